@@ -1,0 +1,316 @@
+"""Everything that is reported about a model on one set of pictures, as plain data with intervals.
+
+Intervals are percentiles of a bootstrap over pictures: Efron and Tibshirani, "An Introduction to the
+Bootstrap", 1993, chapter 13. They say how far the figures depend on which pictures were drawn; not
+how far they depend on the training run. The calibration error has none: a resample adds noise to
+every bin and an absolute gap grows with noise, so for a well calibrated model whole intervals lie
+above the estimate.
+
+Letters: N pictures, E emotions, K cells, R resamples, M metrics.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from dataclasses import fields as fields_of
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from affectlens import metrics
+from affectlens.emotions import POLARITY, NoConversion, Vocabulary, convert
+from affectlens.errors import AffectLensError, SettingsError
+
+CERTAIN = 1 - 1e-6  # a target with a weight above this is a single label
+DRAWS_AT_ONCE = 2**21  # bounds the memory of the bootstrap to some 100 MB
+
+
+class BadScores(AffectLensError):
+    """Data that are no scores: a figure is missing or of the wrong type."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"These data are no scores: {reason}. Evaluate the model again to get them.")
+
+
+class VocabularySizeDiffers(metrics.NotMeasurable):
+    """Predictions with more or fewer columns than the vocabulary has words."""
+
+    def __init__(self, columns: int, vocabulary: Vocabulary) -> None:
+        super().__init__(
+            f"The predictions have {columns} columns but {vocabulary.name} has {len(vocabulary)} words: "
+            f"{', '.join(vocabulary.words)}. Pass the vocabulary that the model was trained on."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmotionScores:
+    """One emotion's figures, 0..1 or None where undefined, and its number of pictures.
+
+    `support` is a whole number unless targets have a shared top. See `metrics.per_class`.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Counts of pictures: a row for each true emotion, a column for each predicted one.
+
+    `labels` names both, in order; it stands here so that no one has to guess an axis.
+    """
+
+    labels: tuple[str, ...]
+    rows: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """How intervals were made: number of resamples (0 for none), seed, and level."""
+
+    resamples: int
+    seed: int
+    level: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What `score` measured. Metrics are defined in `affectlens.metrics`.
+
+    `count` pictures were measured and `unreadable` ones could not be; of the measured, `shared_top`
+    have targets with more than one top word. Probabilities were taken at `temperature`.
+    `polarity_accuracy` is over the `polarity_count` pictures whose target leans either way, and None
+    where the vocabulary has no polarity. `label_distribution` is None for single labels.
+    `intervals` gives (low, high) by metric.
+    """
+
+    vocabulary: str
+    words: tuple[str, ...]
+    count: int
+    unreadable: int
+    shared_top: int
+    temperature: float
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    negative_log_likelihood: float
+    expected_calibration_error: float
+    brier: float
+    polarity_accuracy: float | None
+    polarity_count: int
+    label_distribution: Mapping[str, float] | None
+    per_emotion: Mapping[str, EmotionScores]
+    confusion: Confusion
+    intervals: Mapping[str, tuple[float, float]]
+    bootstrap: Bootstrap
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that can be written as JSON, without NaN; `from_json` is the way back."""
+        data = asdict(self)
+        data["words"] = list(self.words)
+        data["confusion"] = {
+            "labels": list(self.confusion.labels),
+            "rows": [list(row) for row in self.confusion.rows],
+        }
+        data["intervals"] = {name: [low, high] for name, (low, high) in self.intervals.items()}
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` gave; keys of later versions are passed over. Raises `BadScores`."""
+        try:
+            fields = _pick(cls, data)
+            for name in _FIGURES:
+                if isinstance(fields[name], bool) or not isinstance(fields[name], int | float):
+                    raise BadScores(f"{name} is no number but {fields[name]!r}")
+            fields["words"] = tuple(fields["words"])
+            fields["per_emotion"] = {
+                word: EmotionScores(**_pick(EmotionScores, figures))
+                for word, figures in fields["per_emotion"].items()
+            }
+            fields["confusion"] = Confusion(
+                labels=tuple(fields["confusion"]["labels"]),
+                rows=tuple(tuple(row) for row in fields["confusion"]["rows"]),
+            )
+            fields["intervals"] = {name: (low, high) for name, (low, high) in fields["intervals"].items()}
+            fields["bootstrap"] = Bootstrap(**_pick(Bootstrap, fields["bootstrap"]))
+        except KeyError as error:
+            raise BadScores(f"{error} is missing") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise BadScores(str(error)) from error
+        return cls(**fields)
+
+
+_FIGURES = (
+    "count", "unreadable", "shared_top", "temperature", "accuracy", "balanced_accuracy", "macro_f1",
+    "negative_log_likelihood", "expected_calibration_error", "brier", "polarity_count",
+)  # fmt: skip
+
+
+def _pick(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the values of a dataclass's fields out of JSON data. Raises `KeyError`."""
+    return {field.name: data[field.name] for field in fields_of(kind)}
+
+
+def score(
+    logits: Tensor,
+    targets: Tensor,
+    vocabulary: Vocabulary,
+    *,
+    temperature: float = 1.0,
+    resamples: int = 1000,
+    seed: int = 0,
+    unreadable: int = 0,
+) -> Scores:
+    """Measure predictions on one set of pictures: (N, E) logits and (N, E) target distributions.
+
+    Columns are the vocabulary's words in its order. Probabilities are softmax(logits / temperature).
+    `resamples` = 0 leaves out intervals; the same `seed` gives the same ones. `unreadable` is
+    passed on, so that no one takes a part of the data set for the whole. Raises `SettingsError`,
+    and `NotMeasurable` for no pictures, shapes that differ, NaN, and targets that are no distribution.
+    """
+    _require_settings(temperature, resamples, unreadable)
+    if logits.ndim == 2 and logits.shape[1] != len(vocabulary):
+        raise VocabularySizeDiffers(logits.shape[1], vocabulary)
+    cells = metrics.confusion_cells(logits, targets)  # checks both
+    confusion = metrics.confusion_matrix(logits, targets)
+    logits, targets = logits.detach().cpu().double() / temperature, targets.detach().cpu().double()
+    probabilities = logits.softmax(dim=1)
+    polarity = _polarity_rows(logits, targets, vocabulary)
+    terms = {
+        "accuracy": metrics.correct(logits, targets),
+        "negative_log_likelihood": metrics.cross_entropy(logits, targets),
+        "brier": metrics.squared_error(probabilities, targets),
+    }
+    soft = bool((targets.amax(dim=1) < CERTAIN).any())
+    if soft:
+        terms |= {name: rows(probabilities, targets) for name, rows in metrics.DISTRIBUTION_METRICS.items()}
+        # By way of logits it stays finite however small a probability is.
+        terms["kullback_leibler"] = (terms["negative_log_likelihood"] - metrics.entropy(targets)).clamp(min=0)
+    means = {name: float(rows.mean()) for name, rows in terms.items()}
+    settings = Bootstrap(resamples=resamples, seed=seed)
+    return Scores(
+        vocabulary=vocabulary.name,
+        words=vocabulary.words,
+        count=len(logits),
+        unreadable=unreadable,
+        shared_top=int((metrics.top_words(targets).sum(dim=1) > 1).sum()),
+        temperature=float(temperature),
+        accuracy=means["accuracy"],
+        balanced_accuracy=float(metrics.mean_recall(confusion)),
+        macro_f1=float(metrics.mean_f1(confusion)),
+        negative_log_likelihood=means["negative_log_likelihood"],
+        expected_calibration_error=metrics.expected_calibration_error(probabilities, targets),
+        brier=means["brier"],
+        polarity_accuracy=None if polarity is None else float(polarity[0].sum() / polarity[1].sum()),
+        polarity_count=0 if polarity is None else int(polarity[1].sum()),
+        label_distribution={name: means[name] for name in metrics.DISTRIBUTION_METRICS} if soft else None,
+        per_emotion=_per_emotion(confusion, vocabulary),
+        confusion=Confusion(labels=vocabulary.words, rows=tuple(tuple(row) for row in confusion.tolist())),
+        intervals=_intervals(terms, cells, polarity, logits.shape[1], settings),
+        bootstrap=settings,
+    )
+
+
+def polarity_weights(vocabulary: Vocabulary) -> Tensor | None:
+    """Tabulate `convert` to polarity: (E, 2), what each word gives to positive and to negative.
+
+    A word without polarity has a row of zeros. None where the vocabulary has no polarity at all.
+
+    >>> polarity_weights(Vocabulary("colours", ("red", "green"))) is None
+    True
+    """
+    rows = []
+    for word in vocabulary.words:
+        try:
+            rows.append(convert(vocabulary.only(word), POLARITY).distribution.probabilities)
+        except NoConversion:
+            rows.append((0.0, 0.0))
+    weights = torch.tensor(rows, dtype=torch.float64)
+    return weights if weights.any() else None
+
+
+def _polarity_rows(logits: Tensor, targets: Tensor, vocabulary: Vocabulary) -> tuple[Tensor, Tensor] | None:
+    """Say which pictures have the right polarity, and which have one at all: (N, E) -> twice (N,).
+
+    Weights are summed to polarity before they are compared: the polarity of the sum, not of the top
+    word. None where no picture has a polarity.
+    """
+    weights = polarity_weights(vocabulary)
+    if weights is None:
+        return None
+    truth = targets @ weights  # (N, 2)
+    counted = truth.sum(dim=1) > metrics.TIE_TOLERANCE
+    if not counted.any():
+        return None
+    # Summed as logarithms, so that the polarity of words that were nearly ruled out is not lost to 0.
+    predicted = (logits[:, :, None] + weights.log()).logsumexp(dim=1).argmax(dim=1, keepdim=True)
+    right = metrics.top_words(truth).gather(1, predicted).squeeze(1) & counted
+    return right.double(), counted.double()
+
+
+def _per_emotion(confusion: Tensor, vocabulary: Vocabulary) -> dict[str, EmotionScores]:
+    def defined(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    columns = [column.tolist() for column in metrics.per_class(confusion)]
+    return {
+        word: EmotionScores(
+            precision=defined(precision), recall=defined(recall), f1=defined(f1), support=support
+        )
+        for word, precision, recall, f1, support in zip(vocabulary.words, *columns, strict=True)
+    }
+
+
+def _intervals(
+    terms: Mapping[str, Tensor],
+    cells: metrics.Cells,
+    polarity: tuple[Tensor, Tensor] | None,
+    size: int,
+    settings: Bootstrap,
+) -> dict[str, tuple[float, float]]:
+    """Measure resamples of the pictures and give the middle `level` of each metric's values.
+
+    Every metric here is a function of sums over pictures. So a resample need not be made: it is a
+    column that says how often each picture was drawn, and its sums are a product with that column.
+    A class that a resample lacks is left out of that resample's averages.
+    """
+    if not settings.resamples:
+        return {}
+    table = torch.stack(list(terms.values()))  # (M, N)
+    count = table.shape[1]
+    generator = torch.Generator().manual_seed(settings.seed)
+    at_once = max(1, DRAWS_AT_ONCE // count)
+    values: dict[str, list[Tensor]] = {}
+    for start in range(0, settings.resamples, at_once):
+        drawn = torch.randint(count, (count, min(at_once, settings.resamples - start)), generator=generator)
+        times = torch.zeros(drawn.shape, dtype=torch.float64)  # (N, R)
+        times.scatter_add_(0, drawn, torch.ones_like(times))
+        resampled = dict(zip(terms, table @ times / count, strict=True))
+        confusion = torch.zeros(size * size, times.shape[1], dtype=torch.float64)
+        confusion.index_add_(
+            0, cells.truths * size + cells.predictions, times[cells.pictures] * cells.weights[:, None]
+        )
+        confusion = confusion.T.reshape(-1, size, size)
+        resampled["balanced_accuracy"] = metrics.mean_recall(confusion)
+        resampled["macro_f1"] = metrics.mean_f1(confusion)
+        if polarity is not None:
+            resampled["polarity_accuracy"] = (polarity[0] @ times) / (polarity[1] @ times)
+        for name, part in resampled.items():
+            values.setdefault(name, []).append(part)
+    tails = torch.tensor([(1 - settings.level) / 2, (1 + settings.level) / 2], dtype=torch.float64)
+    # A resample may hold no picture with a polarity: that one says nothing and is left out.
+    limits = {name: torch.cat(parts).nanquantile(tails).tolist() for name, parts in values.items()}
+    return {name: (low, high) for name, (low, high) in limits.items() if not math.isnan(low)}
+
+
+def _require_settings(temperature: float, resamples: int, unreadable: int) -> None:
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise SettingsError(f"A temperature must be a positive number, not {temperature}.")
+    if resamples < 0:
+        raise SettingsError(f"The number of bootstrap resamples must be 0 or more, not {resamples}.")
+    if unreadable < 0:
+        raise SettingsError(f"The number of unreadable pictures must be 0 or more, not {unreadable}.")
