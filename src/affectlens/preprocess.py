@@ -1,0 +1,191 @@
+"""Pixels -> network input: one versioned artefact, used by training, evaluation, serving and export.
+
+A model folder carries its `Preprocessing` as JSON. Version 1 means: resized in uint8 with
+antialiasing, then divided by 255, less `mean`, by `std`. A change of any bit of that is another
+version. Pillow, which most published networks were trained with, gives the same levels within one
+for bilinear, and for bicubic within one but at hard edges, where the two clip its overshoot otherwise.
+
+Letters: B pictures, H x W pixels of the picture, h x w of the network's input.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from affectlens.errors import SettingsError
+from affectlens.images import Pixels
+
+VERSION = 1
+Fit = Literal["squash", "crop", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# A panorama's ends are cut before it is resized once it is this many times longer than what the
+# centre crop keeps: a strip of 1 x 5000 would grow to a million columns, to be thrown away.
+_KEPT_BEFORE_CROP = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How pixels of any size become the input of one network.
+
+    `fit`:
+        "squash"    both sides are resized to `height` and `width`: nothing is cut, shapes are distorted
+        "crop"      resized to cover (`height`, `width`) / `crop_fraction`, then the centre is cut out
+        "pad"       resized to lie within (`height`, `width`), the rest filled with the colour `mean`
+    `mean` and `std` are of red, green and blue in 0..1. Raises `SettingsError` for impossible values.
+    """
+
+    version: int = VERSION
+    height: int = 224
+    width: int = 224
+    fit: Fit = "squash"
+    crop_fraction: float = 1.0
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.version != VERSION:
+            raise SettingsError(
+                f"Preprocessing of version {self.version!r} is not known; this AffectLens knows {VERSION}. "
+                "Use a newer AffectLens, or a model made with this one."
+            )
+        _require("height", self.height, _is_size(self.height), "a whole number of pixels from 1")
+        _require("width", self.width, _is_size(self.width), "a whole number of pixels from 1")
+        _require("fit", self.fit, self.fit in get_args(Fit), f"one of {', '.join(get_args(Fit))}")
+        known = get_args(Interpolation)
+        _require(
+            "interpolation", self.interpolation, self.interpolation in known, f"one of {', '.join(known)}"
+        )
+        # A fraction that is not used would look as if it were.
+        least, expected = (1e-3, "0.001 to 1") if self.fit == "crop" else (1, f"1 with fit={self.fit!r}")
+        _require("crop_fraction", self.crop_fraction, _lies_in(least, 1, self.crop_fraction), expected)
+        _require("mean", self.mean, _are_three_in(0, 1, self.mean), "a tuple of three numbers in 0..1")
+        _require("std", self.std, _are_three_in(1e-6, math.inf, self.std), "a tuple of three numbers above 0")
+
+    @property
+    def at_least(self) -> tuple[int, int]:
+        """(height, width) that a picture is shrunk to: what `read_pixels` wants to know."""
+        return math.floor(self.height / self.crop_fraction), math.floor(self.width / self.crop_fraction)
+
+    def fit_pixels(self, pixels: Pixels) -> Pixels:
+        """Bring a picture to the network's size: uint8, (3, H, W) -> (3, h, w).
+
+        Runs on the CPU, in whole numbers, so that the bits are the same every time.
+        """
+        if self.fit == "squash":
+            return self._resize(pixels, self.height, self.width)
+        return self._crop(pixels) if self.fit == "crop" else self._pad(pixels)
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Bring fitted pixels to the range that the network was trained on, on the batch's device.
+
+        uint8, (B, 3, h, w) -> float32, (B, 3, h, w): (x / 255 - mean) / std.
+        """
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=batch.device).view(3, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32, device=batch.device).view(3, 1, 1)
+        return (batch.to(torch.float32) / 255).sub_(mean).div_(std)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write every setting as plain data for `json.dump`."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> "Preprocessing":
+        """Read what `to_json` wrote.
+
+        Raises `SettingsError` for an unknown version or key, an impossible value, and a key that is
+        missing: a default that changes later must not change an old model.
+
+        >>> Preprocessing.from_json(Preprocessing(height=384, width=384).to_json()).height
+        384
+        """
+        version = settings.get("version")
+        if version == VERSION:  # keys of another version would only hide that it is another
+            _require_keys(settings, [field.name for field in fields(cls)])
+        else:
+            settings = {"version": version}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        return cls(**values)
+
+    def _resize(self, pixels: Pixels, height: int, width: int) -> Pixels:
+        if tuple(pixels.shape[1:]) == (height, width):
+            return pixels
+        return F.interpolate(
+            pixels[None], size=(height, width), mode=self.interpolation, align_corners=False, antialias=True
+        )[0]
+
+    def _crop(self, pixels: Pixels) -> Pixels:
+        """Cover (height, width) / crop_fraction, rounded as torchvision's `Resize` and `CenterCrop` do."""
+        cover_height, cover_width = self.at_least
+        scale = max(cover_height / pixels.shape[1], cover_width / pixels.shape[2])
+        pixels = _trim_ends(pixels, self.height / scale, self.width / scale)
+        _, height, width = pixels.shape
+        if height / cover_height <= width / cover_width:
+            resized = (cover_height, max(cover_width, int(cover_height * width / height)))
+        else:
+            resized = (max(cover_height, int(cover_width * height / width)), cover_width)
+        pixels = self._resize(pixels, *resized)
+        top, left = round((resized[0] - self.height) / 2), round((resized[1] - self.width) / 2)
+        return pixels[:, top : top + self.height, left : left + self.width]
+
+    def _pad(self, pixels: Pixels) -> Pixels:
+        _, height, width = pixels.shape
+        scale = min(self.height / height, self.width / width)
+        resized = (
+            min(self.height, max(1, round(height * scale))),
+            min(self.width, max(1, round(width * scale))),
+        )
+        top, left = (self.height - resized[0]) // 2, (self.width - resized[1]) // 2
+        # The mean colour, so that after `normalise` the padding is as good as zero.
+        colour = torch.tensor([round(255 * value) for value in self.mean], dtype=torch.uint8)
+        canvas = colour.view(3, 1, 1).repeat(1, self.height, self.width)
+        canvas[:, top : top + resized[0], left : left + resized[1]] = self._resize(pixels, *resized)
+        return canvas
+
+
+def _trim_ends(pixels: Pixels, seen_height: float, seen_width: float) -> Pixels:
+    """Cut equally from both ends what lies far outside the centre (height, width) that will be seen."""
+    _, height, width = pixels.shape
+    top = max(0, math.floor((height - _KEPT_BEFORE_CROP * seen_height) / 2))
+    left = max(0, math.floor((width - _KEPT_BEFORE_CROP * seen_width) / 2))
+    return pixels[:, top : height - top, left : width - left]
+
+
+def _require(name: str, value: Any, is_possible: bool, expected: str) -> None:
+    if not is_possible:
+        raise SettingsError(f"The preprocessing setting {name} is {value!r}; expected {expected}.")
+
+
+def _require_keys(settings: dict[str, Any], known: list[str]) -> None:
+    for name in settings:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise SettingsError(f"{name!r} is no preprocessing setting.{hint} Known: {', '.join(known)}.")
+    missing = [name for name in known if name not in settings]
+    if missing:
+        raise SettingsError(f"Preprocessing settings are missing: {', '.join(missing)}. All must be given.")
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _lies_in(least: float, most: float, value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number and least <= value <= most
+
+
+def _are_three_in(least: float, most: float, values: Any) -> bool:
+    is_triple = isinstance(values, tuple) and len(values) == 3
+    return is_triple and all(_lies_in(least, most, value) for value in values)

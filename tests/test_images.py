@@ -1,0 +1,837 @@
+import io
+import math
+import os
+import random
+import struct
+import sys
+import threading
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from affectlens import images
+from affectlens.errors import (
+    NotAPicture,
+    PictureDamaged,
+    PictureDenied,
+    PictureEmpty,
+    PictureError,
+    PictureIsFolder,
+    PictureNotFound,
+    PictureTooLarge,
+)
+from affectlens.images import list_pictures, read_pixels
+from affectlens.preprocess import Preprocessing
+
+Bytes = NDArray[np.uint8]
+
+# ------------------------------------------------------------------------------------- pictures to read
+
+
+def quadrants(height: int = 32, width: int = 48) -> Bytes:
+    """Red, green / blue, grey: no turn or flip leaves it as it was. (H, W, 3)"""
+    picture = np.empty((height, width, 3), dtype=np.uint8)
+    picture[: height // 2, : width // 2] = (200, 30, 30)
+    picture[: height // 2, width // 2 :] = (30, 180, 30)
+    picture[height // 2 :, : width // 2] = (30, 30, 190)
+    picture[height // 2 :, width // 2 :] = (128, 128, 128)
+    return picture
+
+
+def photo_like(height: int, width: int, seed: int = 0) -> Bytes:
+    """Noise whose spectrum falls as 1/f, as that of photographs does. (H, W, 3)"""
+    generator = np.random.default_rng(seed)
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf
+    phases = generator.normal(size=(3, *frequency.shape)) + 1j * generator.normal(size=(3, *frequency.shape))
+    noise = np.fft.irfft2(phases / frequency, s=(height, width))
+    picture: Bytes = (128 + 48 * noise / noise.std()).clip(0, 255).astype(np.uint8)
+    return picture.transpose(1, 2, 0)
+
+
+def file_of(picture: Image.Image | NDArray[Any], kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_of(values: NDArray[Any], colour_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of 16-bit values, which Pillow cannot write in colour. (H, W, C)"""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
+def icc_profile(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A minimal ICC profile, version 2, for a display."""
+    table, body, offset = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        data += b"\0" * (-len(data) % 4)
+        table += name + struct.pack(">II", offset + len(body), len(data))
+        body += data
+    size = offset + len(body)
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    header = struct.pack(
+        ">I4sI4s4s4s12s4s", size, b"lcms", 0x02400000, b"mntr", space, connection, b"", b"acsp"
+    )
+    return (
+        header
+        + bytes(28)
+        + white
+        + bytes(128 - len(header) - 40)
+        + struct.pack(">I", len(tags))
+        + table
+        + body
+    )
+
+
+def curve(gamma: float) -> bytes:
+    return b"curv" + struct.pack(">IIH", 0, 1, round(gamma * 256))
+
+
+def colorant(*xyz: float) -> bytes:
+    return b"XYZ " + struct.pack(">I3i", 0, *(round(value * 65536) for value in xyz))
+
+
+RED, GREEN, BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+WHITE_POINT = {b"wtpt": colorant(0.9642, 1.0, 0.8249)}
+
+
+def rgb_profile(red: Any = RED, green: Any = GREEN, blue: Any = BLUE) -> bytes:
+    colorants = {b"rXYZ": colorant(*red), b"gXYZ": colorant(*green), b"bXYZ": colorant(*blue)}
+    curves = {b"rTRC": curve(2.2), b"gTRC": curve(2.2), b"bTRC": curve(2.2)}
+    return icc_profile(b"RGB ", b"XYZ ", {**WHITE_POINT, **colorants, **curves})
+
+
+def cmyk_profile_of_grey_inks() -> bytes:
+    """Bare paper is white, any ink the grey with L* = 50, all together black."""
+    ramp = bytes(range(256))
+    lightness = (255, *[128] * 14, 0)
+    colours = b"".join(bytes((value, 128, 128)) for value in lightness)
+    identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    table = b"mft1" + struct.pack(">IBBBB", 0, 4, 3, 2, 0) + identity + ramp * 4 + colours + ramp * 3
+    return icc_profile(b"CMYK", b"Lab ", {**WHITE_POINT, b"A2B0": table})
+
+
+def exif_of(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+def as_rows(pixels: torch.Tensor) -> Bytes:
+    """(3, H, W) to (H, W, 3)."""
+    return pixels.permute(1, 2, 0).numpy()
+
+
+def corners(rows: Bytes) -> Bytes:
+    """The outermost pixels, which lossy compression keeps where all around is of their colour. (2, 2, 3)"""
+    return rows[[0, -1]][:, [0, -1]]
+
+
+def first_colour(source: Any) -> tuple[int, ...]:
+    return tuple(read_pixels(source)[:, 0, 0].tolist())
+
+
+def assert_near(actual: Any, expected: Any, levels: int) -> None:
+    assert np.shape(actual) == np.shape(expected)
+    worst = int(np.abs(np.int16(actual) - np.int16(expected)).max())
+    assert worst <= levels
+
+
+# -------------------------------------------------------------------------------- real files from outside
+
+FIXTURES: dict[str, tuple[int, int] | type[PictureError]] = {
+    "16-bit-grey-alpha.png": (96, 109),
+    "4.webp": (772, 1024),
+    "5_webp_a.webp": (300, 300),
+    "65536-uint32-limit.png": PictureTooLarge,
+    "8bit_depth.tiff": (21, 21),
+    "Channel_digital_image_CMYK_color_no_profile.jpg": (333, 500),
+    "Flag_of_the_Netherlands-16bit.png": (600, 900),
+    "G31D_MULTI.TIF": (3248, 2464),
+    "Landscape_1.jpg": (450, 600),
+    "Landscape_3.jpg": (450, 600),
+    "Landscape_6.jpg": (450, 600),
+    "Landscape_8.jpg": (450, 600),
+    "Portrait_5.jpg": (600, 450),
+    "Portrait_8.jpg": (600, 450),
+    "animated-loop-3.gif": (285, 370),
+    "animated-loop-3.webp": (285, 370),
+    "bandbool.png": (200, 200),
+    "big-height.webp": (169, 13),
+    "cielab-dagams.tiff": PictureDamaged,  # Lab with 16 bits, which Pillow cannot read
+    "concert.jpg": (267, 400),
+    "corrupt-header.jpg": PictureDamaged,
+    "full-transparent.png": (300, 300),
+    "giant-image.jpg": PictureTooLarge,
+    "grey-plus-alpha.gif": (1, 2),
+    "low-contrast.jpg": (245, 300),
+    "pitm.avif": (800, 4096),
+    "relax.jp2": (240, 320),
+    "swiss.png": (68, 68),
+    "truncated.jpg": PictureDamaged,
+    "truncated.png": PictureDamaged,
+}
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_every_real_file_is_pixels_or_an_error_that_names_it(shared: Path, name: str) -> None:
+    path = shared / "fixtures" / "images" / name
+    expected = FIXTURES[name]
+    if isinstance(expected, tuple):
+        pixels = read_pixels(path)
+        assert pixels.shape == (3, *expected)
+        assert pixels.dtype == torch.uint8
+    else:
+        with pytest.raises(expected, match=name) as caught:
+            read_pixels(path)
+        assert caught.value.path == str(path)
+
+
+def test_no_real_file_is_left_out_of_the_table(shared: Path) -> None:
+    assert {path.name for path in (shared / "fixtures" / "images").iterdir()} == set(FIXTURES)
+
+
+def test_the_same_photograph_looks_the_same_however_the_camera_was_held(shared: Path) -> None:
+    folder = shared / "fixtures" / "images"
+    preprocessing = Preprocessing(height=8, width=8)
+    upright = preprocessing.fit_pixels(read_pixels(folder / "Landscape_1.jpg"))
+    for name in ("Landscape_3.jpg", "Landscape_6.jpg", "Landscape_8.jpg"):
+        assert_near(
+            preprocessing.fit_pixels(read_pixels(folder / name)), upright, levels=16
+        )  # re-encoded; a wrong turn is off by 100
+
+
+def test_a_jpeg_beyond_the_limit_is_read_where_it_is_decoded_small(shared: Path) -> None:
+    pixels = read_pixels(shared / "fixtures" / "images" / "giant-image.jpg", at_least=224)
+    assert pixels.shape == (3, 1750, 2500)
+
+
+# -------------------------------------------------------------------------------------------- orientation
+
+STORED = {
+    1: lambda picture: picture,
+    2: lambda picture: picture[:, ::-1],
+    3: lambda picture: picture[::-1, ::-1],
+    4: lambda picture: picture[::-1],
+    5: lambda picture: picture.swapaxes(0, 1),
+    6: lambda picture: np.rot90(picture, 1),
+    7: lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
+    8: lambda picture: np.rot90(picture, -1),
+}
+WRITERS: dict[str, tuple[str, dict[str, Any], int]] = {
+    "jpeg": ("JPEG", {"quality": 100, "subsampling": 0}, 3),
+    "png": ("PNG", {}, 0),
+    "webp": ("WEBP", {"lossless": True}, 0),
+    "avif": ("AVIF", {"quality": 100, "subsampling": "4:4:4"}, 3),
+    "tiff": ("TIFF", {}, 0),
+    "tiff-lzw": ("TIFF", {"compression": "tiff_lzw"}, 0),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("orientation", STORED)
+def test_all_orientations_give_the_same_upright_picture(writer: str, orientation: int) -> None:
+    kind, options, levels = WRITERS[writer]
+    stored = np.ascontiguousarray(STORED[orientation](quadrants()))
+    source = file_of(stored, kind, exif=exif_of(orientation), **options)
+    assert_near(as_rows(read_pixels(source)), quadrants(), levels)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_picture_that_pillow_opened_is_turned_too(orientation: int) -> None:
+    stored = np.ascontiguousarray(STORED[orientation](quadrants()))
+    with Image.open(io.BytesIO(file_of(stored, "PNG", exif=exif_of(orientation)))) as image:
+        assert_near(as_rows(read_pixels(image)), quadrants(), 0)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [b"Exif\0\0broken", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", exif_of(0), exif_of(9), exif_of(60000), b""],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_broken_exif_data_counts_as_upright(kind: str, exif: bytes) -> None:
+    source = file_of(quadrants(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    assert_near(corners(as_rows(read_pixels(source))), corners(quadrants()), 3)
+
+
+# ------------------------------------------------------------------------------------------------- colour
+
+
+@pytest.mark.parametrize(
+    ("inks", "colour"),
+    [
+        ((0, 0, 0, 0), (255, 255, 255)),
+        ((255, 0, 0, 0), (0, 255, 255)),
+        ((0, 255, 0, 0), (255, 0, 255)),
+        ((0, 0, 255, 0), (255, 255, 0)),
+        ((0, 0, 0, 255), (0, 0, 0)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_without_a_profile_has_the_colours_of_its_inks(
+    kind: str, inks: tuple[int, ...], colour: tuple[int, ...]
+) -> None:
+    assert_near(first_colour(file_of(Image.new("CMYK", (16, 16), inks), kind)), colour, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_is_converted_by_its_profile(kind: str) -> None:
+    paper, cyan = Image.new("CMYK", (16, 16), (0, 0, 0, 0)), Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    profile = cmyk_profile_of_grey_inks()
+    assert_near(first_colour(file_of(paper, kind, icc_profile=profile)), (255, 255, 255), 3)
+    assert_near(first_colour(file_of(cyan, kind, icc_profile=profile)), (119, 119, 119), 3)  # L* = 50
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG", "AVIF"])
+def test_an_rgb_profile_is_applied(kind: str) -> None:
+    red = Image.new("RGB", (16, 16), (255, 0, 0))
+    profile = rgb_profile(red=GREEN, green=RED)  # in this space, what is called red is green
+    assert_near(first_colour(file_of(red, kind, icc_profile=profile)), (0, 255, 0), 8)
+
+
+def test_a_wider_gamut_becomes_more_saturated_in_srgb() -> None:
+    display_p3 = rgb_profile((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
+    muted = Image.new("RGB", (4, 4), (180, 100, 100))
+    red, green, blue = first_colour(file_of(muted, "PNG", icc_profile=display_p3))
+    assert red > 185
+    assert green < 98
+    assert abs(green - blue) < 8
+
+
+def test_a_profile_that_only_repeats_srgb_changes_no_bit() -> None:
+    picture = photo_like(32, 32)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert_near(as_rows(read_pixels(file_of(picture, "PNG", icc_profile=srgb))), picture, 0)
+
+
+def test_a_grey_profile_is_applied_with_and_without_alpha() -> None:
+    linear = icc_profile(b"GRAY", b"XYZ ", {**WHITE_POINT, b"kTRC": curve(1.0)})
+    grey = Image.new("L", (4, 4), 128)
+    for picture in (grey, grey.convert("LA")):
+        assert_near(first_colour(file_of(picture, "PNG", icc_profile=linear)), (188, 188, 188), 1)
+
+
+@pytest.mark.parametrize(
+    "profile", [b"no profile", rgb_profile()[:150], cmyk_profile_of_grey_inks(), bytes(500)]
+)
+def test_a_broken_or_foreign_profile_is_ignored(profile: bytes) -> None:
+    assert_near(as_rows(read_pixels(file_of(quadrants(), "PNG", icc_profile=profile))), quadrants(), 0)
+
+
+def test_lab_has_the_colours_it_was_made_from() -> None:
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    lab = to_lab.apply(Image.fromarray(quadrants()))
+    assert lab.mode == "LAB"
+    assert_near(as_rows(read_pixels(file_of(lab, "TIFF"))), quadrants(), 8)  # 8 bits of Lab are coarse
+
+
+# ------------------------------------------------------------------------------------------------- depth
+
+
+def ramp_of_16_bits() -> NDArray[np.uint16]:
+    return np.linspace(0, 65535, 4096).round().astype(np.uint16).reshape(64, 64)
+
+
+def test_16_bits_are_scaled_not_clipped() -> None:
+    ramp = ramp_of_16_bits()
+    portable = b"P5 64 64 65535\n" + ramp.astype(">u2").tobytes()
+    signed = file_of(Image.fromarray(ramp.astype(np.int32)), "TIFF")
+    for source in (file_of(ramp, "PNG"), file_of(ramp, "TIFF"), portable, signed, file_of(ramp, "JPEG2000")):
+        grey = read_pixels(source)[0].flatten().int()
+        assert grey[[0, -1]].tolist() == [0, 255]
+        assert (grey.diff() >= 0).all()
+        assert set(grey.tolist()) == set(range(256))
+
+
+def test_16_bit_grey_and_colour_agree() -> None:
+    ramp = ramp_of_16_bits()
+    grey = read_pixels(file_of(ramp, "PNG"))
+    colour = read_pixels(png_of(np.stack([ramp] * 3, axis=-1), 2))
+    assert torch.equal(grey, colour)
+
+
+def test_16_bit_big_endian_is_read_in_order() -> None:
+    with Image.open(io.BytesIO(file_of(ramp_of_16_bits(), "PNG"))) as image:
+        little = read_pixels(image)
+    header = struct.pack(">2sHIH", b"MM", 42, 8, 8)
+    entries = [(256, 3, 64), (257, 3, 64), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 110)]
+    entries += [(278, 3, 64), (279, 4, 8192)]
+    tags = b"".join(
+        struct.pack(">HHII", tag, kind, 1, value << 16 if kind == 3 else value)
+        for tag, kind, value in entries
+    )
+    source = header + tags + bytes(4) + ramp_of_16_bits().astype(">u2").tobytes()
+    assert torch.equal(read_pixels(source), little)
+
+
+def test_12_bits_reach_white() -> None:
+    values = np.array([0, 2048, 4095, 4095], dtype=np.uint16)
+    packed = bytes((values[0] >> 4, (values[0] & 15) << 4 | values[1] >> 8, values[1] & 255))
+    packed += bytes((values[2] >> 4, (values[2] & 15) << 4 | values[3] >> 8, values[3] & 255))
+    entries = [(256, 3, 4), (257, 3, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 110)]
+    entries += [(278, 3, 1), (279, 4, 6)]
+    tags = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    source = struct.pack("<2sHIH", b"II", 42, 8, 8) + tags + bytes(4) + packed
+    assert read_pixels(source)[0].tolist() == [[0, 128, 255, 255]]
+
+
+def test_floats_in_0_to_1_are_scaled_and_others_stretched() -> None:
+    inside = np.array([[0.25, 0.5, 0.75]], dtype=np.float32)
+    outside = np.array([[-5.0, 0.0, 5.0, math.nan, math.inf, -math.inf]], dtype=np.float32)
+    assert read_pixels(file_of(inside, "TIFF"))[0].tolist() == [[64, 128, 191]]
+    assert read_pixels(file_of(outside, "TIFF"))[0].tolist() == [[0, 128, 255, 0, 255, 0]]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 3e38, -3e38, 0.0])
+def test_a_constant_float_picture_is_read_without_a_warning(value: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_pixels(Image.fromarray(np.full((2, 2), value, dtype=np.float32))).shape == (3, 2, 2)
+
+
+def test_one_bit_and_palette_pictures_keep_their_colours() -> None:
+    black_and_white = Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).convert("1")
+    for kind in ("PNG", "TIFF", "BMP", "GIF"):
+        assert read_pixels(file_of(black_and_white, kind))[:, 0].tolist() == [[0, 255]] * 3
+    palette = Image.fromarray(quadrants()).quantize(8)
+    for kind in ("PNG", "GIF", "BMP", "TIFF"):
+        assert_near(as_rows(read_pixels(file_of(palette, kind))), quadrants(), 2)
+
+
+# ------------------------------------------------------------------------------------------ transparency
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG2000"])
+def test_alpha_is_laid_on_white(kind: str) -> None:
+    colours = [[(255, 0, 0, 255), (255, 0, 0, 0), (255, 0, 0, 128), (0, 0, 0, 128)]]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    pixels = read_pixels(file_of(np.array(colours, dtype=np.uint8), kind, **options))
+    expected = [[(255, 0, 0), (255, 255, 255), (255, 127, 127), (127, 127, 127)]]
+    assert_near(as_rows(pixels), expected, 1)
+
+
+def test_grey_with_alpha_is_laid_on_white() -> None:
+    picture = Image.fromarray(np.array([[0, 0, 100]], dtype=np.uint8)).convert("LA")
+    picture.putalpha(Image.fromarray(np.array([[0, 255, 128]], dtype=np.uint8)))
+    assert_near(read_pixels(file_of(picture, "PNG"))[0], [[255, 0, 177]], 1)
+
+
+def test_a_transparent_palette_colour_or_key_colour_is_white() -> None:
+    palette = Image.fromarray(np.array([[0, 1, 2]], dtype=np.uint8), "L").convert("P")
+    palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    one = read_pixels(file_of(palette, "PNG", transparency=1))
+    several = read_pixels(file_of(palette, "PNG", transparency=bytes([0, 255, 128])))
+    assert_near(as_rows(one), [[(255, 0, 0), (255, 255, 255), (0, 0, 255)]], 0)
+    assert_near(as_rows(several), [[(255, 255, 255), (0, 255, 0), (127, 127, 255)]], 1)
+    key = read_pixels(file_of(quadrants(), "PNG", transparency=(200, 30, 30)))
+    assert key[:, 0, 0].tolist() == [255, 255, 255]
+    assert key[:, 0, -1].tolist() == [30, 180, 30]
+
+
+# -------------------------------------------------------------------------------------- frames and kinds
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF", "MPO"])
+def test_of_several_frames_the_first_is_read(kind: str) -> None:
+    first, second = Image.new("RGB", (16, 16), (250, 0, 0)), Image.new("RGB", (16, 16), (0, 0, 250))
+    source = file_of(first, kind, save_all=True, append_images=[second])
+    assert_near(first_colour(source), (250, 0, 0), 8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM"])
+def test_the_content_decides_what_a_file_is_not_its_suffix(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "picture.txt"
+    path.write_bytes(file_of(quadrants(), kind))
+    pixels = read_pixels(path)
+    assert_near(corners(as_rows(pixels)), corners(quadrants()), 3)
+    assert torch.equal(read_pixels(str(path)), pixels)
+    assert torch.equal(read_pixels(path.read_bytes()), pixels)
+
+
+@pytest.mark.parametrize("kind", ["PSD", "EPS", "PDF", "ICO", "TGA"])
+def test_formats_that_are_not_listed_are_never_tried(kind: str) -> None:
+    source = b"8BPS" + bytes(100) if kind == "PSD" else file_of(quadrants(), kind)
+    with pytest.raises(NotAPicture):
+        read_pixels(source)
+
+
+# --------------------------------------------------------------------------------- decoding at reduced size
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_decoding_at_reduced_size_hardly_changes_what_the_network_sees(options: dict[str, Any]) -> None:
+    source = file_of(photo_like(1500, 2000), "JPEG", quality=90, **options)
+    preprocessing = Preprocessing()
+    full, reduced = read_pixels(source), read_pixels(source, at_least=preprocessing.at_least)
+    assert full.shape == (3, 1500, 2000)
+    assert reduced.shape == (3, 750, 1000)
+    difference = (preprocessing.fit_pixels(full).int() - preprocessing.fit_pixels(reduced).int()).abs()
+    assert difference.float().mean() < 0.5
+    assert difference.max() <= 8
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_the_sides_of_a_turned_jpeg_swap_before_it_is_reduced(orientation: int) -> None:
+    stored = np.ascontiguousarray(STORED[orientation](quadrants(640, 480)))
+    source = file_of(stored, "JPEG", exif=exif_of(orientation), quality=95)
+    assert read_pixels(source, at_least=(160, 40)).shape == (3, 320, 240)
+    assert read_pixels(source, at_least=(40, 120)).shape == (3, 320, 240)
+    reduced = as_rows(read_pixels(source, at_least=(80, 60)))
+    assert reduced.shape == (160, 120, 3)
+    assert_near(corners(reduced), corners(quadrants()), 3)
+
+
+@pytest.mark.parametrize(
+    ("at_least", "height"), [(1, 25), (25, 50), (26, 100), (50, 100), (51, 200), (300, 200)]
+)
+def test_both_sides_stay_twice_as_large_as_asked_or_whole(at_least: int, height: int) -> None:
+    pixels = read_pixels(file_of(quadrants(200, 400), "JPEG"), at_least=at_least)
+    assert pixels.shape == (3, height, 2 * height)
+
+
+def test_grey_and_cmyk_jpegs_are_reduced_too() -> None:
+    for mode in ("L", "CMYK"):
+        source = file_of(Image.fromarray(quadrants(160, 160)).convert(mode), "JPEG")
+        assert read_pixels(source, at_least=20).shape == (3, 40, 40)
+
+
+# --------------------------------------------------------------------------------------------- not readable
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"Dear diary, today I looked at a picture.", "Check that it is a picture"),
+        (b"<!DOCTYPE html><html><title>404</title></html>", "a web page"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "a PDF document"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "a video"),
+        (b"\x1aE\xdf\xa3\x01\0\0\0", "a video"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photograph"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "a HEIC photograph"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
+        (b"PK\x03\x04" + bytes(30), "a ZIP archive"),
+        (b"\0", "Check that it is a picture"),
+    ],
+)
+def test_what_is_no_picture_is_called_by_its_name(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    with pytest.raises(NotAPicture, match=f"picture.jpg: not a picture .* {kind}"):
+        read_pixels(path)
+
+
+def test_a_film_is_not_a_picture(shared: Path) -> None:
+    for path in (shared / "fixtures" / "video").iterdir():
+        with pytest.raises(NotAPicture, match="a video"):
+            read_pixels(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM"])
+def test_half_a_file_is_damaged_not_half_a_picture(tmp_path: Path, kind: str) -> None:
+    content = file_of(photo_like(64, 64), kind)
+    path = tmp_path / "half.picture"
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(PictureDamaged, match=r"half\.picture"):
+        read_pixels(path)
+
+
+def test_paths_that_hold_no_readable_file_say_why(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "circle.jpg").symlink_to(tmp_path / "circle.jpg")
+    for name, error, words in [
+        ("missing.jpg", PictureNotFound, "nothing can be found"),
+        ("empty.jpg/below.jpg", PictureNotFound, "nothing can be found"),
+        ("link.jpg", PictureNotFound, "a link to something that is gone"),
+        ("circle.jpg", PictureNotFound, "a link"),
+        ("null\0byte.jpg", PictureNotFound, "null byte"),
+        ("x" * 5000, PictureNotFound, "nothing can be found"),
+        ("empty.jpg", PictureEmpty, "zero bytes"),
+        ("", PictureIsFolder, "a folder"),
+    ]:
+        with pytest.raises(error, match=words):
+            read_pixels(tmp_path / name)
+    with pytest.raises(PictureEmpty, match="none"):
+        read_pixels(b"")
+
+
+def test_a_file_that_may_not_be_read_is_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(file_of(quadrants(), "JPEG"))
+
+    def refuse(*_: Any) -> None:  # instead of chmod, which does not stop an administrator
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PictureDenied, match="Permission denied"):
+        read_pixels(path)
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(PictureDenied, match=r"secret\.jpg"):
+        read_pixels(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    failures: list[PictureError] = []
+
+    def read_all() -> None:
+        for path in (tmp_path / "pipe.jpg", Path("/dev/zero"), Path("/dev/null")):
+            try:
+                read_pixels(path)
+            except NotAPicture as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=read_all, daemon=True)
+    thread.start()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert len(failures) == 3
+
+
+def test_more_pixels_than_allowed_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 9_999)
+    monkeypatch.setattr(images, "MAX_STORED_PIXELS", 39_999)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM"):
+        assert read_pixels(file_of(quadrants(99, 101), kind)).shape == (3, 99, 101)
+        with pytest.raises(PictureTooLarge, match="10,000 pixels are more than the 9,999"):
+            read_pixels(file_of(quadrants(100, 100), kind))
+    assert read_pixels(file_of(quadrants(100, 100), "JPEG"), at_least=10).shape == (3, 25, 25)
+    with pytest.raises(PictureTooLarge, match="10,000"):  # its coefficients fill memory at full size
+        read_pixels(file_of(quadrants(100, 100), "JPEG", progressive=True), at_least=10)
+    with pytest.raises(PictureTooLarge, match="40,000"):
+        read_pixels(file_of(quadrants(200, 200), "JPEG"), at_least=10)
+    with pytest.raises(PictureTooLarge):
+        read_pixels(quadrants(100, 100))
+
+
+# ----------------------------------------------------------------------------------- pictures in memory
+
+
+def test_arrays_pictures_and_tensors_mean_the_same_pixels() -> None:
+    picture = quadrants()
+    expected = torch.from_numpy(picture).permute(2, 0, 1)
+    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, dtype=np.uint8)])
+    for source in (
+        picture,
+        opaque,
+        picture / 255,
+        (picture / 255).astype(np.float32),
+        Image.fromarray(picture),
+        expected,
+    ):
+        assert torch.equal(read_pixels(source), expected)
+    assert torch.equal(read_pixels(picture[::-1, ::2]), expected.flip(1)[:, :, ::2])
+    assert torch.equal(read_pixels(picture[:, :, 0]), expected[:1].expand(3, -1, -1))
+
+
+def test_reading_an_array_leaves_it_alone() -> None:
+    for array in (quadrants(), quadrants() / 255, (quadrants() / 255).astype(np.float32)):
+        before = array.copy()
+        pixels = read_pixels(array)
+        pixels.zero_()
+        assert (array == before).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (quadrants().astype(np.float32), r"floats must lie in 0\.\.1"),
+        (np.full((2, 2), math.nan), "NaN"),
+        (np.full((2, 2), -0.5), r"floats must lie in 0\.\.1"),
+        (quadrants().astype(np.int64), "expected uint8"),
+        (np.zeros((3, 8, 8), dtype=np.uint8), "expected the shape"),
+        (np.zeros(8, dtype=np.uint8), "expected the shape"),
+        (torch.zeros(3, 8, 8), "expected uint8 pixels"),
+        (torch.zeros(8, 8, 3, dtype=torch.uint8), "expected uint8 pixels"),
+        (None, "expected a path"),
+        (5, "expected a path"),
+    ],
+)
+def test_an_array_or_tensor_of_another_kind_is_refused_with_what_was_expected(
+    source: Any, words: str
+) -> None:
+    with pytest.raises(NotAPicture, match=words):
+        read_pixels(source)
+
+
+def test_an_array_without_pixels_is_empty() -> None:
+    with pytest.raises(PictureEmpty):
+        read_pixels(np.zeros((0, 4, 3), dtype=np.uint8))
+
+
+# ------------------------------------------------------------------------------------------------- threads
+
+
+def test_many_threads_read_the_same_pixels_as_one() -> None:
+    sources = [
+        file_of(photo_like(64, 96), "JPEG", exif=exif_of(6), icc_profile=rgb_profile(red=GREEN, green=RED)),
+        file_of(
+            Image.fromarray(photo_like(64, 96)).convert("CMYK"),
+            "JPEG",
+            icc_profile=cmyk_profile_of_grey_inks(),
+        ),
+        file_of(photo_like(64, 96), "AVIF"),
+        b"no picture",
+    ]
+
+    def read(source: bytes) -> list[int] | str:
+        try:
+            return read_pixels(source).flatten().tolist()
+        except PictureError as error:
+            return str(error)
+
+    expected = [read(source) for source in sources]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, sources * 20)) == expected * 20
+
+
+# ------------------------------------------------------------------------------------------------- folders
+
+
+def test_pictures_are_listed_by_name_without_hidden_ones(tmp_path: Path) -> None:
+    listed = ["B.JPG", "a/2.png", "a/b/1.webp", "a.jpg", "z.Tiff"]
+    for name in [*listed, ".hidden.jpg", ".git/a.jpg", "a/notes.txt", "README"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    assert list(list_pictures(tmp_path)) == [tmp_path / name for name in listed]
+    assert list(list_pictures(str(tmp_path / "folder.jpg"))) == []
+
+
+def test_links_are_followed_once_and_broken_ones_reported(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").touch()
+    (tmp_path / "pictures" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "pictures" / "self").symlink_to(tmp_path / "pictures" / "self")
+    (tmp_path / "pictures" / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (tmp_path / "second").symlink_to(tmp_path / "pictures", target_is_directory=True)
+    assert [path.name for path in list_pictures(tmp_path)] == ["a.jpg", "gone.jpg"]
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer" / "link").symlink_to(tmp_path / "pictures", target_is_directory=True)
+    assert tmp_path / "outer" / "link" / "a.jpg" in list(list_pictures(tmp_path / "outer"))
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(PictureNotFound, match="missing"):
+        list_pictures(tmp_path / "missing")
+    with pytest.raises(PictureNotFound, match="this is a file"):
+        list_pictures(tmp_path / "a.jpg")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PictureDenied, match="cannot be listed"):
+        list(list_pictures(tmp_path))
+
+
+# ------------------------------------------------------------------------------------------------- fuzzing
+
+
+def seeds_of_mutation() -> dict[str, bytes]:
+    """Small files that go through every reader and every conversion."""
+    picture = Image.fromarray(photo_like(24, 32))
+    turned = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    more = {"save_all": True, "append_images": [turned]}
+    extras = {"exif": exif_of(6), "icc_profile": rgb_profile(red=GREEN, green=RED)}
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    return {
+        "jpeg": file_of(picture, "JPEG", **extras),
+        "jpeg progressive": file_of(picture, "JPEG", progressive=True),
+        "jpeg cmyk": file_of(picture.convert("CMYK"), "JPEG", icc_profile=cmyk_profile_of_grey_inks()),
+        "mpo": file_of(picture, "MPO", **more),
+        "png": file_of(picture, "PNG", **extras),
+        "png palette": file_of(picture.quantize(16), "PNG", transparency=b"\0\x80"),
+        "png 16": file_of(ramp_of_16_bits()[:24, :24], "PNG"),
+        "apng": file_of(picture.convert("RGBA"), "PNG", **more),
+        "webp": file_of(picture, "WEBP", **extras),
+        "webp animated": file_of(picture.convert("RGBA"), "WEBP", **more),
+        "gif": file_of(picture, "GIF", **more),
+        "avif": file_of(picture, "AVIF", **extras),
+        "tiff": file_of(picture, "TIFF", **extras),
+        "tiff lzw": file_of(picture, "TIFF", compression="tiff_lzw"),
+        "tiff jpeg": file_of(picture, "TIFF", compression="jpeg"),
+        "tiff fax": file_of(picture.convert("1"), "TIFF", compression="group4"),
+        "tiff float": file_of(picture.convert("F"), "TIFF"),
+        "tiff integer": file_of(picture.convert("I"), "TIFF"),
+        "tiff lab": file_of(to_lab.apply(picture), "TIFF"),
+        "bmp": file_of(picture, "BMP"),
+        "bmp palette": file_of(picture.quantize(16), "BMP"),
+        "jpeg 2000": file_of(picture, "JPEG2000"),
+        "ppm": file_of(picture, "PPM"),
+        "pgm 16": b"P5 4 4 65535\n" + bytes(32),
+    }
+
+
+def mutate(content: bytes, luck: random.Random) -> bytes:
+    """Flip bits, set bytes and lengths to extremes, cut, splice: often in the header, where it hurts."""
+    mutated = bytearray(content)
+    for _ in range(luck.choice([1, 1, 2, 4, 16])):
+        if len(mutated) < 4:
+            break
+        place = luck.randrange(len(mutated) if luck.random() < 0.5 else min(len(mutated), 200))
+        match luck.randrange(6):
+            case 0:
+                mutated[place] ^= 1 << luck.randrange(8)
+            case 1:
+                mutated[place] = luck.choice([0, 127, 128, 255, luck.randrange(256)])
+            case 2:
+                del mutated[place:]
+            case 3:
+                start = luck.randrange(len(mutated))
+                mutated[place:place] = mutated[start : start + luck.randrange(64)]
+            case 4:
+                del mutated[place : place + luck.randrange(32)]
+            case _:
+                number = luck.choice([0, 1, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF, luck.randrange(2**32)])
+                mutated[place : place + 4] = struct.pack(luck.choice("<>") + "I", number)
+    return bytes(mutated)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ten_thousand_mutated_files_give_pixels_or_a_picture_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="peak memory cannot be measured here")
+    monkeypatch.setattr(images, "MAX_PIXELS", 4_000_000)
+    monkeypatch.setattr(images, "MAX_STORED_PIXELS", 16_000_000)
+    luck = random.Random(20)
+    seeds = list(seeds_of_mutation().values())
+    assert all(read_pixels(seed).shape[0] == 3 for seed in seeds)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    read = 0
+    for number in range(10_000):
+        content = mutate(seeds[number % len(seeds)], luck)
+        try:
+            pixels = read_pixels(content, at_least=luck.choice([None, 4]))
+        except PictureError:
+            continue
+        read += 1
+        assert pixels.dtype == torch.uint8
+        assert pixels.shape[0] == 3
+    assert 1_000 < read < 9_000  # both ends mean that the mutations test nothing
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    kilobytes = grown / 1024 if sys.platform == "darwin" else grown
+    assert kilobytes < 200_000  # 16 bytes for each of 4 million pixels, and the allocator's slack
