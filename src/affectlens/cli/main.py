@@ -1,0 +1,72 @@
+"""`affectlens`: the group of commands, and the only place where our errors become exit codes.
+
+Exit status: 0 all went well; 1 some pictures could not be read, the rest was done; 2 wrong use or an
+error that ended the job; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from affectlens import __version__
+from affectlens.errors import AffectLensError
+
+# Command: its module below this package and its line in --help. A module is imported only when its
+# command runs, so that `affectlens --help` takes a tenth of a second.
+COMMANDS = {
+    "predict": "Say which emotions pictures evoke.",
+    "train": "Train a network on labelled pictures.",
+    "evaluate": "Measure a model on labelled pictures.",
+    "models": "List models and networks, or show a model's card.",
+    "data": "Check a data set, or divide it into splits.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"affectlens.cli.{name}"), name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="affectlens")
+def affectlens() -> None:
+    """Which emotions does a picture evoke in the people who look at it?
+
+    AffectLens judges what a picture evokes on average; it does not read any person's feelings.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its status."""
+    try:
+        status = affectlens.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except AffectLensError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # `affectlens predict ... | head`
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,1 @@
+"""Data sets: files on disk -> records -> batches. One data set, one file, one `read()`."""

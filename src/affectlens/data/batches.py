@@ -1,0 +1,194 @@
+"""Records -> batches of uint8 pictures, in an order that a seed and a position determine.
+
+A training run reads an endless stream: the permutation of epoch 0, then that of epoch 1, and so on.
+Batch n is positions n*B to (n+1)*B of it, so the step number is the whole position: nothing else
+needs saving to go on where a killed run stopped. No picture is left out at the end of an epoch.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from affectlens.data.augment import Augmentation, augment
+from affectlens.data.records import Record
+from affectlens.errors import EmptySplit, PictureError, SettingsError
+from affectlens.images import read_pixels
+from affectlens.preprocess import Preprocessing
+
+Reader = Callable[[Record], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and what they evoke; B of them, E emotions.
+
+    Attributes:
+        pixels: uint8 (B, 3, H, W)
+        targets: float32 (B, E), rows sum to 1
+        keys: the records' keys
+    """
+
+    pixels: Tensor
+    targets: Tensor
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that could not be judged, and why."""
+
+    key: str
+    error: PictureError
+
+
+def derived_seed(*parts: object) -> int:
+    """Hash anything into a seed, so that streams of random numbers do not overlap by accident."""
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def target_tensor(records: Sequence[Record]) -> Tensor:
+    """Stack the targets: float32 (N, E)."""
+    return torch.tensor([record.target.probabilities for record in records], dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which record stands at each position of the endless stream.
+
+    `balance` 0 visits every record once an epoch. Above 0, an epoch draws as many pictures with
+    replacement, an emotion with n records with weight n ** (1 - balance): 1 makes all equally frequent.
+    """
+
+    targets: Tensor  # (N, E)
+    seed: int
+    balance: float = 0.0
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __call__(self, position: int) -> int:
+        epoch, place = divmod(position, len(self.targets))
+        return int(_permutation(self, epoch)[place])
+
+
+@lru_cache(maxsize=4)
+def _permutation(order: Order, epoch: int) -> Tensor:
+    generator = torch.Generator().manual_seed(derived_seed("order", order.seed, epoch))
+    count = len(order.targets)
+    if not order.balance:
+        return torch.randperm(count, generator=generator)
+    tops = order.targets.argmax(dim=1)
+    frequency = torch.bincount(tops, minlength=order.targets.shape[1])[tops].double()
+    return torch.multinomial(frequency**-order.balance, count, replacement=True, generator=generator)
+
+
+Item = tuple[Tensor, Tensor, str]
+
+
+class TrainingStream(Dataset[Item | PictureError]):
+    """The endless stream of varied pictures. Item i depends on (seed, i) alone."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        order: Order,
+        augmentation: Augmentation,
+        preprocessing: Preprocessing,
+        read: Reader,
+    ) -> None:
+        self.records = records
+        self.order = order
+        self.augmentation = augmentation
+        self.preprocessing = preprocessing
+        self.read = read
+
+    def __getitem__(self, position: int) -> Item | PictureError:
+        index = self.order(position)
+        record = self.records[index]
+        try:
+            pixels = self.read(record)
+        except PictureError as error:
+            return error  # an exception raised in a worker process would arrive as another
+        size = self.preprocessing
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed("augment", self.order.seed, position))
+            varied = augment(pixels, self.augmentation, size.height, size.width)
+        return varied, self.order.targets[index], record.key
+
+
+def training_batches(
+    stream: TrainingStream, batch_size: int, first_step: int, last_step: int, workers: int
+) -> Iterator[Batch]:
+    """Yield the batches of steps `first_step` to `last_step` - 1, the same for any number of workers.
+
+    An unreadable picture raises its `PictureError`: training on fewer pictures than the run folder
+    says would be a silent lie.
+    """
+    if not stream.records:
+        raise EmptySplit("the data", "train", [])
+    if batch_size < 1:
+        raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
+    steps = [range(n * batch_size, (n + 1) * batch_size) for n in range(first_step, last_step)]
+    loader = DataLoader(
+        stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,  # type: ignore[arg-type]
+        prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
+    for batch in loader:
+        if isinstance(batch, PictureError):
+            raise batch
+        yield batch
+
+
+class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
+    """Every record once, in order, prepared as in use. An unreadable picture is returned as its error."""
+
+    def __init__(self, records: Sequence[Record], preprocessing: Preprocessing, read: Reader) -> None:
+        self.records = records
+        self.preprocessing = preprocessing
+        self.read = read
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor | PictureError, int]:
+        try:
+            return self.preprocessing.fit_pixels(self.read(self.records[index])), index
+        except PictureError as error:
+            return error, index
+
+
+def evaluation_batches(
+    data: EvaluationSet, batch_size: int, workers: int
+) -> Iterator[tuple[Batch | None, list[Unreadable]]]:
+    """Yield batches in record order, each with the pictures that could not be read."""
+    loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list)
+    for items in loader:
+        good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
+        bad = [Unreadable(data.records[i].key, e) for e, i in items if isinstance(e, PictureError)]
+        records = [record for _, record in good]
+        keys = tuple(record.key for record in records)
+        batch = Batch(torch.stack([p for p, _ in good]), target_tensor(records), keys) if good else None
+        yield batch, bad
+
+
+def file_reader(preprocessing: Preprocessing) -> Reader:
+    """Read pictures from their files, at the size that the network needs or above."""
+
+    def read(record: Record) -> Tensor:
+        return read_pixels(record.path, at_least=preprocessing.at_least)
+
+    return read
+
+
+def _collate(items: list[Item | PictureError]) -> Batch | PictureError:
+    good = [item for item in items if not isinstance(item, PictureError)]
+    if len(good) < len(items):
+        return next(item for item in items if isinstance(item, PictureError))
+    pixels, targets, keys = zip(*good, strict=True)
+    return Batch(torch.stack(pixels), torch.stack(targets), keys)

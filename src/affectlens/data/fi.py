@@ -1,0 +1,56 @@
+"""FI, Flickr and Instagram: about 23,000 pictures, each with one of Mikels' eight emotions.
+
+Paper: You et al., "Building a Large Scale Dataset for Image Emotion Recognition: The Fine Print
+    and The Benchmark", AAAI 2016.
+Get it: from its authors, for research. Circulating copies differ in size (23,308 to 22,700 pictures)
+    and have no common split, so every figure needs the hash of its split beside it.
+
+On disk, any of:
+    root/splits.tsv                          path, label, split; pictures as the paths say
+    root/{train,val,test}/<emotion>/*.jpg
+    root/<emotion>/*.jpg, root/emotion_dataset/<emotion>/*.jpg        raw, without a split
+
+Raw copies hold many copies of one placeholder ("this photo is no longer available"). They are left
+out and counted.
+"""
+
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+
+from affectlens.data import folder, table
+from affectlens.data.records import DataSource, Record
+
+# The same bytes this often are a placeholder and no picture: a photo that people posted twice or
+# three times stays in. Copies made with the same tool are equal to the byte.
+PLACEHOLDER_COPIES = 10
+
+
+def read(root: Path) -> DataSource:
+    """List FI in whichever of its layouts lies at root."""
+    if (root / "splits.tsv").is_file():
+        return table.read(root / "splits.tsv", name="fi")
+    inner = root / "emotion_dataset"
+    source = folder.read(inner if inner.is_dir() else root, name="fi")
+    placeholders = find_placeholders([r for part in source.splits.values() for r in part])
+    if not placeholders:
+        return source
+    splits = {name: [r for r in part if r.path not in placeholders] for name, part in source.splits.items()}
+    note = f"{len(placeholders):,} copies of a placeholder picture were left out"
+    return DataSource(source.name, source.root, source.vocabulary, splits, (note,))
+
+
+def find_placeholders(records: list[Record], copies: int = PLACEHOLDER_COPIES) -> set[Path]:
+    """Find files whose very bytes occur at least `copies` times.
+
+    Only files that share their size with that many others are read: seconds for all of FI.
+    """
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for record in records:
+        by_size[record.path.stat().st_size].append(record.path)
+    by_content: dict[str, list[Path]] = defaultdict(list)
+    for same_size in by_size.values():
+        if len(same_size) >= copies:
+            for path in same_size:
+                by_content[hashlib.sha256(path.read_bytes()).hexdigest()].append(path)
+    return {path for same in by_content.values() if len(same) >= copies for path in same}

@@ -1,0 +1,64 @@
+"""What every data set becomes: a list of records, without opening a picture."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from affectlens.emotions import EmotionDistribution, Vocabulary
+from affectlens.errors import EmptySplit
+
+ALL = "all"  # the one split of a data set that comes without a division
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+               "test": "test", "testing": "test"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Record:
+    """One labelled picture. `key` is its path relative to the data set, the same on every machine."""
+
+    key: str
+    path: Path
+    target: EmotionDistribution
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set as found on disk: records by split, and notes on what was left out and why."""
+
+    name: str
+    root: Path
+    vocabulary: Vocabulary
+    splits: Mapping[str, Sequence[Record]]
+    notes: tuple[str, ...] = field(default=())
+
+    def split(self, name: str) -> list[Record]:
+        """Return one split in file order, or every record for `all`. Raises `EmptySplit`."""
+        if name == ALL:
+            records = [record for part in self.splits.values() for record in part]
+        else:
+            records = list(self.splits.get(name, ()))
+        if not records:
+            present = [split for split, part in self.splits.items() if part]
+            raise EmptySplit(f"{self.name}:{self.root}", name, present)
+        return records
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of pictures by split and top emotion, in vocabulary order."""
+        return {name: count_emotions(self.vocabulary, part) for name, part in self.splits.items()}
+
+
+def count_emotions(vocabulary: Vocabulary, records: Iterable[Record]) -> dict[str, int]:
+    """Number of records whose top emotion is each word, words without records included."""
+    counted = Counter(record.target.top for record in records)
+    return {word: counted[word] for word in vocabulary.words}
+
+
+def digest(records: Iterable[Record]) -> str:
+    """Hash of which pictures carry which labels, whatever the order and the machine: 16 hex digits.
+
+    It names a split in run folders and cards, so that two results can be known to be comparable.
+    """
+    lines = sorted(f"{r.key}\t{[round(p, 6) for p in r.target.probabilities]}" for r in records)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,165 @@
+"""Every error raised on purpose. Each says what happened, where, what was expected and what to do next.
+
+AffectLensError
+    UnknownName             a name that is not in a list of known names; suggests the nearest
+    PictureError            one picture cannot be used; a job reports it and goes on
+        PictureNotFound         nothing at this path
+        PictureDenied           the file may not be read
+        PictureIsFolder         the path is a folder
+        PictureEmpty            zero bytes
+        NotAPicture             no picture format that we read
+        PictureDamaged          a picture, but truncated or corrupt
+        PictureTooLarge         more pixels than allowed: a decompression bomb, or a huge scan
+    DatasetError
+        DatasetNotFound         the root lacks the file or folder that every copy has
+        BadRow                  one line of an index file is wrong
+        EmptySplit              no picture in the part that was asked for
+    ModelError
+        ModelNotFound           no bundled, local or hub model of that name
+        BadModelFolder          incomplete, truncated, altered or of another version
+        VocabularyMismatch      model and data use different emotion words
+        WeightsNotFound         pretrained weights that can be neither read nor fetched
+    SettingsError           a setting that does not exist or has an impossible value
+    RunError                a run folder that cannot be started or resumed
+    OutputError             a result file that cannot be written or continued
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class AffectLensError(Exception):
+    """Base of all errors that a user can cause or mend; its text stands alone."""
+
+
+class UnknownName(AffectLensError):
+    """A name that is not among the known ones.
+
+    >>> raise UnknownName("emotion", "amusment", ["amusement", "awe"], "the vocabulary mikels-8")
+    Traceback (most recent call last):
+        ...
+    affectlens.errors.UnknownName: 'amusment' is no emotion of the vocabulary mikels-8. Did you mean \
+'amusement'? Known: amusement, awe.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
+        self.name = name
+        self.known = tuple(known)
+        near = get_close_matches(name.lower(), self.known, n=1, cutoff=0.6)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"{name!r} is no {kind} of {where}.{hint} Known: {', '.join(self.known)}.")
+
+
+class PictureError(AffectLensError):
+    """One picture that cannot be used: the path and the reason."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = str(path)
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+    def __reduce__(self) -> tuple[type["PictureError"], tuple[str, str]]:
+        return type(self), (self.path, self.reason)  # worker processes hand it over whole
+
+
+class PictureNotFound(PictureError):
+    """Nothing lies at this path."""
+
+
+class PictureDenied(PictureError):
+    """The file is there but may not be read."""
+
+
+class PictureIsFolder(PictureError):
+    """A folder where one file was expected."""
+
+
+class PictureEmpty(PictureError):
+    """A file of zero bytes."""
+
+
+class NotAPicture(PictureError):
+    """Bytes in no picture format that we read."""
+
+
+class PictureDamaged(PictureError):
+    """A picture by its first bytes, but truncated or corrupt further on."""
+
+
+class PictureTooLarge(PictureError):
+    """More pixels than allowed: a decompression bomb, or a scan that must be reduced first."""
+
+
+class DatasetError(AffectLensError):
+    """A data set that cannot be read as asked."""
+
+
+class DatasetNotFound(DatasetError):
+    """The root lacks the file or folder that every copy of the data set has."""
+
+    def __init__(self, title: str, expected: Path, source: str) -> None:
+        super().__init__(
+            f"{title} is not here: {expected} does not exist. "
+            f"Get it from {source}, then pass the folder that holds {expected.name!r}."
+        )
+
+
+class BadRow(DatasetError):
+    """One line of an index file that cannot be a record."""
+
+    def __init__(self, file: Path, line: int, reason: str) -> None:
+        self.file = file
+        self.line = line
+        super().__init__(f"{file}, line {line}: {reason}")
+
+
+class EmptySplit(DatasetError):
+    """No picture in the part of the data set that was asked for."""
+
+    def __init__(self, data: str, split: str, present: Sequence[str]) -> None:
+        there = ", ".join(present) or "none"
+        super().__init__(f"{data} has no pictures in the split {split!r}. Splits with pictures: {there}.")
+
+
+class ModelError(AffectLensError):
+    """A model that cannot be used as asked."""
+
+
+class ModelNotFound(ModelError):
+    """No bundled, local or hub model of that name."""
+
+
+class BadModelFolder(ModelError):
+    """A model folder that is incomplete, truncated, altered or of another version."""
+
+    def __init__(self, folder: Path, reason: str, remedy: str = "Get or train the model again.") -> None:
+        self.folder = folder
+        self.reason = reason
+        super().__init__(f"The model folder {folder} cannot be loaded: {reason} {remedy}")
+
+
+class VocabularyMismatch(ModelError):
+    """Model and data name different emotions; indices would silently mean other words."""
+
+    def __init__(self, model_words: Sequence[str], data_words: Sequence[str]) -> None:
+        super().__init__(
+            f"The model knows the emotions [{', '.join(model_words)}] but the data is labelled with "
+            f"[{', '.join(data_words)}]. Use data of the model's vocabulary, or convert its labels first."
+        )
+
+
+class WeightsNotFound(ModelError):
+    """Pretrained weights that can be neither read from disk nor fetched."""
+
+
+class SettingsError(AffectLensError):
+    """A setting that does not exist or has an impossible value."""
+
+
+class RunError(AffectLensError):
+    """A run folder that cannot be started or resumed."""
+
+
+class OutputError(AffectLensError):
+    """A result file that cannot be written or continued."""

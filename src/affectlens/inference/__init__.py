@@ -1,0 +1,1 @@
+"""Models in use: pictures -> emotions, as fast as the machine can."""

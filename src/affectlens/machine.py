@@ -1,0 +1,113 @@
+"""What this machine has: device, number format, allocator, and a description for result files."""
+
+import ctypes
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from affectlens.errors import SettingsError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; auto takes CUDA, then MPS, then CPU.
+
+    Raises `SettingsError` for a device that this machine lacks.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"The device {name!r} is not here: {reason}. Use auto, cpu, cuda or mps."
+        ) from None
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Turn `auto`, `float32` or `bfloat16` into a number format for a device.
+
+    Auto is bfloat16 where the hardware multiplies it: CUDA from Ampere on, CPUs with AMX (there 3 to 7
+    times faster than float32). Elsewhere it is float32: emulated bfloat16 is slower and less exact.
+    """
+    if name not in PRECISIONS:
+        raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    fast = (
+        has_amx() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
+    )
+    return torch.bfloat16 if fast else torch.float32
+
+
+def has_amx() -> bool:
+    """Whether this CPU multiplies bfloat16 tiles (AMX, Intel since Sapphire Rapids)."""
+    info = Path("/proc/cpuinfo")
+    return info.is_file() and "amx_bf16" in info.read_text()
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[Any]:
+    """Run matrix products in `precision`, sums and norms in float32; nothing for float32."""
+    if precision == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=precision)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse the large blocks that each step frees, instead of asking the kernel for new pages.
+
+    A quarter of a training step on CPU otherwise goes into page faults (`benchmarks/training.py`).
+    Does nothing where the C library is another. Costs: the process keeps its peak memory.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # names of malloc.h
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 2**28)
+
+
+def describe() -> dict[str, Any]:
+    """Describe machine and libraries, as plain data for run folders and benchmark results."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "amx": has_amx(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.system(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in ("affectlens", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""Networks: images -> logits. One paper, one file; `catalog` knows them by name."""

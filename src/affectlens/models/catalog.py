@@ -1,0 +1,100 @@
+"""Networks by name, each with where it comes from and how it is built.
+
+A name of the catalogue comes first; any other name that timm has is a plain classifier of that name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.models import backbones, pair
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """A network of the catalogue.
+
+    Attributes:
+        summary: one line for `affectlens models`.
+        source: the paper.
+        build: `(num_emotions, weights=..., **options) -> network` whose `forward` gives logits.
+        options: what may be set, with its defaults; saved with a trained model.
+        timm_name: of a network that is timm's own, so that timm can load what we save.
+    """
+
+    name: str
+    summary: str
+    source: str
+    build: Callable[..., nn.Module]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    timm_name: str | None = None
+
+
+# What every plain classifier can be told; a network that lacks one says so when it is built.
+PLAIN_OPTIONS: Mapping[str, Any] = MappingProxyType({"drop_path": 0.0, "dropout": 0.0})
+
+
+def plain(name: str, summary: str, source: str, backbone: str) -> NetworkEntry:
+    """Describe a timm network with a new classifier."""
+
+    def build(num_emotions: int, *, weights: str, drop_path: float, dropout: float) -> nn.Module:
+        options: dict[str, Any] = {}
+        if drop_path:
+            options["drop_path_rate"] = drop_path
+        if dropout:
+            options["drop_rate"] = dropout
+        try:
+            return backbones.classifier(backbone, num_emotions, weights=weights, **options)
+        except TypeError as error:
+            raise SettingsError(f"The network {name} has no option for this: {error}.") from None
+
+    return NetworkEntry(name, summary, source, build, PLAIN_OPTIONS, backbone)
+
+
+def _build_pair(num_emotions: int, *, weights: str, **options: Any) -> nn.Module:
+    return pair.Pair(pair.PairConfig(num_emotions=num_emotions, weights=weights, **options))
+
+
+NETWORKS: Mapping[str, NetworkEntry] = {
+    entry.name: entry
+    for entry in (
+        NetworkEntry(
+            "pair", "a small transformer and a small convolutional network, averaged: the default model's",
+            "ours, see models/pair.py", _build_pair,
+            {"transformer": pair.PairConfig.transformer, "convolutional": pair.PairConfig.convolutional,
+             "drop_path": 0.0, "dropout": 0.0},
+        ),
+        plain("deit_tiny", "DeiT-Tiny: small and fast",
+              "Touvron et al., ICML 2021", "deit_tiny_patch16_224.fb_in1k"),
+        plain("vit", "ViT-B/16, pretrained on ImageNet-21k",
+              "Dosovitskiy et al., ICLR 2021", "vit_base_patch16_224.augreg_in21k"),
+        plain("resnet50", "ResNet-50, the field's usual baseline",
+              "He et al., CVPR 2016", "resnet50.tv_in1k"),
+    )
+}  # fmt: skip
+
+
+def find(name: str) -> NetworkEntry:
+    """Return a network of the catalogue, or timm's of that name. Raises `UnknownName`."""
+    if name in NETWORKS:
+        return NETWORKS[name]
+    if backbones.known(name):
+        return plain(name, f"timm's {name}", "see timm", name)
+    raise UnknownName("network", name, NETWORKS, "the catalogue, and timm has none of that name")
+
+
+def build(name: str, num_emotions: int, *, weights: str = backbones.NONE, **options: Any) -> nn.Module:
+    """Build a network for a number of emotions.
+
+    Raises `UnknownName` for a network, `SettingsError` for an option that it does not have.
+    """
+    entry = find(name)
+    strange = sorted(set(options) - set(entry.options))
+    if strange:
+        allowed = ", ".join(entry.options) or "none"
+        raise SettingsError(f"The network {name} has no option {strange[0]!r}. Its options: {allowed}.")
+    return entry.build(num_emotions, weights=weights, **{**entry.options, **options})

@@ -1,0 +1,35 @@
+"""How the default model is trained, on FI.
+
+    affectlens train default --data fi:PATH --out RUN
+
+Chosen on the validation split of FI alone; docs/results/default.md has what was tried.
+"""
+
+from affectlens.data.augment import Augmentation
+from affectlens.training.settings import Settings
+
+SUMMARY = "the default model: DeiT-Tiny and MobileNetV2 together, on FI"
+
+
+def settings() -> Settings:
+    """Train at 160 pixels, a third of the cost of 224, for use at 224.
+
+    A random crop shows things larger than the whole picture does, so the larger picture in use brings
+    them back to the size seen in training (Touvron et al., "Fixing the train-test resolution
+    discrepancy", NeurIPS 2019).
+    """
+    return Settings(
+        network="pair",
+        network_options={"drop_path": 0.05, "dropout": 0.1},
+        epochs=10,
+        learning_rate=7e-4,
+        warmup=0.08,
+        mixup=0.2,
+        cutmix=0.5,
+        average=0.998,
+        prior_adjustment=0.3,
+        low_side=160,
+        low_share=1.0,
+        augmentation=Augmentation(crop_scale=0.35, colour_jitter=0.1),
+        cache_side=256,
+    )

@@ -1,0 +1,1 @@
+"""Data -> trained model: settings, the loop, the run folder around it."""

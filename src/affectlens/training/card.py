@@ -1,0 +1,66 @@
+"""The text for people in a model folder: what a model is for, how good it is, what it is not for."""
+
+from affectlens.checkpoint import Card
+from affectlens.evaluation.scores import Scores
+from affectlens.evaluation.tables import markdown
+
+LIMITS = (
+    "It says which emotions a picture evokes on average in the people whose votes it was trained on. It does "
+    "not measure what any person feels, and says nothing about the people who are in the picture.",
+    "Its training pictures come from one time and two platforms; other cultures, times and kinds of pictures "
+    "are judged less well.",
+    "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
+)
+
+DATA_LICENCES = {
+    "fi": "FI (Flickr and Instagram) was released for research; its pictures belong to those who took them",
+}
+
+
+def licences(data: str) -> dict[str, str]:
+    """Licences of code, weights and data for a model trained on a data set of the catalogue."""
+    of_data = DATA_LICENCES.get(data, "as given by whoever made the data set")
+    return {"code": "Apache-2.0", "weights": "research use, because of the data", "data": of_data}
+
+
+def readme(card: Card, scores: Scores) -> str:
+    """Write the card as Markdown, with the header that the Hugging Face hub reads."""
+    training = card.training
+    words = ", ".join(card.vocabulary.words)
+    settings = "\n".join(f"{key} = {value}" for key, value in training["settings"].items())
+    limits = "\n".join(f"- {sentence}" for sentence in card.limits)
+    lic = "\n".join(f"- {what.capitalize()}: {text}." for what, text in card.licences.items())
+    counts = {name: sum(by_word.values()) for name, by_word in training["data"]["counts"].items()}
+    pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return f"""---
+library_name: affectlens
+pipeline_tag: image-classification
+license: other
+license_name: research-use
+tags: [visual-emotion-analysis, {card.vocabulary.name}]
+---
+# {card.name}
+
+Which emotions a picture evokes in the people who look at it: {words}.
+
+Network: `{card.network}`, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
+
+    affectlens predict PHOTO.jpg --model FOLDER
+
+## Limits
+{limits}
+
+## Scores on the validation split
+The weights of the best epoch were chosen and the temperature ({card.temperature:.3f}) was fitted on this
+split, so expect somewhat less on other pictures.
+
+{markdown(scores)}
+## Training
+Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
+Command: `{training["command"]}`
+
+    {settings.replace(chr(10), chr(10) + "    ")}
+
+## Licences
+{lic}
+"""

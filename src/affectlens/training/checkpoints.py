@@ -1,0 +1,89 @@
+"""A training run's state as one safetensors file, replaced as a whole."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from affectlens.errors import RunError
+from affectlens.files import atomic_write
+from affectlens.training.loop import State
+
+FORMAT = "1"
+
+
+def save_state(file: Path, state: State, notes: dict[str, Any]) -> None:
+    """Write network, running average, optimizer and step; `notes` is JSON that travels along."""
+    tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{name}": v for name, v in state.average.module.state_dict().items()}
+    for index, values in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+    header = {"format": FORMAT, "step": str(state.step), "notes": json.dumps(notes)}
+    _write(file, tensors, header)
+
+
+def load_state(file: Path, state: State) -> dict[str, Any]:
+    """Restore a state that `State.start` made with the same settings; return the notes.
+
+    Raises `RunError` for a file that is damaged or of another network.
+    """
+    tensors, header = _read(file)
+    try:
+        state.network.load_state_dict(_below(tensors, "network."))
+        if state.average is not None:
+            state.average.module.load_state_dict(_below(tensors, "average."))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below(tensors, "optimizer.").items():
+            index, _, key = name.partition(".")
+            slots.setdefault(int(index), {})[key] = value
+        groups = state.optimizer.state_dict()["param_groups"]
+        state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise RunError(f"{file} is a checkpoint of another network: {str(error)[:300]}") from None
+    state.step = int(header["step"])
+    notes: dict[str, Any] = json.loads(header["notes"])
+    return notes
+
+
+def save_weights(file: Path, network: nn.Module, notes: dict[str, Any]) -> None:
+    """Write a network's weights alone."""
+    _write(file, dict(network.state_dict()), {"format": FORMAT, "notes": json.dumps(notes)})
+
+
+def load_weights(file: Path, network: nn.Module) -> dict[str, Any]:
+    """Load what `save_weights` wrote into a network of the same shape; return the notes."""
+    tensors, header = _read(file)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RunError(f"{file} holds weights of another network: {str(error)[:300]}") from None
+    notes: dict[str, Any] = json.loads(header["notes"])
+    return notes
+
+
+def _write(file: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    data = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, header)
+    with atomic_write(file) as out:
+        out.write(data)
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(file, framework="pt") as stored:
+            header = stored.metadata() or {}
+            # Copied out of the map, because the file is about to be replaced.
+            tensors = {name: torch.clone(stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+    if header.get("format") != FORMAT:
+        raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}.")
+    return tensors, header
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}

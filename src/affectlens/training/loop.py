@@ -1,0 +1,170 @@
+"""The training loop, all of it, as a generator: each `next()` is one step of the optimizer.
+
+Saving, logging, stopping and searching are ordinary loops around it (`training.run`). All that a step
+does is determined by the state and the step's number: its pictures (`data.batches`), their variation,
+mixing, dropout and rate. So a state that was saved and loaded goes on to the same bits on a CPU.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
+
+from affectlens.data.batches import Batch, TrainingStream, derived_seed, training_batches
+from affectlens.errors import RunError
+from affectlens.machine import autocast
+from affectlens.preprocess import Preprocessing
+from affectlens.training.objective import mix
+from affectlens.training.optimizer import make_optimizer, rate_at, set_rate
+from affectlens.training.settings import Settings
+
+Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass
+class State:
+    """What training changes. `step` is the number of steps done, and the position in the data."""
+
+    network: nn.Module
+    average: ModelEmaV3 | None
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+    @classmethod
+    def start(cls, network: nn.Module, settings: Settings) -> "State":
+        """The state before the first step, on the network's device."""
+        average = ModelEmaV3(network, decay=settings.average, use_warmup=True) if settings.average else None
+        return cls(network, average, make_optimizer(network, settings))
+
+    @property
+    def best_network(self) -> nn.Module:
+        """The network to evaluate and keep: the running average, where there is one."""
+        return self.network if self.average is None else self.average.module
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of the optimizer did.
+
+    Attributes:
+        number: from 1
+        epoch: from 0, the one that the step's first picture belongs to
+        loss: mean over the step's pictures
+        accuracy: share of pictures whose top emotion was right, in training mode and before the step
+        rate: learning rate of the classifier
+        pictures: how many
+        ends_epoch: whether the next step belongs to another epoch, or there is none
+    """
+
+    number: int
+    epoch: int
+    loss: float
+    accuracy: float
+    rate: float
+    pictures: int
+    ends_epoch: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps and epochs of a run: the stream of pictures divided into steps."""
+
+    pictures: int
+    settings: Settings
+
+    @property
+    def pictures_a_step(self) -> int:
+        return self.settings.batch_size * self.settings.accumulate
+
+    @property
+    def total_steps(self) -> int:
+        return max(1, math.ceil(self.settings.epochs * self.pictures / self.pictures_a_step))
+
+    def epoch_of(self, step: int) -> int:
+        """Epoch, from 0, of the first picture of a step, from 0."""
+        return step * self.pictures_a_step // self.pictures
+
+    def ends_epoch(self, step: int) -> bool:
+        return step + 1 == self.total_steps or self.epoch_of(step + 1) != self.epoch_of(step)
+
+    def size(self, epoch: int) -> Preprocessing:
+        """Size of the pictures in an epoch: low first, where settings ask for it."""
+        full = self.settings.preprocessing
+        if not self.settings.low_side or epoch >= self.settings.low_share * self.settings.epochs:
+            return full
+        return replace(full, height=self.settings.low_side, width=self.settings.low_side)
+
+
+def train(
+    state: State,
+    settings: Settings,
+    stream: TrainingStream,
+    objective: Objective,
+    device: torch.device,
+    precision: torch.dtype,
+    workers: int,
+) -> Iterator[Step]:
+    """Take steps from where the state stands to the end, yielding after each.
+
+    Raises `PictureError` for an unreadable picture and `RunError` when the loss is no longer finite;
+    the state is then as after the last step yielded.
+    """
+    schedule = Schedule(len(stream.records), settings)
+    while state.step < schedule.total_steps:
+        size = schedule.size(schedule.epoch_of(state.step))
+        epoch_stream = TrainingStream(stream.records, stream.order, stream.augmentation, size, stream.read)
+        last = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
+        first_batch, last_batch = state.step * settings.accumulate, last * settings.accumulate
+        batches = training_batches(epoch_stream, settings.batch_size, first_batch, last_batch, workers)
+        while state.step < last:
+            group = list(islice(batches, settings.accumulate))
+            yield take_step(state, settings, schedule, group, objective, size, device, precision)
+
+
+def take_step(
+    state: State,
+    settings: Settings,
+    schedule: Schedule,
+    batches: list[Batch],
+    objective: Objective,
+    size: Preprocessing,
+    device: torch.device,
+    precision: torch.dtype,
+) -> Step:
+    """Average the gradient over some batches, clip it, step, and move the running average."""
+    torch.manual_seed(derived_seed("step", settings.seed, state.step))
+    rate = settings.learning_rate * rate_at(state.step, schedule.total_steps, settings.warmup)
+    set_rate(state.optimizer, rate)
+    state.network.train()
+    state.optimizer.zero_grad(set_to_none=True)
+    loss_sum, right, seen = 0.0, 0.0, 0
+    for batch in batches:
+        images = size.normalise(batch.pixels.to(device, non_blocking=True))
+        images, targets = mix(images, batch.targets.to(device, non_blocking=True), settings)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with autocast(device, precision):
+            loss, logits = objective(state.network, images, targets)
+        (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
+        loss_sum += float(loss.detach())
+        right += float((logits.argmax(1) == targets.argmax(1)).sum())
+        seen += len(images)
+    if not math.isfinite(loss_sum):
+        raise RunError(
+            f"The loss is {loss_sum} at step {state.step + 1}. Lower learning_rate, or set clip or "
+            "precision=float32, and start again; the last checkpoint is whole."
+        )
+    if settings.clip:
+        nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update(state.network, step=state.step)
+    number = state.step
+    state.step += 1
+    return Step(
+        number + 1, schedule.epoch_of(number), loss_sum / len(batches), right / seen, rate, seen,
+        schedule.ends_epoch(number),
+    )  # fmt: skip

@@ -1,0 +1,297 @@
+"""A training run in a folder: what surrounds the loop so that nothing is lost and all is known.
+
+On disk:
+    settings.toml       everything that decides the run
+    run.json            data and its hash, versions, machine, command
+    splits.tsv          which picture was in which split
+    steps.jsonl         one line a step: loss, rate
+    log.jsonl           one line an epoch: scores on the validation split
+    last.safetensors    the whole state after the last checkpoint; a killed run goes on from it
+    best.safetensors    the weights of the best epoch
+    model/              the finished model folder, when the run has ended
+"""
+
+import json
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from affectlens import metrics
+from affectlens.checkpoint import Card, save_model
+from affectlens.data import cache, splits
+from affectlens.data.batches import (
+    EvaluationSet,
+    Order,
+    Reader,
+    TrainingStream,
+    evaluation_batches,
+    file_reader,
+    target_tensor,
+)
+from affectlens.data.records import DataSource, Record, digest
+from affectlens.errors import DatasetError, RunError
+from affectlens.evaluation.calibration import fit_temperature
+from affectlens.evaluation.judge import Judged, judge
+from affectlens.evaluation.scores import Scores, score
+from affectlens.files import atomic_write
+from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
+from affectlens.models import catalog
+from affectlens.models.backbones import NONE, suit_cpu
+from affectlens.training.card import LIMITS, licences, readme
+from affectlens.training.checkpoints import load_state, load_weights, save_state, save_weights
+from affectlens.training.loop import Schedule, State, Step, train
+from affectlens.training.objective import make_objective
+from affectlens.training.settings import Settings, read_settings
+
+SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
+LAST, BEST, MODEL = "last.safetensors", "best.safetensors", "model"
+EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run begins or goes on: from which step, of how many, on what."""
+
+    step: int
+    total_steps: int
+    pictures: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """Scores on the validation split after an epoch (from 1); `best` when it is the best so far."""
+
+    epoch: int
+    step: int
+    scores: Mapping[str, float]
+    best: bool
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The model folder, and its scores on the validation split."""
+
+    model: Path
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class CacheProgress:
+    """Pictures decoded so far for the cache."""
+
+    done: int
+    total: int
+
+
+Event = Started | Step | EpochEnd | CacheProgress | Finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a run is asked to do.
+
+    Attributes:
+        name: of the model that comes out
+        data: as the user wrote it, `NAME:PATH`; stored without its folder
+        source: the data set, with `train` and `val` splits
+        out: the run folder
+        dtype: how the finished model's weights are stored
+    """
+
+    name: str
+    data: str
+    source: DataSource
+    settings: Settings
+    out: Path
+    resume: bool = False
+    device: str = "auto"
+    dtype: str = "float16"
+    command: str = ""
+
+
+def fit(request: Request) -> Iterator[Event]:
+    """Train, log, save and select; yield what happens. The last event is `Finished`.
+
+    Raises `RunError` where the folder holds another run or none to resume, and what reading the data,
+    building the network and training raise. Stopping the iteration anywhere leaves a run to resume.
+    """
+    settings = request.settings
+    source = splits.with_validation(request.source, settings.val_share, settings.seed)
+    _open_run(request, source)
+    keep_freed_memory()
+    device = pick_device(request.device)
+    precision = pick_precision(settings.precision, device)
+    workers = settings.workers if settings.workers >= 0 else min(os.cpu_count() or 1, 8)
+    training, validation = source.split(splits.TRAIN), source.split(splits.VAL)
+    read = yield from _reader(settings, request.out, [*training, *validation])
+    torch.manual_seed(settings.seed)
+    state = State.start(_network(request, source, device), settings)
+    best = _restore(request.out, state) if request.resume else -1.0
+    targets = target_tensor(training)
+    order = Order(targets, settings.seed, settings.balance)
+    stream = TrainingStream(training, order, settings.augmentation, settings.preprocessing, read)
+    objective = make_objective(settings, targets, device)
+
+    def validate() -> Judged:
+        held_out = EvaluationSet(validation, settings.preprocessing, read)
+        batches = evaluation_batches(held_out, EVALUATION_BATCH, workers)
+        judged = judge(state.best_network, batches, settings.preprocessing, device, precision)
+        if judged.unreadable:
+            raise judged.unreadable[0].error
+        return judged
+
+    total = Schedule(len(training), settings).total_steps
+    yield Started(state.step, total, len(training), str(device), str(precision).removeprefix("torch."))
+    with (request.out / STEPS).open("a", encoding="utf-8") as log:
+        for step in train(state, settings, stream, objective, device, precision, workers):
+            log.write(json.dumps({"step": step.number, "loss": step.loss, "rate": step.rate}) + "\n")
+            log.flush()
+            yield step
+            if step.ends_epoch:
+                end = _end_epoch(request, state, step, validate(), best)
+                best = max(best, end.scores[settings.select_by])
+                yield end
+            if step.ends_epoch or step.number % settings.checkpoint_every == 0:
+                save_state(request.out / LAST, state, {"best": best})
+    load_weights(request.out / BEST, state.best_network)
+    yield _finish(request, source, state.best_network, validate())
+
+
+def read_run_settings(out: Path) -> Settings:
+    """Read the settings of a run folder. Raises `RunError` where there is no run."""
+    if not (out / SETTINGS).is_file():
+        raise RunError(
+            f"There is no run to resume in {out}: {SETTINGS} is missing. Start one without --resume."
+        )
+    return read_settings(out / SETTINGS, Settings())
+
+
+def _open_run(request: Request, source: DataSource) -> None:
+    """Write what a run is before its first step, or check that the one to resume is the same."""
+    out, hashes = request.out, {name: digest(part) for name, part in source.splits.items()}
+    if request.resume:
+        if read_run_settings(out) != request.settings:
+            raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
+        stored = json.loads((out / RUN).read_text(encoding="utf-8"))["data"]["hashes"]
+        if stored != hashes:
+            raise RunError(f"The run in {out} was on other pictures or labels: {stored} then, {hashes} now.")
+        return
+    if (out / SETTINGS).exists():
+        raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
+    about = {
+        "name": request.name,
+        "command": request.command,
+        "seed": request.settings.seed,
+        "data": {"spec": request.data, "hashes": hashes, "counts": source.counts(), "notes": source.notes},
+        "machine": describe(),
+    }
+    splits.write(out / SPLITS, source)
+    with atomic_write(out / RUN, "w") as file:
+        file.write(json.dumps(about, indent=2) + "\n")
+    with atomic_write(out / SETTINGS, "w") as file:  # last: its presence means that the run was begun
+        file.write(request.settings.to_toml())
+
+
+def _restore(out: Path, state: State) -> float:
+    """Load the last checkpoint, if one was written; cut the logs back to it; return the best score."""
+    notes = load_state(out / LAST, state) if (out / LAST).is_file() else {"best": -1.0}
+    for name in (STEPS, LOG):
+        if (out / name).is_file():
+            lines = (out / name).read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= state.step]
+            with atomic_write(out / name, "w") as file:
+                file.writelines(f"{line}\n" for line in kept)
+    return float(notes["best"])
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a line that was cut off by the kill
+
+
+def _network(request: Request, source: DataSource, device: torch.device) -> nn.Module:
+    settings = request.settings
+    weights = NONE if request.resume else settings.weights
+    network = catalog.build(
+        settings.network, len(source.vocabulary), weights=weights, **settings.network_options
+    )
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        suit_cpu(network)
+    return network
+
+
+def _reader(
+    settings: Settings, out: Path, records: Sequence[Record]
+) -> Generator[CacheProgress, None, Reader]:
+    """Read from files, or from a cache in the run folder that is made when it is not there."""
+    if not settings.cache_side:
+        return file_reader(settings.preprocessing)
+    folder = out / "cache"
+    try:
+        stored = cache.PixelCache.open(folder)
+        if stored.side == settings.cache_side and stored.covers(records):
+            return stored
+    except DatasetError:
+        pass  # none yet, or one that a kill cut short
+    yield CacheProgress(0, len(records))
+    for done in cache.build(folder, records, settings.cache_side):
+        yield CacheProgress(done, len(records))
+    return cache.PixelCache.open(folder)
+
+
+def quick_scores(judged: Judged) -> dict[str, float]:
+    """The few scores that are logged each epoch; `mean` is that of accuracy and balanced accuracy."""
+    accuracy = metrics.accuracy(judged.logits, judged.targets)
+    balanced = metrics.balanced_accuracy(judged.logits, judged.targets)
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced,
+        "mean": (accuracy + balanced) / 2,
+        "macro_f1": metrics.macro_f1(judged.logits, judged.targets),
+        "negative_log_likelihood": metrics.negative_log_likelihood(judged.logits, judged.targets),
+    }
+
+
+def _end_epoch(request: Request, state: State, step: Step, judged: Judged, best: float) -> EpochEnd:
+    """Score an epoch, keep its weights when they are the best so far, log it."""
+    scores = quick_scores(judged)
+    is_best = scores[request.settings.select_by] > best
+    end = EpochEnd(step.epoch + 1, step.number, scores, is_best)
+    if is_best:
+        save_weights(request.out / BEST, state.best_network, {"epoch": end.epoch, "step": end.step, **scores})
+    with (request.out / LOG).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(asdict(end)) + "\n")
+    return end
+
+
+def _finish(request: Request, source: DataSource, network: nn.Module, judged: Judged) -> Finished:
+    """Fit the temperature, score the best weights, write the model folder."""
+    settings = request.settings
+    temperature = fit_temperature(judged.logits, judged.targets)
+    scores = score(judged.logits, judged.targets, source.vocabulary, temperature=temperature)
+    about = json.loads((request.out / RUN).read_text(encoding="utf-8"))
+    log = (request.out / LOG).read_text(encoding="utf-8").splitlines()
+    card = Card(
+        name=request.name,
+        network=settings.network,
+        network_options=settings.network_options,
+        vocabulary=source.vocabulary,
+        preprocessing=settings.preprocessing,
+        temperature=temperature,
+        training={**about, "settings": settings.to_dict(), "log": [json.loads(line) for line in log]},
+        scores={"split": splits.VAL, **scores.to_json()},
+        licences=licences(source.name),
+        limits=LIMITS,
+    )
+    save_model(request.out / MODEL, network, card, readme(card, scores), request.dtype)
+    return Finished(request.out / MODEL, scores)

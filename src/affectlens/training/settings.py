@@ -1,0 +1,202 @@
+"""Everything that decides how a network is trained: a frozen dataclass that is also a TOML file."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from affectlens.data.augment import Augmentation
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.preprocess import Preprocessing
+
+SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a network is trained.
+
+    Attributes:
+        network: a name from `affectlens models`, or any of timm's.
+        network_options: what the network's entry in the catalogue allows.
+        weights: where the backbone starts: `hub`, `none`, or a file or folder of safetensors.
+        epochs: passes over the training pictures; may be a fraction.
+        batch_size: pictures of one forward pass.
+        accumulate: forward passes summed into one step of the optimizer.
+        learning_rate: of the classifier at its peak, for AdamW.
+        layer_decay: each layer further down learns this much slower; 1 is off (Bao et al., BEiT, 2022).
+        warmup: share of all steps in which the rate rises from 0; it then falls to 0 as a cosine.
+        clip: largest norm of a step's gradient; 0 is off.
+        label_smoothing: share of each target that is spread evenly over all emotions.
+        mixup, cutmix: parameter of their Beta distribution; 0 is off (Zhang 2018, Yun 2019).
+        mix_share: share of batches that are mixed, when either is on.
+        average: decay of the running average of weights, which is what is evaluated and kept; 0 is off.
+        class_weight: an emotion with n pictures weighs n ** -class_weight in the loss; 0 is off.
+        balance: likewise for how often its pictures are drawn (`data.batches.Order`).
+        prior_adjustment: adds this times the log frequency of each emotion to the logits in the loss
+            only, so that the network itself learns to favour none (Menon et al., ICLR 2021); 0 is off.
+        low_side, low_share: the first `low_share` of the epochs see pictures of `low_side` pixels a
+            side, which is faster; 0 is off. The network must accept several sizes.
+        select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
+            mean is that of accuracy and balanced accuracy.
+        val_share: share drawn for validation where the data set has no such split.
+        checkpoint_every: steps between checkpoints, beside one at each end of an epoch.
+        cache_side: pictures are decoded once and kept with this shorter side; 0 decodes each time.
+        workers: processes that read and vary pictures; -1 is one a core, at most 8.
+    """
+
+    network: str = "deit_tiny"
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = "hub"
+    epochs: float = 10.0
+    batch_size: int = 64
+    accumulate: int = 1
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    layer_decay: float = 0.75
+    warmup: float = 0.1
+    clip: float = 1.0
+    label_smoothing: float = 0.1
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_share: float = 0.5
+    average: float = 0.0
+    class_weight: float = 0.0
+    balance: float = 0.0
+    prior_adjustment: float = 0.0
+    low_side: int = 0
+    low_share: float = 0.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    select_by: str = "mean"
+    val_share: float = 0.15
+    checkpoint_every: int = 200
+    cache_side: int = 0
+    workers: int = -1
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "accumulate", "learning_rate", "layer_decay", "checkpoint_every")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} must be above 0, not {getattr(self, name)}.")
+        shares = ("warmup", "label_smoothing", "mix_share", "average", "low_share", "val_share")
+        for name in shares:
+            if not 0 <= getattr(self, name) <= (1 if name in {"mix_share", "low_share"} else 0.9999999):
+                raise SettingsError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}.")
+        for name in (
+            "weight_decay",
+            "clip",
+            "mixup",
+            "cutmix",
+            "class_weight",
+            "balance",
+            "prior_adjustment",
+        ):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must not be negative, not {getattr(self, name)}.")
+        if self.select_by not in SELECTION:
+            raise SettingsError(str(UnknownName("measure", self.select_by, SELECTION, "select_by")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` and TOML take."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
+
+    def to_toml(self) -> str:
+        """Return the text of a settings file."""
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
+        """Check names and types. Raises `SettingsError` or `UnknownName` for a misspelt setting."""
+        made = _build(cls, values, "")
+        assert isinstance(made, Settings)
+        return made
+
+
+def read_settings(file: Path, base: Settings) -> Settings:
+    """Change `base` by what a TOML file sets. Raises `SettingsError`, `UnknownName`."""
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"The settings file {file} cannot be read: {error}.") from None
+    return Settings.from_dict(_merged(base.to_dict(), values))
+
+
+def override(base: Settings, assignments: Iterable[str]) -> Settings:
+    """Change `base` by assignments `key=value`; a dot reaches inside.
+
+    >>> override(Settings(), ["epochs=3", "augmentation.flip=0"]).augmentation.flip
+    0.0
+    """
+    values = base.to_dict()
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise SettingsError(f"{assignment!r} sets nothing. Write key=value, as in epochs=5.")
+        change: Any = _value(text.strip())
+        for part in reversed(key.strip().split(".")):
+            change = {part: change}
+        values = _merged(values, change)
+    return Settings.from_dict(values)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        inner = merged.get(key)
+        both = isinstance(inner, dict) and isinstance(value, dict)
+        merged[key] = _merged(inner, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]
+    for name in values:
+        if name not in names:
+            raise UnknownName("setting", prefix + name, [prefix + n for n in names], "a training run")
+    return kind(**{name: _checked(hints[name], value, prefix + name) for name, value in values.items()})
+
+
+def _checked(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"{name} is a group of settings; set {name}.SOMETHING.")
+        return _build(hint, value, f"{name}.")
+    origin = typing.get_origin(hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_checked(typing.get_args(hint)[0], v, name) for v in value)
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise SettingsError(str(UnknownName("value", str(value), typing.get_args(hint), name)))
+        return value
+    if origin is not None and isinstance(value, Mapping):
+        return dict(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wanted = hint if isinstance(hint, type | types.UnionType) else object
+    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
+        raise SettingsError(f"{name} must be of type {getattr(hint, '__name__', hint)}, not {value!r}.")
+    return value
