@@ -37,13 +37,14 @@ def load_state(file: Path, state: State) -> dict[str, Any]:
         state.network.load_state_dict(_below(tensors, "network."))
         if state.average is not None:
             state.average.module.load_state_dict(_below(tensors, "average."))
+        parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, "optimizer.").items():
             index, _, key = name.partition(".")
-            slots.setdefault(int(index), {})[key] = value
+            slots.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], value)
         groups = state.optimizer.state_dict()["param_groups"]
         state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, ValueError, IndexError) as error:
         raise RunError(f"{file} is a checkpoint of another network: {str(error)[:300]}") from None
     state.step = int(header["step"])
     notes: dict[str, Any] = json.loads(header["notes"])
@@ -83,6 +84,17 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if header.get("format") != FORMAT:
         raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}.")
     return tensors, header
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Give a moment the memory layout of its parameter.
+
+    Files hold tensors row by row. The fused optimizer walks parameter and moments side by side in memory,
+    and would pair the wrong numbers where a convolution's weights lie with their channels last.
+    """
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -40,10 +40,11 @@ class CrossEntropy:
 
 def make_objective(settings: Settings, targets: Tensor, device: torch.device) -> CrossEntropy:
     """Measure the frequencies of the training targets (N, E) and build the loss."""
-    frequency = targets.mean(dim=0).clamp_min(0.5 / len(targets))  # an emotion without pictures stays finite
-    raw = frequency**-settings.class_weight
+    frequency = targets.mean(dim=0)
+    floored = frequency.clamp_min(0.5 / len(targets))  # an emotion without pictures stays finite
+    raw = floored**-settings.class_weight
     weights = raw / (raw * frequency).sum()
-    log_prior = settings.prior_adjustment * frequency.log()
+    log_prior = settings.prior_adjustment * floored.log()
     return CrossEntropy(settings.label_smoothing, weights.to(device), log_prior.to(device))
 
 

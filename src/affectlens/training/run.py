@@ -200,6 +200,8 @@ def _open_run(request: Request, source: DataSource) -> None:
 
 def _restore(out: Path, state: State) -> float:
     """Load the last checkpoint, if one was written; cut the logs back to it; return the best score."""
+    for leftover in out.glob(".*.part"):  # of a checkpoint that the kill cut short
+        leftover.unlink()
     notes = load_state(out / LAST, state) if (out / LAST).is_file() else {"best": -1.0}
     for name in (STEPS, LOG):
         if (out / name).is_file():
@@ -224,7 +226,7 @@ def _network(request: Request, source: DataSource, device: torch.device) -> nn.M
         settings.network, len(source.vocabulary), weights=weights, **settings.network_options
     )
     network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     if device.type == "cpu":
         suit_cpu(network)
     return network

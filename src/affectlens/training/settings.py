@@ -1,6 +1,7 @@
 """Everything that decides how a network is trained: a frozen dataclass that is also a TOML file."""
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -83,6 +84,10 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SettingsError(f"{each.name} must be a finite number, not {value}.")
         positive = ("epochs", "batch_size", "accumulate", "learning_rate", "layer_decay", "checkpoint_every")
         for name in positive:
             if not getattr(self, name) > 0:
@@ -99,9 +104,13 @@ class Settings:
             "class_weight",
             "balance",
             "prior_adjustment",
+            "low_side",
+            "cache_side",
         ):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} must not be negative, not {getattr(self, name)}.")
+        if self.workers < -1:
+            raise SettingsError(f"workers must be 0 or more, or -1 for one a core, not {self.workers}.")
         if self.select_by not in SELECTION:
             raise SettingsError(str(UnknownName("measure", self.select_by, SELECTION, "select_by")))
 
@@ -192,7 +201,9 @@ def _checked(hint: Any, value: Any, name: str) -> Any:
         if value not in typing.get_args(hint):
             raise SettingsError(str(UnknownName("value", str(value), typing.get_args(hint), name)))
         return value
-    if origin is not None and isinstance(value, Mapping):
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"{name} is a group of settings; set {name}.SOMETHING.")
         return dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

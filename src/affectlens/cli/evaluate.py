@@ -1,0 +1,71 @@
+"""`affectlens evaluate MODEL --data NAME:PATH`."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", required=True, help="NAME:PATH, as in fi:/data/fi or csv:labels.csv.")
+@click.option("--split", default="val", show_default=True, help="train, val, test or all.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scores as JSON.")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="Reading processes.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+def evaluate(
+    model: str,
+    data: str,
+    split: str,
+    out: Path | None,
+    batch_size: int,
+    workers: int,
+    device: str,
+    precision: str,
+) -> int:
+    """Measure MODEL (a name or folder) on labelled pictures.
+
+    Prints accuracy, balanced accuracy, macro F1, calibration, scores by emotion and the confusion, with
+    95 % intervals by bootstrap. Choose between models on `val`; report `test` once.
+    """
+    from rich.console import Console
+
+    from affectlens import library
+    from affectlens.cli.progress import counter
+    from affectlens.data.catalog import open_data
+    from affectlens.evaluation.measure import measure
+    from affectlens.evaluation.tables import render
+    from affectlens.files import atomic_write
+    from affectlens.machine import describe
+
+    loaded = library.load(model)
+    card = loaded.card
+    source = open_data(data)
+    with counter("judging", len(source.split(split))) as advance:
+        result = measure(
+            loaded.network,
+            card.vocabulary,
+            card.preprocessing,
+            source,
+            split,
+            temperature=card.temperature,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+            precision=precision,
+            progress=advance,
+        )
+    if out:
+        row = {"model": card.name, "weights": card.weights_hash, **result.to_json(), "machine": describe()}
+        with atomic_write(out, "w") as file:
+            file.write(json.dumps(row, indent=2) + "\n")
+    render(result.scores, Console())
+    for note in source.notes:
+        click.echo(f"Note: {note}.", err=True)
+    for missing in result.unreadable[:10]:
+        click.echo(f"Not judged: {missing.error}", err=True)
+    if result.unreadable:
+        click.echo(f"{len(result.unreadable)} pictures could not be read and are in no score.", err=True)
+    return 1 if result.unreadable else 0

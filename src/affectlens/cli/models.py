@@ -1,0 +1,67 @@
+"""`affectlens models`, `affectlens models show NAME`."""
+
+import json
+
+import click
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List trained models, recipes and networks; `show` prints a model's card."""
+    if context.invoked_subcommand is None:
+        _list()
+
+
+@models.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="All that is known, as JSON.")
+def show(name: str, as_json: bool) -> None:
+    """Print the card of the model NAME (a name or folder)."""
+    from affectlens import library
+
+    if as_json:
+        click.echo(json.dumps(library.card(name).to_json(), indent=2, ensure_ascii=False))
+        return
+    text = library.readme(name)
+    if text.startswith("---\n"):  # the header is for the hub
+        text = text.split("\n---\n", 1)[-1]
+    click.echo(text)
+
+
+def _list() -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from affectlens import library, recipes
+    from affectlens.errors import ModelError
+    from affectlens.models.catalog import NETWORKS
+
+    console = Console()
+    trained = Table(
+        "model", "network", "emotions", "accuracy", "trained on", title="Trained models", title_justify="left"
+    )
+    for name, folder in library.places():
+        try:
+            card = library.card(str(folder))
+        except ModelError as error:
+            trained.add_row(name, Text(f"unusable: {error}"))
+            continue
+        accuracy = card.scores.get("accuracy")
+        split = card.scores.get("split", "")
+        shown = f"{accuracy:.1%} ({split})" if isinstance(accuracy, float) else "not measured"
+        data = card.training.get("data", {}).get("spec", "")
+        trained.add_row(name, card.network, card.vocabulary.name, shown, str(data))
+    console.print(trained)
+    for title, rows in (
+        ("Recipes, for `affectlens train`", recipes.summaries()),
+        (
+            "Networks, for `affectlens train`; any other of timm's too",
+            {n: e.summary for n, e in NETWORKS.items()},
+        ),
+    ):
+        table = Table("name", "what it is", title=title, title_justify="left")
+        for name, summary in rows.items():
+            table.add_row(name, Text(summary))
+        console.print(table)

@@ -1,0 +1,275 @@
+"""`affectlens predict PATH... [--out FILE]`."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from affectlens.inference.inputs import Input
+    from affectlens.inference.predictor import Prediction, Predictor
+
+SHOWN_FAILURES = 10
+SHOWN_EMOTIONS = 3  # on the line of one picture among several
+BAR = 30  # columns of a probability of 1
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--model", "name", default="default", show_default=True,
+              help="A name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a row for each picture to FILE: .jsonl, .csv or .parquet.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with FILE after an interruption.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each picture.")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True,
+              help="Pictures judged together.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+def predict(
+    paths: tuple[str, ...],
+    name: str,
+    out: Path | None,
+    resume: bool,
+    as_json: bool,
+    batch_size: int,
+    device: str,
+    precision: str,
+) -> int:
+    """Say which emotions pictures evoke in the people who look at them, on average.
+
+    PATH is a picture, a folder of pictures (with all below it), a pattern such as 'photos/**/*.jpg', or -
+    for a list of pictures on standard input, one a line or separated by NUL bytes.
+
+    Without --out the answers are printed. A picture that cannot be read is reported and the rest is
+    done. Exit status: 0 all pictures were read, 1 some were not, 2 wrong use.
+    """
+    if out and as_json:
+        raise click.UsageError("--json prints to standard output: leave out --json or --out.")
+    if resume and not out:
+        raise click.UsageError("--resume goes on with a file: name it by --out.")
+    if out:
+        from affectlens.inference import output
+
+        output.refuse(out, resume)  # before a model is loaded for nothing
+    from affectlens.inference.inputs import pictures
+    from affectlens.inference.predictor import Predictor
+
+    predictor = Predictor.load(name, device, precision)
+    job = Job(predictor, paths, pictures(paths, sys.stdin.buffer), batch_size)
+    if out:
+        _write(job, out, resume)
+    elif as_json:
+        _print_json(job)
+    else:
+        _print_for_people(job)
+    return 1 if job.tally.failed else 0
+
+
+@dataclass
+class Tally:
+    """What was done so far: counts, the first failures, and the time it took."""
+
+    done: int = 0
+    failed: int = 0
+    kept: int = 0
+    failures: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, prediction: "Prediction") -> None:
+        """Count one answer."""
+        self.done += 1
+        if prediction.error is not None:
+            self.failed += 1
+            if len(self.failures) < SHOWN_FAILURES:
+                self.failures.append(_printable(str(prediction.error)))
+
+    @property
+    def speed(self) -> str:
+        """Pictures a second since the beginning."""
+        speed = self.done / max(time.monotonic() - self.started, 1e-9)
+        return f"{speed:,.0f} pictures/s" if speed >= 10 else f"{speed:.1f} pictures/s"
+
+    def report_failures(self) -> None:
+        """Print the first failures, and how many more there are, to standard error."""
+        for failure in self.failures:
+            click.echo(f"Not read: {failure}", err=True)
+        more = self.failed - len(self.failures)
+        if more:
+            click.echo(f"Not read: {more:,} more.", err=True)
+
+    def report(self) -> None:
+        """Print failures and the summary to standard error."""
+        self.report_failures()
+        kept = f", {self.kept:,} of them before" if self.kept else ""
+        total = self.kept + self.done
+        unread = f"{self.failed:,} could not be read"
+        click.echo(f"{total:,} picture{'s' * (total != 1)}{kept}, {unread}, {self.speed}", err=True)
+
+
+@dataclass
+class Job:
+    """What is to be done: the words of the command line, and the pictures that they stand for."""
+
+    predictor: "Predictor"
+    words: tuple[str, ...]
+    inputs: "Iterator[Input]"
+    batch_size: int
+    tally: Tally = field(default_factory=Tally)
+
+    def predictions(self, bar: bool) -> "Iterator[Prediction]":
+        """Judge the pictures and count them; with a bar where standard error is a terminal."""
+        self.tally.started = time.monotonic()
+        with (
+            _bar(self.tally, self.words) if bar and sys.stderr.isatty() else nullcontext(_nothing) as advance
+        ):
+            for prediction in self.predictor.predict_files(self.inputs, self.batch_size):
+                yield prediction
+                self.tally.add(prediction)
+                advance()
+
+
+def _write(job: Job, out: Path, resume: bool) -> None:
+    from affectlens.inference.output import open_output
+
+    model, tally = job.predictor.card.name, job.tally
+    result, job.inputs, kept = open_output(
+        out, model, job.predictor.vocabulary, job.inputs, resume=resume, batch_size=job.batch_size
+    )
+    tally.kept, tally.failed = kept.rows, kept.failed
+    try:
+        with result:
+            for prediction in job.predictions(bar=True):
+                result.write(prediction.to_row(model))
+    except KeyboardInterrupt:
+        click.echo(f"{tally.kept + tally.done:,} rows are kept; go on with --resume.", err=True)
+        raise
+    tally.report()
+    click.echo(f"Written to {_printable(str(out))}", err=True)
+
+
+def _print_json(job: Job) -> None:
+    from affectlens.inference.output import json_line
+
+    for prediction in job.predictions(bar=not sys.stdout.isatty()):
+        sys.stdout.buffer.write(json_line(prediction.to_row(job.predictor.card.name)).encode())
+        sys.stdout.buffer.flush()  # whoever reads them has each row at once
+    job.tally.report()
+
+
+def _print_for_people(job: Job) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    model = job.predictor.card.name
+    first = list(islice(job.inputs, 2))
+    job.inputs = chain(first, job.inputs)
+    if len(first) > 1:
+        click.echo(f"What each picture is likely to evoke in people who look at it (model {model}):")
+        for prediction in job.predictions(bar=not sys.stdout.isatty()):
+            click.echo(_line(prediction))
+        job.tally.report()
+        return
+    for prediction in job.predictions(bar=False):
+        if prediction.emotions is not None:
+            _show(prediction, model, console)
+    job.tally.report_failures()
+
+
+def _line(prediction: "Prediction") -> str:
+    """One picture among several: its first emotions and its polarity on one line."""
+    image = _printable(prediction.image)
+    emotions = prediction.emotions
+    if emotions is None:
+        return f"{image}: not read ({type(prediction.error).__name__})"
+    shown = ", ".join(f"{word} {value:.0%}" for word, value in emotions.ranked[:SHOWN_EMOTIONS])
+    polarity = _polarity(prediction)
+    return f"{image}: {shown}; {polarity}" if polarity else f"{image}: {shown}"
+
+
+def _show(prediction: "Prediction", model: str, console: "Console") -> None:
+    """One picture alone: a bar for each emotion."""
+    emotions = prediction.emotions
+    assert emotions is not None
+    image = _printable(prediction.image)
+    width = max(map(len, emotions.vocabulary.words))
+    bars = [(f"{word:<{width}}", value, f"{value:>6.1%}") for word, value in emotions.ranked]
+    notes = [text for text in (_polarity(prediction), f"model {model}") if text]
+    title = f"{image} is most likely to evoke {emotions.top} in people who look at it"
+    if console.is_terminal:
+        _show_panel(title, bars, notes, console)
+        return
+    click.echo(title)
+    for word, value, percent in bars:
+        click.echo(f"  {word} {percent}  {'#' * round(value * BAR)}".rstrip())
+    click.echo(f"  {', '.join(notes)}")
+
+
+def _show_panel(
+    title: str, bars: Iterable[tuple[str, float, str]], notes: list[str], console: "Console"
+) -> None:
+    from rich.panel import Panel
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    for number, (word, value, percent) in enumerate(bars):
+        style = "bold" if number == 0 else ""
+        bar = ProgressBar(total=1.0, completed=value, width=BAR, complete_style="cyan", finished_style="cyan")
+        table.add_row(Text(word, style), bar, Text(percent, style))
+    console.print(Text(title, "bold"))
+    console.print(Panel(table, expand=False, subtitle=Text(", ".join(notes), "dim"), subtitle_align="left"))
+
+
+def _polarity(prediction: "Prediction") -> str:
+    from affectlens.inference.predictor import polarity_of
+
+    polarity = polarity_of(prediction.emotions) if prediction.emotions else None
+    if polarity is None or polarity.vocabulary == (prediction.emotions and prediction.emotions.vocabulary):
+        return ""
+    return ", ".join(f"{word} {value:.0%}" for word, value in polarity.weights.items())
+
+
+def _printable(text: str) -> str:
+    """A name as it can be shown: what is no text, or would steer the terminal, is escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in text
+    )
+
+
+@contextmanager
+def _bar(tally: Tally, words: tuple[str, ...]) -> Iterator[Callable[[], None]]:
+    """Show on standard error how far the job is; yields what is to be called after each picture."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from affectlens.inference.inputs import count
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=count(words), completed=tally.kept, state="")
+
+        def advance() -> None:
+            state = f"{tally.speed}, {tally.failed:,} not read" if tally.failed else tally.speed
+            progress.update(task, advance=1, state=state)
+
+        yield advance
+
+
+def _nothing() -> None:
+    """In place of a bar."""

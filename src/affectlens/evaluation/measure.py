@@ -1,0 +1,70 @@
+"""Measure a network on a split of a data set: what `affectlens evaluate` does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from affectlens.data.batches import EvaluationSet, Unreadable, evaluation_batches, file_reader
+from affectlens.data.records import DataSource, digest
+from affectlens.emotions import Vocabulary
+from affectlens.errors import VocabularyMismatch
+from affectlens.evaluation.judge import judge
+from affectlens.evaluation.scores import Scores, score
+from affectlens.machine import pick_device, pick_precision
+from affectlens.preprocess import Preprocessing
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores, what they were measured on, and the pictures that are in none of them."""
+
+    scores: Scores
+    data: str
+    split: str
+    digest: str
+    unreadable: tuple[Unreadable, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; an unreadable picture by its key and reason."""
+        return {
+            "data": {"name": self.data, "split": self.split, "hash": self.digest},
+            "scores": self.scores.to_json(),
+            "unreadable": [{"image": u.key, "error": str(u.error)} for u in self.unreadable],
+        }
+
+
+def measure(
+    network: nn.Module,
+    vocabulary: Vocabulary,
+    preprocessing: Preprocessing,
+    source: DataSource,
+    split: str,
+    *,
+    temperature: float = 1.0,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Callable[[int], None] = lambda done: None,
+) -> Measured:
+    """Judge every picture of a split and score the answers. `progress` is told how many each step read.
+
+    Raises `VocabularyMismatch` where data and network name other emotions, `EmptySplit`, `DatasetError`
+    when not one picture can be read, and `SettingsError` for a device that is not here.
+    """
+    if source.vocabulary != vocabulary:
+        raise VocabularyMismatch(vocabulary.words, source.vocabulary.words)
+    records = source.split(split)
+    place = pick_device(device)
+    batches = evaluation_batches(
+        EvaluationSet(records, preprocessing, file_reader(preprocessing)), batch_size, workers
+    )
+    judged = judge(
+        network.to(place), batches, preprocessing, place, pick_precision(precision, place), progress
+    )
+    scores = score(
+        judged.logits, judged.targets, vocabulary, temperature=temperature, unreadable=len(judged.unreadable)
+    )
+    return Measured(scores, source.name, split, digest(records), judged.unreadable)

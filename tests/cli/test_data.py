@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from affectlens.cli.main import main
+from affectlens.data.catalog import open_data
+from pictures import colour_set
+
+
+def status(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code if isinstance(ended.value.code, int) else 0
+
+
+def test_splitting_writes_a_file_that_reads_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=20)
+    out = data / "splits.tsv"
+    assert status("data", "split", f"folder:{data}", "--out", str(out), "--val", "0.2", "--test", "0.1") == 0
+    source = open_data(f"csv:{out}")
+    assert {name: len(part) for name, part in source.splits.items()} == {"train": 28, "val": 8, "test": 4}
+    assert "train: 28 pictures" in capsys.readouterr().out
+
+
+def test_a_split_is_never_overwritten(tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=4)
+    out = tmp_path / "splits.tsv"
+    out.write_text("mine")
+    assert status("data", "split", f"folder:{data}", "--out", str(out)) == 2
+    assert out.read_text() == "mine"
+
+
+def test_checking_tells_of_an_unreadable_picture_and_of_one_in_two_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    colour_set(tmp_path / "data" / "train", ("awe", "fear"), each=3)
+    colour_set(tmp_path / "data" / "val", ("awe", "fear"), each=2, seed=1)
+    twin = tmp_path / "data" / "val" / "awe" / "0.png"
+    twin.write_bytes((tmp_path / "data" / "train" / "awe" / "0.png").read_bytes())
+    (tmp_path / "data" / "train" / "fear" / "1.png").write_bytes(b"no picture")
+    found = tmp_path / "found.json"
+    assert status("data", "check", f"folder:{tmp_path / 'data'}", "--out", str(found)) == 1
+    shown = capsys.readouterr().out
+    assert "train/fear/1.png" in shown and "val/awe/0.png" in shown
+    assert json.loads(found.read_text())
+
+
+def test_checking_a_sound_set_is_status_zero(tmp_path: Path) -> None:
+    colour_set(tmp_path / "data" / "train", ("awe", "fear"), each=3)
+    assert status("data", "check", f"folder:{tmp_path / 'data'}") == 0

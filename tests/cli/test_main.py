@@ -1,0 +1,78 @@
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+
+from affectlens.cli.main import COMMANDS, main
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "affectlens", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def status(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code if isinstance(ended.value.code, int) else 0
+
+
+def test_help_names_every_command_and_loads_neither_torch_nor_pillow() -> None:
+    code = (
+        "import sys\nfrom affectlens.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'PIL', 'numpy', 'rich', 'pyarrow'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "heavy: []" in shown
+    assert all(re.search(rf"^  {name}\s", shown, re.MULTILINE) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_of_its_own_and_a_line_in_the_list(name: str) -> None:
+    command = getattr(import_module(f"affectlens.cli.{name}"), name)
+    assert isinstance(command, click.Command) and command.help
+    assert status(name, "--help") == 0
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import sys, affectlens; print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "False"
+
+
+def test_wrong_use_is_status_two_with_a_sentence() -> None:
+    wrong = run("train", "default")
+    assert wrong.returncode == 2 and "--data" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_our_errors_are_status_two_without_a_traceback() -> None:
+    missing = run("models", "show", "no-such-model")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("Error: No model 'no-such-model'") and "Traceback" not in missing.stderr
+
+
+def test_an_unknown_command_is_named() -> None:
+    unknown = run("predikt")
+    assert unknown.returncode == 2 and "predikt" in unknown.stderr
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    from affectlens import __version__
+
+    assert status("--version") == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise on Windows")
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m affectlens models | head -1"
+    piped = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in piped.stderr

@@ -1,0 +1,130 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from affectlens.cli.main import main
+from affectlens.cli.train import Meter
+from affectlens.training.loop import Step
+from pictures import colour_set
+
+SMALL = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "workers=0", "--set", "weights=none",
+         "--set", "preprocessing.height=32", "--set", "preprocessing.width=32")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return colour_set(tmp_path_factory.mktemp("data"), ("awe", "anger"), each=8)
+
+
+def status(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code if isinstance(ended.value.code, int) else 0
+
+
+def train(data: Path, out: Path, *more: str) -> int:
+    return status("train", "test_vit.r160_in1k", "--data", f"folder:{data}", "--out", str(out), *more)
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert train(data, out, *SMALL, "--seed", "3", "--name", "colours") == 0
+    return out
+
+
+def test_a_run_makes_a_model_that_evaluates_to_what_its_card_says(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tmp_path / "scores.json"
+    table = f"csv:{data / 'splits.tsv'}"
+    (data / "splits.tsv").write_bytes((run / "splits.tsv").read_bytes())
+    assert status("evaluate", str(run), "--data", table, "--out", str(scores)) == 0
+    written = json.loads(scores.read_text())
+    card = json.loads((run / "model" / "config.json").read_text())["affectlens"]
+    for key in ("accuracy", "balanced_accuracy", "macro_f1", "count", "confusion", "intervals"):
+        assert written["scores"][key] == card["scores"][key], key
+    assert written["data"]["hash"] == card["training"]["data"]["hashes"]["val"]
+    assert written["weights"] == card["weights"]["sha256"]
+    shown = capsys.readouterr().out
+    assert "balanced accuracy" in shown and "awe" in shown
+
+
+def test_the_card_tells_the_command_without_anybodys_folders(run: Path, data: Path) -> None:
+    config = json.loads((run / "model" / "config.json").read_text())["affectlens"]
+    text = json.dumps(config) + (run / "model" / "README.md").read_text()
+    assert str(data) not in text and str(run) not in text
+    assert config["name"] == "colours" and config["training"]["seed"] == 3
+
+
+def test_the_card_for_people_has_limits_scores_and_licences(run: Path) -> None:
+    card = (run / "model" / "README.md").read_text()
+    assert card.startswith("---\n") and "does not measure what any person feels" in " ".join(card.split())
+    for heading in ("## Limits", "## Scores", "## Training", "## Licences"):
+        assert heading in card
+
+
+def test_a_model_refuses_data_of_other_emotions(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = colour_set(tmp_path / "other", ("joy", "surprise"), each=2)
+    assert status("evaluate", str(run), "--data", f"folder:{other}", "--split", "all") == 2
+    error = capsys.readouterr().err
+    assert "amusement" in error and "surprise" in error
+
+
+def test_evaluating_with_an_unreadable_picture_counts_it_and_ends_with_status_one(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = colour_set(tmp_path / "some", ("awe", "anger"), each=2)
+    (some / "awe" / "0.png").write_bytes(b"no picture")
+    assert status("evaluate", str(run), "--data", f"folder:{some}", "--split", "all") == 1
+    captured = capsys.readouterr()
+    assert "3 pictures" in captured.out and "awe" in captured.err
+
+
+def test_a_misspelt_setting_is_named_with_the_nearest(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(data, tmp_path / "run", "--set", "learnig_rate=1") == 2
+    assert "Did you mean 'learning_rate'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelt_recipe_is_named(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("train", "defalt", "--data", f"folder:{data}", "--out", str(tmp_path / "run"))
+    assert status(*arguments) == 2
+    assert "Did you mean 'default'" in capsys.readouterr().err
+
+
+def test_resuming_takes_no_other_settings(data: Path, run: Path) -> None:
+    assert train(data, run, "--resume", "--seed", "4") == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+def test_interrupting_says_so_and_the_run_goes_on_later(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "affectlens", "train", "test_vit.r160_in1k", "--data", f"folder:{data}",
+               "--out", str(out), *SMALL, "--set", "epochs=400"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    steps = out / "steps.jsonl"
+    deadline = time.monotonic() + 100
+    while not (steps.is_file() and steps.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Interrupted" in errors and "Traceback" not in errors
+    assert (out / "settings.toml").is_file()
+
+
+def test_the_meter_follows_the_latest_steps() -> None:
+    meter = Meter()
+    for number in range(200):
+        meter.after(Step(number, 0, 2.0 if number < 20 else 1.0, 0.5, 0.1, 4, False))
+    assert "loss 1.0" in meter.state and "pictures/s" in meter.state

@@ -1,0 +1,267 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from affectlens.checkpoint import load_model
+from affectlens.data import folder
+from affectlens.errors import PictureDamaged, RunError, SettingsError
+from affectlens.models import catalog
+from affectlens.training.loop import Schedule, State, Step
+from affectlens.training.run import BEST, LAST, LOG, MODEL, STEPS, EpochEnd, Finished, Request, Started, fit
+from affectlens.training.settings import Settings, override, read_settings
+from pictures import colour_set
+
+# Everything random is on, so that a resumed run that forgot any of it would differ.
+TINY = override(
+    Settings(network="test_vit.r160_in1k", weights="none", epochs=3, batch_size=5, workers=0),
+    [
+        "preprocessing.height=32", "preprocessing.width=32", "network_options.dropout=0.1",
+        "mixup=0.2", "cutmix=0.5", "average=0.9", "augmentation.colour_jitter=0.2", "checkpoint_every=2",
+        "augmentation.rand_augment=5", "balance=0.5", "learning_rate=0.003",
+    ],
+)  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Twelve pictures of each of three emotions that differ in colour."""
+    return colour_set(tmp_path / "data", ("awe", "anger", "sadness"), each=12)
+
+
+def request(data: Path, out: Path, settings: Settings = TINY, resume: bool = False) -> Request:
+    source = folder.read(data)
+    return Request(name="tiny", data="folder", source=source, settings=settings, out=out, resume=resume)
+
+
+def losses(out: Path) -> list[tuple[int, float]]:
+    rows = [json.loads(line) for line in (out / STEPS).read_text().splitlines()]
+    return [(row["step"], row["loss"]) for row in rows]
+
+
+def test_a_run_tells_what_happens_and_leaves_a_whole_model(data: Path, tmp_path: Path) -> None:
+    events = list(fit(request(data, tmp_path / "run")))
+    started, finished = events[0], events[-1]
+    assert isinstance(started, Started) and isinstance(finished, Finished)
+    steps = [event for event in events if isinstance(event, Step)]
+    epochs = [event for event in events if isinstance(event, EpochEnd)]
+    assert [step.number for step in steps] == list(range(1, started.total_steps + 1))
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
+    card = load_model(finished.model).card
+    assert card.vocabulary.name == "mikels-8" and card.training["seed"] == 0
+    assert card.scores["accuracy"] == finished.scores.accuracy
+    assert set(card.training["data"]["hashes"]) == {"train", "val"}
+    best = max(epochs, key=lambda epoch: epoch.scores["mean"])
+    log = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    assert len(log) == 3 and max(row["scores"]["mean"] for row in log) == best.scores["mean"]
+
+
+def test_the_model_kept_is_the_best_epoch_and_its_scores_are_those_of_that_epoch(
+    data: Path, tmp_path: Path
+) -> None:
+    events = list(fit(request(data, tmp_path / "run", replace(TINY, precision="float32"))))
+    best = max((e for e in events if isinstance(e, EpochEnd)), key=lambda e: e.scores["mean"])
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.scores.accuracy == best.scores["accuracy"]
+    assert finished.scores.balanced_accuracy == pytest.approx(best.scores["balanced_accuracy"])
+
+
+def test_training_learns_what_can_be_learned(data: Path, tmp_path: Path) -> None:
+    plain = Settings(
+        network="test_vit.r160_in1k", weights="none", epochs=12, batch_size=8, learning_rate=0.003, workers=0,
+        preprocessing=replace(TINY.preprocessing),
+    )  # fmt: skip
+    finished = list(fit(request(data, tmp_path / "run", plain)))[-1]
+    assert isinstance(finished, Finished) and finished.scores.accuracy > 0.8
+
+
+def test_the_settings_in_the_run_folder_are_those_that_ran(data: Path, tmp_path: Path) -> None:
+    next(fit(request(data, tmp_path / "run")))
+    assert read_settings(tmp_path / "run" / "settings.toml", Settings()) == TINY
+    stored = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())
+    assert stored["augmentation"]["colour_jitter"] == 0.2
+
+
+def test_stopping_the_iteration_and_resuming_changes_no_bit(data: Path, tmp_path: Path) -> None:
+    list(fit(request(data, tmp_path / "whole")))
+    for event in fit(request(data, tmp_path / "parts")):
+        if isinstance(event, Step) and event.number == 9:
+            break
+    list(fit(request(data, tmp_path / "parts", resume=True)))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert hash_of_model(tmp_path / "parts") == hash_of_model(tmp_path / "whole")
+
+
+def test_accumulated_batches_are_one_batch(data: Path, tmp_path: Path) -> None:
+    plain = override(TINY, ["mixup=0", "cutmix=0", "network_options.dropout=0", "precision=float32"])
+    list(fit(request(data, tmp_path / "one", replace(plain, batch_size=10))))
+    list(fit(request(data, tmp_path / "two", replace(plain, batch_size=5, accumulate=2))))
+    for (_, one), (_, two) in zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
+    next(fit(request(data, tmp_path / "run")))
+    with pytest.raises(RunError, match="already holds a run"):
+        next(fit(request(data, tmp_path / "run")))
+
+
+def test_there_must_be_a_run_to_resume(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run to resume"):
+        next(fit(request(data, tmp_path / "nothing", resume=True)))
+
+
+def test_a_run_is_not_resumed_on_other_labels(data: Path, tmp_path: Path) -> None:
+    next(fit(request(data, tmp_path / "run")))
+    (data / "awe" / "0.png").rename(data / "anger" / "stranger.png")
+    with pytest.raises(RunError, match="other pictures or labels"):
+        next(fit(request(data, tmp_path / "run", resume=True)))
+
+
+def test_an_unreadable_picture_ends_training_by_its_name_and_keeps_the_checkpoint(
+    data: Path, tmp_path: Path
+) -> None:
+    run = fit(request(data, tmp_path / "run"))
+    for event in run:
+        if isinstance(event, EpochEnd):
+            break
+    for path in (data / "awe").iterdir():
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(PictureDamaged, match="awe"):
+        list(run)
+    assert (tmp_path / "run" / BEST).is_file()
+
+
+def test_a_loss_that_explodes_is_an_error_that_says_what_to_do(data: Path, tmp_path: Path) -> None:
+    wild = replace(TINY, learning_rate=1e30, clip=0.0, warmup=0.0)
+    with pytest.raises(RunError, match="learning_rate"):
+        list(fit(request(data, tmp_path / "run", wild)))
+
+
+def test_a_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
+    for event in fit(request(data, tmp_path / "run")):
+        if isinstance(event, EpochEnd):
+            break
+    checkpoint = tmp_path / "run" / LAST
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(RunError, match="cannot be read"):
+        list(fit(request(data, tmp_path / "run", resume=True)))
+
+
+def test_a_cache_changes_no_loss(data: Path, tmp_path: Path) -> None:
+    list(fit(request(data, tmp_path / "files")))
+    list(fit(request(data, tmp_path / "cached", replace(TINY, cache_side=64))))
+    assert losses(tmp_path / "files") == losses(tmp_path / "cached")
+
+
+def test_low_resolution_comes_first() -> None:
+    schedule = Schedule(100, replace(TINY, epochs=4, low_side=16, low_share=0.5))
+    assert [schedule.size(epoch).height for epoch in range(4)] == [16, 16, 32, 32]
+
+
+def test_steps_cover_the_epochs_without_a_remainder() -> None:
+    schedule = Schedule(103, replace(TINY, epochs=2.5, batch_size=10))
+    assert schedule.total_steps == 26
+    ends = [n for n in range(26) if schedule.ends_epoch(n)]
+    assert ends == [10, 20, 25]
+
+
+def test_impossible_settings_are_named() -> None:
+    with pytest.raises(SettingsError, match="batch_size"):
+        Settings(batch_size=0)
+
+
+# Killed for real. ---------------------------------------------------------------------------------
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "affectlens", "train", "test_vit.r160_in1k",
+            "--data", f"folder:{data}", "--out", str(out), *more]  # fmt: skip
+
+
+def start(data: Path, out: Path, resume: bool) -> "subprocess.Popen[bytes]":
+    if resume:
+        more = ["--resume"]
+    else:
+        out.parent.mkdir(exist_ok=True)
+        settings = out.parent / f"{out.name}.toml"
+        settings.write_text(replace(TINY, epochs=5, checkpoint_every=1).to_toml())
+        more = ["--settings", str(settings)]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command(data, out, *more), stdout=quiet, stderr=quiet)
+
+
+def run_whole(data: Path, out: Path, resume: bool = False) -> None:
+    assert start(data, out, resume).wait(timeout=200) == 0
+
+
+def kill_when(process: "subprocess.Popen[bytes]", due: Callable[[], bool]) -> bool:
+    """Kill the process when it is due; False when it ended by itself before."""
+    while process.poll() is None:
+        if due():
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.0002)
+    return False
+
+
+def steps_done(out: Path) -> int:
+    return (out / STEPS).read_bytes().count(b"\n") if (out / STEPS).is_file() else 0
+
+
+def hash_of_model(out: Path) -> str:
+    return load_model(out / MODEL).card.weights_hash
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_run_that_was_killed_at_several_steps_and_in_a_checkpoint_resumes_to_the_last_bit(
+    data: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_whole(data, whole)
+    assert len(losses(whole)) == 30
+
+    for kill, step in enumerate((1, 8, 17)):
+        process = start(data, killed, resume=kill > 0)
+        assert kill_when(process, lambda step=step: steps_done(killed) >= step)  # type: ignore[misc]
+    seen = set(killed.glob(f".{LAST}*"))
+    in_checkpoint = kill_when(
+        start(data, killed, resume=True),
+        lambda: steps_done(killed) > 20 and bool(set(killed.glob(f".{LAST}*")) - seen),
+    )
+    assert in_checkpoint and set(killed.glob(f".{LAST}*")) - seen, "the kill did not hit a checkpoint"
+
+    run_whole(data, killed, resume=True)
+    assert losses(killed) == losses(whole)
+    assert hash_of_model(killed) == hash_of_model(whole)
+    assert not list(killed.glob(".*.part")), "what the kill left behind was not cleared away"
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(data: Path, tmp_path: Path) -> None:
+    for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+        list(fit(request(data, tmp_path / name, replace(TINY, epochs=1, seed=seed))))
+    assert losses(tmp_path / "first") == losses(tmp_path / "again")
+    assert losses(tmp_path / "first") != losses(tmp_path / "other")
+
+
+def test_the_running_average_follows_the_network() -> None:
+    network = catalog.build("test_vit.r160_in1k", 3)
+    state = State.start(network, replace(TINY, average=0.5))
+    assert state.average is not None and state.best_network is state.average.module
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1.0)
+    state.average.update(network, step=1000)
+    for new, averaged in zip(network.parameters(), state.average.module.parameters(), strict=True):
+        assert float((new - averaged).detach().abs().max()) == pytest.approx(0.5, abs=1e-4)
