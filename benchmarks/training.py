@@ -32,8 +32,7 @@ def measure(row: str, side: int, batch: int) -> float:
     import torch
 
     from affectlens.machine import autocast, keep_freed_memory, pick_precision
-    from affectlens.models import catalog
-    from affectlens.models.backbones import suit_cpu
+    from affectlens.models import backbones, catalog
     from affectlens.training.objective import make_objective
     from affectlens.training.optimizer import make_optimizer
     from affectlens.training.settings import Settings
@@ -42,15 +41,14 @@ def measure(row: str, side: int, batch: int) -> float:
     if kept:
         keep_freed_memory()
     cpu = torch.device("cpu")
-    options = {"img_size": side} if name != "pair" else {}
-    from affectlens.models import backbones
-
     network = (
-        backbones.classifier("deit_tiny_patch16_224", 8, **options) if options else catalog.build(name, 8)
+        catalog.build(name, 8)
+        if name == "pair"  # takes pictures of any size
+        else backbones.classifier("deit_tiny_patch16_224", 8, img_size=side)
     )
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     if suited:
-        suit_cpu(network)
+        backbones.suit_cpu(network)
     optimizer = make_optimizer(network, Settings())
     images = torch.randn(batch, 3, side, side).contiguous(memory_format=torch.channels_last)
     targets = torch.eye(8)[torch.arange(batch) % 8]
@@ -108,8 +106,8 @@ def main() -> None:
         }
         for row, measured in speeds.items()
     ]
-    for row in rows:
-        print(f"{row['row']:52} {row['pictures_per_second']:>7} pictures/s  x{row['ratio']}  {row['range']}")
+    for shown in rows:
+        print("{row:52} {pictures_per_second:>7} pictures/s  x{ratio}  {range}".format(**shown))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     about = {"date": datetime.now(UTC).isoformat(timespec="minutes"), "machine": describe()}
     settings = {"side": given.side, "batch": given.batch, "rounds": given.rounds}

@@ -1,0 +1,154 @@
+"""What the default model's parts and choices are worth, on the validation split of FI.
+
+    python benchmarks/default_model.py --data fi:PATH [--oasis FOLDER]
+
+Writes benchmarks/results/default_model.json and docs/results/default.md. The validation split chose the
+epoch and the temperature, so these figures flatter the model somewhat; differences between rows are
+what they are for. With --oasis also how the probability of a positive feeling follows the valence
+ratings of OASIS (Kurdi, Lozano and Banaji, 2017), pictures that nothing was chosen on.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from affectlens import library
+from affectlens.checkpoint import Model
+from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
+from affectlens.data.catalog import open_data
+from affectlens.data.records import digest
+from affectlens.evaluation.calibration import fit_temperature
+from affectlens.evaluation.judge import judge
+from affectlens.evaluation.scores import Scores, score
+from affectlens.inference.predictor import Predictor
+from affectlens.machine import describe, pick_device, pick_precision
+from affectlens.models.backbones import suit_cpu
+from affectlens.models.pair import Pair
+
+HERE = Path(__file__).parent
+Variant = tuple[str, nn.Module, int]
+
+
+class Mirrored(nn.Module):
+    """The mean of the answers to a picture and to its mirror image."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        views = (images, images.flip(3))
+        return torch.stack([self.network(view).float().log_softmax(1) for view in views]).mean(0)
+
+
+def variants(network: Pair) -> list[Variant]:
+    """Name, network and side of each row."""
+    rows: list[Variant] = [
+        ("as shipped: both branches, 224 pixels", network, 224),
+        ("the transformer branch alone", network.transformer, 224),
+        ("the convolutional branch alone", network.convolutional, 224),
+        ("both, picture and mirror image averaged", Mirrored(network), 224),
+    ]
+    return rows + [(f"both, {side} pixels", network, side) for side in (160, 192, 256)]
+
+
+def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str, Any]]:
+    """Score every variant on the validation split, each with a temperature of its own."""
+    source = open_data(spec)
+    records = source.split("val")
+    card, device = model.card, pick_device()
+    network = cast(Pair, model.network)
+    suit_cpu(network)
+    rows = []
+    for name, variant, side in variants(network):
+        size = replace(card.preprocessing, height=side, width=side)
+        batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
+        judged = judge(variant, batches, size, device, pick_precision("auto", device))
+        temperature = fit_temperature(judged.logits, judged.targets)
+        rows.append((name, score(judged.logits, judged.targets, card.vocabulary, temperature=temperature)))
+        print(name, f"{rows[-1][1].accuracy:.4f} {rows[-1][1].balanced_accuracy:.4f}", flush=True)
+    return rows, {"name": source.name, "split": "val", "hash": digest(records), "pictures": len(records)}
+
+
+def valence(folder: Path) -> dict[str, Any]:
+    """Correlate the probability of a positive feeling with mean valence ratings, with an interval."""
+    with (folder / "ratings.tsv").open(encoding="utf-8") as file:
+        rated = {row["file"]: float(row["valence_mean"]) for row in csv.DictReader(file, delimiter="\t")}
+    predictor = Predictor.load()
+    answers = [p for p in predictor.predict_files([folder / name for name in rated]) if p.emotions]
+    positive = np.array([p.emotions.polarity["positive"] for p in answers if p.emotions])
+    ratings = np.array([rated[Path(p.image).name] for p in answers])
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(0, len(ratings), len(ratings)) for _ in range(2000)]
+    resampled = [float(np.corrcoef(positive[d], ratings[d])[0, 1]) for d in drawn]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return {
+        "pictures": len(ratings),
+        "pearson": float(np.corrcoef(positive, ratings)[0, 1]),
+        "interval": [float(low), float(high)],
+    }
+
+
+def table(rows: list[tuple[str, Scores]]) -> str:
+    """Write the rows as Markdown."""
+
+    def cell(scores: Scores, name: str, percent: Callable[[float], str]) -> str:
+        low, high = scores.intervals[name]
+        return f"{percent(getattr(scores, name))} ({percent(low)}–{percent(high)})"  # noqa: RUF001
+
+    lines = [
+        "| variant | accuracy | balanced accuracy | macro F1 | negative log-likelihood | calibration error |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, s in rows:
+        cells = [cell(s, metric, "{:.1%}".format) for metric in ("accuracy", "balanced_accuracy", "macro_f1")]
+        rest = f"{s.negative_log_likelihood:.3f} | {s.expected_calibration_error:.3f}"
+        lines.append(f"| {name} | {' | '.join(cells)} | {rest} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="fi:PATH, with the split that the card's hash names")
+    parser.add_argument("--oasis", type=Path, help="a folder with ratings.tsv and the pictures it names")
+    given = parser.parse_args()
+    model = library.load()
+    rows, data = measure(model, given.data)
+    followed = valence(given.oasis) if given.oasis else None
+    result = {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": describe(),
+        "weights": model.card.weights_hash,
+        "data": data,
+        "rows": [{"variant": name, **scores.to_json()} for name, scores in rows],
+        "valence": followed,
+    }
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / "default_model.json").write_text(json.dumps(result, indent=2) + "\n")
+    text = (HERE / "default_model.template.md").read_text(encoding="utf-8")
+    sentence = "not measured"
+    if followed:
+        low, high = followed["interval"]
+        sentence = f"r = {followed['pearson']:.2f} ({low:.2f} to {high:.2f}, {followed['pictures']} pictures)"
+    log = [
+        f"| {row['epoch']} | {row['scores']['accuracy']:.1%} | {row['scores']['balanced_accuracy']:.1%} |"
+        for row in model.card.training["log"]
+    ]
+    filled = text.replace("@@TABLE@@", table(rows)).replace("@@VALENCE@@", sentence)
+    filled = filled.replace("@@LOG@@", "\n".join(log)).replace("@@COMMAND@@", model.card.training["command"])
+    (HERE.parent / "docs" / "results" / "default.md").write_text(filled, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
