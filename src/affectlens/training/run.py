@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from affectlens import metrics
-from affectlens.checkpoint import Card, save_model
+from affectlens.checkpoint import Card, round_weights, save_model
 from affectlens.data import cache, splits
 from affectlens.data.batches import (
     EvaluationSet,
@@ -159,8 +159,7 @@ def fit(request: Request) -> Iterator[Event]:
                 yield end
             if step.ends_epoch or step.number % settings.checkpoint_every == 0:
                 save_state(request.out / LAST, state, {"best": best})
-    load_weights(request.out / BEST, state.best_network)
-    yield _finish(request, source, state.best_network, validate())
+    yield _finish(request, source, device, precision)
 
 
 def read_run_settings(out: Path) -> Settings:
@@ -276,9 +275,24 @@ def _end_epoch(request: Request, state: State, step: Step, judged: Judged, best:
     return end
 
 
-def _finish(request: Request, source: DataSource, network: nn.Module, judged: Judged) -> Finished:
-    """Fit the temperature, score the best weights, write the model folder."""
+def _finish(
+    request: Request, source: DataSource, device: torch.device, precision: torch.dtype
+) -> Finished:
+    """Fit the temperature of the best weights, score them, write the model folder.
+
+    All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
+    gives the figures of the card.
+    """
     settings = request.settings
+    network = catalog.build(settings.network, len(source.vocabulary), **settings.network_options)
+    load_weights(request.out / BEST, network)
+    round_weights(network, request.dtype)
+    network.to(device)
+    validation = EvaluationSet(
+        source.split(splits.VAL), settings.preprocessing, file_reader(settings.preprocessing)
+    )
+    batches = evaluation_batches(validation, EVALUATION_BATCH, 0)
+    judged = judge(network, batches, settings.preprocessing, device, precision)
     temperature = fit_temperature(judged.logits, judged.targets)
     scores = score(judged.logits, judged.targets, source.vocabulary, temperature=temperature)
     about = json.loads((request.out / RUN).read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,27 @@ from affectlens.errors import SettingsError, UnknownName
 from affectlens.preprocess import Preprocessing
 
 SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean")
+
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        ("epochs", "batch_size", "accumulate", "learning_rate", "layer_decay", "checkpoint_every"),
+        lambda value: value > 0,
+        "above 0",
+    ),
+    (
+        ("weight_decay", "clip", "mixup", "cutmix", "class_weight", "balance", "prior_adjustment",
+         "low_side", "cache_side"),
+        lambda value: value >= 0,
+        "at least 0",
+    ),
+    (
+        ("warmup", "label_smoothing", "average", "val_share"),
+        lambda value: 0 <= value < 1,
+        "at least 0 and below 1",
+    ),
+    (("mix_share", "low_share"), lambda value: 0 <= value <= 1, "between 0 and 1"),
+    (("workers",), lambda value: value >= -1, "at least 0, or -1 for one a core"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,29 +109,10 @@ class Settings:
             value = getattr(self, each.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise SettingsError(f"{each.name} must be a finite number, not {value}.")
-        positive = ("epochs", "batch_size", "accumulate", "learning_rate", "layer_decay", "checkpoint_every")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} must be above 0, not {getattr(self, name)}.")
-        shares = ("warmup", "label_smoothing", "mix_share", "average", "low_share", "val_share")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= (1 if name in {"mix_share", "low_share"} else 0.9999999):
-                raise SettingsError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}.")
-        for name in (
-            "weight_decay",
-            "clip",
-            "mixup",
-            "cutmix",
-            "class_weight",
-            "balance",
-            "prior_adjustment",
-            "low_side",
-            "cache_side",
-        ):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} must not be negative, not {getattr(self, name)}.")
-        if self.workers < -1:
-            raise SettingsError(f"workers must be 0 or more, or -1 for one a core, not {self.workers}.")
+        for names, possible, expected in _RANGES:
+            for name in names:
+                if not possible(getattr(self, name)):
+                    raise SettingsError(f"{name} must be {expected}, not {getattr(self, name)}.")
         if self.select_by not in SELECTION:
             raise SettingsError(str(UnknownName("measure", self.select_by, SELECTION, "select_by")))
 

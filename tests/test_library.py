@@ -1,0 +1,84 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from affectlens import library
+from affectlens.checkpoint import Card, save_model
+from affectlens.emotions import POLARITY
+from affectlens.errors import BadModelFolder, ModelNotFound
+from affectlens.models import catalog
+from affectlens.preprocess import Preprocessing
+
+
+def save(folder: Path, name: str) -> Path:
+    torch.manual_seed(0)
+    size = Preprocessing(height=32, width=32)
+    card = Card(name=name, network="test_vit.r160_in1k", vocabulary=POLARITY, preprocessing=size)
+    save_model(folder, catalog.build(card.network, 2), card, "# A card\n")
+    return folder
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shelf"
+    monkeypatch.setenv(library.HOME_VARIABLE, str(folder))
+    return folder
+
+
+def test_a_model_is_found_by_its_folder_and_by_its_run(tmp_path: Path, shelf: Path) -> None:
+    save(tmp_path / "run" / "model", "mine")
+    for name in (str(tmp_path / "run" / "model"), str(tmp_path / "run")):
+        assert library.load(name).card.name == "mine"
+
+
+def test_a_model_on_the_users_shelf_is_found_by_name_and_listed(shelf: Path) -> None:
+    save(shelf / "mine", "mine")
+    assert library.card("mine").name == "mine"
+    assert ("mine", shelf / "mine") in list(library.places())
+
+
+def test_the_bundled_default_is_not_replaced_by_one_of_the_same_name(shelf: Path) -> None:
+    save(shelf / "default", "an impostor")
+    assert library.find("default") == library.BUNDLED / "default"
+
+
+def test_an_unknown_name_is_an_error_that_lists_what_there_is(shelf: Path) -> None:
+    save(shelf / "mine", "mine")
+    with pytest.raises(ModelNotFound, match=r"mine"):
+        library.find("yours")
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path, shelf: Path) -> None:
+    with pytest.raises(ModelNotFound):
+        library.load(str(tmp_path))
+
+
+def test_a_card_for_people_that_is_missing_is_an_error(tmp_path: Path, shelf: Path) -> None:
+    (save(tmp_path / "model", "mine") / "README.md").unlink()
+    with pytest.raises(ModelNotFound, match=r"README\.md"):
+        library.readme(str(tmp_path / "model"))
+
+
+def test_a_damaged_model_does_not_keep_the_list_from_being_shown(shelf: Path) -> None:
+    (save(shelf / "broken", "broken") / "config.json").write_text("{")
+    with pytest.raises(BadModelFolder):
+        library.card("broken")
+    shown = subprocess.run(
+        [sys.executable, "-m", "affectlens", "models"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "broken" in shown and "unusable" in shown and "default" in shown
+
+
+def test_a_name_on_the_hub_without_a_network_is_a_clear_error(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from affectlens import library\nfrom affectlens.errors import ModelNotFound\n"
+        "try: library.load('nobody/no-such-model')\nexcept ModelNotFound as error: print(error)"
+    )
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "nobody/no-such-model is not on this machine and cannot be fetched" in shown
