@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from affectlens.checkpoint import Card, save_model
+from affectlens.emotions import MIKELS
+from affectlens.models import catalog
+from affectlens.preprocess import Preprocessing
 
 
 @pytest.fixture(scope="session")
@@ -12,4 +18,23 @@ def shared() -> Path:
     folder = Path(os.environ.get("AFFECTLENS_SHARED", Path(__file__).parents[2] / "shared"))
     if not folder.is_dir():
         pytest.skip(f"no folder of shared fixtures at {folder}; set AFFECTLENS_SHARED to it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small untrained model, named `tiny`, whose answers differ from picture to picture."""
+    torch.manual_seed(0)
+    network = catalog.build("test_efficientnet", len(MIKELS))
+    with torch.no_grad():
+        network.classifier.weight.mul_(100)  # type: ignore[operator, union-attr]
+    card = Card(
+        name="tiny",
+        network="test_efficientnet",
+        vocabulary=MIKELS,
+        preprocessing=Preprocessing(height=96, width=96),
+        temperature=1.5,
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, network, card, "A model for tests.\n")
     return folder

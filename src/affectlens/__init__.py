@@ -1,6 +1,52 @@
 """AffectLens: which emotions a picture evokes in the people who look at it.
 
 It judges what a picture evokes on average; it does not read any person's feelings.
+
+    from affectlens import Predictor
+    emotions = Predictor.load()("beach.jpg")
+    emotions.top, emotions["awe"], emotions.polarity
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affectlens.emotions import MIKELS, EmotionDistribution, Vocabulary
+    from affectlens.errors import AffectLensError, PictureError
+    from affectlens.inference.predictor import Prediction, Predictor
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "MIKELS",
+    "AffectLensError",
+    "EmotionDistribution",
+    "PictureError",
+    "Prediction",
+    "Predictor",
+    "Vocabulary",
+    "__version__",
+]
+
+# Name: its module, imported when the name is first used, so that `import affectlens` need not load torch.
+_MODULES = {
+    "MIKELS": "emotions",
+    "AffectLensError": "errors",
+    "EmotionDistribution": "emotions",
+    "PictureError": "errors",
+    "Prediction": "inference.predictor",
+    "Predictor": "inference.predictor",
+    "Vocabulary": "emotions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'affectlens' has no attribute {name!r}")
+    value = getattr(import_module(f"affectlens.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

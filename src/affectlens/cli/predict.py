@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -125,13 +125,12 @@ class Job:
     batch_size: int
     tally: Tally = field(default_factory=Tally)
 
-    def predictions(self, bar: bool) -> "Iterator[Prediction]":
+    def predictions(self, bar: bool) -> "Generator[Prediction, None, None]":
         """Judge the pictures and count them; with a bar where standard error is a terminal."""
         self.tally.started = time.monotonic()
-        with (
-            _bar(self.tally, self.words) if bar and sys.stderr.isatty() else nullcontext(_nothing) as advance
-        ):
-            for prediction in self.predictor.predict_files(self.inputs, self.batch_size):
+        shown = _bar(self.tally, self.words) if bar and sys.stderr.isatty() else nullcontext(_nothing)
+        with shown as advance, closing(self.predictor.predict_files(self.inputs, self.batch_size)) as answers:
+            for prediction in answers:
                 yield prediction
                 self.tally.add(prediction)
                 advance()
@@ -146,8 +145,9 @@ def _write(job: Job, out: Path, resume: bool) -> None:
     )
     tally.kept, tally.failed = kept.rows, kept.failed
     try:
-        with result:
-            for prediction in job.predictions(bar=True):
+        # Closed at once after an interruption, or files would be decoded that nobody waits for.
+        with result, closing(job.predictions(bar=True)) as predictions:
+            for prediction in predictions:
                 result.write(prediction.to_row(model))
     except KeyboardInterrupt:
         click.echo(f"{tally.kept + tally.done:,} rows are kept; go on with --resume.", err=True)
@@ -172,7 +172,7 @@ def _print_for_people(job: Job) -> None:
     model = job.predictor.card.name
     first = list(islice(job.inputs, 2))
     job.inputs = chain(first, job.inputs)
-    if len(first) > 1:
+    if len(first) != 1:
         click.echo(f"What each picture is likely to evoke in people who look at it (model {model}):")
         for prediction in job.predictions(bar=not sys.stdout.isatty()):
             click.echo(_line(prediction))

@@ -1,0 +1,121 @@
+"""Words of a command line -> a lazy stream of pictures' paths.
+
+    a file          itself, whatever its suffix
+    a folder        the pictures in it and below, by name, depth first (`images.list_pictures`)
+    a pattern       the files that match: *, ?, [...], and ** for folders at any depth; folders that match
+                    are left out. What exists under that very name is no pattern
+    -               paths on standard input, one a line or, as from `find -print0`, ended by NUL bytes;
+                    taken as they are: neither folders nor patterns
+
+Order and duplicates stay as given: an answer can be found by its position, and nobody's list is changed
+behind their back. A word that stands for no picture becomes a `PictureError` in its place.
+"""
+
+import glob
+import os
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from affectlens.errors import PictureDenied, PictureError, PictureNotFound
+from affectlens.images import list_pictures
+
+STANDARD_INPUT = "-"
+# A path, or why there is none: it takes its place among the answers.
+Input: TypeAlias = Path | str | PictureError
+
+_AT_ONCE = 65_536
+
+
+def name_of(given: Input) -> str:
+    """The path as it is written into results."""
+    return given.path if isinstance(given, PictureError) else str(given)
+
+
+def pictures(words: Iterable[str], standard_input: BinaryIO) -> Iterator[Input]:
+    """Expand words to paths, one after the other and only as far as they are asked for."""
+    for word in words:
+        if word == STANDARD_INPUT:
+            yield from listed(standard_input)
+        elif Path(word).is_dir():
+            yield from _in_folder(word)
+        elif not os.path.lexists(word) and glob.has_magic(word):
+            yield from _matching(word)
+        else:
+            yield word
+
+
+def count(words: Iterable[str], seconds: float = 1.0) -> int | None:
+    """Count what `pictures` will yield; None where that takes longer or standard input is among it."""
+    words = list(words)
+    if STANDARD_INPUT in words:
+        return None
+    end = time.monotonic() + seconds
+    number = 0
+    for expanded in ([word] if Path(word).is_file() else pictures([word], _NOTHING) for word in words):
+        for _ in expanded:
+            number += 1
+            if time.monotonic() > end:
+                return None
+    return number
+
+
+def listed(stream: BinaryIO) -> Iterator[str]:
+    """Split a stream into paths at line ends, or at NUL bytes where there are any; empty ones are skipped.
+
+    Bytes that are no text stay what they are, as Python does it with names of files.
+    """
+    separator = None
+    rest = b""
+    # A read that takes what is there, so that a slow list is not waited for as a whole.
+    while chunk := getattr(stream, "read1", stream.read)(_AT_ONCE):
+        rest += chunk
+        separator = separator or next((end for end in (b"\0", b"\n") if end in rest), None)
+        if separator:
+            *whole, rest = rest.split(separator)
+            yield from _paths(whole, separator)
+    yield from _paths([rest], separator)
+
+
+def _paths(names: Iterable[bytes], separator: bytes | None) -> Iterator[str]:
+    for name in names:
+        path = name if separator == b"\0" else name.removesuffix(b"\r")
+        if path:
+            yield os.fsdecode(path)
+
+
+def _in_folder(word: str) -> Iterator[Input]:
+    try:
+        paths = list_pictures(word)
+        first = next(paths, None)
+        if first is None:
+            yield PictureNotFound(word, "no picture lies in this folder or below, by suffix.")
+            return
+        yield from chain([first], paths)
+    except PictureDenied as error:
+        rest = "" if error.path == word else f" What follows it in {word} was left out as well."
+        yield PictureDenied(error.path, error.reason + rest)
+    except PictureError as error:
+        yield error
+
+
+def _matching(pattern: str) -> Iterator[Input]:
+    # Sorted, and so held in memory: the order in which a system lists files is not the same every time.
+    # Not Path.glob, which wants a folder and a pattern apart and lists hidden files.
+    matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207
+    paths = [path for path in matches if not Path(path).is_dir()]
+    if not paths:
+        yield PictureNotFound(pattern, "no file matches this pattern. Check its spelling.")
+    yield from paths
+
+
+class _Nothing:
+    """An empty standard input."""
+
+    def read(self, _: int) -> bytes:
+        return b""
+
+
+_NOTHING: BinaryIO = _Nothing()  # type: ignore[assignment]

@@ -1,0 +1,288 @@
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from affectlens.cli.main import main
+from affectlens.cli.predict import _show
+from affectlens.errors import PictureError
+from affectlens.images import read_pixels
+from affectlens.inference.output import journal_of
+from affectlens.inference.predictor import Predictor
+
+COMMAND = [sys.executable, "-m", "affectlens", "predict"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three pictures of different colours."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name, colour in {"blue.png": "navy", "green.jpg": "green", "red.webp": "red"}.items():
+        Image.effect_noise((90, 120), 90).convert("RGB").save(folder / name)
+        Image.blend(Image.open(folder / name), Image.new("RGB", (90, 120), colour), 0.6).save(folder / name)
+    return folder
+
+
+def status(*words: object) -> int:
+    """Run the command in this process and return its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", *map(str, words)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# ------------------------------------------------------------------------------------------ answers printed
+
+
+def test_one_picture_is_answered_with_all_emotions_its_polarity_and_the_model(
+    tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(photos / "blue.png", "--model", tiny_model) == 0
+    first, *bars, last = capsys.readouterr().out.splitlines()
+    answer = Predictor.load(str(tiny_model))(photos / "blue.png")
+    assert first == f"{photos / 'blue.png'} is most likely to evoke {answer.top} in people who look at it"
+    assert [line.split()[0] for line in bars] == [word for word, _ in answer.ranked]
+    assert bars[0].split()[1] == f"{answer[answer.top]:.1%}"
+    assert len({line.index("%") for line in bars}) == 1  # aligned
+    assert last.startswith("  positive ")
+    assert last.endswith(", model tiny")
+
+
+def test_on_a_terminal_the_answer_is_a_panel_with_bars(tiny_model: Path, photos: Path) -> None:
+    (prediction,) = Predictor.load(str(tiny_model)).predict_files([photos / "blue.png"])
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
+    _show(prediction, "tiny", terminal)
+    assert isinstance(terminal.file, io.StringIO)
+    shown = terminal.file.getvalue()
+    assert "likely to evoke" in shown
+    assert "━" in shown and "╭" in shown
+    assert "model tiny" in shown
+
+
+def test_several_pictures_are_a_line_each_in_order(
+    tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(photos, "--model", tiny_model) == 0
+    said = capsys.readouterr()
+    header, *lines = said.out.splitlines()
+    assert header == "What each picture is likely to evoke in people who look at it (model tiny):"
+    assert [line.split(":")[0] for line in lines] == [
+        str(photos / n) for n in ("blue.png", "green.jpg", "red.webp")
+    ]
+    assert all("positive" in line for line in lines)
+    assert "3 pictures, 0 could not be read, " in said.err
+    assert "pictures/s" in said.err
+
+
+def test_json_is_a_row_a_line_and_nothing_else(
+    tiny_model: Path, photos: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert status(photos, photos / "gone.jpg", "--json", "--model", tiny_model) == 1
+    rows = rows_of(capfd.readouterr().out)
+    assert [Path(row["image"]).name for row in rows] == ["blue.png", "green.jpg", "red.webp", "gone.jpg"]
+    assert [row["error"] and row["error"]["type"] for row in rows] == [None, None, None, "PictureNotFound"]
+    assert {row["model"] for row in rows} == {"tiny"}
+
+
+def test_a_list_on_standard_input_is_judged(
+    tiny_model: Path, photos: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = f"{photos / 'red.webp'}\n{photos / 'blue.png'}\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names.encode())))
+    assert status("-", "--json", "--model", tiny_model) == 0
+    assert [Path(row["image"]).name for row in rows_of(capfd.readouterr().out)] == ["red.webp", "blue.png"]
+
+
+def test_a_single_picture_that_cannot_be_read_is_status_one_with_the_reason(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(tmp_path / "gone.jpg", "--model", tiny_model) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"Not read: {tmp_path / 'gone.jpg'}: ")
+
+
+def test_of_many_failures_ten_are_listed_and_the_rest_counted(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = [tmp_path / f"{number}.jpg" for number in range(14)]
+    assert status(photos, *gone, "--out", tmp_path / "out.csv", "--model", tiny_model) == 1
+    said = capsys.readouterr().err
+    assert said.count("nothing can be found") == 10
+    assert "Not read: 4 more." in said
+    assert "17 pictures, 14 could not be read" in said
+
+
+def test_names_cannot_steer_the_terminal(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status(tmp_path / "\x1b[2J[bold]\udce9.jpg", tmp_path / "b.jpg", "--model", tiny_model)
+    said = capsys.readouterr()
+    for text in said:
+        assert "\\x1b[2J[bold]\\udce9.jpg" in text
+        assert "\x1b" not in text
+
+
+# ------------------------------------------------------------------------------------------------ wrong use
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--out", "out.txt"], r".jsonl, .csv, .parquet"),
+        (["--out", "out.csv", "--json"], "leave out --json or --out"),
+        (["--resume"], "--out"),
+        (["--model", "no-such-model"], "no-such-model"),
+        (["--batch-size", "0"], "batch-size"),
+        (["--device", "quantum"], "quantum"),
+        (["--precision", "float8"], "float32"),
+    ],
+)
+def test_wrong_use_is_status_two_and_says_what_to_do(
+    tiny_model: Path, photos: Path, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = [] if "--model" in words else ["--model", str(tiny_model)]
+    assert status(photos, *model, *words) == 2
+    said = capsys.readouterr()
+    assert problem in said.err
+    assert said.out == ""
+
+
+def test_a_result_that_exists_is_refused_before_a_model_is_loaded(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "out.csv"
+    file.write_text("precious")
+    assert status(photos, "--out", file, "--model", "no-such-model") == 2
+    assert "is not overwritten" in capsys.readouterr().err
+    assert file.read_text() == "precious"
+
+
+# -------------------------------------------------------------------------------------------- real processes
+
+
+def test_every_real_file_has_a_row_and_only_the_unreadable_an_error(
+    tiny_model: Path, shared: Path, tmp_path: Path
+) -> None:
+    folder, file = shared / "fixtures" / "images", tmp_path / "out.jsonl"
+    ended = subprocess.run(
+        [*COMMAND, folder, "--model", tiny_model, "--out", file], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    rows = rows_of(file.read_text())
+    assert [row["image"] for row in rows] == sorted(map(str, folder.iterdir()))
+    for row in rows:
+        try:
+            read_pixels(row["image"], at_least=96)
+            expected = None
+        except PictureError as error:
+            expected = {"type": type(error).__name__, "message": str(error)}
+        assert row["error"] == expected
+        assert (row["emotions"] is None) == (expected is not None)
+    failed = sum(row["error"] is not None for row in rows)
+    assert 0 < failed < 8
+    assert f"{len(rows)} pictures, {failed} could not be read" in ended.stderr
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some hundred pictures that take some seconds to decode, every hundredth of them truncated."""
+    folder = tmp_path_factory.mktemp("many")
+    generator = np.random.default_rng(0)
+    kinds = []
+    for _ in range(5):
+        buffer = io.BytesIO()
+        coarse = Image.fromarray(generator.integers(0, 256, (200, 150, 3), dtype=np.uint8))
+        coarse.resize((1500, 2000)).save(buffer, "JPEG")
+        kinds.append(buffer.getvalue())
+    for number in range(300):
+        content = kinds[number % 5]
+        (folder / f"{number:03}.jpg").write_bytes(content[:9000] if number % 100 == 50 else content)
+    return folder
+
+
+def lines_of(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model: Path, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what an uninterrupted run writes."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert status(many, "--model", tiny_model, "--batch-size", 8, "--out", folder / "out.jsonl") == 1
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_killed_run_is_resumed_without_losing_or_repeating_a_row(
+    tiny_model: Path, many: Path, whole: Path, tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / f"out.{suffix}"
+    growing = journal_of(file) if suffix == "parquet" else file
+    words = [many, "--model", tiny_model, "--batch-size", 8, "--out", file]
+    with subprocess.Popen([*COMMAND, *map(str, words)], stderr=subprocess.PIPE) as process:
+        while lines_of(growing) < 30 and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    assert 30 <= lines_of(growing) < 300
+    with growing.open("ab") as half_a_row:
+        half_a_row.write(b'{"image": "')
+    assert status(*words, "--resume") == 1
+    rows = rows_of((whole / "out.jsonl").read_text())
+    if suffix == "jsonl":
+        assert file.read_bytes() == (whole / "out.jsonl").read_bytes()
+        return
+    found = (
+        pq.read_table(file).to_pylist()
+        if suffix == "parquet"
+        else list(csv.DictReader(file.open(newline="")))
+    )
+    assert [row["image"] for row in found] == [row["image"] for row in rows]
+    for row, expected in zip(found, rows, strict=True):
+        assert (row["error_type"] or None) == (expected["error"] and expected["error"]["type"])
+        if expected["emotions"]:
+            assert {word: float(row[word]) for word in expected["emotions"]} == expected["emotions"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT between processes")
+def test_an_interrupted_run_ends_promptly_and_says_how_to_go_on(
+    tiny_model: Path, many: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "out.jsonl"
+    words = [many, "--model", tiny_model, "--batch-size", "8", "--out", file]
+    with subprocess.Popen([*COMMAND, *map(str, words)], stderr=subprocess.PIPE, text=True) as process:
+        while lines_of(file) < 30 and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - start < 20
+    assert "rows are kept; go on with --resume" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no head")
+def test_a_reader_that_leaves_early_ends_the_job_quietly(tiny_model: Path, many: Path) -> None:
+    command = " ".join(map(str, [*COMMAND, many, "--json", "--model", tiny_model, "| head -n 1"]))
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert len(rows_of(ended.stdout)) == 1
+    assert ended.stderr == ""

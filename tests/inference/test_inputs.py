@@ -1,0 +1,125 @@
+import io
+import os
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from affectlens.errors import PictureDenied, PictureError, PictureNotFound
+from affectlens.inference.inputs import Input, count, listed, name_of, pictures
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("b.jpg", "a.JPG", "notes.txt", "deep/c.png", "deep/er/d.webp", ".hidden.jpg"):
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    return tmp_path / "photos"
+
+
+def expand(*words: str | Path, stdin: bytes = b"") -> list[Input]:
+    return list(pictures(map(str, words), io.BytesIO(stdin)))
+
+
+def below(folder: Path, *words: str | Path, stdin: bytes = b"") -> list[str]:
+    return [os.path.relpath(name_of(given), folder) for given in expand(*words, stdin=stdin)]
+
+
+def test_a_file_is_itself_whatever_its_suffix(photos: Path) -> None:
+    assert below(photos, photos / "notes.txt") == ["notes.txt"]
+
+
+def test_a_folder_is_its_pictures_and_those_below(photos: Path) -> None:
+    assert below(photos, photos) == ["a.JPG", "b.jpg", "deep/c.png", "deep/er/d.webp"]
+
+
+def test_a_pattern_is_the_files_that_match_in_a_fixed_order(photos: Path) -> None:
+    assert below(photos, photos / "*.[jJ]*") == ["a.JPG", "b.jpg"]
+    assert below(photos, f"{photos}/**/*.*p*") == ["b.jpg", "deep/c.png", "deep/er/d.webp"]
+
+
+def test_folders_that_match_a_pattern_are_left_out(photos: Path) -> None:
+    assert below(photos, photos / "*") == ["a.JPG", "b.jpg", "notes.txt"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(photos: Path) -> None:
+    (photos / "a[1].jpg").write_bytes(b"x")
+    assert below(photos, photos / "a[1].jpg") == ["a[1].jpg"]
+
+
+def test_order_and_duplicates_stay_as_given(photos: Path) -> None:
+    assert below(photos, photos / "b.jpg", photos / "a.JPG", photos / "b.jpg") == ["b.jpg", "a.JPG", "b.jpg"]
+
+
+def test_words_are_written_as_they_were_typed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    assert expand("./b.jpg") == ["./b.jpg"]
+
+
+def test_a_path_that_is_not_there_is_passed_on_and_read_as_an_error_later(photos: Path) -> None:
+    assert expand(photos / "gone.jpg") == [str(photos / "gone.jpg")]
+
+
+@pytest.mark.parametrize("word", ["*.tiff", "empty"])
+def test_a_word_without_pictures_is_an_error_in_its_place(photos: Path, word: str) -> None:
+    (photos / "empty").mkdir()
+    first, error, last = expand(photos / "b.jpg", photos / word, photos / "b.jpg")
+    assert isinstance(error, PictureNotFound)
+    assert name_of(error) == str(photos / word)
+    assert first == last == str(photos / "b.jpg")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="rights do not bind this user")
+def test_a_folder_that_may_not_be_listed_is_an_error_and_the_rest_is_done(photos: Path) -> None:
+    (photos / "deep").chmod(0)
+    given = expand(photos, photos / "b.jpg")
+    (photos / "deep").chmod(0o755)
+    assert [name_of(g) for g in given if not isinstance(g, PictureError)][-1] == str(photos / "b.jpg")
+    assert any(isinstance(g, PictureDenied) for g in given)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "expected"),
+    [
+        (b"a.jpg\nb c.jpg\n", ["a.jpg", "b c.jpg"]),
+        (b"a.jpg\r\n\r\nb.jpg", ["a.jpg", "b.jpg"]),
+        (b"a\nb.jpg\0c.jpg\0", ["a\nb.jpg", "c.jpg"]),
+        (b"only.jpg", ["only.jpg"]),
+        (b"caf\xe9.jpg\n", [os.fsdecode(b"caf\xe9.jpg")]),
+        (b"", []),
+    ],
+)
+def test_standard_input_is_split_at_lines_or_nul_bytes(stdin: bytes, expected: list[str]) -> None:
+    assert expand("-", stdin=stdin) == expected
+
+
+def test_paths_on_standard_input_are_taken_as_they_are(photos: Path) -> None:
+    assert expand("-", stdin=f"{photos}\n{photos}/*.jpg\n".encode()) == [str(photos), f"{photos}/*.jpg"]
+
+
+def test_a_path_may_begin_in_one_read_and_end_in_the_next() -> None:
+    class Slow(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return super().read1(3)
+
+    assert list(listed(Slow(b"first.jpg\nsecond.jpg\nthird.jpg"))) == ["first.jpg", "second.jpg", "third.jpg"]
+
+
+def test_standard_input_is_read_only_as_far_as_needed() -> None:
+    class Endless(io.RawIOBase):
+        reads = 0
+
+        def read1(self, size: int) -> bytes:
+            self.reads += 1
+            return b"again.jpg\n"
+
+    stream = Endless()
+    assert list(islice(pictures(["-"], stream), 3)) == ["again.jpg"] * 3  # type: ignore[arg-type]
+    assert stream.reads == 3
+
+
+def test_pictures_are_counted_where_that_is_cheap(photos: Path) -> None:
+    assert count([str(photos), str(photos / "b.jpg"), str(photos / "gone.jpg")]) == 6
+    assert count([str(photos), "-"]) is None
+    assert count([str(photos)], seconds=-1) is None

@@ -1,0 +1,265 @@
+import csv
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from affectlens.emotions import MIKELS, POLARITY, Vocabulary
+from affectlens.errors import OutputError, PictureDamaged
+from affectlens.inference.inputs import Input
+from affectlens.inference.output import columns, journal_of, open_output
+from affectlens.inference.predictor import Prediction
+
+BATCH = 4
+SUFFIXES = ["jsonl", "csv", "parquet"]
+NAMES = [f"{number}.jpg" for number in range(10)]
+ODD_NAMES = [
+    "a,b.jpg",
+    'quo"te.jpg',
+    "two\nlines.jpg",
+    "car\rriage.jpg",
+    "café ☕.jpg",
+    os.fsdecode(b"caf\xe9.jpg"),
+    "=1+1",
+]
+
+
+def row_of(name: str, model: str = "m", vocabulary: Vocabulary = MIKELS) -> dict[str, Any]:
+    if name == "3.jpg":
+        return Prediction(name, None, PictureDamaged(name, "truncated, or\nworse")).to_row(model)
+    words = vocabulary.words
+    weights = {word: 1.0 + (len(name) * 7 + sum(map(ord, name)) * i) % 11 for i, word in enumerate(words)}
+    return Prediction(name, vocabulary.distribution(weights), None).to_row(model)
+
+
+def write(
+    file: Path,
+    names: Iterable[Input],
+    *,
+    resume: bool = False,
+    model: str = "m",
+    stop_after: int | None = None,
+    vocabulary: Vocabulary = MIKELS,
+) -> int:
+    """Write rows as a job does; `stop_after` ends it as an interruption. Returns how many were kept."""
+    output, rest, kept = open_output(file, model, vocabulary, iter(names), resume=resume, batch_size=BATCH)
+    try:
+        with output:
+            for number, given in enumerate(rest):
+                if number == stop_after:
+                    raise KeyboardInterrupt
+                output.write(row_of(str(given), model, vocabulary))
+    except KeyboardInterrupt:
+        pass
+    return kept.rows
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """What another program finds in a file, as flat rows."""
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in file.read_text().splitlines()]
+    if file.suffix == ".csv":
+        with file.open(newline="", errors="surrogateescape") as text:
+            return list(csv.DictReader(text))
+    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_row_is_there_in_order(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / "new" / f"out.{suffix}"
+    write(file, NAMES)
+    assert [row["image"] for row in read(file)] == NAMES
+
+
+def test_json_lines_are_the_rows_themselves(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    write(file, NAMES)
+    assert read(file) == [row_of(name) for name in NAMES]
+
+
+def test_csv_has_a_column_for_each_emotion_and_empty_fields_for_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    write(file, NAMES)
+    rows = read(file)
+    assert list(rows[0]) == ["image", "top", *MIKELS.words, "positive", "negative", "model", "error_type",
+                             "error_message"]  # fmt: skip
+    expected = row_of("0.jpg")
+    assert {word: float(rows[0][word]) for word in MIKELS.words} == expected["emotions"]
+    assert float(rows[0]["positive"]) == expected["polarity"]["positive"]
+    assert rows[0]["error_type"] == rows[3]["top"] == rows[3]["awe"] == ""
+    assert rows[3]["error_type"] == "PictureDamaged"
+    assert rows[3]["error_message"] == "3.jpg: truncated, or\nworse"
+
+
+def test_parquet_has_the_columns_of_csv_with_nulls(tmp_path: Path) -> None:
+    file = tmp_path / "out.parquet"
+    write(file, NAMES)
+    rows = read(file)
+    assert list(rows[0]) == columns(MIKELS)
+    assert rows[0]["awe"] == row_of("0.jpg")["emotions"]["awe"]
+    assert rows[3]["awe"] is rows[3]["top"] is rows[0]["error_type"] is None
+    assert not journal_of(file).exists()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_vocabulary_that_is_the_polarity_has_each_column_once(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"out.{suffix}"
+    write(file, NAMES, vocabulary=POLARITY)
+    whole = file.read_bytes()
+    assert len(read(file)) == 10
+    assert write(file, NAMES, vocabulary=POLARITY, resume=True) == 8
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("stop_after", range(11))
+def test_an_interrupted_file_is_continued_to_the_same_bytes(
+    tmp_path: Path, suffix: str, stop_after: int
+) -> None:
+    whole, file = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
+    write(whole, NAMES)
+    write(file, NAMES, stop_after=stop_after)
+    assert write(file, NAMES, resume=True) == stop_after // BATCH * BATCH
+    assert file.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_file_cut_at_any_byte_is_continued_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole.{suffix}"
+    names = [*ODD_NAMES, *NAMES]
+    write(whole, names)
+    content = whole.read_bytes()
+    for length in range(0, len(content), 13):
+        file = tmp_path / f"{length}.{suffix}"
+        file.write_bytes(content[:length])
+        write(file, names, resume=True)
+        assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_finished_file_is_continued_where_pictures_were_added(tmp_path: Path, suffix: str) -> None:
+    whole, file = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
+    names = [*NAMES, *ODD_NAMES]
+    write(whole, names)
+    write(file, NAMES)
+    assert write(file, names, resume=True) == 8
+    assert file.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_odd_names_of_files_come_back_as_they_are(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"out.{suffix}"
+    write(file, ODD_NAMES)
+    found = [row["image"] for row in read(file)]
+    if suffix == "parquet":  # whose strings must be text
+        assert found == [*ODD_NAMES[:5], "caf\\udce9.jpg", ODD_NAMES[6]]
+    else:
+        assert found == ODD_NAMES
+    assert write(file, ODD_NAMES, resume=True) == 4
+
+
+def test_a_row_that_is_written_outlives_the_process(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    output, rest, _ = open_output(file, "m", MIKELS, iter(NAMES), resume=False, batch_size=BATCH)
+    output.write(row_of(str(next(rest))))
+    assert read(file) == [row_of("0.jpg")]
+    with pytest.raises(ZeroDivisionError), output:
+        raise ZeroDivisionError
+
+
+def test_an_interrupted_parquet_file_is_not_there_but_its_rows_are(tmp_path: Path) -> None:
+    file = tmp_path / "out.parquet"
+    write(file, NAMES, stop_after=6)
+    assert not file.exists()
+    assert len(journal_of(file).read_text().splitlines()) == 6
+    with pytest.raises(OutputError, match="--resume"):
+        write(file, NAMES)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_that_exists_is_not_overwritten(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"out.{suffix}"
+    file.write_text("precious")
+    with pytest.raises(OutputError, match="--resume"):
+        write(file, NAMES)
+    assert file.read_text() == "precious"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_strangers_file_is_not_continued(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"out.{suffix}"
+    content = "precious,to\nsomebody,else\n"
+    file.write_text(content)
+    with pytest.raises(OutputError, match="another file"):
+        write(file, NAMES, resume=True)
+    assert file.read_text() == content
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    ("names", "model", "problem"),
+    [
+        ([*NAMES[:2], "other.jpg"], "m", "row 3.*'2.jpg'.*'other.jpg'"),
+        (NAMES[:5], "m", "more than the 5"),
+        ([*NAMES[:4], *NAMES[:3:-1]], "m", "row 5.*same order"),
+        (NAMES, "n", "model 'm'.*'n'"),
+    ],
+)
+def test_other_pictures_or_another_model_do_not_continue_a_file(
+    tmp_path: Path, suffix: str, names: list[str], model: str, problem: str
+) -> None:
+    file = tmp_path / f"out.{suffix}"
+    write(file, NAMES)
+    content = file.read_bytes()
+    with pytest.raises(OutputError, match=problem):
+        write(file, names, resume=True, model=model)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_model_with_other_words_does_not_continue_a_file(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"out.{suffix}"
+    write(file, NAMES)
+    with pytest.raises(OutputError, match="another file"):
+        write(file, NAMES, resume=True, vocabulary=POLARITY)
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.json"])
+def test_an_unknown_suffix_is_an_error_that_lists_the_known(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"\.jsonl, \.csv, \.parquet"):
+        write(tmp_path / name, NAMES)
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(OutputError, match="folder"):
+        write(tmp_path / "out.csv", NAMES)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit on the size of files")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_full_disk_is_an_error_and_what_was_written_can_be_continued(tmp_path: Path, suffix: str) -> None:
+    import resource
+
+    file = tmp_path / f"out.{suffix}"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # the system answers as a full disk does
+    try:
+        with pytest.raises(OutputError, match="--resume"):
+            write(file, NAMES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    write(file, NAMES, resume=True)
+    assert [row["image"] for row in read(file)] == NAMES
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="rights do not bind this user")
+def test_a_folder_without_rights_is_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="Permission"):
+        write(tmp_path / "out.jsonl", NAMES)
