@@ -23,13 +23,14 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from affectlens.emotions import Vocabulary, vocabulary
-from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound
+from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError, SettingsError
 from affectlens.files import atomic_folder
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
+CONFIG_HASH = "config_sha256"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is no config
 
@@ -45,6 +46,7 @@ class Card:
         scores: measured on the validation split (`evaluation.scores.Scores.to_json`)
         licences: of `code`, `weights` and `data`
         limits: sentences for people
+        weights_hash: SHA-256 of the weights file, known once the model was saved
     """
 
     name: str
@@ -57,13 +59,13 @@ class Card:
     scores: Mapping[str, Any] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    weights_hash: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; the vocabulary by name and words."""
         words = {"name": self.vocabulary.name, "words": list(self.vocabulary.words)}
-        plain = {
-            key: value for key, value in vars(self).items() if key not in {"vocabulary", "preprocessing"}
-        }
+        apart = {"vocabulary", "preprocessing", "weights_hash"}
+        plain = {key: value for key, value in vars(self).items() if key not in apart}
         return {
             **plain,
             "limits": list(self.limits),
@@ -84,21 +86,24 @@ def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype:
     """Write a model folder, replacing one that is there, as a whole or not at all.
 
     `dtype` is how weights are stored: float32, float16 or bfloat16. Raises `BadModelFolder` for weights
-    that are not finite, in the network or once stored, and `OutputError` where it cannot be written.
+    that are not finite, in the network or once stored, and `OutputError` where it cannot be written or
+    where a folder lies that is no model.
     """
+    if dtype not in DTYPES:
+        raise SettingsError(f"Weights can be stored as {', '.join(DTYPES)}, not as {dtype!r}.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+        raise OutputError(f"{folder} holds something else than a model; it is not replaced. Choose another.")
     stored = {name: _narrowed(value, DTYPES[dtype]) for name, value in network.state_dict().items()}
     broken = [name for name, value in stored.items() if not torch.isfinite(value).all()]
     if broken:
         raise BadModelFolder(folder, f"weights are not finite: {broken[0]}.", "Nothing was written.")
     weights = save(stored, {"format": "pt"})
-    config = {
-        **_for_others(card),
-        "affectlens": {
-            "format_version": FORMAT_VERSION,
-            **card.to_json(),
-            "weights": {"sha256": hashlib.sha256(weights).hexdigest(), "bytes": len(weights), "dtype": dtype},
-        },
+    ours = {
+        "format_version": FORMAT_VERSION,
+        **card.to_json(),
+        "weights": {"sha256": hashlib.sha256(weights).hexdigest(), "bytes": len(weights), "dtype": dtype},
     }
+    config = {**_for_others(card), "affectlens": {**ours, CONFIG_HASH: _hash_of(ours)}}
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     with atomic_folder(folder) as temporary:
         (temporary / WEIGHTS).write_bytes(weights)
@@ -116,13 +121,27 @@ def load_model(folder: Path) -> Model:
     config = _config(folder)
     card = _card(folder, config)
     state = _weights(folder, config["weights"])
+    if "weights" in card.network_options:  # or a stranger's folder could have any file read, or fetched
+        raise BadModelFolder(folder, "its options name other weights to begin with.")
     try:
         network = catalog.build(card.network, len(card.vocabulary), **card.network_options)
-    except AffectLensError as error:
-        raise BadModelFolder(folder, str(error)) from None
-    _check_shapes(folder, network, state)
+    except Exception as error:  # the options come from a file, and may be anything
+        raise BadModelFolder(folder, f"its network cannot be built: {error}") from None
+    _check_fit(folder, network, state)
     network.load_state_dict(state)
     return Model(network.eval(), card)
+
+
+def round_weights(network: nn.Module, dtype: str) -> None:
+    """Round a network's weights in place to what `save_model` stores, so that it can be measured as used."""
+    exact = network.state_dict()
+    network.load_state_dict({n: _narrowed(v, DTYPES[dtype]).to(v.dtype) for n, v in exact.items()})
+
+
+def _hash_of(config: Mapping[str, Any]) -> str:
+    """Hash what a config says, however it is laid out in the file."""
+    as_read = json.loads(json.dumps(config))  # numbers as keys become text, as in the file
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
 def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -163,7 +182,7 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_CONFIG_BYTES:
             raise BadModelFolder(folder, f"{CONFIG} is {file.stat().st_size:,} bytes long.")
-        ours = json.loads(file.read_bytes().decode("utf-8"))["affectlens"]
+        ours: dict[str, Any] = json.loads(file.read_bytes().decode("utf-8"))["affectlens"]
         version = ours["format_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadModelFolder(folder, f"{CONFIG} is damaged or not ours ({type(error).__name__}).") from None
@@ -172,7 +191,13 @@ def _config(folder: Path) -> dict[str, Any]:
             folder, f"it is of format {version!r}; this version reads format {FORMAT_VERSION}.",
             "Install the version of affectlens that wrote it.",
         )  # fmt: skip
-    assert isinstance(ours, dict)
+    # A changed digit of the mean or the temperature would give other answers and no error.
+    stated = ours.pop(CONFIG_HASH, None)  # absent where an earlier version wrote it
+    if stated is not None and stated != _hash_of(ours):
+        raise BadModelFolder(
+            folder, f"{CONFIG} was changed after it was written (its hash differs).",
+            "Get the model again; to change its card, load it and save it with another.",
+        )  # fmt: skip
     return ours
 
 
@@ -197,6 +222,7 @@ def _card(folder: Path, config: dict[str, Any]) -> Card:
             scores=dict(config["scores"]),
             licences=dict(config["licences"]),
             limits=tuple(map(str, config["limits"])),
+            weights_hash=str(config["weights"]["sha256"]),
         )
     except BadModelFolder:
         raise
@@ -208,16 +234,18 @@ def _weights(folder: Path, expected: Any) -> dict[str, Tensor]:
     """Read and check the weights' bytes, then their form; floats come back as float32."""
     file = folder / WEIGHTS
     try:
-        data = file.read_bytes()
+        found = file.stat().st_size
         size, digest = int(expected["bytes"]), str(expected["sha256"])
     except OSError as error:
         raise BadModelFolder(folder, f"{WEIGHTS} cannot be read: {error.strerror}.") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise BadModelFolder(folder, f"{CONFIG} does not say what {WEIGHTS} should be.") from None
-    if len(data) != size:
-        raise BadModelFolder(
-            folder, f"{WEIGHTS} has {len(data):,} bytes, not {size:,}: the copy is incomplete."
-        )
+    if found != size or not file.is_file():
+        raise BadModelFolder(folder, f"{WEIGHTS} has {found:,} bytes, not {size:,}: the copy is incomplete.")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise BadModelFolder(folder, f"{WEIGHTS} cannot be read: {error.strerror}.") from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise BadModelFolder(folder, f"{WEIGHTS} is not the file that {CONFIG} describes (its hash differs).")
     try:
@@ -232,7 +260,7 @@ def _weights(folder: Path, expected: Any) -> dict[str, Tensor]:
     return {name: v.to(torch.float32) if v.is_floating_point() else v for name, v in state.items()}
 
 
-def _check_shapes(folder: Path, network: nn.Module, state: dict[str, Tensor]) -> None:
+def _check_fit(folder: Path, network: nn.Module, state: dict[str, Tensor]) -> None:
     wanted = network.state_dict()
     differing = sorted(set(wanted) ^ set(state))
     if differing:
@@ -244,3 +272,5 @@ def _check_shapes(folder: Path, network: nn.Module, state: dict[str, Tensor]) ->
         if value.shape != wanted[name].shape:
             found, expected = tuple(value.shape), tuple(wanted[name].shape)
             raise BadModelFolder(folder, f"{name} has the shape {found}; the network has {expected}.")
+        if value.dtype != wanted[name].dtype:
+            raise BadModelFolder(folder, f"{name} is of {value.dtype}; the network has {wanted[name].dtype}.")

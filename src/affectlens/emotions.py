@@ -87,9 +87,10 @@ class Vocabulary:
         values = [0.0] * len(self)
         for name, weight in weights.items():
             values[self.index(name)] += float(weight)
-        total = math.fsum(values)
+        total = sum(values)
         if not math.isfinite(total) or total <= 0 or min(values) < 0:
             raise BadDistribution(f"Weights must be finite, not negative, and not all zero: {dict(weights)}.")
+        total = math.fsum(values)
         return EmotionDistribution(self, tuple(value / total for value in values))
 
 
@@ -181,7 +182,7 @@ def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion
     for word, weight in distribution.weights.items():
         new = mapping.words[word]
         if new is not None:
-            sums[new] = sums.get(new, 0.0) + weight
+            sums[new] = sums.get(new, 0.0) + max(0.0, weight)  # a hair below 0 counts as 0
     kept = math.fsum(sums.values())
     if kept <= 0:
         raise NoConversion(f"All weight of {distribution} has no place in {target.name}: {mapping.lost}")

@@ -22,15 +22,31 @@ AffectLensError
     SettingsError           a setting that does not exist or has an impossible value
     RunError                a run folder that cannot be started or resumed
     OutputError             a result file that cannot be written or continued
+    BadDistribution         in emotions.py: weights that are no probability distribution
+    NoConversion            in emotions.py: no mapping between two vocabularies
+    NotMeasurable           in metrics.py: a number that the given logits and targets do not have
+    BadScores               in evaluation/scores.py: scores that cannot be read or compared
 """
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 class AffectLensError(Exception):
     """Base of all errors that a user can cause or mend; its text stands alone."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled by the arguments of `__init__`, which here are not the text: without this,
+        # an error from a worker process would arrive as another one.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[AffectLensError], args: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class UnknownName(AffectLensError):
@@ -58,9 +74,6 @@ class PictureError(AffectLensError):
         self.path = str(path)
         self.reason = reason
         super().__init__(f"{path}: {reason}")
-
-    def __reduce__(self) -> tuple[type["PictureError"], tuple[str, str]]:
-        return type(self), (self.path, self.reason)  # worker processes hand it over whole
 
 
 class PictureNotFound(PictureError):

@@ -1,10 +1,14 @@
-"""Write files so that a reader sees the old content or the new, never a part."""
+"""Write files so that a reader sees the old content or the new, never a part.
+
+What is being written stands beside its place under a hidden name that ends in `.part`. A process that
+is killed leaves that behind, to be deleted, and the old content in its place.
+"""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,67 +19,93 @@ from affectlens.errors import OutputError
 def atomic_write(file: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `file` that takes its place when the block ends without error.
 
-    Raises `OutputError` where the folder cannot be written or the disk is full; the old file stays.
+    `mode` is `wb`, or `w` for UTF-8 text, whose line ends stay as they are written. Of a link, what it
+    points to is written. Raises `OutputError` where the folder cannot be written, the disk is full, or a
+    folder or a device lies there; the old file stays.
     """
-    temporary: Path | None = None
+    place = Path(os.path.realpath(file))
+    temporary = _beside(place, "part")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as out:  # type: ignore[call-overload]
+        if place.exists() and not place.is_file():
+            raise OutputError(f"{file} cannot be written: it is a folder or a device. Choose another name.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open(mode.replace("w", "x"), **text) as out:  # type: ignore[call-overload]
             yield out
             out.flush()
             os.fsync(out.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for their owner alone
-        temporary.replace(file)
-        sync_folder(file.parent)
+        temporary.replace(place)
+        sync_folder(place.parent)
     except OSError as error:
         raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder` that takes its place when the block ends without error.
 
-    An existing folder is replaced as a whole. Raises `OutputError`; the old folder stays.
+    An existing folder is replaced as a whole. Raises `OutputError`; the old folder stays. Where it
+    replaces one, a kill in the instant between two renames leaves the old folder whole, but under the
+    hidden name that ends in `.old`: no system renames one folder over another.
     """
-    temporary: Path | None = None
+    temporary, old = _beside(folder, "part"), _beside(folder, "old")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} cannot be written: a file lies there. Choose another name.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        temporary.chmod(0o777 & ~_umask())
+        temporary.mkdir()
         yield temporary
-        sync_folder(temporary)
+        _sync_below(temporary)
         if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-            folder.replace(old / folder.name)
+            folder.replace(old)
+        try:
             temporary.replace(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(folder)
+        except OSError:
+            if old.exists():
+                old.replace(folder)
+            raise
         sync_folder(folder.parent)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+    _remove(old)
 
 
 def sync_folder(folder: Path) -> None:
     """Make a rename in the folder survive a power cut, where the system can (not on Windows)."""
+    if os.name != "nt":
+        _sync(folder)
+
+
+def _sync_below(folder: Path) -> None:
+    """Bring all files of a folder to the disk: a rename alone can survive a power cut before they do."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(path: Path, suffix: str) -> Path:
+    """A hidden name in the same folder, so that a rename suffices, and one that nobody else has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder of ours, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -82,7 +82,7 @@ class Preprocessing:
         Runs on the CPU, in whole numbers, so that the bits are the same every time.
         """
         if self.fit == "squash":
-            return self._resize(pixels, self.height, self.width)
+            return resize(pixels, self.height, self.width, self.interpolation)
         return self._crop(pixels) if self.fit == "crop" else self._pad(pixels)
 
     def normalise(self, batch: Tensor) -> Tensor:
@@ -117,13 +117,6 @@ class Preprocessing:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
         return cls(**values)
 
-    def _resize(self, pixels: Pixels, height: int, width: int) -> Pixels:
-        if tuple(pixels.shape[1:]) == (height, width):
-            return pixels
-        return F.interpolate(
-            pixels[None], size=(height, width), mode=self.interpolation, align_corners=False, antialias=True
-        )[0]
-
     def _crop(self, pixels: Pixels) -> Pixels:
         """Cover (height, width) / crop_fraction, rounded as torchvision's `Resize` and `CenterCrop` do."""
         cover_height, cover_width = self.at_least
@@ -134,7 +127,7 @@ class Preprocessing:
             resized = (cover_height, max(cover_width, int(cover_height * width / height)))
         else:
             resized = (max(cover_height, int(cover_width * height / width)), cover_width)
-        pixels = self._resize(pixels, *resized)
+        pixels = resize(pixels, *resized, self.interpolation)
         top, left = round((resized[0] - self.height) / 2), round((resized[1] - self.width) / 2)
         return pixels[:, top : top + self.height, left : left + self.width]
 
@@ -149,8 +142,17 @@ class Preprocessing:
         # The mean colour, so that after `normalise` the padding is as good as zero.
         colour = torch.tensor([round(255 * value) for value in self.mean], dtype=torch.uint8)
         canvas = colour.view(3, 1, 1).repeat(1, self.height, self.width)
-        canvas[:, top : top + resized[0], left : left + resized[1]] = self._resize(pixels, *resized)
+        inside = canvas[:, top : top + resized[0], left : left + resized[1]]
+        inside[:] = resize(pixels, *resized, self.interpolation)
         return canvas
+
+
+def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
+    """Bring a picture to another size, with antialiasing: uint8, (3, H, W) -> (3, height, width)."""
+    if tuple(pixels.shape[1:]) == (height, width):
+        return pixels
+    size = (height, width)
+    return F.interpolate(pixels[None], size, mode=interpolation, align_corners=False, antialias=True)[0]
 
 
 def _trim_ends(pixels: Pixels, seen_height: float, seen_width: float) -> Pixels:

@@ -22,6 +22,9 @@ from affectlens.preprocess import Preprocessing
 
 Reader = Callable[[Record], Tensor]
 
+# A loader draws a seed for its workers, which need none here; without this, from the caller's stream.
+_UNUSED = torch.Generator()
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -57,7 +60,7 @@ def target_tensor(records: Sequence[Record]) -> Tensor:
     return torch.tensor([record.target.probabilities for record in records], dtype=torch.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: tensors give no truth value
 class Order:
     """Which record stands at each position of the endless stream.
 
@@ -68,9 +71,6 @@ class Order:
     targets: Tensor  # (N, E)
     seed: int
     balance: float = 0.0
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __call__(self, position: int) -> int:
         epoch, place = divmod(position, len(self.targets))
@@ -137,7 +137,7 @@ def training_batches(
     steps = [range(n * batch_size, (n + 1) * batch_size) for n in range(first_step, last_step)]
     loader = DataLoader(
         stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,  # type: ignore[arg-type]
-        prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(), generator=_UNUSED,
     )  # fmt: skip
     for batch in loader:
         if isinstance(batch, PictureError):
@@ -167,7 +167,7 @@ def evaluation_batches(
     data: EvaluationSet, batch_size: int, workers: int
 ) -> Iterator[tuple[Batch | None, list[Unreadable]]]:
     """Yield batches in record order, each with the pictures that could not be read."""
-    loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list)
+    loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=_UNUSED)
     for items in loader:
         good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
         bad = [Unreadable(data.records[i].key, e) for e, i in items if isinstance(e, PictureError)]
@@ -177,18 +177,26 @@ def evaluation_batches(
         yield batch, bad
 
 
+@dataclass(frozen=True)
+class FileReader:
+    """Read pictures from their files. A class and no closure, because worker processes get a pickled copy."""
+
+    at_least: tuple[int, int]
+
+    def __call__(self, record: Record) -> Tensor:
+        return read_pixels(record.path, at_least=self.at_least)
+
+
 def file_reader(preprocessing: Preprocessing) -> Reader:
     """Read pictures from their files, at the size that the network needs or above."""
-
-    def read(record: Record) -> Tensor:
-        return read_pixels(record.path, at_least=preprocessing.at_least)
-
-    return read
+    return FileReader(preprocessing.at_least)
 
 
 def _collate(items: list[Item | PictureError]) -> Batch | PictureError:
-    good = [item for item in items if not isinstance(item, PictureError)]
-    if len(good) < len(items):
-        return next(item for item in items if isinstance(item, PictureError))
+    good: list[Item] = []
+    for item in items:
+        if isinstance(item, PictureError):
+            return item
+        good.append(item)
     pixels, targets, keys = zip(*good, strict=True)
     return Batch(torch.stack(pixels), torch.stack(targets), keys)

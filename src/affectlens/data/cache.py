@@ -6,24 +6,23 @@ share one copy in memory. For 100,000 pictures of 256x256 it takes 20 GB of disk
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from affectlens.data.ahead import map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import DatasetError
 from affectlens.files import atomic_folder
 from affectlens.images import read_pixels
+from affectlens.preprocess import resize
 
 VERSION = 1
-CHUNK = 256  # pictures decoded ahead: bounds memory, keeps every core busy
+PIXELS, INDEX = "pixels.bin", "index.json"
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,21 @@ class PixelCache:
     def open(cls, folder: Path) -> "PixelCache":
         """Read the index. Raises `DatasetError` for a folder that is no cache, or of another version."""
         try:
-            index = json.loads((folder / "index.json").read_text())
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            size = (folder / PIXELS).stat().st_size
+            version, side, expected = index["version"], int(index["side"]), int(index["bytes"])
             places = {key: (int(o), int(h), int(w)) for key, (o, h, w) in index["places"].items()}
-            if index["version"] != VERSION or (folder / "pixels.bin").stat().st_size != index["bytes"]:
-                raise ValueError("it was made by another version, or is truncated")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DatasetError(
-                f"{folder} is no usable picture cache ({error}). Delete it to make it again."
-            ) from None
-        return cls(folder, int(index["side"]), places)
+        except OSError as error:
+            raise _unusable(folder, error.strerror or str(error)) from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise _unusable(folder, f"{INDEX} is damaged, {type(error).__name__}") from None
+        if version != VERSION:
+            raise _unusable(folder, f"it is of version {version}, not {VERSION}")
+        if size != expected:
+            raise _unusable(folder, f"{PIXELS} has {size:,} bytes, not {expected:,}")
+        if not all(o >= 0 and h > 0 and w > 0 and o + 3 * h * w <= size for o, h, w in places.values()):
+            raise _unusable(folder, f"{INDEX} points outside of {PIXELS}")
+        return cls(folder, side, places)
 
     def covers(self, records: Iterable[Record]) -> bool:
         """Whether every record's picture is in the cache."""
@@ -54,10 +59,11 @@ class PixelCache:
 
     def __call__(self, record: Record) -> Tensor:
         """Return a picture's pixels, uint8 (3, H, W), of the side it was cached with."""
+        if record.key not in self.places:
+            raise _unusable(self.folder, f"{record.key} is not in it")
         offset, height, width = self.places[record.key]
-        count = height * width * 3
         # Opened for each picture: a map costs microseconds and holds no file across a fork.
-        flat = np.memmap(self.folder / "pixels.bin", np.uint8, "r", offset, (count,))
+        flat = np.memmap(self.folder / PIXELS, np.uint8, "r", offset, (height * width * 3,))
         return torch.from_numpy(np.array(flat)).reshape(3, height, width)
 
 
@@ -67,27 +73,20 @@ def build(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
     Yields the number done. The cache is there when the iteration has ended; an unreadable picture
     ends it with its `PictureError` and leaves no cache behind.
     """
-    places: dict[str, tuple[int, int, int]] = {}
-    offset = 0
-    with atomic_folder(folder) as temporary, (temporary / "pixels.bin").open("wb") as out:
-        for record, pixels in _decoded(records, side):
-            places[record.key] = (offset, pixels.shape[1], pixels.shape[2])
-            offset += out.write(pixels.numpy().tobytes())
-            yield len(places)
-        out.flush()
-        os.fsync(out.fileno())
-        index = {"version": VERSION, "side": side, "bytes": offset, "places": places}
-        (temporary / "index.json").write_text(json.dumps(index))
 
-
-def _decoded(records: Sequence[Record], side: int) -> Iterator[tuple[Record, Tensor]]:
     def decode(record: Record) -> Tensor:
         return shrink(read_pixels(record.path, at_least=side), side)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(records), CHUNK):
-            chunk = records[start : start + CHUNK]
-            yield from zip(chunk, pool.map(decode, chunk), strict=True)
+    places: dict[str, tuple[int, int, int]] = {}
+    offset = 0
+    with atomic_folder(folder) as temporary:
+        with (temporary / PIXELS).open("wb") as out:
+            for record, pixels in zip(records, map_ahead(decode, records), strict=True):
+                places[record.key] = (offset, pixels.shape[1], pixels.shape[2])
+                offset += out.write(pixels.numpy().tobytes())
+                yield len(places)
+        index = {"version": VERSION, "side": side, "bytes": offset, "places": places}
+        (temporary / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
 def shrink(pixels: Tensor, side: int) -> Tensor:
@@ -96,5 +95,8 @@ def shrink(pixels: Tensor, side: int) -> Tensor:
     scale = side / min(height, width)
     if scale >= 1:
         return pixels
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+    return resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _unusable(folder: Path, reason: str) -> DatasetError:
+    return DatasetError(f"{folder} is no usable picture cache ({reason}). Delete it to make it again.")

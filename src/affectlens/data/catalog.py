@@ -1,4 +1,8 @@
-"""Data sets by name: `fi:PATH`, `folder:PATH`, `csv:FILE`, `jsonl:FILE`."""
+"""Data sets by name: `fi:PATH`, `folder:PATH`, `csv:FILE`, `jsonl:FILE`.
+
+A table's paths are relative to its own folder. Where the pictures lie elsewhere, as with the `splits.tsv`
+of a training run, write `csv:FILE@FOLDER`.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,11 +11,22 @@ from affectlens.data import fi, folder, table
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError, UnknownName
 
+
+def _table(path: Path) -> DataSource:
+    file, separator, root = str(path).rpartition("@")
+    if separator and not path.exists():
+        return table.read(Path(file), root=Path(root).expanduser())
+    return table.read(path)
+
+
 READERS: Mapping[str, tuple[Callable[[Path], DataSource], str]] = {
     "fi": (fi.read, "Flickr and Instagram (You et al., 2016), in any of its layouts"),
     "folder": (folder.read, "one folder of pictures for each emotion, with or without splits above"),
-    "csv": (table.read, "a CSV or TSV file: path, label or weights, split"),
-    "jsonl": (table.read, "a JSONL file: path, label or weights, split"),
+    "csv": (
+        _table,
+        "a CSV or TSV file: path, label or weights, split; FILE@FOLDER if its pictures lie there",
+    ),
+    "jsonl": (_table, "a JSONL file with the same; likewise FILE@FOLDER"),
 }
 
 
@@ -26,8 +41,8 @@ def open_data(spec: str) -> DataSource:
     bare = Path(spec).expanduser()
     if bare.is_dir():
         return (fi.read if (bare / "splits.tsv").is_file() else folder.read)(bare)
-    if bare.is_file():
-        return table.read(bare)
+    if bare.is_file() or Path(spec.rpartition("@")[0]).expanduser().is_file():
+        return _table(bare)
     if separator and len(name) > 1:  # one letter is a drive of Windows
         raise UnknownName("data set", name, READERS, "the catalogue")
     raise SettingsError(f"{spec!r} is no data set. Write NAME:PATH with a name of: {', '.join(READERS)}.")

@@ -16,6 +16,7 @@ out and counted.
 
 import hashlib
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from affectlens.data import folder, table
@@ -37,20 +38,23 @@ def read(root: Path) -> DataSource:
         return source
     splits = {name: [r for r in part if r.path not in placeholders] for name, part in source.splits.items()}
     note = f"{len(placeholders):,} copies of a placeholder picture were left out"
-    return DataSource(source.name, source.root, source.vocabulary, splits, (note,))
+    return DataSource(source.name, source.root, source.vocabulary, splits, (*source.notes, note))
 
 
 def find_placeholders(records: list[Record], copies: int = PLACEHOLDER_COPIES) -> set[Path]:
     """Find files whose very bytes occur at least `copies` times.
 
-    Only files that share their size with that many others are read: seconds for all of FI.
+    Only files that share their size with that many others are read: seconds for all of FI. Files that
+    are empty or cannot be read stay in; whoever opens them says what is wrong with them.
     """
     by_size: dict[int, list[Path]] = defaultdict(list)
     for record in records:
-        by_size[record.path.stat().st_size].append(record.path)
+        with suppress(OSError):
+            by_size[record.path.stat().st_size].append(record.path)
     by_content: dict[str, list[Path]] = defaultdict(list)
-    for same_size in by_size.values():
-        if len(same_size) >= copies:
+    for size, same_size in by_size.items():
+        if size and len(same_size) >= copies:
             for path in same_size:
-                by_content[hashlib.sha256(path.read_bytes()).hexdigest()].append(path)
+                with suppress(OSError):
+                    by_content[hashlib.sha256(path.read_bytes()).hexdigest()].append(path)
     return {path for same in by_content.values() if len(same) >= copies for path in same}

@@ -7,29 +7,55 @@ On disk:
 Folder names are matched to a vocabulary by word or alias (`amuse`, `sad`), never by position.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
 from affectlens.emotions import Vocabulary, find_vocabulary
 from affectlens.errors import DatasetError, DatasetNotFound
-from affectlens.images import list_pictures
+from affectlens.images import PICTURE_SUFFIXES, list_pictures
 
 
 def read(root: Path, name: str = "folder") -> DataSource:
-    """List the pictures below each emotion's folder.
+    """List the pictures below each emotion's folder; notes say what lies beside them and was not read.
 
-    Raises `DatasetNotFound` where root is no folder, `UnknownName` for a folder that is no emotion.
+    Raises `DatasetNotFound` where root is no folder, `UnknownName` for a folder that is no emotion, and
+    `DatasetError` where there are no folders, or two for one split.
     """
     if not root.is_dir():
         raise DatasetNotFound("The data set", root, "wherever your pictures are")
-    parts = {SPLIT_NAMES[f.name.lower()]: f for f in _folders(root) if f.name.lower() in SPLIT_NAMES}
-    parts = parts or {ALL: root}
+    parts = _parts(root)
     emotion_folders = [f for part in parts.values() for f in _folders(part)]
     if not emotion_folders:
         raise DatasetError(f"{root} holds no folders. Expected one folder of pictures for each emotion.")
     vocabulary = find_vocabulary(f.name for f in emotion_folders)
     splits = {split: records_below(part, root, vocabulary) for split, part in parts.items()}
-    return DataSource(name, root, vocabulary, splits)
+    return DataSource(name, root, vocabulary, splits, tuple(_left_out(root, parts)))
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """The folder of each split; root itself for all where there are none."""
+    parts: dict[str, Path] = {}
+    for folder in _folders(root):
+        split = SPLIT_NAMES.get(folder.name.lower())
+        if split in parts:
+            raise DatasetError(
+                f"{parts[split]} and {folder} both hold the split {split}. Merge them, or move one away."
+            )
+        if split:
+            parts[split] = folder
+    return parts or {ALL: root}
+
+
+def _left_out(root: Path, parts: dict[str, Path]) -> Iterator[str]:
+    if ALL not in parts:
+        beside = [folder.name for folder in _folders(root) if folder not in parts.values()]
+        if beside:
+            yield f"folders beside the splits were not read: {', '.join(beside)}"
+    for place in sorted({root, *parts.values()}):
+        loose = sum(f.suffix.lower() in PICTURE_SUFFIXES for f in place.iterdir() if f.is_file())
+        if loose:
+            yield f"{loose:,} pictures in {place.name} lie in no emotion's folder and were left out"
 
 
 def records_below(part: Path, root: Path, vocabulary: Vocabulary) -> list[Record]:

@@ -4,6 +4,7 @@ import csv
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from affectlens.data.records import ALL, DataSource, Record
@@ -16,9 +17,10 @@ TRAIN, VAL, TEST = "train", "val", "test"
 def stratified(records: Sequence[Record], shares: Mapping[str, float], seed: int) -> dict[str, list[Record]]:
     """Divide records so that each split has each emotion in the proportion of the whole.
 
-    `shares` (positive, sum at most 1) go to the named splits; what is left goes to `train`. The same
+    `shares` (positive, sum below 1) go to the named splits; what is left goes to `train`. The same
     records and seed give the same split whatever the order of the records. An emotion with at least
-    one picture a split is in every split. Raises `SettingsError` for impossible shares.
+    one picture a split is in every split; one with fewer is in `train` first. Raises
+    `SettingsError` for impossible shares.
     """
     if any(share <= 0 for share in shares.values()) or sum(shares.values()) >= 1:
         raise SettingsError(f"Shares must be above 0 and leave some for training: {dict(shares)}.")
@@ -29,9 +31,9 @@ def stratified(records: Sequence[Record], shares: Mapping[str, float], seed: int
     for emotion in sorted(strata):
         pool = strata[emotion]
         random.Random(f"{seed} {emotion}").shuffle(pool)
-        for name, share in shares.items():
-            wanted = max(1, round(share * len(strata[emotion]))) if len(pool) > 1 else 0
-            taken = min(wanted, len(pool) - 1)
+        for later, (name, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
+            wanted = max(1, round(share * len(strata[emotion])))
+            taken = max(0, min(wanted, len(pool) - later))  # one is left for each later split and for train
             splits[name] += pool[:taken]
             pool = pool[taken:]
         splits[TRAIN] += pool
@@ -39,18 +41,28 @@ def stratified(records: Sequence[Record], shares: Mapping[str, float], seed: int
 
 
 def with_validation(source: DataSource, share: float, seed: int) -> DataSource:
-    """Give a source that has no `train` and `val` both, leaving a `test` that exists alone."""
+    """Give a source that lacks `train` or `val` both, leaving a `test` that exists alone.
+
+    Validation is drawn from `train`, or from what belongs to no split. A `val` that exists stays as it is.
+    Raises `EmptySplit` where there is nothing to train on.
+    """
     if source.splits.get(TRAIN) and source.splits.get(VAL):
         return source
-    pool = list(source.splits.get(TRAIN) or source.split(ALL if TEST not in source.splits else TRAIN))
+    pool = source.splits.get(TRAIN) or source.splits.get(ALL) or source.split(TRAIN)
+    kept = {name: part for name, part in source.splits.items() if name not in {TRAIN, ALL} and part}
+    if VAL in kept:
+        return replace(source, splits={TRAIN: pool, **kept})
     made = stratified(pool, {VAL: share}, seed)
-    kept = {name: part for name, part in source.splits.items() if name not in {TRAIN, ALL}}
     note = f"no validation split was given: {share:.0%} of each emotion was drawn with seed {seed}"
-    return DataSource(source.name, source.root, source.vocabulary, {**made, **kept}, (*source.notes, note))
+    return replace(source, splits={**made, **kept}, notes=(*source.notes, note))
 
 
 def write(file: Path, source: DataSource) -> None:
-    """Write splits as a table (path, label or weights by word, split) that `data.table` reads back."""
+    """Write splits as a table: path, label (or weights by word), split.
+
+    Paths are relative to the data set, so that the file means the same on every machine. `data.table`
+    reads it back with the data set's folder as `root`; in that folder it needs none.
+    """
     words = source.vocabulary.words
     with atomic_write(file, "w") as out:
         table = csv.writer(out, delimiter="\t", lineterminator="\n")
@@ -58,5 +70,6 @@ def write(file: Path, source: DataSource) -> None:
         table.writerow(["path", *(["label"] if single else words), "split"])
         for name, part in source.splits.items():
             for record in part:
-                label = [record.target.top] if single else [f"{p:.6g}" for p in record.target.probabilities]
-                table.writerow([record.key, *label, name])
+                # repr: the shortest text that gives the same number back, for the same digest
+                label = [record.target.top] if single else map(repr, record.target.probabilities)
+                table.writerow([record.key, *label, "" if name == ALL else name])

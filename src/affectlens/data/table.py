@@ -7,7 +7,8 @@ Columns (CSV, TSV) or keys (JSONL), whatever their order:
     a column for each emotion          votes or weights, as in the label-distribution sets
     split                              optional: train, val, test
 
-What `affectlens predict --out x.jsonl` writes can be read back as such a table.
+What `affectlens predict --out x.jsonl` or `x.csv` writes can be read back as such a table; a row with an
+error in place of weights is a `BadRow`.
 """
 
 import csv
@@ -18,47 +19,85 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
-from affectlens.emotions import EmotionDistribution, Vocabulary, find_vocabulary
+from affectlens.emotions import POLARITY, EmotionDistribution, Vocabulary, find_vocabulary
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
 WEIGHTS_KEY = "emotions"
+# What `affectlens predict` adds to its rows: why a picture has no weights, and the sums of its weights.
+ERROR_COLUMNS = ("error", "error_message", "error_type")
+SUMS = frozenset(POLARITY.words)
 Row = Mapping[str, Any]
 
 
-def read(file: Path, name: str = "table") -> DataSource:
+def read(file: Path, name: str = "table", root: Path | None = None) -> DataSource:
     """List the rows of a table. Every row becomes a record or the error names its line.
 
-    Raises `DatasetNotFound`, `BadRow`, or `UnknownName` for a word of no vocabulary.
+    `root` is where paths that are not absolute begin: by default the table's folder. Raises
+    `DatasetNotFound`, `DatasetError` for a file that is no such table, and `BadRow`.
     """
     if not file.is_file():
         raise DatasetNotFound("The table of pictures", file, "wherever your labels are")
+    root = file.parent if root is None else root
+    if not root.is_dir():
+        raise DatasetNotFound("The folder of the table's pictures", root, "wherever your pictures are")
     rows = list(_rows(file))
     if not rows:
         raise DatasetError(f"{file} has no rows. Expected a path and a label or weights a row.")
-    words = sorted({word for number, row in rows for word in _words(file, number, row)})
-    vocabulary = find_vocabulary(words)
+    vocabulary = _vocabulary(file, rows)
     splits: dict[str, list[Record]] = defaultdict(list)
     for number, row in rows:
-        key = _picture(file, number, row)
+        key = _key(_picture(file, number, row), root)
         target = _target(file, number, row, vocabulary)
-        splits[_split(file, number, row)].append(Record(key, file.parent / key, target))
-    return DataSource(name, file.parent, vocabulary, dict(splits))
+        splits[_split(file, number, row)].append(Record(key, root / key, target))
+    if ALL in splits and len(splits) > 1:
+        number = next(number for number, row in rows if not row.get("split"))
+        raise BadRow(file, number, "no split, though other rows have one. Give every row one, or none.")
+    return DataSource(name, root, vocabulary, dict(splits))
+
+
+def _vocabulary(file: Path, rows: list[tuple[int, Row]]) -> Vocabulary:
+    """Find the vocabulary of all rows; a word of none is an error of the line where it first stands."""
+    lines: dict[str, int] = {}
+    for number, row in rows:
+        for word in _words(file, number, row):
+            lines.setdefault(word, number)
+    try:
+        return find_vocabulary(lines)
+    except UnknownName as error:
+        raise BadRow(file, lines[error.name], str(error)) from None
+
+
+def _key(path: str, root: Path) -> str:
+    """Write a path below root relative to it, so that it means the same on every machine."""
+    if Path(path).is_absolute() and Path(path).is_relative_to(root):
+        return Path(path).relative_to(root).as_posix()
+    return path
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Row]]:
-    """Yield line number and row; numbers as an editor shows them."""
+    """Yield line number and row; numbers as an editor shows them, of a row of several lines the last."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            if file.suffix.lower() in {".jsonl", ".ndjson"}:
-                yield from _json_rows(file, lines)
-            else:
-                reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-                for row in reader:
-                    yield reader.line_num, {k.strip().lower(): v for k, v in row.items() if k and v}
+            yield from (_json_rows if file.suffix.lower() in {".jsonl", ".ndjson"} else _csv_rows)(
+                file, lines
+            )
     except UnicodeDecodeError as error:
         raise DatasetError(f"{file} is not UTF-8 text: {error.reason}. Save it as UTF-8.") from None
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror or error}.") from None
+
+
+def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
+    reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+    try:
+        for row in reader:
+            if None in row:  # where DictReader puts what has no column
+                raise BadRow(file, reader.line_num, "more cells than columns. Quote cells that hold a comma.")
+            yield reader.line_num, {name.strip().lower(): cell for name, cell in row.items() if name and cell}
+    except csv.Error as error:
+        raise BadRow(file, reader.line_num + 1, f"no such table: {error}.") from None
 
 
 def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
@@ -69,9 +108,11 @@ def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise BadRow(file, number, f"no JSON: {error.msg} at column {error.colno}.") from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
+            raise BadRow(file, number, f"JSON that cannot be read ({error}).") from None
         if not isinstance(row, dict):
             raise BadRow(file, number, f"expected a JSON object, found {line.strip()[:60]!r}.")
-        yield number, row
+        yield number, {key.strip().lower(): value for key, value in row.items()}
 
 
 def _weights(row: Row) -> Mapping[str, Any]:
@@ -79,8 +120,10 @@ def _weights(row: Row) -> Mapping[str, Any]:
     given = row.get(WEIGHTS_KEY)
     if isinstance(given, dict):
         return given
-    others = {*PATH_COLUMNS, *LABEL_COLUMNS, "split", WEIGHTS_KEY}
-    return {column: value for column, value in row.items() if column not in others and _is_number(value)}
+    others = {*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, "split", WEIGHTS_KEY}
+    found = {column: value for column, value in row.items() if column not in others and _is_number(value)}
+    emotions = {column: value for column, value in found.items() if column not in SUMS}
+    return emotions or found
 
 
 def _is_number(value: Any) -> bool:
@@ -95,6 +138,10 @@ def _words(file: Path, number: int, row: Row) -> Iterable[str]:
     label = next((row[c] for c in LABEL_COLUMNS if row.get(c)), None)
     if label is not None:
         return [str(label).strip().lower()]
+    problem = next((row[c] for c in ERROR_COLUMNS if row.get(c)), None)
+    if problem and not row.get(WEIGHTS_KEY):
+        reason = problem.get("message", problem) if isinstance(problem, dict) else problem
+        raise BadRow(file, number, f"a picture that could not be judged ({reason}). Remove the row.")
     words = [word.strip().lower() for word in _weights(row)]
     if not words:
         raise BadRow(file, number, "neither a label (column 'label') nor weights by emotion.")
@@ -113,15 +160,15 @@ def _target(file: Path, number: int, row: Row, vocabulary: Vocabulary) -> Emotio
     try:
         if label is not None:
             return vocabulary.only(str(label))
-        return vocabulary.distribution({word: float(weight) for word, weight in _weights(row).items()})
-    except (AffectLensError, TypeError, ValueError) as error:
+        return vocabulary.distribution(_weights(row))
+    except (AffectLensError, TypeError, ValueError, OverflowError) as error:
         raise BadRow(file, number, str(error)) from None
 
 
 def _split(file: Path, number: int, row: Row) -> str:
-    split = row.get("split")
+    split = str(row.get("split") or "").strip()
     if not split:
         return ALL
-    if str(split).lower() not in SPLIT_NAMES:
-        raise BadRow(file, number, str(UnknownName("split", str(split), SPLIT_NAMES, "a data set")))
-    return SPLIT_NAMES[str(split).lower()]
+    if split.lower() not in SPLIT_NAMES:
+        raise BadRow(file, number, str(UnknownName("split", split, SPLIT_NAMES, "a data set")))
+    return SPLIT_NAMES[split.lower()]

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.layers.attention import Attention
+from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 from affectlens.errors import UnknownName, WeightsNotFound
@@ -52,6 +53,9 @@ class Pyramid(nn.Module):
     def __init__(self, name: str, *, weights: str = NONE, **options: Any) -> None:
         super().__init__()
         self.body = _create(name, weights, features_only=True, **options)
+        if not _timm_networks(self.body):  # rebuilt by timm from parts, it no longer knows its layers
+            with torch.device("meta"):
+                self.body.group_matcher = timm.create_model(name).group_matcher
         self.channels: list[int] = list(self.body.feature_info.channels())  # type: ignore[operator, union-attr]
         self.strides: list[int] = list(self.body.feature_info.reduction())  # type: ignore[operator, union-attr]
 
@@ -69,26 +73,42 @@ def suit_cpu(network: nn.Module) -> None:
     """Replace two operations that torch does slowly on CPUs by equal ones (`benchmarks/training.py`).
 
     Attention as two matrix products, because the fused kernel's backward pass is slow; and a depthwise
-    convolution of stride 2 as one of stride 1 of which every second value is kept.
+    convolution of stride 2 as one of stride 1 of which every second value is kept. Only the very classes
+    that these were written for are touched: one derived from them may compute something else.
     """
     for module in network.modules():
-        if isinstance(module, Attention) and module.fused_attn:
-            module.forward = MethodType(_plain_attention, module)  # type: ignore[method-assign]
-        elif isinstance(module, nn.Conv2d) and module.groups > 1 and module.stride == (2, 2):
-            module.forward = MethodType(_strided_afterwards, module)  # type: ignore[method-assign]
+        if _is_plain_attention(module):
+            module.forward = MethodType(_attention_in_steps, module)
+        elif _is_depthwise_of_stride_2(module):
+            module.forward = MethodType(_strided_afterwards, module)
 
 
-def _plain_attention(self: Attention, x: Tensor, attn_mask: Tensor | None = None, **_: Any) -> Tensor:
+def _is_plain_attention(module: nn.Module) -> bool:
+    return type(module) is Attention and module.fused_attn and getattr(module, "gate", None) is None
+
+
+def _is_depthwise_of_stride_2(module: nn.Module) -> bool:
+    return (
+        type(module) is nn.Conv2d
+        and module.groups == module.in_channels > 1
+        and module.stride == (2, 2)
+        and module.padding_mode == "zeros"
+    )
+
+
+def _attention_in_steps(
+    self: Attention, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+) -> Tensor:
     """What timm's Attention computes, (B, tokens, C) -> the same shape; the softmax in x's own format."""
-    batch, tokens, width = x.shape
+    if attn_mask is not None or is_causal:  # no classifier of ours masks; its own way knows how
+        return Attention.forward(self, x, attn_mask, is_causal)
+    batch, tokens, _ = x.shape
     qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
     query, key, value = qkv.unbind(0)
     scores = (self.q_norm(query) * self.scale) @ self.k_norm(key).transpose(-2, -1)
-    if attn_mask is not None:
-        scores = scores + attn_mask
     with torch.autocast(x.device.type, enabled=False):
         weights = self.attn_drop(scores.softmax(dim=-1))
-    mixed = (weights @ value).transpose(1, 2).reshape(batch, tokens, width)
+    mixed = (weights @ value).transpose(1, 2).flatten(2)
     out: Tensor = self.proj_drop(self.proj(self.norm(mixed)))
     return out
 
@@ -103,23 +123,27 @@ def layer_depths(network: nn.Module) -> dict[str, int]:
 
     timm's networks know their layers: the blocks of a transformer, the stages of a convolutional
     network. A network built around some takes each one's layers, counted from the top; whatever it adds
-    around them counts as the top.
+    around them counts as the top, so the layers of one without classifier of its own begin at 1.
     """
     depths = dict.fromkeys((name for name, _ in network.named_parameters()), 0)
     for prefix, module in _timm_networks(network):
         groups = timm.models.group_parameters(module, module.group_matcher(coarse=True))  # type: ignore[operator]
-        for layer, names in enumerate(reversed(list(groups.values()))):
-            depths.update({prefix + name: layer for name in names})
+        layers = list(reversed(list(groups.values())))
+        heads = tuple(f"{head}." for head in _classifier_names(module))
+        has_classifier = any(name.startswith(heads) for name in layers[0])
+        for depth, names in enumerate(layers, start=0 if has_classifier else 1):
+            depths.update({prefix + name: depth for name in names})
     return depths
 
 
 def undecayed(network: nn.Module) -> set[str]:
     """Names of parameters that weight decay must not touch: biases, norms, position and class tokens."""
-    names = {name for name, p in network.named_parameters() if p.ndim <= 1}
+    parameters = dict(network.named_parameters())
+    names = {name for name, p in parameters.items() if p.ndim <= 1}
     for prefix, module in _timm_networks(network):
         if hasattr(module, "no_weight_decay"):
             names |= {prefix + name for name in module.no_weight_decay()}  # type: ignore[operator]
-    return names
+    return names & set(parameters)
 
 
 def _timm_networks(network: nn.Module) -> Sequence[tuple[str, nn.Module]]:
@@ -135,14 +159,17 @@ def _create(name: str, weights: str, **options: Any) -> nn.Module:
         return _from_hub(name, options)
     network: nn.Module = timm.create_model(name, pretrained=False, **options)
     if weights != NONE:
-        _load(network, weights_file(name, Path(weights).expanduser()))
+        file = weights_file(name, Path(weights).expanduser())
+        _load(network, file, cut_short=bool(options.get("features_only")))
     return network
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
     try:
         network: nn.Module = timm.create_model(name, pretrained=True, **options)
-    except (OSError, RuntimeError, ConnectionError) as error:  # what huggingface_hub and timm raise offline
+    except TypeError:  # an option that the network does not have
+        raise
+    except Exception as error:  # the hub's client raises some dozen kinds, from four libraries
         raise WeightsNotFound(
             f"The pretrained weights of {name} cannot be fetched from the hub ({type(error).__name__}). "
             "Go online, or pass weights=FILE or FOLDER with a safetensors file, or weights=none."
@@ -163,27 +190,34 @@ def weights_file(name: str, place: Path) -> Path:
     raise WeightsNotFound(f"No weights for {name}. Tried: {tried}. Pass a safetensors file or its folder.")
 
 
-def _load(network: nn.Module, file: Path) -> None:
-    """Load weights of any float type, strictly but for the classifier."""
+def _load(network: nn.Module, file: Path, cut_short: bool) -> None:
+    """Load weights of any float type, strictly but for the classifier, which stays new.
+
+    A network that is cut short, as a pyramid of maps is, leaves out what the file has above the cut.
+    """
     try:
-        state = load_file(file)
+        given = load_file(file)
     except (SafetensorError, OSError) as error:
         raise WeightsNotFound(f"{file} is no readable safetensors file: {error}.") from error
-    wanted = network.state_dict()
+    if isinstance(network, FeatureGetterNet):  # a pyramid made of a whole network: that one's names
+        network = network.model
     heads = tuple(f"{head}." for head in _classifier_names(network))
-    given = {name: w.to(torch.float32) if w.is_floating_point() else w for name, w in state.items()}
-    wrong = [name for name, w in given.items() if name in wanted and w.shape != wanted[name].shape]
-    given = {name: w for name, w in given.items() if not name.startswith(heads)} if heads else given
-    missing = [n for n in wanted if n not in given and not n.startswith(heads)] if heads else [
-        n for n in wanted if n not in given
-    ]  # fmt: skip
-    wrong = [name for name in wrong if name in given]
-    if missing or wrong:
-        raise WeightsNotFound(
-            f"{file} holds the weights of another network: {len(missing)} are missing "
-            f"({', '.join(missing[:3])}), {len(wrong)} have another shape ({', '.join(wrong[:3])})."
+    wanted = {name: w for name, w in network.state_dict().items() if not name.startswith(heads)}
+    missing = [name for name in wanted if name not in given]
+    differing = [name for name, w in wanted.items() if name in given and not _fits(given[name], w)]
+    strange = [name for name in given if name not in wanted and not name.startswith(heads) and not cut_short]
+    if missing or differing or strange:
+        counts = (
+            f"{len(missing)} are missing, {len(differing)} differ in shape or type, {len(strange)} are new"
         )
-    network.load_state_dict(given, strict=False)
+        example = [*missing, *differing, *strange][0]
+        raise WeightsNotFound(f"{file} holds the weights of another network: {counts}, as {example}.")
+    network.load_state_dict({name: given[name] for name in wanted}, strict=False)
+
+
+def _fits(given: Tensor, wanted: Tensor) -> bool:
+    """Whether a weight has the shape, and is a float where a float belongs; which float is left open."""
+    return given.shape == wanted.shape and given.is_floating_point() == wanted.is_floating_point()
 
 
 def _classifier_names(network: nn.Module) -> list[str]:

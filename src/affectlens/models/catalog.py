@@ -97,4 +97,17 @@ def build(name: str, num_emotions: int, *, weights: str = backbones.NONE, **opti
     if strange:
         allowed = ", ".join(entry.options) or "none"
         raise SettingsError(f"The network {name} has no option {strange[0]!r}. Its options: {allowed}.")
+    for option, value in options.items():
+        default = entry.options[option]
+        if not _is_like(value, default):
+            raise SettingsError(f"{option} of the network {name} must be like {default!r}, not {value!r}.")
     return entry.build(num_emotions, weights=weights, **{**entry.options, **options})
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether an option's value is of the type of its default; a whole number does for a fraction."""
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, list | tuple):
+        return isinstance(value, list | tuple)  # a settings file knows lists alone
+    return default is None or type(value) is type(default)

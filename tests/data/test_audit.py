@@ -1,0 +1,210 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance
+
+from affectlens.data import folder
+from affectlens.data.audit import Audit, audit, difference_hash, grey_cells
+from affectlens.data.records import DataSource
+from affectlens.emotions import MIKELS
+from affectlens.images import read_pixels
+
+
+def photo(seed: int, height: int = 120, width: int = 160) -> Image.Image:
+    """Soft spots of light, different for each seed: something a hash can hold on to."""
+    cells = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    return Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def save(picture: Image.Image, path: Path, quality: int = 95) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, quality=quality)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Ten different pictures: train has awe and fear, val awe."""
+    for number in range(6):
+        save(photo(number), tmp_path / "train" / "awe" / f"{number}.jpg")
+    for number in range(6, 8):
+        save(photo(number), tmp_path / "train" / "fear" / f"{number}.jpg")
+    for number in range(8, 10):
+        save(photo(number), tmp_path / "val" / "awe" / f"{number}.jpg")
+    return tmp_path
+
+
+def check(root: Path) -> Audit:
+    return audit(folder.read(root))
+
+
+def text(found: Audit) -> str:
+    return "\n".join(found.lines())
+
+
+def test_a_data_set_without_faults_is_sound(root: Path) -> None:
+    found = check(root)
+    assert found.sound
+    assert (found.pictures, found.unreadable, found.duplicates, found.near_duplicates) == (10, (), (), ())
+    assert found.counts["train"] == {**dict.fromkeys(MIKELS.words, 0), "awe": 6, "fear": 2}
+    assert found.imbalance == 4.0
+    assert set(found.absent) == set(MIKELS.words) - {"awe", "fear"}
+    assert "Every picture can be read." in text(found)
+    assert "10 pictures labelled with mikels-8: train 8, val 2." in text(found)
+
+
+def test_pictures_that_cannot_be_read_are_listed_with_the_reason(root: Path) -> None:
+    (root / "train" / "awe" / "empty.jpg").touch()
+    (root / "train" / "fear" / "notes.png").write_text("no picture")
+    whole = (root / "val" / "awe" / "8.jpg").read_bytes()
+    (root / "val" / "awe" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "val" / "awe" / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    found = check(root)
+    assert not found.sound
+    reasons = {bad.key: bad.error for bad in found.unreadable}
+    assert list(reasons) == [
+        "train/awe/empty.jpg",
+        "train/fear/notes.png",
+        "val/awe/cut.jpg",
+        "val/awe/gone.jpg",
+    ]
+    assert "zero bytes" in reasons["train/awe/empty.jpg"]
+    assert "truncated" in reasons["val/awe/cut.jpg"]
+    assert all(key in error for key, error in reasons.items())
+    assert found.pictures == 14
+    assert "4 pictures cannot be read:" in text(found)
+
+
+def test_copies_are_found_within_and_across_splits_and_under_other_labels(root: Path) -> None:
+    shutil.copy(root / "train" / "awe" / "0.jpg", root / "train" / "awe" / "again.jpg")
+    shutil.copy(root / "train" / "awe" / "1.jpg", root / "train" / "fear" / "other.jpg")
+    found = check(root)
+    assert [(len(group.places), group.across_splits, group.conflicting) for group in found.duplicates] == [
+        (2, False, False), (2, False, True)
+    ]  # fmt: skip
+    assert found.sound
+    shutil.copy(root / "train" / "awe" / "2.jpg", root / "val" / "awe" / "leak.jpg")
+    found = check(root)
+    leak = next(group for group in found.duplicates if group.across_splits)
+    assert [(place.key, place.split, place.emotion) for place in leak.places] == [
+        ("train/awe/2.jpg", "train", "awe"), ("val/awe/leak.jpg", "val", "awe")
+    ]  # fmt: skip
+    assert not found.sound
+    assert found.near_duplicates == (), "what is the same to the byte is not listed again"
+    assert "3 groups of files with the same bytes; 1 across splits, 1 with different labels:" in text(found)
+
+
+@pytest.mark.parametrize("disguise", ["compressed", "scaled", "brighter", "as PNG"])
+def test_a_picture_that_was_stored_anew_is_a_near_duplicate(root: Path, disguise: str) -> None:
+    original = Image.open(root / "train" / "awe" / "3.jpg")
+    match disguise:
+        case "compressed":
+            save(original, root / "val" / "awe" / "copy.jpg", quality=30)
+        case "scaled":
+            save(original.resize((91, 77)), root / "val" / "awe" / "copy.jpg")
+        case "brighter":
+            save(ImageEnhance.Brightness(original).enhance(1.1), root / "val" / "awe" / "copy.jpg")
+        case _:
+            save(original, root / "val" / "awe" / "copy.png")
+    found = check(root)
+    assert [(pair.picture.key.partition(".")[0], pair.like.key) for pair in found.near_duplicates] == [
+        ("val/awe/copy", "train/awe/3.jpg")
+    ]
+    assert found.near_duplicates[0].distance <= 2
+    assert found.sound, "what only looks alike is for people to judge"
+    assert "train/awe/3.jpg (train, awe)" in text(found)
+
+
+def test_pictures_of_one_colour_are_not_taken_for_one_another(root: Path) -> None:
+    save(Image.new("RGB", (50, 50), "white"), root / "train" / "awe" / "white.png")
+    save(Image.new("RGB", (50, 50), "black"), root / "val" / "awe" / "black.png")
+    assert check(root).near_duplicates == ()
+
+
+def test_of_two_that_look_alike_the_nearer_is_named(root: Path) -> None:
+    original = Image.open(root / "train" / "awe" / "3.jpg")
+    changed = np.array(original)
+    changed[:40, :40] = changed[:40, :40][:, ::-1]  # a few bits of a corner
+    save(Image.fromarray(changed), root / "train" / "fear" / "changed.png")
+    save(original, root / "val" / "awe" / "copy.png")
+    assert [pair.like.key for pair in check(root).near_duplicates] == ["train/awe/3.jpg"]
+
+
+def test_scenes_of_one_build_are_not_taken_for_one_another(root: Path) -> None:
+    # A light in the middle: the bits of both are the same, what they show is not.
+    across = np.concatenate([np.linspace(0, 1, 80), np.linspace(1, 0, 80)])
+    flat, falling = np.ones(120), np.linspace(1, 0.3, 120) ** 2
+    for split, rows in (("train", flat), ("val", falling)):
+        grey = (rows[:, None] * across[None] * 255).astype(np.uint8)
+        save(Image.fromarray(np.stack([grey] * 3, axis=2)), root / split / "awe" / "light.png")
+    hashes = [
+        difference_hash(grey_cells(read_pixels(root / split / "awe" / "light.png")))
+        for split in ("train", "val")
+    ]
+    assert hashes[0] is not None
+    assert hashes[1] is not None
+    assert (hashes[0] ^ hashes[1]).bit_count() <= 2
+    assert check(root).near_duplicates == ()
+
+
+def test_a_hash_tells_a_picture_from_its_mirror_image() -> None:
+    pixels = torch.from_numpy(np.array(photo(0))).permute(2, 0, 1)
+    assert difference_hash(grey_cells(torch.zeros(3, 50, 50, dtype=torch.uint8))) is None
+    mirrored, plain = difference_hash(grey_cells(pixels.flip(2))), difference_hash(grey_cells(pixels))
+    assert mirrored is not None
+    assert plain is not None
+    assert (mirrored ^ plain).bit_count() > 10
+
+
+def test_the_smallest_and_the_largest_are_named_with_their_sizes(root: Path) -> None:
+    save(photo(20, height=11, width=9), root / "train" / "awe" / "small.jpg")
+    save(photo(21, height=300, width=700), root / "val" / "awe" / "large.jpg")
+    found = check(root)
+    assert found.smallest is not None
+    assert found.largest is not None
+    assert (found.smallest.key, found.smallest.height, found.smallest.width) == ("train/awe/small.jpg", 11, 9)
+    assert (found.largest.key, found.largest.height, found.largest.width) == ("val/awe/large.jpg", 300, 700)
+    assert "9 x 11 pixels (train/awe/small.jpg)" in text(found)
+
+
+def test_findings_are_plain_data_that_json_can_hold(root: Path) -> None:
+    (root / "train" / "awe" / "empty.jpg").touch()
+    shutil.copy(root / "train" / "awe" / "0.jpg", root / "val" / "awe" / "leak.jpg")
+    plain = json.loads(json.dumps(check(root).to_json()))
+    assert plain["sound"] is False
+    assert plain["unreadable"][0]["key"] == "train/awe/empty.jpg"
+    assert plain["duplicates"][0]["places"][1]["split"] == "val"
+    assert plain["smallest"]["height"] == 120
+    assert str(root) not in json.dumps(plain), "no path of this machine is written"
+
+
+def test_progress_tells_of_every_picture_once(root: Path) -> None:
+    told: list[int] = []
+    audit(folder.read(root), told.append)
+    assert sum(told) == 10
+
+
+def test_notes_of_the_reader_are_passed_on(root: Path) -> None:
+    (root / "extra").mkdir()
+    assert "Note: folders beside the splits were not read: extra." in check(root).lines()
+
+
+def test_a_data_set_of_nothing_readable_is_still_described(tmp_path: Path) -> None:
+    (tmp_path / "awe").mkdir()
+    (tmp_path / "awe" / "1.jpg").touch()
+    found = check(tmp_path)
+    assert (found.smallest, found.largest, found.imbalance) == (None, None, 1.0)
+    assert "1 picture cannot be read:" in text(found)
+    empty = audit(DataSource("none", tmp_path, MIKELS, {"train": []}))
+    assert empty.pictures == 0
+    assert empty.lines()
+
+
+def test_many_findings_are_counted_and_the_first_shown(root: Path) -> None:
+    for number in range(9):
+        (root / "val" / "awe" / f"empty{number}.jpg").touch()
+    assert "  and 4 more" in check(root).lines()

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from affectlens.data.catalog import READERS, open_data
+from affectlens.data.records import ALL
+from affectlens.errors import DatasetNotFound, SettingsError, UnknownName
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "awe").mkdir()
+    (tmp_path / "awe" / "1.jpg").touch()
+    (tmp_path / "labels.csv").write_text("path,label\nawe/1.jpg,awe\n")
+    (tmp_path / "labels.jsonl").write_text('{"path": "awe/1.jpg", "label": "awe"}\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize("spec", ["fi:{}", "folder:{}", "csv:{}/labels.csv", "jsonl:{}/labels.jsonl",
+                                  "{}", "{}/labels.csv", "{}/labels.jsonl", "csv:{0}/labels.csv@{0}",
+                                  "{0}/labels.csv@{0}"])  # fmt: skip
+def test_each_way_to_name_a_data_set_leads_to_its_pictures(root: Path, spec: str) -> None:
+    records = open_data(spec.format(root)).split(ALL)
+    assert [(record.key, record.path, record.target.top) for record in records] == [
+        ("awe/1.jpg", root / "awe" / "1.jpg", "awe")
+    ]
+
+
+def test_a_bare_folder_with_a_list_of_splits_is_read_by_the_list(root: Path) -> None:
+    (root / "splits.tsv").write_text("path\tlabel\tsplit\nawe/1.jpg\tawe\tval\n")
+    assert list(open_data(str(root)).splits) == ["val"]
+
+
+def test_an_at_sign_in_a_name_is_part_of_it(root: Path) -> None:
+    (root / "me@home.csv").write_text("path,label\nawe/1.jpg,awe\n")
+    assert open_data(f"csv:{root}/me@home.csv").root == root
+
+
+def test_a_home_folder_may_be_short(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.setenv("USERPROFILE", str(root))
+    assert open_data("folder:~").root == root
+
+
+def test_a_misspelt_name_is_an_error_with_the_right_one(root: Path) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'folder'"):
+        open_data(f"foldr:{root}")
+
+
+def test_what_is_no_path_and_no_name_is_an_error_that_says_how() -> None:
+    with pytest.raises(SettingsError, match="NAME:PATH"):
+        open_data("nothing-of-that-name")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_path_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatasetNotFound, match="gone"):
+        open_data(f"{name}:{tmp_path / 'gone'}")

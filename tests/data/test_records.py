@@ -1,0 +1,46 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from affectlens.data.records import ALL, DataSource, Record, count_emotions, digest
+from affectlens.emotions import MIKELS
+from affectlens.errors import EmptySplit
+
+
+def record(key: str, emotion: str, root: str = "root") -> Record:
+    return Record(key, Path(root, key), MIKELS.only(emotion))
+
+
+TRAINING = [record("a.jpg", "awe"), record("b.jpg", "fear"), record("c.jpg", "awe")]
+HELD_OUT = [record("d.jpg", "sadness")]
+SOURCE = DataSource("fi", Path("root"), MIKELS, {"train": TRAINING, "val": HELD_OUT, "test": []})
+
+
+def test_a_split_comes_in_file_order_and_all_is_every_one() -> None:
+    assert SOURCE.split("train") == TRAINING
+    assert SOURCE.split(ALL) == [*TRAINING, *HELD_OUT]
+
+
+@pytest.mark.parametrize("name", ["test", "holdout"])
+def test_an_empty_split_is_an_error_that_names_those_with_pictures(name: str) -> None:
+    with pytest.raises(EmptySplit, match=f"'{name}'. Splits with pictures: train, val"):
+        SOURCE.split(name)
+
+
+def test_counts_name_every_emotion_of_the_vocabulary() -> None:
+    assert SOURCE.counts()["train"] == {**dict.fromkeys(MIKELS.words, 0), "awe": 2, "fear": 1}
+    assert list(count_emotions(MIKELS, TRAINING)) == list(MIKELS.words)
+
+
+def test_the_digest_is_the_same_in_any_order_and_on_any_machine() -> None:
+    elsewhere = [replace(r, path=Path("other", r.key)) for r in reversed(TRAINING)]
+    assert digest(elsewhere) == digest(TRAINING)
+
+
+def test_the_digest_changes_with_a_picture_or_a_label() -> None:
+    relabelled = [*TRAINING[:2], record("c.jpg", "fear")]
+    renamed = [*TRAINING[:2], record("e.jpg", "awe")]
+    softened = [*TRAINING[:2], replace(TRAINING[2], target=MIKELS.distribution({"awe": 9, "fear": 1}))]
+    versions = [TRAINING, TRAINING[:2], relabelled, renamed, softened, [*TRAINING, TRAINING[0]]]
+    assert len({digest(version) for version in versions}) == len(versions)

@@ -1,0 +1,159 @@
+"""What every network promises, over the catalogue; small members stand in for large backbones."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from affectlens.checkpoint import Card, load_model, save_model
+from affectlens.emotions import MIKELS
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.models import catalog
+from affectlens.preprocess import Preprocessing
+
+# Each built the way its entry of the catalogue is; the plain ones of the catalogue are all built alike.
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pair": ("pair", {"transformer": "test_vit", "convolutional": "test_efficientnet", "dropout": 0.1}),
+    "plain transformer": ("test_vit", {"drop_path": 0.1}),
+    "plain convolutional": ("test_resnet", {"dropout": 0.1}),
+}
+SIDE = 160
+every_network = pytest.mark.parametrize("kind", NETWORKS)
+
+
+def build(kind: str) -> nn.Module:
+    torch.manual_seed(0)
+    name, options = NETWORKS[kind]
+    network = catalog.build(name, len(MIKELS), **options)
+    for parameter in network.parameters():  # beyond the classifier's almost zero beginning
+        if parameter.ndim == 2 and parameter.shape[0] == len(MIKELS):
+            nn.init.normal_(parameter, std=1.0)
+    return network
+
+
+def images(count: int = 3) -> Tensor:
+    return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_network_of_the_catalogue_stands_here() -> None:
+    ours = {name for name, entry in catalog.NETWORKS.items() if entry.timm_name is None}
+    assert ours <= {name for name, _ in NETWORKS.values()}
+
+
+@pytest.mark.parametrize("name", catalog.NETWORKS)
+def test_every_entry_says_what_it_is_and_where_it_comes_from(name: str) -> None:
+    entry = catalog.find(name)
+    assert entry.name == name
+    assert entry.summary
+    assert entry.source
+
+
+@every_network
+def test_images_become_one_logit_an_emotion(kind: str) -> None:
+    logits = build(kind).eval()(images())
+    assert logits.shape == (3, 8)
+    assert logits.dtype == torch.float32
+    assert torch.isfinite(logits).all()
+
+
+@every_network
+def test_a_picture_is_judged_alone_whatever_else_is_in_the_batch(kind: str) -> None:
+    network, pictures = build(kind).eval(), images()
+    with torch.inference_mode():
+        together = network(pictures)
+        assert together.std(dim=0).max() > 1e-3, "the pictures must differ to the network"
+        for place in range(3):
+            alone = network(pictures[place : place + 1])
+            torch.testing.assert_close(together[place : place + 1], alone, rtol=1e-4, atol=1e-4)
+
+
+@every_network
+def test_the_order_of_a_batch_does_not_matter(kind: str) -> None:
+    network, order = build(kind).eval(), [2, 0, 1]
+    with torch.inference_mode():
+        torch.testing.assert_close(network(images()[order]), network(images())[order], rtol=1e-4, atol=1e-4)
+
+
+@every_network
+def test_in_use_the_same_picture_gets_the_same_bits(kind: str) -> None:
+    network = build(kind).eval()
+    with torch.inference_mode():
+        assert torch.equal(network(images()), network(images()))
+
+
+@every_network
+def test_every_weight_learns_within_two_steps(kind: str) -> None:
+    network = build(kind).train()
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for step in range(2):  # what begins at zero passes nothing down in the first
+        torch.manual_seed(step)
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(images()), torch.tensor([0, 1, 2]))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    still = [name for name, p in network.named_parameters() if torch.equal(p, before[name])]
+    assert not still
+
+
+@every_network
+def test_a_saved_network_is_loaded_to_the_same_bits(kind: str, tmp_path: Path) -> None:
+    name, options = NETWORKS[kind]
+    network = build(kind).eval()
+    card = Card(
+        name="small", network=name, network_options=options, vocabulary=MIKELS,
+        preprocessing=Preprocessing(height=SIDE, width=SIDE),
+    )  # fmt: skip
+    save_model(tmp_path / "model", network, card, "A model of tests.")
+    loaded = load_model(tmp_path / "model").network
+    with torch.inference_mode():
+        assert torch.equal(loaded(images()), network(images()))
+
+
+@every_network
+def test_an_exported_network_gives_the_same_logits(kind: str, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+    network, pictures = build(kind).eval(), images()
+    file = tmp_path / "network.onnx"
+    torch.onnx.export(
+        network, (pictures,), file, dynamo=True, input_names=["images"], output_names=["logits"],
+        dynamic_shapes={"images" if kind == "pair" else "x": {0: torch.export.Dim("batch", min=1, max=64)}},
+        verbose=False,
+    )  # fmt: skip
+    session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    for count in (3, 1):
+        (found,) = session.run(None, {"images": pictures[:count].numpy()})
+        with torch.inference_mode():
+            expected = network(pictures[:count])
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_an_option_that_a_network_does_not_have_is_an_error_with_those_it_has() -> None:
+    with pytest.raises(SettingsError, match=r"no option 'droput'\. Its options: transformer, convolutional"):
+        catalog.build("pair", 8, droput=0.1)
+    with pytest.raises(SettingsError, match="test_resnet"):
+        catalog.build("test_resnet", 8, transformer="test_vit")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("dropout", "much"), ("dropout", True), ("dropout", None), ("transformer", 3)]
+)
+def test_an_option_of_another_type_is_an_error_that_names_it(option: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=f"{option} of the network pair must be like"):
+        catalog.build("pair", 8, **{option: value})
+
+
+def test_a_network_of_no_catalogue_is_an_error_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'pair'"):
+        catalog.build("pairs", 8)
+
+
+def test_a_pair_is_the_mean_of_what_its_branches_say() -> None:
+    network = build("pair").eval()
+    with torch.inference_mode():
+        branches = network.branches(images())  # type: ignore[operator]
+        expected = torch.stack([logits.log_softmax(1) for logits in branches]).mean(0)
+        torch.testing.assert_close(network(images()), expected)
+    assert not torch.allclose(branches.transformer, branches.convolutional)

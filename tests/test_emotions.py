@@ -1,0 +1,214 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affectlens.emotions import (
+    EKMAN,
+    EMOTION6,
+    MAPPINGS,
+    MIKELS,
+    MIKELS_CIRCLE,
+    POLARITY,
+    VOCABULARIES,
+    WEBEMO_7,
+    WEBEMO_25,
+    BadDistribution,
+    EmotionDistribution,
+    NoConversion,
+    Vocabulary,
+    convert,
+    find_vocabulary,
+    vocabulary,
+)
+from affectlens.errors import UnknownName
+
+POSITIVE = ("amusement", "awe", "contentment", "excitement")
+
+# Far from the ends of floating point: what is tested is the arithmetic of votes and probabilities.
+a_weight = st.one_of(st.just(0.0), st.floats(1e-6, 1e6))
+
+
+def weights_of(words: tuple[str, ...]) -> st.SearchStrategy[dict[str, float]]:
+    return st.fixed_dictionaries(dict.fromkeys(words, a_weight)).filter(lambda w: sum(w.values()) > 0)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "word"),
+    [("Amusement", "amusement"), ("amuse", "amusement"), ("content", "contentment"), ("excit", "excitement"),
+     ("Excite", "excitement"), ("sad", "sadness"), (" awe ", "awe"), ("ANGRY", "anger")],
+)  # fmt: skip
+def test_the_spellings_of_data_sets_mean_one_word(spelling: str, word: str) -> None:
+    assert MIKELS.word(spelling) == word
+    assert MIKELS.words[MIKELS.index(spelling)] == word
+
+
+def test_a_misspelt_emotion_is_an_error_not_a_ninth_class() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'amusement'"):
+        MIKELS.only("amusment")
+
+
+@pytest.mark.parametrize("known", VOCABULARIES.values(), ids=VOCABULARIES)
+def test_every_alias_leads_to_a_word_and_hides_none(known: Vocabulary) -> None:
+    assert set(known.aliases.values()) <= set(known.words)
+    assert not set(known.aliases) & set(known.words)
+    assert all(word == word.strip().lower() for word in (*known.words, *known.aliases))
+
+
+def test_a_vocabulary_repeats_no_word_and_has_some() -> None:
+    with pytest.raises(BadDistribution, match="repeats"):
+        Vocabulary("twice", ("awe", "awe"))
+    with pytest.raises(BadDistribution, match="none"):
+        Vocabulary("empty", ())
+
+
+@given(st.permutations(MIKELS.words))
+def test_the_same_words_in_another_order_are_another_vocabulary(words: list[str]) -> None:
+    other = Vocabulary("mikels-8", tuple(words))
+    assert (other == MIKELS) == (tuple(words) == MIKELS.words)
+    target = other.only("awe")
+    assert target["awe"] == 1.0
+    if other != MIKELS:
+        with pytest.raises(NoConversion):
+            convert(target, POLARITY)
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_a_vocabulary_is_found_by_its_name(name: str) -> None:
+    assert vocabulary(name).name == name
+
+
+def test_a_misspelt_vocabulary_is_an_error() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'mikels-8'"):
+        vocabulary("mikels8")
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        (MIKELS.words, "mikels-8"),
+        (["anger", "disgust", "fear", "sadness"], "mikels-8"),  # fits four; the one met most often
+        (["Amuse", "sad"], "mikels-8"),
+        (["positive", "NEG"], "polarity-2"),
+        (["anger", "joy", "fear"], "ekman-6"),
+        (["happiness", "sad", "angry"], "ekman-6"),
+        (["joy", "neutral"], "emotion6-7"),
+        (["joy", "trust"], "plutchik-8"),
+        (["love", "joy"], "webemo-7"),
+        (["cheerfullness", "zest"], "webemo-25"),
+    ],
+)
+def test_the_vocabulary_of_a_data_set_is_found_from_its_labels(labels: list[str], name: str) -> None:
+    assert find_vocabulary(labels).name == name
+
+
+def test_the_label_that_fits_nowhere_is_named() -> None:
+    with pytest.raises(UnknownName, match=r"'boredom' is no emotion of the nearest vocabulary, mikels-8"):
+        find_vocabulary(["amusement", "awe", "boredom", "contentment"])
+
+
+def test_the_circle_has_the_words_of_mikels() -> None:
+    assert sorted(MIKELS_CIRCLE) == sorted(MIKELS.words)
+
+
+@given(weights_of(MIKELS.words))
+def test_votes_become_probabilities_in_the_same_proportion(votes: dict[str, float]) -> None:
+    made = MIKELS.distribution(votes)
+    assert math.isclose(math.fsum(made.probabilities), 1)
+    total = math.fsum(votes.values())
+    assert all(math.isclose(made[word], vote / total) for word, vote in votes.items())
+    assert made.weights == dict(zip(MIKELS.words, made.probabilities, strict=True))
+    assert made.ranked[0] == (made.top, max(made.probabilities))
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        {},
+        {"awe": 0},
+        {"awe": -1, "fear": 2},
+        {"awe": math.nan},
+        {"awe": math.inf},
+        {"awe": 1e308, "fear": 1e308},
+    ],
+)
+def test_votes_that_make_no_distribution_are_refused(votes: dict[str, float]) -> None:
+    with pytest.raises(BadDistribution):
+        MIKELS.distribution(votes)
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.4), (1.5, -0.5), (math.nan, 1.0), (1.0,), (0.5, 0.25, 0.25)])
+def test_numbers_that_are_no_probabilities_are_refused(values: tuple[float, ...]) -> None:
+    with pytest.raises(BadDistribution):
+        EmotionDistribution(POLARITY, values)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda m: f"{m.source.name} to {m.target.name}")
+def test_every_mapping_says_where_each_word_goes(mapping: object) -> None:
+    source, words, target = mapping.source, mapping.words, mapping.target  # type: ignore[attr-defined]
+    assert tuple(words) == source.words
+    assert {new for new in words.values() if new} <= set(target.words)
+    assert mapping.lost  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda m: f"{m.source.name} to {m.target.name}")
+@given(data=st.data())
+def test_a_conversion_sums_the_groups_and_says_what_was_dropped(mapping: object, data: st.DataObject) -> None:
+    source, words, target = mapping.source, mapping.words, mapping.target  # type: ignore[attr-defined]
+    before = source.distribution(data.draw(weights_of(source.words)))
+    kept = math.fsum(before[word] for word, new in words.items() if new)
+    if kept <= 0:
+        with pytest.raises(NoConversion):
+            convert(before, target)
+        return
+    after = convert(before, target)
+    assert math.isclose(math.fsum(after.distribution.probabilities), 1)
+    assert math.isclose(after.dropped, 1 - kept, abs_tol=1e-9)
+    for new in target.words:
+        group = math.fsum(before[word] for word in source.words if words[word] == new)
+        assert math.isclose(after.distribution[new], group / kept, abs_tol=1e-9)
+
+
+@given(weights_of(MIKELS.words))
+def test_polarity_is_the_sum_over_positive_and_negative_emotions(votes: dict[str, float]) -> None:
+    evoked = MIKELS.distribution(votes)
+    expected = math.fsum(evoked[word] for word in POSITIVE)
+    assert math.isclose(evoked.polarity["positive"], expected, abs_tol=1e-9)
+
+
+def test_polarity_by_way_of_the_families_of_webemo_is_the_same() -> None:
+    for word in WEBEMO_25.words:
+        direct = WEBEMO_25.only(word).polarity
+        assert convert(convert(WEBEMO_25.only(word), WEBEMO_7).distribution, POLARITY).distribution == direct
+
+
+def test_a_distribution_of_its_own_vocabulary_comes_back_untouched() -> None:
+    evoked = MIKELS.distribution({"awe": 2, "fear": 1})
+    assert convert(evoked, MIKELS).distribution is evoked
+
+
+def test_weight_without_a_place_is_dropped_and_said() -> None:
+    made = convert(EMOTION6.distribution({"neutral": 1, "joy": 3}), EKMAN)
+    assert (made.distribution.top, made.dropped) == ("joy", 0.25)
+    assert "neutral" in made.lost
+
+
+def test_a_conversion_that_would_leave_nothing_is_refused() -> None:
+    with pytest.raises(NoConversion, match="surprise"):
+        convert(EKMAN.only("surprise"), POLARITY)
+
+
+def test_vocabularies_without_a_mapping_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(NoConversion, match="mikels-8 to polarity-2"):
+        convert(POLARITY.only("positive"), MIKELS)
+
+
+def test_a_distribution_reads_as_a_sentence_would_say_it() -> None:
+    assert (
+        str(MIKELS.distribution({"fear": 1, "awe": 1, "sadness": 2})) == "sadness 50 %, awe 25 %, fear 25 %"
+    )
+
+
+def test_the_top_of_equals_is_the_first_in_vocabulary_order() -> None:
+    assert MIKELS.distribution({"fear": 1, "awe": 1}).top == "awe"
