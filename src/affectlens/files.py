@@ -74,6 +74,12 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     _remove(old)
 
 
+def clear_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half written in a folder. None may be writing there now."""
+    for leftover in folder.glob(".*.part"):
+        _remove(leftover)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in the folder survive a power cut, where the system can (not on Windows)."""
     if os.name != "nt":

@@ -148,6 +148,15 @@ def test_a_loss_that_explodes_is_an_error_that_says_what_to_do(data: Path, tmp_p
         list(fit(request(data, tmp_path / "run", wild)))
 
 
+def test_what_a_kill_left_half_written_is_cleared_away_file_or_folder(data: Path, tmp_path: Path) -> None:
+    next(fit(request(data, tmp_path / "run")))
+    (tmp_path / "run" / ".model.01234567.part").mkdir()
+    (tmp_path / "run" / ".model.01234567.part" / "config.json").write_text("half")
+    (tmp_path / "run" / ".last.safetensors.89abcdef.part").write_text("half")
+    list(fit(request(data, tmp_path / "run", resume=True)))
+    assert not list((tmp_path / "run").glob(".*.part"))
+
+
 def test_a_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
     for event in fit(request(data, tmp_path / "run")):
         if isinstance(event, EpochEnd):

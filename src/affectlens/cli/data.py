@@ -46,8 +46,8 @@ def check(spec: str, out: Path | None) -> int:
 def split(spec: str, out: Path, val: float, test: float, seed: int) -> None:
     """Divide a data set into train, val and test, each with every emotion in the same proportion.
 
-    The file lists path, label and split of every picture; `csv:FILE` reads it, from wherever its paths
-    are right: put it into the data set's folder.
+    The file lists path, label and split of every picture. `csv:FILE@PATH` reads it, with PATH the data
+    set's folder; in that folder itself `csv:FILE` does.
     """
     from affectlens.data import splits
     from affectlens.data.catalog import open_data

@@ -40,6 +40,10 @@ class Batch:
     targets: Tensor
     keys: tuple[str, ...]
 
+    def pin_memory(self) -> "Batch":
+        """Move to memory that a GPU copies from without waiting; loaders call it."""
+        return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys)
+
 
 @dataclass(frozen=True)
 class Unreadable:

@@ -37,7 +37,7 @@ from affectlens.errors import DatasetError, RunError
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.judge import Judged, judge
 from affectlens.evaluation.scores import Scores, score
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, clear_leftovers
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
@@ -199,8 +199,7 @@ def _open_run(request: Request, source: DataSource) -> None:
 
 def _restore(out: Path, state: State) -> float:
     """Load the last checkpoint, if one was written; cut the logs back to it; return the best score."""
-    for leftover in out.glob(".*.part"):  # of a checkpoint that the kill cut short
-        leftover.unlink()
+    clear_leftovers(out)
     notes = load_state(out / LAST, state) if (out / LAST).is_file() else {"best": -1.0}
     for name in (STEPS, LOG):
         if (out / name).is_file():
@@ -275,9 +274,7 @@ def _end_epoch(request: Request, state: State, step: Step, judged: Judged, best:
     return end
 
 
-def _finish(
-    request: Request, source: DataSource, device: torch.device, precision: torch.dtype
-) -> Finished:
+def _finish(request: Request, source: DataSource, device: torch.device, precision: torch.dtype) -> Finished:
     """Fit the temperature of the best weights, score them, write the model folder.
 
     All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
