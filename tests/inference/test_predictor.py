@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_paths_are_taken_only_some_batches_ahead(predictor: Predictor, photos: l
 
     answers = predictor.predict_files(endless(), batch_size=4)
     list(itertools.islice(answers, 10))
-    assert taken <= 10 + 4 + BATCHES_AHEAD * 4
+    assert taken <= 10 + 4 * (BATCHES_AHEAD + torch.get_num_threads() + 3)
     answers.close()
 
 
@@ -148,6 +149,17 @@ def test_stopping_early_leaves_no_thread_behind(predictor: Predictor, photos: li
     assert threading.active_count() > before
     answers.close()
     assert threading.active_count() == before
+
+
+def test_torch_uses_as_many_cores_after_a_job_as_before(predictor: Predictor, photos: list[Path]) -> None:
+    before = torch.get_num_threads()
+    first, second = predictor.predict_files(itertools.cycle(photos)), predictor.predict_files(photos * 9)
+    next(first)
+    list(second)
+    first.close()
+    assert torch.get_num_threads() == before
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before
 
 
 def test_a_batch_of_no_pictures_is_an_error_at_once(predictor: Predictor) -> None:
@@ -197,8 +209,6 @@ def test_an_unknown_model_is_an_error() -> None:
 
 
 def test_several_threads_may_share_a_predictor(predictor: Predictor, photos: list[Path]) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(predictor, photos * 3))
     assert_same(answers, predictor(photos) * 3)

@@ -9,10 +9,10 @@ What comes out is how likely a picture is to evoke each emotion in those who loo
 says nothing about the feelings of any person.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias, TypeVar, overload
@@ -133,12 +133,27 @@ class Predictor:
         def read(source: Given) -> tuple[Given, Tensor | PictureError]:
             return source, self._read(source)
 
+        def judge(batch: list[tuple[Given, Tensor | PictureError]]) -> list[tuple[Given, Answer]]:
+            judged = iter(self._judge([pixels for _, pixels in batch if isinstance(pixels, Tensor)]))
+            return [(s, pixels if isinstance(pixels, PictureError) else next(judged)) for s, pixels in batch]
+
         # Closed also when the caller stops early or is interrupted: what has not begun is not begun.
-        with closing(map_ahead(read, sources, ahead=BATCHES_AHEAD * batch_size)) as decoded:  # type: ignore[type-var]
-            while batch := list(islice(decoded, batch_size)):
-                judged = iter(self._judge([pixels for _, pixels in batch if isinstance(pixels, Tensor)]))
-                for source, pixels in batch:
-                    yield source, pixels if isinstance(pixels, PictureError) else next(judged)
+        with (
+            closing(map_ahead(read, sources, ahead=BATCHES_AHEAD * batch_size)) as decoded,  # type: ignore[type-var]
+            closing(self._engine.map(judge, self._together(decoded, batch_size))) as judged,
+        ):
+            for answers in judged:
+                yield from answers
+
+    def _together(self, items: Iterator[T], batch_size: int) -> Iterator[list[T]]:
+        """Group what goes through the network together: each batch for itself, in as many parts as pay."""
+        at_once = self._engine.at_once(batch_size)
+        sizes = [min(at_once, batch_size - begin) for begin in range(0, batch_size, at_once)]
+        for size in cycle(sizes):
+            group = list(islice(items, size))
+            if not group:
+                return
+            yield group
 
     def _read(self, source: Source | PictureError) -> Tensor | PictureError:
         """Read a picture and fit it to the network, or return why that is impossible."""
