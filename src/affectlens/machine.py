@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from affectlens import __version__
 from affectlens.errors import SettingsError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -96,8 +95,8 @@ def describe() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
-    found = {"python": platform.python_version(), "affectlens": __version__}
-    for package in ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors"):
+    found = {"python": platform.python_version()}
+    for package in ("affectlens", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
