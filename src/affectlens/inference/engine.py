@@ -6,7 +6,7 @@ What makes it fast on a CPU, each measured with the default network's parts on t
     channels last          1.8 x for MobileNetV2; nothing for the transformer
     folded batch norms     1.2 x for both together: a convolutional network else rewrites every map
     eight at once          1.15 x against thirty-two, whose maps fall out of the cache
-    one core to a batch    1.05 to 1.15 x against two cores on each, and more the more cores there are
+    one core to a batch    1.05 to 1.15 x against both on each, where they wait for one another
 
 Left out, because they gained less than a twentieth or were lost in the noise: layer norms and sums in
 bfloat16 as well, `suit_cpu` (which is for training), `keep_freed_memory`.
