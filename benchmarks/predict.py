@@ -303,13 +303,13 @@ def show(document: dict[str, Any]) -> None:
 
 
 def bound(result: dict[str, float], cores: int) -> str:
-    """What the time goes into, and how near the job is to nothing being lost."""
+    """What the time goes into, beside a job whose parts take turns and each use all cores without loss."""
     decode, network = result["decode_milliseconds"] / cores, result["network_milliseconds"]
-    least = decode + network
+    turns = decode + network
     return (
         f"decoding {decode:.1f} ms a picture on {cores} cores, network {network:.1f} ms: "
-        f"{decode / least:.0%} decoding; {result['pictures_per_second'] * least / 1000:.0%} of what "
-        "both allow"
+        f"{decode / turns:.0%} decoding; {result['pictures_per_second'] * turns / 1000:.0%} of the speed of "
+        "both in turns on all cores"
     )
 
 

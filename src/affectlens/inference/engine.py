@@ -39,7 +39,8 @@ class Engine:
     """A network on a device: uint8 (B, 3, H, W) -> probabilities, float32 (B, E), on the CPU.
 
     The model's own network is copied and stays as it is. In bfloat16 a probability differs from that
-    of float32 by up to 0.02; in float32 it is the same alone and in any batch within 1e-5.
+    of float32 by 0.001 on average and 0.02 at most (the default model, 240 pictures, the same first
+    emotion for all); in float32 it is the same alone and in any batch within 1e-5.
     Raises `SettingsError` for a device that is not here or an unknown precision.
     """
 
