@@ -9,6 +9,7 @@ ratings of OASIS (Kurdi, Lozano and Banaji, 2017), pictures that nothing was cho
 """
 
 import argparse
+import copy
 import csv
 import json
 from collections.abc import Callable
@@ -18,8 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from affectlens import library
 from affectlens.checkpoint import Model
@@ -31,34 +31,25 @@ from affectlens.evaluation.judge import judge
 from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe, pick_device, pick_precision
-from affectlens.models.backbones import suit_cpu
-from affectlens.models.pair import Pair
+from affectlens.models.pair import OneBranch, Pair
 
 HERE = Path(__file__).parent
 Variant = tuple[str, nn.Module, int]
 
 
-class Mirrored(nn.Module):
-    """The mean of the answers to a picture and to its mirror image."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        views = (images, images.flip(3))
-        return torch.stack([self.network(view).float().log_softmax(1) for view in views]).mean(0)
-
-
 def variants(network: Pair) -> list[Variant]:
     """Name, network and side of each row."""
-    rows: list[Variant] = [
-        ("as shipped: both branches, 224 pixels", network, 224),
-        ("the transformer branch alone", network.transformer, 224),
-        ("the convolutional branch alone", network.convolutional, 224),
-        ("both, picture and mirror image averaged", Mirrored(network), 224),
+    one_view = copy.deepcopy(network)
+    one_view.mirror = False
+    return [
+        ("as shipped: both branches, picture and mirror image, 224 pixels", network, 224),
+        ("without the mirror image", one_view, 224),
+        ("the transformer branch alone", OneBranch(network, 0), 224),
+        ("the convolutional branch alone", OneBranch(network, 1), 224),
+        ("the transformer branch alone, without the mirror image", OneBranch(one_view, 0), 224),
+        ("as shipped, but 192 pixels", network, 192),
+        ("as shipped, but 256 pixels", network, 256),
     ]
-    return rows + [(f"both, {side} pixels", network, side) for side in (160, 192, 256)]
 
 
 def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str, Any]]:
@@ -67,7 +58,6 @@ def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str
     records = source.split("val")
     card, device = model.card, pick_device()
     network = cast(Pair, model.network)
-    suit_cpu(network)
     rows = []
     for name, variant, side in variants(network):
         size = replace(card.preprocessing, height=side, width=side)

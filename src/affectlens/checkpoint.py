@@ -192,8 +192,7 @@ def _config(folder: Path) -> dict[str, Any]:
             "Install the version of affectlens that wrote it.",
         )  # fmt: skip
     # A changed digit of the mean or the temperature would give other answers and no error.
-    stated = ours.pop(CONFIG_HASH, None)  # absent where an earlier version wrote it
-    if stated is not None and stated != _hash_of(ours):
+    if ours.pop(CONFIG_HASH, None) != _hash_of(ours):
         raise BadModelFolder(
             folder, f"{CONFIG} was changed after it was written (its hash differs).",
             "Get the model again; to change its card, load it and save it with another.",

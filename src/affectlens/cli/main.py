@@ -1,7 +1,7 @@
 """`affectlens`: the group of commands, and the only place where our errors become exit codes.
 
 Exit status: 0 all went well; 1 some pictures could not be read, the rest was done; 2 wrong use or an
-error that ended the job; 130 interrupted.
+error that ended the job; 130 interrupted. A reader that goes away early (`| head`) is click's: status 1.
 """
 
 import sys
@@ -66,7 +66,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
-    except BrokenPipeError:  # `affectlens predict ... | head`
-        sys.stderr.close()
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)

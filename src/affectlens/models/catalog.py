@@ -66,7 +66,7 @@ NETWORKS: Mapping[str, NetworkEntry] = {
             "pair", "a small transformer and a small convolutional network, averaged: the default model's",
             "ours, see models/pair.py", _build_pair,
             {"transformer": pair.PairConfig.transformer, "convolutional": pair.PairConfig.convolutional,
-             "drop_path": 0.0, "dropout": 0.0},
+             "drop_path": 0.0, "dropout": 0.0, "mirror": False},
         ),
         plain("deit_tiny", "DeiT-Tiny: small and fast",
               "Touvron et al., ICML 2021", "deit_tiny_patch16_224.fb_in1k"),

@@ -9,6 +9,7 @@ here is measured in docs/results/default.md. Together they are smaller than one 
 Letters: B images, H x W pixels, E emotions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,10 @@ from affectlens.models import backbones
 
 @dataclass(frozen=True, kw_only=True)
 class PairConfig:
-    """Two timm networks; `drop_path` acts in the transformer, `dropout` before both classifiers."""
+    """Two timm networks; `drop_path` acts in the transformer, `dropout` before both classifiers.
+
+    With `mirror` an answer is the mean of those to the picture and to its mirror image, outside training.
+    """
 
     num_emotions: int
     transformer: str = "deit_tiny_patch16_224.fb_in1k"
@@ -28,6 +32,7 @@ class PairConfig:
     weights: str = backbones.NONE
     drop_path: float = 0.0
     dropout: float = 0.0
+    mirror: bool = False
 
 
 class Branches(NamedTuple):
@@ -42,6 +47,7 @@ class Pair(nn.Module):
 
     def __init__(self, config: PairConfig) -> None:
         super().__init__()
+        self.mirror = config.mirror
         # Sizes other than the pretrained one are for training on smaller pictures first.
         self.transformer = backbones.classifier(
             config.transformer,
@@ -56,9 +62,37 @@ class Pair(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        # Of log-probabilities, not of logits: a branch with larger logits would otherwise count for more.
-        return torch.stack([logits.float().log_softmax(dim=1) for logits in self.branches(images)]).mean(0)
+        return torch.stack(self.answers(images)).mean(dim=0)
 
     def branches(self, images: Tensor) -> Branches:
         """Logits of each branch for itself: each is trained as if it were alone."""
         return Branches(self.transformer(images), self.convolutional(images))
+
+    def answers(self, images: Tensor) -> Branches:
+        """Log-probabilities of each branch, both (B, E), averaged over the views of a picture."""
+        views = 2 if self.mirror and not self.training else 1
+        seen = torch.cat([images, images.flip(3)]) if views == 2 else images
+        logs = [logits.float().log_softmax(dim=1) for logits in self.branches(seen)]
+        return Branches(*(log.reshape(views, images.shape[0], -1).mean(dim=0) for log in logs))
+
+    def scale_branches(self, temperatures: Sequence[float]) -> None:
+        """Divide each branch's logits by its temperature, for good, in the weights of its classifier.
+
+        A branch that is less sure than it is right would otherwise have too little say in the mean.
+        """
+        with torch.no_grad():
+            for branch, temperature in zip((self.transformer, self.convolutional), temperatures, strict=True):
+                for parameter in branch.get_classifier().parameters():  # type: ignore[operator]
+                    parameter.div_(temperature)
+
+
+class OneBranch(nn.Module):
+    """One branch of a pair as a network of its own, by its place in `Branches`: (B, 3, H, W) -> (B, E)."""
+
+    def __init__(self, network: Pair, place: int) -> None:
+        super().__init__()
+        self.network = network
+        self.place = place
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.answers(images)[self.place]

@@ -16,6 +16,7 @@ import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,8 @@ from affectlens.evaluation.scores import Scores, score
 from affectlens.files import atomic_write, clear_leftovers
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
-from affectlens.models.backbones import NONE, suit_cpu
+from affectlens.models.backbones import HUB, NONE, suit_cpu
+from affectlens.models.pair import Branches, OneBranch, Pair
 from affectlens.training.card import LIMITS, licences, readme
 from affectlens.training.checkpoints import load_state, load_weights, save_state, save_weights
 from affectlens.training.loop import Schedule, State, Step, train
@@ -274,8 +276,14 @@ def _end_epoch(request: Request, state: State, step: Step, judged: Judged, best:
     return end
 
 
+def _portable(settings: Settings) -> dict[str, Any]:
+    """Settings as plain data; a folder of this machine, which is nobody else's, as a word in its place."""
+    weights = settings.weights if settings.weights in {HUB, NONE} else "FOLDER"
+    return {**settings.to_dict(), "weights": weights}
+
+
 def _finish(request: Request, source: DataSource, device: torch.device, precision: torch.dtype) -> Finished:
-    """Fit the temperature of the best weights, score them, write the model folder.
+    """Fit the temperatures of the best weights, score them, write the model folder.
 
     All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
     gives the figures of the card.
@@ -283,13 +291,19 @@ def _finish(request: Request, source: DataSource, device: torch.device, precisio
     settings = request.settings
     network = catalog.build(settings.network, len(source.vocabulary), **settings.network_options)
     load_weights(request.out / BEST, network)
-    round_weights(network, request.dtype)
-    network.to(device)
     validation = EvaluationSet(
         source.split(splits.VAL), settings.preprocessing, file_reader(settings.preprocessing)
     )
-    batches = evaluation_batches(validation, EVALUATION_BATCH, 0)
-    judged = judge(network, batches, settings.preprocessing, device, precision)
+
+    def judged_by(judge_of: nn.Module) -> Judged:
+        batches = evaluation_batches(validation, EVALUATION_BATCH, 0)
+        return judge(judge_of.to(device), batches, settings.preprocessing, device, precision)
+
+    if isinstance(network, Pair):
+        alone = [judged_by(OneBranch(network, place)) for place in range(len(Branches._fields))]
+        network.scale_branches([fit_temperature(branch.logits, branch.targets) for branch in alone])
+    round_weights(network, request.dtype)
+    judged = judged_by(network)
     temperature = fit_temperature(judged.logits, judged.targets)
     scores = score(judged.logits, judged.targets, source.vocabulary, temperature=temperature)
     about = json.loads((request.out / RUN).read_text(encoding="utf-8"))
@@ -301,7 +315,7 @@ def _finish(request: Request, source: DataSource, device: torch.device, precisio
         vocabulary=source.vocabulary,
         preprocessing=settings.preprocessing,
         temperature=temperature,
-        training={**about, "settings": settings.to_dict(), "log": [json.loads(line) for line in log]},
+        training={**about, "settings": _portable(settings), "log": [json.loads(line) for line in log]},
         scores={"split": splits.VAL, **scores.to_json()},
         licences=licences(source.name),
         limits=LIMITS,
