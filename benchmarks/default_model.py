@@ -46,7 +46,6 @@ def variants(network: Pair) -> list[Variant]:
         ("without the mirror image", one_view, 224),
         ("the transformer branch alone", OneBranch(network, 0), 224),
         ("the convolutional branch alone", OneBranch(network, 1), 224),
-        ("the transformer branch alone, without the mirror image", OneBranch(one_view, 0), 224),
         ("as shipped, but 192 pixels", network, 192),
         ("as shipped, but 256 pixels", network, 256),
     ]
