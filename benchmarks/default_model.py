@@ -30,7 +30,7 @@ from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.judge import judge
 from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.predictor import Predictor
-from affectlens.machine import describe, pick_device, pick_precision
+from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.models.pair import OneBranch, Pair
 
 HERE = Path(__file__).parent
@@ -39,14 +39,13 @@ Variant = tuple[str, nn.Module, int]
 
 def variants(network: Pair) -> list[Variant]:
     """Name, network and side of each row."""
-    one_view = copy.deepcopy(network)
-    one_view.mirror = False
+    mirrored = copy.deepcopy(network)
+    mirrored.mirror = True
     return [
-        ("as shipped: both branches, picture and mirror image, 224 pixels", network, 224),
-        ("without the mirror image", one_view, 224),
+        ("as shipped: both branches, 224 pixels", network, 224),
         ("the transformer branch alone", OneBranch(network, 0), 224),
         ("the convolutional branch alone", OneBranch(network, 1), 224),
-        ("as shipped, but 192 pixels", network, 192),
+        ("picture and mirror image averaged", mirrored, 224),
         ("as shipped, but 256 pixels", network, 256),
     ]
 
@@ -112,6 +111,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="fi:PATH, with the split that the card's hash names")
     parser.add_argument("--oasis", type=Path, help="a folder with ratings.tsv and the pictures it names")
     given = parser.parse_args()
+    keep_freed_memory()
     model = library.load()
     rows, data = measure(model, given.data)
     followed = valence(given.oasis) if given.oasis else None

@@ -38,8 +38,9 @@ def evaluate(
     from affectlens.evaluation.measure import measure
     from affectlens.evaluation.tables import render
     from affectlens.files import atomic_write
-    from affectlens.machine import describe
+    from affectlens.machine import describe, keep_freed_memory
 
+    keep_freed_memory()
     loaded = library.load(model)
     card = loaded.card
     source = open_data(data)

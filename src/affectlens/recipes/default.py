@@ -20,7 +20,7 @@ def settings() -> Settings:
     """
     return Settings(
         network="pair",
-        network_options={"drop_path": 0.05, "dropout": 0.1, "mirror": True},
+        network_options={"drop_path": 0.05, "dropout": 0.1, "mirror": False},
         epochs=10,
         learning_rate=7e-4,
         warmup=0.08,
