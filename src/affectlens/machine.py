@@ -37,8 +37,8 @@ def pick_device(name: str = "auto") -> torch.device:
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """Turn `auto`, `float32` or `bfloat16` into a number format for a device.
 
-    Auto is bfloat16 where the hardware multiplies it: CUDA from Ampere on, CPUs with AMX (there 3 to 7
-    times faster than float32). Elsewhere it is float32: emulated bfloat16 is slower and less exact.
+    Auto is bfloat16 where the hardware multiplies it: CUDA from Ampere on, CPUs with AMX (matrix
+    products are there several times faster). Elsewhere it is float32: emulated bfloat16 is slower and less exact.
     """
     if name not in PRECISIONS:
         raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
@@ -66,7 +66,8 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
 def keep_freed_memory() -> None:
     """Let glibc reuse the large blocks that each step frees, instead of asking the kernel for new pages.
 
-    A quarter of a training step on CPU otherwise goes into page faults (`benchmarks/training.py`).
+    Spares a training step on a CPU its page faults; how much that gains varies with machine and network,
+    down to nothing (`benchmarks/results/training.json`).
     Does nothing where the C library is another. Costs: the process keeps its peak memory.
     """
     if sys.platform != "linux":
