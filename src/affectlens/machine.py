@@ -38,7 +38,8 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """Turn `auto`, `float32` or `bfloat16` into a number format for a device.
 
     Auto is bfloat16 where the hardware multiplies it: CUDA from Ampere on, CPUs with AMX (matrix
-    products are there several times faster). Elsewhere it is float32: emulated bfloat16 is slower and less exact.
+    products are there several times faster). Elsewhere it is float32: emulated bfloat16 is slower and
+    less exact.
     """
     if name not in PRECISIONS:
         raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
