@@ -18,30 +18,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL
 import torch
 from PIL import Image, features
 
 from affectlens.images import Pixels, list_pictures, read_pixels
 from affectlens.preprocess import Preprocessing
+from noise import photo_like
 
 RESULT = Path(__file__).parent / "results" / "decode.json"
 MAX_PICTURES = 20
 
 
-def photo_like(height: int, width: int, seed: int) -> bytes:
-    """A JPEG of noise whose spectrum falls as 1/f, as that of photographs does."""
-    generator = np.random.default_rng(seed)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    frequency[0, 0] = np.inf
-    channels = []
-    for _ in range(3):
-        phases = np.fft.rfft2(generator.standard_normal((height, width), dtype=np.float32))
-        noise = np.fft.irfft2(phases / frequency, s=(height, width))
-        channels.append((128 + 48 * noise / noise.std()).clip(0, 255).astype(np.uint8))
+def photo_like_jpeg(height: int, width: int, seed: int) -> bytes:
+    """A JPEG of noise that is as hard to decode as a photograph."""
     buffer = io.BytesIO()
-    Image.fromarray(np.stack(channels, axis=-1)).save(buffer, "JPEG", quality=90)
+    Image.fromarray(photo_like(height, width, seed)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
@@ -100,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.pictures is None:
-        sources = {f"1/f noise, seed {seed}": photo_like(3000, 4000, seed) for seed in range(2)}
+        sources = {f"1/f noise, seed {seed}": photo_like_jpeg(3000, 4000, seed) for seed in range(2)}
     else:
         jpegs = [
             path for path in list_pictures(arguments.pictures) if path.suffix.lower() in (".jpg", ".jpeg")

@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from affectlens import library
@@ -43,6 +42,7 @@ from affectlens.inference.predictor import BATCH_SIZE, Predictor
 from affectlens.machine import describe, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
+from noise import photo_like
 
 RESULT = Path(__file__).parent / "results" / "predict.json"
 DISTINCT = 4  # large pictures; the rest are copies
@@ -101,19 +101,6 @@ def main() -> None:
 
 
 # ----------------------------------------------------------------------------------------- what is judged
-
-
-def photo_like(height: int, width: int, seed: int) -> NDArray[np.uint8]:
-    """Noise whose spectrum falls as 1/f, as that of photographs does. (H, W, 3)"""
-    generator = np.random.default_rng(seed)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    frequency[0, 0] = np.inf
-    channels = []
-    for _ in range(3):
-        phases = np.fft.rfft2(generator.standard_normal((height, width), dtype=np.float32))
-        noise = np.fft.irfft2(phases / frequency, s=(height, width))
-        channels.append((128 + 48 * noise / noise.std()).clip(0, 255).astype(np.uint8))
-    return np.stack(channels, axis=-1)
 
 
 def large_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
