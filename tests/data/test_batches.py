@@ -187,3 +187,39 @@ def test_derived_seeds_differ_and_are_the_same_on_every_machine() -> None:
     }
     assert len(seeds) == 2 * 9 * 99
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def grouped(labels: list[int], groups: tuple[int, int], count: int, seed: int = 0) -> list[int]:
+    order = Order(torch.nn.functional.one_hot(torch.tensor(labels)).float(), seed, groups=groups)
+    return [order(position) for position in range(count)]
+
+
+UNEVEN = [0] * 20 + [1] * 7 + [3] * 3  # no picture of emotion 2
+
+
+def test_a_grouped_batch_has_so_many_pictures_of_each_emotion() -> None:
+    found = grouped(UNEVEN, (3, 4), 12 * 30)
+    for start in range(0, len(found), 12):
+        assert Counter(UNEVEN[record] for record in found[start : start + 12]) == {0: 4, 1: 4, 3: 4}
+
+
+def test_a_grouped_order_comes_to_every_picture_of_an_emotion_before_it_comes_to_one_again() -> None:
+    found = grouped(UNEVEN, (3, 4), 12 * 35)
+    for emotion, pictures in Counter(UNEVEN).items():
+        seen = [record for record in found if UNEVEN[record] == emotion]
+        for start in range(0, len(seen) - pictures + 1, pictures):
+            assert len(set(seen[start : start + pictures])) == pictures
+
+
+def test_fewer_emotions_than_there_are_come_round_in_turn() -> None:
+    labels = [emotion for emotion in range(8) for _ in range(5)]
+    found = grouped(labels, (2, 3), 6 * 40)
+    for start in range(0, len(found), 6):
+        assert sorted(Counter(labels[r] for r in found[start : start + 6]).values()) == [3, 3]
+    assert set(Counter(labels[record] for record in found).values()) == {30}
+
+
+def test_a_grouped_order_depends_on_its_seed_and_on_nothing_before() -> None:
+    assert grouped(UNEVEN, (3, 4), 60) == grouped(UNEVEN, (3, 4), 60) != grouped(UNEVEN, (3, 4), 60, seed=1)
+    order = Order(torch.nn.functional.one_hot(torch.tensor(UNEVEN)).float(), 0, groups=(3, 4))
+    assert order(50) == grouped(UNEVEN, (3, 4), 60)[50]

@@ -125,8 +125,12 @@ def test_a_pyramid_has_the_channels_and_strides_that_it_says(tmp_path: Path, nam
     whole = backbones.classifier(name, 8)
     file = stored(whole, tmp_path / "w.safetensors")
     pyramid = Pyramid(name, weights=str(file)).eval()
-    maps = pyramid(images())
+    maps, deep = pyramid(images())
     assert [m.shape[1] for m in maps] == pyramid.channels
+    assert deep.shape == (2, pyramid.num_features)
+    whole.load_state_dict(pyramid.body.state_dict(), strict=False)
+    expected = whole.eval().forward_head(whole.forward_features(images()), pre_logits=True)  # type: ignore[operator]
+    torch.testing.assert_close(deep, expected)
     assert [SIDE // m.shape[2] for m in maps] == pyramid.strides
     known = {float(w.double().sum()) for w in whole.state_dict().values()}
     assert all(float(w.double().sum()) in known for w in pyramid.body.state_dict().values())
@@ -171,7 +175,7 @@ def test_below_a_classifier_of_ours_a_backbone_begins_at_one(name: str) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.maps = Pyramid(name)
-            self.classifier = nn.Linear(self.maps.channels[-1], 8)
+            self.classifier = nn.Linear(self.maps.num_features, 8)
 
     depths = layer_depths(Ours())
     assert {depth for parameter, depth in depths.items() if parameter.startswith("classifier.")} == {0}

@@ -4,13 +4,13 @@ Weights come from the hub (the tag that timm or the name gives), from a file or 
 not at all. Every way ends in the same strict check: a weight that is missing or of another shape is
 an error, never a layer that silently stays random; only a classifier of another width is left new.
 
-Letters: B images, C channels, H x W cells of a map, E emotions.
+Letters: B images, C channels, D features, H x W cells of a map, E emotions.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -18,10 +18,9 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.layers.attention import Attention
-from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
-from affectlens.errors import UnknownName, WeightsNotFound
+from affectlens.errors import SettingsError, UnknownName, WeightsNotFound
 
 HUB, NONE = "hub", "none"
 
@@ -47,21 +46,40 @@ def pooled(name: str, *, weights: str = NONE, **options: Any) -> nn.Module:
     return _create(name, weights, num_classes=0, **options)
 
 
+class Levels(NamedTuple):
+    """What a picture becomes on its way up.
+
+    Attributes:
+        maps: from shallow to deep, (B, C_i, H_i, W_i)
+        deep: (B, D), what the network's own classifier would see
+    """
+
+    maps: list[Tensor]
+    deep: Tensor
+
+
 class Pyramid(nn.Module):
-    """Maps from shallow to deep: (B, 3, H, W) -> a list of (B, C_i, H_i, W_i), C_i in `channels`."""
+    """Maps from shallow to deep and the pooled features above them: (B, 3, H, W) -> `Levels`.
+
+    Attributes:
+        channels, strides: C_i and H / H_i of each map
+        num_features: D
+    """
 
     def __init__(self, name: str, *, weights: str = NONE, **options: Any) -> None:
         super().__init__()
-        self.body = _create(name, weights, features_only=True, **options)
-        if not _timm_networks(self.body):  # rebuilt by timm from parts, it no longer knows its layers
-            with torch.device("meta"):
-                self.body.group_matcher = timm.create_model(name).group_matcher
-        self.channels: list[int] = list(self.body.feature_info.channels())  # type: ignore[operator, union-attr]
-        self.strides: list[int] = list(self.body.feature_info.reduction())  # type: ignore[operator, union-attr]
+        self.body = _create(name, weights, num_classes=0, **options)
+        if not hasattr(self.body, "forward_intermediates"):
+            raise SettingsError(f"timm's {name} gives no maps from within. Choose another, as resnet50.")
+        about = self.body.feature_info
+        levels: list[dict[str, Any]] = about if isinstance(about, list) else about.info  # type: ignore[assignment, union-attr]
+        self.channels: list[int] = [level["num_chs"] for level in levels]
+        self.strides: list[int] = [level["reduction"] for level in levels]
+        self.num_features: int = getattr(self.body, "head_hidden_size", self.body.num_features)  # type: ignore[assignment]
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.body(images)
-        return maps
+    def forward(self, images: Tensor) -> Levels:
+        last, maps = self.body.forward_intermediates(images)  # type: ignore[operator]
+        return Levels(maps, self.body.forward_head(last, pre_logits=True))  # type: ignore[operator]
 
 
 def known(name: str) -> bool:
@@ -158,7 +176,7 @@ def _create(name: str, weights: str, **options: Any) -> nn.Module:
     network: nn.Module = timm.create_model(name, pretrained=False, **options)
     if weights != NONE:
         file = _fetch(name) if weights == HUB else weights_file(name, Path(weights).expanduser())
-        _load(network, file, cut_short=bool(options.get("features_only")))
+        _load(network, file)
     return network
 
 
@@ -195,22 +213,17 @@ def weights_file(name: str, place: Path) -> Path:
     raise WeightsNotFound(f"No weights for {name}. Tried: {tried}. Pass a safetensors file or its folder.")
 
 
-def _load(network: nn.Module, file: Path, cut_short: bool) -> None:
-    """Load weights of any float type, strictly but for the classifier, which stays new.
-
-    A network that is cut short, as a pyramid of maps is, leaves out what the file has above the cut.
-    """
+def _load(network: nn.Module, file: Path) -> None:
+    """Load weights of any float type, strictly but for the classifier, which stays new."""
     try:
         given = load_file(file)
     except (SafetensorError, OSError) as error:
         raise WeightsNotFound(f"{file} is no readable safetensors file: {error}.") from error
-    if isinstance(network, FeatureGetterNet):  # a pyramid made of a whole network: that one's names
-        network = network.model
     heads = tuple(f"{head}." for head in _classifier_names(network))
     wanted = {name: w for name, w in network.state_dict().items() if not name.startswith(heads)}
     missing = [name for name in wanted if name not in given]
     differing = [name for name, w in wanted.items() if name in given and not _fits(given[name], w)]
-    strange = [name for name in given if name not in wanted and not name.startswith(heads) and not cut_short]
+    strange = [name for name in given if name not in wanted and not name.startswith(heads)]
     if missing or differing or strange:
         counts = (
             f"{len(missing)} are missing, {len(differing)} differ in shape or type, {len(strange)} are new"

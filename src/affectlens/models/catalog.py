@@ -3,7 +3,7 @@
 A name of the catalogue comes first; any other name that timm has is a plain classifier of that name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, pair
+from affectlens.models import backbones, mam, mlm, pair
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,52 @@ def plain(name: str, summary: str, source: str, backbone: str) -> NetworkEntry:
     return NetworkEntry(name, summary, source, build, PLAIN_OPTIONS, backbone)
 
 
-def _build_pair(num_emotions: int, *, weights: str, **options: Any) -> nn.Module:
-    return pair.Pair(pair.PairConfig(num_emotions=num_emotions, weights=weights, **options))
+def composed(
+    name: str,
+    summary: str,
+    source: str,
+    network: Callable[[Any], nn.Module],
+    config: type,
+    options: Sequence[str],
+    **variant: Any,
+) -> NetworkEntry:
+    """Describe a network that a config of its own makes; `variant` is what this entry fixes in it."""
 
+    def build(num_emotions: int, *, weights: str, **chosen: Any) -> nn.Module:
+        return network(config(num_emotions=num_emotions, weights=weights, **variant, **chosen))
+
+    defaults = {option: getattr(config, option) for option in options}
+    return NetworkEntry(name, summary, source, build, defaults)
+
+
+MLM_SOURCE = "Zhang et al., Neural Computing and Applications 2022"
+MLM_OPTIONS = ("backbone", "style_width", "dropout", "fusion")
+MAM_SOURCE = "Zhang et al., Multimedia Tools and Applications 2023"
+MAM_OPTIONS = (
+    "backbone",
+    "num_tokens",
+    "token_width",
+    "branch_width",
+    "attributes_width",
+    "relation",
+    "dropout",
+)
 
 NETWORKS: Mapping[str, NetworkEntry] = {
     entry.name: entry
     for entry in (
-        NetworkEntry(
-            "pair", "a small transformer and a small convolutional network, averaged: the default model's",
-            "ours, see models/pair.py", _build_pair,
-            {"transformer": pair.PairConfig.transformer, "convolutional": pair.PairConfig.convolutional,
-             "drop_path": 0.0, "dropout": 0.0, "mirror": False},
-        ),
+        composed("pair",
+                 "a small transformer and a small convolutional network, averaged: the default model's",
+                 "ours, see models/pair.py", pair.Pair, pair.PairConfig,
+                 ("transformer", "convolutional", "drop_path", "dropout", "mirror")),
+        composed("mlm_paper", "MLM: Gram matrices of stem, stage 1 and stage 2 beside the deep features",
+                 MLM_SOURCE, mlm.MLM, mlm.MLMConfig, (*MLM_OPTIONS, "reduction", "triangle"), release=False),
+        composed("mlm_release", "MLM as its script computes it: each tap one layer lower, raw Gram matrices",
+                 MLM_SOURCE, mlm.MLM, mlm.MLMConfig, MLM_OPTIONS, release=True),
+        composed("mam_paper", "MAM: Gram encoders early, semantic tokenizers later",
+                 MAM_SOURCE, mam.MAM, mam.MAMConfig, (*MAM_OPTIONS, "triangle"), release=False),
+        composed("mam_release", "MAM as its script has it: semantic tokenizers on all maps",
+                 MAM_SOURCE, mam.MAM, mam.MAMConfig, MAM_OPTIONS, release=True),
         plain("deit_tiny", "DeiT-Tiny: small and fast",
               "Touvron et al., ICML 2021", "deit_tiny_patch16_224.fb_in1k"),
         plain("vit", "ViT-B/16, pretrained on ImageNet-21k",

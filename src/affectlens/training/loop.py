@@ -6,8 +6,9 @@ mixing, dropout and rate. So a state that was saved and loaded goes on to the sa
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import torch
@@ -18,11 +19,11 @@ from affectlens.data.batches import Batch, TrainingStream, derived_seed, trainin
 from affectlens.errors import RunError
 from affectlens.machine import autocast
 from affectlens.preprocess import Preprocessing
-from affectlens.training.objective import mix
+from affectlens.training.objective import Outcome, mix
 from affectlens.training.optimizer import make_optimizer, rate_at, set_rate
 from affectlens.training.settings import Settings
 
-Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+Objective = Callable[[nn.Module, Tensor, Tensor], Outcome]
 
 
 @dataclass
@@ -55,8 +56,9 @@ class Step:
         epoch: from 0, the one that the step's first picture belongs to
         loss: mean over the step's pictures
         accuracy: share of pictures whose top emotion was right, in training mode and before the step
-        rate: learning rate of the classifier
+        rate: learning rate, before each layer's own share of it
         pictures: how many
+        parts: each loss for itself, where there are several (`training.objective.Outcome`)
         ends_epoch: whether the next step belongs to another epoch, or there is none
     """
 
@@ -67,6 +69,7 @@ class Step:
     rate: float
     pictures: int
     ends_epoch: bool
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def train(
     schedule = Schedule(len(stream.records), settings)
     while state.step < schedule.total_steps:
         size = schedule.size(schedule.epoch_of(state.step))
-        epoch_stream = TrainingStream(stream.records, stream.order, stream.augmentation, size, stream.read)
+        epoch_stream = stream.with_size(size)
         last = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
         first_batch, last_batch = state.step * settings.accumulate, last * settings.accumulate
         batches = training_batches(epoch_stream, settings.batch_size, first_batch, last_batch, workers)
@@ -137,21 +140,24 @@ def take_step(
 ) -> Step:
     """Average the gradient over some batches, clip it, step, and move the running average."""
     torch.manual_seed(derived_seed("step", settings.seed, state.step))
-    rate = settings.learning_rate * rate_at(state.step, schedule.total_steps, settings.warmup)
+    epoch = schedule.epoch_of(state.step)
+    rate = settings.learning_rate * rate_at(state.step, schedule.total_steps, epoch, settings)
     set_rate(state.optimizer, rate)
     state.network.train()
     state.optimizer.zero_grad(set_to_none=True)
     loss_sum, right, seen = 0.0, 0.0, 0
+    parts: Counter[str] = Counter()
     for batch in batches:
         images = size.normalise(batch.pixels.to(device, non_blocking=True))
         images, targets = mix(images, batch.targets.to(device, non_blocking=True), settings)
         images = images.contiguous(memory_format=torch.channels_last)
         with autocast(device, precision):
-            loss, logits = objective(state.network, images, targets)
+            loss, logits, found = objective(state.network, images, targets)
         (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
         loss_sum += float(loss.detach())
         right += float((logits.argmax(1) == targets.argmax(1)).sum())
         seen += len(images)
+        parts.update({name: float(part) / len(batches) for name, part in found.items()})  # type: ignore[misc]
     if not math.isfinite(loss_sum):
         raise RunError(
             f"The loss is {loss_sum} at step {state.step + 1}. Lower learning_rate, or set clip or "
@@ -166,5 +172,5 @@ def take_step(
     state.step += 1
     return Step(
         number + 1, schedule.epoch_of(number), loss_sum / len(batches), right / seen, rate, seen,
-        schedule.ends_epoch(number),
+        schedule.ends_epoch(number), dict(parts),
     )  # fmt: skip

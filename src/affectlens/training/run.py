@@ -46,7 +46,7 @@ from affectlens.models.pair import Branches, OneBranch, Pair
 from affectlens.training.card import LIMITS, licences, readme
 from affectlens.training.checkpoints import load_state, load_weights, save_state, save_weights
 from affectlens.training.loop import Schedule, State, Step, train
-from affectlens.training.objective import make_objective
+from affectlens.training.objective import check_network, make_objective
 from affectlens.training.settings import Settings, read_settings
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
@@ -136,8 +136,9 @@ def fit(request: Request) -> Iterator[Event]:
     state = State.start(_network(request, source, device), settings)
     best = _restore(request.out, state) if request.resume else -1.0
     targets = target_tensor(training)
-    order = Order(targets, settings.seed, settings.balance)
+    order = Order(targets, settings.seed, settings.balance, _groups(settings))
     stream = TrainingStream(training, order, settings.augmentation, settings.preprocessing, read)
+    check_network(settings, state.network)
     objective = make_objective(settings, targets, device)
 
     def validate() -> Judged:
@@ -152,7 +153,8 @@ def fit(request: Request) -> Iterator[Event]:
     yield Started(state.step, total, len(training), str(device), str(precision).removeprefix("torch."))
     with (request.out / STEPS).open("a", encoding="utf-8") as log:
         for step in train(state, settings, stream, objective, device, precision, workers):
-            log.write(json.dumps({"step": step.number, "loss": step.loss, "rate": step.rate}) + "\n")
+            line = {"step": step.number, "loss": step.loss, "rate": step.rate, **step.parts}
+            log.write(json.dumps(line) + "\n")
             log.flush()
             yield step
             if step.ends_epoch:
@@ -232,12 +234,18 @@ def _network(request: Request, source: DataSource, device: torch.device) -> nn.M
     return network
 
 
+def _groups(settings: Settings) -> tuple[int, int] | None:
+    """How many emotions, and pictures of each, make a batch; None where chance decides."""
+    each = settings.pictures_per_emotion
+    return (settings.batch_size // each, each) if each else None
+
+
 def _reader(
     settings: Settings, out: Path, records: Sequence[Record]
 ) -> Generator[CacheProgress, None, Reader]:
     """Read from files, or from a cache in the run folder that is made when it is not there."""
     if not settings.cache_side:
-        return file_reader(settings.preprocessing)
+        return file_reader(settings.preprocessing, settings.augmentation.squash)
     folder = out / "cache"
     try:
         stored = cache.PixelCache.open(folder)

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 
@@ -17,6 +17,10 @@ from affectlens.errors import SettingsError, UnknownName
 from affectlens.preprocess import Preprocessing
 
 SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean")
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "linear", "steps")
+
+_CHOICES = {"select_by": SELECTION, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (
@@ -26,7 +30,7 @@ _RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     ),
     (
         ("weight_decay", "clip", "mixup", "cutmix", "class_weight", "balance", "prior_adjustment",
-         "low_side", "cache_side"),
+         "low_side", "cache_side", "pictures_per_emotion"),
         lambda value: value >= 0,
         "at least 0",
     ),
@@ -37,7 +41,43 @@ _RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     ),
     (("mix_share", "low_share"), lambda value: 0 <= value <= 1, "between 0 and 1"),
     (("workers",), lambda value: value >= -1, "at least 0, or -1 for one a core"),
+    (("new_layers_rate", "step_epochs"), lambda value: value > 0, "above 0"),
+    (("momentum",), lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (("step_factor",), lambda value: 0 < value <= 1, "above 0 and at most 1"),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What a step makes smaller: a sum of losses, each times a weight; 0 is off.
+
+    Attributes:
+        cross_entropy: its weight; `label_smoothing`, `class_weight` and `prior_adjustment` belong to it.
+        class_imbalance: weight of MLM's loss against class imbalance (`losses.class_imbalance_loss`).
+        focus: its gamma: pictures already judged right count less.
+        double_softmax: the defect of the authors' scripts, for faithful repetition only.
+        similarity: weight of MAM's emotion similarity loss (`losses.emotion_similarity`).
+        similarity_of: what it compares: `embedding`, the fused features, or `logits`.
+        margin, scale: its m and gamma.
+    """
+
+    cross_entropy: float = 1.0
+    class_imbalance: float = 0.0
+    focus: float = 1.0
+    double_softmax: bool = False
+    similarity: float = 0.0
+    similarity_of: Literal["embedding", "logits"] = "embedding"
+    margin: float = 0.25
+    scale: float = 80.0
+
+    def __post_init__(self) -> None:
+        for name in ("cross_entropy", "class_imbalance", "similarity", "focus", "margin"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise SettingsError(f"loss.{name} must be at least 0, not {getattr(self, name)}.")
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise SettingsError(f"loss.scale must be above 0, not {self.scale}.")
+        if not self.cross_entropy and not self.class_imbalance and not self.similarity:
+            raise SettingsError("Every loss has weight 0. Set loss.cross_entropy or loss.class_imbalance.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +91,18 @@ class Settings:
         epochs: passes over the training pictures; may be a fraction.
         batch_size: pictures of one forward pass.
         accumulate: forward passes summed into one step of the optimizer.
-        learning_rate: of the classifier at its peak, for AdamW.
+        optimizer: one of `OPTIMIZERS`. AdamW takes weight decay off the weights; SGD adds it to the
+            gradient, so a share of it lives on in the momentum.
+        momentum: share of the last step's direction that SGD keeps; 0 is off.
+        decay_all: weight decay shrinks biases, norms and tokens too, not only matrices.
+        learning_rate: at its peak, before each layer's own share of it.
         layer_decay: each layer further down learns this much slower; 1 is off (Bao et al., BEiT, 2022).
-        warmup: share of all steps in which the rate rises from 0; it then falls to 0 as a cosine.
+        new_layers_rate: what lies above the backbone, the classifier first of all, learns this many times
+            as fast as `learning_rate`.
+        warmup: share of all steps in which the rate rises from 0; 0 is off.
+        schedule: how it then falls, one of `SCHEDULES`: to 0 as half a cosine or as a straight line, or in
+            steps, where every `step_epochs` epochs it is multiplied by `step_factor`.
+        loss: which losses, and how much each.
         clip: largest norm of a step's gradient; 0 is off.
         label_smoothing: share of each target that is spread evenly over all emotions.
         mixup, cutmix: parameter of their Beta distribution; 0 is off (Zhang 2018, Yun 2019).
@@ -61,6 +110,8 @@ class Settings:
         average: decay of the running average of weights, which is what is evaluated and kept; 0 is off.
         class_weight: an emotion with n pictures weighs n ** -class_weight in the loss; 0 is off.
         balance: likewise for how often its pictures are drawn (`data.batches.Order`).
+        pictures_per_emotion: K of a batch of P emotions with K pictures each, which a loss over pairs needs
+            to find pairs; 0 is off.
         prior_adjustment: adds this times the log frequency of each emotion to the logits in the loss
             only, so that the network itself learns to favour none (Menon et al., ICLR 2021); 0 is off.
         low_side, low_share: the first `low_share` of the epochs see pictures of `low_side` pixels a
@@ -79,10 +130,18 @@ class Settings:
     epochs: float = 10.0
     batch_size: int = 64
     accumulate: int = 1
+    optimizer: str = "adamw"
+    momentum: float = 0.9
     learning_rate: float = 5e-4
     weight_decay: float = 0.05
+    decay_all: bool = False
     layer_decay: float = 0.75
+    new_layers_rate: float = 1.0
     warmup: float = 0.1
+    schedule: str = "cosine"
+    step_epochs: int = 10
+    step_factor: float = 0.1
+    loss: Loss = field(default_factory=Loss)
     clip: float = 1.0
     label_smoothing: float = 0.1
     mixup: float = 0.0
@@ -91,6 +150,7 @@ class Settings:
     average: float = 0.0
     class_weight: float = 0.0
     balance: float = 0.0
+    pictures_per_emotion: int = 0
     prior_adjustment: float = 0.0
     low_side: int = 0
     low_share: float = 0.0
@@ -113,8 +173,16 @@ class Settings:
             for name in names:
                 if not possible(getattr(self, name)):
                     raise SettingsError(f"{name} must be {expected}, not {getattr(self, name)}.")
-        if self.select_by not in SELECTION:
-            raise SettingsError(str(UnknownName("measure", self.select_by, SELECTION, "select_by")))
+        if self.pictures_per_emotion and (self.balance or self.batch_size % self.pictures_per_emotion):
+            raise SettingsError(
+                f"pictures_per_emotion={self.pictures_per_emotion} needs balance=0 and a batch_size that it "
+                f"divides, not balance={self.balance} and batch_size={self.batch_size}."
+            )
+        if self.loss.similarity and (self.mixup or self.cutmix):
+            raise SettingsError("loss.similarity compares whole pictures: set mixup=0 and cutmix=0.")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise SettingsError(str(UnknownName("value", getattr(self, name), known, name)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` and TOML take."""

@@ -1,0 +1,85 @@
+"""Losses that several papers share. Pure functions of tensors; what weighs them is in `training.settings`.
+
+Letters: B pictures, E emotions, D features.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def class_weights(frequency: Tensor, power: float = 1.0, floor: float = 1e-6) -> Tensor:
+    """Weigh rare emotions more: frequencies (E,) that sum to 1 -> weights (E,), mean 1 over the pictures.
+
+    w_c = f_c^-power, scaled. With power 1 it is N / (E n_c), MLM's alpha but for its scale: the authors
+    print alpha_c = (1 / n_c) / sum_j (1 / n_j), of mean 0.09 on FI, which makes every step eleven times
+    smaller. An emotion rarer than `floor`, as one without pictures, is weighed as if it were that frequent.
+
+    >>> class_weights(torch.tensor([0.75, 0.25]))
+    tensor([0.6667, 2.0000])
+    """
+    raw = frequency.clamp_min(floor) ** -power
+    return raw / (raw * frequency).sum()
+
+
+def class_imbalance_loss(
+    logits: Tensor, targets: Tensor, weights: Tensor, focus: float = 1.0, double_softmax: bool = False
+) -> Tensor:
+    """MLM's loss against class imbalance: (B, E) logits and targets, (E,) weights -> (B,).
+
+    L = alpha_y (1 - p_y)^gamma (-log p_y), p the softmax of the logits, alpha the `weights` and gamma
+    the `focus` (Zhang et al., 2022, by its script; a focal loss, Lin et al., ICCV 2017). A target of several
+    emotions is the mean over them. With weights 1 and focus 0 it is cross-entropy.
+
+    `double_softmax` is the script's defect: the probabilities are taken for logits once more, so that the
+    last factor lies between 1.27 and 2.27 for eight emotions and a picture that is wrong with confidence
+    passes almost no gradient. For faithful repetition only.
+    """
+    log_probabilities = F.log_softmax(logits.float(), dim=1)
+    probabilities = log_probabilities.exp()
+    if double_softmax:
+        log_probabilities = F.log_softmax(probabilities, dim=1)
+    each = weights * (1 - probabilities).clamp_min(0) ** focus * -log_probabilities
+    return (targets * each).sum(dim=1)
+
+
+class Similarity(NamedTuple):
+    """The similarity loss of a batch, and whether it had pairs of both kinds (else it is 0)."""
+
+    loss: Tensor
+    has_pairs: bool
+
+
+def emotion_similarity(
+    embedding: Tensor, labels: Tensor, margin: float = 0.25, scale: float = 80.0
+) -> Similarity:
+    """MAM's emotion similarity loss: (B, D) features of any length, (B,) labels -> a scalar, at least 0.
+
+    The circle loss (Sun et al., CVPR 2020), for features brought to length 1, s = f_i . f_j over all pairs
+    i < j, s_p of equal and s_n of different labels, m the margin, g the scale:
+
+        a_p = [1 + m - s_p]_+      a_n = [s_n + m]_+       (no gradient through these)
+        L = softplus( logsumexp_n g a_n (s_n - m) + logsumexp_p -g a_p (s_p - 1 + m) ) / g
+
+    Divided by g, as the authors' script does not: there it is 100 to 340 at first, and drowns a
+    cross-entropy of 2. A batch in which no two labels are equal, or none differ, gives 0 and no gradient.
+    Always in float32: times 80, the rounding of bfloat16 is all that would be left.
+    """
+    if torch.is_autocast_enabled(embedding.device.type):
+        with torch.autocast(embedding.device.type, enabled=False):
+            return emotion_similarity(embedding, labels, margin, scale)
+    features = F.normalize(embedding.float(), dim=1)
+    similarity = features @ features.T
+    equal = labels[:, None] == labels[None, :]
+    once = torch.ones_like(equal).triu(diagonal=1)
+    positive, negative = similarity[equal & once], similarity[~equal & once]
+    if not len(positive) or not len(negative):
+        return Similarity((features * 0.0).sum(), False)
+    towards = scale * (1 + margin - positive.detach()).clamp_min(0)
+    apart = scale * (negative.detach() + margin).clamp_min(0)
+    exponent = torch.logsumexp(apart * (negative - margin), dim=0) + torch.logsumexp(
+        -towards * (positive - 1 + margin), dim=0
+    )
+    return Similarity(F.softplus(exponent) / scale, True)

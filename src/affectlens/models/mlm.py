@@ -1,0 +1,173 @@
+"""MLM: colour and texture from the first stages, joined with the meaning of the last.
+
+Paper: Zhang et al., "Learning multi-level representations for affective image recognition", Neural
+    Computing and Applications 34, 2022, doi 10.1007/s00521-022-07139-y. Its table has 87.87 % on FI, to all
+    appearance for two classes, positive and negative; tables of eight classes have it at 67.49 %.
+Code: the authors' script, MXNet, read for what it computes.
+
+    shallow   tap_i -> [1 x 1 conv, norm] -> max pool but for the first -> Gram -> [norm] -> Dense w_i -> ReLU
+    style     concat of the three -> dropout 0.8 -> Dense S -> ReLU -> norm
+    deep      what the backbone's own classifier would see
+    fusion    concat(deep, style), or their product or sum -> norm -> Dense E
+
+Two variants:
+    paper     Taps are the stem, stage 1 and stage 2, as widths and comments of the script say was meant.
+              Channels are reduced by 4 before the Gram matrix, whose upper triangle is normalised: its raw
+              values are of order 0.001, and a Dense layer above them would hardly learn.
+    release   What the script computes: each tap lies one layer too low (stem, its max pool, stage 1),
+              because the backbone that it was written for has one layer less in front. Whole Gram matrices,
+              unreduced, unnormalised; widths 64, 256, 512. 60.1 million parameters on ResNet-50.
+Which of them gave the published figure is not known. Both depart from the authors in the backbone: timm's
+ResNet-50 in place of MXNet's resnet50_v2.
+
+The loss is `losses.class_imbalance_loss`, equation and defects there.
+
+Letters: B images, C channels, H x W cells of a map, S width of the style, D of the deep features, E emotions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from affectlens.errors import SettingsError
+from affectlens.models import backbones
+from affectlens.models.blocks import NORM_EPSILON, RESNET50, Embedded, GramValues, pyramid, start_new_layers
+
+FUSIONS = ("concatenate", "multiply", "add")
+RELEASE_WIDTHS = (64, 256, 512)  # of the three branches, in the script
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLMConfig:
+    """What MLM is made of.
+
+    Attributes:
+        release: the script's taps and whole raw Gram matrices, in place of the paper's
+        reduction: the taps' channels are divided by it before the Gram matrix; of `paper` only
+        triangle: take the upper triangle of a Gram matrix; of `paper` only
+        style_width: S; 0 is D divided by the reduction
+        dropout: of the style's input
+        fusion: concatenate, multiply or add; the last two need S = D, so a reduction of 1 or a style_width
+    """
+
+    num_emotions: int
+    release: bool = False
+    backbone: str = RESNET50
+    weights: str = backbones.NONE
+    reduction: int = 4
+    triangle: bool = True
+    style_width: int = 0
+    dropout: float = 0.8
+    fusion: str = "concatenate"
+
+    def __post_init__(self) -> None:
+        if self.fusion not in FUSIONS:
+            raise SettingsError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}.")
+        if self.reduction < 1:
+            raise SettingsError(f"reduction must be at least 1, not {self.reduction}.")
+
+
+class Taps(NamedTuple):
+    """What the two paths begin with: three maps (B, C_i, H_i, W_i) and the deep features (B, D)."""
+
+    shallow: Sequence[Tensor]
+    deep: Tensor
+
+
+class MLM(nn.Module):
+    """Images to logits: (B, 3, H, W) -> (B, E)."""
+
+    def __init__(self, config: MLMConfig) -> None:
+        super().__init__()
+        self.release = config.release
+        self.fusion = config.fusion
+        self.pyramid = pyramid(config.backbone, config.weights)
+        first, second, third, *_ = self.pyramid.channels
+        channels = (first, first, second) if config.release else (first, second, third)
+        reduction = 1 if config.release else config.reduction
+        deep = self.pyramid.num_features
+        style = config.style_width or deep // reduction
+        if config.fusion != "concatenate" and style != deep:
+            raise SettingsError(
+                f"fusion={config.fusion} needs style and deep features of one width, but they have {style} "
+                f"and {deep}. Set style_width={deep} or reduction=1."
+            )
+        widths = RELEASE_WIDTHS if config.release else [max(8, count // reduction) for count in channels]
+        self.encoders = nn.ModuleList(
+            ReleasedBranch(count, width, pool=place > 0)
+            if config.release
+            else PaperBranch(count, width, pool=place > 0, triangle=config.triangle)
+            for place, (count, width) in enumerate(zip(channels, widths, strict=True))
+        )
+        self.style = nn.Sequential(
+            nn.Dropout(config.dropout), nn.Linear(sum(widths), style), nn.ReLU(),
+            nn.BatchNorm1d(style, eps=NORM_EPSILON),
+        )  # fmt: skip
+        fused = deep + style if config.fusion == "concatenate" else deep
+        self.classifier = nn.Sequential(
+            nn.BatchNorm1d(fused, eps=NORM_EPSILON), nn.Linear(fused, config.num_emotions)
+        )
+        for new in (self.encoders, self.style, self.classifier):
+            start_new_layers(new)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.embed(images).logits
+
+    def embed(self, images: Tensor) -> Embedded:
+        """Logits (B, E) and the fused features that they are read from."""
+        shallow, deep = self.taps(images)
+        fused = self.fuse(deep, self.style(torch.cat(self.texture(shallow), dim=1)))
+        return Embedded(self.classifier(fused), fused)
+
+    def taps(self, images: Tensor) -> Taps:
+        """The three maps whose Gram matrices are taken, before their branches pool them."""
+        levels = self.pyramid(images)
+        first, second, third, *_ = levels.maps
+        if self.release:
+            return Taps((first, nn.functional.max_pool2d(first, 3, 2, 1), second), levels.deep)
+        return Taps((first, second, third), levels.deep)
+
+    def texture(self, shallow: Sequence[Tensor]) -> list[Tensor]:
+        """What each branch makes of its tap, (B, w_i) each."""
+        return [branch(tap) for branch, tap in zip(self.encoders, shallow, strict=True)]
+
+    def fuse(self, deep: Tensor, style: Tensor) -> Tensor:
+        """Join deep (B, D) and style (B, S) as `fusion` says: (B, D + S) or (B, D)."""
+        if self.fusion == "concatenate":
+            return torch.cat([deep, style], dim=1)
+        return deep * style if self.fusion == "multiply" else deep + style
+
+
+class PaperBranch(nn.Module):
+    """Reduce, pool, correlate, normalise, project: (B, C, H, W) -> (B, width)."""
+
+    def __init__(self, channels: int, width: int, *, pool: bool, triangle: bool) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(
+            nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width, eps=NORM_EPSILON)
+        )
+        self.pool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
+        self.gram = GramValues(width, triangle)
+        self.norm = nn.BatchNorm1d(self.gram.count, eps=NORM_EPSILON)
+        self.project = nn.Linear(self.gram.count, width)
+
+    def forward(self, tap: Tensor) -> Tensor:
+        projected: Tensor = self.project(self.norm(self.gram(self.pool(self.reduce(tap)))))
+        return projected.relu()
+
+
+class ReleasedBranch(nn.Module):
+    """Pool, correlate, project: (B, C, H, W) -> (B, width), C² x width weights."""
+
+    def __init__(self, channels: int, width: int, *, pool: bool) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
+        self.gram = GramValues(channels, triangle=False)
+        self.project = nn.Linear(self.gram.count, width)
+
+    def forward(self, tap: Tensor) -> Tensor:
+        projected: Tensor = self.project(self.gram(self.pool(tap)))
+        return projected.relu()
