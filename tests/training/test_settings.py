@@ -74,7 +74,9 @@ def test_a_value_of_another_type_is_an_error(assignment: str) -> None:
         "epochs=0", "batch_size=0", "accumulate=-1", "learning_rate=-1", "learning_rate=nan", "epochs=inf",
         "weight_decay=nan", "label_smoothing=1", "warmup=-0.1", "mix_share=1.1", "average=1", "clip=-1",
         "select_by=loss", "workers=-2", "cache_side=-3", "low_side=-1", "augmentation.flip=2",
-        "preprocessing.height=0",
+        "preprocessing.height=0", "momentum=1", "momentum=-0.1", "step_epochs=0", "step_factor=0",
+        "step_factor=1.5", "new_layers_rate=0", "optimizer=lion", "schedule=step", "augmentation.lighting=-1",
+        "augmentation.squash=-1",
     ],
 )  # fmt: skip
 def test_an_impossible_value_is_an_error(assignment: str) -> None:
