@@ -1,13 +1,20 @@
-"""How each model was trained: a module for each recipe, with `settings()` and a sentence about it."""
+"""How each model was trained: functions that return settings, by name; one file for each network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from affectlens.errors import UnknownName
 from affectlens.training.settings import Settings
 
-# Name: module below this package. A module has SUMMARY and settings().
-RECIPES: Mapping[str, str] = {"default": "default", "plain": "plain"}
+# Name: module below this package, and its function. The first line of its docstring says what it is.
+RECIPES: Mapping[str, tuple[str, str]] = {
+    "default": ("default", "settings"),
+    "plain": ("plain", "settings"),
+    "mlm_paper": ("mlm", "paper"),
+    "mlm_release": ("mlm", "release"),
+    "mam_paper": ("mam", "paper"),
+    "mam_release": ("mam", "release"),
+}
 
 
 def recipe(name: str) -> Settings:
@@ -16,8 +23,7 @@ def recipe(name: str) -> Settings:
     Raises `UnknownName` for a name that is neither.
     """
     if name in RECIPES:
-        settings: Settings = import_module(f"affectlens.recipes.{RECIPES[name]}").settings()
-        return settings
+        return _function(name)()
     from affectlens.models import catalog  # here: it imports timm
     from affectlens.recipes import plain
 
@@ -31,4 +37,14 @@ def recipe(name: str) -> Settings:
 
 def summaries() -> dict[str, str]:
     """One line about each recipe."""
-    return {name: import_module(f"affectlens.recipes.{module}").SUMMARY for name, module in RECIPES.items()}
+    return {name: _first_sentence(_function(name).__doc__ or "") for name in RECIPES}
+
+
+def _function(name: str) -> Callable[[], Settings]:
+    module, function = RECIPES[name]
+    found: Callable[[], Settings] = getattr(import_module(f"affectlens.recipes.{module}"), function)
+    return found
+
+
+def _first_sentence(docstring: str) -> str:
+    return " ".join(docstring.split("\n\n")[0].split()).rstrip(".")

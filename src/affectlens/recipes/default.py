@@ -8,15 +8,13 @@ Chosen on the validation split of FI alone; docs/results/default.md has what was
 from affectlens.data.augment import Augmentation
 from affectlens.training.settings import Settings
 
-SUMMARY = "the default model: DeiT-Tiny and MobileNetV2 together, on FI"
-
 
 def settings() -> Settings:
-    """Train at 160 pixels, a third of the cost of 224, for use at 224.
+    """The default model: DeiT-Tiny and MobileNetV2 together, on FI.
 
-    A random crop shows things larger than the whole picture does, so the larger picture in use brings
-    them back to the size seen in training (Touvron et al., "Fixing the train-test resolution
-    discrepancy", NeurIPS 2019).
+    Trained at 160 pixels, a third of the cost of 224, for use at 224. A random crop shows things larger than
+    the whole picture does, so the larger picture in use brings them back to the size seen in training
+    (Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019).
     """
     return Settings(
         network="pair",

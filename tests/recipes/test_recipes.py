@@ -1,0 +1,65 @@
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from affectlens.data.catalog import open_data
+from affectlens.emotions import MIKELS
+from affectlens.errors import UnknownName
+from affectlens.models import catalog
+from affectlens.recipes import RECIPES, recipe, summaries
+from affectlens.training.loop import Schedule
+from affectlens.training.optimizer import rate_at
+from affectlens.training.run import Finished, Request, fit
+from affectlens.training.settings import Settings, override
+from pictures import colour_set
+
+SEEDS = ("mlm_paper", "mlm_release", "mam_paper", "mam_release")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_a_settings_file_for_a_network_of_the_catalogue(name: str) -> None:
+    settings = recipe(name)
+    assert Settings.from_dict(settings.to_dict()) == settings
+    assert settings.network in catalog.NETWORKS
+    assert 10 < len(summaries()[name]) < 110
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_the_name_of_a_network_with_a_recipe_of_its_own_means_that_recipe(name: str) -> None:
+    assert recipe(name).network == name
+    assert recipe(name) != recipe("resnet50")
+    assert recipe("resnet50").network == "resnet50"
+    with pytest.raises(UnknownName, match=f"Did you mean '{name}'"):
+        recipe(name + "s")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last", "halvings"),
+    [("mlm_release", 1e-4, 3.125e-6, 5), ("mam_release", 1e-3, 1e-10, 7)],
+)
+def test_the_rates_are_those_of_the_scripts(name: str, first: float, last: float, halvings: int) -> None:
+    settings = recipe(name)
+    schedule = Schedule(19_292, settings)
+    rates = [
+        settings.learning_rate * rate_at(step, schedule.total_steps, schedule.epoch_of(step), settings)
+        for step in range(schedule.total_steps)
+    ]
+    assert rates[0] == pytest.approx(first)
+    assert rates[-1] == pytest.approx(last)
+    assert sum(after < before for before, after in pairwise(rates)) == halvings
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_every_seed_trains_by_its_own_recipe(name: str, tmp_path: Path) -> None:
+    colour_set(tmp_path / "data", MIKELS.words, each=8)
+    small = ["network_options.backbone=test_resnet", "weights=none", "epochs=0.5", "batch_size=16",
+             "workers=0", "preprocessing.height=64", "preprocessing.width=64",
+             "augmentation.squash=0"]  # fmt: skip
+    request = Request(
+        name=name, data="folder:data", source=open_data(f"folder:{tmp_path / 'data'}"),
+        settings=override(recipe(name), small), out=tmp_path / "run", device="cpu",
+    )  # fmt: skip
+    *_, end = fit(request)
+    assert isinstance(end, Finished)
+    assert end.scores.to_json()["accuracy"] >= 0
