@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from affectlens.errors import SettingsError
-from affectlens.machine import autocast, describe, has_amx, pick_device, pick_precision
+from affectlens.machine import autocast, cpu_multiplies_bfloat16, describe, pick_device, pick_precision
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def test_a_device_that_is_not_here_is_an_error_that_names_the_choices(name: str)
 
 
 def test_auto_is_bfloat16_only_where_the_processor_multiplies_it() -> None:
-    assert pick_precision("auto", CPU) == (torch.bfloat16 if has_amx() else torch.float32)
+    assert pick_precision("auto", CPU) == (torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])

@@ -37,24 +37,30 @@ def pick_device(name: str = "auto") -> torch.device:
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """Turn `auto`, `float32` or `bfloat16` into a number format for a device.
 
-    Auto is bfloat16 where the hardware multiplies it: CUDA from Ampere on, CPUs with AMX (matrix
-    products are there several times faster). Elsewhere it is float32: emulated bfloat16 is slower and
-    less exact.
+    Auto is bfloat16 where the hardware multiplies it: CUDA from Ampere on, CPUs with AMX (Intel since
+    Sapphire Rapids; matrix products are there several times faster) or AVX-512 BF16 (AMD since Zen 4; up to
+    twice as fast). Elsewhere it is float32: emulated bfloat16 is slower and less exact.
     """
     if name not in PRECISIONS:
         raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
     if name != "auto":
         return torch.bfloat16 if name == "bfloat16" else torch.float32
     fast = (
-        has_amx() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
+        cpu_multiplies_bfloat16()
+        if device.type == "cpu"
+        else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
     )
     return torch.bfloat16 if fast else torch.float32
 
 
-def has_amx() -> bool:
-    """Whether this CPU multiplies bfloat16 tiles (AMX, Intel since Sapphire Rapids)."""
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself, as tiles (AMX) or as vectors (AVX-512 BF16)."""
+    return _cpu_has("amx_bf16") or _cpu_has("avx512_bf16")
+
+
+def _cpu_has(flag: str) -> bool:
     info = Path("/proc/cpuinfo")
-    return info.is_file() and "amx_bf16" in info.read_text()
+    return info.is_file() and flag in info.read_text().split()
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[Any]:
@@ -88,7 +94,8 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
-        "amx": has_amx(),
+        "amx": _cpu_has("amx_bf16"),
+        "avx512_bf16": _cpu_has("avx512_bf16"),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.system(),
         "versions": versions(),
