@@ -24,6 +24,7 @@ AffectLensError
     OutputError             a result file that cannot be written or continued
     BadDistribution         in emotions.py: weights that are no probability distribution
     NoConversion            in emotions.py: no mapping between two vocabularies
+    BadAttribute            in attributes.py: an attribute, or a picture's words for it, that cannot be
     NotMeasurable           in metrics.py: a number that the given logits and targets do not have
     BadScores               in evaluation/scores.py: scores that cannot be read or compared
 """
@@ -62,8 +63,9 @@ class UnknownName(AffectLensError):
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
         self.name = name
         self.known = tuple(known)
-        near = get_close_matches(name.lower(), self.known, n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        spelt = {word.lower(): word for word in self.known}
+        near = get_close_matches(name.lower(), spelt, n=1, cutoff=0.6)
+        hint = f" Did you mean {spelt[near[0]]!r}?" if near else ""
         super().__init__(f"{name!r} is no {kind} of {where}.{hint} Known: {', '.join(self.known)}.")
 
 

@@ -1,5 +1,6 @@
 import pickle
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from affectlens.attributes import LEVELS, Attribute, BadAttribute
 from affectlens.data.augment import Augmentation
 from affectlens.data.batches import (
     Batch,
@@ -14,6 +16,7 @@ from affectlens.data.batches import (
     Order,
     TrainingStream,
     Unreadable,
+    attribute_tensors,
     derived_seed,
     evaluation_batches,
     file_reader,
@@ -22,7 +25,7 @@ from affectlens.data.batches import (
 )
 from affectlens.data.records import Record
 from affectlens.emotions import MIKELS
-from affectlens.errors import EmptySplit, PictureDamaged, PictureEmpty, SettingsError
+from affectlens.errors import EmptySplit, PictureDamaged, PictureEmpty, SettingsError, UnknownName
 from affectlens.preprocess import Preprocessing
 
 SIZE = Preprocessing(height=16, width=16)
@@ -223,3 +226,89 @@ def test_a_grouped_order_depends_on_its_seed_and_on_nothing_before() -> None:
     assert grouped(UNEVEN, (3, 4), 60) == grouped(UNEVEN, (3, 4), 60) != grouped(UNEVEN, (3, 4), 60, seed=1)
     order = Order(torch.nn.functional.one_hot(torch.tensor(UNEVEN)).float(), 0, groups=(3, 4))
     assert order(50) == grouped(UNEVEN, (3, 4), 60)[50]
+
+
+BRIGHTNESS = Attribute("brightness", LEVELS)
+OBJECT = Attribute("object", ("Toy", "Tree", "Zebra"), several=True)
+
+
+@pytest.fixture(scope="module")
+def annotated(records: list[Record]) -> list[Record]:
+    """The same pictures: of every third nothing is known, the others are as bright as their number says."""
+    known = [{"brightness": (LEVELS[n % 11],), "object": OBJECT.words[: n % 4]} for n in range(len(records))]
+    return [replace(r, attributes=known[n] if n % 3 else {}) for n, r in enumerate(records)]
+
+
+def test_one_word_is_a_position_and_several_are_a_row_and_what_is_not_known_is_below_0() -> None:
+    words: list[dict[str, tuple[str, ...]]] = [
+        {"brightness": ("0.3",), "object": ("Zebra", "Toy")}, {"object": ()}, {"brightness": ()},
+    ]  # fmt: skip
+    listed = [Record(str(n), Path(str(n)), MIKELS.only("awe"), known) for n, known in enumerate(words)]
+    encoded = attribute_tensors([BRIGHTNESS, OBJECT], listed)
+    assert list(encoded) == ["brightness", "object"]
+    assert torch.equal(encoded["brightness"], torch.tensor([3, -1, -1]))
+    assert torch.equal(encoded["object"], torch.tensor([[1.0, 0, 1], [0, 0, 0], [-1, -1, -1]]))
+    assert attribute_tensors([], listed) == {}
+
+
+def test_words_that_the_attribute_lacks_or_too_many_are_errors_and_no_target() -> None:
+    def of(**words: tuple[str, ...]) -> list[Record]:
+        return [Record("a.jpg", Path("a.jpg"), MIKELS.only("awe"), words)]
+
+    with pytest.raises(UnknownName, match="Did you mean 'Tree'"):
+        attribute_tensors([OBJECT], of(object=("Toy", "Tee")))
+    with pytest.raises(BadAttribute, match=r"a\.jpg has several words of brightness: 0\.1, 0\.2"):
+        attribute_tensors([BRIGHTNESS], of(brightness=("0.1", "0.2")))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_attributes_in_training_belong_to_their_pictures(annotated: list[Record], workers: int) -> None:
+    by_key = {record.key: record for record in annotated}
+    plain = stream_of(annotated)
+    stream = TrainingStream(annotated, plain.order, STRONG, SIZE, plain.read, (BRIGHTNESS, OBJECT))
+    steps = list(training_batches(stream.with_size(SIZE), 5, 0, 3, workers))
+    for batch, without in zip(steps, training_batches(plain, 5, 0, 3, 0), strict=True):
+        expected = attribute_tensors([BRIGHTNESS, OBJECT], [by_key[key] for key in batch.keys])
+        assert batch.attributes.keys() == expected.keys()
+        assert all(torch.equal(batch.attributes[name], expected[name]) for name in expected)
+        assert same(batch, without)
+        assert without.attributes == {}
+    assert any((batch.attributes["brightness"] == -1).any() for batch in steps)
+
+
+def test_a_stream_of_another_size_is_otherwise_the_same(annotated: list[Record]) -> None:
+    plain = stream_of(annotated)
+    stream = TrainingStream(annotated, plain.order, STRONG, SIZE, plain.read, (BRIGHTNESS,))
+    smaller = stream.with_size(Preprocessing(height=8, width=8))
+    assert next(training_batches(smaller, 4, 0, 1, 0)).pixels.shape == (4, 3, 8, 8)
+    changed = {name for name, value in vars(stream).items() if vars(smaller)[name] is not value}
+    assert changed == {"preprocessing"}
+
+
+def test_attributes_in_evaluation_come_in_the_order_of_the_records_without_the_unreadable(
+    annotated: list[Record], tmp_path: Path
+) -> None:
+    gone = Record("gone.png", tmp_path / "gone.png", MIKELS.only("awe"), {"brightness": ("1.0",)})
+    data = EvaluationSet(
+        [*annotated[:5], gone, *annotated[5:]], SIZE, file_reader(SIZE), (BRIGHTNESS, OBJECT)
+    )
+    batches = [batch for batch, _ in evaluation_batches(data, 4, 0) if batch]
+    expected = attribute_tensors([BRIGHTNESS, OBJECT], annotated)
+    for name, tensor in expected.items():
+        assert torch.equal(torch.cat([batch.attributes[name] for batch in batches]), tensor)
+
+
+def test_attributes_are_moved_to_pinned_memory_with_the_rest(
+    annotated: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = torch.zeros(13, 3, 4, 4, dtype=torch.uint8)
+    keys = tuple(record.key for record in annotated)
+    batch = Batch(pixels, target_tensor(annotated), keys, attribute_tensors([BRIGHTNESS, OBJECT], annotated))
+    moved = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: moved.append(tensor) or tensor.clone())
+    pinned = batch.pin_memory()
+    assert same(pinned, batch)
+    assert len(moved) == 4
+    for name, tensor in batch.attributes.items():
+        assert torch.equal(pinned.attributes[name], tensor)
+        assert pinned.attributes[name] is not tensor

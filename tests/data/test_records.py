@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from affectlens.attributes import Attribute
 from affectlens.data.records import ALL, DataSource, Record, count_emotions, digest
 from affectlens.emotions import MIKELS
 from affectlens.errors import EmptySplit
@@ -44,3 +45,20 @@ def test_the_digest_changes_with_a_picture_or_a_label() -> None:
     softened = [*TRAINING[:2], replace(TRAINING[2], target=MIKELS.distribution({"awe": 9, "fear": 1}))]
     versions = [TRAINING, TRAINING[:2], relabelled, renamed, softened, [*TRAINING, TRAINING[0]]]
     assert len({digest(version) for version in versions}) == len(versions)
+
+
+def test_the_digest_is_that_of_emotions_alone_and_stays_what_it_was() -> None:
+    annotated = [replace(r, attributes={"scene": ("beach",)}) for r in TRAINING]
+    assert digest(TRAINING) == digest(annotated) == "23cc7abe6bd619dd"
+
+
+def test_records_with_attributes_differ_by_them_and_can_stand_in_a_set() -> None:
+    annotated = replace(TRAINING[0], attributes={"scene": ("beach",)})
+    assert annotated != TRAINING[0]
+    assert len({TRAINING[0], annotated, replace(annotated)}) == 2
+
+
+def test_a_source_has_no_attributes_but_those_it_names() -> None:
+    assert SOURCE.attributes == ()
+    scene = Attribute("scene", ("beach", "street"))
+    assert replace(SOURCE, attributes=(scene,)).attributes == (scene,)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from affectlens.attributes import Attribute
 from affectlens.data import splits, table
 from affectlens.data.catalog import open_data
 from affectlens.data.records import ALL, DataSource, Record, digest
@@ -146,3 +147,13 @@ def test_a_split_written_elsewhere_is_read_with_the_folder_of_the_pictures(tmp_p
     splits.write(run / "splits.tsv", source)
     assert open_data(f"csv:{run / 'splits.tsv'}@{root}").splits == source.splits
     assert str(tmp_path) not in (run / "splits.tsv").read_text(), "no path of this machine is written"
+
+
+def test_attributes_stay_with_their_records_when_these_are_divided(tmp_path: Path) -> None:
+    scene = Attribute("scene", ("beach", "street"))
+    listed = [replace(r, attributes={"scene": (scene.words[n % 2],)}) for n, r in enumerate(records([6] * 8))]
+    known = {record.key: record.attributes for record in listed}
+    source = DataSource("emoset", tmp_path, MIKELS, {ALL: listed}, attributes=(scene,))
+    divided = splits.with_validation(source, 0.25, 0)
+    assert divided.attributes == (scene,)
+    assert all(r.attributes == known[r.key] for part in divided.splits.values() for r in part)

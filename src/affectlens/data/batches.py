@@ -6,14 +6,15 @@ needs saving to go on where a killed run stopped. No picture is left out at the 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from affectlens.attributes import Attribute, BadAttribute
 from affectlens.data.augment import Augmentation, augment
 from affectlens.data.records import Record
 from affectlens.errors import EmptySplit, PictureError, SettingsError
@@ -34,15 +35,18 @@ class Batch:
         pixels: uint8 (B, 3, H, W)
         targets: float32 (B, E), rows sum to 1
         keys: the records' keys
+        attributes: by name, as `attribute_tensors` gives them; empty where none were asked for
     """
 
     pixels: Tensor
     targets: Tensor
     keys: tuple[str, ...]
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
 
     def pin_memory(self) -> "Batch":
         """Move to memory that a GPU copies from without waiting; loaders call it."""
-        return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys)
+        attributes = {name: tensor.pin_memory() for name, tensor in self.attributes.items()}
+        return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys, attributes)
 
 
 @dataclass(frozen=True)
@@ -64,21 +68,71 @@ def target_tensor(records: Sequence[Record]) -> Tensor:
     return torch.tensor([record.target.probabilities for record in records], dtype=torch.float32)
 
 
+def attribute_tensors(attributes: Sequence[Attribute], records: Sequence[Record]) -> dict[str, Tensor]:
+    """Encode the words of N records by name of the attribute, as losses want them.
+
+    An attribute with one word: int64 (N,), its position, or -1 where it is not known. One with several:
+    float32 (N, words), 1 for those that the picture has and 0 for the others, or a row of -1 where it is not
+    known. Raises `UnknownName` for a word that the attribute lacks, and `BadAttribute` for several in place
+    of one.
+    """
+    encode = {False: _one_word, True: _several_words}
+    return {attribute.name: encode[attribute.several](attribute, records) for attribute in attributes}
+
+
+def _one_word(attribute: Attribute, records: Sequence[Record]) -> Tensor:
+    encoded = torch.full((len(records),), -1)
+    for row, record in enumerate(records):
+        words = record.attributes.get(attribute.name, ())
+        if len(words) > 1:
+            raise BadAttribute(f"{record.key} has several words of {attribute.name}: {', '.join(words)}.")
+        if words:
+            encoded[row] = attribute.index(words[0])
+    return encoded
+
+
+def _several_words(attribute: Attribute, records: Sequence[Record]) -> Tensor:
+    encoded = torch.full((len(records), len(attribute)), -1.0)
+    for row, record in enumerate(records):
+        words = record.attributes.get(attribute.name)
+        if words is not None:
+            encoded[row] = 0
+            encoded[row, [attribute.index(word) for word in words]] = 1
+    return encoded
+
+
 @dataclass(frozen=True, eq=False)  # compared by identity: tensors give no truth value
 class Order:
     """Which record stands at each position of the endless stream.
 
     `balance` 0 visits every record once an epoch. Above 0, an epoch draws as many pictures with
     replacement, an emotion with n records with weight n ** (1 - balance): 1 makes all equally frequent.
+
+    `groups` (P, K) makes every P * K positions in a row hold P emotions with K pictures of each (Hermans et
+    al., 2017, batch sampling of the triplet loss). The emotions come round in turn, and so do the pictures of
+    each; one may come twice in a group where P does not divide their number. An emotion without
+    pictures is left out.
     """
 
     targets: Tensor  # (N, E)
     seed: int
     balance: float = 0.0
+    groups: tuple[int, int] | None = None
 
     def __call__(self, position: int) -> int:
+        if self.groups:
+            return self._grouped(position, *self.groups)
         epoch, place = divmod(position, len(self.targets))
         return int(_permutation(self, epoch)[place])
+
+    def _grouped(self, position: int, emotions: int, each: int) -> int:
+        decks = _decks(self)
+        group, place = divmod(position, emotions * each)
+        turn, seat = divmod(group * emotions + place // each, len(decks))
+        emotion = int(_shuffled(self.seed, "emotions", turn, len(decks))[seat])
+        deck = decks[emotion]
+        again, card = divmod(turn * each + place % each, len(deck))
+        return int(deck[_shuffled(self.seed, f"deck {emotion}", again, len(deck))[card]])
 
 
 @lru_cache(maxsize=4)
@@ -92,11 +146,28 @@ def _permutation(order: Order, epoch: int) -> Tensor:
     return torch.multinomial(frequency**-order.balance, count, replacement=True, generator=generator)
 
 
-Item = tuple[Tensor, Tensor, str]
+@lru_cache(maxsize=4)
+def _decks(order: Order) -> list[Tensor]:
+    """The records of each emotion that has any."""
+    tops = order.targets.argmax(dim=1)
+    return [torch.nonzero(tops == emotion)[:, 0] for emotion in tops.unique()]
+
+
+@lru_cache(maxsize=64)  # a deck for each emotion, and its next
+def _shuffled(seed: int, what: str, turn: int, count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(derived_seed(what, seed, turn))
+    return torch.randperm(count, generator=generator)
+
+
+Item = tuple[Tensor, Tensor, str, dict[str, Tensor]]
 
 
 class TrainingStream(Dataset[Item | PictureError]):
-    """The endless stream of varied pictures. Item i depends on (seed, i) alone."""
+    """The endless stream of varied pictures. Item i depends on (seed, i) alone.
+
+    Of `attributes`, which may be those of the `DataSource` or some of them, its batches hold what is true of
+    the picture before it was varied.
+    """
 
     def __init__(
         self,
@@ -105,12 +176,20 @@ class TrainingStream(Dataset[Item | PictureError]):
         augmentation: Augmentation,
         preprocessing: Preprocessing,
         read: Reader,
+        attributes: Sequence[Attribute] = (),
     ) -> None:
         self.records = records
         self.order = order
         self.augmentation = augmentation
         self.preprocessing = preprocessing
         self.read = read
+        self.attributes = attributes
+
+    def with_size(self, preprocessing: Preprocessing) -> "TrainingStream":
+        """Return the same stream with pictures of another size."""
+        return TrainingStream(
+            self.records, self.order, self.augmentation, preprocessing, self.read, self.attributes
+        )
 
     def __getitem__(self, position: int) -> Item | PictureError:
         index = self.order(position)
@@ -123,7 +202,7 @@ class TrainingStream(Dataset[Item | PictureError]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed("augment", self.order.seed, position))
             varied = augment(pixels, self.augmentation, size.height, size.width)
-        return varied, self.order.targets[index], record.key
+        return varied, self.order.targets[index], record.key, attribute_tensors(self.attributes, [record])
 
 
 def training_batches(
@@ -152,10 +231,17 @@ def training_batches(
 class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
     """Every record once, in order, prepared as in use. An unreadable picture is returned as its error."""
 
-    def __init__(self, records: Sequence[Record], preprocessing: Preprocessing, read: Reader) -> None:
+    def __init__(
+        self,
+        records: Sequence[Record],
+        preprocessing: Preprocessing,
+        read: Reader,
+        attributes: Sequence[Attribute] = (),
+    ) -> None:
         self.records = records
         self.preprocessing = preprocessing
         self.read = read
+        self.attributes = attributes
 
     def __len__(self) -> int:
         return len(self.records)
@@ -175,10 +261,15 @@ def evaluation_batches(
     for items in loader:
         good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
         bad = [Unreadable(data.records[i].key, e) for e, i in items if isinstance(e, PictureError)]
-        records = [record for _, record in good]
-        keys = tuple(record.key for record in records)
-        batch = Batch(torch.stack([p for p, _ in good]), target_tensor(records), keys) if good else None
-        yield batch, bad
+        yield _evaluation_batch(good, data.attributes), bad
+
+
+def _evaluation_batch(good: list[tuple[Tensor, Record]], attributes: Sequence[Attribute]) -> Batch | None:
+    if not good:
+        return None
+    pixels, records = torch.stack([pixels for pixels, _ in good]), [record for _, record in good]
+    keys = tuple(record.key for record in records)
+    return Batch(pixels, target_tensor(records), keys, attribute_tensors(attributes, records))
 
 
 @dataclass(frozen=True)
@@ -191,9 +282,10 @@ class FileReader:
         return read_pixels(record.path, at_least=self.at_least)
 
 
-def file_reader(preprocessing: Preprocessing) -> Reader:
-    """Read pictures from their files, at the size that the network needs or above."""
-    return FileReader(preprocessing.at_least)
+def file_reader(preprocessing: Preprocessing, side: int = 0) -> Reader:
+    """Read pictures from their files, at the size that the network needs, and `side`, or above."""
+    height, width = preprocessing.at_least
+    return FileReader((max(height, side), max(width, side)))
 
 
 def _collate(items: list[Item | PictureError]) -> Batch | PictureError:
@@ -202,5 +294,6 @@ def _collate(items: list[Item | PictureError]) -> Batch | PictureError:
         if isinstance(item, PictureError):
             return item
         good.append(item)
-    pixels, targets, keys = zip(*good, strict=True)
-    return Batch(torch.stack(pixels), torch.stack(targets), keys)
+    pixels, targets, keys, rows = zip(*good, strict=True)
+    attributes = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    return Batch(torch.stack(pixels), torch.stack(targets), keys, attributes)

@@ -1,4 +1,4 @@
-"""Data sets by name: `fi:PATH`, `folder:PATH`, `csv:FILE`, `jsonl:FILE`.
+"""Data sets by name: `emoset:PATH`, `fi:PATH`, `folder:PATH`, `csv:FILE`, `jsonl:FILE`.
 
 A table's paths are relative to its own folder. Where the pictures lie elsewhere, as with the `splits.tsv`
 of a training run, write `csv:FILE@FOLDER`.
@@ -7,7 +7,7 @@ of a training run, write `csv:FILE@FOLDER`.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from affectlens.data import fi, folder, table
+from affectlens.data import emoset, fi, folder, table
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError, UnknownName
 
@@ -20,6 +20,7 @@ def _table(path: Path) -> DataSource:
 
 
 READERS: Mapping[str, tuple[Callable[[Path], DataSource], str]] = {
+    "emoset": (emoset.read, "EmoSet-118K (Yang et al., 2023), either release, with its attributes"),
     "fi": (fi.read, "Flickr and Instagram (You et al., 2016), in any of its layouts"),
     "folder": (folder.read, "one folder of pictures for each emotion, with or without splits above"),
     "csv": (
@@ -40,9 +41,18 @@ def open_data(spec: str) -> DataSource:
         return READERS[name][0](Path(path).expanduser())
     bare = Path(spec).expanduser()
     if bare.is_dir():
-        return (fi.read if (bare / "splits.tsv").is_file() else folder.read)(bare)
+        return _reader_of(bare)(bare)
     if bare.is_file() or Path(spec.rpartition("@")[0]).expanduser().is_file():
         return _table(bare)
     if separator and len(name) > 1:  # one letter is a drive of Windows
         raise UnknownName("data set", name, READERS, "the catalogue")
     raise SettingsError(f"{spec!r} is no data set. Write NAME:PATH with a name of: {', '.join(READERS)}.")
+
+
+def _reader_of(root: Path) -> Callable[[Path], DataSource]:
+    """Find the reader for a folder by the file that only one kind of data set has."""
+    if (root / "splits.tsv").is_file():
+        return fi.read
+    if (root / emoset.INFO).is_file() and (root / "annotation").is_dir():
+        return emoset.read
+    return folder.read

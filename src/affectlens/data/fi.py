@@ -17,6 +17,7 @@ out and counted.
 import hashlib
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from affectlens.data import folder, table
@@ -38,7 +39,7 @@ def read(root: Path) -> DataSource:
         return source
     splits = {name: [r for r in part if r.path not in placeholders] for name, part in source.splits.items()}
     note = f"{len(placeholders):,} copies of a placeholder picture were left out"
-    return DataSource(source.name, source.root, source.vocabulary, splits, (*source.notes, note))
+    return replace(source, splits=splits, notes=(*source.notes, note))
 
 
 def find_placeholders(records: list[Record], copies: int = PLACEHOLDER_COPIES) -> set[Path]:

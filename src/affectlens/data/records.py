@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from affectlens.attributes import Attribute
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import EmptySplit
 
@@ -16,22 +17,31 @@ SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "va
 
 @dataclass(frozen=True)
 class Record:
-    """One labelled picture. `key` is its path relative to the data set, the same on every machine."""
+    """One labelled picture. `key` is its path relative to the data set, the same on every machine.
+
+    `attributes` holds the picture's words by the name of the attribute, as `DataSource.attributes` lists
+    them; a name that is absent is not known. Of an attribute with several words none is an answer as well.
+    """
 
     key: str
     path: Path
     target: EmotionDistribution
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set as found on disk: records by split, and notes on what was left out and why."""
+    """A data set as found on disk: records by split, and notes on what was left out and why.
+
+    `attributes` are those that its records may have words for.
+    """
 
     name: str
     root: Path
     vocabulary: Vocabulary
     splits: Mapping[str, Sequence[Record]]
     notes: tuple[str, ...] = field(default=())
+    attributes: tuple[Attribute, ...] = ()
 
     def split(self, name: str) -> list[Record]:
         """Return one split in file order, or every record for `all`. Raises `EmptySplit`."""
@@ -58,7 +68,8 @@ def count_emotions(vocabulary: Vocabulary, records: Iterable[Record]) -> dict[st
 def digest(records: Iterable[Record]) -> str:
     """Hash of which pictures carry which labels, whatever the order and the machine: 16 hex digits.
 
-    It names a split in run folders and cards, so that two results can be known to be comparable.
+    It names a split in run folders and cards, so that two results can be known to be comparable. Labels are
+    emotions alone: results on them compare whether or not attributes were read beside them.
     """
     lines = sorted(f"{r.key}\t{[round(p, 6) for p in r.target.probabilities]}" for r in records)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -60,7 +60,8 @@ def with_validation(source: DataSource, share: float, seed: int) -> DataSource:
 def write(file: Path, source: DataSource) -> None:
     """Write splits as a table: path, label (or weights by word), split.
 
-    Paths are relative to the data set, so that the file means the same on every machine. `data.table`
+    Attributes are not written. Paths are relative to the data set, so that the file means the same on every
+    machine. `data.table`
     reads it back with the data set's folder as `root`; in that folder it needs none.
     """
     words = source.vocabulary.words

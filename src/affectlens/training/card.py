@@ -14,6 +14,7 @@ LIMITS = (
 
 DATA_LICENCES = {
     "fi": "FI (Flickr and Instagram) was released for research; its pictures belong to those who took them",
+    "emoset": "EmoSet was released for research; its pictures belong to those who made them",
 }
 
 

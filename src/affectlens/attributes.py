@@ -1,0 +1,181 @@
+"""What can be said of a picture beside its emotions: attributes, their words, and two measured from pixels.
+
+An attribute is a question about a picture with a list of possible answers: what scene it shows, which
+objects, how bright it is. EmoSet annotates six of them (Yang et al., "EmoSet: A Large-scale Visual Emotion
+Dataset with Rich Attributes", ICCV 2023); `data.emoset` reads them. Words travel by name, never by index.
+
+Brightness and colourfulness need no annotation. What is known of how EmoSet made its levels, and what not:
+
+    known       Both run from 0 to 1 in steps of 0.1. A black-and-white picture has colourfulness 0, the most
+                colourful one 1. For brightness the paper cites Datta et al., "Studying Aesthetics in
+                Photographic Images Using a Computational Approach", ECCV 2006, whose measure of light is the
+                mean of V of HSV: it is used here. For colourfulness it cites Panetta et al., "No Reference
+                Color Image Contrast and Quality Measures", 2013, which takes its opponent colours from Hasler
+                and Süsstrunk.
+    assumed     Colourfulness here is that of Hasler and Süsstrunk, "Measuring Colourfulness in Natural
+                Images", 2003: Panetta's, a product of logarithms, is not defined for a grey picture. How
+                EmoSet normalised it is told in a supplement that could not be read; here 1 stands for 109 and
+                more, which Hasler and Süsstrunk's observers called extremely colourful. Rounding is to the
+                nearest level. So EmoSet's level of a picture and the one measured here need not be the same.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from affectlens.errors import AffectLensError, UnknownName
+
+BRIGHTNESS, COLOURFULNESS = "brightness", "colourfulness"
+MEASURED = (BRIGHTNESS, COLOURFULNESS)
+LEVELS = tuple(f"{tenth / 10:.1f}" for tenth in range(11))  # "0.0", "0.1" ... "1.0"
+
+# Of Hasler and Süsstrunk's measure: their observers' words for pictures were 15 slightly, 33 moderately,
+# 45 averagely, 59 quite, 82 highly, 109 extremely colourful.
+EXTREMELY_COLOURFUL = 109.0
+
+# Up to the first and from the second bound a value has a word of its own: of 800 pictures of FI a fifth is
+# dark and a seventh bright, a quarter is of low colourfulness (between slightly and moderately) and a fifth
+# of high (from quite).
+_WORDS = {
+    BRIGHTNESS: (0.35, "dark", 0.65, "bright"),
+    COLOURFULNESS: (
+        24 / EXTREMELY_COLOURFUL,
+        "low colourfulness",
+        59 / EXTREMELY_COLOURFUL,
+        "high colourfulness",
+    ),
+}
+_PIXELS_AT_ONCE = 1 << 16  # bounds memory, and stays in the cache of a core
+
+
+class BadAttribute(AffectLensError):
+    """An attribute without words or with one twice, or a picture with several words where one is expected."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A question about a picture and its possible answers.
+
+    `name` identifies it in data sets and model folders: letters, digits and underscores. `words` are spelt as
+    the data set spells them. With `several`, a picture may have any number of them; without, one. Either way
+    an answer may be missing. Raises `BadAttribute`.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    several: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise BadAttribute(
+                f"{self.name!r} is no name for an attribute. Use letters, digits and underscores."
+            )
+        if not self.words or not all(word.strip() == word and word for word in self.words):
+            raise BadAttribute(
+                f"The attribute {self.name} has no words, an empty one, or one with outer spaces."
+            )
+        if len(set(self.words)) != len(self.words):
+            twice = next(word for word in self.words if self.words.count(word) > 1)
+            raise BadAttribute(f"The attribute {self.name} has the word {twice!r} twice.")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {word: position for position, word in enumerate(self.words)}
+
+    def index(self, word: str) -> int:
+        """Return the position of a word. Raises `UnknownName` with the nearest.
+
+        >>> Attribute("brightness", LEVELS).index("0.3")
+        3
+        """
+        if word not in self._positions:
+            raise UnknownName("word", word, self.words, f"the attribute {self.name}")
+        return self._positions[word]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json.dump`."""
+        return {"name": self.name, "words": list(self.words), "several": self.several}
+
+    @classmethod
+    def from_json(cls, stored: Any) -> "Attribute":
+        """Read what `to_json` wrote. Raises `BadAttribute` for anything else.
+
+        >>> Attribute.from_json(Attribute("scene", ("beach", "street")).to_json()).words
+        ('beach', 'street')
+        """
+        if not isinstance(stored, dict) or set(stored) != {"name", "words", "several"}:
+            raise BadAttribute(
+                f"Expected an object with name, words and several, found {str(stored)[:60]!r}."
+            )
+        name, words, several = stored["name"], stored["words"], stored["several"]
+        right = isinstance(name, str) and isinstance(words, list) and isinstance(several, bool)
+        if not right or not all(isinstance(word, str) for word in words):
+            raise BadAttribute(f"The stored attribute {str(name)[:60]!r} has parts of a wrong type.")
+        return cls(name, tuple(words), several)
+
+
+def brightness(pixels: Tensor) -> float:
+    """How bright a picture is on average, 0 (black) to 1: the mean of V of HSV, the greatest of R, G and B.
+
+    `pixels` are uint8, (3, H, W). As stored, not as light: a middle grey of 128 has brightness 0.5.
+
+    >>> brightness(torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1))
+    1.0
+    """
+    red, green, blue = pixels
+    brightest = torch.maximum(torch.maximum(red, green), blue)
+    return int(brightest.sum(dtype=torch.int64)) / (255 * brightest.numel())
+
+
+def colourfulness(pixels: Tensor) -> float:
+    """How colourful a picture is: uint8, (3, H, W) -> 0 (grey) to 1 (109 and more, extremely colourful).
+
+    Hasler and Süsstrunk, 2003, their third measure: with the signed differences rg = R - G and
+    yb = (R + G) / 2 - B of all pixels, sqrt(var rg + var yb) + 0.3 sqrt(mean rg ** 2 + mean yb ** 2).
+    Whole numbers are summed, so that the bits are the same whatever the machine and the number of threads.
+    """
+    count, sums = pixels[0].numel(), torch.zeros(4, dtype=torch.float64)
+    for strip in pixels.split(max(1, _PIXELS_AT_ONCE // max(1, pixels.shape[2])), dim=1):
+        red, green, blue = strip.to(torch.float64)  # signed: in uint8, 0 - 1 would be 255
+        rg, twice_yb = (red - green).flatten(), (red + green - 2 * blue).flatten()
+        sums += torch.stack([rg.sum(), rg.dot(rg), twice_yb.sum(), twice_yb.dot(twice_yb)])
+    rg_sum, rg_squared, yb_sum, yb_squared = map(int, sums.tolist())  # whole, and below 2 ** 53: exact
+    variance = 4 * (rg_squared * count - rg_sum**2) + (yb_squared * count - yb_sum**2)
+    measure = (math.sqrt(variance) + 0.3 * math.hypot(2 * rg_sum, yb_sum)) / (2 * count)
+    return min(1.0, measure / EXTREMELY_COLOURFUL)
+
+
+def measure(pixels: Tensor) -> dict[str, float]:
+    """All of `MEASURED` by name: uint8, (3, H, W) -> values in 0..1."""
+    return {BRIGHTNESS: brightness(pixels), COLOURFULNESS: colourfulness(pixels)}
+
+
+def level(value: float) -> str:
+    """The nearest of `LEVELS`, for a value in 0..1; halves go up.
+
+    >>> level(0.31), level(0.25)
+    ('0.3', '0.3')
+    """
+    return LEVELS[math.floor(min(1.0, max(0.0, value)) * 10 + 0.5)]
+
+
+def in_words(measured: Mapping[str, Any]) -> list[str]:
+    """What is remarkable about measured values, in words; nothing about those of most pictures.
+
+    >>> in_words({"brightness": 0.2, "colourfulness": 0.4})
+    ['dark']
+    """
+    found = []
+    for name, (low, low_word, high, high_word) in _WORDS.items():
+        value = measured.get(name)
+        if isinstance(value, float) and not low < value < high:
+            found.append(low_word if value <= low else high_word)
+    return found
