@@ -1,0 +1,84 @@
+"""What is asked of a picture: why this emotion, and rather than which.
+
+Letters: B pictures, E emotions.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from affectlens.emotions import POLARITY, NoConversion, Vocabulary
+from affectlens.errors import SettingsError, UnknownName
+
+
+@dataclass(frozen=True)
+class Question:
+    """Why the emotions `favour`, rather than those `against`; words of one vocabulary.
+
+    Its answer is a number that a heat map divides among the parts of a picture: the log-odds of the one side
+    against the other. It does not change when all logits do, as the logit of one emotion would.
+    """
+
+    vocabulary: Vocabulary
+    favour: tuple[str, ...]
+    against: tuple[str, ...]
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Log-odds of `favour` against `against`: (B, E) logits over the temperature -> (B,)."""
+        return self._weigh(logits, self.favour) - self._weigh(logits, self.against)
+
+    def _weigh(self, logits: Tensor, words: tuple[str, ...]) -> Tensor:
+        return torch.logsumexp(logits[:, [self.vocabulary.index(word) for word in words]], dim=1)
+
+    def __str__(self) -> str:
+        every = len(self.favour) + len(self.against) == len(self.vocabulary)
+        return _name(self.vocabulary, self.favour) + (
+            "" if every else f" rather than {_name(self.vocabulary, self.against)}"
+        )
+
+
+def ask(vocabulary: Vocabulary, emotion: str, against: str | None = None) -> Question:
+    """Ask for an emotion or a polarity by name, against all others or against one other.
+
+    Raises `UnknownName` for a word that is neither, `SettingsError` for one against itself.
+
+    >>> from affectlens.emotions import MIKELS
+    >>> print(ask(MIKELS, "fear", "anger"))
+    fear rather than anger
+    """
+    favour = words_of(vocabulary, emotion)
+    opposed = words_of(vocabulary, against) if against else ()
+    both = [word for word in favour if word in opposed]
+    if both or len(favour) == len(vocabulary):
+        raise SettingsError(f"{emotion} and {against} have {both[0] if both else 'all'} in common. Ask for two.")
+    return Question(vocabulary, favour, opposed or tuple(w for w in vocabulary.words if w not in favour))
+
+
+def words_of(vocabulary: Vocabulary, name: str) -> tuple[str, ...]:
+    """Turn an emotion, or `positive` or `negative`, into words of the vocabulary. Raises `UnknownName`."""
+    sides = polarities(vocabulary)
+    if name.strip().lower() in sides:
+        return sides[name.strip().lower()]
+    try:
+        return (vocabulary.word(name),)
+    except UnknownName:
+        raise UnknownName("emotion", name, [*vocabulary.words, *sides], vocabulary.name) from None
+
+
+def polarities(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
+    """Say which words are positive and which negative; empty where the vocabulary has no polarity."""
+    found: dict[str, list[str]] = {side: [] for side in POLARITY.words}
+    if vocabulary == POLARITY:
+        return {}
+    for word in vocabulary.words:
+        try:
+            found[vocabulary.only(word).polarity.top].append(word)
+        except NoConversion:
+            continue  # surprise and its like have none
+    return {side: tuple(words) for side, words in found.items() if words}
+
+
+def _name(vocabulary: Vocabulary, words: tuple[str, ...]) -> str:
+    sides = {tuple(inside): side for side, inside in polarities(vocabulary).items()}
+    return sides.get(words, " or ".join(words))
