@@ -107,16 +107,17 @@ def test_sgd_steps_as_its_formula_says() -> None:
         assert float(layer.weight.detach()) == pytest.approx(weight)
 
 
-def test_sgd_waits_for_a_weight_whose_first_gradient_comes_later() -> None:
-    layer = nn.Linear(1, 1)
-    optimizer = make_optimizer(layer, Settings(optimizer="sgd", decay_all=True, weight_decay=0.0))
-    bias = layer.bias.detach().clone()
-    layer.weight.grad = torch.ones(1, 1)
+def test_sgd_waits_for_a_weight_whose_first_gradient_comes_later_than_its_neighbour_s() -> None:
+    first, second = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    optimizer = make_optimizer(nn.Sequential(first, second), Settings(optimizer="sgd"))
+    assert len(optimizer.param_groups) == 1
+    before = second.weight.detach().clone()
+    first.weight.grad = torch.ones(1, 1)
     optimizer.step()
-    assert torch.equal(layer.bias, bias)
-    layer.bias.grad = torch.ones(1)
+    assert torch.equal(second.weight, before)
+    second.weight.grad = torch.ones(1, 1)
     optimizer.step()
-    assert not torch.equal(layer.bias, bias)
+    assert not torch.equal(second.weight, before)
 
 
 def test_deeper_layers_learn_slower_and_norms_do_not_decay() -> None:
