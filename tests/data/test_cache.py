@@ -74,6 +74,51 @@ def test_a_cache_knows_what_it_covers(folder: Path, records: list[Record]) -> No
         opened(stranger)
 
 
+def test_a_picture_of_the_same_name_but_another_size_is_not_taken_for_the_cached_one(
+    folder: Path, records: list[Record]
+) -> None:
+    records[0].path.write_bytes(records[1].path.read_bytes())
+    opened = PixelCache.open(folder)
+    assert opened.covers(records[1:]) and not opened.covers(records)
+
+
+def test_a_cache_is_found_for_its_own_pictures_and_side_alone(folder: Path, records: list[Record]) -> None:
+    assert PixelCache.find(folder, records[1:], SIDE)
+    assert not PixelCache.find(folder, records, SIDE + 1)
+    assert not PixelCache.find(folder, [replace(records[0], key="stranger.jpg")], SIDE)
+    assert not PixelCache.find(folder / "none", records, SIDE)
+
+
+def test_of_two_who_build_one_cache_at_once_the_first_stays_for_those_who_read_it(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    first, second = (cache.build(tmp_path / "cache", records, SIDE) for _ in range(2))
+    next(first), next(second)
+    assert list(first) == [2, 3, 4, 5]
+    made = (tmp_path / "cache" / "pixels.bin").stat().st_ino
+    assert list(second) == [2, 3, 4, 5]
+    assert (tmp_path / "cache" / "pixels.bin").stat().st_ino == made
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "pictures"]
+
+
+def test_a_cache_that_appears_while_another_is_put_in_its_place_is_no_error(
+    tmp_path: Path, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival = cache.build(tmp_path / "cache", records, SIDE)
+    before = Path.replace
+
+    def replace_after_the_rival(self: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", before)
+        list(rival)
+        return before(self, target)
+
+    building = cache.build(tmp_path / "cache", records, SIDE)
+    next(building)
+    monkeypatch.setattr(Path, "replace", replace_after_the_rival)
+    assert list(building) == [2, 3, 4, 5]
+    assert PixelCache.open(tmp_path / "cache").covers(records)
+
+
 def test_a_truncated_cache_is_refused(folder: Path) -> None:
     pixels = folder / "pixels.bin"
     pixels.write_bytes(pixels.read_bytes()[:-1])
@@ -124,7 +169,7 @@ def test_an_unreadable_picture_ends_the_build_and_keeps_the_old_cache(
     records[2].path.write_bytes(b"")
     with pytest.raises(PictureEmpty, match=r"2\.jpg"):
         list(cache.build(folder, records, SIDE))
-    assert PixelCache.open(folder).covers(records)
+    assert PixelCache.open(folder).covers(records[:2] + records[3:])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "pictures"]
 
 

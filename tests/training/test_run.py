@@ -17,7 +17,19 @@ from affectlens.data import folder
 from affectlens.errors import PictureDamaged, RunError, SettingsError
 from affectlens.models import catalog
 from affectlens.training.loop import Schedule, State, Step
-from affectlens.training.run import BEST, LAST, LOG, MODEL, STEPS, EpochEnd, Finished, Request, Started, fit
+from affectlens.training.run import (
+    BEST,
+    LAST,
+    LOG,
+    MODEL,
+    STEPS,
+    CacheProgress,
+    EpochEnd,
+    Finished,
+    Request,
+    Started,
+    fit,
+)
 from affectlens.training.settings import Settings, override, read_settings
 from pictures import colour_set
 
@@ -171,6 +183,26 @@ def test_a_cache_changes_no_loss(data: Path, tmp_path: Path) -> None:
     list(fit(request(data, tmp_path / "files")))
     list(fit(request(data, tmp_path / "cached", replace(TINY, cache_side=64))))
     assert losses(tmp_path / "files") == losses(tmp_path / "cached")
+
+
+def test_runs_share_a_cache_that_one_of_them_made(data: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, cache_side=64)
+    for name, decodes in (("first", True), ("second", False)):
+        events = fit(replace(request(data, tmp_path / name, settings), cache=tmp_path / "cache"))
+        assert isinstance(next(events), CacheProgress if decodes else Started)
+        until = next(event for event in events if isinstance(event, Started | Step))
+        assert until and not (tmp_path / name / "cache").exists()
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["index.json", "pixels.bin"]
+
+
+def test_a_shared_cache_of_other_pictures_is_refused_and_stays(data: Path, tmp_path: Path) -> None:
+    small, large = replace(TINY, cache_side=16), replace(TINY, cache_side=64)
+    sharing = replace(request(data, tmp_path / "first", small), cache=tmp_path / "cache")
+    next(event for event in fit(sharing) if isinstance(event, Started))
+    before = (tmp_path / "cache" / "index.json").read_bytes()
+    with pytest.raises(RunError, match="another folder for --cache"):
+        next(fit(replace(request(data, tmp_path / "second", large), cache=tmp_path / "cache")))
+    assert (tmp_path / "cache" / "index.json").read_bytes() == before
 
 
 def test_low_resolution_comes_first() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
               help="A TOML file that changes the recipe.")  # fmt: skip
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
 @click.option("--seed", type=int, help="Of everything random. Default: the recipe's, 0.")
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path),
+              help="Decoded pictures (cache_side), shared between runs. Default: in OUT.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after an interruption.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option(
@@ -38,6 +40,7 @@ def train(
     file: Path | None,
     assignments: tuple[str, ...],
     seed: int | None,
+    cache: Path | None,
     resume: bool,
     device: str,
     dtype: str,
@@ -71,18 +74,19 @@ def train(
         source=source,
         settings=settings,
         out=out,
+        cache=cache,
         resume=resume,
         device=device,
         dtype=dtype,
-        command=_portable_command(data, out),
+        command=_portable_command(data, out, cache),
     )
     show(fit(request))
 
 
-def _portable_command(data: str, out: Path) -> str:
-    """The command as another could type it: the places of data and run without their folders."""
+def _portable_command(data: str, out: Path, cache: Path | None) -> str:
+    """The command as another could type it: the places of data, run and cache without their folders."""
     name, separator, _ = data.partition(":")
-    stand_ins = {data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
+    stand_ins = {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
     words = [stand_ins.get(word, word) for word in sys.argv[1:]]
     words = ["weights=FOLDER" if word.startswith("weights=/") else word for word in words]
     return shlex.join(["affectlens", *words])

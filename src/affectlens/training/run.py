@@ -34,7 +34,7 @@ from affectlens.data.batches import (
     target_tensor,
 )
 from affectlens.data.records import DataSource, Record, digest
-from affectlens.errors import DatasetError, RunError
+from affectlens.errors import RunError
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.judge import Judged, judge
 from affectlens.evaluation.scores import Scores, score
@@ -103,6 +103,7 @@ class Request:
         data: as the user wrote it, `NAME:PATH`; stored without its folder
         source: the data set, with `train` and `val` splits
         out: the run folder
+        cache: where decoded pictures are kept, shared between runs; None keeps them in the run folder
         dtype: how the finished model's weights are stored
     """
 
@@ -112,6 +113,7 @@ class Request:
     settings: Settings
     out: Path
     resume: bool = False
+    cache: Path | None = None
     device: str = "auto"
     dtype: str = "float16"
     command: str = ""
@@ -131,7 +133,7 @@ def fit(request: Request) -> Iterator[Event]:
     precision = pick_precision(settings.precision, device)
     workers = settings.workers if settings.workers >= 0 else min(os.cpu_count() or 1, 8)
     training, validation = source.split(splits.TRAIN), source.split(splits.VAL)
-    read = yield from _reader(settings, request.out, [*training, *validation])
+    read = yield from _reader(request, [*training, *validation])
     torch.manual_seed(settings.seed)
     state = State.start(_network(request, source, device), settings)
     best = _restore(request.out, state) if request.resume else -1.0
@@ -240,19 +242,21 @@ def _groups(settings: Settings) -> tuple[int, int] | None:
     return (settings.batch_size // each, each) if each else None
 
 
-def _reader(
-    settings: Settings, out: Path, records: Sequence[Record]
-) -> Generator[CacheProgress, None, Reader]:
-    """Read from files, or from a cache in the run folder that is made when it is not there."""
+def _reader(request: Request, records: Sequence[Record]) -> Generator[CacheProgress, None, Reader]:
+    """Read from files, or from a cache that is made when it is not there."""
+    settings = request.settings
     if not settings.cache_side:
         return file_reader(settings.preprocessing, settings.augmentation.squash)
-    folder = out / "cache"
-    try:
-        stored = cache.PixelCache.open(folder)
-        if stored.side == settings.cache_side and stored.covers(records):
-            return stored
-    except DatasetError:
-        pass  # none yet, or one that a kill cut short
+    folder = request.cache or request.out / "cache"
+    stored = cache.PixelCache.find(folder, records, settings.cache_side)
+    if stored:
+        return stored
+    if request.cache and folder.is_dir() and any(folder.iterdir()):
+        raise RunError(
+            f"{folder} holds something else than these pictures with a side of {settings.cache_side}. "
+            "Another run may be reading it, so it is not replaced. Choose another folder for --cache, or "
+            "delete this one when nothing uses it."
+        )
     yield CacheProgress(0, len(records))
     for done in cache.build(folder, records, settings.cache_side):
         yield CacheProgress(done, len(records))
