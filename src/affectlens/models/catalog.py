@@ -4,14 +4,14 @@ A name of the catalogue comes first; any other name that timm has is a plain cla
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, mam, mlm, pair
+from affectlens.models import backbones, mam, mlm, pair, vit_attributes
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class NetworkEntry:
         build: `(num_emotions, weights=..., **options) -> network` whose `forward` gives logits.
         options: what may be set, with its defaults; saved with a trained model.
         timm_name: of a network that is timm's own, so that timm can load what we save.
+        attributes: whether it answers a data set's attributes, and has to be built for them
+            (`training.attributes`).
     """
 
     name: str
@@ -32,6 +34,7 @@ class NetworkEntry:
     build: Callable[..., nn.Module]
     options: Mapping[str, Any] = field(default_factory=dict)
     timm_name: str | None = None
+    attributes: bool = False
 
 
 # What every plain classifier can be told; a network that lacks one says so when it is built.
@@ -86,6 +89,18 @@ MAM_OPTIONS = (
     "dropout",
 )
 
+ATTRIBUTES_SOURCE = "ours, see models/vit_attributes.py; attributes of Yang et al., ICCV 2023"
+ATTRIBUTES_OPTIONS = (
+    "backbone",
+    "concepts",
+    "residual_dropout",
+    "detach",
+    "drop_path",
+    "dropout",
+    "attributes",
+    "weigh_tasks",
+)
+
 NETWORKS: Mapping[str, NetworkEntry] = {
     entry.name: entry
     for entry in (
@@ -101,6 +116,12 @@ NETWORKS: Mapping[str, NetworkEntry] = {
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, (*MAM_OPTIONS, "triangle"), release=False),
         composed("mam_release", "MAM as its script has it: semantic tokenizers on all maps",
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, MAM_OPTIONS, release=True),
+        replace(
+            composed("vit_attributes", "ViT-B/16 that names scene, objects and more, and judges by them",
+                     ATTRIBUTES_SOURCE, vit_attributes.AttributesNetwork, vit_attributes.AttributesConfig,
+                     ATTRIBUTES_OPTIONS),
+            attributes=True,
+        ),
         plain("deit_tiny", "DeiT-Tiny: small and fast",
               "Touvron et al., ICML 2021", "deit_tiny_patch16_224.fb_in1k"),
         plain("vit", "ViT-B/16, pretrained on ImageNet-21k",

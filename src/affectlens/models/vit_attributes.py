@@ -1,0 +1,268 @@
+"""A network that names what it sees, and judges emotions by it: attributes -> emotions, and a residual.
+
+Data: the six attributes of EmoSet-118K (Yang et al., ICCV 2023), whose authors gain 2 to 3 points from them with
+    ImageNet's weights (table 4: ResNet-50 74.04 -> 76.60 %).
+Seed: a student project at the University of Porto, 2023, fed the annotated attributes to its classifier, through
+    four BERTs; nobody's own picture has any, and it was dropped. Here they are what the network answers.
+Concepts: Koh et al., "Concept Bottleneck Models", ICML 2020; with a residual: Yuksekgonul et al., "Post-hoc
+    Concept Bottleneck Models", ICLR 2023.
+
+    backbone -> features (D) --> one linear layer --> logits of all words --> probabilities p of each attribute
+                             \\--> residual (E)                                        |
+                              emotions (E) = bias + weight p + residual <-------------+
+
+So an answer is a sum, and each word's part of it can be read off. Four things decide whether it says anything:
+
+A picture is compared with the usual one. `usual` holds the mean of p over the pictures seen in training, and
+`explain` gives what a picture's words add to the answer for those means. Of an attribute with one word, the
+probabilities add up to 1, so a number added to an emotion's weights of all its words changes no answer;
+parts are therefore counted from the usual weight, p_w (weight_w - sum_v usual_v weight_v), in which that number
+cancels and a word that is not there has no part. Of one with several words, (p_w - usual_w) weight_w.
+
+The residual must not do the words' work. It could: it sees all features. So in training it is left out for
+a share `residual_dropout` of the pictures, whose loss the words must make small by themselves. A narrow
+residual would be no help: it has E outputs, and a matrix of rank E already holds all that a linear one can say.
+
+The words must keep their meaning. Learning from emotions too, a head may hide in its probabilities what tells
+emotions apart but is not what the word means (Mahinpei et al., "Promises and Pitfalls of Black-Box Concept
+Learning Models", 2021). With `detach` the heads learn from annotators alone.
+
+And their share must be measured: how often the words alone are right is in the card (`evaluation.attributes`).
+
+Letters: B images, D features, E emotions, W words of one attribute, V words of all.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from affectlens.errors import SettingsError
+from affectlens.models import backbones
+
+CONCEPTS = ("none", "residual", "only")
+SLOWEST = 0.01  # of the running mean: it remembers the last hundred batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributesConfig:
+    """What the network is made of. Raises `SettingsError` for what cannot be.
+
+    Attributes:
+        attributes: for each attribute by name `{"words": W, "several": bool}`, as the data set has them
+        concepts: `none`, emotions from features, attributes beside them; `residual`, from both; `only`, from
+            attributes alone
+        residual_dropout: share of pictures in training whose residual is left out
+        detach: attributes learn from attributes alone, and emotions reach the backbone by the residual alone
+        weigh_tasks: has a log-variance for each attribute, which a loss may learn (`losses.uncertainty_weighted`)
+        drop_path: in the backbone, where it has such a thing; `dropout` is of the features
+    """
+
+    num_emotions: int
+    attributes: Mapping[str, Mapping[str, Any]] | None = None
+    backbone: str = "vit_base_patch16_224.augreg_in21k"
+    weights: str = backbones.NONE
+    concepts: str = "residual"
+    residual_dropout: float = 0.5
+    detach: bool = False
+    weigh_tasks: bool = False
+    drop_path: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.concepts not in CONCEPTS:
+            raise SettingsError(f"concepts must be one of {', '.join(CONCEPTS)}, not {self.concepts!r}.")
+        for name in ("residual_dropout", "dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}.")
+        if not self.attributes:
+            raise SettingsError(
+                "This network answers attributes, and none are given. Train it on a data set that has some, as "
+                'emoset, or build it with attributes={"scene": {"words": 254, "several": False}, ...}.'
+            )
+        for name, size in self.attributes.items():
+            if not _is_size(size):
+                raise SettingsError(
+                    f'The attribute {name} must be given as {{"words": 254, "several": False}}, not as {size!r}.'
+                )
+
+
+def _is_size(size: Any) -> bool:
+    right_names = isinstance(size, Mapping) and set(size) == {"words", "several"}
+    return right_names and type(size["words"]) is int and size["words"] > 0 and type(size["several"]) is bool
+
+
+class Answers(NamedTuple):
+    """Emotions (B, E), and by name each attribute's words (B, W); all are logits, float32."""
+
+    logits: Tensor
+    attributes: dict[str, Tensor]
+
+
+class Explanation(NamedTuple):
+    """An answer taken apart: logits = usual + all contributions + residual. All float32.
+
+    Attributes:
+        logits: (B, E)
+        attributes: by name, logits (B, W)
+        contributions: by name, (B, E, W): what each word adds for each emotion; empty without concepts
+        residual: (B, E), what has no name, less what it usually is
+        usual: (E,), the logits of the usual picture
+    """
+
+    logits: Tensor
+    attributes: dict[str, Tensor]
+    contributions: dict[str, Tensor]
+    residual: Tensor
+    usual: Tensor
+
+
+class AttributesNetwork(nn.Module):
+    """Images to logits of emotions: (B, 3, H, W) -> (B, E)."""
+
+    task_log_variances: nn.Parameter | None
+
+    def __init__(self, config: AttributesConfig) -> None:
+        super().__init__()
+        assert config.attributes  # the config's own check
+        self.concepts, self.residual_dropout, self.detach = (
+            config.concepts,
+            config.residual_dropout,
+            config.detach,
+        )
+        self.words = {name: int(size["words"]) for name, size in config.attributes.items()}
+        self.several = frozenset(name for name, size in config.attributes.items() if size["several"])
+        options = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+        try:
+            self.backbone = backbones.pooled(config.backbone, weights=config.weights, **options)
+        except TypeError as error:
+            raise SettingsError(f"The backbone {config.backbone} has no option for this: {error}.") from None
+        features: int = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)  # type: ignore[assignment]
+        self.dropout = nn.Dropout(config.dropout)
+        self.attributes = nn.Linear(features, sum(self.words.values()))
+        self.emotions = None
+        if config.concepts != "none":
+            self.emotions = ConceptHead(config.num_emotions, sum(self.words.values()))
+        self.residual = None
+        if config.concepts != "only":
+            # Without words there is no other bias.
+            self.residual = nn.Linear(features, config.num_emotions, bias=config.concepts == "none")
+        self.register_buffer("usual_words", torch.zeros(sum(self.words.values())))
+        self.register_buffer("usual_residual", torch.zeros(config.num_emotions))
+        self.register_buffer("batches_seen", torch.zeros((), dtype=torch.int64))
+        start = torch.tensor([math.log(2 * math.log(max(2, count))) for count in self.words.values()])
+        self.task_log_variances = nn.Parameter(start) if config.weigh_tasks else None
+        self._start_new_layers()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self._features(images)
+        return self._logits(self.attributes(features).float(), features)
+
+    def with_attributes(self, images: Tensor) -> Answers:
+        """Emotions and attributes, for a loss over both."""
+        features = self._features(images)
+        words = self.attributes(features).float()
+        return Answers(self._logits(words, features), self._by_name(words))
+
+    def explain(self, images: Tensor) -> Explanation:
+        """What each word of each attribute adds to each emotion, against the usual picture."""
+        features = self._features(images)
+        words = self.attributes(features).float()
+        logits = self._logits(words, features)
+        residual = self._residual(features) - self.usual_residual
+        if self.emotions is None:
+            return Explanation(logits, self._by_name(words), {}, residual, self.usual_residual)
+        weights = dict(
+            zip(self.words, self.emotions.weight.split(list(self.words.values()), dim=1), strict=True)
+        )
+        usual = self._by_name(self.usual_words)
+        contributions = {
+            name: self._contributions(name, p, weights[name], usual[name])
+            for name, p in self._by_name(self._probabilities(words)).items()
+        }
+        at_usual = self.emotions(self.usual_words[None])[0] + self.usual_residual
+        return Explanation(logits, self._by_name(words), contributions, residual, at_usual)
+
+    def _features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.dropout(self.backbone(images))
+        return features
+
+    def _logits(self, words: Tensor, features: Tensor) -> Tensor:
+        """(B, V) logits of words and (B, D) features -> (B, E)."""
+        residual = self._residual(features)
+        probabilities = self._probabilities(words)
+        if self.training:
+            self._remember(probabilities.detach(), residual.detach())
+        if self.emotions is None:
+            return residual
+        if self.training and self.residual_dropout:
+            residual = residual * (
+                torch.rand(residual.shape[0], 1, device=residual.device) >= self.residual_dropout
+            )
+        emotions: Tensor = self.emotions(probabilities.detach() if self.detach else probabilities)
+        return emotions + residual
+
+    def _residual(self, features: Tensor) -> Tensor:
+        if self.residual is None:
+            return self.usual_residual.new_zeros(features.shape[0], len(self.usual_residual))
+        residual: Tensor = self.residual(features)
+        return residual.float()
+
+    def _probabilities(self, words: Tensor) -> Tensor:
+        """(B, V) -> (B, V): of one word a softmax within its attribute, of several a sigmoid each."""
+        parts = self._by_name(words).items()
+        return torch.cat(
+            [part.sigmoid() if name in self.several else part.softmax(dim=-1) for name, part in parts], dim=-1
+        )
+
+    def _contributions(self, name: str, p: Tensor, weight: Tensor, usual: Tensor) -> Tensor:
+        """(B, W) probabilities, (E, W) weights, (W,) usual probabilities -> (B, E, W)."""
+        if name in self.several:
+            return (p - usual)[:, None, :] * weight
+        return p[:, None, :] * (weight - (weight * usual).sum(dim=1, keepdim=True))
+
+    def _by_name(self, words: Tensor) -> dict[str, Tensor]:
+        """(..., V) -> (..., W) each."""
+        return dict(zip(self.words, words.split(list(self.words.values()), dim=-1), strict=True))
+
+    def _remember(self, probabilities: Tensor, residual: Tensor) -> None:
+        """Take a batch into the running means; at first they are the mean of all."""
+        rate = (1 / (self.batches_seen + 1)).clamp_min(SLOWEST)
+        self.usual_words.lerp_(probabilities.mean(dim=0), rate)
+        self.usual_residual.lerp_(residual.mean(dim=0), rate)
+        self.batches_seen += 1
+
+    def _start_new_layers(self) -> None:
+        """Begin near zero, as `backbones.classifier` does, and with one word in all where several may be.
+
+        At even odds for each of 409 objects, the loss would at first be about nothing but their rarity
+        (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 4.1).
+        """
+        for layer in (self.attributes, self.residual):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=0.01)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            for name, bias in self._by_name(self.attributes.bias).items():
+                if name in self.several:
+                    bias.fill_(-math.log(max(1, len(bias) - 1)))
+            self.usual_words.copy_(self._probabilities(self.attributes.bias))
+
+
+class ConceptHead(nn.Module):
+    """Emotions from what is seen, linear, always in float32: probabilities (B, V) -> (B, E).
+
+    Not `nn.Linear`, which autocast would narrow: the parts of a sum should add up to it.
+    """
+
+    def __init__(self, num_emotions: int, num_words: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(num_emotions, num_words) * 0.01)
+        self.bias = nn.Parameter(torch.zeros(num_emotions))
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        return (probabilities[:, None, :] * self.weight).sum(dim=2) + self.bias
