@@ -312,3 +312,11 @@ def test_attributes_are_moved_to_pinned_memory_with_the_rest(
     for name, tensor in batch.attributes.items():
         assert torch.equal(pinned.attributes[name], tensor)
         assert pinned.attributes[name] is not tensor
+
+
+def test_a_jpeg_is_decoded_large_enough_for_what_is_done_before_the_network(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.jpg")
+    record = Record("large.jpg", tmp_path / "large.jpg", MIKELS.only("awe"))
+    sides = [file_reader(SIZE, side)(record).shape[1] for side in (0, 20, 40)]
+    assert sides == [32, 64, 128]  # JPEGs are halved while they are decoded, down to twice what is needed
