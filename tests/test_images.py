@@ -28,7 +28,7 @@ from affectlens.errors import (
     PictureNotFound,
     PictureTooLarge,
 )
-from affectlens.images import list_pictures, read_pixels
+from affectlens.images import list_pictures, read_pixels, read_size
 from affectlens.preprocess import Preprocessing
 
 Bytes = NDArray[np.uint8]
@@ -217,6 +217,10 @@ def test_the_same_photograph_looks_the_same_however_the_camera_was_held(shared: 
         )  # re-encoded; a wrong turn is off by 100
 
 
+def test_the_size_of_a_jpeg_beyond_the_limit_is_known(shared: Path) -> None:
+    assert read_size(shared / "fixtures" / "images" / "giant-image.jpg") == (14000, 20000)
+
+
 def test_a_jpeg_beyond_the_limit_is_read_where_it_is_decoded_small(shared: Path) -> None:
     pixels = read_pixels(shared / "fixtures" / "images" / "giant-image.jpg", at_least=224)
     assert pixels.shape == (3, 1750, 2500)
@@ -251,6 +255,15 @@ def test_all_orientations_give_the_same_upright_picture(writer: str, orientation
     stored = np.ascontiguousarray(STORED[orientation](quadrants()))
     source = file_of(stored, kind, exif=exif_of(orientation), **options)
     assert_near(as_rows(read_pixels(source)), quadrants(), levels)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("orientation", STORED)
+def test_the_size_is_known_upright_before_a_picture_is_decoded(writer: str, orientation: int) -> None:
+    kind, options, _ = WRITERS[writer]
+    stored = np.ascontiguousarray(STORED[orientation](quadrants(24, 50)))
+    source = file_of(stored, kind, exif=exif_of(orientation), **options)
+    assert read_size(source) == tuple(read_pixels(source).shape[1:])
 
 
 @pytest.mark.parametrize("orientation", STORED)

@@ -144,6 +144,37 @@ def test_squash_keeps_the_edges_and_crop_cuts_them() -> None:
     assert Preprocessing(fit="crop").fit_pixels(pixels).max() == 0
 
 
+SIZES = [(97, 211), (301, 203), (40, 3000), (2000, 31), (640, 480), (224, 224)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_place_in_the_picture_is_found_where_the_view_says_it_is_seen(
+    size: tuple[int, int], way: dict[str, Any]
+) -> None:
+    height, width = size
+    preprocessing = Preprocessing(height=60, width=80, **way)
+    rows = torch.linspace(0, 255, height).round()[:, None].expand(height, width)
+    columns = torch.linspace(0, 255, width).round()[None].expand(height, width)
+    pixels = torch.stack([rows, columns, torch.zeros(height, width)]).to(torch.uint8)
+    view = preprocessing.view(height, width)
+    fitted = preprocessing.fit_pixels(pixels)[:2].float()
+    top, left, bottom, right = view.inside
+    inside = fitted[:, top:bottom, left:right]
+    y0, x0, y1, x1 = view.seen
+    assert 0 <= y0 < y1 <= 1 and 0 <= x0 < x1 <= 1
+    for channel, (begin, end), length, cells in (
+        (0, (y0, y1), height, bottom - top),
+        (1, (x0, x1), width, right - left),
+    ):
+        # Where the middle of each cell of the input lies in the picture, and which level was painted there.
+        places = begin + (torch.arange(cells) + 0.5) / cells * (end - begin)
+        painted = ((places * length - 0.5) / max(1, length - 1)).clamp(0, 1) * 255
+        found = inside[channel].mean(dim=1 if channel == 0 else 0)
+        cell = 255 * (end - begin) / cells  # levels between two cells
+        assert ((found - painted)[1:-1].abs() <= 0.5 * cell + 1.5).all()
+
+
 def test_pad_keeps_the_shape_and_fills_with_what_the_network_takes_for_nothing() -> None:
     preprocessing = Preprocessing(fit="pad")
     fitted = preprocessing.fit_pixels(torch.full((3, 100, 200), 255, dtype=torch.uint8))

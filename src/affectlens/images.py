@@ -173,6 +173,23 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
     )
 
 
+def read_size(source: Source) -> tuple[int, int]:
+    """Say how large `read_pixels` would find a picture: (height, width), upright; decodes it only for PNG.
+
+    Raises `PictureError` as `read_pixels` does, but not for damage behind a file's beginning.
+    """
+    match source:
+        case str() | Path():
+            with _open(Path(source)) as file:
+                return _upright_size(file, str(source))
+        case bytes() if source:
+            return _upright_size(io.BytesIO(source), f"{len(source):,} bytes in memory")
+        case Image.Image():
+            return _turned(source)
+    _, height, width = read_pixels(source).shape
+    return height, width
+
+
 def list_pictures(folder: Path | str) -> Iterator[Path]:
     """List the pictures below a folder, by suffix, lazily and in a fixed order: by name, depth first.
 
@@ -275,6 +292,18 @@ def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pix
         _refuse_beyond(MAX_PIXELS, decoded, name)
         _refuse_beyond(MAX_STORED_PIXELS, stored, name)
     return _convert(image, name)
+
+
+def _upright_size(file: IO[bytes], name: str) -> tuple[int, int]:
+    with _as_picture_errors(name):
+        return _turned(_identify(file, name))
+
+
+def _turned(image: Image.Image) -> tuple[int, int]:
+    is_turned = image.format == "TIFF"  # of a TIFF, Pillow gives the upright size before it is loaded, too
+    if _orientation(image) in _ON_ITS_SIDE and not is_turned:
+        return image.width, image.height
+    return image.height, image.width
 
 
 def _identify(file: IO[bytes], name: str) -> ImageFile.ImageFile:

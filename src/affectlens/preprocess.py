@@ -11,7 +11,7 @@ Letters: B pictures, H x W pixels of the picture, h x w of the network's input.
 import math
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,28 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # A panorama's ends are cut before it is resized once it is this many times longer than what the
 # centre crop keeps: a strip of 1 x 5000 would grow to a million columns, to be thrown away.
 _KEPT_BEFORE_CROP = 4
+
+
+class View(NamedTuple):
+    """Which part of a picture a network sees, and where; boxes are top, left, bottom, right.
+
+    `seen` is that part, in fractions of the picture's height and width. `inside` is the part of the
+    network's input that shows it, in pixels; what lies around it is filling.
+    """
+
+    seen: tuple[float, float, float, float]
+    inside: tuple[int, int, int, int]
+
+
+class _Cut(NamedTuple):
+    """How a picture is cropped: cut at both ends, resized to rows x columns, then cut at top and left."""
+
+    top_end: int
+    left_end: int
+    rows: int
+    columns: int
+    top: int
+    left: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,34 +139,58 @@ class Preprocessing:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
         return cls(**values)
 
+    def view(self, height: int, width: int) -> View:
+        """Say which part of a picture of H x W pixels the network sees, and where in its input."""
+        if self.fit == "squash":
+            return View((0.0, 0.0, 1.0, 1.0), (0, 0, self.height, self.width))
+        if self.fit == "pad":
+            rows, columns, top, left = self._place_in_canvas(height, width)
+            return View((0.0, 0.0, 1.0, 1.0), (top, left, top + rows, left + columns))
+        cut = self._place_cut(height, width)
+        kept_height, kept_width = height - 2 * cut.top_end, width - 2 * cut.left_end
+        seen = (
+            (cut.top_end + cut.top / cut.rows * kept_height) / height,
+            (cut.left_end + cut.left / cut.columns * kept_width) / width,
+            (cut.top_end + (cut.top + self.height) / cut.rows * kept_height) / height,
+            (cut.left_end + (cut.left + self.width) / cut.columns * kept_width) / width,
+        )
+        return View(seen, (0, 0, self.height, self.width))
+
     def _crop(self, pixels: Pixels) -> Pixels:
+        _, height, width = pixels.shape
+        cut = self._place_cut(height, width)
+        pixels = pixels[:, cut.top_end : height - cut.top_end, cut.left_end : width - cut.left_end]
+        pixels = resize(pixels, cut.rows, cut.columns, self.interpolation)
+        return pixels[:, cut.top : cut.top + self.height, cut.left : cut.left + self.width]
+
+    def _place_cut(self, height: int, width: int) -> _Cut:
         """Cover (height, width) / crop_fraction, rounded as torchvision's `Resize` and `CenterCrop` do."""
         cover_height, cover_width = self.at_least
-        scale = max(cover_height / pixels.shape[1], cover_width / pixels.shape[2])
-        pixels = _trim_ends(pixels, self.height / scale, self.width / scale)
-        _, height, width = pixels.shape
+        scale = max(cover_height / height, cover_width / width)
+        top_end, left_end = _ends(height, self.height / scale), _ends(width, self.width / scale)
+        height, width = height - 2 * top_end, width - 2 * left_end
         if height / cover_height <= width / cover_width:
-            resized = (cover_height, max(cover_width, int(cover_height * width / height)))
+            rows, columns = cover_height, max(cover_width, int(cover_height * width / height))
         else:
-            resized = (max(cover_height, int(cover_width * height / width)), cover_width)
-        pixels = resize(pixels, *resized, self.interpolation)
-        top, left = round((resized[0] - self.height) / 2), round((resized[1] - self.width) / 2)
-        return pixels[:, top : top + self.height, left : left + self.width]
+            rows, columns = max(cover_height, int(cover_width * height / width)), cover_width
+        top, left = round((rows - self.height) / 2), round((columns - self.width) / 2)
+        return _Cut(top_end, left_end, rows, columns, top, left)
 
     def _pad(self, pixels: Pixels) -> Pixels:
-        _, height, width = pixels.shape
-        scale = min(self.height / height, self.width / width)
-        resized = (
-            min(self.height, max(1, round(height * scale))),
-            min(self.width, max(1, round(width * scale))),
-        )
-        top, left = (self.height - resized[0]) // 2, (self.width - resized[1]) // 2
+        rows, columns, top, left = self._place_in_canvas(pixels.shape[1], pixels.shape[2])
         # The mean colour, so that after `normalise` the padding is as good as zero.
         colour = torch.tensor([round(255 * value) for value in self.mean], dtype=torch.uint8)
         canvas = colour.view(3, 1, 1).repeat(1, self.height, self.width)
-        inside = canvas[:, top : top + resized[0], left : left + resized[1]]
-        inside[:] = resize(pixels, *resized, self.interpolation)
+        inside = canvas[:, top : top + rows, left : left + columns]
+        inside[:] = resize(pixels, rows, columns, self.interpolation)
         return canvas
+
+    def _place_in_canvas(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return rows, columns, top and left of a picture that lies within the input."""
+        scale = min(self.height / height, self.width / width)
+        rows = min(self.height, max(1, round(height * scale)))
+        columns = min(self.width, max(1, round(width * scale)))
+        return rows, columns, (self.height - rows) // 2, (self.width - columns) // 2
 
 
 def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
@@ -155,12 +201,9 @@ def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation
     return F.interpolate(pixels[None], size, mode=interpolation, align_corners=False, antialias=True)[0]
 
 
-def _trim_ends(pixels: Pixels, seen_height: float, seen_width: float) -> Pixels:
-    """Cut equally from both ends what lies far outside the centre (height, width) that will be seen."""
-    _, height, width = pixels.shape
-    top = max(0, math.floor((height - _KEPT_BEFORE_CROP * seen_height) / 2))
-    left = max(0, math.floor((width - _KEPT_BEFORE_CROP * seen_width) / 2))
-    return pixels[:, top : height - top, left : width - left]
+def _ends(length: int, seen: float) -> int:
+    """How much is cut from both ends of a side, of which the centre that is seen is far shorter."""
+    return max(0, math.floor((length - _KEPT_BEFORE_CROP * seen) / 2))
 
 
 def _require(name: str, value: Any, is_possible: bool, expected: str) -> None:
