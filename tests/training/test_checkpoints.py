@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def start(how: Settings) -> State:
     return State.start(network.to(memory_format=torch.channels_last), how)
 
 
-def objective(network: nn.Module, images: Tensor, targets: Tensor) -> Outcome:
+def objective(
+    network: nn.Module, images: Tensor, targets: Tensor, attributes: Mapping[str, Tensor] | None = None
+) -> Outcome:
     logits = network(images)
     return Outcome(F.cross_entropy(logits, targets), logits.detach(), {})
 
