@@ -58,7 +58,7 @@ def measure(row: str, side: int, batch: int) -> float:
         began = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         with autocast(cpu, pick_precision(precision, cpu)):
-            loss, _ = objective(network, images, targets)
+            loss, *_ = objective(network, images, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         seconds.append(time.perf_counter() - began)
