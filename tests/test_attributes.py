@@ -44,7 +44,7 @@ def slow_colourfulness(pixels: Tensor) -> float:
     yb = [(red + green) / 2 - blue for red, green, blue in colours]
     spread = (statistics.pvariance(rg) + statistics.pvariance(yb)) ** 0.5
     centre = (statistics.fmean(rg) ** 2 + statistics.fmean(yb) ** 2) ** 0.5
-    return min(1.0, (spread + 0.3 * centre) / EXTREMELY_COLOURFUL)
+    return float(min(1.0, (spread + 0.3 * centre) / EXTREMELY_COLOURFUL))
 
 
 @settings(max_examples=30, deadline=None)
@@ -106,10 +106,16 @@ def test_levels_are_tenths_from_0_to_1() -> None:
     ]  # fmt: skip
 
 
-def test_only_what_is_remarkable_is_put_in_words() -> None:
-    assert in_words({"brightness": 0.1, "colourfulness": 0.0}) == ["dark", "low colourfulness"]
-    assert in_words({"brightness": 0.9, "colourfulness": 0.9}) == ["bright", "high colourfulness"]
-    assert in_words({"brightness": 0.5, "colourfulness": 0.4, "scene": "beach"}) == []
+def test_what_is_remarkable_has_a_word_beside_its_value() -> None:
+    assert in_words({"brightness": 0.1, "colourfulness": 0.0}) == [
+        "brightness 0.10 (dark)",
+        "colourfulness 0.00 (low)",
+    ]
+    assert in_words({"brightness": 0.9, "colourfulness": 0.9}) == [
+        "brightness 0.90 (bright)",
+        "colourfulness 0.90 (high)",
+    ]
+    assert in_words({"brightness": 0.5, "scene": "beach"}) == ["brightness 0.50", "scene beach"]
 
 
 def test_words_have_the_positions_in_which_they_are_listed() -> None:

@@ -41,14 +41,9 @@ EXTREMELY_COLOURFUL = 109.0
 # Up to the first and from the second bound a value has a word of its own: of 800 pictures of FI a fifth is
 # dark and a seventh bright, a quarter is of low colourfulness (between slightly and moderately) and a fifth
 # of high (from quite).
-_WORDS = {
+_REMARKABLE = {
     BRIGHTNESS: (0.35, "dark", 0.65, "bright"),
-    COLOURFULNESS: (
-        24 / EXTREMELY_COLOURFUL,
-        "low colourfulness",
-        59 / EXTREMELY_COLOURFUL,
-        "high colourfulness",
-    ),
+    COLOURFULNESS: (24 / EXTREMELY_COLOURFUL, "low", 59 / EXTREMELY_COLOURFUL, "high"),
 }
 _PIXELS_AT_ONCE = 1 << 16  # bounds memory, and stays in the cache of a core
 
@@ -143,7 +138,7 @@ def colourfulness(pixels: Tensor) -> float:
     Whole numbers are summed, so that the bits are the same whatever the machine and the number of threads.
     """
     count, sums = pixels[0].numel(), torch.zeros(4, dtype=torch.float64)
-    for strip in pixels.split(max(1, _PIXELS_AT_ONCE // max(1, pixels.shape[2])), dim=1):
+    for strip in torch.split(pixels, max(1, _PIXELS_AT_ONCE // max(1, pixels.shape[2])), dim=1):
         red, green, blue = strip.to(torch.float64)  # signed: in uint8, 0 - 1 would be 255
         rg, twice_yb = (red - green).flatten(), (red + green - 2 * blue).flatten()
         sums += torch.stack([rg.sum(), rg.dot(rg), twice_yb.sum(), twice_yb.dot(twice_yb)])
@@ -167,15 +162,18 @@ def level(value: float) -> str:
     return LEVELS[math.floor(min(1.0, max(0.0, value)) * 10 + 0.5)]
 
 
-def in_words(measured: Mapping[str, Any]) -> list[str]:
-    """What is remarkable about measured values, in words; nothing about those of most pictures.
+def in_words(attributes: Mapping[str, Any]) -> list[str]:
+    """Say attributes for people, each as its name, its value and, where that is remarkable, a word for it.
 
-    >>> in_words({"brightness": 0.2, "colourfulness": 0.4})
-    ['dark']
+    >>> in_words({"brightness": 0.2, "colourfulness": 0.4, "scene": "cemetery"})
+    ['brightness 0.20 (dark)', 'colourfulness 0.40', 'scene cemetery']
     """
-    found = []
-    for name, (low, low_word, high, high_word) in _WORDS.items():
-        value = measured.get(name)
-        if isinstance(value, float) and not low < value < high:
-            found.append(low_word if value <= low else high_word)
-    return found
+    return [f"{name} {_said(name, value)}" for name, value in attributes.items()]
+
+
+def _said(name: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    low, low_word, high, high_word = _REMARKABLE.get(name, (-math.inf, "", math.inf, ""))
+    word = low_word if value <= low else high_word if value >= high else ""
+    return f"{value:.2f} ({word})" if word else f"{value:.2f}"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from affectlens.attributes import in_words, measure
 from affectlens.cli.main import main
 from affectlens.cli.predict import _show
+from affectlens.data import table
 from affectlens.errors import PictureError
 from affectlens.images import read_pixels
 from affectlens.inference.output import journal_of
@@ -68,8 +71,10 @@ def test_on_a_terminal_the_answer_is_a_panel_with_bars(tiny_model: Path, photos:
     (prediction,) = Predictor.load(str(tiny_model)).predict_files([photos / "blue.png"])
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
     _show(prediction, "tiny", terminal)
+    _show(replace(prediction, attributes={"brightness": 0.2}), "tiny", terminal)
     assert isinstance(terminal.file, io.StringIO)
     shown = terminal.file.getvalue()
+    assert shown.count("brightness 0.20 (dark)") == 1
     assert "likely to evoke" in shown
     assert "━" in shown and "╭" in shown
     assert "model tiny" in shown
@@ -88,6 +93,45 @@ def test_several_pictures_are_a_line_each_in_order(
     assert all("positive" in line for line in lines)
     assert "3 pictures, 0 could not be read, " in said.err
     assert "pictures/s" in said.err
+
+
+def test_attributes_are_said_of_one_picture_and_of_several(
+    tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ", ".join(in_words(measure(read_pixels(photos / "blue.png"))))
+    assert said.endswith(")")  # dark, or of little colour, or both
+    assert status(photos / "blue.png", "--attributes", "--model", tiny_model) == 0
+    assert capsys.readouterr().out.splitlines()[-2] == f"  {said}"
+    assert status(photos, "gone.jpg", "--attributes", "--model", tiny_model) == 1
+    _, first, *others, last = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"; {said}")
+    assert all("; brightness 0." in line for line in others)
+    assert last == "gone.jpg: not read (PictureNotFound)"
+
+
+def test_attributes_are_written_beside_the_emotions(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    for name, words in {"with.jsonl": ["--attributes"], "without.jsonl": []}.items():
+        assert status(photos, "gone.jpg", "--out", tmp_path / name, "--model", tiny_model, *words) == 1
+    rows, plain = (rows_of((tmp_path / name).read_text()) for name in ("with.jsonl", "without.jsonl"))
+    measured = [row.pop("attributes") for row in rows]
+    assert rows == plain
+    for row, attributes in zip(rows[:-1], measured, strict=False):
+        expected = measure(read_pixels(row["image"], at_least=96))
+        assert attributes == {name: round(value, 3) for name, value in expected.items()}
+    assert measured[-1] == {}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_what_is_written_with_attributes_can_be_read_back_as_a_data_set(
+    tiny_model: Path, photos: Path, tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / f"out.{suffix}"
+    assert status(photos, "--attributes", "--out", file, "--model", tiny_model) == 0
+    records = table.read(file).split("all")
+    answers = Predictor.load(str(tiny_model)).predict_files([record.path for record in records])
+    for record, answer in zip(records, answers, strict=True):
+        assert answer.emotions is not None
+        assert record.target.probabilities == pytest.approx(answer.emotions.probabilities, abs=1e-5)
 
 
 def test_json_is_a_row_a_line_and_nothing_else(

@@ -304,11 +304,9 @@ def test_attributes_are_moved_to_pinned_memory_with_the_rest(
     pixels = torch.zeros(13, 3, 4, 4, dtype=torch.uint8)
     keys = tuple(record.key for record in annotated)
     batch = Batch(pixels, target_tensor(annotated), keys, attribute_tensors([BRIGHTNESS, OBJECT], annotated))
-    moved = []
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: moved.append(tensor) or tensor.clone())
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
     pinned = batch.pin_memory()
     assert same(pinned, batch)
-    assert len(moved) == 4
     for name, tensor in batch.attributes.items():
         assert torch.equal(pinned.attributes[name], tensor)
         assert pinned.attributes[name] is not tensor

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from affectlens.attributes import MEASURED
 from affectlens.emotions import MIKELS, POLARITY, Vocabulary
 from affectlens.errors import OutputError, PictureDamaged
 from affectlens.inference.inputs import Input
@@ -28,12 +29,16 @@ ODD_NAMES = [
 ]
 
 
-def row_of(name: str, model: str = "m", vocabulary: Vocabulary = MIKELS) -> dict[str, Any]:
+def row_of(
+    name: str, model: str = "m", vocabulary: Vocabulary = MIKELS, attributes: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    said = {attribute: len(name) / (9 + place) for place, attribute in enumerate(attributes)} or None
     if name == "3.jpg":
-        return Prediction(name, None, PictureDamaged(name, "truncated, or\nworse")).to_row(model)
+        error = PictureDamaged(name, "truncated, or\nworse")
+        return Prediction(name, None, error, {} if said else None).to_row(model)
     words = vocabulary.words
     weights = {word: 1.0 + (len(name) * 7 + sum(map(ord, name)) * i) % 11 for i, word in enumerate(words)}
-    return Prediction(name, vocabulary.distribution(weights), None).to_row(model)
+    return Prediction(name, vocabulary.distribution(weights), None, said).to_row(model)
 
 
 def write(
@@ -44,15 +49,18 @@ def write(
     model: str = "m",
     stop_after: int | None = None,
     vocabulary: Vocabulary = MIKELS,
+    attributes: tuple[str, ...] = (),
 ) -> int:
     """Write rows as a job does; `stop_after` ends it as an interruption. Returns how many were kept."""
-    output, rest, kept = open_output(file, model, vocabulary, iter(names), resume=resume, batch_size=BATCH)
+    output, rest, kept = open_output(
+        file, model, vocabulary, iter(names), resume=resume, batch_size=BATCH, attributes=attributes
+    )
     try:
         with output:
             for number, given in enumerate(rest):
                 if number == stop_after:
                     raise KeyboardInterrupt
-                output.write(row_of(str(given), model, vocabulary))
+                output.write(row_of(str(given), model, vocabulary, attributes))
     except KeyboardInterrupt:
         pass
     return kept.rows
@@ -104,6 +112,38 @@ def test_parquet_has_the_columns_of_csv_with_nulls(tmp_path: Path) -> None:
     assert rows[0]["awe"] == row_of("0.jpg")["emotions"]["awe"]
     assert rows[3]["awe"] is rows[3]["top"] is rows[0]["error_type"] is None
     assert not journal_of(file).exists()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_attributes_have_columns_and_are_continued_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    whole, file = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
+    write(whole, NAMES, attributes=MEASURED)
+    write(file, NAMES, stop_after=6, attributes=MEASURED)
+    assert write(file, NAMES, resume=True, attributes=MEASURED) == 4
+    assert file.read_bytes() == whole.read_bytes()
+    assert write(file, NAMES, resume=True, attributes=MEASURED) == 8  # of a file that is finished
+    assert file.read_bytes() == whole.read_bytes()
+    rows, expected = read(file), row_of("0.jpg", attributes=MEASURED)["attributes"]
+    first, failed = (row.get("attributes", row) for row in (rows[0], rows[3]))
+    assert {name: float(first[name]) for name in MEASURED} == expected
+    assert [failed.get(name) or None for name in MEASURED] == [None, None]
+    if suffix != "jsonl":
+        assert list(rows[0]) == columns(MIKELS, MEASURED)
+        assert [name for name in rows[0] if name not in columns(MIKELS)] == list(MEASURED)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("then", "now"), [((), MEASURED), (MEASURED, ()), (("scene",), MEASURED)])
+@pytest.mark.parametrize("stop_after", [6, None])
+def test_a_file_of_other_attributes_is_not_continued(
+    tmp_path: Path, suffix: str, then: tuple[str, ...], now: tuple[str, ...], stop_after: int | None
+) -> None:
+    file = tmp_path / f"out.{suffix}"
+    write(file, NAMES, stop_after=stop_after, attributes=then)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OutputError, match="attributes"):
+        write(file, NAMES, resume=True, attributes=now)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import affectlens
+from affectlens.attributes import MEASURED, brightness, colourfulness, measure
 from affectlens.checkpoint import load_model
 from affectlens.emotions import EKMAN, MIKELS, POLARITY, WEBEMO_7
 from affectlens.errors import (
@@ -187,6 +188,60 @@ def test_a_row_has_the_same_keys_for_every_picture(predictor: Predictor, photos:
         "model": "tiny",
         "error": {"type": "PictureNotFound", "message": str(bad.error)},
     }
+
+
+def test_attributes_are_measured_where_they_are_asked_for(predictor: Predictor, photos: list[Path]) -> None:
+    answers = list(predictor.predict_files([*photos, "gone.jpg"], 4, attributes=True))
+    without = list(predictor.predict_files([*photos, "gone.jpg"], 4))
+    assert [a.emotions for a in answers] == [a.emotions for a in without]
+    assert {a.attributes for a in without} == {None}
+    assert predictor.attribute_names == MEASURED
+    for answer, path in zip(answers, photos, strict=False):
+        assert answer.attributes == measure(read_pixels(path, at_least=96))
+    assert answers[-1].attributes == {}
+    assert len({answer.attributes["brightness"] for answer in answers[:-1] if answer.attributes}) == 10
+
+
+def test_a_row_has_attributes_only_where_they_were_asked_for(
+    predictor: Predictor, photos: list[Path]
+) -> None:
+    good, bad = predictor.predict_files([photos[0], "gone.jpg"], attributes=True)
+    row, plain = good.to_row("tiny"), next(predictor.predict_files([photos[0]])).to_row("tiny")
+    assert list(row) == list(bad.to_row("tiny")) == [
+        "image", "top", "emotions", "polarity", "attributes", "model", "error",
+    ]  # fmt: skip
+    assert good.attributes is not None
+    assert row["attributes"] == {name: round(good.attributes[name], 3) for name in MEASURED}
+    assert bad.to_row("tiny")["attributes"] == {}
+    assert {key: value for key, value in row.items() if key != "attributes"} == plain
+
+
+def test_attributes_may_be_words(predictor: Predictor) -> None:
+    answer = Prediction("a.jpg", MIKELS.only("awe"), None, {"brightness": 0.12345, "scene": "mountain"})
+    assert answer.to_row("m")["attributes"] == {"brightness": 0.123, "scene": "mountain"}
+
+
+def test_a_jpeg_decoded_at_reduced_size_measures_much_the_same(predictor: Predictor, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(70, 186, (40, 60, 3), dtype=np.uint8))
+    coarse.resize((1200, 800), Image.Resampling.BICUBIC).save(tmp_path / "large.jpg", quality=90)
+    (answer,) = predictor.predict_files([tmp_path / "large.jpg"], attributes=True)
+    whole = read_pixels(tmp_path / "large.jpg")
+    assert read_pixels(tmp_path / "large.jpg", at_least=96).shape[1] <= whole.shape[1] // 4
+    assert answer.attributes is not None
+    assert answer.attributes["brightness"] == pytest.approx(brightness(whole), abs=0.02)
+    assert answer.attributes["colourfulness"] == pytest.approx(colourfulness(whole), abs=0.02)
+    assert 0.2 < colourfulness(whole) < 1
+
+
+def test_attributes_are_of_the_whole_picture_and_not_of_what_the_network_sees(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    picture = Image.new("RGB", (400, 100), "black")
+    picture.paste("white", (0, 0, 100, 100))
+    picture.save(tmp_path / "wide.png")
+    (answer,) = predictor.predict_files([tmp_path / "wide.png"], attributes=True)
+    assert answer.attributes == {"brightness": 0.25, "colourfulness": 0.0}
 
 
 def test_polarity_is_null_where_the_words_do_not_say() -> None:

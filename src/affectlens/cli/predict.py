@@ -29,6 +29,7 @@ BAR = 30  # columns of a probability of 1
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help="Write a row for each picture to FILE: .jsonl, .csv or .parquet.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with FILE after an interruption.")
+@click.option("--attributes", is_flag=True, help="Also say how bright and how colourful each picture is.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each picture.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True,
               help="Pictures judged together.")  # fmt: skip
@@ -39,6 +40,7 @@ def predict(
     name: str,
     out: Path | None,
     resume: bool,
+    attributes: bool,
     as_json: bool,
     batch_size: int,
     device: str,
@@ -64,7 +66,7 @@ def predict(
     from affectlens.inference.predictor import Predictor
 
     predictor = Predictor.load(name, device, precision)
-    job = Job(predictor, paths, pictures(paths, sys.stdin.buffer), batch_size)
+    job = Job(predictor, paths, pictures(paths, sys.stdin.buffer), batch_size, attributes)
     if out:
         _write(job, out, resume)
     elif as_json:
@@ -123,13 +125,15 @@ class Job:
     words: tuple[str, ...]
     inputs: "Iterator[Input]"
     batch_size: int
+    attributes: bool
     tally: Tally = field(default_factory=Tally)
 
     def predictions(self, bar: bool) -> "Generator[Prediction, None, None]":
         """Judge the pictures and count them; with a bar where standard error is a terminal."""
         self.tally.started = time.monotonic()
         shown = _bar(self.tally, self.words) if bar and sys.stderr.isatty() else nullcontext(_nothing)
-        with shown as advance, closing(self.predictor.predict_files(self.inputs, self.batch_size)) as answers:
+        answers = self.predictor.predict_files(self.inputs, self.batch_size, attributes=self.attributes)
+        with shown as advance, closing(answers):
             for prediction in answers:
                 yield prediction
                 self.tally.add(prediction)
@@ -141,7 +145,13 @@ def _write(job: Job, out: Path, resume: bool) -> None:
 
     model, tally = job.predictor.card.name, job.tally
     result, job.inputs, kept = open_output(
-        out, model, job.predictor.vocabulary, job.inputs, resume=resume, batch_size=job.batch_size
+        out,
+        model,
+        job.predictor.vocabulary,
+        job.inputs,
+        resume=resume,
+        batch_size=job.batch_size,
+        attributes=job.predictor.attribute_names if job.attributes else (),
     )
     tally.kept, tally.failed = kept.rows, kept.failed
     try:
@@ -185,14 +195,13 @@ def _print_for_people(job: Job) -> None:
 
 
 def _line(prediction: "Prediction") -> str:
-    """One picture among several: its first emotions and its polarity on one line."""
+    """One picture among several: its first emotions, its polarity and its attributes on one line."""
     image = _printable(prediction.image)
     emotions = prediction.emotions
     if emotions is None:
         return f"{image}: not read ({type(prediction.error).__name__})"
     shown = ", ".join(f"{word} {value:.0%}" for word, value in emotions.ranked[:SHOWN_EMOTIONS])
-    polarity = _polarity(prediction)
-    return f"{image}: {shown}; {polarity}" if polarity else f"{image}: {shown}"
+    return f"{image}: {'; '.join(filter(None, (shown, _polarity(prediction), _attributes(prediction))))}"
 
 
 def _show(prediction: "Prediction", model: str, console: "Console") -> None:
@@ -203,13 +212,18 @@ def _show(prediction: "Prediction", model: str, console: "Console") -> None:
     width = max(map(len, emotions.vocabulary.words))
     bars = [(f"{word:<{width}}", value, f"{value:>6.1%}") for word, value in emotions.ranked]
     notes = [text for text in (_polarity(prediction), f"model {model}") if text]
+    attributes = _attributes(prediction)
     title = f"{image} is most likely to evoke {emotions.top} in people who look at it"
     if console.is_terminal:
         _show_panel(title, bars, notes, console)
+        if attributes:
+            console.print(f"  {attributes}")
         return
     click.echo(title)
     for word, value, percent in bars:
         click.echo(f"  {word} {percent}  {'#' * round(value * BAR)}".rstrip())
+    if attributes:
+        click.echo(f"  {attributes}")
     click.echo(f"  {', '.join(notes)}")
 
 
@@ -237,6 +251,12 @@ def _polarity(prediction: "Prediction") -> str:
     if polarity is None or polarity.vocabulary == (prediction.emotions and prediction.emotions.vocabulary):
         return ""
     return ", ".join(f"{word} {value:.0%}" for word, value in polarity.weights.items())
+
+
+def _attributes(prediction: "Prediction") -> str:
+    from affectlens.attributes import in_words
+
+    return ", ".join(in_words(prediction.attributes or {}))
 
 
 def _printable(text: str) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from affectlens.attributes import MEASURED
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
 from affectlens.emotions import POLARITY, EmotionDistribution, Vocabulary, find_vocabulary
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
@@ -25,7 +26,8 @@ from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotF
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
 WEIGHTS_KEY = "emotions"
-# What `affectlens predict` adds to its rows: why a picture has no weights, and the sums of its weights.
+# What `affectlens predict` adds to its rows: why a picture has no weights, the sums of its weights, and what
+# was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")
 SUMS = frozenset(POLARITY.words)
 Row = Mapping[str, Any]
@@ -120,7 +122,7 @@ def _weights(row: Row) -> Mapping[str, Any]:
     given = row.get(WEIGHTS_KEY)
     if isinstance(given, dict):
         return given
-    others = {*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, "split", WEIGHTS_KEY}
+    others = {*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MEASURED, "split", WEIGHTS_KEY}
     found = {column: value for column, value in row.items() if column not in others and _is_number(value)}
     emotions = {column: value for column, value in found.items() if column not in SUMS}
     return emotions or found

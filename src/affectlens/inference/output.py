@@ -9,15 +9,16 @@ To continue, rows are compared one by one with the pictures that are given, and 
 are kept: the rest is judged again in the very batches of a run that was never interrupted, so that
 the file comes out the same, bit by bit. Nothing here holds more than a batch, or a thousand rows.
 
-Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, model, error_type,
-error_message. What there is not is an empty field in CSV and null in Parquet.
+Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, one for each attribute
+where these were asked for, model, error_type, error_message. What there is not is an empty field in CSV
+and null in Parquet.
 """
 
 import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -58,8 +59,9 @@ class JsonLines:
 
     header = b""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> None:
         self.words = vocabulary.words
+        self.attributes = tuple(attributes)
 
     def encode(self, row: Row) -> bytes:
         return json_line(row).encode()
@@ -68,6 +70,10 @@ class JsonLines:
         row = json.loads(record)
         if row["emotions"] is not None and tuple(row["emotions"]) != self.words:
             raise ValueError(f"its emotions are {', '.join(row['emotions'])}")
+        if ("attributes" in row) != bool(self.attributes):
+            raise ValueError(f"it has {'' if 'attributes' in row else 'no '}attributes")
+        if row["error"] is None and tuple(row.get("attributes", ())) != self.attributes:
+            raise ValueError(f"its attributes are {', '.join(row['attributes'])}")
         return Stored(str(row["image"]), str(row["model"]), row["error"] is not None)
 
     def is_whole(self, record: bytes) -> bool:
@@ -77,8 +83,8 @@ class JsonLines:
 class CommaSeparated:
     """CSV as RFC 4180 has it, but with the line ends of Unix; bytes of a name that are no text are kept."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.columns = columns(vocabulary)
+    def __init__(self, vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> None:
+        self.columns = columns(vocabulary, attributes)
         self.header = self._line(self.columns)
 
     def encode(self, row: Row) -> bytes:
@@ -155,23 +161,31 @@ class ParquetOutput(Output):
 
 
 def open_output(
-    file: Path, model: str, vocabulary: Vocabulary, inputs: Iterator[Input], *, resume: bool, batch_size: int
+    file: Path,
+    model: str,
+    vocabulary: Vocabulary,
+    inputs: Iterator[Input],
+    *,
+    resume: bool,
+    batch_size: int,
+    attributes: Sequence[str] = (),
 ) -> tuple[Output, Iterator[Input], Kept]:
     """Open a result file; return it, the inputs that are still to be judged, and what was kept.
 
+    `attributes` are the names of those that every row will have; none where they were not asked for.
     With `resume`, rows of an earlier run with the same model and the same pictures in the same order
     are kept; where there are none, it is as without. Raises `OutputError`: see `refuse`, and where
     rows do not fit model or pictures.
     """
     refuse(file, resume)
     is_parquet = file.suffix.lower() == ".parquet"
-    lines = JsonLines(vocabulary)
-    encoding = CommaSeparated(vocabulary) if file.suffix.lower() == ".csv" else lines
+    lines, names = JsonLines(vocabulary, attributes), columns(vocabulary, attributes)
+    encoding = CommaSeparated(vocabulary, attributes) if file.suffix.lower() == ".csv" else lines
     rows_file = journal_of(file) if is_parquet else file
     taken_apart = is_parquet and file.exists() and not rows_file.exists()
     try:
         if taken_apart:
-            _parquet_to_journal(file, rows_file, lines, columns(vocabulary))
+            _parquet_to_journal(file, rows_file, lines, names)
         rows_file.parent.mkdir(parents=True, exist_ok=True)
         stream = rows_file.open("r+b" if rows_file.exists() else "w+b")
         try:
@@ -189,7 +203,7 @@ def open_output(
     except OSError as error:
         raise _unwritable(file, error) from error
     if is_parquet:
-        return ParquetOutput(file, encoding.encode, stream, columns(vocabulary)), rest, kept
+        return ParquetOutput(file, encoding.encode, stream, names), rest, kept
     return Output(file, encoding.encode, stream), rest, kept
 
 
@@ -231,16 +245,19 @@ def json_line(row: Row) -> str:
     return text + "\n"
 
 
-def columns(vocabulary: Vocabulary) -> list[str]:
+def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
     """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
-    names = ["image", "top", *vocabulary.words, *POLARITY.words, "model", "error_type", "error_message"]
-    return list(dict.fromkeys(names))
+    emotions = [*vocabulary.words, *POLARITY.words]
+    return list(
+        dict.fromkeys(["image", "top", *emotions, *attributes, "model", "error_type", "error_message"])
+    )
 
 
 def flat(row: Row, names: Iterable[str]) -> dict[str, Any]:
     """A row as one value a column, None where there is none."""
     error = row["error"] or {}
     values = {
+        **row.get("attributes", {}),
         **(row["polarity"] or {}),
         **(row["emotions"] or {}),
         "image": row["image"],
@@ -279,8 +296,8 @@ def _keep(
         if encoding.header.startswith(header):  # empty, or killed before the first row
             return 0, Kept(), inputs
         raise OutputError(
-            f"{file} has other columns than this model's answers: it is of another model or program. "
-            "Name another file."
+            f"{file} has other columns than this model's answers: it is of another model or program, or of a "
+            "run with or without --attributes. Name another file."
         )
     end = position = len(encoding.header)
     kept, failed = Kept(), 0
@@ -370,10 +387,14 @@ def _parquet_to_journal(file: Path, journal: Path, encoding: JsonLines, names: l
     try:
         with pq.ParquetFile(file) as table, atomic_write(journal) as out:
             if table.schema_arrow.names != names:
-                raise OutputError(f"{file} has other columns than this model's answers. Name another file.")
+                raise OutputError(
+                    f"{file} has other columns than this model's answers, or those of a run with or without "
+                    "--attributes. Name another file."
+                )
             for batch in table.iter_batches(ROW_GROUP):
                 out.writelines(
-                    encoding.encode(_nested(values, encoding.words)) for values in batch.to_pylist()
+                    encoding.encode(_nested(values, encoding.words, encoding.attributes))
+                    for values in batch.to_pylist()
                 )
     except pa.ArrowException as error:
         raise OutputError(
@@ -381,15 +402,17 @@ def _parquet_to_journal(file: Path, journal: Path, encoding: JsonLines, names: l
         ) from error
 
 
-def _nested(values: dict[str, Any], words: Iterable[str]) -> Row:
+def _nested(values: dict[str, Any], words: Iterable[str], attributes: Sequence[str]) -> Row:
     """Undo `flat`."""
     failed = values["error_type"] is not None
+    said = {} if failed else {name: values[name] for name in attributes}
     polarity = {word: values[word] for word in POLARITY.words}
     return {
         "image": values["image"],
         "top": values["top"],
         "emotions": None if failed else {word: values[word] for word in words},
         "polarity": None if None in polarity.values() else polarity,
+        **({"attributes": said} if attributes else {}),
         "model": values["model"],
         "error": {"type": values["error_type"], "message": values["error_message"]} if failed else None,
     }
