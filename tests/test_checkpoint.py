@@ -342,3 +342,28 @@ def test_no_mutated_header_of_weights_gives_another_error_though_the_hash_is_rig
             continue
         fine += 1
     assert fine < 150
+
+
+def test_a_card_of_a_version_that_knew_no_attributes_is_read(folder: Path) -> None:
+    rewrite(folder, lambda ours: ours.pop("attributes"))
+    assert load_card(folder) == replace(CARD, weights_hash=load_card(folder).weights_hash)
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ([{"name": "scene", "words": ["beach"], "several": False}], "words of other attributes"),
+        ([{"name": "scene", "words": ["beach", "beach"], "several": False}], "twice"),
+        ([{"name": "scene"}], "Expected an object with name, words and several"),
+        (3, "lacks or spoils an entry"),
+    ],
+)
+def test_attributes_that_the_network_does_not_answer_are_refused(
+    folder: Path, stored: object, reason: str
+) -> None:
+    def change(ours: dict[str, Any]) -> None:
+        ours["attributes"] = stored
+
+    rewrite(folder, change)
+    with pytest.raises(BadModelFolder, match=reason):
+        load_card(folder)

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from affectlens.losses import class_imbalance_loss, class_weights, emotion_similarity
+from affectlens.losses import (
+    attribute_loss,
+    class_imbalance_loss,
+    class_weights,
+    emotion_similarity,
+    positive_weights,
+    uncertainty_weighted,
+)
 
 # Pictures of FI by emotion, in alphabetical order as in the authors' script, and the weights that it prints.
 FI_COUNTS = torch.tensor([4942, 1266, 3151, 5374, 1658, 2963, 1032, 2922.0])
@@ -125,3 +132,59 @@ def test_under_autocast_the_similarity_loss_keeps_its_digits() -> None:
     exact = emotion_similarity(embedding, labels).loss
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(emotion_similarity(embedding, labels).loss, exact, rtol=1e-6, atol=0)
+
+
+def test_one_word_costs_what_it_was_unlikely_over_the_pictures_that_have_an_answer() -> None:
+    logits = torch.randn(4, 5)
+    found = attribute_loss(logits, torch.tensor([3, -1, 0, -1]))
+    torch.testing.assert_close(found.loss, F.cross_entropy(logits[[0, 2]], torch.tensor([3, 0])))
+    assert int(found.known) == 2
+
+
+def test_several_words_cost_what_the_whole_answer_was_unlikely() -> None:
+    logits = torch.randn(3, 4)
+    labels = torch.tensor([[1.0, 0, 0, 1], [-1, -1, -1, -1], [0, 0, 0, 0]])
+    likely = torch.where(labels > 0, logits.sigmoid(), (-logits).sigmoid())
+    found = attribute_loss(logits, labels)
+    torch.testing.assert_close(found.loss, -likely[[0, 2]].log().sum(dim=1).mean())
+    assert int(found.known) == 2
+
+
+MISSING = (torch.tensor([1, -1, -1]), torch.tensor([[0.0, 1, 1], [-1, -1, -1], [-1, -1, -1]]))
+
+
+@pytest.mark.parametrize("labels", MISSING)
+def test_a_picture_without_an_answer_gives_no_gradient(labels: Tensor) -> None:
+    logits = torch.randn(3, 3, requires_grad=True)
+    attribute_loss(logits, labels).loss.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad[0].any()
+    assert not logits.grad[1:].any()
+
+
+@pytest.mark.parametrize("labels", MISSING)
+def test_a_batch_without_any_answer_does_no_harm(labels: Tensor) -> None:
+    logits = torch.randn(2, 3, requires_grad=True)
+    found = attribute_loss(logits, labels[1:])
+    found.loss.backward()  # type: ignore[no-untyped-call]
+    assert (float(found.loss.detach()), int(found.known)) == (0.0, 0)
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_with_balance_having_a_rare_word_weighs_as_much_as_not_having_it() -> None:
+    frequency = torch.tensor([0.01, 0.5, 0.0])
+    weights = positive_weights(frequency, power=1.0)
+    torch.testing.assert_close((weights * frequency)[:2], (1 - frequency)[:2])
+    torch.testing.assert_close(positive_weights(frequency, power=0.0), torch.ones(3))
+    labels, logits = torch.tensor([[1.0, 0.0, 0.0]]), torch.zeros(1, 3)
+    torch.testing.assert_close(attribute_loss(logits, labels, weights).loss, torch.tensor(101 * math.log(2)))
+
+
+@given(st.floats(0.01, 10))
+def test_a_learned_weight_is_best_where_it_is_half_the_inverse_of_the_loss(loss: float) -> None:
+    variance = torch.tensor(math.log(2 * loss), requires_grad=True)
+    uncertainty_weighted(torch.tensor(loss), variance).backward()  # type: ignore[no-untyped-call]
+    assert variance.grad is not None
+    assert abs(float(variance.grad)) < 1e-5
+    assert math.isclose(float(torch.exp(-variance.detach())), 1 / (2 * loss), rel_tol=1e-5)

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from affectlens.attributes import Attribute
 from affectlens.emotions import Vocabulary, vocabulary
 from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError, SettingsError
 from affectlens.files import atomic_folder
@@ -41,6 +42,7 @@ class Card:
 
     Attributes:
         network, network_options: the catalogue's name and options
+        attributes: those that the network answers, with their words in its order
         temperature: logits are divided by it before the softmax (Guo et al., 2017)
         training: how it was trained: settings, data and its hash, counts, seed, seconds, versions
         scores: measured on the validation split (`evaluation.scores.Scores.to_json`)
@@ -54,6 +56,7 @@ class Card:
     network_options: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: Vocabulary
     preprocessing: Preprocessing
+    attributes: tuple[Attribute, ...] = ()
     temperature: float = 1.0
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
@@ -64,13 +67,14 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """Return plain data; the vocabulary by name and words."""
         words = {"name": self.vocabulary.name, "words": list(self.vocabulary.words)}
-        apart = {"vocabulary", "preprocessing", "weights_hash"}
+        apart = {"vocabulary", "preprocessing", "attributes", "weights_hash"}
         plain = {key: value for key, value in vars(self).items() if key not in apart}
         return {
             **plain,
             "limits": list(self.limits),
             "vocabulary": words,
             "preprocessing": self.preprocessing.to_json(),
+            "attributes": [attribute.to_json() for attribute in self.attributes],
         }
 
 
@@ -210,12 +214,13 @@ def _card(folder: Path, config: dict[str, Any]) -> Card:
         temperature = float(config["temperature"])
         if not 0.01 <= temperature <= 100:
             raise ValueError("temperature")
-        return Card(
+        card = Card(
             name=str(config["name"]),
             network=str(config["network"]),
             network_options=dict(config["network_options"]),
             vocabulary=words,
             preprocessing=Preprocessing.from_json(config["preprocessing"]),
+            attributes=tuple(map(Attribute.from_json, config.get("attributes", ()))),  # older cards have none
             temperature=temperature,
             training=dict(config["training"]),
             scores=dict(config["scores"]),
@@ -227,6 +232,10 @@ def _card(folder: Path, config: dict[str, Any]) -> Card:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, AffectLensError) as error:
         raise BadModelFolder(folder, f"{CONFIG} lacks or spoils an entry: {error}.") from None
+    sizes = {a.name: {"words": len(a), "several": a.several} for a in card.attributes}
+    if card.attributes and sizes != card.network_options.get("attributes"):
+        raise BadModelFolder(folder, f"{CONFIG} has words of other attributes than its network answers.")
+    return card
 
 
 def _weights(folder: Path, expected: Any) -> dict[str, Tensor]:

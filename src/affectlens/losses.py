@@ -1,6 +1,6 @@
 """Losses that several papers share. Pure functions of tensors; what weighs them is in `training.settings`.
 
-Letters: B pictures, E emotions, D features.
+Letters: B pictures, E emotions, D features, W words of an attribute.
 """
 
 from typing import NamedTuple
@@ -83,3 +83,54 @@ def emotion_similarity(
         -towards * (positive - 1 + margin), dim=0
     )
     return Similarity(F.softplus(exponent) / scale, True)
+
+
+class AttributeLoss(NamedTuple):
+    """The loss of an attribute in a batch, and of how many pictures it is known; where of none, it is 0."""
+
+    loss: Tensor
+    known: Tensor
+
+
+def attribute_loss(logits: Tensor, labels: Tensor, positive_weights: Tensor | None = None) -> AttributeLoss:
+    """How unlikely the known words of an attribute are, in nats: mean over the pictures that have an answer.
+
+    logits (B, W); labels as `data.batches.attribute_tensors` gives them. One word, int64 (B,) with -1 where
+    it is not known: cross-entropy. Several, float32 (B, W) with rows of -1: binary cross-entropy summed over
+    the words, which like the other is the log-likelihood of a picture's whole answer, so that an attribute
+    counts as one whatever its number of words. Where a picture has a word, `positive_weights` (W,) scale it.
+    """
+    logits = logits.float()
+    if labels.ndim == 1:
+        known = (labels >= 0).sum()
+        total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+        return AttributeLoss(total / known.clamp_min(1), known)
+    rows = labels[:, 0] >= 0
+    each = F.binary_cross_entropy_with_logits(
+        logits, labels.clamp_min(0), pos_weight=positive_weights, reduction="none"
+    )
+    return AttributeLoss((each.sum(dim=1) * rows).sum() / rows.sum().clamp_min(1), rows.sum())
+
+
+def positive_weights(frequency: Tensor, power: float) -> Tensor:
+    """Weigh pictures that have a rare word more: share of pictures with each word (W,) -> weights (W,).
+
+    ((1 - f) / f) ^ power: with 1, having a word and not having it weigh alike, as if half of the pictures had
+    it, and probabilities come out too high in the same measure. A word of no picture has weight 1.
+
+    >>> positive_weights(torch.tensor([0.5, 0.1, 0.0]), power=1.0)
+    tensor([1., 9., 1.])
+    """
+    return torch.where(frequency > 0, ((1 - frequency) / frequency) ** power, 1.0)
+
+
+def uncertainty_weighted(loss: Tensor, log_variance: Tensor) -> Tensor:
+    """Weigh a loss by a variance that is learned with it: exp(-s) L + s / 2, all shapes alike.
+
+    Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics",
+    CVPR 2018, their form for classification (eq. 10): the likelihood of a softmax of logits / sigma^2, in
+    which L has the factor 1 / sigma^2; 1 / (2 sigma^2) is that of a normal distribution. It is least at s =
+    log 2 L, where the loss weighs 1 / (2 L): the harder it is to answer, the less it counts, and only by what
+    share L falls matters, not in what unit it is counted.
+    """
+    return torch.exp(-log_variance) * loss + log_variance / 2

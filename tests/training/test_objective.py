@@ -1,10 +1,12 @@
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.losses import class_imbalance_loss, emotion_similarity
+from affectlens.losses import attribute_loss, class_imbalance_loss, emotion_similarity
 from affectlens.models import catalog
 from affectlens.training.objective import check_network, make_objective, mix
 from affectlens.training.settings import Loss, Settings
@@ -151,3 +153,78 @@ def test_a_network_without_an_embedding_is_refused_before_the_first_step() -> No
         check_network(settings, network)
     check_network(Settings(loss=Loss(similarity=1.0, similarity_of="logits")), network)
     check_network(settings, catalog.build("mam_paper", 8, backbone="test_resnet"))
+
+
+class Naming(Fixed):
+    """A network that also names attributes, and learns how much each counts."""
+
+    def __init__(self, logits: Tensor, words: dict[str, Tensor]) -> None:
+        super().__init__(logits)
+        self.words = words
+        self.task_log_variances: nn.Parameter | None = nn.Parameter(torch.zeros(len(words)))
+
+    def with_attributes(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.answers[0], self.words
+
+
+WORDS = {"object": torch.randn(2, 4), "scene": torch.randn(2, 5)}
+KNOWN = {"scene": torch.tensor([3, -1]), "object": torch.tensor([[0.0, 1, 0, 0], [-1, -1, -1, -1]])}
+
+
+@pytest.mark.parametrize("weights", ["fixed", "learned"])
+def test_attributes_count_by_the_mean_of_their_losses(weights: Literal["fixed", "learned"]) -> None:
+    settings = Settings(loss=Loss(attributes=3.0, attribute_weights=weights), label_smoothing=0)
+    logits, targets = torch.randn(2, 3), one_hot(0, 1)
+    found = make_objective(settings, targets, CPU)(Naming(logits, WORDS), logits, targets, KNOWN)
+    each = [attribute_loss(WORDS[name], KNOWN[name]).loss for name in KNOWN]
+    expected = F.cross_entropy(logits, torch.tensor([0, 1])) + 3 * (each[0] + each[1]) / 2
+    torch.testing.assert_close(found.loss, expected)  # variances of 0 change nothing
+    assert set(found.parts) == {"cross_entropy", "attributes", "attributes.scene", "attributes.object"}
+    torch.testing.assert_close(found.parts["attributes.scene"], each[0])
+
+
+def test_a_learned_weight_moves_only_where_the_attribute_is_known() -> None:
+    settings = Settings(loss=Loss(attributes=1.0, attribute_weights="learned"))
+    network, targets = Naming(torch.randn(2, 3), WORDS), one_hot(0, 1)
+    unknown = {**KNOWN, "object": torch.full((2, 4), -1.0)}
+    found = make_objective(settings, targets, CPU)(network, targets, targets, unknown)
+    found.loss.backward()  # type: ignore[no-untyped-call]
+    assert network.task_log_variances is not None
+    gradient = network.task_log_variances.grad
+    assert gradient is not None
+    assert (gradient != 0).tolist() == [False, True]  # in the order of the network's words
+    assert "attributes.object" not in found.parts
+
+
+def test_a_mixed_batch_which_comes_without_attributes_learns_emotions_alone() -> None:
+    settings = Settings(loss=Loss(attributes=1.0), label_smoothing=0)
+    logits, targets = torch.randn(2, 3), one_hot(0, 1)
+    found = make_objective(settings, targets, CPU)(Fixed(logits), logits, targets)
+    torch.testing.assert_close(found.loss, F.cross_entropy(logits, torch.tensor([0, 1])))
+
+
+def test_rare_words_weigh_more_where_the_settings_say_so() -> None:
+    shares = {"object": torch.tensor([0.5, 0.1, 0.5, 0.5])}
+    targets, network = one_hot(0, 1), Naming(torch.zeros(2, 3), WORDS)
+    losses = []
+    for balance in (0.0, 1.0):
+        settings = Settings(loss=Loss(attributes=1.0, attribute_balance=balance))
+        objective = make_objective(settings, targets, CPU, shares)
+        losses.append(objective(network, targets, targets, {"object": KNOWN["object"]}).parts["attributes"])
+    missed = F.softplus(-WORDS["object"][0, 1])  # the loss of the one word that a picture has
+    torch.testing.assert_close(losses[1] - losses[0], 8 * missed)
+
+
+def test_attributes_need_a_network_that_names_them_and_learned_weights_one_that_has_them() -> None:
+    plain, naming = Fixed(torch.zeros(2, 3)), Naming(torch.zeros(2, 3), WORDS)
+    with pytest.raises(SettingsError, match="answers no attributes"):
+        check_network(Settings(loss=Loss(attributes=1.0)), plain)
+    naming.task_log_variances = None
+    check_network(Settings(loss=Loss(attributes=1.0)), naming)
+    with pytest.raises(SettingsError, match="weigh_tasks"):
+        check_network(Settings(loss=Loss(attributes=1.0, attribute_weights="learned")), naming)
+
+
+def test_where_every_batch_is_mixed_attributes_cannot_be_learned() -> None:
+    with pytest.raises(SettingsError, match="mix_share below 1"):
+        Settings(loss=Loss(attributes=1.0), mixup=0.2, mix_share=1.0)

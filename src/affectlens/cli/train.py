@@ -143,6 +143,8 @@ def show(events: "Iterator[Event]") -> None:
             elif isinstance(event, Finished):
                 progress.stop()
                 render(event.scores, Console())
+                if event.named:
+                    click.echo(event.named.markdown())
                 click.echo(f"Model: {event.model}")
 
 

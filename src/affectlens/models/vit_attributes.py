@@ -1,33 +1,35 @@
-"""A network that names what it sees, and judges emotions by it: attributes -> emotions, and a residual.
+"""A network that names what it sees and judges emotions by it: attributes -> emotions, and a residual.
 
-Data: the six attributes of EmoSet-118K (Yang et al., ICCV 2023), whose authors gain 2 to 3 points from them with
-    ImageNet's weights (table 4: ResNet-50 74.04 -> 76.60 %).
-Seed: a student project at the University of Porto, 2023, fed the annotated attributes to its classifier, through
-    four BERTs; nobody's own picture has any, and it was dropped. Here they are what the network answers.
+Data: the six attributes of EmoSet-118K (Yang et al., ICCV 2023). Its authors gain 2 to 3 points by them with
+    ImageNet's weights (table 4: ResNet-50 from 74.04 to 76.60 %).
+Seed: a student project at the University of Porto, 2023, fed annotated attributes to its classifier, through
+    four BERTs. A user's picture has none, and it was dropped. Here attributes are what the network answers.
 Concepts: Koh et al., "Concept Bottleneck Models", ICML 2020; with a residual: Yuksekgonul et al., "Post-hoc
     Concept Bottleneck Models", ICLR 2023.
 
-    backbone -> features (D) --> one linear layer --> logits of all words --> probabilities p of each attribute
-                             \\--> residual (E)                                        |
-                              emotions (E) = bias + weight p + residual <-------------+
+    features = backbone(images)                                   (B, D)
+    p        = probabilities of all words, linear in features     (B, V)
+    emotions = bias + p weight^T + residual, linear in features   (B, E)
 
-So an answer is a sum, and each word's part of it can be read off. Four things decide whether it says anything:
+An answer is a sum, so each word's part of it can be read off. Four things decide whether that says anything:
 
-A picture is compared with the usual one. `usual` holds the mean of p over the pictures seen in training, and
-`explain` gives what a picture's words add to the answer for those means. Of an attribute with one word, the
-probabilities add up to 1, so a number added to an emotion's weights of all its words changes no answer;
-parts are therefore counted from the usual weight, p_w (weight_w - sum_v usual_v weight_v), in which that number
-cancels and a word that is not there has no part. Of one with several words, (p_w - usual_w) weight_w.
+A picture is compared with the usual one. `usual_words` is the mean of p over the pictures seen in training,
+and `explain` says what a picture's words add to the answer for those means. The probabilities of an
+attribute with one word sum to 1, so a number added to an emotion's weights of all its words says nothing of
+any picture: it is one more bias. Parts are therefore counted from the usual weight, p_w (weight_w - sum_v
+usual_v weight_v): there such a number cancels, and a word that is not seen has no part. With several words
+it is (p_w - usual_w) weight_w.
 
-The residual must not do the words' work. It could: it sees all features. So in training it is left out for
-a share `residual_dropout` of the pictures, whose loss the words must make small by themselves. A narrow
-residual would be no help: it has E outputs, and a matrix of rank E already holds all that a linear one can say.
+The residual must not do the words' work, as it could: it sees all features. In training it is left out for a
+share `residual_dropout` of the pictures, whose loss the words have to make small by themselves. Making it
+narrow would be no help: it has E outputs, and a matrix of rank E says all that a linear one can.
 
-The words must keep their meaning. Learning from emotions too, a head may hide in its probabilities what tells
+Words must keep their meaning. A head that learns from emotions too may hide in its probabilities what tells
 emotions apart but is not what the word means (Mahinpei et al., "Promises and Pitfalls of Black-Box Concept
 Learning Models", 2021). With `detach` the heads learn from annotators alone.
 
-And their share must be measured: how often the words alone are right is in the card (`evaluation.attributes`).
+And the words' share has to be measured: the card says how often they are right alone
+(`evaluation.attributes`).
 
 Letters: B images, D features, E emotions, W words of one attribute, V words of all.
 """
@@ -56,8 +58,8 @@ class AttributesConfig:
         concepts: `none`, emotions from features, attributes beside them; `residual`, from both; `only`, from
             attributes alone
         residual_dropout: share of pictures in training whose residual is left out
-        detach: attributes learn from attributes alone, and emotions reach the backbone by the residual alone
-        weigh_tasks: has a log-variance for each attribute, which a loss may learn (`losses.uncertainty_weighted`)
+        detach: attributes learn from attributes alone, and emotions reach the backbone by the residual
+        weigh_tasks: has a log-variance for each attribute, for `losses.uncertainty_weighted` to learn
         drop_path: in the backbone, where it has such a thing; `dropout` is of the features
     """
 
@@ -80,13 +82,14 @@ class AttributesConfig:
                 raise SettingsError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}.")
         if not self.attributes:
             raise SettingsError(
-                "This network answers attributes, and none are given. Train it on a data set that has some, as "
-                'emoset, or build it with attributes={"scene": {"words": 254, "several": False}, ...}.'
+                "This network answers attributes, and none are given. Train it on a data set that has some, "
+                'as emoset, or build it with attributes={"scene": {"words": 254, "several": False}, ...}.'
             )
         for name, size in self.attributes.items():
             if not _is_size(size):
                 raise SettingsError(
-                    f'The attribute {name} must be given as {{"words": 254, "several": False}}, not as {size!r}.'
+                    f'The attribute {name} must be given as {{"words": 254, "several": False}}, '
+                    f"not as {size!r}."
                 )
 
 
@@ -111,6 +114,7 @@ class Explanation(NamedTuple):
         contributions: by name, (B, E, W): what each word adds for each emotion; empty without concepts
         residual: (B, E), what has no name, less what it usually is
         usual: (E,), the logits of the usual picture
+        usual_words: by name, probabilities of its words (W,)
     """
 
     logits: Tensor
@@ -118,34 +122,45 @@ class Explanation(NamedTuple):
     contributions: dict[str, Tensor]
     residual: Tensor
     usual: Tensor
+    usual_words: dict[str, Tensor]
 
 
 class AttributesNetwork(nn.Module):
-    """Images to logits of emotions: (B, 3, H, W) -> (B, E)."""
+    """Images to logits of emotions: (B, 3, H, W) -> (B, E).
+
+    Attributes:
+        words: W of each attribute by name, in the order of names
+        several: names of those of which a picture may have several words
+        task_log_variances: one for each attribute, in the order of `words`; None without `weigh_tasks`. It
+            begins where guessing would bring it.
+    """
 
     task_log_variances: nn.Parameter | None
+    usual_words: Tensor
+    usual_residual: Tensor
+    batches_seen: Tensor
 
     def __init__(self, config: AttributesConfig) -> None:
         super().__init__()
         assert config.attributes  # the config's own check
-        self.concepts, self.residual_dropout, self.detach = (
-            config.concepts,
-            config.residual_dropout,
-            config.detach,
-        )
-        self.words = {name: int(size["words"]) for name, size in config.attributes.items()}
-        self.several = frozenset(name for name, size in config.attributes.items() if size["several"])
+        self.residual_dropout = config.residual_dropout
+        self.detach = config.detach
+        # By name, whatever order the mapping has: files of settings and cards may be written in another.
+        sizes = dict(sorted(config.attributes.items()))
+        self.words = {name: int(size["words"]) for name, size in sizes.items()}
+        self.several = frozenset(name for name, size in sizes.items() if size["several"])
         options = {"drop_path_rate": config.drop_path} if config.drop_path else {}
         try:
             self.backbone = backbones.pooled(config.backbone, weights=config.weights, **options)
         except TypeError as error:
             raise SettingsError(f"The backbone {config.backbone} has no option for this: {error}.") from None
-        features: int = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)  # type: ignore[assignment]
+        features: int = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)  # type: ignore[arg-type]
         self.dropout = nn.Dropout(config.dropout)
         self.attributes = nn.Linear(features, sum(self.words.values()))
         self.emotions = None
         if config.concepts != "none":
-            self.emotions = ConceptHead(config.num_emotions, sum(self.words.values()))
+            gain = max(1.0, features / len(self.words))
+            self.emotions = ConceptHead(config.num_emotions, sum(self.words.values()), gain)
         self.residual = None
         if config.concepts != "only":
             # Without words there is no other bias.
@@ -168,23 +183,21 @@ class AttributesNetwork(nn.Module):
         return Answers(self._logits(words, features), self._by_name(words))
 
     def explain(self, images: Tensor) -> Explanation:
-        """What each word of each attribute adds to each emotion, against the usual picture."""
+        """What each word adds to each emotion, against the usual picture. For networks in evaluation mode."""
         features = self._features(images)
         words = self.attributes(features).float()
         logits = self._logits(words, features)
         residual = self._residual(features) - self.usual_residual
-        if self.emotions is None:
-            return Explanation(logits, self._by_name(words), {}, residual, self.usual_residual)
-        weights = dict(
-            zip(self.words, self.emotions.weight.split(list(self.words.values()), dim=1), strict=True)
-        )
-        usual = self._by_name(self.usual_words)
-        contributions = {
-            name: self._contributions(name, p, weights[name], usual[name])
-            for name, p in self._by_name(self._probabilities(words)).items()
-        }
-        at_usual = self.emotions(self.usual_words[None])[0] + self.usual_residual
-        return Explanation(logits, self._by_name(words), contributions, residual, at_usual)
+        contributions, usual = {}, self.usual_residual
+        usual_words = self._by_name(self.usual_words)
+        if self.emotions is not None:
+            weights = self._by_name(self.emotions.weight)
+            contributions = {
+                name: self._contributions(name, p, weights[name], usual_words[name])
+                for name, p in self._by_name(self._probabilities(words)).items()
+            }
+            usual = usual + self.emotions(self.usual_words[None])[0]
+        return Explanation(logits, self._by_name(words), contributions, residual, usual, usual_words)
 
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.dropout(self.backbone(images))
@@ -199,9 +212,8 @@ class AttributesNetwork(nn.Module):
         if self.emotions is None:
             return residual
         if self.training and self.residual_dropout:
-            residual = residual * (
-                torch.rand(residual.shape[0], 1, device=residual.device) >= self.residual_dropout
-            )
+            draws = torch.rand(residual.shape[0], 1, device=residual.device)
+            residual = residual * (draws >= self.residual_dropout)
         emotions: Tensor = self.emotions(probabilities.detach() if self.detach else probabilities)
         return emotions + residual
 
@@ -226,11 +238,11 @@ class AttributesNetwork(nn.Module):
 
     def _by_name(self, words: Tensor) -> dict[str, Tensor]:
         """(..., V) -> (..., W) each."""
-        return dict(zip(self.words, words.split(list(self.words.values()), dim=-1), strict=True))
+        return dict(zip(self.words, torch.split(words, list(self.words.values()), dim=-1), strict=True))
 
     def _remember(self, probabilities: Tensor, residual: Tensor) -> None:
         """Take a batch into the running means; at first they are the mean of all."""
-        rate = (1 / (self.batches_seen + 1)).clamp_min(SLOWEST)
+        rate = torch.reciprocal(self.batches_seen + 1.0).clamp_min(SLOWEST)
         self.usual_words.lerp_(probabilities.mean(dim=0), rate)
         self.usual_residual.lerp_(residual.mean(dim=0), rate)
         self.batches_seen += 1
@@ -257,12 +269,22 @@ class ConceptHead(nn.Module):
     """Emotions from what is seen, linear, always in float32: probabilities (B, V) -> (B, E).
 
     Not `nn.Linear`, which autocast would narrow: the parts of a sum should add up to it.
+
+    Its weights are `gain` times a parameter. Adam's steps are all of one size, and a picture has D features
+    but hardly more words than there are attributes: with a gain of 1 the residual would be there long before,
+    and the words idle though they say something.
     """
 
-    def __init__(self, num_emotions: int, num_words: int) -> None:
+    def __init__(self, num_emotions: int, num_words: int, gain: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(num_emotions, num_words) * 0.01)
+        self.gain = gain
+        self.scaled = nn.Parameter(torch.randn(num_emotions, num_words) * 0.01 / gain)
         self.bias = nn.Parameter(torch.zeros(num_emotions))
+
+    @property
+    def weight(self) -> Tensor:
+        """(E, V): what a word that is certainly there adds."""
+        return self.scaled * self.gain
 
     def forward(self, probabilities: Tensor) -> Tensor:
         return (probabilities[:, None, :] * self.weight).sum(dim=2) + self.bias

@@ -14,6 +14,9 @@ RECIPES: Mapping[str, tuple[str, str]] = {
     "mlm_release": ("mlm", "release"),
     "mam_paper": ("mam", "paper"),
     "mam_release": ("mam", "release"),
+    "vit_emoset": ("vit", "emoset"),
+    "vit_emoset_release": ("vit", "release"),
+    "vit_emoset_multitask": ("vit", "multitask"),
 }
 
 
@@ -28,11 +31,11 @@ def recipe(name: str) -> Settings:
     from affectlens.recipes import plain
 
     try:
-        catalog.find(name)
+        entry = catalog.find(name)
     except UnknownName:
         known = [*RECIPES, *catalog.NETWORKS]
         raise UnknownName("recipe or network", name, known, "this version") from None
-    return plain.settings(name)
+    return plain.settings(name, attributes=entry.attributes)
 
 
 def summaries() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
 from affectlens.checkpoint import Card
+from affectlens.evaluation.attributes import Named
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
 
@@ -24,7 +25,7 @@ def licences(data: str) -> dict[str, str]:
     return {"code": "Apache-2.0", "weights": "research use, because of the data", "data": of_data}
 
 
-def readme(card: Card, scores: Scores) -> str:
+def readme(card: Card, scores: Scores, named: Named | None = None) -> str:
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training
     words = ", ".join(card.vocabulary.words)
@@ -56,7 +57,7 @@ The weights of the best epoch were chosen and the temperature ({card.temperature
 split, so expect somewhat less on other pictures.
 
 {markdown(scores)}
-## Training
+{_attributes(named)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
 Command: `{training["command"]}`
 
@@ -64,4 +65,14 @@ Command: `{training["command"]}`
 
 ## Licences
 {lic}
+"""
+
+
+def _attributes(named: Named | None) -> str:
+    if named is None:
+        return ""
+    return f"""## Attributes on the validation split
+What it names in a picture (`affectlens predict --attributes`), and what that does for emotions.
+
+{named.markdown()}
 """

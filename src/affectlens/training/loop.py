@@ -6,7 +6,6 @@ mixing, dropout and rate. So a state that was saved and loaded goes on to the sa
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -23,7 +22,7 @@ from affectlens.training.objective import Outcome, mix
 from affectlens.training.optimizer import make_optimizer, rate_at, set_rate
 from affectlens.training.settings import Settings
 
-Objective = Callable[[nn.Module, Tensor, Tensor], Outcome]
+Objective = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Tensor]], Outcome]
 
 
 @dataclass
@@ -58,7 +57,8 @@ class Step:
         accuracy: share of pictures whose top emotion was right, in training mode and before the step
         rate: learning rate, before each layer's own share of it
         pictures: how many
-        parts: each loss for itself, where there are several (`training.objective.Outcome`)
+        parts: each loss for itself, where there are several (`training.objective.Outcome`): the mean over
+            those batches of the step that had it
         ends_epoch: whether the next step belongs to another epoch, or there is none
     """
 
@@ -146,18 +146,20 @@ def take_step(
     state.network.train()
     state.optimizer.zero_grad(set_to_none=True)
     loss_sum, right, seen = 0.0, 0.0, 0
-    parts: Counter[str] = Counter()
+    parts: dict[str, list[float]] = {}
     for batch in batches:
-        images = size.normalise(batch.pixels.to(device, non_blocking=True))
-        images, targets = mix(images, batch.targets.to(device, non_blocking=True), settings)
+        whole = size.normalise(batch.pixels.to(device, non_blocking=True))
+        images, targets = mix(whole, batch.targets.to(device, non_blocking=True), settings)
+        attributes = _moved(batch.attributes, device) if images is whole else {}
         images = images.contiguous(memory_format=torch.channels_last)
         with autocast(device, precision):
-            loss, logits, found = objective(state.network, images, targets)
+            loss, logits, found = objective(state.network, images, targets, attributes)
         (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
         loss_sum += float(loss.detach())
         right += float((logits.argmax(1) == targets.argmax(1)).sum())
         seen += len(images)
-        parts.update({name: float(part) / len(batches) for name, part in found.items()})  # type: ignore[misc]
+        for name, part in found.items():
+            parts.setdefault(name, []).append(float(part))
     if not math.isfinite(loss_sum):
         raise RunError(
             f"The loss is {loss_sum} at step {state.step + 1}. Lower learning_rate, or set clip or "
@@ -172,5 +174,9 @@ def take_step(
     state.step += 1
     return Step(
         number + 1, schedule.epoch_of(number), loss_sum / len(batches), right / seen, rate, seen,
-        schedule.ends_epoch(number), dict(parts),
+        schedule.ends_epoch(number), {name: sum(values) / len(values) for name, values in parts.items()},
     )  # fmt: skip
+
+
+def _moved(attributes: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: labels.to(device, non_blocking=True) for name, labels in attributes.items()}

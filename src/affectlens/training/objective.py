@@ -1,7 +1,8 @@
 """What a step makes smaller: the losses that the settings name, weighted and summed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -9,8 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.losses import class_imbalance_loss, class_weights, emotion_similarity
+from affectlens.losses import (
+    attribute_loss,
+    class_imbalance_loss,
+    class_weights,
+    emotion_similarity,
+    positive_weights,
+    uncertainty_weighted,
+)
 from affectlens.training.settings import Loss, Settings
+
+LOSSES = ("cross_entropy", "class_imbalance", "similarity", "attributes")
 
 
 class Outcome(NamedTuple):
@@ -19,8 +29,8 @@ class Outcome(NamedTuple):
     Attributes:
         loss: scalar, to be made smaller
         logits: float32 (B, E), without gradient
-        parts: each loss before its weight, where there are several, and `without_pairs`: 1 where the
-            similarity loss found none
+        parts: each loss before its weight in the settings, where there are several; `without_pairs`: 1
+            where the similarity loss found none; `attributes.NAME`: of each attribute that any picture had
     """
 
     loss: Tensor
@@ -28,9 +38,17 @@ class Outcome(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
+class _Asked(NamedTuple):
+    """Logits of a network, or of its branches; what the similarity loss compares; logits of attributes."""
+
+    answers: Sequence[Tensor]
+    compared: Tensor
+    attributes: Mapping[str, Tensor]
+
+
 @dataclass(frozen=True)
 class Objective:
-    """The losses of the settings, for networks that give logits, and embeddings or branches where asked.
+    """The losses of the settings, for networks that give logits, and what else a loss needs.
 
     Attributes:
         loss: which losses, how much each
@@ -38,6 +56,7 @@ class Objective:
         weights: float32 (E,), of cross-entropy, mean 1 over the training pictures
         log_prior: float32 (E,), log of each emotion's frequency, times the adjustment
         alpha: float32 (E,), of the class-imbalance loss, mean 1 over the training pictures
+        positive_weights: float32 (W,), of attributes with several words, by name
     """
 
     loss: Loss
@@ -45,41 +64,76 @@ class Objective:
     weights: Tensor
     log_prior: Tensor
     alpha: Tensor
+    positive_weights: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def __call__(self, network: nn.Module, images: Tensor, targets: Tensor) -> Outcome:
-        """Judge images (B, 3, H, W) against targets (B, E)."""
-        answers, embedding = self._ask(network, images)
+    def __call__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        attributes: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Outcome:
+        """Judge images (B, 3, H, W) against targets (B, E), and attributes, where any are known."""
+        wanted = attributes if self.loss.attributes else {}
+        answers, compared, words = self._ask(network, images, bool(wanted))
         parts: dict[str, Tensor] = {}
         if self.loss.cross_entropy:
             parts["cross_entropy"] = _mean([self._cross_entropy(logits, targets) for logits in answers])
         if self.loss.class_imbalance:
             parts["class_imbalance"] = _mean([self._class_imbalance(logits, targets) for logits in answers])
-        found = {}
+        found: dict[str, Tensor] = {}
         if self.loss.similarity:
             similarity = emotion_similarity(
-                embedding, targets.argmax(dim=1), self.loss.margin, self.loss.scale
+                compared, targets.argmax(dim=1), self.loss.margin, self.loss.scale
             )
             parts["similarity"] = similarity.loss
             found["without_pairs"] = torch.tensor(float(not similarity.has_pairs))
+        if wanted:
+            parts["attributes"], each = self._attributes(network, words, wanted)
+            found |= {f"attributes.{name}": loss.detach() for name, loss in each.items()}
         total = torch.stack([getattr(self.loss, name) * part for name, part in parts.items()]).sum()
         logits = torch.stack([answer.detach().float() for answer in answers]).mean(dim=0)
-        shown = {name: part.detach() for name, part in parts.items()} if len(parts) > 1 else {}
+        several = sum(getattr(self.loss, name) > 0 for name in LOSSES) > 1
+        shown = {name: part.detach() for name, part in parts.items()} if several else {}
         return Outcome(total, logits, {**shown, **found})
 
-    def _ask(self, network: nn.Module, images: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Logits of the network, or of each of its branches, and what the similarity loss compares.
+    def _ask(self, network: nn.Module, images: Tensor, attributes: bool) -> _Asked:
+        """Have the network say what the losses need.
 
         A network of several branches is trained as so many classifiers: the mean of their losses.
         """
         branches: Callable[[Tensor], Sequence[Tensor]] | None = getattr(network, "branches", None)
         if branches is not None:
             answers = branches(images)
-            return answers, torch.stack(list(answers)).mean(dim=0)
+            return _Asked(answers, torch.stack(list(answers)).mean(dim=0), {})
         if self.loss.similarity and self.loss.similarity_of == "embedding":
             logits, embedding = network.embed(images)  # type: ignore[operator]
-            return [logits], embedding
+            return _Asked([logits], embedding, {})
+        if attributes:
+            logits, words = network.with_attributes(images)  # type: ignore[operator]
+            return _Asked([logits], logits, words)
         logits = network(images)
-        return [logits], logits
+        return _Asked([logits], logits, {})
+
+    def _attributes(
+        self, network: nn.Module, words: Mapping[str, Tensor], attributes: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of all attributes, a scalar, and of each that any picture had, before its weight.
+
+        A mean over all, known or not: what is seldom known does not count more when it is.
+        """
+        log_variances: Mapping[str, Tensor] = {}
+        if self.loss.attribute_weights == "learned":
+            log_variances = dict(zip(words, network.task_log_variances, strict=True))  # type: ignore[arg-type]
+        terms, each = [], {}
+        for name, labels in attributes.items():
+            loss, known = attribute_loss(words[name], labels, self.positive_weights.get(name))
+            variance = log_variances.get(name)
+            term = loss if variance is None else uncertainty_weighted(loss, variance)
+            terms.append(term * (known > 0))  # a variance learns nothing where there is no loss
+            if known:
+                each[name] = loss
+        return torch.stack(terms).mean(), each
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         smooth = targets * (1 - self.smoothing) + self.smoothing / targets.shape[1]
@@ -101,10 +155,29 @@ def check_network(settings: Settings, network: nn.Module) -> None:
             f"The network {settings.network} gives no embedding for the similarity loss. "
             "Set loss.similarity_of=logits, or choose mlm_paper or mam_paper."
         )
+    if settings.loss.attributes and not hasattr(network, "with_attributes"):
+        raise SettingsError(
+            f"The network {settings.network} answers no attributes. Set loss.attributes=0, or choose "
+            "vit_attributes."
+        )
+    learned = settings.loss.attributes and settings.loss.attribute_weights == "learned"
+    if learned and getattr(network, "task_log_variances", None) is None:
+        raise SettingsError(
+            f"The network {settings.network} was built without weights of attributes to learn. "
+            "Set network_options.weigh_tasks=true or loss.attribute_weights=fixed."
+        )
 
 
-def make_objective(settings: Settings, targets: Tensor, device: torch.device) -> Objective:
-    """Measure the frequencies of the training targets (N, E) and build the objective."""
+def make_objective(
+    settings: Settings,
+    targets: Tensor,
+    device: torch.device,
+    word_frequencies: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Objective:
+    """Measure the frequencies of the training targets (N, E) and build the objective.
+
+    `word_frequencies` holds, for attributes with several words, the share of pictures with each (W,).
+    """
     frequency = targets.mean(dim=0)
     floor = 0.5 / len(targets)  # an emotion without pictures stays finite
     return Objective(
@@ -113,6 +186,10 @@ def make_objective(settings: Settings, targets: Tensor, device: torch.device) ->
         weights=class_weights(frequency, settings.class_weight, floor).to(device),
         log_prior=(settings.prior_adjustment * frequency.clamp_min(floor).log()).to(device),
         alpha=class_weights(frequency, floor=floor).to(device),
+        positive_weights={
+            name: positive_weights(shares, settings.loss.attribute_balance).to(device)
+            for name, shares in word_frequencies.items()
+        },
     )
 
 

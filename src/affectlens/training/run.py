@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from affectlens import metrics
+from affectlens.attributes import Attribute
 from affectlens.checkpoint import Card, round_weights, save_model
 from affectlens.data import cache, splits
 from affectlens.data.batches import (
@@ -35,6 +36,7 @@ from affectlens.data.batches import (
 )
 from affectlens.data.records import DataSource, Record, digest
 from affectlens.errors import RunError
+from affectlens.evaluation.attributes import Named, name_and_score
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.judge import Judged, judge
 from affectlens.evaluation.scores import Scores, score
@@ -43,6 +45,7 @@ from affectlens.machine import describe, keep_freed_memory, pick_device, pick_pr
 from affectlens.models import catalog
 from affectlens.models.backbones import HUB, NONE, suit_cpu
 from affectlens.models.pair import Branches, OneBranch, Pair
+from affectlens.training.attributes import attributes_of, fingerprint, network_options, word_frequencies
 from affectlens.training.card import LIMITS, licences, readme
 from affectlens.training.checkpoints import load_state, load_weights, save_state, save_weights
 from affectlens.training.loop import Schedule, State, Step, train
@@ -77,10 +80,11 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class Finished:
-    """The model folder, and its scores on the validation split."""
+    """The model folder, and its scores on the validation split; `named` where it answers attributes."""
 
     model: Path
     scores: Scores
+    named: Named | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ def fit(request: Request) -> Iterator[Event]:
     """
     settings = request.settings
     source = splits.with_validation(request.source, settings.val_share, settings.seed)
-    _open_run(request, source)
+    attributes = attributes_of(settings, source)
+    _open_run(request, source, attributes)
     keep_freed_memory()
     device = pick_device(request.device)
     precision = pick_precision(settings.precision, device)
@@ -135,13 +140,13 @@ def fit(request: Request) -> Iterator[Event]:
     training, validation = source.split(splits.TRAIN), source.split(splits.VAL)
     read = yield from _reader(request, [*training, *validation])
     torch.manual_seed(settings.seed)
-    state = State.start(_network(request, source, device), settings)
+    state = State.start(_network(request, source, attributes, device), settings)
     best = _restore(request.out, state) if request.resume else -1.0
     targets = target_tensor(training)
     order = Order(targets, settings.seed, settings.balance, _groups(settings))
-    stream = TrainingStream(training, order, settings.augmentation, settings.preprocessing, read)
+    stream = TrainingStream(training, order, settings.augmentation, settings.preprocessing, read, attributes)
     check_network(settings, state.network)
-    objective = make_objective(settings, targets, device)
+    objective = make_objective(settings, targets, device, word_frequencies(attributes, training))
 
     def validate() -> Judged:
         held_out = EvaluationSet(validation, settings.preprocessing, read)
@@ -165,7 +170,7 @@ def fit(request: Request) -> Iterator[Event]:
                 yield end
             if step.ends_epoch or step.number % settings.checkpoint_every == 0:
                 save_state(request.out / LAST, state, {"best": best})
-    yield _finish(request, source, device, precision)
+    yield _finish(request, source, attributes, device, precision)
 
 
 def read_run_settings(out: Path) -> Settings:
@@ -177,9 +182,11 @@ def read_run_settings(out: Path) -> Settings:
     return read_settings(out / SETTINGS, Settings())
 
 
-def _open_run(request: Request, source: DataSource) -> None:
+def _open_run(request: Request, source: DataSource, attributes: Sequence[Attribute]) -> None:
     """Write what a run is before its first step, or check that the one to resume is the same."""
     out, hashes = request.out, {name: digest(part) for name, part in source.splits.items()}
+    if attributes:
+        hashes["attributes"] = fingerprint(source, attributes)
     if request.resume:
         if read_run_settings(out) != request.settings:
             raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
@@ -223,12 +230,13 @@ def _step_of(line: str) -> float:
         return float("inf")  # a line that was cut off by the kill
 
 
-def _network(request: Request, source: DataSource, device: torch.device) -> nn.Module:
+def _network(
+    request: Request, source: DataSource, attributes: Sequence[Attribute], device: torch.device
+) -> nn.Module:
     settings = request.settings
     weights = NONE if request.resume else settings.weights
-    network = catalog.build(
-        settings.network, len(source.vocabulary), weights=weights, **settings.network_options
-    )
+    options = network_options(settings, attributes)
+    network = catalog.build(settings.network, len(source.vocabulary), weights=weights, **options)
     network.to(device)
     network.to(memory_format=torch.channels_last)
     if device.type == "cpu":
@@ -294,17 +302,24 @@ def _portable(settings: Settings) -> dict[str, Any]:
     return {**settings.to_dict(), "weights": weights}
 
 
-def _finish(request: Request, source: DataSource, device: torch.device, precision: torch.dtype) -> Finished:
+def _finish(
+    request: Request,
+    source: DataSource,
+    attributes: tuple[Attribute, ...],
+    device: torch.device,
+    precision: torch.dtype,
+) -> Finished:
     """Fit the temperatures of the best weights, score them, write the model folder.
 
     All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
     gives the figures of the card.
     """
     settings = request.settings
-    network = catalog.build(settings.network, len(source.vocabulary), **settings.network_options)
+    options = network_options(settings, attributes)
+    network = catalog.build(settings.network, len(source.vocabulary), **options)
     load_weights(request.out / BEST, network)
     validation = EvaluationSet(
-        source.split(splits.VAL), settings.preprocessing, file_reader(settings.preprocessing)
+        source.split(splits.VAL), settings.preprocessing, file_reader(settings.preprocessing), attributes
     )
 
     def judged_by(judge_of: nn.Module) -> Judged:
@@ -318,19 +333,24 @@ def _finish(request: Request, source: DataSource, device: torch.device, precisio
     judged = judged_by(network)
     temperature = fit_temperature(judged.logits, judged.targets)
     scores = score(judged.logits, judged.targets, source.vocabulary, temperature=temperature)
+    named = None
+    if attributes:
+        batches = evaluation_batches(validation, EVALUATION_BATCH, 0)
+        named = name_and_score(network, batches, attributes, settings.preprocessing, device, precision)
     about = json.loads((request.out / RUN).read_text(encoding="utf-8"))
     log = (request.out / LOG).read_text(encoding="utf-8").splitlines()
     card = Card(
         name=request.name,
         network=settings.network,
-        network_options=settings.network_options,
+        network_options=options,
         vocabulary=source.vocabulary,
+        attributes=attributes,
         preprocessing=settings.preprocessing,
         temperature=temperature,
         training={**about, "settings": _portable(settings), "log": [json.loads(line) for line in log]},
-        scores={"split": splits.VAL, **scores.to_json()},
+        scores={"split": splits.VAL, **scores.to_json(), **(named.to_json() if named else {})},
         licences=licences(source.name),
         limits=LIMITS,
     )
-    save_model(request.out / MODEL, network, card, readme(card, scores), request.dtype)
-    return Finished(request.out / MODEL, scores)
+    save_model(request.out / MODEL, network, card, readme(card, scores, named), request.dtype)
+    return Finished(request.out / MODEL, scores, named)

@@ -59,6 +59,12 @@ class Loss:
         similarity: weight of MAM's emotion similarity loss (`losses.emotion_similarity`).
         similarity_of: what it compares: `embedding`, the fused features, or `logits`.
         margin, scale: its m and gamma.
+        attributes: weight of the mean of all attributes' losses (`losses.attribute_loss`), for networks that
+            answer attributes. Mixed batches have none: a blend of two pictures shows no one scene.
+        attribute_weights: `fixed`, all alike, or `learned`, each by its own uncertainty
+            (`losses.uncertainty_weighted`). Emotions, which are the purpose, keep their weight.
+        attribute_balance: of attributes with several words, how much more pictures with a rare word weigh
+            (`losses.positive_weights`); 0 is off.
     """
 
     cross_entropy: float = 1.0
@@ -69,9 +75,15 @@ class Loss:
     similarity_of: Literal["embedding", "logits"] = "embedding"
     margin: float = 0.25
     scale: float = 80.0
+    attributes: float = 0.0
+    attribute_weights: Literal["fixed", "learned"] = "fixed"
+    attribute_balance: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("cross_entropy", "class_imbalance", "similarity", "focus", "margin"):
+        for name in (
+            "cross_entropy", "class_imbalance", "similarity", "focus", "margin", "attributes",
+            "attribute_balance",
+        ):  # fmt: skip
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise SettingsError(f"loss.{name} must be at least 0, not {getattr(self, name)}.")
         if not (math.isfinite(self.scale) and self.scale > 0):
@@ -178,11 +190,20 @@ class Settings:
                 f"pictures_per_emotion={self.pictures_per_emotion} needs balance=0 and a batch_size that it "
                 f"divides, not balance={self.balance} and batch_size={self.batch_size}."
             )
-        if self.loss.similarity and (self.mixup or self.cutmix):
-            raise SettingsError("loss.similarity compares whole pictures: set mixup=0 and cutmix=0.")
+        self._require_whole_pictures()
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise SettingsError(str(UnknownName("value", getattr(self, name), known, name)))
+
+    def _require_whole_pictures(self) -> None:
+        if not self.mixup and not self.cutmix:
+            return
+        if self.loss.similarity:
+            raise SettingsError("loss.similarity compares whole pictures: set mixup=0 and cutmix=0.")
+        if self.loss.attributes and self.mix_share == 1:
+            raise SettingsError(
+                "Mixed pictures teach no attributes. Set mix_share below 1, or loss.attributes=0."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` and TOML take."""

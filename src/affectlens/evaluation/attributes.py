@@ -1,0 +1,197 @@
+"""How well a network names what it sees, and how far the names account for its emotions.
+
+Letters: N pictures, E emotions, W words of an attribute.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from affectlens import metrics
+from affectlens.attributes import Attribute
+from affectlens.data.batches import Batch
+from affectlens.evaluation.tables import DASH
+from affectlens.machine import autocast
+from affectlens.preprocess import Preprocessing
+
+ACCURACY, AVERAGE_PRECISION = "accuracy", "mean average precision"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeScore:
+    """How well one attribute is named.
+
+    Attributes:
+        measure: accuracy of attributes with one word; of those with several the mean over words of the
+            average precision, for words that any of the pictures has
+        value: 0..1, or None where not one picture has an answer
+        guess: what the same measure gives to who has not seen the picture: the commonest word of these very
+            pictures, or words in any order
+        pictures: of how many an answer is known
+    """
+
+    measure: str
+    value: float | None
+    guess: float | None
+    pictures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptScore:
+    """How often emotions are right: as answered, by the attributes alone, and by the residual alone.
+
+    `by_attributes` far below `accuracy` means that what the attributes say is not why; `by_residual` near it,
+    that they are idle.
+    """
+
+    accuracy: float
+    by_attributes: float
+    by_residual: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """Scores of every attribute by name, and of what they do for emotions; None for a network without."""
+
+    attributes: Mapping[str, AttributeScore]
+    concepts: ConceptScore | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, without NaN."""
+        each = {name: asdict(score) for name, score in self.attributes.items()}
+        return {"attributes": each, "concepts": asdict(self.concepts) if self.concepts else None}
+
+    def markdown(self) -> str:
+        """Write a table for the card, ended by a line break."""
+        lines = [
+            "| attribute | measure | value | by guessing | pictures |",
+            "| --- | --- | ---: | ---: | ---: |",
+        ]
+        for name, score in self.attributes.items():
+            shown = (_share(score.value), _share(score.guess), f"{score.pictures:,}")
+            lines.append(f"| {name} | {score.measure} | {' | '.join(shown)} |")
+        text = "\n".join(lines) + "\n"
+        if self.concepts is None:
+            return text
+        c = self.concepts
+        return (
+            f"{text}\nEmotions are right for {c.accuracy:.1%} of the pictures; by the attributes alone for "
+            f"{c.by_attributes:.1%}, by what has no name alone for {c.by_residual:.1%}.\n"
+        )
+
+
+class _Answered(NamedTuple):
+    """What was said of N pictures and what is true of them."""
+
+    logits: Tensor
+    residual: Tensor
+    usual: Tensor
+    targets: Tensor
+    words: Mapping[str, Tensor]
+    truth: Mapping[str, Tensor]
+
+
+def name_and_score(
+    network: nn.Module,
+    batches: Iterable[tuple[Batch | None, Sequence[object]]],
+    attributes: Sequence[Attribute],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    precision: torch.dtype,
+) -> Named:
+    """Have a network that can `explain` name the attributes of all pictures that can be read, and score it.
+
+    `batches` must hold the attributes (`data.batches.EvaluationSet`).
+    """
+    said = _answer(network.eval(), batches, preprocessing, device, precision)
+    scores = {a.name: attribute_score(a, said.words[a.name], said.truth[a.name]) for a in attributes}
+    concepts = None
+    if getattr(network, "emotions", None) is not None:
+        # As in training for pictures whose residual is left out: all of it, not what is unusual about it.
+        whole_residual = said.residual + network.usual_residual.cpu()  # type: ignore[operator]
+        concepts = ConceptScore(
+            accuracy=metrics.accuracy(said.logits, said.targets),
+            by_attributes=metrics.accuracy(said.logits - whole_residual, said.targets),
+            by_residual=metrics.accuracy(said.usual + said.residual, said.targets),
+        )
+    return Named(attributes=scores, concepts=concepts)
+
+
+def attribute_score(attribute: Attribute, logits: Tensor, truth: Tensor) -> AttributeScore:
+    """Score one attribute: logits (N, W), truth as `data.batches.attribute_tensors` gives it."""
+    if attribute.several:
+        known = truth[:, 0] >= 0
+        truth = truth[known]
+        return AttributeScore(
+            measure=AVERAGE_PRECISION,
+            value=mean_average_precision(logits[known], truth),
+            guess=float(truth.mean(dim=0)[truth.any(dim=0)].mean()) if truth.any() else None,
+            pictures=int(known.sum()),
+        )
+    known = truth >= 0
+    truth = truth[known]
+    right = logits[known].argmax(dim=1) == truth
+    count = len(truth)
+    return AttributeScore(
+        measure=ACCURACY,
+        value=float(right.double().mean()) if count else None,
+        guess=float(truth.bincount().max()) / count if count else None,
+        pictures=count,
+    )
+
+
+def mean_average_precision(scores: Tensor, truth: Tensor) -> float | None:
+    """Mean over words of the average precision: scores (N, W), truth (N, W) of 0 and 1 -> 0..1.
+
+    A word's average precision is the mean, over the pictures that have it, of the share of pictures that have
+    it among those scored as high or higher. Words of no picture are left out; None where that leaves none.
+
+    >>> mean_average_precision(torch.tensor([[0.9], [0.8], [0.1]]), torch.tensor([[1], [0], [1]]))
+    0.8333333333333333
+    """
+    each = [_average_precision(s, t) for s, t in zip(scores.T.double(), truth.T > 0, strict=True) if t.any()]
+    return sum(each) / len(each) if each else None
+
+
+def _average_precision(scores: Tensor, truth: Tensor) -> float:
+    """(N,) scores, (N,) whether a picture has the word, at least one -> 0..1."""
+    order = scores.argsort(descending=True)
+    scores, hits = scores[order], truth[order].double().cumsum(dim=0)
+    # Among equal scores no order is better than another: all stand at the end of theirs.
+    last = len(scores) - 1 - torch.searchsorted(scores.flip(0), scores.contiguous())
+    precision = hits[last] / (last + 1)
+    return float(precision[truth[order]].mean())
+
+
+def _answer(
+    network: nn.Module,
+    batches: Iterable[tuple[Batch | None, Sequence[object]]],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    precision: torch.dtype,
+) -> _Answered:
+    parts = []
+    for batch, _ in batches:
+        if batch is None:
+            continue
+        with torch.inference_mode(), autocast(device, precision):
+            images = preprocessing.normalise(batch.pixels.to(device))
+            found = network.explain(images.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        words = {name: logits.cpu() for name, logits in found.attributes.items()}
+        logits, residual, usual = found.logits.cpu(), found.residual.cpu(), found.usual.cpu()
+        parts.append(_Answered(logits, residual, usual, batch.targets, words, batch.attributes))
+    return _Answered(
+        torch.cat([part.logits for part in parts]),
+        torch.cat([part.residual for part in parts]),
+        parts[0].usual,
+        torch.cat([part.targets for part in parts]),
+        {name: torch.cat([part.words[name] for part in parts]) for name in parts[0].words},
+        {name: torch.cat([part.truth[name] for part in parts]) for name in parts[0].truth},
+    )
+
+
+def _share(value: float | None) -> str:
+    return DASH if value is None else f"{100 * value:.1f} %"

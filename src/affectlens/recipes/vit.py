@@ -1,0 +1,87 @@
+"""How ViT-B/16 is trained on EmoSet: as the seed's notebook does, as one would today, and with attributes.
+
+affectlens train vit_emoset --data emoset:PATH --out RUN
+affectlens train vit_emoset_release --data emoset:PATH --out RUN
+affectlens train vit_emoset_multitask --data emoset:PATH --out RUN
+
+Seed: a project at the University of Porto, December 2023, that fine-tunes a ViT-B/16 of ImageNet-21k. Its
+notebook ends at 78.18 % on EmoSet's test split; its slides say 79.1. None of the three has been run on the
+whole of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not what was best.
+"""
+
+from affectlens.data.augment import Augmentation
+from affectlens.preprocess import Preprocessing
+from affectlens.training.settings import Loss, Settings
+
+# What the weights of ImageNet-21k were trained with: pixels in -1..1.
+PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def emoset() -> Settings:
+    """ViT-B/16 on EmoSet, as one would today: mirrors, layer decay, some mixing, averaged weights.
+
+    Ten epochs of 1,476 steps.
+    """
+    return Settings(
+        network="vit",
+        network_options={"drop_path": 0.1},
+        epochs=10,
+        learning_rate=3e-4,
+        layer_decay=0.75,
+        mixup=0.2,
+        cutmix=0.5,
+        mix_share=0.5,
+        average=0.9995,
+        augmentation=Augmentation(crop_scale=0.35, flip=0.5),
+        preprocessing=PREPROCESSING,
+        select_by="accuracy",
+    )
+
+
+def release() -> Settings:
+    """ViT-B/16 on EmoSet by the seed's notebook: four epochs at 1.1208e-5, crops from 0.08, no mirrors.
+
+    The rate, the epochs and the batch are what its search found; all else are the defaults of the library
+    that it uses: AdamW without weight decay, gradients clipped at 1, a straight fall after a tenth of the
+    steps.
+
+    Known to differ: the weights are timm's (AugReg, Steiner et al., 2022), where the notebook has those of
+    Dosovitskiy et al.; validation pictures are resized and not cropped at random, so that selection is not a
+    draw; the classifier begins at half the spread (0.01). The search called for a seed of 1.899; ours is 0.
+    """
+    return Settings(
+        network="vit",
+        epochs=4,
+        batch_size=16,
+        accumulate=4,
+        learning_rate=1.1208e-5,
+        weight_decay=0.0,
+        layer_decay=1.0,
+        warmup=0.1,
+        schedule="linear",
+        clip=1.0,
+        label_smoothing=0.0,
+        augmentation=Augmentation(crop_scale=0.08, flip=0.0),
+        preprocessing=PREPROCESSING,
+        select_by="accuracy",
+    )
+
+
+def multitask() -> Settings:
+    """ViT-B/16 that learns EmoSet's six attributes too, and judges emotions by them and a residual.
+
+    No mixing, for a blend of two pictures shows no one scene; larger crops, and no change of colours, because
+    the annotations are of the whole picture as it was.
+    """
+    return Settings(
+        network="vit_attributes",
+        network_options={"drop_path": 0.1},
+        epochs=10,
+        learning_rate=3e-4,
+        layer_decay=0.75,
+        average=0.9995,
+        loss=Loss(attributes=1.0, attribute_weights="learned"),
+        augmentation=Augmentation(crop_scale=0.5, flip=0.5),
+        preprocessing=PREPROCESSING,
+        select_by="accuracy",
+    )

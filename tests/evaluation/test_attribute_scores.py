@@ -1,0 +1,66 @@
+import json
+
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from affectlens.attributes import Attribute
+from affectlens.evaluation.attributes import (
+    AttributeScore,
+    ConceptScore,
+    Named,
+    attribute_score,
+    mean_average_precision,
+)
+from affectlens.evaluation.tables import DASH
+
+SCENE = Attribute("scene", ("beach", "street", "forest"))
+OBJECT = Attribute("object", ("dog", "tree"), several=True)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_average_precision_is_that_of_scikit_learn_with_and_without_ties(ties: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(40, 6, generator=generator)
+    scores = scores.round() if ties else scores
+    truth = (torch.rand(40, 6, generator=generator) < 0.3).float()
+    expected = average_precision_score(truth.numpy(), scores.numpy(), average="macro")
+    assert mean_average_precision(scores, truth) == pytest.approx(expected)
+
+
+def test_words_that_no_picture_has_are_left_out() -> None:
+    scores = torch.tensor([[0.9, 0.5], [0.1, 0.4]])
+    assert mean_average_precision(scores, torch.tensor([[1, 0], [0, 0]])) == 1.0
+    assert mean_average_precision(scores, torch.zeros(2, 2)) is None
+
+
+def test_one_word_is_scored_where_it_is_known_beside_the_commonest() -> None:
+    logits = torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0], [2.0, 0, 0]])
+    found = attribute_score(SCENE, logits, torch.tensor([0, 1, 1, -1]))
+    assert found == AttributeScore(measure="accuracy", value=2 / 3, guess=2 / 3, pictures=3)
+
+
+def test_several_words_are_scored_where_they_are_known_beside_their_frequency() -> None:
+    truth = torch.tensor([[1.0, 0], [0, 0], [-1, -1]])
+    found = attribute_score(OBJECT, torch.tensor([[2.0, 0], [3.0, 0], [9.0, 9]]), truth)
+    assert found == AttributeScore(measure="mean average precision", value=0.5, guess=0.5, pictures=2)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "truth"), [(SCENE, torch.full((2,), -1)), (OBJECT, torch.full((2, 2), -1.0))]
+)
+def test_what_is_known_of_no_picture_has_no_score(attribute: Attribute, truth: torch.Tensor) -> None:
+    found = attribute_score(attribute, torch.zeros(2, len(attribute)), truth)
+    assert (found.value, found.guess, found.pictures) == (None, None, 0)
+
+
+def test_scores_are_plain_data_and_a_table_for_people() -> None:
+    unknown = AttributeScore(measure="accuracy", value=None, guess=None, pictures=0)
+    concepts = ConceptScore(accuracy=0.75, by_attributes=0.5, by_residual=0.7)
+    named = Named(attributes={"scene": unknown}, concepts=concepts)
+    stored = json.loads(json.dumps(named.to_json(), allow_nan=False))
+    assert stored["attributes"]["scene"]["value"] is None
+    assert stored["concepts"]["by_attributes"] == 0.5
+    assert f"| scene | accuracy | {DASH} | {DASH} | 0 |" in named.markdown()
+    assert "by the attributes alone for 50.0%" in named.markdown()
+    assert "alone" not in Named(attributes={"scene": unknown}, concepts=None).markdown()
