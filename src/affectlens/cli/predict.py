@@ -29,7 +29,9 @@ BAR = 30  # columns of a probability of 1
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help="Write a row for each picture to FILE: .jsonl, .csv or .parquet.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with FILE after an interruption.")
-@click.option("--attributes", is_flag=True, help="Also say how bright and how colourful each picture is.")
+@click.option("--attributes", is_flag=True,
+              help="Also say how bright and how colourful each picture is; of a model that was trained on "
+                   "attributes, what it sees and judges by.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each picture.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True,
               help="Pictures judged together.")  # fmt: skip
@@ -254,9 +256,12 @@ def _polarity(prediction: "Prediction") -> str:
 
 
 def _attributes(prediction: "Prediction") -> str:
-    from affectlens.attributes import in_words
+    from affectlens.attributes import MEASURED, in_words
+    from affectlens.inference import because
 
-    return ", ".join(in_words(prediction.attributes or {}))
+    said = prediction.attributes or {}
+    measured = ", ".join(in_words({name: said[name] for name in MEASURED if name in said}))
+    return _printable("; ".join(filter(None, (measured, *because.in_words(said)))))
 
 
 def _printable(text: str) -> str:

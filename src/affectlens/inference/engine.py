@@ -27,7 +27,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from affectlens.checkpoint import Model
 from affectlens.data.ahead import map_ahead
 from affectlens.evaluation.judge import forward
-from affectlens.machine import pick_device, pick_precision
+from affectlens.machine import autocast, pick_device, pick_precision
+from affectlens.models.vit_attributes import Explanation
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -60,8 +61,23 @@ class Engine:
             forward(self.network, part, self.card.preprocessing, self.device, self.precision)
             for part in torch.split(pixels, self.at_once(len(pixels)))
         ]
+        return self._probabilities(torch.cat(logits))
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
         # In float64, so that not even many words' rounding errors add up to anything.
-        return (torch.cat(logits).double() / self.card.temperature).softmax(dim=1).float()
+        return (logits.double() / self.card.temperature).softmax(dim=1).float()
+
+    def explain(self, pixels: Tensor) -> tuple[Tensor, Explanation]:
+        """Judge a batch that goes through the network together, and take its answers apart.
+
+        For a network that names attributes (`models.vit_attributes`): the probabilities that the engine gives
+        when called, and the explanation, on the CPU.
+        """
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            images = self.card.preprocessing.normalise(pixels.to(self.device))
+            found = self.network.explain(images.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        explained = Explanation._make(map(_on_cpu, found))
+        return self._probabilities(explained.logits), explained
 
     def at_once(self, batch_size: int) -> int:
         """How many pictures of a batch go through the network together."""
@@ -85,6 +101,10 @@ class Engine:
 
         with _one_core_each(), closing(map_ahead(on_one_core, batches, ahead=cores + 1)) as results:  # type: ignore[type-var]
             yield from results
+
+
+def _on_cpu(part: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    return {name: tensor.cpu() for name, tensor in part.items()} if isinstance(part, dict) else part.cpu()
 
 
 class _Lent:

@@ -11,7 +11,7 @@ the file comes out the same, bit by bit. Nothing here holds more than a batch, o
 
 Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, one for each attribute
 where these were asked for, model, error_type, error_message. What there is not is an empty field in CSV
-and null in Parquet.
+and null in Parquet. What is no number or text, as the reasons for an answer, is JSON in its cell.
 """
 
 import csv
@@ -29,11 +29,13 @@ from typing import IO, Any, TypeAlias
 from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.errors import OutputError
 from affectlens.files import atomic_write
+from affectlens.inference.because import BECAUSE, PREDICTED
 from affectlens.inference.inputs import Input, name_of
 
 Row: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` gives it
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
+STRUCTURED = (PREDICTED, BECAUSE)  # attributes that are JSON in a cell
 ROW_GROUP = 1_000  # rows of a Parquet file that are held at once
 
 
@@ -257,7 +259,7 @@ def flat(row: Row, names: Iterable[str]) -> dict[str, Any]:
     """A row as one value a column, None where there is none."""
     error = row["error"] or {}
     values = {
-        **row.get("attributes", {}),
+        **{name: _cell(value) for name, value in row.get("attributes", {}).items()},
         **(row["polarity"] or {}),
         **(row["emotions"] or {}),
         "image": row["image"],
@@ -267,6 +269,10 @@ def flat(row: Row, names: Iterable[str]) -> dict[str, Any]:
         "error_message": error.get("message"),
     }
     return {name: values.get(name) for name in names}
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _unwritable(file: Path, error: OSError) -> OutputError:
@@ -359,7 +365,7 @@ def _check(file: Path, number: int, stored: Stored, given: Input | None, model: 
 def _schema(names: Iterable[str]) -> Any:
     import pyarrow as pa  # here: who writes JSON Lines need not wait for it
 
-    texts = {"image", "top", "model", "error_type", "error_message"}
+    texts = {"image", "top", "model", "error_type", "error_message", *STRUCTURED}
     return pa.schema([(name, pa.string() if name in texts else pa.float64()) for name in names])
 
 
@@ -402,10 +408,14 @@ def _parquet_to_journal(file: Path, journal: Path, encoding: JsonLines, names: l
         ) from error
 
 
+def _uncelled(name: str, value: Any) -> Any:
+    return json.loads(value) if name in STRUCTURED else value
+
+
 def _nested(values: dict[str, Any], words: Iterable[str], attributes: Sequence[str]) -> Row:
     """Undo `flat`."""
     failed = values["error_type"] is not None
-    said = {} if failed else {name: values[name] for name in attributes}
+    said = {} if failed else {name: _uncelled(name, values[name]) for name in attributes}
     polarity = {word: values[word] for word in POLARITY.words}
     return {
         "image": values["image"],

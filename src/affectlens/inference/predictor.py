@@ -28,6 +28,7 @@ from affectlens.data.ahead import map_ahead
 from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Source, read_pixels
+from affectlens.inference.because import BECAUSE, PREDICTED, said_of
 from affectlens.inference.engine import Engine
 from affectlens.inference.inputs import Input, name_of
 
@@ -37,6 +38,7 @@ MEASURED_DIGITS = 3  # of measured attributes in rows: decoding at reduced size 
 BATCHES_AHEAD = 2  # decoded while one is judged; bounds the memory, whatever the number of pictures
 
 Answer: TypeAlias = EmotionDistribution | PictureError
+Said: TypeAlias = Mapping[str, Any] | None
 Given = TypeVar("Given", bound=Source | PictureError)
 T = TypeVar("T")
 
@@ -47,7 +49,8 @@ class Prediction:
 
     `attributes` is None where it was not asked for. Else it holds, by the names of
     `Predictor.attribute_names`, what can be said of the picture beside its emotions: measured ones as
-    numbers in 0..1. It is empty where the picture could not be read.
+    numbers in 0..1, and what the model sees and judges by as `because.said_of` gives it. It is empty where
+    the picture could not be read.
     """
 
     image: str
@@ -111,7 +114,7 @@ class Predictor:
     @property
     def attribute_names(self) -> tuple[str, ...]:
         """What `predict_files` says of a picture where it is asked for attributes."""
-        return MEASURED
+        return (*MEASURED, PREDICTED, BECAUSE) if self.card.attributes else MEASURED
 
     @overload
     def __call__(self, picture: Source) -> EmotionDistribution: ...  # type: ignore[overload-overlap]
@@ -125,7 +128,7 @@ class Predictor:
         """
         if isinstance(picture, Iterable) and not isinstance(picture, (str, bytes, np.ndarray, Tensor)):
             return [_raised(answer) for _, answer, _ in self._answers(picture, BATCH_SIZE, False)]
-        return self._judge([_raised(self._read(picture, False))])[0]
+        return self._judge([_raised(self._read(picture, False))])[0][0]
 
     def predict_files(
         self, paths: Iterable[Input], batch_size: int = BATCH_SIZE, *, attributes: bool = False
@@ -140,7 +143,8 @@ class Predictor:
         With `attributes`, each answer also has those of `attribute_names`. Brightness and colourfulness are
         measured on the upright sRGB picture as it was decoded, before it is cut or squashed for the network:
         a large JPEG at 1/2, 1/4 or 1/8 of its size, anything else at full size. That changes them by less
-        than 0.02.
+        than 0.02. A model that was trained on attributes also says which it sees, and which of them speak
+        for its first emotion.
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
@@ -158,18 +162,16 @@ class Predictor:
 
     def _answers(
         self, sources: Iterable[Given], batch_size: int, attributes: bool
-    ) -> Generator[tuple[Given, Answer, dict[str, float] | None], None, None]:
+    ) -> Generator[tuple[Given, Answer, Said], None, None]:
         def read(source: Given) -> tuple[Given, _Prepared | PictureError]:
             return source, self._read(source, attributes)
 
         def judge(
             batch: list[tuple[Given, _Prepared | PictureError]],
-        ) -> list[tuple[Given, Answer, dict[str, float] | None]]:
+        ) -> list[tuple[Given, Answer, Said]]:
             judged = iter(self._judge([made for _, made in batch if isinstance(made, _Prepared)]))
             return [
-                (source, made, None)
-                if isinstance(made, PictureError)
-                else (source, next(judged), made.measured)
+                (source, made, None) if isinstance(made, PictureError) else (source, *next(judged))
                 for source, made in batch
             ]
 
@@ -205,11 +207,20 @@ class Predictor:
         except PictureError as error:
             return error
 
-    def _judge(self, prepared: list[_Prepared]) -> list[EmotionDistribution]:
+    def _judge(self, prepared: list[_Prepared]) -> list[tuple[EmotionDistribution, Said]]:
+        """Judge pictures. Where they were measured, what a model sees and judges by comes with that."""
         if not prepared:
             return []
-        rows = self._engine(torch.stack([picture.pixels for picture in prepared])).tolist()
-        return [EmotionDistribution(self.vocabulary, tuple(row)) for row in rows]
+        pixels = torch.stack([picture.pixels for picture in prepared])
+        said: list[Said] = [picture.measured for picture in prepared]
+        if self.card.attributes and prepared[0].measured is not None:
+            rows, explained = self._engine.explain(pixels)
+            seen = said_of(explained, self.card.attributes, self.vocabulary)
+            said = [{**(measured or {}), **more} for measured, more in zip(said, seen, strict=True)]
+        else:
+            rows = self._engine(pixels)
+        answers = [EmotionDistribution(self.vocabulary, tuple(row)) for row in rows.tolist()]
+        return list(zip(answers, said, strict=True))
 
 
 def polarity_of(emotions: EmotionDistribution) -> EmotionDistribution | None:
