@@ -1,6 +1,8 @@
 """The comparison of the seeds' networks: its statistics, its run folders and its sentences."""
 
 import json
+import os
+import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ from affectlens.checkpoint import Card, save_model
 from affectlens.emotions import MIKELS
 from affectlens.errors import RunError
 from affectlens.models import catalog
+from pictures import colour_set
 from seeds_results import Results, RunResult
 from seeds_rows import COMPARISONS, ROWS, SEEDS, SHALLOW, Job, jobs, settings
 from seeds_statistics import Difference, compare, compare_recall, difference, pseudovalues
@@ -114,6 +117,27 @@ def test_runs_go_side_by_side_and_one_that_fails_stops_no_other() -> None:
     assert [job.name for job in seeds.work(queue, 2, run)] == ["mlm-0"]
     assert sorted(seen, key=lambda job: job.name) == sorted(queue, key=lambda job: job.name)
     assert most == 2
+
+
+def test_pictures_are_decoded_once_before_the_first_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "val"):
+        colour_set(tmp_path / "data" / split, ("awe", "anger"), each=2)
+    begun = []
+
+    def run(words: list[str], env: dict[str, str], **rest: object) -> subprocess.CompletedProcess[bytes]:
+        folder, cache = (words[words.index(name) + 1] for name in ("--out", "--cache"))
+        begun.append((folder, (Path(cache) / "pixels.bin").is_file(), env["OMP_NUM_THREADS"]))
+        return subprocess.CompletedProcess(words, 1 if "seed=1" in words else 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    out = tmp_path / "runs"
+    words = ["train", "--data", f"fi:{tmp_path / 'data'}", "--weights", str(tmp_path), "--out", str(out)]
+    assert seeds.main([*words, "--only", "mam", "--parallel", "2"]) == 1
+    assert sorted(begun) == [(str(out / f"mam-{seed}"), True, "3") for seed in SEEDS]
+    assert "mam-1 failed, see" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------ the statistics
