@@ -1,0 +1,37 @@
+"""Cells of a map -> pixels of the picture, smoothly and without loss.
+
+Letters: B pictures, H x W pixels, h x w cells of a map.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def spread(cells: Tensor, height: int, width: int) -> Tensor:
+    """Give each cell's value to the pixels around it: (h, w) -> (height, width), of the same sum.
+
+    Linear between the centres of cells, so that no borders of cells show. The sum is kept for each cell,
+    which plain resizing does only where a cell is a whole number of pixels.
+    """
+    rows, columns = _shares(cells.shape[0], height, cells), _shares(cells.shape[1], width, cells)
+    return rows.T @ cells @ columns
+
+
+def upright(cells: Tensor, count: int) -> Tensor:
+    """Add what two views of a picture say: (count, h, w) as it is, (2 count, h, w) -> (count, h, w).
+
+    A network with `mirror` runs each picture and its mirror image, in one batch.
+    """
+    return cells if len(cells) == count else cells[:count] + cells[count:].flip(2)
+
+
+def _shares(cells: int, pixels: int, like: Tensor) -> Tensor:
+    """(cells, pixels): which share of a cell goes to each pixel of its line; rows sum to 1."""
+    one_each = torch.eye(cells, dtype=like.dtype, device=like.device)
+    lines = F.interpolate(one_each[None], size=pixels, mode="linear", align_corners=False)[0]
+    total = lines.sum(dim=1, keepdim=True)
+    # Of more cells than pixels some touch no pixel's centre.
+    centre = ((torch.arange(cells, device=like.device) + 0.5) * pixels / cells).long()
+    nearest = F.one_hot(centre, pixels).to(like.dtype)
+    return torch.where(total > 0, lines / total.clamp_min(1e-12), nearest)
