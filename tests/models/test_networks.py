@@ -27,7 +27,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mam_release": ("mam_release", {"backbone": "test_resnet"}),
     "vit_attributes": ("vit_attributes", {"backbone": "test_vit", "attributes": ATTRIBUTES, "dropout": 0.1}),
     "vit_attributes, attributes alone": (
-        "vit_attributes", {"backbone": "test_efficientnet", "attributes": ATTRIBUTES, "concepts": "only"}
+        "vit_attributes",
+        {"backbone": "test_efficientnet", "attributes": ATTRIBUTES, "concepts": "only"},
     ),
     "plain transformer": ("test_vit", {"drop_path": 0.1}),
     "plain convolutional": ("test_resnet", {"dropout": 0.1}),

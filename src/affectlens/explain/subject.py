@@ -59,8 +59,8 @@ class Attribution:
     """How much each pixel of the network's input speaks for the answer, or against it.
 
     Attributes:
-        values: float32 (h, w) on the CPU, in units of the question's log-odds where the method divides them up
-            exactly (`sums_up`), else of the method's own
+        values: float32 (h, w) on the CPU, in units of the question's log-odds where the method divides
+            them up exactly (`sums_up`), else of the method's own
         details: what it took and how exact it is, as JSON: steps, baseline, completeness error, seconds
     """
 

@@ -6,7 +6,7 @@ affectlens train vit_emoset_multitask --data emoset:PATH --out RUN
 
 Seed: a project at the University of Porto, December 2023, that fine-tunes a ViT-B/16 of ImageNet-21k. Its
 notebook ends at 78.18 % on EmoSet's test split; its slides say 79.1. None of the three has been run on the
-whole of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not what was best.
+whole of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not the best.
 """
 
 from affectlens.data.augment import Augmentation
