@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from affectlens.emotions import MIKELS, EmotionDistribution, Vocabulary
     from affectlens.errors import AffectLensError, PictureError
+    from affectlens.explain.heatmap import Heatmap
+    from affectlens.inference.explainer import Explainer, Explanation
     from affectlens.inference.predictor import Prediction, Predictor
 
 __version__ = "0.1.0"
@@ -21,6 +23,9 @@ __all__ = [
     "MIKELS",
     "AffectLensError",
     "EmotionDistribution",
+    "Explainer",
+    "Explanation",
+    "Heatmap",
     "PictureError",
     "Prediction",
     "Predictor",
@@ -33,6 +38,9 @@ _MODULES = {
     "MIKELS": "emotions",
     "AffectLensError": "errors",
     "EmotionDistribution": "emotions",
+    "Explainer": "inference.explainer",
+    "Explanation": "inference.explainer",
+    "Heatmap": "explain.heatmap",
     "PictureError": "errors",
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",
