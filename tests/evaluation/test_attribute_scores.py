@@ -1,16 +1,21 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
 from affectlens.attributes import Attribute
+from affectlens.data.records import DataSource
+from affectlens.emotions import MIKELS
+from affectlens.errors import SettingsError
 from affectlens.evaluation.attributes import (
     AttributeScore,
     ConceptScore,
     Named,
     attribute_score,
     mean_average_precision,
+    shared_attributes,
 )
 from affectlens.evaluation.tables import DASH
 
@@ -64,3 +69,14 @@ def test_scores_are_plain_data_and_a_table_for_people() -> None:
     assert f"| scene | accuracy | {DASH} | {DASH} | 0 |" in named.markdown()
     assert "by the attributes alone for 50.0%" in named.markdown()
     assert "alone" not in Named(attributes={"scene": unknown}, concepts=None).markdown()
+
+
+def test_only_what_model_and_data_mean_alike_can_be_scored() -> None:
+    def data(*attributes: Attribute) -> DataSource:
+        return DataSource("set", Path("root"), MIKELS, {}, attributes=attributes)
+
+    assert shared_attributes([SCENE, OBJECT], data(OBJECT)) == (OBJECT,)
+    with pytest.raises(SettingsError, match="the model names scene, and set at root has none"):
+        shared_attributes([SCENE], data())
+    with pytest.raises(SettingsError, match="different words for scene"):
+        shared_attributes([SCENE], data(Attribute("scene", ("street", "beach", "forest"))))

@@ -10,6 +10,8 @@ import click
 @click.argument("model")
 @click.option("--data", required=True, help="NAME:PATH, as in fi:/data/fi or csv:labels.csv.")
 @click.option("--split", default="val", show_default=True, help="train, val, test or all.")
+@click.option("--attributes", is_flag=True,
+              help="Also score the attributes that the model names, in a second pass.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scores as JSON.")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
 @click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="Reading processes.")
@@ -19,6 +21,7 @@ def evaluate(
     model: str,
     data: str,
     split: str,
+    attributes: bool,
     out: Path | None,
     batch_size: int,
     workers: int,
@@ -43,6 +46,8 @@ def evaluate(
     keep_freed_memory()
     loaded = library.load(model)
     card = loaded.card
+    if attributes and not card.attributes:
+        raise click.UsageError(f"The model {card.name} names no attributes: leave out --attributes.")
     source = open_data(data)
     with counter("judging", len(source.split(split))) as advance:
         result = measure(
@@ -52,6 +57,7 @@ def evaluate(
             source,
             split,
             temperature=card.temperature,
+            attributes=card.attributes if attributes else (),
             batch_size=batch_size,
             workers=workers,
             device=device,
@@ -63,6 +69,8 @@ def evaluate(
         with atomic_write(out, "w") as file:
             file.write(json.dumps(row, indent=2) + "\n")
     render(result.scores, Console())
+    if result.named:
+        click.echo(result.named.markdown())
     for note in source.notes:
         click.echo(f"Note: {note}.", err=True)
     for missing in result.unreadable[:10]:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from affectlens import metrics
 from affectlens.attributes import Attribute
 from affectlens.data.batches import Batch
+from affectlens.data.records import DataSource
+from affectlens.errors import SettingsError
 from affectlens.evaluation.tables import DASH
 from affectlens.machine import autocast
 from affectlens.preprocess import Preprocessing
@@ -92,6 +94,29 @@ class _Answered(NamedTuple):
     targets: Tensor
     words: Mapping[str, Tensor]
     truth: Mapping[str, Tensor]
+
+
+def shared_attributes(attributes: Sequence[Attribute], source: DataSource) -> tuple[Attribute, ...]:
+    """Return those of a model's attributes that a data set has too.
+
+    Raises `SettingsError` where there is none, or where both have different words for one of them: indices
+    would silently mean others.
+    """
+    there = {attribute.name: attribute for attribute in source.attributes}
+    shared = tuple(attribute for attribute in attributes if attribute.name in there)
+    if not shared:
+        names = [", ".join(a.name for a in each) or "none" for each in (attributes, source.attributes)]
+        raise SettingsError(
+            f"No attribute can be scored: the model names {names[0]}, and {source.name} at {source.root} has "
+            f"{names[1]}. Leave out --attributes, or take a model and data of the same attributes."
+        )
+    for attribute in shared:
+        if attribute != there[attribute.name]:
+            raise SettingsError(
+                f"The model and {source.name} at {source.root} have different words for {attribute.name}. "
+                "Train the model on this data, or take data with its words."
+            )
+    return shared
 
 
 def name_and_score(
