@@ -124,7 +124,8 @@ def scores_rows(results: Results) -> list[tuple[str, ...]]:
     rows = [("row", *(title for _, title, _ in SCORES))]
     for name in ROWS:
         runs, complete = results.of(name), is_complete(results, name)
-        mark = "" if complete else f", incomplete ({len(runs)} of {len(SEEDS)} seeds)"
+        lacking = f", incomplete ({len(runs)} of {len(SEEDS)} seeds)" if runs else ", not run"
+        mark = "" if complete else lacking
         cells = [_spread([run.scores[key] for run in runs], form, complete) for key, _, form in SCORES]
         rows.append((f"`{name}`{mark}", *cells))
     return rows

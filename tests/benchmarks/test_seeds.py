@@ -439,6 +439,7 @@ def test_a_row_that_lacks_a_seed_is_marked_and_never_averaged(tmp_path: Path) ->
     assert "**Not complete:** 4 of 27 runs are missing." in text and "- `mlm-1`: not begun" in text
     (scores,) = lines_with(text, "| `mlm`, incomplete (2 of 3 seeds)")
     assert "±" not in scores
+    assert lines_with(text, "| `mam`, not run | – | – | – | – | – |")  # noqa: RUF001
     (gram,) = lines_with(text, "- MLM's Gram branches (")
     assert gram.endswith("not measured, `mlm` has 2 of 3 seeds.")
     assert "| not measured | not measured | not measured |" in text
