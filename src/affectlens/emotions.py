@@ -319,6 +319,14 @@ MAPPINGS: tuple[_Mapping, ...] = (
         {"joy": "amusement contentment excitement", "anger": "anger", "disgust": "disgust", "fear": "fear",
          "sadness": "sadness"},
     ),
+    # Not awe to fear and surprise, of which it is Plutchik's dyad: Mikels' awe is a positive feeling.
+    _by_target(
+        MIKELS, PLUTCHIK,
+        "amusement, contentment and excitement all become joy; awe, which is positive here and between fear "
+        "and surprise there, is dropped; anticipation, surprise and trust are never given",
+        {"joy": "amusement contentment excitement", "anger": "anger", "disgust": "disgust", "fear": "fear",
+         "sadness": "sadness"},
+    ),
     _by_target(
         EMOTION6, EKMAN, "neutral is dropped", {word: word for word in EKMAN.words},
     ),

@@ -1,0 +1,87 @@
+"""Heat maps and explanations made on the spot, for tests of what is drawn and written of them."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from affectlens.emotions import MIKELS, EmotionDistribution
+from affectlens.explain.heatmap import Heatmap
+from affectlens.explain.influences import LOOKS, PLACES, Change, Influences
+from affectlens.explain.question import Question, ask
+from affectlens.preprocess import Preprocessing
+
+EMOTIONS = MIKELS.distribution(
+    {"fear": 50, "sadness": 20, "awe": 12, "anger": 8, "disgust": 4, "excitement": 3, "contentment": 2,
+     "amusement": 1}
+)  # fmt: skip
+FAITHFUL = {
+    "random_maps": 5,
+    "deletion": {"area": 0.21, "random": 0.44, "gain": 0.23},
+    "insertion": {"area": 0.71, "random": 0.45, "gain": 0.26},
+}
+
+
+def heatmap_of(
+    values: Tensor,
+    size: tuple[int, int] | None = None,
+    *,
+    emotion: str = "fear",
+    against: str | None = None,
+    fit: Any = "squash",
+    image: str = "photos/night street.jpg",
+    emotions: EmotionDistribution = EMOTIONS,
+    sums_up: bool = True,
+    details: dict[str, Any] | None = None,
+) -> Heatmap:
+    """A map of a picture of this (H, W), by default as large as the network's input."""
+    height, width = values.shape
+    size = size or (height, width)
+    question = ask(MIKELS, emotion, against)
+    inside, beside = (
+        math.fsum(emotions[word] for word in words) for words in (question.favour, question.against)
+    )
+    return Heatmap(
+        image=image,
+        size=size,
+        view=Preprocessing(height=height, width=width, fit=fit).view(*size),
+        question=question,
+        method="integrated_gradients",
+        model="tiny",
+        emotions=emotions,
+        log_odds=math.log(inside / beside),
+        values=values,
+        sums_up=sums_up,
+        details={"steps": 65, "baselines": ["mean"], "completeness_error_relative": 0.0042} | (details or {}),
+    )
+
+
+def with_patch(height: int = 60, width: int = 90) -> Tensor:
+    """Values that speak for the answer at the upper left, against it at the lower right, and nowhere else."""
+    values = torch.zeros(height, width)
+    values[5:20, 5:30] = 0.01
+    values[40:55, 60:85] = -0.01
+    return values
+
+
+def influences_of(question: Question, effects: dict[str, float], noise: float = 0.3) -> Influences:
+    """Influences of which only some are beyond noise."""
+    changes = [
+        Change(
+            name=name,
+            kind="look" if name in LOOKS else "place",
+            area=1 / 3,
+            effect=effects.get(name, noise / 2),
+            emotions=EMOTIONS,
+        )
+        for name in (*LOOKS, *PLACES)
+    ]
+    return Influences(
+        question=question, model="tiny", emotions=EMOTIONS, log_odds=0.0, noise=noise, changes=tuple(changes)
+    )
+
+
+def grey_picture(height: int = 60, width: int = 90, level: int = 128) -> Tensor:
+    """uint8 (3, H, W) of one level."""
+    return torch.full((3, height, width), level, dtype=torch.uint8)
