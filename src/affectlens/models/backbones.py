@@ -164,6 +164,37 @@ def undecayed(network: nn.Module) -> set[str]:
     return names & set(parameters)
 
 
+class Trunk(NamedTuple):
+    """A timm network within a network, for those who look into it.
+
+    Attributes:
+        path: of the timm network, "" for one that is timm's own
+        blocks: names within it of the modules whose output is a level of its maps, from shallow to deep
+        any_size: whether it takes pictures of other sizes than the one it was made for
+    """
+
+    path: str
+    blocks: tuple[str, ...]
+    any_size: bool
+
+
+def trunks(network: nn.Module) -> list[Trunk]:
+    """Return each timm network within a network, in its own order; none where there is none."""
+    found: list[Trunk] = []
+    for path, module in network.named_modules():
+        about = getattr(module, "feature_info", None)
+        levels = getattr(about, "info", about)
+        if not isinstance(levels, list):  # the blocks of some have a method of that name
+            continue
+        inside = {name for name, _ in module.named_modules()}
+        blocks = tuple(level["module"] for level in levels if level.get("module") in inside)
+        config = getattr(module, "pretrained_cfg", None) or {}
+        any_size = not config.get("fixed_input_size") or bool(getattr(module, "dynamic_img_size", False))
+        if blocks:
+            found.append(Trunk(path, blocks, any_size))
+    return found
+
+
 def _timm_networks(network: nn.Module) -> Sequence[tuple[str, nn.Module]]:
     found = [(name, m) for name, m in network.named_modules() if hasattr(m, "group_matcher")]
     return [(f"{name}." if name else "", module) for name, module in found]

@@ -1,0 +1,239 @@
+"""Where a network can be looked into: its blocks, and what the channels of each make of pictures.
+
+A block's channels are read before its last nonlinearity: of a ReLU, GELU and the like, a positive input
+means "seen here" and a negative one "not seen", while the sums that leave many blocks have no such sign
+(the linear bottlenecks of Sandler et al., "MobileNetV2", CVPR 2018; the residual stream of a transformer).
+Reading before it rather than after it leaves a slope to climb where nothing is seen yet. A block without
+nonlinearity of its own is read at its end.
+
+Letters: B pictures, C channels, H x W pixels, h x w cells of a map.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.models import backbones
+
+# By name, because timm has several of its own. Gates between 0 and 1 (sigmoids) see nothing themselves.
+_NONLINEAR = frozenset({
+    "CELU", "ELU", "GELU", "GELUTanh", "HardMish", "HardMishMe", "HardSwish", "HardSwishMe", "Hardswish",
+    "LeakyReLU", "Mish", "MishMe", "PReLU", "QuickGELU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Softplus",
+    "Swish", "SwishMe",
+})  # fmt: skip
+_MAX_PREFIX = 16  # class token, distillation token and registers that may precede the tokens of a map
+
+
+@dataclass(frozen=True)
+class Block:
+    """A level of a network, from shallow to deep.
+
+    Attributes:
+        name: of the module, as `blocks.2`, or `convolutional.blocks.2` in a network that holds several
+        trunk: path of the network that it is a block of, "" for the network itself
+        layer: path of the module that is read
+        is_input: whether the input of `layer` is read, and not its output
+        channels: C
+        stride: H / h, the pixels of a picture that one cell stands for, from top to bottom
+        any_size: whether the trunk takes pictures of other sizes
+    """
+
+    name: str
+    trunk: str
+    layer: str
+    is_input: bool
+    channels: int
+    stride: float
+    any_size: bool
+
+
+def blocks(network: nn.Module, height: int = 224, width: int = 224) -> list[Block]:
+    """List a network's blocks, from shallow to deep; those of each timm network within it in turn.
+
+    A network without any from timm is taken child by child. The network is run once, on a grey picture
+    of `height` x `width` pixels. Raises `SettingsError` for one in which no block makes maps.
+    """
+    found = [
+        block
+        for trunk in backbones.trunks(network) or [_by_children(network)]
+        for block in _blocks_of(network, trunk, height, width)
+    ]
+    if not found:
+        raise SettingsError("This network has no block whose output is a map; it cannot be looked into.")
+    return found
+
+
+def named(known: list[Block], name: str) -> Block:
+    """Return the block of that name. Raises `UnknownName` with the names that there are."""
+    for block in known:
+        if block.name == name:
+            return block
+    raise UnknownName("block", name, [block.name for block in known], "this network")
+
+
+def reach(network: nn.Module, block: Block, images: Tensor) -> Tensor:
+    """Run pictures as far as a block: (B, 3, H, W) -> (B, C, h, w), differentiable.
+
+    Cells are positive where a channel sees what it looks for. The network is left by its hook as soon as
+    the block is reached; the hook is gone afterwards.
+    """
+    caught: list[Tensor] = []
+
+    def catch(values: Any) -> NoReturn:
+        caught.append(values[0] if isinstance(values, tuple) else values)
+        raise _Reached
+
+    layer = network.get_submodule(block.layer)
+    if block.is_input:
+        hook = layer.register_forward_pre_hook(lambda _module, inputs: catch(inputs))
+    else:
+        hook = layer.register_forward_hook(lambda _module, _inputs, output: catch(output))
+    try:
+        network.get_submodule(block.trunk)(images)
+    except _Reached:
+        pass
+    finally:
+        hook.remove()
+    maps = as_maps(caught[0], images.shape[2], images.shape[3]) if caught else None
+    if maps is None:
+        raise SettingsError(f"The block {block.name} makes no map of pictures of this size.")
+    return maps
+
+
+@contextmanager
+def at_rest(network: nn.Module) -> Iterator[None]:
+    """Run a block of code with a network in evaluation mode and without gradients for its weights.
+
+    Afterwards every module and weight is as it was.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        network.eval()
+        for parameter, _ in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, requires_grad in wanted:
+            parameter.requires_grad_(requires_grad)
+
+
+@contextmanager
+def leaking(trunk: nn.Module, slope: float) -> Iterator[None]:
+    """Let a share of the gradient pass where a ReLU lets none: below zero, and for some above six.
+
+    What the network computes stays the same. Without this nothing could be learnt about a picture in which
+    a channel, or all that leads to it, sees nothing. (Olah et al., 2017, do the like.)
+    """
+    hooks, in_place = [], []
+
+    def leak(_module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        return output + slope * (inputs[0] - inputs[0].detach())
+
+    for module in trunk.modules() if slope else ():
+        if isinstance(module, nn.ReLU | nn.ReLU6):
+            hooks.append(module.register_forward_hook(leak))
+            in_place.append((module, module.inplace))
+            module.inplace = False
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, was in in_place:
+            module.inplace = was
+
+
+def as_maps(values: Any, height: int, width: int) -> Tensor | None:
+    """Bring what a layer made of pictures of H x W pixels to (B, C, h, w); None for what is no map.
+
+    Maps with channels last are turned; tokens, (B, tokens, C), are laid out in rows, without those that
+    precede the map. Which axes are cells is told by their proportions, those of the picture.
+    """
+    if not isinstance(values, Tensor) or values.ndim not in (3, 4):
+        return None
+    if values.ndim == 4:
+        _, first, second, third = values.shape
+        is_last = _mismatch(first, second, height, width) < _mismatch(second, third, height, width)
+        maps = values.permute(0, 3, 1, 2) if is_last else values
+        return maps if maps.shape[2] * maps.shape[3] > 1 else None
+    batch, tokens, channels = values.shape
+    for prefix in range(min(_MAX_PREFIX, tokens - 2) + 1):
+        rows = round(((tokens - prefix) * height / width) ** 0.5)
+        if rows and (tokens - prefix) % rows == 0:
+            columns = (tokens - prefix) // rows
+            if abs(columns * height - rows * width) < max(height, width):  # to less than a cell
+                return values[:, prefix:].transpose(1, 2).reshape(batch, channels, rows, columns)
+    return None
+
+
+class _Reached(Exception):
+    """A block was reached; what lies above it need not run."""
+
+
+def _by_children(network: nn.Module) -> backbones.Trunk:
+    return backbones.Trunk("", tuple(name for name, _ in network.named_children()), any_size=True)
+
+
+def _blocks_of(network: nn.Module, trunk: backbones.Trunk, height: int, width: int) -> list[Block]:
+    """Run a trunk once, note in which order its layers came and what they gave, and read off its blocks."""
+    module = network.get_submodule(trunk.path)
+    inputs, outputs = _shapes(module, trunk.blocks, height, width)
+    found = []
+    for place in trunk.blocks:
+        inside = [name for name in inputs if name == place or name.startswith(f"{place}.")]
+        layer, shape = (inside[-1], inputs[inside[-1]]) if inside else (place, outputs.get(place))
+        if shape is not None:
+            name, path = _joined(trunk.path, place), _joined(trunk.path, layer)
+            channels, rows, _ = shape
+            found.append(Block(name, trunk.path, path, bool(inside), channels, height / rows, trunk.any_size))
+    return found
+
+
+def _shapes(
+    trunk: nn.Module, places: tuple[str, ...], height: int, width: int
+) -> tuple[dict[str, tuple[int, int, int]], dict[str, tuple[int, int, int]]]:
+    """(C, h, w) of what goes into each nonlinearity, in order of running, and of what leaves each block."""
+    inputs: dict[str, tuple[int, int, int]] = {}
+    outputs: dict[str, tuple[int, int, int]] = {}
+
+    def note(into: dict[str, tuple[int, int, int]], name: str, values: Any) -> None:
+        maps = as_maps(values[0] if isinstance(values, tuple) else values, height, width)
+        if maps is not None and maps.shape[0] == 1:  # windows of attention come as a batch of their own
+            into.setdefault(name, (maps.shape[1], maps.shape[2], maps.shape[3]))
+
+    hooks = [
+        layer.register_forward_pre_hook(lambda _module, values, name=name: note(inputs, name, values))
+        for name, layer in trunk.named_modules()
+        if type(layer).__name__ in _NONLINEAR
+    ]
+    hooks += [
+        trunk.get_submodule(place).register_forward_hook(
+            lambda _module, _inputs, values, place=place: note(outputs, place, values)
+        )
+        for place in places
+    ]
+    parameter = next(trunk.parameters(), torch.empty(0))
+    try:
+        with at_rest(trunk), torch.no_grad():
+            trunk(torch.zeros(1, 3, height, width, dtype=parameter.dtype, device=parameter.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return inputs, outputs
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _mismatch(rows: int, columns: int, height: int, width: int) -> float:
+    """How far two axes are from the proportions of a picture."""
+    return abs(rows * width - columns * height) / max(rows * width, columns * height)

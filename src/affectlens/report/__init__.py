@@ -1,0 +1,4 @@
+"""Results -> figures. The only folder that imports matplotlib.
+
+filters.py       what a layer looks for
+"""
