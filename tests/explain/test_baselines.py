@@ -51,3 +51,5 @@ def test_a_misspelt_baseline_or_none_at_all_is_an_error() -> None:
         baselines(SUBJECT, IMAGE, ["blured"])
     with pytest.raises(SettingsError, match="At least one"):
         baselines(SUBJECT, IMAGE, [])
+    with pytest.raises(SettingsError, match="several names"):
+        baselines(SUBJECT, IMAGE, "mean")

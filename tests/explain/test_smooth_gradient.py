@@ -1,16 +1,19 @@
 """SmoothGrad averages what it says, over noise that can be drawn again."""
 
+import math
+from typing import Any
+
 import pytest
 import torch
-from test_integrated_gradients import small_network
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.gradient import Gradient, GradientTimesInput
 from affectlens.explain.integrated_gradients import IntegratedGradients
 from affectlens.explain.smooth_gradient import AVERAGED, SmoothGradient
-from planted import OneSpot, noise, subject_of, why_fear
+from affectlens.explain.subject import Method
+from planted import OneSpot, noise, small_network, subject_of, why_fear
 
-PLAIN = {
+PLAIN: dict[str, Method] = {
     "gradient": Gradient(),
     "gradient_times_input": GradientTimesInput(),
     "integrated_gradients": IntegratedGradients(min_steps=9, max_steps=9),
@@ -61,6 +64,7 @@ def test_a_linear_answer_has_the_same_gradient_under_any_noise() -> None:
 def test_impossible_settings_are_errors() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'gradient'"):
         SmoothGradient(of="gradiant")
-    for options in ({"samples": 0}, {"noise": -0.1}, {"noise": float("nan")}, {"steps": 1}):
+    impossible: list[dict[str, Any]] = [{"samples": 0}, {"noise": -0.1}, {"noise": math.nan}, {"steps": 1}]
+    for options in impossible:
         with pytest.raises(SettingsError, match="SmoothGrad needs"):
-            SmoothGradient(**options)  # type: ignore[arg-type]
+            SmoothGradient(**options)

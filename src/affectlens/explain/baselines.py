@@ -35,7 +35,8 @@ def blurred(subject: Subject, image: Tensor, generator: torch.Generator) -> Tens
     """The picture itself, of which only colours and rough shapes are left."""
     sigma = BLUR * min(image.shape[2:])
     side = 2 * min(round(3 * sigma), min(image.shape[2:]) - 1) + 1  # reflected at the border, so not wider
-    return gaussian_blur(image, [side, side], [sigma, sigma])
+    softened: Tensor = gaussian_blur(image, [side, side], [sigma, sigma])
+    return softened
 
 
 def uniform(subject: Subject, image: Tensor, generator: torch.Generator) -> Tensor:
@@ -51,6 +52,8 @@ BASELINES: Mapping[str, Callable[[Subject, Tensor, torch.Generator], Tensor]] = 
 
 def check(names: Sequence[str]) -> None:
     """Raise `UnknownName` for what is no baseline, `SettingsError` where there is none at all."""
+    if isinstance(names, str):  # a sequence of letters
+        raise SettingsError(f"Baselines must be several names, as ({names!r},), not one.")
     for name in names:
         if name not in BASELINES:
             raise UnknownName("baseline", name, BASELINES, "the explanations")

@@ -109,7 +109,7 @@ class Slopes:
 
     def split(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the pictures in groups small enough: (B, 3, h, w) -> (b, 3, h, w) each."""
-        yield from images.split(self.together)
+        yield from torch.split(images, self.together)
 
     def scores(self, images: Tensor) -> Tensor:
         """Log-odds alone, always computed in float32: (B, 3, h, w) -> (B,)."""

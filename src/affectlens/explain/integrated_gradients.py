@@ -80,7 +80,7 @@ class IntegratedGradients:
         with at_rest(subject.network):
             against = baselines(subject, image, self.baselines, self.seed)
             slopes = Slopes(subject, image, question, memory=self.memory, precision=self.precision)
-            paths = [self._walk(slopes, one, image) for one in against.split(1)]
+            paths = [self._walk(slopes, one[None], image) for one in against]
         values = torch.stack([path.values() for path in paths]).mean(dim=0)
         details = {**self._account(paths), "seconds": time.perf_counter() - started}
         return Attribution(values.cpu(), sums_up=bool(details["complete"]), details=details)

@@ -12,13 +12,33 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
+from affectlens.explain.attention import AttentionRollout, GradientAttention, transformers
+from affectlens.explain.cam import Cam, reads_linearly
+from affectlens.explain.grad_cam import GradCam, makes_maps
 from affectlens.explain.gradient import Gradient, GradientTimesInput
+from affectlens.explain.integrated_gradients import IntegratedGradients
+from affectlens.explain.occlusion import Occlusion
+from affectlens.explain.rise import Rise
+from affectlens.explain.smooth_gradient import SmoothGradient
 from affectlens.explain.subject import Method
+from affectlens.explain.superpixels import Lime, Shap
+from affectlens.explain.token_maps import TokenMaps
+from affectlens.models.mam import MAM
 
 
 def any_network(network: nn.Module) -> bool:
     """Suit every network."""
     return True
+
+
+def with_transformer(network: nn.Module) -> bool:
+    """Suit a network with a transformer whose attention reaches across the picture."""
+    return bool(transformers(network))
+
+
+def with_tokens(network: nn.Module) -> bool:
+    """Suit MAM."""
+    return isinstance(network, MAM)
 
 
 @dataclass(frozen=True)
@@ -42,18 +62,46 @@ class MethodEntry:
     @property
     def options(self) -> Mapping[str, Any]:
         """What may be set, with its defaults."""
-        known = fields(self.make) if is_dataclass(self.make) else ()
-        return MappingProxyType({field.name: field.default for field in known})
+        known: Any = self.make  # a dataclass, if it has options
+        return {each.name: each.default for each in (fields(known) if is_dataclass(known) else ())}
 
 
 METHODS: Mapping[str, MethodEntry] = MappingProxyType({
     entry.name: entry
     for entry in (
-        MethodEntry("gradient", "where a small change of a pixel would change the answer most", Gradient),
-        MethodEntry("gradient_times_input", "what the answer owes each pixel if the network were linear",
-                    GradientTimesInput),
+        MethodEntry("gradient",
+                    "where a small change of a pixel would change the answer most", Gradient),
+        MethodEntry("gradient_times_input",
+                    "what the answer owes each pixel if the network were linear", GradientTimesInput),
+        MethodEntry("smooth_gradient",
+                    "the gradient, averaged over noisy copies of the picture", SmoothGradient),
+        MethodEntry("integrated_gradients",
+                    "what the answer owes each pixel, compared with a picture that says nothing",
+                    IntegratedGradients),
+        MethodEntry("grad_cam",
+                    "what the cells of the last map do for the answer", GradCam, makes_maps),
+        MethodEntry("cam",
+                    "what the answer owes each cell of a last map read linearly", Cam, reads_linearly),
+        MethodEntry("attention_rollout",
+                    "where a transformer looks, the same for every emotion",
+                    AttentionRollout, with_transformer, asks=False),
+        MethodEntry("gradient_attention",
+                    "where a transformer looks for what speaks for the answer",
+                    GradientAttention, with_transformer),
+        MethodEntry("token_maps",
+                    "what MAM's tokens do for the answer, where they look", TokenMaps, with_tokens),
+        MethodEntry("occlusion",
+                    "what is lost when a patch is covered", Occlusion),
+        MethodEntry("rise",
+                    "what tends to be there when the answer is strong, under random masks", Rise),
+        MethodEntry("lime",
+                    "a linear stand-in for the network near the picture, by superpixel", Lime),
+        MethodEntry("shap",
+                    "what a superpixel adds on average, in whichever order they come", Shap),
     )
 })  # fmt: skip
+
+DEFAULT = "integrated_gradients"  # where none is named
 
 
 def find(name: str) -> MethodEntry:

@@ -9,6 +9,7 @@ Letters: B pictures, E emotions, S steps.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from affectlens.explain.question import Question
 
-STEPS = 128  # by Gauss and Legendre, exact for polynomials of twice that degree
+STEPS = 512  # many, since layers in between may bend at as many places (MAM: 512 ReLUs)
 
 
 def weights_of(question: Question, begin: Tensor, end: Tensor) -> Tensor:
@@ -38,8 +39,7 @@ def divide(
 
     `score` turns parts of S rows each into log-odds (S,); `begin` and `end` hold one row of each part.
     """
-    places, weights = np.polynomial.legendre.leggauss(STEPS)
-    along = torch.from_numpy((places + 1) / 2)
+    along, each = _steps()
     ways = {name: (end[name] - begin[name]).detach() for name in end}
     with torch.enable_grad():
         points = {
@@ -49,10 +49,16 @@ def divide(
             for name, way in ways.items()
         }
         gradients = torch.autograd.grad(score(points).sum(), list(points.values()), allow_unused=True)
-    each = torch.from_numpy(weights / 2)
     return {
         name: torch.zeros_like(way, dtype=torch.float64)
         if slopes is None
         else torch.tensordot(each.to(slopes.device), slopes.double(), dims=1)[None] * way.double()
         for (name, way), slopes in zip(ways.items(), gradients, strict=True)
     }
+
+
+@cache
+def _steps() -> tuple[Tensor, Tensor]:
+    """Places in 0..1 and their weights, by Gauss and Legendre: float64 (S,) each."""
+    places, weights = np.polynomial.legendre.leggauss(STEPS)
+    return torch.from_numpy((places + 1) / 2), torch.from_numpy(weights / 2)

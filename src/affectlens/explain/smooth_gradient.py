@@ -98,7 +98,7 @@ class SmoothGradient:
             baselines=(self.baseline,), min_steps=self.steps, max_steps=self.steps, memory=self.memory,
             precision=self.precision, seed=self.seed,
         )  # fmt: skip
-        maps = [explain(subject, copy, question).values for copy in self.copies(image).split(1)]
+        maps = [explain(subject, copy[None], question).values for copy in self.copies(image)]
         return torch.stack(maps)[:, None]
 
     def _read(self, maps: Tensor) -> Tensor:
