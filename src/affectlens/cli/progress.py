@@ -1,5 +1,6 @@
 """The progress bar that commands share: on a terminal only, on standard error."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,12 @@ def counter(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         SpeedColumn(show_speed=True),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # what is printed goes above the bar, but never out of a pipe
+    ) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)

@@ -48,7 +48,7 @@ class Removing:
     random_maps: int = 5
     seed: int = 0
     batch_size: int = BATCH_SIZE
-    precision: str = "float32"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         require("cells", self.cells, self.cells >= 2, "at least 2")
@@ -213,22 +213,30 @@ class Infidelity(NamedTuple):
     relative: float
 
 
-def infidelity(trials: Trials, values: Tensor, *, rectangles: int = 64, seed: int = 0) -> Infidelity:
-    """Remove random rectangles, and compare what is lost with the sum of the map, (h, w), over each.
+class Losses:
+    """What a network loses when random rectangles are removed, for as many maps as there are of a picture.
 
-    Their sides are an eighth to a half of the picture's. NaN where nothing is lost at all.
+    Their sides are an eighth to a half of the picture's.
     """
-    kept = 1 - torch.stack(list(_rectangles(*values.shape, rectangles, seed)))[:, None]  # (B, 1, h, w)
-    whole, _ = trials.ends()
-    lost = whole - trials(kept).double()
-    foretold = ((1 - kept[:, 0]) * values).sum(dim=(1, 2)).double()
-    size = float((lost**2).mean())
-    if size == 0:
-        return Infidelity(float(((foretold - lost) ** 2).mean()), math.nan)
-    together, own = float((foretold * lost).mean()), float((foretold**2).mean())
-    multiple = max(0.0, together / own) if own > 0 else 0.0  # never negative: a map's sign is its message
-    best = float(((multiple * foretold - lost) ** 2).mean())
-    return Infidelity(float(((foretold - lost) ** 2).mean()), best / size)
+
+    def __init__(self, trials: Trials, *, rectangles: int = 64, seed: int = 0) -> None:
+        """Remove each of so many rectangles, whole and one at a time."""
+        self._removed = torch.stack(list(_rectangles(*trials.image.shape[2:], rectangles, seed)))  # (B, h, w)
+        whole, _ = trials.ends()
+        self._lost = whole - trials(1 - self._removed[:, None]).double()
+
+    def infidelity(self, values: Tensor) -> Infidelity:
+        """Compare what was lost with the sum of a map, (h, w), over each rectangle.
+
+        Relative infidelity is NaN where nothing was lost at all.
+        """
+        lost = self._lost
+        foretold = (self._removed * values).sum(dim=(1, 2)).double()
+        absolute, size = float(((foretold - lost) ** 2).mean()), float((lost**2).mean())
+        together, own = float((foretold * lost).mean()), float((foretold**2).mean())
+        multiple = max(0.0, together / own) if own > 0 else 0.0  # never negative: a map's sign is its message
+        best = float(((multiple * foretold - lost) ** 2).mean())
+        return Infidelity(absolute, best / size if size > 0 else math.nan)
 
 
 def sensitivity(

@@ -28,7 +28,7 @@ class Occlusion:
         stride: how far it moves, in the same unit; at most `patch`, or pixels would be left out
         replacement: what covers: `blurred`, the picture's own blurred self; `mean` colour; `black`; `uniform`
         batch_size: pictures at once
-        precision: float32, bfloat16, or auto for the faster
+        precision: float32, bfloat16, or auto for the faster of them
 
     Raises `SettingsError` for what cannot be.
     """
@@ -37,7 +37,7 @@ class Occlusion:
     stride: float = 1 / 14
     replacement: str = REPLACEMENT
     batch_size: int = BATCH_SIZE
-    precision: str = "float32"
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:

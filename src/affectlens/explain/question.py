@@ -51,7 +51,9 @@ def ask(vocabulary: Vocabulary, emotion: str, against: str | None = None) -> Que
     opposed = words_of(vocabulary, against) if against else ()
     both = [word for word in favour if word in opposed]
     if both or len(favour) == len(vocabulary):
-        raise SettingsError(f"{emotion} and {against} have {both[0] if both else 'all'} in common. Ask for two.")
+        raise SettingsError(
+            f"{emotion} and {against} have {both[0] if both else 'all'} in common. Ask for two."
+        )
     return Question(vocabulary, favour, opposed or tuple(w for w in vocabulary.words if w not in favour))
 
 

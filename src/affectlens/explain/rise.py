@@ -46,7 +46,7 @@ class Rise:
     kept: float = 0.5
     replacement: str = REPLACEMENT
     batch_size: int = BATCH_SIZE
-    precision: str = "float32"
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ class Lime:
         width: how far from the whole picture an answer still counts; the distance is 1 less the cosine
             between the pieces kept and all pieces, its weight exp(-(distance / width) ** 2 / 2)
         penalty: on the squares of the stand-in's coefficients (ridge regression)
-        compactness: of superpixels, large for square ones
+        compactness: of superpixels, large for square ones; small, and photographs give far fewer than asked
         replacement, batch_size, precision: as for `Occlusion`
         seed: of the samples
 
@@ -52,10 +52,10 @@ class Lime:
     samples: int = 500
     width: float = 0.25
     penalty: float = 1.0
-    compactness: float = 10.0
+    compactness: float = 30.0
     replacement: str = REPLACEMENT
     batch_size: int = BATCH_SIZE
-    precision: str = "float32"
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -98,10 +98,10 @@ class Shap:
 
     segments: int = 48
     samples: int = 500
-    compactness: float = 10.0
+    compactness: float = 30.0
     replacement: str = REPLACEMENT
     batch_size: int = BATCH_SIZE
-    precision: str = "float32"
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -116,10 +116,13 @@ class Shap:
             trials = _trials(self, subject, image, question)
             values = _ask(_paired_shap(trials, line), trials, pieces, self.samples)
             whole, blank = trials.ends()
+        error = float(values.sum()) - (whole - blank)
         details = {
             **_details(self, pieces),
             "fit": line.fitted,
-            "completeness_error": float(values.sum()) - (whole - blank),
+            "difference": whole - blank,
+            "completeness_error": error,
+            "completeness_error_relative": abs(error / (whole - blank)) if whole != blank else None,
             "seconds": time.perf_counter() - started,
         }
         return Attribution(_spread(values, pieces), sums_up=True, details=details)
@@ -156,7 +159,7 @@ class Line:
         return self._coefficients.float()[None]
 
 
-def segment(subject: Subject, image: Tensor, number: int, compactness: float = 10.0) -> Tensor:
+def segment(subject: Subject, image: Tensor, number: int, compactness: float = 30.0) -> Tensor:
     """Divide a picture, (1, 3, h, w), into about so many superpixels, at least two: int64 (h, w) from 0.
 
     Raises `SettingsError` when scikit-image is not installed.

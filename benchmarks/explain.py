@@ -1,0 +1,199 @@
+"""What an explanation costs: seconds and peak memory of every method, beside what the seeds' authors ran.
+
+The default model, one picture after another, float32. Beside our methods stand
+
+- "transformers-interpret": what its `ImageClassificationExplainer` computes by default: captum's SmoothGrad
+  noise tunnel of 10 copies (noise of standard deviation 1) over integrated gradients of 5 steps from zero,
+  all 50 at once, for the logit of the predicted class;
+- "captum, 50 steps at once": captum's integrated gradients as its tutorials run them.
+
+Every contender has a process of its own, so that peak memory is its own too; they take turns within each
+round, and the median of rounds counts. Loading and one first picture come before the clock starts; the memory
+of the loaded network alone is reported too, and what a contender adds to it is the figure to compare.
+
+    python benchmarks/explain.py [--pictures FOLDER] [--count 4] [--rounds 3] [--methods A,B,...]
+
+Writes benchmarks/results/explain.json and docs/results/explanation_speed.md. Without a folder, pictures
+of 1/f noise are made.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from affectlens import library
+from affectlens.explain.faithfulness import Faithfulness, Removal
+from affectlens.explain.methods import make, suiting
+from affectlens.explain.question import Question, ask
+from affectlens.explain.subject import Attribution, Method, Subject
+from affectlens.images import list_pictures, read_pixels
+from affectlens.machine import describe
+from noise import photo_like
+from predict import peak_mebibytes
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "explain.json"
+SEED, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 steps at once"
+NOTHING = "the network loaded, one answer"
+
+
+def as_transformers_interpret(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    from captum.attr import IntegratedGradients, NoiseTunnel
+
+    tunnel = NoiseTunnel(IntegratedGradients(subject.network))
+    values = tunnel.attribute(
+        image,
+        baselines=torch.zeros_like(image),
+        target=int(subject.network(image).argmax()),
+        nt_type="smoothgrad",
+        nt_samples=10,
+        n_steps=5,
+    )
+    return Attribution(values.sum(dim=1)[0].detach().cpu())
+
+
+def as_captum(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    from captum.attr import IntegratedGradients
+
+    gradients = IntegratedGradients(lambda images: subject.score(images, question))
+    values = gradients.attribute(image, baselines=torch.zeros_like(image), n_steps=50)
+    return Attribution(values.sum(dim=1)[0].detach().cpu())
+
+
+def nothing(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    with torch.no_grad():
+        subject.score(image, question)
+    return Attribution(torch.zeros(image.shape[2:]))
+
+
+OTHERS: dict[str, Method] = {NOTHING: nothing, SEED: as_transformers_interpret, PLAIN: as_captum}
+
+
+def measure(name: str, pictures: list[Path]) -> dict[str, float]:
+    """Explain pictures with one contender in this process."""
+    subject = Subject.of(library.load())
+    method = OTHERS.get(name) or make(name)
+    preprocessing = subject.preprocessing
+    images = [subject.see(preprocessing.fit_pixels(read_pixels(path))) for path in pictures]
+    with torch.no_grad():
+        tops = [subject.vocabulary.words[int(subject.logits(image).argmax())] for image in images]
+    asked = [ask(subject.vocabulary, top) for top in tops]
+    method(subject, images[0], asked[0])
+    started = time.perf_counter()
+    found = [method(subject, image, question) for image, question in zip(images, asked, strict=True)]
+    seconds = (time.perf_counter() - started) / len(images)
+    peak = peak_mebibytes()
+    result = {"seconds": seconds, "peak_mebibytes": peak}
+    if name != NOTHING:  # after the clock and the peak: what the map is worth
+        each = [gain(subject, *one) for one in zip(images, asked, found, strict=True)]
+        result["deletion_gain"], result["insertion_gain"] = (
+            statistics.mean(g) for g in zip(*each, strict=True)
+        )
+    return result
+
+
+def gain(subject: Subject, image: Tensor, question: Question, found: Attribution) -> tuple[float, float]:
+    """How much better than a random map, in deletion and insertion."""
+    removal = Removal(subject, image, question)
+    one = Faithfulness(removal.curves(found.values), removal.random(), removal.options)
+    return one.deletion_gain(), one.insertion_gain()
+
+
+def compare(names: list[str], pictures: list[Path], rounds: int) -> dict[str, dict[str, float]]:
+    """Let every contender explain all pictures once in every round, each time in a new process."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for number in range(rounds):
+        for name in names:
+            command = [sys.executable, __file__, "--worker", name, *map(str, pictures)]
+            ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found[name].append(json.loads(ended.stdout.splitlines()[-1]))
+            print(f"round {number + 1}: {name}: {found[name][-1]}", file=sys.stderr, flush=True)
+    return {
+        name: {key: round(statistics.median(one[key] for one in results), 4) for key in results[0]}
+        for name, results in found.items()
+    }
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """Write the result up as Markdown."""
+    results, machine = document["results"], document["machine"]
+    idle = results[NOTHING]["peak_mebibytes"]
+    lines = [
+        "| method | seconds a picture | peak MiB | beyond the network | gain in deletion | in insertion |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, r in results.items():
+        gains = [f"{r[key]:.3f}" if key in r else "" for key in ("deletion_gain", "insertion_gain")]
+        peak = r["peak_mebibytes"]
+        lines.append(
+            f"| {name} | {r['seconds']:.3g} | {peak:.0f} | {peak - idle:.0f} | {' | '.join(gains)} |"
+        )
+    place = machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}"
+    text = (HERE / "explain.template.md").read_text(encoding="utf-8")
+    filled = {
+        "MACHINE": place,
+        "PICTURES": str(document["pictures"]),
+        "ROUNDS": str(document["rounds"]),
+        "TABLE": "\n".join(lines),
+    }
+    for name, value in filled.items():
+        text = text.replace(f"@@{name}@@", value)
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=Path, help="a folder of pictures, of which a few are taken")
+    parser.add_argument("--count", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--methods", help="names with commas; all that suit the default model by default")
+    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        name, *paths = given.worker
+        print(json.dumps(measure(name, [Path(path) for path in paths])))
+        return
+    ours = given.methods.split(",") if given.methods else suiting(library.load().network)
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = some_pictures(Path(folder), given.pictures, given.count)
+        document = {
+            "date": datetime.now(UTC).isoformat(timespec="minutes"),
+            "machine": describe(),
+            "pictures": len(pictures),
+            "real pictures": bool(given.pictures),
+            "rounds": given.rounds,
+            "results": compare([*OTHERS, *ours], pictures, given.rounds),
+        }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (HERE.parent / "docs" / "results" / "explanation_speed.md").write_text(
+        text_of(document), encoding="utf-8"
+    )
+
+
+def some_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
+    """Take so many pictures evenly from a folder, or make them of noise."""
+    if real:
+        paths = list(list_pictures(real))
+        return paths[:: max(1, len(paths) // count)][:count]
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.fromarray(photo_like(224, 224, number)).save(path)
+    return paths
+
+
+if __name__ == "__main__":
+    main()

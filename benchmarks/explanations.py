@@ -1,0 +1,73 @@
+"""Which explanation of the default model tells most truth, on pictures of the validation split of FI.
+
+    python benchmarks/explanations.py --data fi:PATH [--pictures 24] [--checked 8] [--methods A,B,...]
+    python benchmarks/explanations.py
+
+With --data it measures, as `affectlens explain compare` does, and writes
+benchmarks/results/explanations.json; in any case it then writes docs/results/explanations.md from that file.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from affectlens.explain import compare_tables as tables
+from affectlens.explain.compare import Row, judge, summarise
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "explanations.json"
+
+
+def measure(given: argparse.Namespace) -> None:
+    command = [sys.executable, "-m", "affectlens", "explain", "compare", given.data, "--out", str(RESULT),
+               "--pictures", str(given.pictures), "--checked", str(given.checked)]  # fmt: skip
+    if given.methods:
+        command += ["--methods", given.methods]
+    RESULT.parent.mkdir(exist_ok=True)
+    subprocess.run(command, check=True)
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """Fill the template from a result file."""
+    rows = [Row.from_json(row) for row in document["rows"]]
+    summary = summarise(rows, resamples=document["resamples"])
+    machine, data = document["machine"], document["data"]
+    checked = {row.picture for row in rows if "sensitivity" in row.figures}
+    filled = {
+        "PICTURES": f"{summary.pictures} pictures, drawn evenly from the emotions of {data['name']}, split "
+        f"`{data['split']}` (hash `{data['hash']}`); the question is always why the model says what it says, "
+        "its first emotion against all others. In brackets 95 % intervals by bootstrap over pictures.",
+        "CONCLUSIONS": "\n".join(f"- {said}" for said in tables.conclusions(summary, judge(summary))),
+        "RANDOM": str(document["options"]["random_maps"]),
+        "CURVES": tables.markdown(tables.curves_table(summary)),
+        "NORMALISED": tables.markdown(tables.curves_table(summary, scale="normalised")),
+        "CHECKED": str(len(checked)),
+        "CHECKS": tables.markdown(tables.checks_table(summary)),
+        "MACHINE": machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}",
+    }
+    text = (HERE / "explanations.template.md").read_text(encoding="utf-8")
+    for name, value in filled.items():
+        text = text.replace(f"@@{name}@@", value)
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", help="fi:PATH; without it the last result is written up again")
+    parser.add_argument("--pictures", type=int, default=24)
+    parser.add_argument("--checked", type=int, default=8)
+    parser.add_argument("--methods", help="names with commas; all that suit the model by default")
+    given = parser.parse_args()
+    if given.data:
+        measure(given)
+    text = text_of(json.loads(RESULT.read_text(encoding="utf-8")))
+    (HERE.parent / "docs" / "results" / "explanations.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""`affectlens explain compare`: figures of methods on pictures, printed and written."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from affectlens.cli.explain_compare import compare
+from affectlens.emotions import MIKELS
+from affectlens.errors import UnknownName
+from affectlens.explain.compare import Row, summarise
+from pictures import colour_set
+
+
+def test_methods_are_compared_on_pictures_of_every_emotion(tiny_model: Path, tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "data", MIKELS.words[:4], 2)
+    out = tmp_path / "out.json"
+    ended = CliRunner().invoke(compare, [
+        f"folder:{data}", "--split", "all", "--model", str(tiny_model), "--methods", "gradient, grad_cam",
+        "--pictures", "4", "--checked", "1", "--out", str(out),
+    ])  # fmt: skip
+    assert ended.exit_code == 0, ended.output
+    assert "grad_cam" in ended.output and "random" in ended.output
+    document = json.loads(out.read_text())
+    assert document["pictures"] == 4
+    assert document["model"]["name"] == "tiny"
+    assert document["options_of_methods"]["gradient"] == {"precision": "float32"}
+    assert {Path(row["picture"]).parent.name for row in document["rows"]} == set(MIKELS.words[:4])
+    again = summarise([Row.from_json(row) for row in document["rows"]])
+    kept, read = document["methods"]["grad_cam"], again.methods["grad_cam"]
+    assert set(kept) == set(read)
+    assert kept["faithfulness"]["low"] == pytest.approx(read["faithfulness"].low, abs=1e-5)
+    assert "sensitivity" in document["methods"]["gradient"]
+
+
+def test_a_misspelt_method_is_an_error_before_any_picture_is_read(tiny_model: Path, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(
+        compare, [f"folder:{tmp_path}", "--model", str(tiny_model), "--methods", "gradcam"]
+    )
+    assert isinstance(ended.exception, UnknownName)
+    assert "Did you mean 'grad_cam'" in str(ended.exception)

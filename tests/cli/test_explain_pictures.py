@@ -1,0 +1,281 @@
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from affectlens import Explainer
+from affectlens.cli.explain_pictures import Names, slug
+from affectlens.cli.main import main
+from affectlens.emotions import MIKELS
+from affectlens.inference.explainer import Explanation, Wish
+
+QUICK = ("--method", "gradient_times_input", "--no-faithfulness")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three pictures of different colours."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name, colour in {"blue.png": "navy", "green.jpg": "green", "red.webp": "red"}.items():
+        noise = Image.effect_noise((90, 120), 90).convert("RGB")
+        Image.blend(noise, Image.new("RGB", (90, 120), colour), 0.6).save(folder / name)
+    return folder
+
+
+def status(*words: object) -> int:
+    """Run the command in this process and return its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", *map(str, words)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# -------------------------------------------------------------------------------------------- what is made
+
+
+def test_a_picture_is_explained_without_naming_a_command(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "maps"
+    assert status(photos / "blue.png", "--emotion", "fear", "--model", tiny_model, "--out", out, *QUICK) == 0
+    assert names(out) == ["blue.fear.png"]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{photos / 'blue.png'}: ")
+    assert re.fullmatch(r"(\w+ [\d.]+ %(, |$)){3}", first.removeprefix(f"{photos / 'blue.png'}: "))
+    assert second == f"  {out / 'blue.fear.png'}"
+    with Image.open(out / "blue.fear.png") as figure:
+        assert figure.width > 600
+
+
+def test_every_format_is_written_and_can_be_read(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    formats = "png,html,npz,json,wheel,plutchik"
+    assert status(photos / "green.jpg", "--against", "anger", "--emotion", "fear", "--format", formats,
+                  "--model", tiny_model, "--out", tmp_path, *QUICK) == 0  # fmt: skip
+    stem = "green.fear-rather-than-anger"
+    assert names(tmp_path) == sorted(
+        [f"{stem}.{kind}" for kind in ("html", "json", "npz", "png")]
+        + ["green.plutchik.png", "green.wheel.png"]
+    )
+    said = json.loads((tmp_path / f"{stem}.json").read_text())
+    (answer,) = said["explanations"]
+    assert answer["question"] == "fear rather than anger"
+    assert answer["method"] == "gradient_times_input"
+    assert len(answer["story"]) == 3
+    with np.load(tmp_path / f"{stem}.npz", allow_pickle=False) as arrays:
+        assert arrays["heatmap"].shape == (120, 90)
+    assert "</html>" in (tmp_path / f"{stem}.html").read_text(encoding="utf-8")
+
+
+def test_all_emotions_are_one_sheet_and_one_file_of_arrays(
+    tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    assert status(photos / "red.webp", "--all", "--format", "png,npz", "--model", tiny_model,
+                  "--out", tmp_path, *QUICK) == 0  # fmt: skip
+    assert names(tmp_path) == ["red.all.npz", "red.all.png"]
+    with np.load(tmp_path / "red.all.npz", allow_pickle=False) as arrays:
+        assert {key.split(".")[0] for key in arrays} == set(MIKELS.words)
+        maps = [arrays[f"{word}.values"] for word in MIKELS.words]
+    for one in range(8):
+        for other in range(one):
+            assert not np.allclose(maps[one], maps[other], rtol=0.05)
+
+
+def test_the_map_written_is_that_of_the_emotion_that_was_asked_for(
+    tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    for word in ("amusement", "sadness"):  # the first of the vocabulary, too, whose index is 0
+        status(photos / "blue.png", "--emotion", word, "--format", "npz", "--model", tiny_model,
+               "--out", tmp_path, *QUICK)  # fmt: skip
+        expected = Explainer.load(str(tiny_model), "gradient_times_input")(photos / "blue.png", word)
+        with np.load(tmp_path / f"blue.{word}.npz", allow_pickle=False) as arrays:
+            np.testing.assert_allclose(arrays["values"], expected.values.numpy(), atol=1e-6)
+
+
+def test_several_emotions_are_side_by_side(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    assert status("--emotion", "fear", "--emotion", "positive", photos / "blue.png", "--model", tiny_model,
+                  "--out", tmp_path, *QUICK) == 0  # fmt: skip
+    assert names(tmp_path) == ["blue.fear+positive.png"]
+
+
+def test_a_story_is_three_sentences_and_alone_writes_nothing(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert status(photos / "blue.png", "--story", "--model", tiny_model, *QUICK) == 0
+    _, *sentences = capsys.readouterr().out.splitlines()
+    assert len(sentences) == 3
+    assert sentences[0].startswith("  On average this picture is most likely to evoke ")
+    assert names(tmp_path) == []
+
+
+def test_maps_are_compared_with_random_ones_unless_that_is_declined(
+    tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    for choice, expected in (("--faithfulness", True), ("--no-faithfulness", False)):
+        status(photos / "blue.png", "--format", "json", "--method", "gradient", choice, "--model", tiny_model,
+               "--out", tmp_path)  # fmt: skip
+        (file,) = tmp_path.glob("*.json")
+        (answer,) = json.loads(file.read_text())["explanations"]
+        assert ("faithfulness" in answer["details"]) is expected
+
+
+def test_options_of_a_method_can_be_set(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    assert status(photos / "blue.png", *QUICK, "--set", "baseline=blurred", "--set", "seed=3",
+                  "--format", "json", "--model", tiny_model, "--out", tmp_path) == 0  # fmt: skip
+    (file,) = tmp_path.glob("*.json")
+    (answer,) = json.loads(file.read_text())["explanations"]
+    assert answer["details"]["baselines"] == ["blurred"]
+
+
+# -------------------------------------------------------------------------------------- what goes wrong
+
+
+def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "torn.jpg").write_bytes((photos / "green.jpg").read_bytes()[:400])
+    out = tmp_path / "out"
+    assert status(tmp_path / "gone.jpg", photos / "red.webp", tmp_path / "torn.jpg", photos / "blue.png",
+                  "--emotion", "awe", "--model", tiny_model, "--out", out, *QUICK) == 1  # fmt: skip
+    said = capsys.readouterr()
+    assert names(out) == ["blue.awe.png", "red.awe.png"]
+    assert said.err.count("Not explained: ") == 2
+    assert str(tmp_path / "gone.jpg") in said.err and str(tmp_path / "torn.jpg") in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--emotion", "fera"], "Did you mean 'fear'"),
+        (["--emotion", "fear", "--against", "fear"], "in common"),
+        (["--against", "anegr"], "Did you mean 'anger'"),
+        (["--all", "--emotion", "fear"], "leave out --emotion"),
+        (["--method", "gradent"], "no method"),
+        (["--method", "token_maps"], "cannot explain tiny"),
+        (["--format", "png,gif"], "'gif' is no format. Known: png, html"),
+        (["--format", ","], "No format is named"),
+        (["--set", "steps"], "expected KEY=VALUE with an option of integrated_gradients"),
+        (["--set", "max_steps=many"], "--set max_steps=many: expected int"),
+        (["--set", "baselines=grey"], "grey"),
+    ],
+)
+def test_wrong_use_is_status_two_before_any_picture_is_read(
+    words: list[str], message: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert status(tmp_path / "no picture.jpg", *words, "--model", tiny_model, "--out", out) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "no picture.jpg" not in said.err
+    assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="rights do not bind this user")
+def test_a_folder_that_cannot_be_written_ends_the_job(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert status(photos / "blue.png", "--model", tiny_model, "--out", tmp_path / "out", *QUICK) == 2
+
+
+def test_an_old_file_stays_where_a_new_one_cannot_be_finished(
+    tiny_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "blue.fear.npz"
+    old.write_bytes(b"old")
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", fails)
+    assert status(photos / "blue.png", "--emotion", "fear", "--format", "npz", "--model", tiny_model,
+                  "--out", tmp_path, *QUICK) == 2  # fmt: skip
+    assert old.read_bytes() == b"old"
+    assert names(tmp_path) == [old.name]
+
+
+# --------------------------------------------------------------------------------------------- the words
+
+
+def test_folders_and_lists_are_expanded(
+    tiny_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = f"{photos / 'red.webp'}\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    words = ("--emotion", "awe", "--format", "npz", "--model", tiny_model, *QUICK)
+    assert status("-", *words, "--out", tmp_path / "listed") == 0
+    assert status(photos, *words, "--out", tmp_path / "folder") == 0
+    assert names(tmp_path / "listed") == ["red.awe.npz"]
+    assert names(tmp_path / "folder") == ["blue.awe.npz", "green.awe.npz", "red.awe.npz"]
+
+
+def test_a_picture_that_is_called_like_a_command_is_given_with_its_folder(
+    tiny_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("filters").write_bytes((photos / "blue.png").read_bytes())
+    words = ("--emotion", "awe", "--format", "npz", "--model", tiny_model, "--out", "out", *QUICK)
+    assert status(f".{os.sep}filters", *words) == 0
+    assert names(tmp_path / "out") == ["filters.awe.npz"]
+
+
+def test_help_shows_what_pictures_take_and_the_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("--help") == 0
+    said = capsys.readouterr().out
+    assert "explain [OPTIONS] IMAGE..." in said
+    assert "--against" in said and "--story" in said
+    assert "\n  filters " in said and "\n  methods " in said
+
+
+def test_help_needs_neither_torch_nor_matplotlib() -> None:
+    program = (
+        "import sys\nfrom affectlens.cli.main import main\n"
+        "try:\n    main(['explain', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'matplotlib', 'captum'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_methods_are_listed_with_their_options_and_only_those_that_suit_a_model(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("methods") == 0
+    every = capsys.readouterr().out
+    assert status("methods", "--model", tiny_model) == 0
+    suiting = capsys.readouterr().out
+    assert "token_maps" in every and "token_maps" not in suiting
+    assert re.search(r"^integrated_gradients .*\(default\)$", suiting, re.MULTILINE)
+    assert "baselines=mean" in suiting
+
+
+# ---------------------------------------------------------------------------------------- names of files
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other() -> None:
+    given = Names(Path("out"))
+    wish = Wish()
+    files = [
+        given.file(Explanation(image), wish, "png").name
+        for image in ("a/x.jpg", "b/x.jpg", "a/x.png", "a/X.jpg", "x-2.jpg", "a/x.jpg")
+    ]
+    assert files[0] == files[5]
+    assert len({file.casefold() for file in files}) == 5
+
+
+def test_what_was_asked_is_part_of_a_name() -> None:
+    assert slug("anger or fear rather than Awe!") == "anger-or-fear-rather-than-awe"
+    given = Names(Path("out"))
+    assert given.file(Explanation("x.jpg"), Wish(every=True), "png") == Path("out/x.all.png")
+    every = given.file(Explanation("x.jpg"), Wish(every=True, against="fear"), "html")
+    assert every == Path("out/x.all-rather-than-fear.html")
