@@ -59,7 +59,7 @@ def measure(row: str, side: int, batch: int) -> float:
         optimizer.zero_grad(set_to_none=True)
         with autocast(cpu, pick_precision(precision, cpu)):
             loss, *_ = objective(network, images, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         seconds.append(time.perf_counter() - began)
     return batch / statistics.median(seconds[2:])

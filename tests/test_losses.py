@@ -57,7 +57,7 @@ def test_the_second_softmax_of_the_script_hides_a_picture_that_is_wrong_with_con
         logits = torch.tensor([[5.0, *[0.0] * 7]], requires_grad=True)
         target = one_hot(torch.tensor([1]))
         loss = class_imbalance_loss(logits, target, torch.ones(8), 1.0, double_softmax)
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        loss.sum().backward()
         assert logits.grad is not None
         return abs(float(logits.grad[0, 1]))
 
@@ -109,7 +109,7 @@ def test_a_batch_without_pairs_of_both_kinds_is_harmless_and_said(labels: list[i
     loss, has_pairs = emotion_similarity(embedding, torch.tensor(labels))
     assert not has_pairs
     assert loss.item() == 0
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert embedding.grad is not None and torch.equal(embedding.grad, torch.zeros_like(embedding))
 
 
@@ -120,7 +120,7 @@ def test_following_the_similarity_loss_brings_equal_labels_together() -> None:
     optimizer = torch.optim.SGD([embedding], lr=0.5)
     for _ in range(100):
         optimizer.zero_grad()
-        emotion_similarity(embedding, labels).loss.backward()  # type: ignore[no-untyped-call]
+        emotion_similarity(embedding, labels).loss.backward()
         optimizer.step()
     similarity = F.normalize(embedding.detach()) @ F.normalize(embedding.detach()).T
     assert similarity[0, 1] > 0.9 and similarity[2, 3] > 0.9
@@ -156,7 +156,7 @@ MISSING = (torch.tensor([1, -1, -1]), torch.tensor([[0.0, 1, 1], [-1, -1, -1], [
 @pytest.mark.parametrize("labels", MISSING)
 def test_a_picture_without_an_answer_gives_no_gradient(labels: Tensor) -> None:
     logits = torch.randn(3, 3, requires_grad=True)
-    attribute_loss(logits, labels).loss.backward()  # type: ignore[no-untyped-call]
+    attribute_loss(logits, labels).loss.backward()
     assert logits.grad is not None
     assert logits.grad[0].any()
     assert not logits.grad[1:].any()
@@ -166,7 +166,7 @@ def test_a_picture_without_an_answer_gives_no_gradient(labels: Tensor) -> None:
 def test_a_batch_without_any_answer_does_no_harm(labels: Tensor) -> None:
     logits = torch.randn(2, 3, requires_grad=True)
     found = attribute_loss(logits, labels[1:])
-    found.loss.backward()  # type: ignore[no-untyped-call]
+    found.loss.backward()
     assert (float(found.loss.detach()), int(found.known)) == (0.0, 0)
     assert logits.grad is not None
     assert not logits.grad.any()
@@ -184,7 +184,7 @@ def test_with_balance_having_a_rare_word_weighs_as_much_as_not_having_it() -> No
 @given(st.floats(0.01, 10))
 def test_a_learned_weight_is_best_where_it_is_half_the_inverse_of_the_loss(loss: float) -> None:
     variance = torch.tensor(math.log(2 * loss), requires_grad=True)
-    uncertainty_weighted(torch.tensor(loss), variance).backward()  # type: ignore[no-untyped-call]
+    uncertainty_weighted(torch.tensor(loss), variance).backward()
     assert variance.grad is not None
     assert abs(float(variance.grad)) < 1e-5
     assert math.isclose(float(torch.exp(-variance.detach())), 1 / (2 * loss), rel_tol=1e-5)

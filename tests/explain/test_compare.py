@@ -26,7 +26,7 @@ from affectlens.explain.compare import (
 )
 from affectlens.explain.gradient import Gradient, GradientTimesInput
 from affectlens.explain.question import Question
-from affectlens.explain.subject import Attribution, Subject
+from affectlens.explain.subject import Attribution, Method, Subject
 from planted import Brightness, OneSpot, noise, subject_of, why_fear
 
 QUICK = Comparing(replacements=("black",), cells=7, steps=7, random_maps=2, rectangles=16)
@@ -40,7 +40,7 @@ def reversed_truth(subject: Subject, image: Tensor, question: Question) -> Attri
 
 def test_the_truth_is_found_better_than_chance_and_chance_better_than_its_reverse() -> None:
     subject = subject_of(OneSpot(strength=30.0))
-    methods = {"truth": GradientTimesInput(baseline="black"), "reverse": reversed_truth}
+    methods: dict[str, Method] = {"truth": GradientTimesInput(baseline="black"), "reverse": reversed_truth}
     summary = summarise(list(compare(subject, PICTURES, methods, QUICK)))
     faith = {name: figures["faithfulness"].mean for name, figures in summary.methods.items()}
     assert faith["truth"] > faith[RANDOM] > faith["reverse"]

@@ -12,12 +12,12 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.explain.faithfulness import (
     Curve,
+    Losses,
     Removal,
     Removing,
     by_cell,
     cell_numbers,
     faithfulness,
-    infidelity,
     ranks_from_greatest,
     sensitivity,
 )
@@ -160,13 +160,13 @@ def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_whole_for_
     network = Weighted()
     trials = Trials(subject_of(network), white(), why_fear(), replacement="black")
     truth = network.truth()
-    assert infidelity(trials, truth) == pytest.approx((0, 0), abs=1e-6)
-    assert infidelity(trials, 3 * truth).relative == pytest.approx(0, abs=1e-6)
-    assert infidelity(trials, 3 * truth).absolute > 0.01
-    assert infidelity(trials, -truth).relative == 1
-    assert infidelity(trials, torch.zeros(SIDE, SIDE)).relative == 1
-    halfway = infidelity(
-        trials, truth + 0.02 * torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    assert Losses(trials).infidelity(truth) == pytest.approx((0, 0), abs=1e-6)
+    assert Losses(trials).infidelity(3 * truth).relative == pytest.approx(0, abs=1e-6)
+    assert Losses(trials).infidelity(3 * truth).absolute > 0.01
+    assert Losses(trials).infidelity(-truth).relative == 1
+    assert Losses(trials).infidelity(torch.zeros(SIDE, SIDE)).relative == 1
+    halfway = Losses(trials).infidelity(
+        truth + 0.02 * torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     )
     assert 0 < halfway.relative < 1
 
@@ -189,14 +189,14 @@ def test_infidelity_is_captums() -> None:
 
     spread = (values / 3).expand(1, 3, SIDE, SIDE).contiguous()
     expected = theirs(trials.judge, remove, image, spread, n_perturb_samples=64, max_examples_per_batch=16)
-    assert infidelity(trials, values, rectangles=64, seed=0).absolute == pytest.approx(
+    assert Losses(trials, rectangles=64, seed=0).infidelity(values).absolute == pytest.approx(
         float(expected), rel=1e-4
     )
 
 
 def test_a_network_that_loses_nothing_has_no_relative_infidelity() -> None:
     trials = Trials(subject_of(OneSpot(strength=0.0)), white(), why_fear(), replacement="black")
-    assert math.isnan(infidelity(trials, white()[0, 0]).relative)
+    assert math.isnan(Losses(trials).infidelity(white()[0, 0]).relative)
 
 
 def test_a_method_that_ignores_the_picture_is_not_sensitive_and_one_of_noise_is() -> None:

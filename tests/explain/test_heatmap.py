@@ -221,7 +221,8 @@ def test_the_probability_of_a_polarity_is_the_sum_of_its_words() -> None:
 def test_arrays_are_read_without_pickle_and_hold_the_whole_map(tmp_path: Any) -> None:
     values = torch.rand(64, 64)
     found = heatmap(values, (100, 200), Preprocessing(height=64, width=64, fit="crop"))
-    np.savez_compressed(tmp_path / "map.npz", **found.to_arrays())
+    arrays_of: dict[str, Any] = found.to_arrays()
+    np.savez_compressed(tmp_path / "map.npz", **arrays_of)
     with np.load(tmp_path / "map.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["heatmap"], found.at(100, 200).numpy())
         np.testing.assert_array_equal(arrays["values"], values.numpy())

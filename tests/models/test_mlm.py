@@ -47,7 +47,8 @@ def test_the_papers_variant_with_whole_matrices_has_the_parameters_of_each_reduc
 
 def test_the_upper_triangle_halves_the_weights_above_the_gram_matrices() -> None:
     whole, half = on_meta(triangle=False), on_meta(triangle=True)
-    for all_values, some in zip(whole.encoders, half.encoders, strict=True):
+    pairs: Any = zip(whole.encoders, half.encoders, strict=True)
+    for all_values, some in pairs:
         weights = [branch.project.weight.numel() for branch in (some, all_values)]
         assert 0.5 < weights[0] / weights[1] < 0.54
     assert count(half) == 24_938_248

@@ -101,7 +101,7 @@ def test_without_its_residual_a_picture_in_training_is_judged_by_words_alone() -
     network, images = build(residual_dropout=0.999), pictures()
     torch.manual_seed(0)
     loss = F.cross_entropy(network.train()(images), torch.tensor([0, 1]))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert network.residual is not None and network.emotions is not None
     assert not network.residual.weight.grad.any()  # type: ignore[union-attr]
     assert network.emotions.scaled.grad.any()  # type: ignore[union-attr]
@@ -115,7 +115,7 @@ def test_words_learn_from_emotions_unless_they_are_to_mean_what_annotators_meant
     detach: bool, learns: bool
 ) -> None:
     network = build(detach=detach, concepts="only")
-    F.cross_entropy(network(pictures()), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
+    F.cross_entropy(network(pictures()), torch.tensor([0, 1])).backward()
     assert (network.attributes.weight.grad is not None) == learns
 
 

@@ -188,7 +188,7 @@ def test_a_learned_weight_moves_only_where_the_attribute_is_known() -> None:
     network, targets = Naming(torch.randn(2, 3), WORDS), one_hot(0, 1)
     unknown = {**KNOWN, "object": torch.full((2, 4), -1.0)}
     found = make_objective(settings, targets, CPU)(network, targets, targets, unknown)
-    found.loss.backward()  # type: ignore[no-untyped-call]
+    found.loss.backward()
     assert network.task_log_variances is not None
     gradient = network.task_log_variances.grad
     assert gradient is not None

@@ -123,7 +123,7 @@ def _write(kind: str, explanation: "Explanation", wish: "Wish", names: "Names") 
 
         page.write(file, explanation, explanation.image)
     elif kind == "npz":
-        arrays = {
+        arrays: dict[str, Any] = {
             key if len(heatmaps) == 1 else f"{slug(str(each.question))}.{key}": value
             for each in heatmaps
             for key, value in each.to_arrays().items()

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -332,9 +332,7 @@ def describe(
     options: Comparing,
 ) -> dict[str, Any]:
     """Put a comparison and all that it depends on into one document that can be written as JSON."""
-    of_methods = {
-        name: asdict(m) for name, m in methods.items() if is_dataclass(m) and not isinstance(m, type)
-    }
+    of_methods = {name: asdict(cast(Any, method)) for name, method in methods.items() if is_dataclass(method)}
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": describe_machine(),

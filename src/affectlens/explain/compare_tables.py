@@ -59,8 +59,8 @@ def ranked(summary: Summary) -> list[str]:
 def conclusions(summary: Summary, verdict: Verdict) -> list[str]:
     """Say in sentences what the figures support, and nothing else."""
     said = [_on_choice(summary, verdict)]
-    for name, reasons in verdict.failed.items():
-        said.append(f"`{name}` does not beat them in: {', '.join(reasons)}.")
+    for method, reasons in verdict.failed.items():
+        said.append(f"`{method}` does not beat them in: {', '.join(reasons)}.")
     controls = {CENTRE: "a map of the middle", EDGES: "a map of edges"}
     for name in dict.fromkeys((verdict.best, verdict.chosen)):
         if name:

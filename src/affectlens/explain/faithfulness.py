@@ -156,7 +156,8 @@ class Removal:
             precision=self.options.precision,
         )
         self.whole, self.blank = self.trials.ends()
-        self.cell_of = cell_numbers(*image.shape[2:], self.options.cells)
+        height, width = image.shape[2:]
+        self.cell_of = cell_numbers(height, width, self.options.cells)
 
     def curves(self, values: Tensor) -> Curves:
         """Follow a map, float (h, w), whose greatest values speak for the answer."""
@@ -221,7 +222,8 @@ class Losses:
 
     def __init__(self, trials: Trials, *, rectangles: int = 64, seed: int = 0) -> None:
         """Remove each of so many rectangles, whole and one at a time."""
-        self._removed = torch.stack(list(_rectangles(*trials.image.shape[2:], rectangles, seed)))  # (B, h, w)
+        height, width = trials.image.shape[2:]
+        self._removed = torch.stack(list(_rectangles(height, width, rectangles, seed)))  # (B, h, w)
         whole, _ = trials.ends()
         self._lost = whole - trials(1 - self._removed[:, None]).double()
 

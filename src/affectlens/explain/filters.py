@@ -206,7 +206,7 @@ def paint(
             with taps.leaking(trunk, _SLOPE if step < ascent.steps / 2 else 0.0):
                 activations = look(_moved(_picture(frequencies, size), ascent, generator))
                 optimizer.zero_grad()
-                (-activations.sum()).backward()  # type: ignore[no-untyped-call]
+                (-activations.sum()).backward()
             optimizer.step()
             progress(1)
         pixels = (_picture(frequencies.detach(), size) * 255).round().to(torch.uint8).cpu()

@@ -134,7 +134,8 @@ def points_at(values: Tensor, box: Box, *, cells: int = 14) -> Pointing:
 
     The highest cell is inside if its centre is. A map without positive values has no mass anywhere.
     """
-    numbers = cell_numbers(*values.shape, cells)
+    height, width = values.shape
+    numbers = cell_numbers(height, width, cells)
     highest = int(by_cell(values, numbers).argmax())
     rows, columns = (numbers == highest).nonzero(as_tuple=True)
     row, column = float(rows.float().mean()), float(columns.float().mean())
@@ -149,7 +150,8 @@ def _middle_ranks(values: Tensor) -> Tensor:
     """Ranks of values, equal ones all with the middle of their places: (C,) -> float64 (C,)."""
     _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
     ends = counts.cumsum(dim=0).double()
-    return (ends - (counts - 1) / 2)[inverse]
+    middles: Tensor = ends - (counts - 1) / 2
+    return middles[inverse]
 
 
 def _paste(image: Tensor, patch: Tensor, box: Box) -> Tensor:

@@ -75,7 +75,7 @@ class Pyramid(nn.Module):
         levels: list[dict[str, Any]] = about if isinstance(about, list) else about.info  # type: ignore[assignment, union-attr]
         self.channels: list[int] = [level["num_chs"] for level in levels]
         self.strides: list[int] = [level["reduction"] for level in levels]
-        self.num_features: int = getattr(self.body, "head_hidden_size", self.body.num_features)  # type: ignore[assignment]
+        self.num_features: int = getattr(self.body, "head_hidden_size", self.body.num_features)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Levels:
         last, maps = self.body.forward_intermediates(images)  # type: ignore[operator]

@@ -63,6 +63,7 @@ class GramValues(nn.Module):
         super().__init__()
         self.triangle = triangle
         row, column = torch.triu_indices(channels, channels)
+        self.places: Tensor
         self.register_buffer("places", row * channels + column, persistent=False)
         self.count = channels * (channels + 1) // 2 if triangle else channels * channels
 
@@ -101,7 +102,8 @@ class SemanticTokenizer(nn.Module):
 
     def attention(self, features: Tensor) -> Tensor:
         """Where each token looks: (B, C, H, W) -> (B, L, H, W), 0..1, each map sums to 1."""
-        return self._attend(self._cells(features)).unflatten(2, features.shape[2:])
+        where: Tensor = self._attend(self._cells(features)).unflatten(2, features.shape[2:])
+        return where
 
     def _cells(self, features: Tensor) -> Tensor:
         cells: Tensor = self.norm(features.flatten(2).transpose(1, 2))  # (B, H*W, C)

@@ -40,7 +40,7 @@ CLEAREST = 0.92  # opacity at full strength
 _LUMA = np.array([0.299, 0.587, 0.114])
 _HATCH = 9  # pixels between the lines over what was not seen
 _INK, _PALE, _FRAME = "#1a1a1a", "#5c5c5c", "#c8c8c8"
-_FONT = {
+_FONT: Any = {
     "font.family": "DejaVu Sans",
     "svg.hashsalt": "affectlens",
 }  # comes with matplotlib, on every machine
@@ -124,7 +124,9 @@ def shown(picture: Source, size: tuple[int, int], longest: int) -> Pixels:
     height, width = (max(1, round(side * shrink)) for side in size)
     pixels = resize(read_pixels(picture, at_least=(height, width)), height, width)
     grow = _LEAST / max(size)
-    return resize(pixels, *(round(side * grow) for side in size), "bicubic") if grow > 1 else pixels
+    if grow <= 1:
+        return pixels
+    return resize(pixels, round(size[0] * grow), round(size[1] * grow), "bicubic")
 
 
 def draw(heatmaps: Sequence[Heatmap], pixels: Pixels) -> Figure:

@@ -41,7 +41,7 @@ COLOURS = {
 }  # fmt: skip
 OTHER = "#888888"
 _INK, _PALE, _LINE = "#1a1a1a", "#5c5c5c", "#d0d0d0"
-FONT = {"font.family": "DejaVu Sans", "svg.hashsalt": "affectlens", "svg.fonttype": "none"}
+FONT: Any = {"font.family": "DejaVu Sans", "svg.hashsalt": "affectlens", "svg.fonttype": "none"}
 _WIDTH, _DISC, _ABOVE, _CAPTION_LINE = 6.4, 4.3, 0.72, 0.19  # inches; names stand above and below the disc
 _RINGS = (0.1, 0.25, 0.5, 1.0)
 

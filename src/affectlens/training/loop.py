@@ -154,7 +154,7 @@ def take_step(
         images = images.contiguous(memory_format=torch.channels_last)
         with autocast(device, precision):
             loss, logits, found = objective(state.network, images, targets, attributes)
-        (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
+        (loss / len(batches)).backward()
         loss_sum += float(loss.detach())
         right += float((logits.argmax(1) == targets.argmax(1)).sum())
         seen += len(images)
