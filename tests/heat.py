@@ -18,6 +18,7 @@ EMOTIONS = MIKELS.distribution(
 )  # fmt: skip
 FAITHFUL = {
     "random_maps": 5,
+    "beats_random": True,
     "deletion": {"area": 0.21, "random": 0.44, "gain": 0.23},
     "insertion": {"area": 0.71, "random": 0.45, "gain": 0.26},
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from affectlens.cli.explain import explain
 from affectlens.cli.explain_compare import compare
 from affectlens.emotions import MIKELS
 from affectlens.errors import UnknownName
@@ -32,6 +33,12 @@ def test_methods_are_compared_on_pictures_of_every_emotion(tiny_model: Path, tmp
     assert set(kept) == set(read)
     assert kept["faithfulness"]["low"] == pytest.approx(read["faithfulness"].low, abs=1e-5)
     assert "sensitivity" in document["methods"]["gradient"]
+
+
+def test_evaluate_is_another_word_for_compare(tiny_model: Path, tmp_path: Path) -> None:
+    words = ["--methods", "gradcam", "--evaluate", f"folder:{tmp_path}", "--model", str(tiny_model)]
+    ended = CliRunner().invoke(explain, words)
+    assert "Did you mean 'grad_cam'" in str(ended.exception)
 
 
 def test_a_misspelt_method_is_an_error_before_any_picture_is_read(tiny_model: Path, tmp_path: Path) -> None:

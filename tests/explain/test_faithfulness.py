@@ -1,6 +1,7 @@
 """Measurements of maps: a true map does better than chance, and no trick of scale helps."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -145,7 +146,19 @@ def test_without_random_maps_there_is_no_gain_and_json_says_none() -> None:
     assert math.isnan(found.deletion_gain())
     data = found.to_json()
     assert data["deletion"]["gain"] is None and data["deletion"]["random"] is None
+    assert found.beats_random is None and data["beats_random"] is None
     assert data["random_maps"] == 0 and isinstance(data["insertion"]["area"], float)
+
+
+def test_a_map_beats_random_ones_only_if_it_is_better_than_each_of_them_both_ways() -> None:
+    truth = subject_of(OneSpot()).network.get_parameter("weights")
+    options = replace(CELLS, seed=1)
+    for values, expected in ((truth, True), (-truth, False), (torch.zeros(SIDE, SIDE), False)):
+        found = faithfulness(
+            subject_of(OneSpot(strength=30.0)), white(), why_fear(), values, replace(CELLS, seed=1)
+        )
+        assert found.beats_random is expected
+        assert found.to_json()["beats_random"] is expected
 
 
 def test_a_map_of_another_size_is_an_error() -> None:

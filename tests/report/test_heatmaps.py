@@ -12,6 +12,7 @@ from PIL import Image
 from affectlens.emotions import MIKELS
 from affectlens.errors import OutputError, PictureError
 from affectlens.report.heatmaps import AGAINST, FOR, draw, overlay, scale_of, shown, tinted, write
+from affectlens.report.words import doubts
 from heat import FAITHFUL, grey_picture, heatmap_of, with_patch
 
 
@@ -116,6 +117,16 @@ def test_a_figure_says_how_its_map_was_made_and_how_far_to_trust_it() -> None:
         "log-odds per 1 % of the picture",
     ):
         assert words in " ".join(said.split())
+
+
+def test_a_map_that_does_not_beat_random_ones_says_so_first() -> None:
+    doubtful = {"faithfulness": FAITHFUL | {"beats_random": False}}
+    alone = heatmap_of(with_patch(), details=doubtful)
+    other = heatmap_of(with_patch(), emotion="awe", details={"faithfulness": FAITHFUL})
+    unmeasured = heatmap_of(with_patch())
+    assert "Do not rely on this map" in " ".join(texts(draw([alone], grey_picture())).split())
+    assert doubts([alone, other]).endswith("random ones: fear (50 %).")
+    assert doubts([other, unmeasured]) == ""
 
 
 def test_nothing_is_said_of_what_was_not_measured() -> None:

@@ -103,6 +103,12 @@ def test_a_page_says_what_is_evoked_the_story_and_how_it_was_made() -> None:
     assert all(word in said for word in MIKELS.words)
 
 
+def test_a_page_warns_of_a_map_that_does_not_beat_random_ones() -> None:
+    doubtful = heatmap_of(with_patch(), details={"faithfulness": FAITHFUL | {"beats_random": False}})
+    assert "Do not rely on this map" in Outline(render(Explanation("x", (doubtful,)), grey_picture())).text
+    assert "Do not rely" not in outline_of("fear").text
+
+
 def test_effects_within_noise_are_pale_and_others_are_not() -> None:
     rows = outline_of("fear").all("tr")
     pale = sum("noise" in (row.get("class") or "") for row in rows)
@@ -134,7 +140,7 @@ def test_a_name_of_a_file_cannot_add_elements_or_steer_anything() -> None:
     name = 'photos/<b onload="x">"&\u202e\udce9\n.jpg'
     page = render(explanation_of("fear", image=name), grey_picture())
     page.encode()
-    assert "<b" not in page
+    assert "<b " not in page
     assert "\u202e" not in page
     assert '&lt;b onload="x"&gt;' in page or "&lt;b onload=&quot;x&quot;&gt;" in page
     assert Outline(page).open == []

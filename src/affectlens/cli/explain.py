@@ -11,7 +11,12 @@ class PicturesOrCommand(click.Group):
     """A group whose first word may be a picture or an option: it then runs `pictures`."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        """Put the command's name before words that do not begin with one."""
+        """Put the command's name before words that do not begin with one.
+
+        `--evaluate DATA` asks for `compare`, too.
+        """
+        if "--evaluate" in arguments:
+            arguments = ["compare", *(word for word in arguments if word != "--evaluate")]
         if arguments and arguments[0] not in (*self.commands, *context.help_option_names):
             arguments = ["pictures", *arguments]
         return super().parse_args(context, arguments)

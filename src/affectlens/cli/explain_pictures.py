@@ -145,10 +145,12 @@ def _write(kind: str, explanation: "Explanation", wish: "Wish", names: "Names") 
 def _tell(explanation: "Explanation", written: list[Path], story: bool) -> None:
     """Print what was found about a picture and where it was written."""
     from affectlens.explain.story import story as tell
-    from affectlens.report.words import evokes
+    from affectlens.report.words import doubts, evokes
 
     image = _printable(explanation.image)
     click.echo(f"{image}: {evokes(explanation.heatmaps[0].emotions)}")
+    if doubt := doubts(explanation.heatmaps):
+        click.echo(f"  {doubt}")
     if story:
         for place, found in enumerate(explanation.influences):
             # The first sentence, on what it evokes, is the same for all but for what was asked.

@@ -120,12 +120,27 @@ class Faithfulness:
         """How much higher the map's insertion curve lies than a random map's. NaN without random maps."""
         return self.own.insertion.area(scale) - _mean([c.insertion.area(scale) for c in self.random])
 
+    @property
+    def beats_random(self) -> bool | None:
+        """Whether the map is better than each of the random ones, in deletion and in insertion.
+
+        None without random maps. The mean of a few of them says less: a useless map is above it every other
+        time.
+        """
+        own, others = self.own, self.random
+        if not others:
+            return None
+        return own.deletion.area() < min(one.deletion.area() for one in others) and (
+            own.insertion.area() > max(one.insertion.area() for one in others)
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return areas, gains and the two curves as plain data, to four digits; None for NaN."""
         return {
             "cells": self.options.cells,
             "replacement": self.options.replacement,
             "random_maps": len(self.random),
+            "beats_random": self.beats_random,
             "deletion": self._one("deletion", self.deletion_gain()),
             "insertion": self._one("insertion", self.insertion_gain()),
         }

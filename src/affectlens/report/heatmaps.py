@@ -28,7 +28,7 @@ from affectlens.explain.heatmap import Heatmap
 from affectlens.files import atomic_write
 from affectlens.images import Pixels, Source, read_pixels
 from affectlens.preprocess import resize
-from affectlens.report.words import ON_AVERAGE, READING, evokes, how_made, title
+from affectlens.report.words import ON_AVERAGE, READING, doubts, evokes, how_made, title
 
 Colours = NDArray[np.float64]  # (H, W, 3) or (H, W, 4), in 0..1
 
@@ -143,7 +143,8 @@ def draw(heatmaps: Sequence[Heatmap], pixels: Pixels) -> Figure:
 def _caption(heatmaps: Sequence[Heatmap]) -> str:
     first = heatmaps[0]
     why = f"Why {first.question}? " if len(heatmaps) == 1 else ""
-    return " ".join([why + READING, *how_made(heatmaps), ON_AVERAGE])
+    said = [doubts(heatmaps), why + READING, *how_made(heatmaps), ON_AVERAGE]
+    return " ".join(part for part in said if part)
 
 
 class _Page:

@@ -29,7 +29,7 @@ from affectlens.images import Pixels, Source
 from affectlens.inference.explainer import Explanation
 from affectlens.report import wheel
 from affectlens.report.heatmaps import AGAINST, FOR, Scale, overlay, scale_of, shown
-from affectlens.report.words import ON_AVERAGE, READING, evokes, how_made, title
+from affectlens.report.words import ON_AVERAGE, READING, doubts, evokes, how_made, title
 
 LONGEST = 1100  # pixels of the picture's longer side: sharp on a telephone and on a desk
 QUALITY = 86  # of JPEG
@@ -78,7 +78,9 @@ def _answer(explanation: Explanation, place: int, pixels: Pixels, scale: Scale) 
     heatmap = explanation.heatmaps[place]
     found = explanation.influences[place] if explanation.influences else None
     parts = [
-        f'<section id="{_anchor(heatmap)}"><h2>Why {escape(str(heatmap.question))}?</h2><div class=pair>',
+        f'<section id="{_anchor(heatmap)}"><h2>Why {escape(str(heatmap.question))}?</h2>',
+        _doubts(heatmap),
+        "<div class=pair>",
         _figure(heatmap, pixels, scale),
         "<div>",
         _story(found) if found else "",
@@ -89,6 +91,11 @@ def _answer(explanation: Explanation, place: int, pixels: Pixels, scale: Scale) 
         "</section>",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _doubts(heatmap: Heatmap) -> str:
+    said = doubts([heatmap])
+    return f"<p class=doubt role=note>{escape(said)}</p>" if said else ""
 
 
 def _figure(heatmap: Heatmap, pixels: Pixels, scale: Scale) -> str:
@@ -305,6 +312,7 @@ figcaption,.note{{color:var(--pale);font-size:.86rem}}
 .ramp{{display:block;height:12px;border-radius:3px;margin-top:6px;
 background:linear-gradient(90deg,{_css(AGAINST)},#9b9b9b 47%,#9b9b9b 53%,{_css(FOR)})}}
 .ends{{display:flex;justify-content:space-between;color:var(--ink)}}
+.doubt{{border-left:4px solid #a34f00;padding:4px 12px;margin:0 0 16px;font-weight:600}}
 .story p{{margin:0 0 .7em;font-size:1.06rem}}
 .ninths{{display:grid;grid-template:repeat(3,1fr)/repeat(3,1fr);gap:2px;width:min(100%,340px);min-height:96px;
 max-height:340px}}

@@ -50,6 +50,24 @@ def how_made(heatmaps: Sequence[Heatmap]) -> list[str]:
     ]
 
 
+def doubts(heatmaps: Sequence[Heatmap]) -> str:
+    """Warn of maps that their own measurement does not tell from random ones; "" where there is none."""
+    doubtful = [
+        title(each)
+        for each in heatmaps
+        if (each.details.get("faithfulness") or {}).get("beats_random") is False
+    ]
+    if not doubtful:
+        return ""
+    if len(heatmaps) == 1:
+        return "Do not rely on this map: on this picture it was not found to be better than random ones."
+    which = "these maps" if len(doubtful) > 1 else "this map"
+    return (
+        f"Do not rely on {which}, on this picture not found to be better than random ones: "
+        f"{', '.join(doubtful)}."
+    )
+
+
 def _method(heatmaps: Sequence[Heatmap]) -> str:
     first = heatmaps[0]
     details = first.details
