@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.explain import compare_tables as tables
-from affectlens.explain.compare import Row, judge, summarise
+from affectlens.explain.compare import Row
+from affectlens.explain.compare_results import judge, summarise
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explanations.json"

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from affectlens.cli.explain import explain
 from affectlens.cli.explain_compare import compare
 from affectlens.emotions import MIKELS
-from affectlens.errors import UnknownName
-from affectlens.explain.compare import Row, summarise
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.explain.compare import Row
+from affectlens.explain.compare_results import summarise
 from pictures import colour_set
 
 
@@ -33,6 +34,37 @@ def test_methods_are_compared_on_pictures_of_every_emotion(tiny_model: Path, tmp
     assert set(kept) == set(read)
     assert kept["faithfulness"]["low"] == pytest.approx(read["faithfulness"].low, abs=1e-5)
     assert "sensitivity" in document["methods"]["gradient"]
+
+
+def test_a_comparison_goes_on_where_it_ended_and_to_more_pictures(tiny_model: Path, tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "data", MIKELS.words[:4], 2)
+
+    def rows(out: str, *words: str) -> dict[tuple[str, str], dict[str, float]]:
+        ended = CliRunner().invoke(compare, [
+            f"folder:{data}", "--split", "all", "--model", str(tiny_model), "--methods", "gradient",
+            "--checked", "0", "--out", str(tmp_path / out), *words,
+        ])  # fmt: skip
+        assert ended.exit_code == 0, ended.output
+        measured = json.loads((tmp_path / out).read_text())["rows"]
+        return {(row["picture"], row["method"]): row["figures"] for row in measured}
+
+    half = rows("halves.json", "--pictures", "2")
+    cut = json.loads((tmp_path / "halves.json").read_text())
+    cut["rows"].pop()  # as if it had ended within the second picture
+    (tmp_path / "halves.json").write_text(json.dumps(cut))
+    whole = rows("halves.json", "--pictures", "4", "--resume")
+    again = rows("whole.json", "--pictures", "4")
+    assert len(half) == 2 * 4 and len(whole) == 4 * 4
+    for key, figures in again.items():
+        assert whole[key] | {"seconds": 0} == figures | {"seconds": 0}
+    first = cut["rows"][0]["picture"]
+    assert whole[first, "gradient"] == half[first, "gradient"]  # seconds too: it was not measured again
+    with pytest.raises(SettingsError, match="its options of methods were"):
+        ended = CliRunner().invoke(compare, [
+            f"folder:{data}", "--split", "all", "--model", str(tiny_model), "--methods", "occlusion",
+            "--checked", "0", "--out", str(tmp_path / "whole.json"), "--resume",
+        ])  # fmt: skip
+        raise ended.exception or AssertionError(ended.output)
 
 
 def test_evaluate_is_another_word_for_compare(tiny_model: Path, tmp_path: Path) -> None:

@@ -10,20 +10,8 @@ from torch import Tensor
 from affectlens.data.records import Record
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.explain.compare import (
-    CENTRE,
-    EDGES,
-    GRADIENT,
-    RANDOM,
-    Comparing,
-    Row,
-    centre,
-    choose,
-    compare,
-    edges,
-    judge,
-    summarise,
-)
+from affectlens.explain.compare import CENTRE, EDGES, RANDOM, Comparing, Row, centre, choose, compare, edges
+from affectlens.explain.compare_results import GRADIENT, judge, summarise
 from affectlens.explain.gradient import Gradient, GradientTimesInput
 from affectlens.explain.question import Question
 from affectlens.explain.subject import Attribution, Method, Subject

@@ -2,7 +2,8 @@
 
 import torch
 
-from affectlens.explain.compare import CENTRE, EDGES, GRADIENT, RANDOM, Row, Summary, judge, summarise
+from affectlens.explain.compare import CENTRE, EDGES, RANDOM, Row
+from affectlens.explain.compare_results import GRADIENT, Summary, judge, summarise
 from affectlens.explain.compare_tables import checks_table, conclusions, curves_table, markdown, ranked
 
 

@@ -154,9 +154,7 @@ def test_a_map_beats_random_ones_only_if_it_is_better_than_each_of_them_both_way
     truth = subject_of(OneSpot()).network.get_parameter("weights")
     options = replace(CELLS, seed=1)
     for values, expected in ((truth, True), (-truth, False), (torch.zeros(SIDE, SIDE), False)):
-        found = faithfulness(
-            subject_of(OneSpot(strength=30.0)), white(), why_fear(), values, replace(CELLS, seed=1)
-        )
+        found = faithfulness(subject_of(OneSpot(strength=30.0)), white(), why_fear(), values, options)
         assert found.beats_random is expected
         assert found.to_json()["beats_random"] is expected
 

@@ -18,6 +18,7 @@ import click
               help="A name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Write figures and their intervals, of every picture too, as JSON.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the comparison in --out, or add pictures to it.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw of pictures and of random maps.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 def compare(
@@ -28,15 +29,18 @@ def compare(
     split: str,
     name: str,
     out: Path | None,
+    resume: bool,
     seed: int,
     device: str,
 ) -> None:
     """Measure which explanation of a model tells most truth, on pictures of DATA (NAME:PATH).
 
     Each method is compared with maps drawn by chance and with the plain gradient: how soon the answer goes
-    when the cells that it marks are taken out, and how soon it comes when they are put in. Stopped early,
-    the command still writes what it has measured.
+    when the cells that it marks are taken out, and how soon it comes when they are put in. --out is written
+    after every picture.
     """
+    if resume and not out:
+        raise click.UsageError("--resume goes on with the comparison in --out FILE: name it.")
     import json
 
     from rich.console import Console
@@ -45,8 +49,9 @@ def compare(
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
     from affectlens.explain import compare_tables as tables
-    from affectlens.explain.compare import Comparing, Row, choose, describe, judge, open_pictures, summarise
+    from affectlens.explain.compare import CONTROLS, Comparing, Row, choose, open_pictures
     from affectlens.explain.compare import compare as compare_on
+    from affectlens.explain.compare_results import decided, describe, go_on, judge, summarise
     from affectlens.explain.methods import make, suiting
     from affectlens.explain.subject import Subject
     from affectlens.files import atomic_write
@@ -59,16 +64,19 @@ def compare(
     records = choose(source.split(split), number, seed)
     options = Comparing(checked=checked, seed=seed)
     rows: list[Row] = []
-    try:
-        with counter("comparing", len(records) * (len(made) + 3)) as advance:
-            for row in compare_on(subject, open_pictures(subject, records), made, options):
-                rows.append(row)
-                advance(1)
-    finally:
-        if rows and out:
-            document = describe(model, source, split, rows, made, options)
-            with atomic_write(out, "w") as file:
-                file.write(json.dumps(document, indent=1) + "\n")
+    if resume and out and out.exists():
+        rows = go_on(json.loads(out.read_text()), decided(model, source, split, made, options))
+    pictures = open_pictures(subject, records)
+    done = {row.picture for row in rows}
+    with counter("comparing", len(pictures) * len(CONTROLS | made.keys())) as advance:
+        advance(len(rows))
+        for row in compare_on(subject, pictures, made, options, done):
+            rows.append(row)
+            advance(1)
+            if out and row.method == named[-1]:  # of a picture
+                document = describe(model, source, split, rows, made, options)
+                with atomic_write(out, "w") as file:
+                    file.write(json.dumps(document, indent=1) + "\n")
     summary = summarise(rows)
     console = Console()
     for table in (tables.curves_table(summary), tables.checks_table(summary)):

@@ -1,30 +1,25 @@
 """Which explanation tells most truth about a network, and what it costs: all methods on the same pictures.
 
-Every figure is of one method and one picture; `summarise` gives means and 95 % intervals, percentiles of a
-bootstrap over pictures (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13). Methods
-see the same resamples, so that differences between two are of pairs.
+Every figure is of one method and one picture; `compare_results.py` says what they mean together.
 
 Beside the methods stand maps that know nothing of the network: `random`, `centre`, which always points to the
 middle, where photographers put what matters, and `edges`. A method that is no better than these explains
 nothing, however good its map may look.
 
-Letters: M methods, N pictures, R resamples, h x w pixels of the network's input.
+Letters: M methods, N pictures, h x w pixels of the network's input.
 """
 
 import math
 import random as chance
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
-from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, cast
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from affectlens.checkpoint import Model
-from affectlens.data.records import DataSource, Record, digest
+from affectlens.data.records import Record
 from affectlens.errors import SettingsError
 from affectlens.explain.faithfulness import Curves, Losses, Removal, Removing, sensitivity
 from affectlens.explain.question import Question, ask
@@ -32,10 +27,9 @@ from affectlens.explain.sanity import Planted, plant, points_at, randomised, ran
 from affectlens.explain.subject import Attribution, Method, Subject
 from affectlens.explain.trials import BATCH_SIZE, require
 from affectlens.images import read_pixels
-from affectlens.machine import describe as describe_machine
 
 RANDOM, CENTRE, EDGES = "random", "centre", "edges"
-GRADIENT = "gradient"  # the plain one, which a method has to beat as well
+CONTROLS = frozenset({RANDOM, CENTRE, EDGES})  # maps that know nothing of the network
 LEAST_MOVED = 1.0  # log-odds: a planted patch that moves the answer less is no cause to speak of
 _DONORS = 8  # pictures tried as a patch
 
@@ -130,23 +124,26 @@ def compare(
     pictures: Sequence[tuple[str, Tensor]],
     methods: Mapping[str, Method],
     options: Comparing | None = None,
+    done: Container[str] = (),
 ) -> Iterator[Row]:
     """Measure all methods, and maps that know nothing, on all pictures: (name, (1, 3, h, w)) each.
 
-    Yields a row for each method and picture, picture by picture. The question is always why the network
-    says what it says: its first emotion, against all others.
+    Yields a row for each method and picture, picture by picture, without pictures that are `done`. The
+    question is always why the network says what it says: its first emotion, against all others.
 
     Raises `SettingsError` for a method by the name of a map that knows nothing, and what methods raise.
     """
     import captum.attr  # noqa: F401  # here, lest the seconds it takes count as the first method's
 
     options = options or Comparing()
-    for name in (RANDOM, CENTRE, EDGES):
+    for name in CONTROLS:
         if name in methods:
             raise SettingsError(f"{name!r} is what methods are compared with; give the method another name.")
     contenders: dict[str, Method] = {CENTRE: centre, EDGES: edges, **methods}
     unlearnt = randomised(subject, seed=options.seed) if options.checked else None
     for place, (name, image) in enumerate(pictures):
+        if name in done:
+            continue
         bench = _Bench(subject, image, options)
         yield Row(name, RANDOM, bench.asked, bench.random())
         planted = None
@@ -247,168 +244,3 @@ def _areas(curves: Mapping[str, Curves]) -> dict[str, float]:
 
 def _measured(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
-
-
-# ---------------------------------------------------------------------------------------------- summary
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over pictures, its interval, and of how many pictures it is."""
-
-    mean: float
-    low: float
-    high: float
-    count: int
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of 0."""
-        return self.low > 0 or self.high < 0
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Figures of all methods, and how they differ.
-
-    Attributes:
-        pictures: how many
-        methods: estimate by method and figure
-        rows: what they are of
-    """
-
-    pictures: int
-    methods: Mapping[str, Mapping[str, Estimate]]
-    rows: tuple[Row, ...] = field(repr=False)
-    resamples: int = 2000
-    seed: int = 0
-
-    def difference(self, figure: str, method: str, other: str) -> Estimate:
-        """Estimate a method's figure less another's, over pictures that have both."""
-        first, second = (_column(self.rows, name, figure) for name in (method, other))
-        both = [picture for picture in first if picture in second]
-        return _estimate([first[p] - second[p] for p in both], self.resamples, self.seed)
-
-    def replacements(self) -> list[str]:
-        """Names of what took the place of cells, in order."""
-        figures = next(iter(self.methods.values()))
-        return [name.removeprefix("deletion ") for name in figures
-                if name.startswith("deletion ") and not name.endswith(" normalised")]  # fmt: skip
-
-    def to_json(self) -> dict[str, Any]:
-        """Return estimates and rows as plain data."""
-        return {
-            "pictures": self.pictures,
-            "resamples": self.resamples,
-            "methods": {m: {f: asdict(e) for f, e in figures.items()} for m, figures in self.methods.items()},
-            "rows": [row.to_json() for row in self.rows],
-        }
-
-
-def summarise(rows: Sequence[Row], *, resamples: int = 2000, seed: int = 0) -> Summary:
-    """Take means and intervals over pictures. Raises `SettingsError` for no rows."""
-    if not rows:
-        raise SettingsError("There is nothing to summarise: no picture was explained.")
-    names = list(dict.fromkeys(row.method for row in rows))
-    figures = list(dict.fromkeys(name for row in rows for name in row.figures))
-    methods = {
-        method: {
-            figure: _estimate(list(column.values()), resamples, seed)
-            for figure in figures
-            if (column := _column(rows, method, figure))
-        }
-        for method in names
-    }
-    pictures = len({row.picture for row in rows})
-    return Summary(pictures, MappingProxyType(methods), tuple(rows), resamples, seed)
-
-
-def describe(
-    model: Model,
-    source: DataSource,
-    split: str,
-    rows: Sequence[Row],
-    methods: Mapping[str, Method],
-    options: Comparing,
-) -> dict[str, Any]:
-    """Put a comparison and all that it depends on into one document that can be written as JSON."""
-    of_methods = {name: asdict(cast(Any, method)) for name, method in methods.items() if is_dataclass(method)}
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "machine": describe_machine(),
-        "model": {"name": model.card.name, "weights": model.card.weights_hash},
-        "data": {"name": source.name, "split": split, "hash": digest(source.split(split))},
-        "options": asdict(options),
-        "options_of_methods": of_methods,
-        **summarise(rows).to_json(),
-    }
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Which method the figures support.
-
-    Attributes:
-        chosen: the quickest of `best` and `equal`; None where no method beats both random and gradient
-        best: that beats both, with the greatest faithfulness
-        equal: others that beat both and cannot be told from the best: the interval of the difference in
-            faithfulness has 0 in it
-        behind: that beat both, but are less faithful than the best
-        failed: methods, and in which figures they do not beat which of the two
-    """
-
-    chosen: str | None
-    best: str | None
-    equal: tuple[str, ...]
-    behind: tuple[str, ...]
-    failed: Mapping[str, tuple[str, ...]]
-
-
-def judge(summary: Summary, *, scale: str = "") -> Verdict:
-    """Judge methods by figures whose intervals do not overlap those of random maps and the plain gradient.
-
-    A method has to beat both in deletion and insertion, with every replacement. `scale` is "" for
-    probabilities, "normalised" for normalised log-odds.
-    """
-    controls = [name for name in (RANDOM, GRADIENT) if name in summary.methods]
-    failed: dict[str, tuple[str, ...]] = {}
-    for name in summary.methods:
-        if name not in (RANDOM, CENTRE, EDGES, GRADIENT):
-            failed[name] = tuple(_not_beaten(summary, name, controls, scale))
-    sound = [name for name, reasons in failed.items() if not reasons]
-    if not sound:
-        return Verdict(None, None, (), (), failed)
-    best = max(sound, key=lambda name: summary.methods[name]["faithfulness"].mean)
-    rest = [name for name in sound if name != best]
-    equal = tuple(n for n in rest if not summary.difference("faithfulness", best, n).excludes_zero)
-    behind = tuple(name for name in rest if name not in equal)
-    chosen = min((best, *equal), key=lambda name: summary.methods[name]["seconds"].mean)
-    return Verdict(chosen, best, equal, behind, {n: reasons for n, reasons in failed.items() if reasons})
-
-
-def _not_beaten(summary: Summary, name: str, controls: Sequence[str], scale: str) -> Iterator[str]:
-    for control in controls:
-        for replacement in summary.replacements():
-            deletion, insertion = (f"{kind} {replacement} {scale}".strip() for kind in Curves._fields)
-            own, theirs = summary.methods[name], summary.methods[control]
-            # What could not be measured is not beaten.
-            if deletion not in own or not own[deletion].high < theirs[deletion].low:
-                yield f"{deletion} against {control}"
-            if insertion not in own or not own[insertion].low > theirs[insertion].high:
-                yield f"{insertion} against {control}"
-
-
-def _column(rows: Sequence[Row], method: str, figure: str) -> dict[str, float]:
-    """One figure of one method by picture, of those that have it."""
-    return {r.picture: r.figures[figure] for r in rows if r.method == method and figure in r.figures}
-
-
-def _estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
-    """Mean and percentiles of resampled means; the same draws whenever as many values come."""
-    if not values:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    column = torch.tensor(values, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(len(column), (resamples, len(column)), generator=generator)
-    ends = column[drawn].mean(dim=1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return Estimate(float(column.mean()), float(ends[0]), float(ends[1]), len(column))

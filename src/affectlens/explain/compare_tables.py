@@ -6,15 +6,8 @@ Figures are means over pictures with 95 % intervals in brackets. What was not me
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from affectlens.explain.compare import (
-    CENTRE,
-    EDGES,
-    GRADIENT,
-    RANDOM,
-    Estimate,
-    Summary,
-    Verdict,
-)
+from affectlens.explain.compare import CENTRE, EDGES, RANDOM
+from affectlens.explain.compare_results import GRADIENT, Estimate, Summary, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
