@@ -143,8 +143,8 @@ def go_on(earlier: Mapping[str, Any], begun: Mapping[str, Any]) -> list[Row]:
         # Through JSON, where a tuple is a list.
         if json.loads(json.dumps(begun[part])) != earlier.get(part):
             raise SettingsError(
-                f"The comparison cannot go on: its {part.replace('_', ' ')} were {earlier.get(part)}, and are "
-                f"now {begun[part]}. Ask for the same, or for another file."
+                f"The comparison cannot go on: its {part.replace('_', ' ')} were {earlier.get(part)}, "
+                f"and are now {begun[part]}. Ask for the same, or for another file."
             )
     rows = [Row.from_json(row) for row in earlier["rows"]]
     methods = {row.method for row in rows}
