@@ -14,7 +14,7 @@ import numpy as np
 
 from affectlens.files import atomic_write
 from seeds_results import Results, RunResult
-from seeds_rows import COMPARISONS, ROWS, SEEDS, SHALLOW, Comparison
+from seeds_rows import ADDS_SHALLOW, COMPARISONS, ROWS, SEEDS, SHALLOW, Comparison
 from seeds_speed import ANSWERING, FIRST_OF, TRAINING
 from seeds_statistics import (
     LEVEL,
@@ -72,7 +72,7 @@ def parts(results: Results, speed: Mapping[str, Any] | None, figure: str) -> dic
     pictures = results.data["counts"]
     return {
         "STATE": state(results),
-        "SHORT": short(found),
+        "SHORT": short(found, results),
         "ROWS": table(
             [("row", "network", "loss", "batches"), *((f"`{row.name}`", *row.what) for row in ROWS.values())]
         ),
@@ -85,7 +85,6 @@ def parts(results: Results, speed: Mapping[str, Any] | None, figure: str) -> dic
         "FLOOR": f"{_floor(results):.3f}",
         "DIFFERENCES": table(differences_rows(found)),
         "CHANCE": chance([each for measured in found.values() for each in measured.values()]),
-        "VERDICTS": "\n".join(verdict(each, found.get(each), results) for each in COMPARISONS),
         "REACH": reach(found),
         "EMOTIONS": "\n\n".join(emotion_section(each, results) for each in SHALLOW),
         "SIZES": table(sizes_rows(results, speed)),
@@ -224,17 +223,24 @@ def differences(results: Results) -> Differences:
     }
 
 
-def short(found: Differences) -> str:
-    """Say by measure which comparisons show a difference at all."""
-    if not found:
-        return "No two rows are complete yet."
-    lines = []
-    for name in MEASURES:
-        by_sign = sort_by_sign({each.title: measured[name] for each, measured in found.items()})
-        clauses = [f"{word} in {_join(by_sign[sign])}" for sign, word in WORDS.items() if by_sign[sign]]
-        clauses.append(f"{UNCLEAR} in {len(by_sign[0])} of {len(found)} comparisons")
-        lines.append(f"- {name[0].upper()}{name[1:]}: {'; '.join(clauses)}.")
-    return "\n".join(lines)
+def short(found: Differences, results: Results) -> str:
+    """Answer what the seeds' papers claim for shallow branches, and then each comparison in a line."""
+    verdicts = "\n".join(verdict(each, found.get(each), results) for each in COMPARISONS)
+    return f"{shallow_branches(found)}\n\n{verdicts}"
+
+
+def shallow_branches(found: Differences) -> str:
+    """Say where adding shallow branches moves a score."""
+    question = "**Do shallow branches help?**"
+    measured = [each for each in ADDS_SHALLOW if each in found]
+    if not measured:
+        return f"{question} Not measured."
+    said = [f"{question} {len(measured)} comparisons add them, MAM's along with its tokenizers."]
+    for sign, word in ((1, "rises"), (-1, "falls")):
+        moved = {each.title: sort_by_sign(found[each])[sign] for each in measured}
+        where = [f"{title} ({_join(names)})" for title, names in moved.items() if names]
+        said.append(f"A score {word} in {_join(where) or 'none of them'}.")
+    return " ".join(said)
 
 
 def differences_rows(found: Differences) -> list[tuple[str, ...]]:

@@ -98,6 +98,11 @@ COMPARISONS = (
     Comparison("mam_release", "mam", "tokenizers in place of MAM's two Gram encoders"),
 )
 
+ADDS_SHALLOW = tuple(
+    each
+    for each in COMPARISONS
+    if (each.row, each.base) in {("mlm", "plain"), ("mlm_cil", "plain_cil"), ("mam", "plain")}
+)
 # "For which emotions does the shallow branch help?"
 SHALLOW = tuple(each for each in COMPARISONS if each.row in {"mlm", "mam"} and each.base == "plain")
 
