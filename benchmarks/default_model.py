@@ -21,6 +21,7 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
+import result_page
 from affectlens import library
 from affectlens.checkpoint import Model
 from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
@@ -125,7 +126,6 @@ def main() -> None:
     }
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "default_model.json").write_text(json.dumps(result, indent=2) + "\n")
-    text = (HERE / "default_model.template.md").read_text(encoding="utf-8")
     sentence = "not measured"
     if followed:
         low, high = followed["interval"]
@@ -134,9 +134,13 @@ def main() -> None:
         f"| {row['epoch']} | {row['scores']['accuracy']:.1%} | {row['scores']['balanced_accuracy']:.1%} |"
         for row in model.card.training["log"]
     ]
-    filled = text.replace("@@TABLE@@", table(rows)).replace("@@VALENCE@@", sentence)
-    filled = filled.replace("@@LOG@@", "\n".join(log)).replace("@@COMMAND@@", model.card.training["command"])
-    (HERE.parent / "docs" / "results" / "default.md").write_text(filled, encoding="utf-8")
+    parts = {
+        "TABLE": table(rows),
+        "VALENCE": sentence,
+        "LOG": "\n".join(log),
+        "COMMAND": model.card.training["command"],
+    }
+    result_page.write(result_page.RESULTS / "default.md", "default_model.template.md", parts)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import result_page
 from affectlens import library
 from affectlens.explain.faithfulness import Faithfulness, Removal
 from affectlens.explain.methods import make, suiting
@@ -125,8 +126,8 @@ def compare(names: list[str], pictures: list[Path], rounds: int) -> dict[str, di
     }
 
 
-def text_of(document: dict[str, Any]) -> str:
-    """Write the result up as Markdown."""
+def parts(document: dict[str, Any]) -> dict[str, str]:
+    """What stands in each place of the template."""
     results, machine = document["results"], document["machine"]
     idle = results[NOTHING]["peak_mebibytes"]
     lines = [
@@ -140,16 +141,12 @@ def text_of(document: dict[str, Any]) -> str:
             f"| {name} | {r['seconds']:.3g} | {peak:.0f} | {peak - idle:.0f} | {' | '.join(gains)} |"
         )
     place = machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}"
-    text = (HERE / "explain.template.md").read_text(encoding="utf-8")
-    filled = {
+    return {
         "MACHINE": place,
         "PICTURES": str(document["pictures"]),
         "ROUNDS": str(document["rounds"]),
         "TABLE": "\n".join(lines),
     }
-    for name, value in filled.items():
-        text = text.replace(f"@@{name}@@", value)
-    return text
 
 
 def main() -> None:
@@ -179,9 +176,7 @@ def main() -> None:
         }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    (HERE.parent / "docs" / "results" / "explanation_speed.md").write_text(
-        text_of(document), encoding="utf-8"
-    )
+    result_page.write(result_page.RESULTS / "explanation_speed.md", "explain.template.md", parts(document))
 
 
 def some_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import result_page
 from affectlens.explain import compare_tables as tables
 from affectlens.explain.compare import Row
 from affectlens.explain.compare_results import judge, summarise
@@ -31,13 +32,13 @@ def measure(given: argparse.Namespace) -> None:
     subprocess.run(command, check=True)
 
 
-def text_of(document: dict[str, Any]) -> str:
-    """Fill the template from a result file."""
+def parts(document: dict[str, Any]) -> dict[str, str]:
+    """What stands in each place of the template."""
     rows = [Row.from_json(row) for row in document["rows"]]
     summary = summarise(rows, resamples=document["resamples"])
     machine, data = document["machine"], document["data"]
     checked = {row.picture for row in rows if "sensitivity" in row.figures}
-    filled = {
+    return {
         "PICTURES": f"{summary.pictures} pictures, drawn evenly from the emotions of {data['name']}, split "
         f"`{data['split']}` (hash `{data['hash']}`); the question is always why the model says what it says, "
         "its first emotion against all others. In brackets 95 % intervals by bootstrap over pictures.",
@@ -49,10 +50,6 @@ def text_of(document: dict[str, Any]) -> str:
         "CHECKS": tables.markdown(tables.checks_table(summary)),
         "MACHINE": machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}",
     }
-    text = (HERE / "explanations.template.md").read_text(encoding="utf-8")
-    for name, value in filled.items():
-        text = text.replace(f"@@{name}@@", value)
-    return text
 
 
 def main() -> None:
@@ -66,8 +63,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.data:
         measure(given)
-    text = text_of(json.loads(RESULT.read_text(encoding="utf-8")))
-    (HERE.parent / "docs" / "results" / "explanations.md").write_text(text, encoding="utf-8")
+    document = json.loads(RESULT.read_text(encoding="utf-8"))
+    result_page.write(result_page.RESULTS / "explanations.md", "explanations.template.md", parts(document))
 
 
 if __name__ == "__main__":

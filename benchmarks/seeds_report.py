@@ -5,13 +5,13 @@ Letters: S seeds, N pictures, E emotions.
 
 import json
 import statistics
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import result_page
 from affectlens.files import atomic_write
 from seeds_results import Results, RunResult
 from seeds_rows import ADDS_SHALLOW, COMPARISONS, ROWS, SEEDS, SHALLOW, Comparison
@@ -26,8 +26,6 @@ from seeds_statistics import (
     least_calibration_error,
 )
 
-TEMPLATE = Path(__file__).parent / "seeds.template.md"
-WIDTH = 120  # of the page's lines
 DASH, MINUS = "\u2013", "\u2212"
 UNCLEAR = "no difference that these runs can show"
 WORDS = {1: "higher", -1: "lower"}
@@ -48,22 +46,8 @@ def write(out: Path, results: Results, speed: Path | None) -> None:
     """Write the page, and its figure beside it as SVG."""
     figure = out.with_suffix(".svg")
     measured = json.loads(speed.read_text(encoding="utf-8")) if speed else None
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for name, part in parts(results, measured, figure.name).items():
-        text = text.replace(f"@@{name}@@", part)
     draw(results, figure)
-    with atomic_write(out, "w") as file:
-        file.write("\n".join(map(_wrap, text.splitlines())) + "\n")
-
-
-def _wrap(line: str) -> str:
-    """Break a long line of text; a table's line cannot be broken."""
-    if len(line) <= WIDTH or line.startswith("|"):
-        return line
-    indent = "  " if line.startswith("- ") else ""
-    return textwrap.fill(
-        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    result_page.write(out, "seeds.template.md", parts(results, measured, figure.name))
 
 
 def parts(results: Results, speed: Mapping[str, Any] | None, figure: str) -> dict[str, str]:
