@@ -55,9 +55,7 @@ def compare(
     from affectlens.explain.methods import make, suiting
     from affectlens.explain.subject import Subject
     from affectlens.files import atomic_write
-    from affectlens.machine import keep_freed_memory
 
-    keep_freed_memory()
     model = library.load(name)
     subject = Subject.of(model, device)
     named = methods.replace(" ", "").split(",") if methods else suiting(subject.network)

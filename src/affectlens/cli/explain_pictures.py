@@ -64,9 +64,7 @@ def pictures(
     from affectlens.explain import methods
     from affectlens.explain.faithfulness import Removing
     from affectlens.inference.explainer import Explainer, Wish
-    from affectlens.machine import keep_freed_memory
 
-    keep_freed_memory()
     chosen = method or methods.DEFAULT
     explainer = Explainer.load(name, chosen, device, **_options(chosen, assignments))
     measures = faithfulness and any(kind in MEASURED for kind in kinds)
