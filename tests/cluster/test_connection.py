@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,11 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_a_ray_of_our_own_has_the_stated_size_and_is_gone_afterwards() -> None:
     import ray
 
+    resources: Any = ray.cluster_resources
     with connected(Cluster(address="none", cpus=3, object_store=100 * 2**20)):
-        assert ray.cluster_resources()["CPU"] == 3
+        assert resources()["CPU"] == 3
         with connected(Cluster(address="none", cpus=1)):  # within: the one that is there
-            assert ray.cluster_resources()["CPU"] == 3
+            assert resources()["CPU"] == 3
         assert ray.is_initialized()
     assert not ray.is_initialized()
 
@@ -41,5 +43,5 @@ def test_a_ray_of_our_own_prints_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.cluster
 def test_an_address_where_nobody_answers_is_an_error_that_names_it() -> None:
-    with pytest.raises(ClusterError, match="127.0.0.1:1"), connected(Cluster(address="ray://127.0.0.1:1")):
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1"), connected(Cluster(address="ray://127.0.0.1:1")):
         pass

@@ -106,7 +106,8 @@ def show(events: "Iterator[Event]") -> None:
 
     from affectlens.evaluation.tables import render
     from affectlens.training.loop import Step
-    from affectlens.training.run import CacheProgress, EpochEnd, Finished, Started
+    from affectlens.training.run import EpochEnd, Finished, Started
+    from affectlens.training.task import CacheProgress
 
     console = Console(stderr=True)
     columns = (

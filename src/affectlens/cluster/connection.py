@@ -26,7 +26,7 @@ class Cluster:
             `HOST:PORT`.
         cpus: how many a Ray of our own may use; None for all of this machine.
         gpus: likewise.
-        object_store: bytes of shared memory for a Ray of our own; None lets Ray choose, a third of the memory.
+        object_store: bytes of shared memory for a Ray of our own; None lets Ray choose.
     """
 
     address: str = AUTO
