@@ -23,7 +23,9 @@ from affectlens.inference.stores import Held, TableRow, fetch, listed_at
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    for number, name in enumerate(("b.png", "a.PNG", "notes.txt", "deep/c.png", "deep/er/d.png", ".hidden.png")):
+    for number, name in enumerate(
+        ("b.png", "a.PNG", "notes.txt", "deep/c.png", "deep/er/d.png", ".hidden.png")
+    ):
         file = tmp_path / "photos" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20), (40 * number, 90, 200)).save(file, "PNG")
@@ -51,7 +53,9 @@ def table_of(file: Path, columns: dict[str, Any], group: int = 3) -> str:
 
 
 def test_a_folder_of_a_store_is_its_pictures_in_the_order_of_a_folder_on_disk(photos: Path) -> None:
-    assert below(photos, url(photos)) == [str(p.relative_to(photos)) for p in map(Path, map(str, expand(str(photos))))]
+    assert below(photos, url(photos)) == [
+        str(p.relative_to(photos)) for p in map(Path, map(str, expand(str(photos))))
+    ]
 
 
 def test_a_pattern_in_a_store_matches_as_on_a_disk(photos: Path) -> None:
@@ -84,7 +88,9 @@ def test_a_folder_without_pictures_or_a_url_of_no_known_kind_is_an_error_in_its_
     assert isinstance(strange, PictureDenied) and "ftp://somewhere/a.jpg" in str(strange)
 
 
-def test_the_options_of_a_url_are_kept_in_the_names_of_what_lies_below(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_a_url_are_kept_in_the_names_of_what_lies_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from pyarrow import fs
 
     from affectlens.inference import stores

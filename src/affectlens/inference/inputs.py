@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from affectlens.errors import PictureDenied, PictureError, PictureNotFound
-from affectlens.images import list_pictures
+from affectlens.images import Source, list_pictures
 from affectlens.inference.stores import (
     Held,
     TableRow,
+    fetch,
     held,
     is_table,
     is_url,
@@ -36,7 +37,8 @@ from affectlens.inference.stores import (
 STANDARD_INPUT = "-"
 # A path or URL, a picture's bytes or where they stand, or why there is none: it takes its place among the
 # answers.
-Input: TypeAlias = Path | str | Held | TableRow | PictureError
+Ready: TypeAlias = Path | str | Held | PictureError
+Input: TypeAlias = Ready | TableRow
 
 _AT_ONCE = 65_536
 
@@ -105,11 +107,25 @@ def listed(stream: BinaryIO) -> Iterator[str]:
     yield from _paths([rest], separator)
 
 
-def read_ahead(inputs: Iterable[Input]) -> Iterator[Input]:
+def opened(given: Source | Held) -> Source:
+    """What `images.read_pixels` takes, of a picture given by URL or with its bytes. Raises `PictureError`."""
+    if isinstance(given, Held):
+        return given.data
+    return fetch(given) if isinstance(given, str) and is_url(given) else given
+
+
+def renamed(error: PictureError, given: Source | Held) -> PictureError:
+    """The error of a picture; of one that was read as bytes from elsewhere, under its own name."""
+    if isinstance(given, Held) or (isinstance(given, str) and is_url(given)):
+        return type(error)(name_of(given), error.reason)
+    return error
+
+
+def read_ahead(inputs: Iterable[Input]) -> Iterator[Ready]:
     """Put their bytes in the place of rows of tables, a few at a time; everything else passes through."""
     for run, numbered in groupby(enumerate(inputs), _run_of):
         members = (given for _, given in numbered)
-        yield from members if run is None else held(members)  # type: ignore[arg-type]
+        yield from members if run is None else held(members)  # type: ignore[arg-type, misc]
 
 
 def _run_of(numbered: tuple[int, Input]) -> tuple[str, str, int] | None:

@@ -30,8 +30,8 @@ from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Source, read_pixels
 from affectlens.inference.because import BECAUSE, PREDICTED, said_of
 from affectlens.inference.engine import Engine
-from affectlens.inference.inputs import Input, name_of, read_ahead
-from affectlens.inference.stores import Held, fetch, is_url
+from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
+from affectlens.inference.stores import Held
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read
@@ -199,22 +199,15 @@ class Predictor:
         """Read a picture, measure it if asked to, and fit it to the network; or return why it cannot be."""
         if isinstance(given, PictureError):
             return given
-        if isinstance(given, str) and is_url(given):
-            try:
-                given = Held(given, fetch(given))
-            except PictureError as error:
-                return error
-        source = given.data if isinstance(given, Held) else given
         preprocessing = self.card.preprocessing
         # Pillow loads a picture when it is first used, and two threads must not do that to the same one.
-        guard = nullcontext() if isinstance(source, (str, Path, bytes)) else self._in_memory
+        guard = nullcontext() if isinstance(given, (str, Path, bytes, Held)) else self._in_memory
         try:
             with guard:
-                pixels = read_pixels(source, at_least=preprocessing.at_least)
+                pixels = read_pixels(opened(given), at_least=preprocessing.at_least)
                 return _Prepared(preprocessing.fit_pixels(pixels), measure(pixels) if attributes else None)
         except PictureError as error:
-            # What was read from elsewhere goes by its own name, not as bytes in memory.
-            return type(error)(given.name, error.reason) if isinstance(given, Held) else error
+            return renamed(error, given)
 
     def _judge(self, prepared: list[_Prepared]) -> list[tuple[EmotionDistribution, Said]]:
         """Judge pictures. Where they were measured, what a model sees and judges by comes with that."""

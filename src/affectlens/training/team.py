@@ -30,6 +30,8 @@ from affectlens.errors import AffectLensError, SettingsError
 
 T = TypeVar("T")
 
+CPU = torch.device("cpu")
+
 BUCKET = 2**23  # gradients that travel together: 32 MB of float32
 
 
@@ -47,7 +49,7 @@ class Team:
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @classmethod
     def joined(cls, device: torch.device) -> "Team":
@@ -76,7 +78,7 @@ class Team:
         """Gather rows: (b, ...) -> (count, ...), of floats float32; gradients go back to the own rows."""
         if self.size == 1:
             return own
-        gathered: Tensor = _Whole.apply(own.float() if own.is_floating_point() else own, self, count)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Whole.apply(own.float() if own.is_floating_point() else own, self, count)
         return gathered
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -220,8 +222,8 @@ class _AsOne(TorchFunctionMode):
         times, rest = divmod(rows.shape[0] if rows.ndim else 0, self.own)
         if rest or not times:
             raise SettingsError(
-                f"The network draws for a tensor of shape {tuple(rows.shape)}, whose rows are not those of the "
-                f"{self.own} pictures of this process. Leave out --workers for this network."
+                f"The network draws for a tensor of shape {tuple(rows.shape)}, whose rows are not those of "
+                f"the {self.own} pictures of this process. Leave out --workers for this network."
             )
         return times
 
@@ -249,7 +251,7 @@ class _AsOne(TorchFunctionMode):
         if not training:
             return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         total = input.numel() // input.shape[1] // self.own * self.count
-        normed, mean, variance = _WholeBatchNorm.apply(input, weight, bias, eps, total)  # type: ignore[no-untyped-call]
+        normed, mean, variance = _WholeBatchNorm.apply(input, weight, bias, eps, total)
         if running_mean is not None and running_var is not None:
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             unbiased = variance * (total / max(1, total - 1))
