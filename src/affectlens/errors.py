@@ -24,6 +24,7 @@ AffectLensError
     OutputError             a result file that cannot be written or continued
     MissingExtra            a library that comes with an extra of the package
     ClusterError            no Ray at an address, or one that went away
+    LineageError            a search whose record of who descends from whom is not true
     BadDistribution         in emotions.py: weights that are no probability distribution
     NoConversion            in emotions.py: no mapping between two vocabularies
     BadAttribute            in attributes.py: an attribute, or a picture's words for it, that cannot be
@@ -194,3 +195,7 @@ class MissingExtra(AffectLensError):
 
 class ClusterError(AffectLensError):
     """No Ray answers at an address, or it went away in the middle of the work."""
+
+
+class LineageError(AffectLensError):
+    """A search's record of who descends from whom is damaged, or shows weights under wrong settings."""
