@@ -78,12 +78,12 @@ def train(
         resume=resume,
         device=device,
         dtype=dtype,
-        command=_portable_command(data, out, cache),
+        command=portable_command(data, out, cache),
     )
     show(fit(request))
 
 
-def _portable_command(data: str, out: Path, cache: Path | None) -> str:
+def portable_command(data: str, out: Path, cache: Path | None) -> str:
     """The command as another could type it: the places of data, run and cache without their folders."""
     name, separator, _ = data.partition(":")
     stand_ins = {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}

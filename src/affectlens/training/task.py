@@ -105,9 +105,7 @@ class Task:
         frequencies = word_frequencies(self.attributes, self.training)
         gather = partial(self.team.whole, count=settings.batch_size)
         objective = make_objective(settings, self.targets, self.device, frequencies, gather)
-        return train(
-            state, settings, stream, objective, self.device, self.precision, self.workers, self.team
-        )
+        return train(state, settings, stream, objective, self.device, self.precision, self.workers, self.team)
 
     def judge(self, network: nn.Module, settings: Settings) -> Judged:
         """Judge the validation pictures. Raises `PictureError` for one that cannot be read."""
@@ -153,15 +151,32 @@ def prepare(
         read=read,
         device=place,
         precision=_precision(settings, place, team),
-        workers=settings.workers if settings.workers >= 0 else min((os.cpu_count() or 1) // team.local_size, 8),
+        workers=settings.workers if settings.workers >= 0 else _one_a_core(team),
         team=team,
     )
+
+
+def _one_a_core(team: Team) -> int:
+    return min((os.cpu_count() or 1) // team.local_size, 8)
 
 
 def _precision(settings: Settings, device: torch.device, team: Team) -> torch.dtype:
     """The number format of all: bfloat16 by itself only where every machine multiplies it."""
     found = set(team.gather(pick_precision(settings.precision, device)))
     return found.pop() if len(found) == 1 else torch.float32
+
+
+def prepared(
+    source: DataSource, settings: Settings, device: str, own_cache: Path, shared_cache: Path | None = None
+) -> Task:
+    """Make a task as `prepare` does, without telling how far it is."""
+    making = prepare(source, settings, device, own_cache, shared_cache)
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            task: Task = end.value
+            return task
 
 
 def placed(network: nn.Module, device: torch.device) -> nn.Module:
