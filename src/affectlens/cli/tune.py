@@ -70,6 +70,7 @@ def _resources(
 @click.option("--interval", default="200steps", show_default=True,
               help="What a member trains in a round, as 200steps or 0.5epochs.")  # fmt: skip
 @click.option("--rounds", default=20, show_default=True, help="Training is interval x rounds long.")
+@click.option("--budget", default=0, help="Steps of all members together after which it ends. Default: none.")
 @click.option("--address", default="auto", show_default=True,
               help="auto: a Ray that runs, or our own; none: our own; or ray://HOST:PORT.")  # fmt: skip
 @click.option("--resources", callback=_resources, metavar="cpu=1,gpu=0.25",
@@ -125,12 +126,22 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
 
 
 def _refuse_changes(context: click.Context) -> None:
-    fixed = ("scheduler", "population", "interval", "rounds", "resources", "file", "assignments", "seed")
+    fixed = (
+        "scheduler",
+        "population",
+        "interval",
+        "rounds",
+        "budget",
+        "resources",
+        "file",
+        "assignments",
+        "seed",
+    )
     source = click.core.ParameterSource.COMMANDLINE
     if any(context.get_parameter_source(name) is source for name in fixed):
         raise click.UsageError(
             "--resume takes the search's settings: leave out --scheduler, --population, --interval, "
-            "--rounds, --resources, --settings, --set and --seed."
+            "--rounds, --budget, --resources, --settings, --set and --seed."
         )
 
 
@@ -152,6 +163,7 @@ def _settings_and_plan(recipe: str, source: "DataSource", out: Path, given: dict
         population=given["population"],
         interval=interval_steps(given["interval"], settings, source),
         rounds=given["rounds"],
+        budget=given["budget"],
         seed=settings.seed,
         cpus=resources.get("cpu", 1.0),
         gpus=resources.get("gpu", 0.0),

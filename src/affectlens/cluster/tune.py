@@ -58,6 +58,7 @@ class Plan:
         rounds: of each member, unless it is given up earlier; interval x rounds is the length of training
         seed: of the search; that of training is a setting
         cpus, gpus: of each member; fractions share a device
+        budget: steps of all members together after which the search ends; 0 for none
     """
 
     scheduler: str = "pbt"
@@ -67,6 +68,7 @@ class Plan:
     seed: int = 0
     cpus: float = 1.0
     gpus: float = 0.0
+    budget: int = 0
 
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:
@@ -74,6 +76,8 @@ class Plan:
         for name, least in (("population", 2), ("interval", 1), ("rounds", 1)):
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} must be at least {least}, not {getattr(self, name)}.")
+        if self.budget < 0:
+            raise SettingsError(f"budget must be at least 0, not {self.budget}.")
         if self.cpus <= 0 or self.gpus < 0:
             raise SettingsError(f"A member needs some of a CPU: not cpu={self.cpus}, gpu={self.gpus}.")
 
@@ -249,9 +253,14 @@ class _Record(tune.Callback, tune.Stopper):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every member has done its last round."""
+        """Whether every member has done its last round, or the budget is spent."""
         ended = {one.member for one in self.intervals if one.stopped or one.round >= self.plan.rounds}
-        return len(ended) == self.plan.population
+        return len(ended) == self.plan.population or self._is_spent
+
+    @property
+    def _is_spent(self) -> bool:
+        spent = sum(one.last_step - one.first_step for one in self.intervals)
+        return 0 < self.plan.budget <= spent
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether a member stops after a result."""
@@ -263,7 +272,7 @@ class _Record(tune.Callback, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether all stop now."""
-        return self.failed is not None
+        return self.failed is not None or self._is_spent
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:
         """Record an interval."""

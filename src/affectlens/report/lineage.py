@@ -143,9 +143,11 @@ def draw_schedule(intervals: Sequence[Interval], table: Sequence[Knob]) -> Figur
             [(one.first_step, one.settings[knob.name]), (one.last_step, one.settings[knob.name])]
             for one in intervals
         ]
-        panel.add_collection(LineCollection(others, colors=_OTHERS, linewidths=0.7, alpha=0.6))
+        panel.add_collection(LineCollection(others, colors=_OTHERS, linewidths=0.7, alpha=0.6, zorder=1))
         edges = [line[0].first_step, *(one.last_step for one in line)]
-        panel.stairs([one.settings[knob.name] for one in line], edges, baseline=None, color=_WINNER, lw=2.4)
+        panel.stairs(
+            [one.settings[knob.name] for one in line], edges, baseline=None, color=_WINNER, lw=2.4, zorder=3
+        )
         panel.set_yscale("log" if knob.kind == "factor" else "linear")
         margin = 1.15 if knob.kind == "factor" else 0.06 * (knob.high - knob.low)
         bounds = (

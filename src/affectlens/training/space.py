@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
+from timm.layers.drop import DropPath
+
 from affectlens.errors import SettingsError
 from affectlens.models import catalog
 from affectlens.training.settings import Settings, override
@@ -128,10 +130,10 @@ def _drops_paths(settings: Settings) -> bool:
     if entry.options is not catalog.PLAIN_OPTIONS:
         return "drop_path" in entry.options
     try:
-        catalog.build(settings.network, 2, drop_path=0.1)
+        network = catalog.build(settings.network, 2, drop_path=0.1)
     except SettingsError:
         return False
-    return True
+    return any(isinstance(part, DropPath) and part.drop_prob for part in network.modules())
 
 
 def beginnings(table: tuple[Knob, ...], settings: Settings, population: int, seed: int) -> list[Positions]:
