@@ -1,5 +1,6 @@
 """`affectlens train RECIPE --data NAME:PATH --out RUN`."""
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "float16", "bfloat16"]),
     help="How the model's weights are stored.",
 )
+@click.option("--workers", type=click.IntRange(1), metavar="N",
+              help="Divide each batch among N processes, on this machine or a Ray cluster. Not the setting "
+                   "workers, which is how many processes read pictures for each of them.")  # fmt: skip
+@click.option("--address", default="auto", show_default=True,
+              help="Of the Ray cluster for --workers: auto, none (one of our own) or HOST:PORT.")  # fmt: skip
 def train(
     recipe: str,
     data: str,
@@ -44,6 +50,8 @@ def train(
     resume: bool,
     device: str,
     dtype: str,
+    workers: int | None,
+    address: str,
 ) -> None:
     """Train RECIPE (a recipe or a network, see `affectlens models`) on labelled pictures.
 
@@ -80,7 +88,13 @@ def train(
         dtype=dtype,
         command=portable_command(data, out, cache),
     )
-    show(fit(request))
+    if workers:
+        from affectlens.cluster.connection import Cluster
+        from affectlens.cluster.train import fit_on_ray
+
+        show(fit_on_ray(request, workers, Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))))
+    else:
+        show(fit(request))
 
 
 def portable_command(data: str, out: Path, cache: Path | None) -> str:

@@ -227,7 +227,7 @@ def training_batches(
     rows = range(batch_size) if rows is None else rows
     steps = [[n * batch_size + row for row in rows] for n in range(first_step, last_step)]
     loader = DataLoader(
-        stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,  # type: ignore[arg-type]
+        stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,
         prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(), generator=_UNUSED,
     )  # fmt: skip
     for batch in loader:

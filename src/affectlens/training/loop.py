@@ -161,6 +161,7 @@ def take_step(
         images, targets, attributes = _inputs(batch, size, settings, device, team)
         with autocast(device, precision), team.as_one(settings.batch_size):
             loss, logits, found = objective(state.network, images, targets, attributes)
+        team.average_buffers(state.network, settings.batch_size)
         (loss / len(batches)).backward()
         loss_sum += float(loss.detach())
         right += float((logits.argmax(1) == targets.argmax(1)).sum())

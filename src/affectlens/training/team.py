@@ -4,9 +4,9 @@ Of each batch every process reads some rows and feeds them forward. Then what th
 gathered, and each process computes the loss of the whole batch: so whatever a loss looks at (all pairs of a
 batch, how many pictures have an answer) it sees as one process would. Back it goes through the own rows only,
 and the mean of all processes' gradients is the gradient of the whole batch. What a network itself does across
-a batch is done across the whole one as well (`_AsOne`): batch norms take their statistics from it, and
-dropout draws for all of it and takes the own rows. No row is padded and none is left out, whether or not the
-processes divide the batch evenly.
+a batch is done across the whole one as well (`_AsOne`): batch norms take their statistics from it, dropout
+draws for all of it and takes the own rows, and running means over batches are averaged. No row is padded and
+none is left out, whether or not the processes divide the batch evenly.
 
 Works over torch.distributed, by gloo between CPUs and nccl between GPUs; who starts the processes is not
 known here (`cluster.train` does, by Ray). Equality is up to rounding: sums are taken in another order.
@@ -15,7 +15,7 @@ Letters: B pictures of a whole batch, b of one process, C channels, D features.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -89,8 +89,27 @@ class Team:
             flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
             dist.all_reduce(flat)
             flat.div_(self.size)
-            for gradient, mean in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
-                gradient.copy_(mean.view(gradient.shape))
+            _spread(flat, bucket)
+
+    def average_buffers(self, network: nn.Module, count: int) -> None:
+        """Put into every buffer the mean over all processes, each weighing as many as its rows of `count`.
+
+        That is for running means over batches, which come out as those of the whole batches; those of batch
+        norms are so already.
+        """
+        if self.size == 1:
+            return
+        buffers = [
+            buffer
+            for module in network.modules()
+            if not isinstance(module, nn.modules.batchnorm._BatchNorm)
+            for buffer in module.buffers(recurse=False)
+            if buffer.is_floating_point()
+        ]
+        for bucket in _buckets(buffers):
+            flat = torch.cat([buffer.reshape(-1) for buffer in bucket]) * (len(self.rows(count)) / count)
+            dist.all_reduce(flat)
+            _spread(flat, bucket)
 
     def copy_of_the_leader(self, network: nn.Module) -> None:
         """Give a network of every process the weights and buffers of the leader's."""
@@ -157,6 +176,12 @@ def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
         yield bucket
 
 
+def _spread(flat: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Copy a row of numbers back into the tensors that it was made of."""
+    for tensor, part in zip(tensors, flat.split([each.numel() for each in tensors]), strict=True):
+        tensor.copy_(part.view(tensor.shape))
+
+
 class _Whole(torch.autograd.Function):
     """Rows of all processes one below the other.
 
@@ -197,6 +222,8 @@ class _AsOne(TorchFunctionMode):
             return self._batch_norm(*args, **kwargs)
         if function is F.dropout:
             return self._dropout(*args, **kwargs)
+        if function is torch.rand:
+            return self._rand(*args, **kwargs)
         if function is torch.Tensor.bernoulli_:
             return self._bernoulli(*args, **kwargs)
         if function in _UNSHARED:
@@ -216,6 +243,12 @@ class _AsOne(TorchFunctionMode):
 
     def _bernoulli(self, rows: Tensor, p: float = 0.5, **more: Any) -> Tensor:
         return rows.copy_(self._own_rows(self._like_whole(rows).bernoulli_(p, **more)))
+
+    def _rand(self, *size: Any, **more: Any) -> Tensor:
+        shape = tuple(size[0]) if size and not isinstance(size[0], int) else size
+        if not shape or shape[0] != self.own:
+            return torch.rand(*size, **more)  # not for pictures: the same in every process
+        return self._own_rows(torch.rand(self.count, *shape[1:], **more))
 
     def _times(self, rows: Tensor) -> int:
         """How many rows of a tensor belong to one picture."""
