@@ -24,12 +24,12 @@ from typing import Any
 
 from ray import tune
 
-from affectlens.cluster.connection import Cluster, connected
+from affectlens.cluster.connection import Cluster, connected, import_ray
 from affectlens.cluster.member import DRAW, DRAWN_FROM, MEMBER, Assignment, Member
 from affectlens.cluster.schedulers import EXPLOITING, KEEP_EACH, member_of, name_of, scheduler_for
 from affectlens.data import splits
 from affectlens.data.records import DataSource
-from affectlens.errors import AffectLensError, RunError, SettingsError
+from affectlens.errors import AffectLensError, ClusterError, RunError, SettingsError
 from affectlens.files import atomic_write, clear_leftovers
 from affectlens.training import lineage
 from affectlens.training.attributes import attributes_of
@@ -188,7 +188,8 @@ def search(request: Search, listen: Callable[[Event], None]) -> SearchFinished:
             begin=record.begin,
         )
         with connected(replace(request.cluster, object_store=OBJECT_STORE)):
-            failed = _tune(assignment, plan, table, _beginnings(table, settings, plan, record), record)
+            configs = _beginnings(table, settings, plan, record)
+            failed = _tune_anywhere(assignment, plan, table, configs, record)
     lineage.verify(record.intervals)
     return _conclude(request, task, record, failed)
 
@@ -293,6 +294,15 @@ class _Record(tune.Callback, tune.Stopper):
         self._delete_states()
         self._tell_round(interval.round)
 
+    def follow(self) -> None:
+        """Tell what another process has recorded since."""
+        there = {one.place for one in self.intervals}
+        for interval in lineage.read(self.file):
+            if interval.place not in there:
+                self.intervals.append(interval)
+                self.listen(interval)
+                self._tell_round(interval.round)
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A member's process died again and again, or an error that is not ours was raised in it."""
         error = trial.get_error() if hasattr(trial, "get_error") else None
@@ -332,6 +342,35 @@ class _Record(tune.Callback, tune.Stopper):
                 diverged=sum(one.failed is not None for one in there),
             )
         )
+
+
+def _tune_anywhere(
+    assignment: Assignment,
+    plan: Plan,
+    table: tuple[Knob, ...],
+    configs: Sequence[dict[str, Any]],
+    record: _Record,
+) -> str | None:
+    """Have Ray Tune run the members, from here or, through Ray's client, from within the cluster."""
+    ray = import_ray()
+    try:
+        if not ray.util.client.ray.is_connected():
+            return _tune(assignment, plan, table, configs, record)
+        job = ray.remote(num_cpus=0)(_tune_there).remote(assignment, plan, table, configs)
+        while not ray.wait([job], timeout=1)[0]:
+            record.follow()
+        failed: str | None = ray.get(job)
+    except (ray.exceptions.RaySystemError, ConnectionError) as error:
+        raise ClusterError(f"Ray went away: {error}. Go on with --resume.") from None
+    record.follow()
+    return failed
+
+
+def _tune_there(
+    assignment: Assignment, plan: Plan, table: tuple[Knob, ...], configs: Sequence[dict[str, Any]]
+) -> str | None:
+    """What runs within the cluster for a client: the lineage, in a shared folder, is what both know."""
+    return _tune(assignment, plan, table, configs, _Record(assignment.out, plan, lambda _: None))
 
 
 def _tune(
