@@ -192,8 +192,8 @@ def test_the_other_schedulers_leave_the_same_files(
     assert bool(taken_over) == (scheduler == "pb2")
     if scheduler == "random":
         assert len(intervals) == 12 and not stopped
-    if scheduler == "asha":
-        assert stopped and len(intervals) < 12
+    if scheduler == "asha":  # what it stops depends on who is first; tests/cluster/test_schedulers.py
+        assert len(intervals) == 12 - sum(plan.rounds - one.round for one in stopped)
 
 
 @cluster
