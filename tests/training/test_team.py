@@ -30,7 +30,7 @@ SIZE = 3  # which divides no batch below
 TOLERANCE = 2e-3  # of a weight: AdamW divides by the size of a gradient, also where that is all rounding
 
 SMALL = override(
-    Settings(epochs=1, batch_size=7, weights="none", workers=0, precision="float32", learning_rate=0.002),
+    Settings(epochs=2, batch_size=7, weights="none", workers=0, precision="float32", learning_rate=0.002),
     ["preprocessing.height=32", "preprocessing.width=32"],
 )
 CASES = {
@@ -118,7 +118,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     colour_set(root / "colours", ("awe", "anger", "sadness", "fear"), each=8)
     emoset_tree(root / "emoset", each=3)
     damaged = colour_set(root / "damaged", ("awe", "anger"), each=8)
-    (damaged / "awe" / "3.png").write_bytes((damaged / "awe" / "3.png").read_bytes()[:70])
+    for name in ("3.png", "4.png"):  # one of which at least is not held out
+        (damaged / "awe" / name).write_bytes((damaged / "awe" / name).read_bytes()[:70])
     for case in CASES:
         list(fit(request(case, root, root / "alone" / case)))
     for event in fit(request("convolutional", root, root / "begun")):
@@ -154,8 +155,9 @@ def test_processes_that_train_together_come_to_what_one_comes_to(root: Path, cas
 
 @pytest.mark.parametrize("case", CASES)
 def test_scores_of_pictures_judged_in_parts_are_those_of_all(root: Path, case: str) -> None:
-    (one,), (three,) = (rows(root / how / case, LOG) for how in ("alone", "together"))
-    assert three["scores"] == pytest.approx(one["scores"], abs=1e-4)
+    alone, together = (rows(root / how / case, LOG) for how in ("alone", "together"))
+    for one, three in zip(alone, together, strict=True):
+        assert three["scores"] == pytest.approx(one["scores"], abs=1e-3)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -165,7 +167,9 @@ def test_the_run_folder_is_that_of_any_run(root: Path, case: str) -> None:
 
 
 def test_a_run_that_one_process_began_three_can_end(root: Path) -> None:
-    assert rows(root / "begun", STEPS) == pytest.approx(rows(root / "alone" / "convolutional", STEPS))
+    expected = rows(root / "alone" / "convolutional", STEPS)
+    for begun, whole in zip(rows(root / "begun", STEPS), expected, strict=True):
+        assert begun == pytest.approx(whole, rel=1e-4, abs=1e-5)
 
 
 def test_what_one_process_finds_wrong_all_raise(root: Path) -> None:
@@ -197,7 +201,7 @@ def test_a_batch_that_leaves_a_process_without_a_picture_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "draw",
-    [lambda x: F.dropout2d(x[:, :, None, None]), lambda x: F.dropout(x[:3]), torch.rand_like],
+    [lambda x: F.dropout2d(x[:, :, None, None]), lambda x: F.dropout(torch.ones(3, 5)), torch.rand_like],
 )
 def test_drawing_that_several_processes_cannot_do_as_one_is_refused(draw: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(SettingsError, match="--workers"), Team(0, 2).as_one(4):
