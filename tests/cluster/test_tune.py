@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -147,6 +148,12 @@ def test_a_search_leaves_a_true_lineage_and_the_model_of_its_best_member(
 
 
 @cluster
+def test_a_search_that_has_ended_is_not_resumed(undisturbed: Path, data: Path) -> None:
+    with pytest.raises(RunError, match="has ended"):
+        search(resumed(data, undisturbed), ignore)
+
+
+@cluster
 def test_children_begin_with_the_weights_and_near_the_settings_of_their_donors(undisturbed: Path) -> None:
     intervals = {one.place: one for one in lineage.read(undisturbed / LINEAGE)}
     children = [one for one in intervals.values() if one.parent not in (None, one.member)]
@@ -260,9 +267,9 @@ def processes_called(name: str) -> list[int]:
     return found
 
 
-def start(data: Path, out: Path, resume: bool) -> "subprocess.Popen[bytes]":
+def start(data: Path, out: Path, resume: bool, address: str = "none") -> "subprocess.Popen[bytes]":
     words = [sys.executable, "-m", "affectlens", "tune", "test_efficientnet", "--data", f"folder:{data}",
-             "--out", str(out), "--address", "none", "--device", "cpu"]  # fmt: skip
+             "--out", str(out), "--address", address, "--device", "cpu"]  # fmt: skip
     if resume:
         words.append("--resume")
     else:
@@ -323,3 +330,43 @@ def test_a_search_whose_driver_and_then_whose_ray_is_killed_ends_as_if_nothing_h
     assert hashes[0] == hashes[1]
     assert (out / "family.png").is_file() and (out / "schedule.png").is_file()
     assert (out / SEARCH).is_file() and not list(out.rglob("*.part"))
+
+
+@contextlib.contextmanager
+def head_for_clients() -> Iterator[str]:
+    """A Ray head of two CPUs, as `ray start` makes it, and the address where clients connect."""
+    free = [socket.socket() for _ in range(2)]
+    for one in free:
+        one.bind(("127.0.0.1", 0))
+    port, clients = (one.getsockname()[1] for one in free)
+    for one in free:
+        one.close()
+    words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2"]
+    words += [f"--port={port}", f"--ray-client-server-port={clients}", "--node-ip-address=127.0.0.1"]
+    words += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
+    quiet = subprocess.DEVNULL
+    head = subprocess.Popen(words, env={**os.environ, **UNHURRIED}, stdout=quiet, stderr=quiet)
+    try:
+        end = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", clients)) and time.monotonic() < end:
+            time.sleep(0.2)
+        yield f"ray://127.0.0.1:{clients}"
+    finally:
+        import psutil
+
+        family = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        head.wait()
+
+
+@cluster
+def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
+    undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "search"
+    with head_for_clients() as address:
+        assert start(data, out, resume=False, address=address).wait(timeout=200) == 0
+    assert told(lineage.read(out / LINEAGE)) == told(lineage.read(undisturbed / LINEAGE))
+    assert "Round 3" in Path(f"{out}.log").read_text()

@@ -36,7 +36,7 @@ from affectlens.training.attributes import attributes_of
 from affectlens.training.intervals import STATES, finish_line, state_file
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import Schedule
-from affectlens.training.run import CACHE, Finished, Request, open_run
+from affectlens.training.run import CACHE, MODEL, Finished, Request, open_run
 from affectlens.training.settings import Settings
 from affectlens.training.space import Knob, beginnings, knobs, name_of_draw, values_at
 from affectlens.training.task import CacheProgress, Task, prepare
@@ -197,6 +197,10 @@ def search(request: Search, listen: Callable[[Event], None]) -> SearchFinished:
 def _open(request: Search, listen: Callable[[Event], None]) -> tuple[Search, Task]:
     """Write what a search is, or check that the one to resume is the same; decode the pictures."""
     run, out = request.run, request.run.out
+    if run.resume and not (out / STATES).exists() and (out / MODEL / "config.json").is_file():
+        raise RunError(
+            f"The search in {out} has ended; its model is in {out / MODEL}. Nothing is left to do."
+        )
     source = splits.with_validation(run.source, run.settings.val_share, run.settings.seed)
     if not run.resume:
         length = with_length(run.settings, request.plan, len(source.split(splits.TRAIN)))
@@ -251,6 +255,10 @@ class _Record(tune.Callback, tune.Stopper):
         lineage.write(self.file, self.intervals)  # without what a kill cut off
         self.known = {one.place: one for one in self.intervals}
         self.failed: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out who listens: Ray puts a copy aside, for a way to go on that is not ours."""
+        return {name: value for name, value in self.__dict__.items() if name != "listen"}
 
     @property
     def is_complete(self) -> bool:
