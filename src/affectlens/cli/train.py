@@ -103,6 +103,8 @@ def portable_command(data: str, out: Path, cache: Path | None) -> str:
     stand_ins = {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
     words = [stand_ins.get(word, word) for word in sys.argv[1:]]
     words = ["weights=FOLDER" if word.startswith("weights=/") else word for word in words]
+    if "--address" in words[:-1]:
+        words[words.index("--address") + 1] = "ADDRESS"
     return shlex.join(["affectlens", *words])
 
 

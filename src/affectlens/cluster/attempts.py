@@ -52,7 +52,7 @@ class Attempts:
 
     def done(self, part: int) -> None:
         for known in (self.attempts, self.last_named, self.deaths):
-            known.pop(part, None)  # type: ignore[attr-defined]
+            known.pop(part, None)
 
 
 class Remote:

@@ -183,16 +183,20 @@ def _source(listing: Listing, at_once: int, folder: str) -> Any:
 
         def get_read_tasks(self, *_: Any, **__: Any) -> list[Any]:
             metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-            return [ReadTask(lambda: _parts(listing, at_once, folder), metadata)]
+            return [ReadTask(lambda: _listed(listing, at_once, folder), metadata)]
 
     return Pictures()  # type: ignore[no-untyped-call]
 
 
-def _parts(listing: Listing, at_once: int, folder: str) -> Iterator[Any]:
-    """Tables of one row: the pictures of a part, pickled."""
+def _listed(listing: Listing, at_once: int, folder: str) -> Iterator[Any]:
+    _go_to(folder)
+    yield from parts_of(listing, at_once)
+
+
+def parts_of(listing: Iterable[Input], at_once: int) -> Iterator[Any]:
+    """Yield tables of one row each: a part's number, from 0, and its pictures, pickled."""
     import pyarrow as pa
 
-    _go_to(folder)
     left = iter(listing)
     for number in count():
         part = list(islice(left, at_once))
