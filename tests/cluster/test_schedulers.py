@@ -127,3 +127,13 @@ def test_settings_whose_weights_are_nowhere_are_refused(states: Path) -> None:
     own = family()[2]
     with pytest.raises(RunError, match="Member 2 was given settings drawn from nobody"):
         member(config_of("new", "nobody"), own.place)._start(states)
+
+
+def test_a_member_that_stands_before_a_deleted_state_tells_again_what_it_did_after_it(states: Path) -> None:
+    own = next(one for one in family() if one.place == (2, 2))
+    save_weights(state_file(states, *own.place), nn.Linear(1, 1), {INTERVAL: own.to_dict()})
+    state_file(states, 2, 1).unlink()
+    begun_again = member(config_of(own.draw, own.drawn_from), (2, 1))
+    assert begun_again._told_again(states) == own and begun_again.place == own.place
+    with pytest.raises(RunError, match="is not what member 2 was to train"):
+        member(config_of("another", own.draw), (2, 1))._told_again(states)

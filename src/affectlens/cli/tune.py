@@ -268,7 +268,7 @@ def _draw(folder: Path) -> None:
 @click.option("--resume", is_flag=True, help="Go on with a replay after an interruption.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume: bool, device: str) -> None:
-    """Train one run with the settings that changed along the winner's line of the search in FOLDER."""
+    """Train the winner's schedule of the search in FOLDER as one run."""
     from affectlens.data.catalog import open_data
     from affectlens.training import lineage
     from affectlens.training.run import RUN, Request, read_run_settings

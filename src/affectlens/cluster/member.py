@@ -94,6 +94,8 @@ class Member(tune.Trainable):
         base = read_run_settings(given.out)
         task = task_of(given.out, given.data, given.cache, given.device)
         folder = given.out / STATES
+        if self.place and not state_file(folder, *self.place).is_file():
+            return self._told_again(folder)
         start = self._start(folder) if self.place else None
         values = values_at(knobs(base), self.config)
         draw = Draw(
@@ -107,6 +109,20 @@ class Member(tune.Trainable):
         )
         self.place = made.place
         return made
+
+    def _told_again(self, folder: Path) -> Interval:
+        """What this member did after a state that is gone by now.
+
+        A state is deleted when all members have done the round after it. A process that dies between telling
+        of its round and Ray's noting where it stands begins before that round again.
+        """
+        assert self.place is not None
+        file = state_file(folder, self.number, self.place[1] + 1)
+        done = interval_of(file)
+        if done.draw != self.config[DRAW]:
+            raise RunError(f"{file} is not what member {self.number} was to train. Go on with --resume.")
+        self.place = done.place
+        return done
 
     def _start(self, folder: Path) -> Path:
         """The state that belongs to the settings of the config.

@@ -36,7 +36,7 @@ from affectlens.training.attributes import attributes_of
 from affectlens.training.intervals import STATES, finish_line, state_file
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import Schedule
-from affectlens.training.run import CACHE, MODEL, Finished, Request, open_run
+from affectlens.training.run import CACHE, MODEL, SETTINGS, Finished, Request, open_run
 from affectlens.training.settings import Settings
 from affectlens.training.space import Knob, beginnings, knobs, name_of_draw, values_at
 from affectlens.training.task import CacheProgress, Task, prepare
@@ -205,11 +205,11 @@ def _open(request: Search, listen: Callable[[Event], None]) -> tuple[Search, Tas
     if not run.resume:
         length = with_length(run.settings, request.plan, len(source.split(splits.TRAIN)))
         run = replace(run, settings=length)
-    open_run(run, source, attributes_of(run.settings, source))
-    if not run.resume:
+    if not (out / SETTINGS).exists():  # which `open_run` writes last: it says that the search was begun
         about = {"plan": asdict(request.plan), "table": [asdict(knob) for knob in knobs(run.settings)]}
         with atomic_write(out / SEARCH, "w") as file:
             file.write(json.dumps(about, indent=2) + "\n")
+    open_run(run, source, attributes_of(run.settings, source))
     making = prepare(source, run.settings, run.device, out / CACHE, run.cache)
     while True:
         try:
