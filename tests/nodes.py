@@ -45,7 +45,7 @@ class Nodes:
                         found.append(child)
         return found
 
-    def kill_one(self, name: str, when: Callable[[], bool], patience: float = 90) -> None:
+    def kill_one(self, name: str, when: Callable[[], bool], patience: float = 300) -> None:
         """Kill a worker of that name by SIGKILL, as soon as it is time."""
         end = time.monotonic() + patience
         while not when():
@@ -98,7 +98,7 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _await(ready: Callable[[], bool], patience: float = 60) -> None:
+def _await(ready: Callable[[], bool], patience: float = 180) -> None:
     end = time.monotonic() + patience
     while not ready():
         if time.monotonic() > end:

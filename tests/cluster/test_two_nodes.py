@@ -108,7 +108,6 @@ def test_a_run_whose_worker_is_killed_ends_as_one_process_that_nobody_disturbed(
     killer.join()
     starts = [event.step for event in events if isinstance(event, Started)]
     assert len(starts) == 2 and starts[0] == 0 < starts[1], "it was to be killed, and to go on where it was"
-    assert starts[1] % TINY.checkpoint_every == 0 or starts[1] in {5, 10, 15, 20, 25}
     assert losses(together) == pytest.approx(losses(alone), rel=1e-3)
     assert sorted(p.name for p in together.iterdir()) == sorted(p.name for p in alone.iterdir())
     ours, theirs = (load_model(out / MODEL).network.state_dict() for out in (together, alone))

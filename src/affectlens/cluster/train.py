@@ -42,8 +42,9 @@ def fit_on_ray(request: Request, workers: int, cluster: Cluster | None = None) -
     Ray cannot start so many processes or lost them too often, and `MissingExtra` without Ray.
     """
     cluster = cluster or Cluster(cpus=max(workers, os.cpu_count() or 1))
-    with connected(cluster):
-        yield from _watched(_Job(request, str(Path.cwd())), workers)
+    # Ray Train's own records, none of which are needed: checkpoints are those of the run folder.
+    with connected(cluster), tempfile.TemporaryDirectory(prefix="affectlens-ray-") as records:
+        yield from _watched(_Job(request, str(Path.cwd())), workers, records)
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ class _Job:
     folder: str  # in which the driver was called: paths may be relative to it
 
 
-def _watched(job: _Job, workers: int) -> Iterator[Event]:
+def _watched(job: _Job, workers: int, records: str) -> Iterator[Event]:
     """Run the job in a thread; yield its events as they come."""
     import ray
 
     relay: Any = ray.remote(num_cpus=0)(Relay).remote()
     failures: list[BaseException] = []
-    trainer = _trainer(job, workers, relay)
+    trainer = _trainer(job, workers, relay, records)
 
     def run() -> None:
         try:
@@ -86,15 +87,13 @@ def _watched(job: _Job, workers: int) -> Iterator[Event]:
         ) from failures[0]
 
 
-def _trainer(job: _Job, workers: int, relay: Any) -> Any:
+def _trainer(job: _Job, workers: int, relay: Any, records: str) -> Any:
     import ray
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
     gpu = on_gpus(job.request.device, ray.cluster_resources().get("GPU", 0.0), workers)
     cores = cores_for_each(cpus_of(ray.nodes()), workers)
-    # Ray Train's own records, none of which are needed: checkpoints are those of the run folder.
-    records = tempfile.mkdtemp(prefix="affectlens-ray-")
     return TorchTrainer(
         _work,
         train_loop_config={"job": job, "relay": relay, "gpu": gpu},
@@ -105,7 +104,7 @@ def _trainer(job: _Job, workers: int, relay: Any) -> Any:
         ),
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=PATIENCE),
         run_config=RunConfig(  # type: ignore[arg-type]
-            name=job.request.name,
+            name="train",
             storage_path=records,
             failure_config=FailureConfig(max_failures=MOST_FAILURES),
             logging_config=LoggingConfig(log_level="ERROR"),
