@@ -27,7 +27,7 @@ from typing import Any
 
 from affectlens.checkpoint import load_model
 from affectlens.cluster.connection import Cluster
-from affectlens.cluster.tune import SEARCH, Event, Plan, Search, SearchStarted, search
+from affectlens.cluster.tune import Event, Plan, Search, SearchStarted, search
 from affectlens.data import splits
 from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.data.cache import PixelCache, build
@@ -43,6 +43,7 @@ from affectlens.training.checkpoints import save_state
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.run import MODEL, SETTINGS, Request, quick_scores, read_run_settings
 from affectlens.training.settings import Settings, override
+from affectlens.training.space import SEARCH
 from affectlens.training.task import EVALUATION_BATCH, prepared
 
 HERE = Path(__file__).parent

@@ -18,7 +18,6 @@ from affectlens.checkpoint import load_model
 from affectlens.cluster.connection import Cluster, connected
 from affectlens.cluster.tune import (
     RAY,
-    SEARCH,
     Event,
     Plan,
     RoundEnd,
@@ -35,6 +34,7 @@ from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.replay import Replayed, replay
 from affectlens.training.run import Request, read_run_settings
 from affectlens.training.settings import Settings, override
+from affectlens.training.space import SEARCH
 from affectlens.training.task import prepared
 from pictures import colour_set
 

@@ -247,12 +247,11 @@ def report(folder: Path) -> None:
 def _draw(folder: Path) -> None:
     from affectlens.report.lineage import write_family, write_schedule
     from affectlens.training import lineage
-    from affectlens.training.run import read_run_settings
-    from affectlens.training.space import knobs
+    from affectlens.training.space import read_table
 
     intervals = lineage.read(folder / lineage.LINEAGE)
     write_family(folder / FAMILY, intervals)
-    write_schedule(folder / SCHEDULE, intervals, knobs(read_run_settings(folder)))
+    write_schedule(folder / SCHEDULE, intervals, read_table(folder))
     click.echo(f"Figures: {folder / FAMILY}, {folder / SCHEDULE}")
 
 

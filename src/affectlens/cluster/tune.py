@@ -38,10 +38,10 @@ from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import Schedule
 from affectlens.training.run import CACHE, MODEL, SETTINGS, Finished, Request, open_run
 from affectlens.training.settings import Settings
-from affectlens.training.space import Knob, beginnings, knobs, name_of_draw, values_at
+from affectlens.training.space import SEARCH, Knob, beginnings, knobs, name_of_draw, values_at
 from affectlens.training.task import CacheProgress, Task, prepare
 
-SEARCH, RAY = "search.json", "ray"
+RAY = "ray"
 SCHEDULERS = (*EXPLOITING, *KEEP_EACH)
 DEATHS = 3  # of the process that trains a member, before the search gives up
 OBJECT_STORE = 100 * 2**20  # bytes; nothing large travels through Ray

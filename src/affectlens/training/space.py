@@ -12,14 +12,16 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
 from timm.layers.drop import DropPath
 
-from affectlens.errors import SettingsError
+from affectlens.errors import RunError, SettingsError
 from affectlens.models import catalog
 from affectlens.training.settings import Settings, override
 
+SEARCH = "search.json"  # in the folder of a search: how it is searched, with its table
 RESAMPLED = 0.25  # share of perturbed settings that are drawn anew, as in Jaderberg et al., 2017
 
 Positions = dict[str, float]
@@ -91,6 +93,15 @@ KNOBS = (
     Knob("loss.similarity", 0.25, 4.0, "factor", 1.5, relative=True),
     Knob("loss.attributes", 0.25, 4.0, "factor", 1.5, relative=True),
 )  # fmt: skip
+
+
+def read_table(folder: Path) -> tuple[Knob, ...]:
+    """Read the table of a search from its folder. Raises `RunError` where there is none."""
+    try:
+        rows = json.loads((folder / SEARCH).read_text(encoding="utf-8"))["table"]
+        return tuple(Knob(**row) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
 
 
 def setting(settings: Settings, name: str) -> Any:
