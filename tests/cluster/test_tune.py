@@ -317,12 +317,12 @@ def test_a_search_whose_driver_and_then_whose_ray_is_killed_ends_as_if_nothing_h
     wait_until(process, lambda: lines(out) >= 2 * PLAN.population)  # and the second
     assert kill_all_below(process.pid, "gcs_server") == 1
     assert kill_all_below(process.pid, "raylet") == 1
-    assert process.wait(timeout=120) != 0
+    assert process.wait(timeout=300) != 0
     between = lineage.read(out / LINEAGE)
     lineage.verify(between)
     assert told(between).items() >= told(before).items(), "more than an interval was lost"
 
-    assert start(data, out, resume=True).wait(timeout=200) == 0
+    assert start(data, out, resume=True).wait(timeout=400) == 0
     found = lineage.read(out / LINEAGE)
     lineage.verify(found)
     assert told(found) == told(lineage.read(undisturbed / LINEAGE))
@@ -367,6 +367,6 @@ def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
 ) -> None:
     out = tmp_path / "search"
     with head_for_clients() as address:
-        assert start(data, out, resume=False, address=address).wait(timeout=200) == 0
+        assert start(data, out, resume=False, address=address).wait(timeout=400) == 0
     assert told(lineage.read(out / LINEAGE)) == told(lineage.read(undisturbed / LINEAGE))
     assert "Round 3" in Path(f"{out}.log").read_text()
