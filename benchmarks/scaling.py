@@ -205,7 +205,7 @@ def measure_driver(rows: int = 200_000) -> dict[str, float]:
         for _ in parts_of(listing, 512):
             pass
         listed = time.process_time()
-        row = {"top": "awe", "emotions": dict.fromkeys(MIKELS.words, 0.123456)}
+        row: dict[str, Any] = {"top": "awe", "emotions": dict.fromkeys(MIKELS.words, 0.123456)}
         row |= {"polarity": {"positive": 0.123456, "negative": 0.876544}, "model": "default", "error": None}
         with file.open("wb") as out:
             out.writelines(JsonLines(MIKELS).encode({"image": path, **row}) for path in listing)
