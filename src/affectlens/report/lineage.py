@@ -77,7 +77,7 @@ def draw_family(intervals: Sequence[Interval]) -> Figure:
         loc="left",
         fontsize=10,
     )
-    _explain(axes, intervals)
+    _explain(figure, intervals)
     return figure
 
 
@@ -116,7 +116,7 @@ def _mark_ends(axes: Axes, intervals: Sequence[Interval], winner: Interval) -> N
                   color=_WINNER, weight="bold", zorder=5)  # fmt: skip
 
 
-def _explain(axes: Axes, intervals: Sequence[Interval]) -> None:
+def _explain(figure: Figure, intervals: Sequence[Interval]) -> None:
     handles = [
         Line2D([], [], color=_WINNER, linewidth=2.6, label="the line of the best"),
         Line2D([], [], color=_OTHERS, linewidth=0.8, label="went on"),
@@ -127,7 +127,7 @@ def _explain(axes: Axes, intervals: Sequence[Interval]) -> None:
         handles.append(Line2D([], [], color=_INK, marker="x", linestyle="none", label="diverged"))
     if any(one.stopped and not one.failed for one in intervals):
         handles.append(Line2D([], [], color=_INK, marker="|", linestyle="none", label="given up"))
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=5, frameon=False)
+    figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False)
 
 
 def draw_schedule(intervals: Sequence[Interval], table: Sequence[Knob]) -> Figure:
