@@ -187,8 +187,8 @@ def _open_together(request: Request, source: DataSource, team: Team) -> None:
     with team.agreed():
         if not (request.out / SETTINGS).is_file():
             raise RunError(
-                f"{request.out} is not the same folder on every machine: {platform.node()} does not find what "
-                "was just written there. Choose a folder for --out that all machines share."
+                f"{request.out} is not the same folder on every machine: {platform.node()} does not find "
+                "what was just written there. Choose a folder for --out that all machines share."
             )
 
 
