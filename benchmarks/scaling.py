@@ -4,9 +4,9 @@
 
 Every measurement has a process of its own; within a round all take turns, so that what else the machine does
 falls on all. Ratios to the plain command are of each round, and their median counts. What is counted is the
-work: from the third training step, or the first part of the pictures that is answered, to the last. Loading,
-Ray's start (told apart, as `seconds_to_start`) and the end of a run are left out, for they do not grow with
-the number of pictures.
+work: from the third training step, or from when the first picture is begun, to the last. Loading, Ray's start
+(told apart, as `seconds_to_start`) and the end of a run are left out, for they do not grow with the number of
+pictures.
 
 Training: DeiT-Tiny, and MobileNetV2 with its batch norms, whose statistics are exchanged too; without
 pretrained weights, at 224 pixels from a cache, batches of 32. Prediction: the default model, JPEGs of
@@ -162,30 +162,23 @@ def steps_of(request: Request, workers: int) -> Iterator[Step]:
 
 
 def measure_prediction(workers: int, place: Path) -> dict[str, float]:
-    """Pictures per second from the first answers to the last."""
-    words = [str(place / "photos")]
-    began = time.perf_counter()
-    done = [(time.perf_counter(), count) for count in answered(words, workers)]
-    first = done[0][0]
-    return {
-        "pictures_per_second": sum(count for _, count in done[1:]) / (done[-1][0] - first),
-        "seconds_to_start": first - began,
-    }
-
-
-def answered(words: list[str], workers: int) -> Iterator[int]:
-    """Judge pictures, in this process or on Ray; how many answers came at once."""
+    """Pictures per second from when the first is begun to the last answer."""
     from affectlens.cluster.predict import Listing, Question, judge_on_ray
 
+    words = [str(place / "photos")]
+    start = time.time()
     if not workers:
-        yield from (1 for _ in Predictor.load().predict_files(pictures(words, sys.stdin.buffer), BATCH))
-        return
-    with connected(Cluster(address="none")):
-        listing = Listing(tuple(words))
-        parts = judge_on_ray(
-            Question(model=library.DEFAULT, batch_size=BATCH), listing, workers, count(words)
-        )
-        yield from (part.count for part in parts)
+        predictor = Predictor.load()
+        began = time.time()
+        done = sum(1 for _ in predictor.predict_files(pictures(words, sys.stdin.buffer), BATCH))
+        ended = time.time()
+    else:
+        with connected(Cluster(address="none")):
+            question = Question(model=library.DEFAULT, batch_size=BATCH)
+            parts = list(judge_on_ray(question, Listing(tuple(words)), workers, count(words)))
+        began, ended = min(part.began for part in parts), max(part.ended for part in parts)
+        done = sum(part.count for part in parts)
+    return {"pictures_per_second": done / (ended - began), "seconds_to_start": began - start}
 
 
 def measure_driver(rows: int = 200_000) -> dict[str, float]:

@@ -19,6 +19,7 @@ import io
 import os
 import pickle
 import sys
+import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -89,12 +90,15 @@ class Part:
         count: of pictures
         failures: of the first few that could not be read
         failed: how many could not
+        began, ended: when it was judged, in seconds since 1970 by the clock of whoever did
     """
 
     rows: bytes
     count: int
     failures: tuple[str, ...]
     failed: int
+    began: float
+    ended: float
 
 
 def part_size(total: int | None, workers: int, batch_size: int) -> int:
@@ -124,7 +128,7 @@ def judge_on_ray(
     cores = cores_for_each(cpus_of(ray.nodes()), workers)
     try:
         for row in _pipeline(question, listing, workers, total, gpu, cores).iter_rows():
-            yield Part(row["rows"], row["count"], tuple(pickle.loads(row["failures"])), row["failed"])
+            yield Part(**{**row, "failures": tuple(pickle.loads(row["failures"]))})
     except ray.exceptions.RayError as error:
         raise ClusterError(
             f"Some pictures could not be judged: {_reason(error)} The rows before them are kept; go on with "
@@ -222,6 +226,7 @@ class Judge:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         given: list[Input] = pickle.loads(row["pictures"])
+        began = time.time()
         rows, failed = bytearray(), 0
         failures: list[str] = []
         for answer in self._answers(self._safe(row["number"], given)):
@@ -233,6 +238,7 @@ class Judge:
         self.tally.done(row["number"])
         return {
             "rows": bytes(rows), "count": len(given), "failures": pickle.dumps(failures), "failed": failed,
+            "began": began, "ended": time.time(),
         }  # fmt: skip
 
     def _safe(self, part: int, given: list[Input]) -> list[Input]:
