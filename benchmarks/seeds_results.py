@@ -26,8 +26,9 @@ from affectlens.evaluation.judge import judge
 from affectlens.files import atomic_write
 from affectlens.machine import pick_device, pick_precision
 from affectlens.models import backbones
-from affectlens.training.run import EVALUATION_BATCH, LOG, MODEL, RUN, SETTINGS, read_run_settings
+from affectlens.training.run import LOG, MODEL, RUN, SETTINGS, read_run_settings
 from affectlens.training.settings import Settings
+from affectlens.training.task import EVALUATION_BATCH
 from seeds_rows import BACKBONE, ROWS, Job, jobs, settings
 
 ANSWERS = "val_logits.npz"  # beside the run, so that a second report need not judge again

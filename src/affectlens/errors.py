@@ -22,6 +22,9 @@ AffectLensError
     SettingsError           a setting that does not exist or has an impossible value
     RunError                a run folder that cannot be started or resumed
     OutputError             a result file that cannot be written or continued
+    MissingExtra            a library that comes with an extra of the package
+    ClusterError            no Ray at an address, or one that went away
+    LineageError            a search whose record of who descends from whom is not true
     BadDistribution         in emotions.py: weights that are no probability distribution
     NoConversion            in emotions.py: no mapping between two vocabularies
     BadAttribute            in attributes.py: an attribute, or a picture's words for it, that cannot be
@@ -178,3 +181,21 @@ class RunError(AffectLensError):
 
 class OutputError(AffectLensError):
     """A result file that cannot be written or continued."""
+
+
+class MissingExtra(AffectLensError):
+    """A library that is not installed, because it comes with an extra of the package only."""
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs {library}, which is not installed. Get it with "
+            f'pip install "affectlens[{extra}]".'
+        )
+
+
+class ClusterError(AffectLensError):
+    """No Ray answers at an address, or it went away in the middle of the work."""
+
+
+class LineageError(AffectLensError):
+    """A search's record of who descends from whom is damaged, or shows weights under wrong settings."""

@@ -23,7 +23,6 @@ from affectlens.training.run import (
     LOG,
     MODEL,
     STEPS,
-    CacheProgress,
     EpochEnd,
     Finished,
     Request,
@@ -31,6 +30,7 @@ from affectlens.training.run import (
     fit,
 )
 from affectlens.training.settings import Settings, override, read_settings
+from affectlens.training.task import CacheProgress
 from pictures import colour_set
 
 # Everything random is on, so that a resumed run that forgot any of it would differ.

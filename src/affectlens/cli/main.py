@@ -18,6 +18,7 @@ from affectlens.errors import AffectLensError
 COMMANDS = {
     "predict": "Say which emotions pictures evoke.",
     "train": "Train a network on labelled pictures.",
+    "tune": "Search for settings with a population that trains at the same time.",
     "evaluate": "Measure a model on labelled pictures.",
     "models": "List models and networks, or show a model's card.",
     "explain": "Show what a model looks at, and what it looks for.",

@@ -14,7 +14,9 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from affectlens.cluster.predict import Listing, Question
     from affectlens.inference.inputs import Input
+    from affectlens.inference.output import Output
     from affectlens.inference.predictor import Prediction, Predictor
 
 SHOWN_FAILURES = 10
@@ -37,6 +39,12 @@ BAR = 30  # columns of a probability of 1
               help="Pictures judged together.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@click.option("--column", help="Of .parquet tables: which holds paths, URLs or pictures. Default: image, "
+                               "path, url, file, file_name or bytes.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), metavar="N",
+              help="Judge in N processes, on this machine or a Ray cluster; writes FILE.")  # fmt: skip
+@click.option("--address", default="auto", show_default=True,
+              help="Of the Ray cluster for --workers: auto, none (one of our own) or HOST:PORT.")  # fmt: skip
 def predict(
     paths: tuple[str, ...],
     name: str,
@@ -47,11 +55,15 @@ def predict(
     batch_size: int,
     device: str,
     precision: str,
+    column: str | None,
+    workers: int | None,
+    address: str,
 ) -> int:
     """Say which emotions pictures evoke in the people who look at them, on average.
 
     PATH is a picture, a folder of pictures (with all below it), a pattern such as 'photos/**/*.jpg', or -
-    for a list of pictures on standard input, one a line or separated by NUL bytes.
+    for a list of pictures on standard input, one a line or separated by NUL bytes; a URL of an object store
+    (s3://, gs://); or a .parquet table with a column of paths or of pictures.
 
     Without --out the answers are printed. A picture that cannot be read is reported and the rest is
     done. Exit status: 0 all pictures were read, 1 some were not, 2 wrong use.
@@ -64,11 +76,24 @@ def predict(
         from affectlens.inference import output
 
         output.refuse(out, resume)  # before a model is loaded for nothing
+    if workers and not out:
+        raise click.UsageError("--workers writes a file: name it by --out.")
     from affectlens.inference.inputs import pictures
     from affectlens.inference.predictor import Predictor
 
     predictor = Predictor.load(name, device, precision)
-    job = Job(predictor, paths, pictures(paths, sys.stdin.buffer), batch_size, attributes)
+    if workers and out:
+        from affectlens.cluster.predict import Listing, Question
+
+        question = Question(
+            model=name, device=device, precision=precision, batch_size=batch_size, attributes=attributes,
+            suffix=out.suffix,
+        )  # fmt: skip
+        listing = Listing.of(paths, column)
+        job = Job(predictor, paths, iter(listing), batch_size, attributes)
+        _write_on_ray(job, out, resume, question, listing, workers, address)
+        return 1 if job.tally.failed else 0
+    job = Job(predictor, paths, pictures(paths, sys.stdin.buffer, column), batch_size, attributes)
     if out:
         _write(job, out, resume)
     elif as_json:
@@ -95,6 +120,13 @@ class Tally:
             self.failed += 1
             if len(self.failures) < SHOWN_FAILURES:
                 self.failures.append(_printable(str(prediction.error)))
+
+    def add_part(self, done: int, failed: int, failures: Iterable[str]) -> None:
+        """Count the answers of some pictures; `failures` are the first few of those that failed."""
+        self.done += done
+        self.failed += failed
+        room = SHOWN_FAILURES - len(self.failures)
+        self.failures += [_printable(failure) for failure in islice(failures, room)]
 
     @property
     def speed(self) -> str:
@@ -139,33 +171,81 @@ class Job:
             for prediction in answers:
                 yield prediction
                 self.tally.add(prediction)
-                advance()
+                advance(1)
 
 
 def _write(job: Job, out: Path, resume: bool) -> None:
+    model = job.predictor.card.name
+    result, tally = _opened(job, out, resume)
+    # Closed at once after an interruption, or files would be decoded that nobody waits for.
+    with _kept_when_interrupted(tally), result, closing(job.predictions(bar=True)) as predictions:
+        for prediction in predictions:
+            result.write(prediction.to_row(model))
+    _report(tally, out)
+
+
+def _opened(job: Job, out: Path, resume: bool) -> "tuple[Output, Tally]":
+    """Open the result file; leave to the job what is still to be judged, and count what is kept."""
     from affectlens.inference.output import open_output
 
-    model, tally = job.predictor.card.name, job.tally
     result, job.inputs, kept = open_output(
         out,
-        model,
+        job.predictor.card.name,
         job.predictor.vocabulary,
         job.inputs,
         resume=resume,
         batch_size=job.batch_size,
         attributes=job.predictor.attribute_names if job.attributes else (),
     )
-    tally.kept, tally.failed = kept.rows, kept.failed
+    job.tally.kept, job.tally.failed = kept.rows, kept.failed
+    return result, job.tally
+
+
+@contextmanager
+def _kept_when_interrupted(tally: Tally) -> Iterator[None]:
     try:
-        # Closed at once after an interruption, or files would be decoded that nobody waits for.
-        with result, closing(job.predictions(bar=True)) as predictions:
-            for prediction in predictions:
-                result.write(prediction.to_row(model))
+        yield
     except KeyboardInterrupt:
         click.echo(f"{tally.kept + tally.done:,} rows are kept; go on with --resume.", err=True)
         raise
+
+
+def _report(tally: Tally, out: Path) -> None:
     tally.report()
     click.echo(f"Written to {_printable(str(out))}", err=True)
+
+
+def _write_on_ray(
+    job: Job,
+    out: Path,
+    resume: bool,
+    question: "Question",
+    listing: "Listing",
+    workers: int,
+    address: str,
+) -> None:
+    import os
+    from dataclasses import replace
+
+    from affectlens.cluster.connection import Cluster, connected
+    from affectlens.cluster.predict import judge_on_ray
+    from affectlens.inference.inputs import count
+
+    tally = job.tally
+    with connected(Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))):
+        result, tally = _opened(job, out, resume)
+        listing = replace(listing, skip=tally.kept)
+        total = count(job.words)
+        left = None if total is None else max(0, total - tally.kept)
+        shown = _bar(tally, job.words) if sys.stderr.isatty() else nullcontext(_nothing)
+        tally.started = time.monotonic()
+        answers = closing(judge_on_ray(question, listing, workers, left))
+        with _kept_when_interrupted(tally), result, shown as advance, answers as parts:
+            for part in parts:
+                result.write_encoded(part.rows)
+                tally.add_part(part.count, part.failed, part.failures)
+                advance(part.count)
+    _report(tally, out)
 
 
 def _print_json(job: Job) -> None:
@@ -273,8 +353,8 @@ def _printable(text: str) -> str:
 
 
 @contextmanager
-def _bar(tally: Tally, words: tuple[str, ...]) -> Iterator[Callable[[], None]]:
-    """Show on standard error how far the job is; yields what is to be called after each picture."""
+def _bar(tally: Tally, words: tuple[str, ...]) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how far the job is; yields what is to be called with the pictures just done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -289,12 +369,12 @@ def _bar(tally: Tally, words: tuple[str, ...]) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=count(words), completed=tally.kept, state="")
 
-        def advance() -> None:
+        def advance(done: int) -> None:
             state = f"{tally.speed}, {tally.failed:,} not read" if tally.failed else tally.speed
-            progress.update(task, advance=1, state=state)
+            progress.update(task, advance=done, state=state)
 
         yield advance
 
 
-def _nothing() -> None:
+def _nothing(_: int) -> None:
     """In place of a bar."""

@@ -1,5 +1,6 @@
 """`affectlens train RECIPE --data NAME:PATH --out RUN`."""
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "float16", "bfloat16"]),
     help="How the model's weights are stored.",
 )
+@click.option("--workers", type=click.IntRange(1), metavar="N",
+              help="Divide each batch among N processes, on this machine or a Ray cluster. Not the setting "
+                   "workers, which is how many processes read pictures for each of them.")  # fmt: skip
+@click.option("--address", default="auto", show_default=True,
+              help="Of the Ray cluster for --workers: auto, none (one of our own) or HOST:PORT.")  # fmt: skip
 def train(
     recipe: str,
     data: str,
@@ -44,6 +50,8 @@ def train(
     resume: bool,
     device: str,
     dtype: str,
+    workers: int | None,
+    address: str,
 ) -> None:
     """Train RECIPE (a recipe or a network, see `affectlens models`) on labelled pictures.
 
@@ -78,17 +86,25 @@ def train(
         resume=resume,
         device=device,
         dtype=dtype,
-        command=_portable_command(data, out, cache),
+        command=portable_command(data, out, cache),
     )
-    show(fit(request))
+    if workers:
+        from affectlens.cluster.connection import Cluster
+        from affectlens.cluster.train import fit_on_ray
+
+        show(fit_on_ray(request, workers, Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))))
+    else:
+        show(fit(request))
 
 
-def _portable_command(data: str, out: Path, cache: Path | None) -> str:
+def portable_command(data: str, out: Path, cache: Path | None) -> str:
     """The command as another could type it: the places of data, run and cache without their folders."""
     name, separator, _ = data.partition(":")
     stand_ins = {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
     words = [stand_ins.get(word, word) for word in sys.argv[1:]]
     words = ["weights=FOLDER" if word.startswith("weights=/") else word for word in words]
+    if "--address" in words[:-1]:
+        words[words.index("--address") + 1] = "ADDRESS"
     return shlex.join(["affectlens", *words])
 
 
@@ -106,7 +122,8 @@ def show(events: "Iterator[Event]") -> None:
 
     from affectlens.evaluation.tables import render
     from affectlens.training.loop import Step
-    from affectlens.training.run import CacheProgress, EpochEnd, Finished, Started
+    from affectlens.training.run import EpochEnd, Finished, Started
+    from affectlens.training.task import CacheProgress
 
     console = Console(stderr=True)
     columns = (

@@ -206,9 +206,16 @@ class TrainingStream(Dataset[Item | PictureError]):
 
 
 def training_batches(
-    stream: TrainingStream, batch_size: int, first_step: int, last_step: int, workers: int
+    stream: TrainingStream,
+    batch_size: int,
+    first_step: int,
+    last_step: int,
+    workers: int,
+    rows: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """Yield the batches of steps `first_step` to `last_step` - 1, the same for any number of workers.
+
+    Of each batch `rows`, numbers below `batch_size`, are read; None is all.
 
     An unreadable picture raises its `PictureError`: training on fewer pictures than the run folder
     says would be a silent lie.
@@ -217,9 +224,10 @@ def training_batches(
         raise EmptySplit("the data", "train", [])
     if batch_size < 1:
         raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
-    steps = [range(n * batch_size, (n + 1) * batch_size) for n in range(first_step, last_step)]
+    rows = range(batch_size) if rows is None else rows
+    steps = [[n * batch_size + row for row in rows] for n in range(first_step, last_step)]
     loader = DataLoader(
-        stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,  # type: ignore[arg-type]
+        stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,
         prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(), generator=_UNUSED,
     )  # fmt: skip
     for batch in loader:

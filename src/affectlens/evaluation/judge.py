@@ -1,6 +1,6 @@
 """Run a network over labelled pictures: records -> logits and targets."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,18 @@ class Judged:
     targets: Tensor
     keys: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
+
+
+def joined(parts: Sequence[Judged]) -> Judged:
+    """Put what was judged apart together, in the order given."""
+    if len(parts) == 1:
+        return parts[0]
+    return Judged(
+        torch.cat([part.logits for part in parts]),
+        torch.cat([part.targets for part in parts]),
+        tuple(key for part in parts for key in part.keys),
+        tuple(bad for part in parts for bad in part.unreadable),
+    )
 
 
 def judge(

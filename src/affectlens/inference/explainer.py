@@ -32,7 +32,8 @@ from affectlens.explain.question import Question, ask, words_of
 from affectlens.explain.story import story
 from affectlens.explain.subject import Attribution, Method, Subject
 from affectlens.images import Pixels, Source, read_pixels, read_size
-from affectlens.inference.inputs import Input, name_of
+from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
+from affectlens.inference.stores import Held
 from affectlens.preprocess import View
 
 NO_PLACES: Mapping[str, Sequence[Box]] = {}
@@ -188,13 +189,17 @@ class Explainer:
         for emotion in wish.emotions:
             ask(self.vocabulary, emotion, wish.against)
 
-    def look(self, picture: Source) -> Sight:
+    def look(self, picture: Source | Held) -> Sight:
         """Read a picture and judge it. Raises `PictureError`."""
         preprocessing = self.card.preprocessing
-        guard = nullcontext() if isinstance(picture, (str, Path, bytes)) else self._lock
-        with guard:
-            size = read_size(picture)
-            pixels = read_pixels(picture, at_least=preprocessing.at_least)
+        guard = nullcontext() if isinstance(picture, (str, Path, bytes, Held)) else self._lock
+        try:
+            with guard:
+                source = opened(picture)
+                size = read_size(source)
+                pixels = read_pixels(source, at_least=preprocessing.at_least)
+        except PictureError as error:
+            raise renamed(error, picture) from None
         image = self.subject.see(preprocessing.fit_pixels(pixels))
         with self._lock, torch.no_grad():
             logits = self.subject.logits(image).double().cpu()
@@ -230,7 +235,7 @@ class Explainer:
     def _explanations(
         self, paths: Iterable[Input], wish: Wish, progress: Callable[[int], None]
     ) -> Generator[Explanation, None, None]:
-        for given in paths:
+        for given in read_ahead(paths):
             try:
                 if isinstance(given, PictureError):
                     raise given
@@ -278,8 +283,8 @@ class Explainer:
 
 def _name_of(thing: Any) -> str:
     """The path of a file; of anything else what it says it is."""
-    if isinstance(thing, (str, Path)):
-        return str(thing)
+    if isinstance(thing, (str, Path, Held)):
+        return name_of(thing)
     return str(getattr(thing, "filename", "") or getattr(thing, "__name__", "") or type(thing).__name__)
 
 

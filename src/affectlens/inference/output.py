@@ -121,8 +121,12 @@ class Output:
 
     def write(self, row: Row) -> None:
         """Append a row and hand it to the system: it outlives this process, however that ends."""
+        self.write_encoded(self._encode(row))
+
+    def write_encoded(self, rows: bytes) -> None:
+        """Append rows that were encoded elsewhere, by `encoding_of` with the same arguments."""
         try:
-            self._stream.write(self._encode(row))
+            self._stream.write(rows)
             self._stream.flush()
         except OSError as error:
             raise _unwritable(self.file, error) from error
@@ -182,7 +186,7 @@ def open_output(
     refuse(file, resume)
     is_parquet = file.suffix.lower() == ".parquet"
     lines, names = JsonLines(vocabulary, attributes), columns(vocabulary, attributes)
-    encoding = CommaSeparated(vocabulary, attributes) if file.suffix.lower() == ".csv" else lines
+    encoding = encoding_of(file.suffix, vocabulary, attributes)
     rows_file = journal_of(file) if is_parquet else file
     taken_apart = is_parquet and file.exists() and not rows_file.exists()
     try:
@@ -207,6 +211,13 @@ def open_output(
     if is_parquet:
         return ParquetOutput(file, encoding.encode, stream, names), rest, kept
     return Output(file, encoding.encode, stream), rest, kept
+
+
+def encoding_of(
+    suffix: str, vocabulary: Vocabulary, attributes: Sequence[str] = ()
+) -> JsonLines | CommaSeparated:
+    """How rows are encoded while a file of this suffix grows: those of Parquet are JSON Lines at first."""
+    return (CommaSeparated if suffix.lower() == ".csv" else JsonLines)(vocabulary, attributes)
 
 
 def refuse(file: Path, resume: bool) -> None:

@@ -30,7 +30,8 @@ from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Source, read_pixels
 from affectlens.inference.because import BECAUSE, PREDICTED, said_of
 from affectlens.inference.engine import Engine
-from affectlens.inference.inputs import Input, name_of
+from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
+from affectlens.inference.stores import Held
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read
@@ -39,7 +40,7 @@ BATCHES_AHEAD = 2  # decoded while one is judged; bounds the memory, whatever th
 
 Answer: TypeAlias = EmotionDistribution | PictureError
 Said: TypeAlias = Mapping[str, Any] | None
-Given = TypeVar("Given", bound=Source | PictureError)
+Given = TypeVar("Given", bound=Source | Held | PictureError)
 T = TypeVar("T")
 
 
@@ -137,7 +138,8 @@ class Predictor:
 
         Files are decoded in threads, some batches ahead of the network; `paths` is read only as far
         as that, so it may be endless. A file that cannot be read is an answer with an error, and the
-        job goes on; a `PictureError` among the paths is passed on in its place. Pictures share a
+        job goes on; a `PictureError` among the paths is passed on in its place. URLs of object stores and
+        rows of tables (`inference.stores`) may stand among the paths. Pictures share a
         batch by their position alone, so the same paths give the same answers.
 
         With `attributes`, each answer also has those of `attribute_names`. Brightness and colourfulness are
@@ -153,7 +155,7 @@ class Predictor:
     def _predictions(
         self, paths: Iterable[Input], batch_size: int, attributes: bool
     ) -> Generator[Prediction, None, None]:
-        with closing(self._answers(paths, batch_size, attributes)) as answers:
+        with closing(self._answers(read_ahead(paths), batch_size, attributes)) as answers:
             for given, answer, measured in answers:
                 if isinstance(answer, PictureError):
                     yield Prediction(name_of(given), None, answer, {} if attributes else None)
@@ -193,19 +195,19 @@ class Predictor:
                 return
             yield group
 
-    def _read(self, source: Source | PictureError, attributes: bool) -> _Prepared | PictureError:
+    def _read(self, given: Source | Held | PictureError, attributes: bool) -> _Prepared | PictureError:
         """Read a picture, measure it if asked to, and fit it to the network; or return why it cannot be."""
-        if isinstance(source, PictureError):
-            return source
+        if isinstance(given, PictureError):
+            return given
         preprocessing = self.card.preprocessing
         # Pillow loads a picture when it is first used, and two threads must not do that to the same one.
-        guard = nullcontext() if isinstance(source, (str, Path, bytes)) else self._in_memory
+        guard = nullcontext() if isinstance(given, (str, Path, bytes, Held)) else self._in_memory
         try:
             with guard:
-                pixels = read_pixels(source, at_least=preprocessing.at_least)
+                pixels = read_pixels(opened(given), at_least=preprocessing.at_least)
                 return _Prepared(preprocessing.fit_pixels(pixels), measure(pixels) if attributes else None)
         except PictureError as error:
-            return error
+            return renamed(error, given)
 
     def _judge(self, prepared: list[_Prepared]) -> list[tuple[EmotionDistribution, Said]]:
         """Judge pictures. Where they were measured, what a model sees and judges by comes with that."""

@@ -1,5 +1,6 @@
 """A training run's state as one safetensors file, replaced as a whole."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,33 @@ FORMAT = "1"
 
 def save_state(file: Path, state: State, notes: dict[str, Any]) -> None:
     """Write network, running average, optimizer and step; `notes` is JSON that travels along."""
+    header = {"format": FORMAT, "step": str(state.step), "notes": json.dumps(notes)}
+    _write(file, _tensors(state), header)
+
+
+def hash_state(state: State) -> str:
+    """Hash all that `save_state` writes of a state: 64 hex digits, the same before and after it lay there."""
+    found = hashlib.sha256(str(state.step).encode())
+    for name, value in sorted(_tensors(state).items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def read_notes(file: Path) -> dict[str, Any]:
+    """Read the notes of a state or of weights alone. Raises `RunError`."""
+    _, header = _read(file, tensors=False)
+    notes: dict[str, Any] = json.loads(header["notes"])
+    return notes
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
     tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
     if state.average is not None:
         tensors |= {f"average.{name}": v for name, v in state.average.module.state_dict().items()}
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
-    header = {"format": FORMAT, "step": str(state.step), "notes": json.dumps(notes)}
-    _write(file, tensors, header)
+    return tensors
 
 
 def load_state(file: Path, state: State) -> dict[str, Any]:
@@ -73,17 +94,18 @@ def _write(file: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> No
         out.write(data)
 
 
-def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(file: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(file, framework="pt") as stored:
             header = stored.metadata() or {}
             # Copied out of the map, because the file is about to be replaced.
-            tensors = {name: torch.clone(stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
+            names = list(stored.keys()) if tensors else []
+            found = {name: torch.clone(stored.get_tensor(name)) for name in names}
     except (SafetensorError, OSError) as error:
         raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
     if header.get("format") != FORMAT:
         raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}.")
-    return tensors, header
+    return found, header
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from affectlens.preprocess import Preprocessing
 from affectlens.training.objective import Outcome, mix
 from affectlens.training.optimizer import make_optimizer, rate_at, set_rate
 from affectlens.training.settings import Settings
+from affectlens.training.team import ALONE, Team
 
 Objective = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Tensor]], Outcome]
 
@@ -110,22 +111,27 @@ def train(
     device: torch.device,
     precision: torch.dtype,
     workers: int,
+    team: Team = ALONE,
 ) -> Iterator[Step]:
     """Take steps from where the state stands to the end, yielding after each.
+
+    All processes of a `team` call it alike and yield the same steps.
 
     Raises `PictureError` for an unreadable picture and `RunError` when the loss is no longer finite;
     the state is then as after the last step yielded.
     """
     schedule = Schedule(len(stream.records), settings)
+    rows = team.rows_to_read(settings.batch_size, settings.mixes)
     while state.step < schedule.total_steps:
         size = schedule.size(schedule.epoch_of(state.step))
         epoch_stream = stream.with_size(size)
         last = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
         first_batch, last_batch = state.step * settings.accumulate, last * settings.accumulate
-        batches = training_batches(epoch_stream, settings.batch_size, first_batch, last_batch, workers)
+        batches = training_batches(epoch_stream, settings.batch_size, first_batch, last_batch, workers, rows)
         while state.step < last:
-            group = list(islice(batches, settings.accumulate))
-            yield take_step(state, settings, schedule, group, objective, size, device, precision)
+            with team.agreed():
+                group = list(islice(batches, settings.accumulate))
+            yield take_step(state, settings, schedule, group, objective, size, device, precision, team)
 
 
 def take_step(
@@ -137,8 +143,12 @@ def take_step(
     size: Preprocessing,
     device: torch.device,
     precision: torch.dtype,
+    team: Team = ALONE,
 ) -> Step:
-    """Average the gradient over some batches, clip it, step, and move the running average."""
+    """Average the gradient over some batches, clip it, step, and move the running average.
+
+    Of a `team`, `batches` hold what `Team.rows_to_read` says, and `objective` gathers.
+    """
     torch.manual_seed(derived_seed("step", settings.seed, state.step))
     epoch = schedule.epoch_of(state.step)
     rate = settings.learning_rate * rate_at(state.step, schedule.total_steps, epoch, settings)
@@ -148,16 +158,14 @@ def take_step(
     loss_sum, right, seen = 0.0, 0.0, 0
     parts: dict[str, list[float]] = {}
     for batch in batches:
-        whole = size.normalise(batch.pixels.to(device, non_blocking=True))
-        images, targets = mix(whole, batch.targets.to(device, non_blocking=True), settings)
-        attributes = _moved(batch.attributes, device) if images is whole else {}
-        images = images.contiguous(memory_format=torch.channels_last)
-        with autocast(device, precision):
+        images, targets, attributes = _inputs(batch, size, settings, device, team)
+        with autocast(device, precision), team.as_one(settings.batch_size):
             loss, logits, found = objective(state.network, images, targets, attributes)
+        team.average_buffers(state.network, settings.batch_size)
         (loss / len(batches)).backward()
         loss_sum += float(loss.detach())
         right += float((logits.argmax(1) == targets.argmax(1)).sum())
-        seen += len(images)
+        seen += len(targets)
         for name, part in found.items():
             parts.setdefault(name, []).append(float(part))
     if not math.isfinite(loss_sum):
@@ -165,6 +173,7 @@ def take_step(
             f"The loss is {loss_sum} at step {state.step + 1}. Lower learning_rate, or set clip or "
             "precision=float32, and start again; the last checkpoint is whole."
         )
+    team.average_gradients(state.network.parameters())
     if settings.clip:
         nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
     state.optimizer.step()
@@ -176,6 +185,24 @@ def take_step(
         number + 1, schedule.epoch_of(number), loss_sum / len(batches), right / seen, rate, seen,
         schedule.ends_epoch(number), {name: sum(values) / len(values) for name, values in parts.items()},
     )  # fmt: skip
+
+
+def _inputs(
+    batch: Batch, size: Preprocessing, settings: Settings, device: torch.device, team: Team
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Images for the network, (b, 3, H, W), and what is true of the whole batch: targets and attributes."""
+    whole = size.normalise(batch.pixels.to(device, non_blocking=True))
+    images, targets = mix(whole, batch.targets.to(device, non_blocking=True), settings)
+    attributes = _moved(batch.attributes, device) if images is whole else {}
+    if team.size > 1:
+        count = settings.batch_size
+        only_mixed_with = len(images) - len(team.rows(count))
+        images = images[only_mixed_with:]
+        targets = team.whole(targets[only_mixed_with:], count)
+        attributes = {
+            name: team.whole(labels[only_mixed_with:], count) for name, labels in attributes.items()
+        }
+    return images.contiguous(memory_format=torch.channels_last), targets, attributes
 
 
 def _moved(attributes: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -46,6 +46,10 @@ class _Asked(NamedTuple):
     attributes: Mapping[str, Tensor]
 
 
+def _as_it_is(rows: Tensor) -> Tensor:
+    return rows
+
+
 @dataclass(frozen=True)
 class Objective:
     """The losses of the settings, for networks that give logits, and what else a loss needs.
@@ -57,6 +61,7 @@ class Objective:
         log_prior: float32 (E,), log of each emotion's frequency, times the adjustment
         alpha: float32 (E,), of the class-imbalance loss, mean 1 over the training pictures
         positive_weights: float32 (W,), of attributes with several words, by name
+        gather: makes rows of the whole batch of those of one process (`training.team`)
     """
 
     loss: Loss
@@ -65,6 +70,7 @@ class Objective:
     log_prior: Tensor
     alpha: Tensor
     positive_weights: Mapping[str, Tensor] = field(default_factory=dict)
+    gather: Callable[[Tensor], Tensor] = _as_it_is
 
     def __call__(
         self,
@@ -73,9 +79,14 @@ class Objective:
         targets: Tensor,
         attributes: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Outcome:
-        """Judge images (B, 3, H, W) against targets (B, E), and attributes, where any are known."""
+        """Judge images (B, 3, H, W) against targets (B, E), and attributes, where any are known.
+
+        Where `gather` gathers, the images are those of one process, and all else is of the whole batch.
+        """
         wanted = attributes if self.loss.attributes else {}
-        answers, compared, words = self._ask(network, images, bool(wanted))
+        asked = self._ask(network, images, bool(wanted))
+        answers = [self.gather(logits) for logits in asked.answers]
+        words = {name: self.gather(logits) for name, logits in asked.attributes.items()}
         parts: dict[str, Tensor] = {}
         if self.loss.cross_entropy:
             parts["cross_entropy"] = _mean([self._cross_entropy(logits, targets) for logits in answers])
@@ -84,7 +95,7 @@ class Objective:
         found: dict[str, Tensor] = {}
         if self.loss.similarity:
             similarity = emotion_similarity(
-                compared, targets.argmax(dim=1), self.loss.margin, self.loss.scale
+                self.gather(asked.compared), targets.argmax(dim=1), self.loss.margin, self.loss.scale
             )
             parts["similarity"] = similarity.loss
             found["without_pairs"] = torch.tensor(float(not similarity.has_pairs))
@@ -173,10 +184,12 @@ def make_objective(
     targets: Tensor,
     device: torch.device,
     word_frequencies: Mapping[str, Tensor] = MappingProxyType({}),
+    gather: Callable[[Tensor], Tensor] = _as_it_is,
 ) -> Objective:
     """Measure the frequencies of the training targets (N, E) and build the objective.
 
     `word_frequencies` holds, for attributes with several words, the share of pictures with each (W,).
+    `gather` is that of `Objective`.
     """
     frequency = targets.mean(dim=0)
     floor = 0.5 / len(targets)  # an emotion without pictures stays finite
@@ -190,6 +203,7 @@ def make_objective(
             name: positive_weights(shares, settings.loss.attribute_balance).to(device)
             for name, shares in word_frequencies.items()
         },
+        gather=gather,
     )
 
 

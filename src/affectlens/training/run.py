@@ -13,48 +13,40 @@ On disk:
 
 import json
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import platform
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from affectlens import metrics
 from affectlens.attributes import Attribute
 from affectlens.checkpoint import Card, round_weights, save_model
-from affectlens.data import cache, splits
-from affectlens.data.batches import (
-    EvaluationSet,
-    Order,
-    Reader,
-    TrainingStream,
-    evaluation_batches,
-    file_reader,
-    target_tensor,
-)
-from affectlens.data.records import DataSource, Record, digest
+from affectlens.data import splits
+from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
+from affectlens.data.records import DataSource, digest
 from affectlens.errors import RunError
 from affectlens.evaluation.attributes import Named, name_and_score
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.judge import Judged, judge
 from affectlens.evaluation.scores import Scores, score
 from affectlens.files import atomic_write, clear_leftovers
-from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
+from affectlens.machine import describe
 from affectlens.models import catalog
-from affectlens.models.backbones import HUB, NONE, suit_cpu
+from affectlens.models.backbones import HUB, NONE
 from affectlens.models.pair import Branches, OneBranch, Pair
-from affectlens.training.attributes import attributes_of, fingerprint, network_options, word_frequencies
+from affectlens.training.attributes import attributes_of, fingerprint, network_options
 from affectlens.training.card import LIMITS, licences, readme
 from affectlens.training.checkpoints import load_state, load_weights, save_state, save_weights
-from affectlens.training.loop import Schedule, State, Step, train
-from affectlens.training.objective import check_network, make_objective
+from affectlens.training.loop import State, Step
 from affectlens.training.settings import Settings, read_settings
+from affectlens.training.task import EVALUATION_BATCH, CacheProgress, Task, prepare
+from affectlens.training.team import ALONE, Team
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
-LAST, BEST, MODEL = "last.safetensors", "best.safetensors", "model"
-EVALUATION_BATCH = 64
+LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
 
 
 @dataclass(frozen=True)
@@ -87,14 +79,6 @@ class Finished:
     named: Named | None = None
 
 
-@dataclass(frozen=True)
-class CacheProgress:
-    """Pictures decoded so far for the cache."""
-
-    done: int
-    total: int
-
-
 Event = Started | Step | EpochEnd | CacheProgress | Finished
 
 
@@ -123,54 +107,39 @@ class Request:
     command: str = ""
 
 
-def fit(request: Request) -> Iterator[Event]:
+def fit(request: Request, team: Team = ALONE) -> Iterator[Event]:
     """Train, log, save and select; yield what happens. The last event is `Finished`.
+
+    All processes of a `team` call it with the same request, and each with its own device. They take the same
+    steps and yield the same events, but only the leader writes, and yields `CacheProgress` and `Finished`.
 
     Raises `RunError` where the folder holds another run or none to resume, and what reading the data,
     building the network and training raise. Stopping the iteration anywhere leaves a run to resume.
     """
     settings = request.settings
     source = splits.with_validation(request.source, settings.val_share, settings.seed)
-    attributes = attributes_of(settings, source)
-    _open_run(request, source, attributes)
-    keep_freed_memory()
-    device = pick_device(request.device)
-    precision = pick_precision(settings.precision, device)
-    workers = settings.workers if settings.workers >= 0 else min(os.cpu_count() or 1, 8)
-    training, validation = source.split(splits.TRAIN), source.split(splits.VAL)
-    read = yield from _reader(request, [*training, *validation])
-    torch.manual_seed(settings.seed)
-    state = State.start(_network(request, source, attributes, device), settings)
-    best = _restore(request.out, state) if request.resume else -1.0
-    targets = target_tensor(training)
-    order = Order(targets, settings.seed, settings.balance, _groups(settings))
-    stream = TrainingStream(training, order, settings.augmentation, settings.preprocessing, read, attributes)
-    check_network(settings, state.network)
-    objective = make_objective(settings, targets, device, word_frequencies(attributes, training))
-
-    def validate() -> Judged:
-        held_out = EvaluationSet(validation, settings.preprocessing, read)
-        batches = evaluation_batches(held_out, EVALUATION_BATCH, workers)
-        judged = judge(state.best_network, batches, settings.preprocessing, device, precision)
-        if judged.unreadable:
-            raise judged.unreadable[0].error
-        return judged
-
-    total = Schedule(len(training), settings).total_steps
-    yield Started(state.step, total, len(training), str(device), str(precision).removeprefix("torch."))
-    with (request.out / STEPS).open("a", encoding="utf-8") as log:
-        for step in train(state, settings, stream, objective, device, precision, workers):
+    team.require_rows(settings.batch_size)
+    _open_together(request, source, team)
+    own_cache, log_file = request.out / CACHE, request.out / STEPS if team.leads else Path(os.devnull)
+    task = yield from prepare(source, settings, request.device, own_cache, request.cache, team)
+    state, best = _begin(request, task)
+    precision = str(task.precision).removeprefix("torch.")
+    yield Started(state.step, task.total_steps(settings), len(task.training), str(task.device), precision)
+    with log_file.open("a", encoding="utf-8") as log:
+        for step in task.steps(state, settings):
             line = {"step": step.number, "loss": step.loss, "rate": step.rate, **step.parts}
             log.write(json.dumps(line) + "\n")
             log.flush()
             yield step
             if step.ends_epoch:
-                end = _end_epoch(request, state, step, validate(), best)
+                judged = task.judge(state.best_network, settings)
+                end = _end_epoch(request, state, step, judged, best, team)
                 best = max(best, end.scores[settings.select_by])
                 yield end
-            if step.ends_epoch or step.number % settings.checkpoint_every == 0:
+            if team.leads and (step.ends_epoch or step.number % settings.checkpoint_every == 0):
                 save_state(request.out / LAST, state, {"best": best})
-    yield _finish(request, source, attributes, device, precision)
+    if team.leads:
+        yield finish(request, task)
 
 
 def read_run_settings(out: Path) -> Settings:
@@ -182,7 +151,7 @@ def read_run_settings(out: Path) -> Settings:
     return read_settings(out / SETTINGS, Settings())
 
 
-def _open_run(request: Request, source: DataSource, attributes: Sequence[Attribute]) -> None:
+def open_run(request: Request, source: DataSource, attributes: Sequence[Attribute]) -> None:
     """Write what a run is before its first step, or check that the one to resume is the same."""
     out, hashes = request.out, {name: digest(part) for name, part in source.splits.items()}
     if attributes:
@@ -210,11 +179,38 @@ def _open_run(request: Request, source: DataSource, attributes: Sequence[Attribu
         file.write(request.settings.to_toml())
 
 
-def _restore(out: Path, state: State) -> float:
+def _open_together(request: Request, source: DataSource, team: Team) -> None:
+    """Have the leader open the run, and the others find it."""
+    with team.agreed():
+        if team.leads:
+            open_run(request, source, attributes_of(request.settings, source))
+    with team.agreed():
+        if not (request.out / SETTINGS).is_file():
+            raise RunError(
+                f"{request.out} is not the same folder on every machine: {platform.node()} does not find "
+                "what was just written there. Choose a folder for --out that all machines share."
+            )
+
+
+def _begin(request: Request, task: Task) -> tuple[State, float]:
+    """The state that the run begins with or goes on from, and the best score so far."""
+    resumes = request.resume and (request.out / LAST).is_file()
+    state = task.start(request.settings, pretrained=not resumes)
+    best = -1.0
+    with task.team.agreed():
+        if request.resume:
+            best = _restore(request.out, state, task.team.leads)
+    if len(set(task.team.gather(state.step))) > 1:
+        raise RunError(f"{request.out / LAST} differs between machines. Wait a minute, then --resume.")
+    return state, best
+
+
+def _restore(out: Path, state: State, leads: bool) -> float:
     """Load the last checkpoint, if one was written; cut the logs back to it; return the best score."""
-    clear_leftovers(out)
+    if leads:
+        clear_leftovers(out)
     notes = load_state(out / LAST, state) if (out / LAST).is_file() else {"best": -1.0}
-    for name in (STEPS, LOG):
+    for name in (STEPS, LOG) if leads else ():
         if (out / name).is_file():
             lines = (out / name).read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= state.step]
@@ -230,47 +226,6 @@ def _step_of(line: str) -> float:
         return float("inf")  # a line that was cut off by the kill
 
 
-def _network(
-    request: Request, source: DataSource, attributes: Sequence[Attribute], device: torch.device
-) -> nn.Module:
-    settings = request.settings
-    weights = NONE if request.resume else settings.weights
-    options = network_options(settings, attributes)
-    network = catalog.build(settings.network, len(source.vocabulary), weights=weights, **options)
-    network.to(device)
-    network.to(memory_format=torch.channels_last)
-    if device.type == "cpu":
-        suit_cpu(network)
-    return network
-
-
-def _groups(settings: Settings) -> tuple[int, int] | None:
-    """How many emotions, and pictures of each, make a batch; None where chance decides."""
-    each = settings.pictures_per_emotion
-    return (settings.batch_size // each, each) if each else None
-
-
-def _reader(request: Request, records: Sequence[Record]) -> Generator[CacheProgress, None, Reader]:
-    """Read from files, or from a cache that is made when it is not there."""
-    settings = request.settings
-    if not settings.cache_side:
-        return file_reader(settings.preprocessing, settings.augmentation.squash)
-    folder = request.cache or request.out / "cache"
-    stored = cache.PixelCache.find(folder, records, settings.cache_side)
-    if stored:
-        return stored
-    if request.cache and folder.is_dir() and any(folder.iterdir()):
-        raise RunError(
-            f"{folder} holds something else than these pictures with a side of {settings.cache_side}. "
-            "Another run may be reading it, so it is not replaced. Choose another folder for --cache, or "
-            "delete this one when nothing uses it."
-        )
-    yield CacheProgress(0, len(records))
-    for done in cache.build(folder, records, settings.cache_side):
-        yield CacheProgress(done, len(records))
-    return cache.PixelCache.open(folder)
-
-
 def quick_scores(judged: Judged) -> dict[str, float]:
     """The few scores that are logged each epoch; `mean` is that of accuracy and balanced accuracy."""
     accuracy = metrics.accuracy(judged.logits, judged.targets)
@@ -284,11 +239,15 @@ def quick_scores(judged: Judged) -> dict[str, float]:
     }
 
 
-def _end_epoch(request: Request, state: State, step: Step, judged: Judged, best: float) -> EpochEnd:
+def _end_epoch(
+    request: Request, state: State, step: Step, judged: Judged, best: float, team: Team
+) -> EpochEnd:
     """Score an epoch, keep its weights when they are the best so far, log it."""
     scores = quick_scores(judged)
     is_best = scores[request.settings.select_by] > best
     end = EpochEnd(step.epoch + 1, step.number, scores, is_best)
+    if not team.leads:
+        return end
     if is_best:
         save_weights(request.out / BEST, state.best_network, {"epoch": end.epoch, "step": end.step, **scores})
     with (request.out / LOG).open("a", encoding="utf-8") as log:
@@ -302,19 +261,14 @@ def _portable(settings: Settings) -> dict[str, Any]:
     return {**settings.to_dict(), "weights": weights}
 
 
-def _finish(
-    request: Request,
-    source: DataSource,
-    attributes: tuple[Attribute, ...],
-    device: torch.device,
-    precision: torch.dtype,
-) -> Finished:
-    """Fit the temperatures of the best weights, score them, write the model folder.
+def finish(request: Request, task: Task) -> Finished:
+    """Fit the temperatures of the best weights (`BEST`), score them, write the model folder.
 
     All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
     gives the figures of the card.
     """
-    settings = request.settings
+    settings, source, attributes = request.settings, task.source, task.attributes
+    device, precision = task.device, task.precision
     options = network_options(settings, attributes)
     network = catalog.build(settings.network, len(source.vocabulary), **options)
     load_weights(request.out / BEST, network)

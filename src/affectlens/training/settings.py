@@ -205,6 +205,11 @@ class Settings:
                 "Mixed pictures teach no attributes. Set mix_share below 1, or loss.attributes=0."
             )
 
+    @property
+    def mixes(self) -> bool:
+        """Whether any batch has pictures mixed with one another."""
+        return bool(self.mixup or self.cutmix) and self.mix_share > 0
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` and TOML take."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))

@@ -1,0 +1,50 @@
+"""Between the processes of a training run and whoever called: passes on what happens, remembers restarts.
+
+It lives as an actor of Ray's in a process of its own, and takes events as pickled bytes, so that this process
+need not load torch to pass them on.
+"""
+
+import pickle
+from typing import Any
+
+
+class Relay:
+    """The actor. Its methods are called from every process of a run."""
+
+    def __init__(self) -> None:
+        self.news: list[bytes] = []
+        self.starts = 0
+        self.in_vain = 0
+        self.furthest = -1
+        self.last_words = ""
+
+    def begin(self) -> tuple[int, int, str]:
+        """Count a start: how many were before, how many of them lately in vain, and what was heard last."""
+        self.starts += 1
+        self.in_vain += 1
+        return self.starts - 1, self.in_vain - 1, self.last_words
+
+    def tell(self, pickled: bytes, step: int = -1) -> None:
+        """Take in an event, of a step its number, or an error that ends the run."""
+        if step > self.furthest:
+            self.furthest, self.in_vain = step, 0
+        self.news.append(pickled)
+
+    def complain(self, words: str) -> None:
+        """Take in what a process says that ends by an error of others than ours."""
+        self.last_words = words
+
+    def take(self) -> list[bytes]:
+        """Give away what has come in since the last time."""
+        news, self.news = self.news, []
+        return news
+
+
+def packed(event: Any) -> bytes:
+    """An event or error as `Relay.tell` takes it."""
+    return pickle.dumps(event)
+
+
+def unpacked(pickled: bytes) -> Any:
+    """What was packed."""
+    return pickle.loads(pickled)  # from our own processes

@@ -1,0 +1,179 @@
+"""Who descends from whom in a search: one line for each member and interval, and proof that it is true.
+
+A member of a population trains an interval, is scored, and goes on, or begins the next interval from the
+weights of a better member with settings drawn from that one's. Each line holds a hash of the whole state
+(network, running average, optimizer) before and after; `verify` raises where a member did not begin exactly
+where its parent ended, or trained the weights of one member under settings drawn from another's.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from affectlens.errors import LineageError
+from affectlens.files import atomic_write
+from affectlens.training.space import name_of_draw
+
+LINEAGE = "lineage.jsonl"
+DIVERGED = -1.0  # below every score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """What one member did in one interval.
+
+    Attributes:
+        member: from 0
+        round: number of the interval, from 1
+        parent: the member whose end of the round before it began from, itself where it went on; None in
+            the first round
+        settings: those that the search changes, by name, as trained in this interval
+        positions: where they stand between their limits (`space.Knob`)
+        draw, drawn_from: the names of these settings and of those they were drawn from (`space.name_of_draw`)
+        first_step, last_step: steps done before and after
+        start_hash, end_hash: of the whole state before and after
+        score: the scores' figure that is selected by; `DIVERGED` where there is none
+        scores: on the validation split
+        seconds: it took, with judging and saving
+        failed: why training diverged; the state is then the one before
+        stopped: whether the search gave the member up after it
+    """
+
+    member: int
+    round: int
+    parent: int | None
+    settings: Mapping[str, float]
+    positions: Mapping[str, float]
+    draw: str
+    drawn_from: str | None
+    first_step: int
+    last_step: int
+    start_hash: str
+    end_hash: str
+    score: float
+    scores: Mapping[str, float]
+    seconds: float
+    failed: str | None = None
+    stopped: bool = False
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Member and round, which name it."""
+        return self.member, self.round
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> "Interval":
+        """Build from plain data. Raises `LineageError` for a line that is none."""
+        known = {each.name for each in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type]
+        except TypeError as error:
+            raise LineageError(f"A line of {LINEAGE} is not whole: {error}.") from None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain data that `from_dict` takes."""
+        return asdict(self)
+
+
+def append(file: Path, interval: Interval) -> None:
+    """Write one line, and wait until it is on the disk."""
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(interval.to_dict()) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def write(file: Path, intervals: Iterable[Interval]) -> None:
+    """Replace all lines."""
+    with atomic_write(file, "w") as out:
+        out.writelines(json.dumps(interval.to_dict()) + "\n" for interval in intervals)
+
+
+def read(file: Path) -> list[Interval]:
+    """Read all lines; a last one that a kill cut off is left out. Raises `LineageError`."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError as error:
+        raise LineageError(f"{file} cannot be read: {error.strerror}. Name the folder of a search.") from None
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    try:
+        return [Interval.from_dict(json.loads(line)) for line in lines]
+    except ValueError as error:
+        raise LineageError(f"{file} is damaged: {error}.") from None
+
+
+def verify(intervals: Sequence[Interval]) -> None:
+    """Raise `LineageError` unless every member began where its parent ended, under settings of that line."""
+    known: dict[tuple[int, int], Interval] = {}
+    for one in intervals:
+        if one.place in known:
+            raise LineageError(f"{_named(one)} is there twice.")
+        known[one.place] = one
+    for one in intervals:
+        _verify_settings(one)
+        if one.round == 1:
+            if one.parent is not None or one.first_step != 0 or one.drawn_from is not None:
+                raise LineageError(f"{_named(one)} is of the first round and yet has a parent.")
+            continue
+        if one.parent is None:
+            raise LineageError(f"{_named(one)} has no parent.")
+        parent = known.get((one.parent, one.round - 1))
+        if parent is None:
+            raise LineageError(f"{_named(one)} descends from member {one.parent}, which has no round before.")
+        _verify_descent(one, parent)
+
+
+def _verify_settings(one: Interval) -> None:
+    if name_of_draw(one.settings, one.drawn_from) != one.draw:
+        raise LineageError(f"{_named(one)} names other settings than those that were drawn.")
+    if not math.isfinite(one.score):
+        raise LineageError(f"{_named(one)} has the score {one.score}.")
+    trained = one.last_step > one.first_step
+    if trained == (one.failed is not None) or trained == (one.start_hash == one.end_hash):
+        steps = f"steps {one.first_step} to {one.last_step}"
+        raise LineageError(f"{_named(one)} has {steps}, but its weights say otherwise.")
+
+
+def _verify_descent(one: Interval, parent: Interval) -> None:
+    if one.start_hash != parent.end_hash:
+        raise LineageError(
+            f"{_named(one)} began with the state {one.start_hash[:12]}, but its parent {_named(parent)} "
+            f"ended with {parent.end_hash[:12]}: weights were mixed up."
+        )
+    if one.first_step != parent.last_step:
+        raise LineageError(f"{_named(one)} began at step {one.first_step}, its parent ended at another.")
+    if parent.draw not in (one.draw, one.drawn_from):
+        raise LineageError(
+            f"{_named(one)} trained the weights of member {parent.member} under settings that were not drawn "
+            "from that member's."
+        )
+
+
+def _named(one: Interval) -> str:
+    return f"Member {one.member}, round {one.round},"
+
+
+def best(intervals: Iterable[Interval]) -> Interval:
+    """The interval with the highest score; of equals, the earliest."""
+    return max(intervals, key=lambda one: (one.score, -one.round, -one.member))
+
+
+def ancestors(intervals: Iterable[Interval], last: Interval) -> list[Interval]:
+    """The line that leads to an interval, from the first round to itself."""
+    known = {one.place: one for one in intervals}
+    line = [last]
+    while line[-1].parent is not None:
+        line.append(known[line[-1].parent, line[-1].round - 1])
+    return line[::-1]
+
+
+def complete_round(intervals: Iterable[Interval], population: int) -> int:
+    """The last round that every member has done."""
+    last = dict.fromkeys(range(population), 0)
+    for one in intervals:
+        last[one.member] = max(last[one.member], one.round)
+    return min(last.values())

@@ -1,0 +1,71 @@
+"""What the command refuses, and what it does without Ray; searches are in tests/cluster/test_tune.py."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from affectlens.cli.main import affectlens, main
+from affectlens.training import lineage
+from affectlens.training.space import SEARCH
+from lineages import TABLE, family
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(affectlens, ["tune", *words])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A search that has ended."""
+    lineage.write(tmp_path / lineage.LINEAGE, family())
+    (tmp_path / SEARCH).write_text(json.dumps({"table": [asdict(knob) for knob in TABLE]}))
+    return tmp_path
+
+
+def test_help_shows_what_a_search_takes_and_the_other_commands() -> None:
+    told = run("--help").output
+    assert "--population" in told and "replay" in told and "report" in told
+
+
+def test_report_checks_the_lineage_and_draws_both_figures(folder: Path) -> None:
+    told = run("report", str(folder))
+    assert told.exit_code == 0 and "9 intervals" in told.output
+    assert (folder / "family.png").stat().st_size > 1000 and (folder / "schedule.png").stat().st_size > 1000
+
+
+def test_report_ends_with_an_error_where_the_lineage_is_not_true(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / lineage.LINEAGE
+    file.write_text(file.read_text().replace('"start_hash": "0202', '"start_hash": "0a0a'))
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", "report", str(folder)])
+    assert ended.value.code == 2 and "weights were mixed up" in capsys.readouterr().err
+    assert not (folder / "family.png").exists()
+
+
+@pytest.mark.parametrize("text", ["cpu", "cpu=one", "disk=1", "cpu=1;gpu=1"])
+def test_resources_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
+    told = run("plain", "--data", "folder:x", "--out", str(tmp_path / "out"), "--resources", text)
+    assert told.exit_code == 2 and "cpu=1,gpu=0.25" in told.output
+
+
+@pytest.mark.parametrize("more", [("--population", "8"), ("--set", "mixup=0"), ("--seed", "1")])
+def test_a_search_is_resumed_as_it_was_begun_even_with_the_value_that_is_the_default(
+    more: tuple[str, str], tmp_path: Path
+) -> None:
+    told = run("plain", "--data", "folder:x", "--out", str(tmp_path / "out"), "--resume", *more)
+    assert told.exit_code == 2 and "--resume takes" in told.output
+
+
+def test_without_ray_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", "plain", "--data", "folder:x", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2 and 'pip install "affectlens[cluster]"' in capsys.readouterr().err

@@ -1,0 +1,139 @@
+"""What our schedulers and members decide, without a Ray that runs."""
+
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch import nn
+
+from affectlens.cluster.member import DRAW, DRAWN_FROM, MEMBER, Member
+from affectlens.cluster.schedulers import _explore, member_of, name_of, scheduler_for
+from affectlens.errors import RunError
+from affectlens.training.checkpoints import save_weights
+from affectlens.training.intervals import INTERVAL, state_file
+from affectlens.training.lineage import Interval
+from affectlens.training.space import name_of_draw, perturb, values_at
+from lineages import TABLE, family
+
+CONFIG = {
+    MEMBER: 3,
+    "learning_rate": 0.5,
+    "label_smoothing": 0.2,
+    "mixup": 0.4,
+    DRAW: "abc",
+    DRAWN_FROM: None,
+}
+
+
+class Trial(SimpleNamespace):
+    """As much of a trial as ASHA looks at."""
+
+    def __str__(self) -> str:
+        return f"member-{self.trial_id}"
+
+
+def results(scheduler: Any, number: int, scores: list[float]) -> list[str]:
+    """What a scheduler decides when members 0, 1, ... report these scores of a round, one after the other."""
+    trials = [Trial(trial_id=member) for member in range(len(scores))]
+    for trial in trials:
+        if number == 1:
+            scheduler.on_trial_add(None, trial)
+    return [
+        scheduler.on_trial_result(
+            None, trial, {"round": number, "score": score, "training_iteration": number}
+        )
+        for trial, score in zip(trials, scores, strict=True)
+    ]
+
+
+def asha(known: list[Interval]) -> Any:
+    made: Any = scheduler_for("asha", TABLE, 9, 0, known, 0)
+    made.set_search_properties("score", "max")
+    return made
+
+
+def test_asha_gives_up_who_is_behind_after_the_first_round() -> None:
+    assert results(asha([]), 1, [0.3, 0.5, 0.1, 0.2, 0.6]) == [
+        "CONTINUE",
+        "CONTINUE",
+        "STOP",
+        "STOP",
+        "CONTINUE",
+    ]
+
+
+def test_what_was_decided_before_an_interruption_stays_decided() -> None:
+    """Told in another order, the same scores would be decided on otherwise."""
+    from dataclasses import replace
+
+    known = [replace(one, stopped=one.member == 0) for one in family() if one.round == 1]
+    assert results(asha(known), 1, [0.9, 0.1, 0.05]) == ["STOP", "CONTINUE", "CONTINUE"]
+
+
+def test_a_perturbed_config_says_which_settings_it_was_drawn_from() -> None:
+    draw = random.Random(0)
+    explore = _explore(TABLE, lambda positions: perturb(TABLE, positions, draw))
+    new = explore(dict(CONFIG))
+    assert new[DRAWN_FROM] == "abc" and new.keys() == CONFIG.keys()
+    assert new[DRAW] == name_of_draw(values_at(TABLE, new), "abc")
+    assert [new[knob.name] for knob in TABLE] != [CONFIG[knob.name] for knob in TABLE]
+
+
+def test_a_trial_is_known_as_its_member_whatever_its_config_becomes() -> None:
+    trial = Trial(trial_id=3, config=CONFIG)
+    assert name_of(trial) == "member-3" and member_of(trial) == 3
+
+
+# What Ray's issue 28509 was. ----------------------------------------------------------------------
+
+
+def member(config: dict[str, Any], place: tuple[int, int]) -> Member:
+    """A member that Ray gave this config and the checkpoint of this place."""
+    made: Member = Member.__new__(Member)
+    made.config, made.place = config, place
+    made._trial_info = Trial(trial_name="member-2", trial_id="2")
+    return made
+
+
+@pytest.fixture
+def states(tmp_path: Path) -> Path:
+    """States of all members after round 1."""
+    for one in family()[:3]:
+        save_weights(state_file(tmp_path, *one.place), nn.Linear(1, 1), {INTERVAL: one.to_dict()})
+    return tmp_path
+
+
+def config_of(draw: str, drawn_from: str | None) -> dict[str, Any]:
+    return {**CONFIG, DRAW: draw, DRAWN_FROM: drawn_from}
+
+
+def test_a_member_goes_on_from_its_own_state_or_from_the_donors(states: Path) -> None:
+    donor, _, own = family()[:3]
+    going_on = member(config_of(own.draw, own.drawn_from), own.place)
+    assert going_on._start(states) == state_file(states, *own.place)
+    taking_over = member(config_of("new", donor.draw), donor.place)
+    assert taking_over._start(states) == state_file(states, *donor.place)
+
+
+def test_anothers_settings_with_the_own_weights_get_the_weights_they_belong_to(states: Path) -> None:
+    donor, _, own = family()[:3]
+    mixed_up = member(config_of("new", donor.draw), own.place)
+    assert mixed_up._start(states) == state_file(states, *donor.place)
+
+
+def test_settings_whose_weights_are_nowhere_are_refused(states: Path) -> None:
+    own = family()[2]
+    with pytest.raises(RunError, match="Member 2 was given settings drawn from nobody"):
+        member(config_of("new", "nobody"), own.place)._start(states)
+
+
+def test_a_member_that_stands_before_a_deleted_state_tells_again_what_it_did_after_it(states: Path) -> None:
+    own = next(one for one in family() if one.place == (2, 2))
+    save_weights(state_file(states, *own.place), nn.Linear(1, 1), {INTERVAL: own.to_dict()})
+    state_file(states, 2, 1).unlink()
+    begun_again = member(config_of(own.draw, own.drawn_from), (2, 1))
+    assert begun_again._told_again(states) == own and begun_again.place == own.place
+    with pytest.raises(RunError, match="is not what member 2 was to train"):
+        member(config_of("another", own.draw), (2, 1))._told_again(states)

@@ -1,0 +1,372 @@
+"""Searches on a real Ray of several processes, with real kills, tiny networks and pictures of 32 pixels."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens.checkpoint import load_model
+from affectlens.cluster.connection import Cluster, connected
+from affectlens.cluster.tune import (
+    RAY,
+    Event,
+    Plan,
+    RoundEnd,
+    Search,
+    SearchFinished,
+    interval_steps,
+    search,
+)
+from affectlens.data import folder
+from affectlens.errors import RunError, SettingsError
+from affectlens.training import lineage
+from affectlens.training.intervals import STATES, state_file
+from affectlens.training.lineage import LINEAGE, Interval
+from affectlens.training.replay import Replayed, replay
+from affectlens.training.run import Request, read_run_settings
+from affectlens.training.settings import Settings, override
+from affectlens.training.space import SEARCH
+from affectlens.training.task import prepared
+from pictures import colour_set
+
+ASSIGNMENTS = [
+    "weights=none", "batch_size=6", "workers=0", "preprocessing.height=32", "preprocessing.width=32",
+    "learning_rate=0.003", "precision=float32",
+]  # fmt: skip
+TINY = override(Settings(network="test_efficientnet"), ASSIGNMENTS)
+PLAN = Plan(population=4, interval=2, rounds=3)
+
+# Ray's own names are partly in small letters. Niceness 0, so that a busy machine does not starve members.
+UNHURRIED = {"RAY_worker_niceness": "0"}
+IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+
+cluster = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return colour_set(tmp_path_factory.mktemp("tune") / "data", ("awe", "anger", "sadness"), each=12)
+
+
+@pytest.fixture(scope="module")
+def ray_of_two() -> Iterator[None]:
+    os.environ.update(UNHURRIED)
+    with connected(Cluster(address="none", cpus=2, object_store=100 * 2**20)):
+        yield
+
+
+def asked(data: Path, out: Path, plan: Plan = PLAN, settings: Settings = TINY, **more: Any) -> Search:
+    run = Request(
+        name="tiny", data="folder", source=folder.read(data), settings=settings, out=out, device="cpu", **more
+    )
+    return Search(run=run, data=f"folder:{data}", plan=plan, cluster=Cluster(address="none", cpus=2))
+
+
+def resumed(data: Path, out: Path) -> Search:
+    return asked(data, out, Plan.read(out), read_run_settings(out), resume=True)
+
+
+def ignore(_: Event) -> None:
+    pass
+
+
+def told(intervals: list[Interval]) -> dict[tuple[int, int], Interval]:
+    """A lineage without what differs from one search to the next: order and seconds."""
+    return {one.place: replace(one, seconds=0.0) for one in intervals}
+
+
+# Without Ray running. -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"population": 1}, {"rounds": 0}, {"interval": 0}, {"cpus": 0.0}, {"gpus": -1.0}, {"scheduler": "best"}],
+)
+def test_an_impossible_plan_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"must be|needs some"):
+        Plan(**wrong)
+
+
+def test_an_interval_is_counted_in_steps_or_epochs(data: Path) -> None:
+    source = folder.read(data)  # 36 pictures, of which 6 are drawn for validation
+    assert interval_steps("200steps", TINY, source) == interval_steps("200", TINY, source) == 200
+    assert interval_steps("2epochs", TINY, source) == 10
+    with pytest.raises(SettingsError, match=r"0\.5epochs"):
+        interval_steps("ten", TINY, source)
+
+
+def test_there_must_be_a_search_to_resume(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no search"):
+        Plan.read(tmp_path)
+
+
+# On Ray. ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, ray_of_two: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search that nothing happened to; its members are more than the processes."""
+    out = tmp_path_factory.mktemp("undisturbed") / "search"
+    states: list[int] = []
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        states.append(len(list((out / STATES).glob("*.safetensors"))))
+
+    search(asked(data, out), listen)
+    rounds = [event for event in events if isinstance(event, RoundEnd)]
+    assert [one.round for one in rounds] == [1, 2, 3] and sum(one.taken_over for one in rounds) == 2
+    assert isinstance(events[-1], SearchFinished)
+    # The bound that docs/tuning.md states: 2 x population + 1, and one being written in each process.
+    assert PLAN.population < max(states) <= 2 * PLAN.population + 1 + 2
+    return out
+
+
+@cluster
+def test_a_search_leaves_a_true_lineage_and_the_model_of_its_best_member(
+    undisturbed: Path, data: Path
+) -> None:
+    intervals = lineage.read(undisturbed / LINEAGE)
+    lineage.verify(intervals)
+    assert len(intervals) == PLAN.population * PLAN.rounds
+    winner = lineage.best(intervals)
+    card = load_model(undisturbed / "model").card
+    assert card.scores["accuracy"] == pytest.approx(winner.scores["accuracy"])
+    for name in ("learning_rate", "label_smoothing", "mixup"):
+        assert card.training["settings"][name] == winner.settings[name]
+    assert not (undisturbed / STATES).exists() and not (undisturbed / RAY).exists()
+
+
+@cluster
+def test_a_search_that_has_ended_is_not_resumed(undisturbed: Path, data: Path) -> None:
+    with pytest.raises(RunError, match="has ended"):
+        search(resumed(data, undisturbed), ignore)
+
+
+@cluster
+def test_children_begin_with_the_weights_and_near_the_settings_of_their_donors(undisturbed: Path) -> None:
+    intervals = {one.place: one for one in lineage.read(undisturbed / LINEAGE)}
+    children = [one for one in intervals.values() if one.parent not in (None, one.member)]
+    for child in children:
+        assert child.parent is not None
+        donor = intervals[child.parent, child.round - 1]
+        losers = [
+            one for one in intervals.values() if one.round == child.round - 1 and one.score > donor.score
+        ]
+        assert not losers, "not the best was taken over"
+        assert child.start_hash == donor.end_hash and child.drawn_from == donor.draw
+        assert child.settings != donor.settings
+
+
+@cluster
+def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
+    undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    settings = read_run_settings(undisturbed)
+    source = folder.read(data)
+    task = prepared(source, settings, "cpu", tmp_path / "cache")
+    intervals = lineage.read(undisturbed / LINEAGE)
+    line = lineage.ancestors(intervals, lineage.best(intervals))
+    run = Request(name="tiny", data="folder", source=source, settings=settings, out=tmp_path / "run")
+    rounds = [event for event in replay(run, task, line) if isinstance(event, Replayed)]
+    assert [one.is_the_same for one in rounds] == [True] * len(line)
+    both = [load_model(place / "model").card.weights_hash for place in (undisturbed, tmp_path / "run")]
+    assert both[0] == both[1]
+
+
+@cluster
+@pytest.mark.parametrize("scheduler", ["pb2", "asha", "random"])
+def test_the_other_schedulers_leave_the_same_files(
+    scheduler: str, data: Path, ray_of_two: None, tmp_path: Path
+) -> None:
+    plan = Plan(scheduler=scheduler, population=4, interval=1, rounds=3)
+    told = search(asked(data, tmp_path / "search", plan), ignore)
+    intervals = lineage.read(tmp_path / "search" / LINEAGE)
+    lineage.verify(intervals)
+    assert told.winner == lineage.best(intervals) and load_model(told.finished.model)
+    taken_over = [one for one in intervals if one.parent not in (None, one.member)]
+    stopped = [one for one in intervals if one.stopped]
+    assert bool(taken_over) == (scheduler == "pb2")
+    if scheduler == "random":
+        assert len(intervals) == 12 and not stopped
+    if scheduler == "asha":  # what it stops depends on who is first; tests/cluster/test_schedulers.py
+        assert len(intervals) == 12 - sum(plan.rounds - one.round for one in stopped)
+
+
+@cluster
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_member_whose_process_is_killed_goes_on_and_nothing_changes(
+    undisturbed: Path, data: Path, ray_of_two: None, tmp_path: Path
+) -> None:
+    killed: list[int] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Interval) and event.round == 2 and not killed:
+            for pid in processes_called("ray::Member"):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+
+    search(asked(data, tmp_path / "search"), listen)
+    assert killed, "no process of a member was found to kill"
+    found = lineage.read(tmp_path / "search" / LINEAGE)
+    lineage.verify(found)
+    assert told(found) == told(lineage.read(undisturbed / LINEAGE))
+
+
+@cluster
+def test_a_member_that_cannot_go_on_ends_the_search_with_the_best_model_kept(
+    undisturbed: Path, data: Path, ray_of_two: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "search"
+    in_the_way = state_file(out / STATES, 1, 2)
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(RunError, match=r"Member 1 failed: .*r0002.*--resume") as failed:
+        search(asked(data, out), ignore)
+    assert str(out / "model") in str(failed.value) and load_model(out / "model")
+    in_the_way.rmdir()
+    search(resumed(data, out), ignore)
+    found = lineage.read(out / LINEAGE)
+    lineage.verify(found)
+    assert told(found) == told(lineage.read(undisturbed / LINEAGE))
+
+
+@cluster
+def test_a_member_that_diverges_is_taken_over_and_one_search_of_such_is_an_error(
+    data: Path, ray_of_two: None, tmp_path: Path
+) -> None:
+    wild = replace(TINY, learning_rate=1e30, clip=0.0, warmup=0.0)
+    with pytest.raises(RunError, match="Every member diverged"):
+        search(asked(data, tmp_path / "search", replace(PLAN, rounds=2), wild), ignore)
+    intervals = lineage.read(tmp_path / "search" / LINEAGE)
+    lineage.verify(intervals)
+    assert len(intervals) == 8 and all(one.failed for one in intervals)
+
+
+# Driver and head killed. --------------------------------------------------------------------------
+
+
+def processes_called(name: str) -> list[int]:
+    """Processes below this one whose command begins so."""
+    import psutil
+
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if " ".join(process.cmdline()).startswith(name) or process.name() == name:
+                found.append(process.pid)
+    return found
+
+
+def start(data: Path, out: Path, resume: bool, address: str = "none") -> "subprocess.Popen[bytes]":
+    words = [sys.executable, "-m", "affectlens", "tune", "test_efficientnet", "--data", f"folder:{data}",
+             "--out", str(out), "--address", address, "--device", "cpu"]  # fmt: skip
+    if resume:
+        words.append("--resume")
+    else:
+        for assignment in ASSIGNMENTS:
+            words += ["--set", assignment]
+        words += ["--population", "4", "--interval", "2steps", "--rounds", "3"]
+    environment = {**os.environ, **UNHURRIED, **IMPATIENT}
+    with Path(f"{out}.log").open("ab") as log:
+        return subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+
+
+def wait_until(process: "subprocess.Popen[bytes]", due: Callable[[], bool]) -> None:
+    while not due():
+        assert process.poll() is None, "the search ended before it was killed"
+        time.sleep(0.002)
+
+
+def lines(out: Path) -> int:
+    return (out / LINEAGE).read_bytes().count(b"\n") if (out / LINEAGE).is_file() else 0
+
+
+def kill_all_below(pid: int, name: str) -> int:
+    import psutil
+
+    found = [one for one in psutil.Process(pid).children(recursive=True) if one.name() == name]
+    for one in found:
+        one.kill()
+    return len(found)
+
+
+@cluster
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_search_whose_driver_and_then_whose_ray_is_killed_ends_as_if_nothing_had_happened(
+    undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "search"
+    process = start(data, out, resume=False)
+    wait_until(process, lambda: lines(out) >= PLAN.population)  # the first perturbation is being done
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = lineage.read(out / LINEAGE)
+    lineage.verify(before)
+
+    process = start(data, out, resume=True)
+    wait_until(process, lambda: lines(out) >= 2 * PLAN.population)  # and the second
+    assert kill_all_below(process.pid, "gcs_server") == 1
+    assert kill_all_below(process.pid, "raylet") == 1
+    assert process.wait(timeout=300) != 0
+    between = lineage.read(out / LINEAGE)
+    lineage.verify(between)
+    assert told(between).items() >= told(before).items(), "more than an interval was lost"
+
+    assert start(data, out, resume=True).wait(timeout=400) == 0
+    found = lineage.read(out / LINEAGE)
+    lineage.verify(found)
+    assert told(found) == told(lineage.read(undisturbed / LINEAGE))
+    hashes = [load_model(place / "model").card.weights_hash for place in (out, undisturbed)]
+    assert hashes[0] == hashes[1]
+    assert (out / "family.png").is_file() and (out / "schedule.png").is_file()
+    assert (out / SEARCH).is_file() and not list(out.rglob("*.part"))
+
+
+@contextlib.contextmanager
+def head_for_clients() -> Iterator[str]:
+    """A Ray head of two CPUs, as `ray start` makes it, and the address where clients connect."""
+    free = [socket.socket() for _ in range(2)]
+    for one in free:
+        one.bind(("127.0.0.1", 0))
+    port, clients = (one.getsockname()[1] for one in free)
+    for one in free:
+        one.close()
+    words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2"]
+    words += [f"--port={port}", f"--ray-client-server-port={clients}", "--node-ip-address=127.0.0.1"]
+    words += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
+    quiet = subprocess.DEVNULL
+    head = subprocess.Popen(words, env={**os.environ, **UNHURRIED}, stdout=quiet, stderr=quiet)
+    try:
+        end = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", clients)) and time.monotonic() < end:
+            time.sleep(0.2)
+        yield f"ray://127.0.0.1:{clients}"
+    finally:
+        import psutil
+
+        family = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        head.wait()
+
+
+@cluster
+def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
+    undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "search"
+    with head_for_clients() as address:
+        assert start(data, out, resume=False, address=address).wait(timeout=400) == 0
+    assert told(lineage.read(out / LINEAGE)) == told(lineage.read(undisturbed / LINEAGE))
+    assert "Round 3" in Path(f"{out}.log").read_text()

@@ -1,0 +1,153 @@
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens.cli.main import main
+from affectlens.cli.train import portable_command
+from affectlens.cluster.attempts import Attempts
+from affectlens.cluster.predict import Judge, Question, part_size
+from affectlens.cluster.relay import Relay
+from affectlens.cluster.shares import cores_for_each, cpus_of, on_gpus
+from affectlens.errors import ClusterError
+from affectlens.inference.predictor import Predictor
+from pictures import colour_set
+
+TRAIN = ("--set", "epochs=0.1", "--set", "batch_size=4", "--set", "workers=0", "--set", "weights=none",
+         "--set", "preprocessing.height=32", "--set", "preprocessing.width=32")  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return colour_set(tmp_path / "data", ("awe", "anger"), each=6)
+
+
+def commands(data: Path, model: Path, out: Path) -> list[list[str]]:
+    return [
+        ["train", "test_vit.r160_in1k", "--data", f"folder:{data}", "--out", str(out / "run"), *TRAIN],
+        ["predict", str(data), "--model", str(model), "--out", str(out / "rows.csv")],
+    ]
+
+
+def test_no_command_without_workers_imports_ray(data: Path, tiny_model: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom affectlens.cli.main import main\n"
+        f"for words in {commands(data, tiny_model, tmp_path)!r}:\n"
+        "    try:\n        main(words)\n    except SystemExit as ended:\n        assert not ended.code\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'ray']\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_without_the_extra_a_command_with_workers_says_what_to_install(
+    data: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    which: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit) as ended:
+        main([*commands(data, tiny_model, tmp_path)[which], "--workers", "2"])
+    assert ended.value.code == 2
+    assert 'pip install "affectlens[cluster]"' in capsys.readouterr().err
+    assert not (tmp_path / "run").exists() and not (tmp_path / "rows.csv").exists()
+
+
+def test_workers_without_a_file_to_write_is_wrong_use(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(data), "--workers", "2"])
+    assert ended.value.code == 2 and "--out" in capsys.readouterr().err
+
+
+def test_workers_share_the_processors_of_all_machines_evenly() -> None:
+    assert cores_for_each([4, 4], 2) == 4 and cores_for_each([4, 4], 3) == 2
+    assert cores_for_each([8, 1], 2) == 4  # both on the large machine, rather than one core each
+    with pytest.raises(ClusterError, match="3 workers need a CPU each, and Ray has 2 on 2 machines"):
+        cores_for_each([1, 1], 3)
+    assert cpus_of([{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {}}]) == [2.0]
+
+
+def test_gpus_are_used_where_there_is_one_for_each() -> None:
+    assert on_gpus("auto", 2, 2) and not on_gpus("auto", 1, 2) and not on_gpus("cpu", 2, 2)
+    with pytest.raises(ClusterError, match="a GPU each"):
+        on_gpus("cuda", 1, 2)
+
+
+def test_parts_are_whole_batches_and_small_where_there_are_few_pictures() -> None:
+    for total in (None, 1, 100, 5000, 10**9):
+        for batch in (1, 32, 100, 700):
+            assert part_size(total, 2, batch) % batch == 0
+    assert part_size(10**9, 2, 32) == part_size(None, 2, 32) == 512
+
+
+def test_starts_that_come_to_no_step_are_told_from_others() -> None:
+    relay = Relay()
+    assert relay.begin()[:2] == (0, 0)
+    relay.tell(b"started")
+    relay.complain("out of memory")
+    assert relay.begin() == (1, 1, "out of memory")
+    relay.tell(b"step 5", 5)
+    assert relay.begin()[:2] == (2, 0)
+    relay.tell(b"step 5 again", 5)
+    assert relay.begin()[:2] == (3, 1)
+    assert relay.take() == [b"started", b"step 5", b"step 5 again"] and relay.take() == []
+
+
+class Deadly(Exception):
+    """In place of the end of a process."""
+
+
+def test_a_picture_that_ends_whoever_reads_it_is_an_error_and_the_rest_of_its_part_is_judged(
+    tiny_model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Attempts()
+    judge = Judge(Question(model=str(tiny_model), precision="float32"), False, tally)
+    given = sorted(map(str, (data / "awe").iterdir()))
+    row = {"number": 7, "pictures": pickle.dumps(given)}
+    expected = rows_of(judge(row))
+    read = Predictor._read
+
+    def deadly(self: Predictor, picture: Any, attributes: bool) -> Any:
+        if picture == given[3]:
+            raise Deadly
+        return read(self, picture, attributes)
+
+    monkeypatch.setattr(Predictor, "_read", deadly)
+    for _ in range(3):
+        with pytest.raises(Deadly):
+            judge(row)
+    answer = judge(row)
+    rows = rows_of(answer)
+    assert rows[3]["image"] == given[3] and "2 processes ended" in rows[3]["error"]["message"]
+    assert answer["failed"] == 1 and answer["count"] == len(given)
+    # In other batches, so that the last digits may differ.
+    assert [r["top"] for r in rows[:3] + rows[4:]] == [r["top"] for r in expected[:3] + expected[4:]]
+
+
+def test_what_ends_processes_otherwise_is_not_tried_for_ever() -> None:
+    tally = Attempts()
+    assert [tally.begin(0)[0] for _ in range(3)] == [1, 2, 3]
+    tally.reading(0, 4)
+    tally.reading(0, None)
+    assert tally.begin(0) == (4, [])
+    tally.done(0)
+    assert tally.begin(0) == (1, [])
+
+
+def rows_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in answer["rows"].splitlines()]
+
+
+def test_the_command_in_a_card_names_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["affectlens", "train", "mam", "--workers", "4", "--address", "10.0.0.7:6379"]
+    monkeypatch.setattr(sys, "argv", words)
+    told = portable_command("folder:DATA", Path("RUN"), None)
+    assert told == "affectlens train mam --workers 4 --address ADDRESS"

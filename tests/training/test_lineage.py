@@ -1,0 +1,103 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens.errors import LineageError
+from affectlens.training.lineage import (
+    LINEAGE,
+    Interval,
+    ancestors,
+    append,
+    best,
+    complete_round,
+    read,
+    verify,
+    write,
+)
+from lineages import family
+
+
+def test_a_true_lineage_is_verified_and_survives_the_disk(tmp_path: Path) -> None:
+    for one in family():
+        append(tmp_path / LINEAGE, one)
+    found = read(tmp_path / LINEAGE)
+    assert found == family()
+    verify(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"start_hash": "0" * 64}, "weights were mixed up"),
+        ({"first_step": 9}, "another"),
+        ({"parent": None}, "no parent"),
+        ({"parent": 7}, "has no round before"),
+        ({"settings": {"learning_rate": 0.5}}, "other settings"),
+        ({"score": float("nan")}, "score nan"),
+        ({"end_hash": "0200" + "f" * 60, "start_hash": "0200" + "f" * 60}, "say otherwise"),
+        ({"member": 1}, "there twice"),
+        ({"round": 1}, "there twice"),
+    ],
+)
+def test_whatever_is_changed_in_a_lineage_is_found_out(change: dict[str, Any], message: str) -> None:
+    intervals = family()
+    intervals[5] = replace(intervals[5], **change)
+    with pytest.raises(LineageError, match=message):
+        verify(intervals)
+
+
+def test_weights_of_one_member_under_settings_drawn_from_another_are_found_out() -> None:
+    """What Ray's issue 28509 was: weights and settings are right alone, and wrong only together."""
+    intervals = family()
+    of_b = intervals[4]  # member 1
+    wrong = replace(
+        intervals[8],
+        settings=of_b.settings, positions=of_b.positions, draw=of_b.draw, drawn_from=of_b.drawn_from,
+    )  # fmt: skip
+    with pytest.raises(LineageError, match="not drawn from that member"):
+        verify([*intervals[:8], wrong])
+
+
+def test_a_missing_round_is_found_out() -> None:
+    with pytest.raises(LineageError, match="has no round before"):
+        verify([one for one in family() if one.place != (2, 2)])
+
+
+def test_the_line_of_the_best_goes_through_those_whose_weights_it_has() -> None:
+    winner = best(family())
+    assert winner.place == (0, 3)
+    assert [one.place for one in ancestors(family(), winner)] == [(0, 1), (2, 2), (0, 3)]
+
+
+def test_of_equal_scores_the_earliest_is_the_best() -> None:
+    alike = [replace(one, score=0.5) for one in family()]
+    assert best(alike).place == (0, 1)
+
+
+def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / LINEAGE
+    write(file, family())
+    with file.open("a") as out:
+        out.write('{"member": 0, "rou')
+    assert read(file) == family()
+
+
+def test_a_damaged_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / LINEAGE
+    write(file, family())
+    file.write_text(file.read_text().replace('"round": 2', '"round: 2'))
+    with pytest.raises(LineageError, match="damaged"):
+        read(file)
+
+
+def test_a_folder_without_a_search_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match=str(tmp_path)):
+        read(tmp_path / LINEAGE)
+
+
+@pytest.mark.parametrize(("count", "complete"), [(0, 0), (2, 0), (3, 1), (8, 2), (9, 3)])
+def test_a_round_is_complete_when_every_member_has_done_it(count: int, complete: int) -> None:
+    intervals: list[Interval] = family()[:count]
+    assert complete_round(intervals, 3) == complete
