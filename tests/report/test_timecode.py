@@ -43,12 +43,14 @@ def test_a_timecode_names_one_frame_and_is_read_back(frame: int, rate: Fraction)
 
 
 @given(frame=st.integers(0, 2589407))
-def test_drop_frame_timecode_keeps_to_the_clock_within_four_hundredths_of_a_second_an_hour(frame: int) -> None:
+def test_drop_frame_timecode_keeps_to_the_clock_within_four_hundredths_of_a_second_an_hour(
+    frame: int,
+) -> None:
     hours, minutes, rest = of_rate(NTSC).of_frame(frame).split(":")
     seconds, frames = rest.split(";")
     said = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds)).total_seconds()
-    # Numbers are left out at the beginning of minutes: within one they run up to 0.06 s behind, and by 2.6 frames
-    # in 24 hours.
+    # Numbers are left out at the beginning of minutes: within one they run up to 0.06 s behind, and in 24
+    # hours by 2.6 frames.
     assert abs(said + int(frames) / 30 - float(frame / NTSC)) < 0.16
 
 
@@ -73,7 +75,9 @@ def test_a_film_may_begin_at_one_hour() -> None:
     assert of_rate(NTSC, drop=False, start="01:00:00:00").at(60) == "01:00:59:28"
 
 
-@pytest.mark.parametrize("text", ["1:00", "00:61:00:00", "00:00:00:30", "25:00:00:00", "00:01:00;01", "a:b:c:d"])
+@pytest.mark.parametrize(
+    "text", ["1:00", "00:61:00:00", "00:00:00:30", "25:00:00:00", "00:01:00;01", "a:b:c:d"]
+)
 def test_what_is_no_timecode_is_refused_with_what_was_expected(text: str) -> None:
     with pytest.raises(SettingsError, match="timecode"):
         of_rate(NTSC).parse(text)

@@ -1,9 +1,10 @@
 """Timecode as editing systems count it: seconds -> frames -> HH:MM:SS:FF, without an error that grows.
 
 A timecode names a frame by its number, counted at the nominal rate: 30 to the second for a film of
-30000/1001 = 29.97 frames a second. An hour of such timecode therefore lasts 3.6 s longer than an hour. Drop-frame
-timecode mends that by leaving out numbers, never frames: of every minute the first two (four at 59.94), except
-of minutes 00, 10, 20, 30, 40 and 50. Written HH:MM:SS;FF, with a semicolon. 23.976 is never counted so.
+30000/1001 = 29.97 frames a second. An hour of such timecode therefore lasts 3.6 s longer than an hour.
+Drop-frame timecode mends that by leaving out numbers, never frames: of every minute the first two (four at
+59.94), except of minutes 00, 10, 20, 30, 40 and 50. It is written HH:MM:SS;FF, with a semicolon. 23.976 is
+never counted so.
 
 Source: SMPTE ST 12-1:2014, "Time and Control Code", section 5.2.
 """
@@ -39,7 +40,9 @@ class Timecode:
         if self.rate <= 0:
             raise SettingsError(f"A film has more than {self.rate} frames a second.")
         if self.drop and self.nominal not in _DROPPED:
-            raise SettingsError(f"Drop-frame timecode counts 29.97 and 59.94 frames a second, not {self.name}.")
+            raise SettingsError(
+                f"Drop-frame timecode counts 29.97 and 59.94 frames a second, not {self.name}."
+            )
 
     @property
     def nominal(self) -> int:
