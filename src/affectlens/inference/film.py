@@ -120,7 +120,7 @@ Event = Started | Progress | Finished
 def watch(request: Request) -> Iterator[Event]:
     """Watch a film; yield what happens. The first event is `Started`, the last `Finished`.
 
-    Stopping the iteration anywhere leaves what `resume` goes on with, and the timeline then comes out the same.
+    Stopping the iteration anywhere leaves what `resume` goes on with; the timeline then comes out the same.
     Raises `VideoError` for a film that cannot be read, `RunError` where `out` holds another film, model or
     settings, or none to resume, and `SettingsError`.
     """

@@ -20,50 +20,13 @@ from typing import Any, Literal, get_args
 
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import OutputError
+from affectlens.video import Film as Film  # a part of a timeline, and named with it
 
 VERSION = 1
 DIGITS = 6  # of probabilities; times keep what their time base has
 Beginning = Literal["start", "cut", "fade", "dissolve"]
 Kind = Literal["peak", "turn", "mood", "typical", "extreme"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Film:
-    """A film as it is shown: upright, with square pixels.
-
-    Attributes:
-        name: path or address as given, without a password
-        duration: seconds from 0 to the end of the last frame; None of what has no end, as a camera
-        width, height: as shown
-        frame_rate: frames a second, on average; None where the file does not say
-        variable: whether frames follow one another at uneven times, as far as they were looked at
-        rotation: degrees clockwise by which stored frames are turned: 0, 90, 180 or 270
-        mirrored: whether stored frames are mirrored left to right, before they are turned
-        pixel_aspect: width of a stored pixel by its height
-        codec: ffmpeg's name of the picture's coding
-        bits: of a stored colour value
-        has_sound: whether there is a sound track
-        hdr: the transfer curve where it is not that of ordinary films: "PQ" or "HLG"; shown as sRGB, tone mapped
-        interlaced: whether frames are made of two fields, as far as they were looked at
-        live: a camera or stream that is read as it comes
-    """
-
-    name: str
-    duration: float | None
-    width: int
-    height: int
-    frame_rate: float | None
-    variable: bool = False
-    rotation: int = 0
-    mirrored: bool = False
-    pixel_aspect: float = 1.0
-    codec: str = ""
-    bits: int = 8
-    has_sound: bool = False
-    hdr: str | None = None
-    interlaced: bool = False
-    live: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +94,8 @@ class Moment:
         peak      the emotion stands out: `second` of the greatest smoothed probability `value`, which exceeds
                   the valleys on both sides by `prominence` at least; it lasts from `start` to `end`, at half
                   of that prominence
-        turn      the strongest emotion changes for a while, from `before` to `emotion`, at `second`; `value` is
-                  by how much `emotion` leads `before` on average until the next turn
+        turn      the strongest emotion changes for a while, from `before` to `emotion`, at `second`; `value`
+                  is by how much `emotion` leads `before` on average until the next turn
         mood      one emotion is the strongest from `start` to `end`; `value` is its mean probability
         typical   the judged frame that is most like what the film does with this emotion: nearest to the mean
                   of all frames that evoke it most; `value` is its probability there
