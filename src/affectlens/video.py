@@ -280,7 +280,10 @@ class Video:
         if (
             self._container.format.name == "avi"
         ):  # it has no such times; ffmpeg's are late by reordered frames
-            with suppress(VideoError), closing(_open(self._source, False, None)) as container:
+            with (
+                suppress(VideoError, av.error.FFmpegError),
+                closing(_open(self._source, False, None)) as container,
+            ):
                 for frame in container.decode(video=0):
                     return (frame.pts or 0) * (frame.time_base or Fraction(0))
         start = self._container.start_time
@@ -489,17 +492,12 @@ def _frames_from(
 ) -> Generator[tuple[float, Pixels], None, int]:
     """Seek to one second; yield its frame, and those of the next ones that are near."""
     before: Frame | None = None
+    sought = place
     for frame in _landing_before(video, wanted[place]):
         while place < len(wanted) and before is not None and frame.second > wanted[place] + SAME_TIME:
             yield before.second, before.pixels(at_least)
             place += 1
-        if place == len(wanted):
-            return place
-        if (
-            before is not None
-            and wanted[place] > frame.second + _FAR
-            and wanted[place] > before.second + _FAR
-        ):
+        if place == len(wanted) or (place > sought and wanted[place] > frame.second + _FAR):
             return place
         before = frame
     if before is None:
@@ -762,10 +760,10 @@ def _video_stream(container: "av.container.InputContainer", name: str) -> "av.vi
     films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not films:
         kinds = sorted({stream.type for stream in container.streams})
+        if not kinds:
+            raise VideoDamaged(name, "it was cut off or never finished: there is no track in it.")
         sound = "only sound" if "audio" in kinds else "no picture track"
-        raise NotAVideo(
-            name, f"there is {sound} in it: {', '.join(kinds) or 'no track at all'}. Expected a film."
-        )
+        raise NotAVideo(name, f"there is {sound} in it: {', '.join(kinds)}. Expected a film.")
     best = container.streams.best("video")
     chosen = best if best in films else max(films, key=lambda s: s.width * s.height)
     if not chosen.codec_context:
