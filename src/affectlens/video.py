@@ -166,13 +166,14 @@ class Frame:
         four = twice[0::2, 0::2].astype(np.uint16) + twice[1::2, 0::2] + twice[0::2, 1::2] + twice[1::2, 1::2]
         return (four // 4).astype(np.uint8)
 
-    def pixels(self, at_least: tuple[int, int] | None = None) -> Pixels:
+    def pixels(self, at_least: tuple[int, int] | None = None, *, longest: int | None = None) -> Pixels:
         """The frame as people see it: uint8 (3, h, w), upright sRGB with square pixels.
 
         With `at_least`, (height, width), it is shrunk to no less than twice that on both sides, as
-        `images.read_pixels` does it; without, it has its full size.
+        `images.read_pixels` does it; with `longest`, to a longer side of that many pixels. It is never
+        enlarged; without either, it has its full size.
         """
-        return self._look.pixels(self._raw, at_least)
+        return self._look.pixels(self._raw, at_least, longest)
 
 
 class Video:
@@ -467,8 +468,30 @@ def frame_at(source: str | Path, second: float, at_least: tuple[int, int] | None
     return next(pixels for _, pixels in frames_at(source, [second], at_least))
 
 
+def stills(
+    source: str | Path, seconds: Iterable[float], longest: int | None = None
+) -> Iterator[tuple[float, Pixels]]:
+    """The frames on screen at several seconds, in order of time, for people to look at: (second, pixels).
+
+    As `frames_at`, but with the second that was asked for, and with pixels whose longer side has `longest`
+    at most. What a damaged film no longer gives is left out. Raises `VideoError` where nothing can be read.
+    """
+    wanted = sorted(seconds)
+    try:
+        found = frames_at(source, wanted, longest=longest)
+        for second, (_, pixels) in zip(wanted, found, strict=False):
+            yield second, pixels
+    except VideoDamaged:
+        with Video(source):  # raises where it is not only this part
+            return
+
+
 def frames_at(
-    source: str | Path, seconds: Iterable[float], at_least: tuple[int, int] | None = None
+    source: str | Path,
+    seconds: Iterable[float],
+    at_least: tuple[int, int] | None = None,
+    *,
+    longest: int | None = None,
 ) -> Iterator[tuple[float, Pixels]]:
     """The frames on screen at several seconds, in order of time: (timestamp of the frame, pixels).
 
@@ -481,21 +504,21 @@ def frames_at(
             raise SettingsError(f"{video.name} is live: there is no going back to a second of it.")
         place = 0
         while place < len(wanted):
-            place = yield from _frames_from(video, wanted, place, at_least)
+            place = yield from _frames_from(video, wanted, place, at_least, longest)
 
 
 _FAR = 4.0  # seconds that are rather sought than decoded
 
 
 def _frames_from(
-    video: Video, wanted: list[float], place: int, at_least: tuple[int, int] | None
+    video: Video, wanted: list[float], place: int, at_least: tuple[int, int] | None, longest: int | None
 ) -> Generator[tuple[float, Pixels], None, int]:
     """Seek to one second; yield its frame, and those of the next ones that are near."""
     before: Frame | None = None
     sought = place
     for frame in _landing_before(video, wanted[place]):
         while place < len(wanted) and before is not None and frame.second > wanted[place] + SAME_TIME:
-            yield before.second, before.pixels(at_least)
+            yield before.second, before.pixels(at_least, longest=longest)
             place += 1
         if place == len(wanted) or (place > sought and wanted[place] > frame.second + _FAR):
             return place
@@ -503,7 +526,7 @@ def _frames_from(
     if before is None:
         raise VideoDamaged(video.name, f"no frame can be decoded at second {wanted[place]:g}.")
     for _ in wanted[place:]:
-        yield before.second, before.pixels(at_least)
+        yield before.second, before.pixels(at_least, longest=longest)
     return len(wanted)
 
 
@@ -558,8 +581,8 @@ class _Look:
         )  # fmt: skip
         return made.to_ndarray()  # type: ignore[return-value]
 
-    def pixels(self, raw: "av.VideoFrame", at_least: tuple[int, int] | None) -> Pixels:
-        height, width = self._size(at_least)
+    def pixels(self, raw: "av.VideoFrame", at_least: tuple[int, int] | None, longest: int | None) -> Pixels:
+        height, width = self._size(at_least, longest)
         hdr = self.transfer in _HDR
         kind = "rgb48le" if hdr else "rgba" if self.has_alpha else "rgb24"
         made = self._large.reformat(
@@ -577,12 +600,14 @@ class _Look:
         array = np.rot90(array, -self.turn.degrees // 90)
         return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
 
-    def _size(self, at_least: tuple[int, int] | None) -> tuple[int, int]:
+    def _size(self, at_least: tuple[int, int] | None, longest: int | None) -> tuple[int, int]:
         """Height and width of the picture before it is turned."""
-        if at_least is None:
-            return self.height, self.width
-        needed = tuple(reversed(at_least)) if self.turn.on_its_side else at_least
-        scale = min(1.0, 2 * max(needed[0] / self.height, needed[1] / self.width))
+        scale = 1.0
+        if at_least is not None:
+            needed = tuple(reversed(at_least)) if self.turn.on_its_side else at_least
+            scale = min(scale, 2 * max(needed[0] / self.height, needed[1] / self.width))
+        if longest is not None:
+            scale = min(scale, longest / max(self.height, self.width))
         return max(1, round(self.height * scale)), max(1, round(self.width * scale))
 
 
