@@ -205,7 +205,8 @@ def edl(timeline: Timeline, options: Options) -> str:
     found, count = markers(timeline), timecode_of(timeline, options)
     if len(found) > _EDL_EVENTS:
         raise SettingsError(
-            f"{len(found):,} markers are more than the {_EDL_EVENTS} events of a CMX 3600 list. Write otio, or "
+            f"{len(found):,} markers are more than the {_EDL_EVENTS} events of a CMX 3600 list. Write otio, "
+            "or "
             "find fewer peaks with a greater --prominence."
         )
     film = replace(count, start=0)  # the film's own timecode; the list's may begin at an hour
@@ -285,9 +286,14 @@ def _clip(timeline: Timeline, shot: Shot, shown: dict[str, Any], available: dict
 
 
 def _item(schema: str, name: str, **more: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {"OTIO_SCHEMA": schema, "metadata": {}, "name": name, "source_range": None, "effects": [],
-             "markers": [], "enabled": True, "color": None}  # fmt: skip
-    return {**plain, **more}
+    plain: dict[str, Any] = {
+        "metadata": {},
+        "source_range": None,
+        "effects": [],
+        "markers": [],
+        "enabled": True,
+    }
+    return {"OTIO_SCHEMA": schema, "name": name, **plain, "color": None, **more}
 
 
 def _marker(marker: Marker, count: Timecode) -> dict[str, Any]:

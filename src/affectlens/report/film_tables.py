@@ -4,9 +4,9 @@ In CSV and Parquet every number has a column of its own; JSON Lines keeps emotio
 of `affectlens predict`. What there is not is an empty field, null or None.
 
 Columns of samples: second, frame, shot, top, one for each emotion as the model answered, one for each
-smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty, reused.
-Columns of shots: shot, start, end, duration, begins, transition, top, one for each emotion, one for its
-standard error (`error_` before its name), polarity, key_second, samples.
+smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty,
+reused. Columns of shots: shot, start, end, duration, begins, transition, top, one for each emotion, one for
+its standard error (`error_` before its name), polarity, key_second, samples.
 """
 
 import csv
