@@ -14,17 +14,21 @@ Letters: S samples, E emotions, in the order of the vocabulary's words.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from itertools import groupby, pairwise
+from typing import Any, Literal, NamedTuple, get_args
 
-from affectlens.emotions import EmotionDistribution, Vocabulary
+import numpy as np
+from numpy.typing import NDArray
+
+from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary
 from affectlens.errors import OutputError
+from affectlens.inference.shots import Beginning, Boundary
 from affectlens.video import Film as Film  # a part of a timeline, and named with it
 
 VERSION = 1
 DIGITS = 6  # of probabilities; times keep what their time base has
-Beginning = Literal["start", "cut", "fade", "dissolve"]
 Kind = Literal["peak", "turn", "mood", "typical", "extreme"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -265,3 +269,394 @@ class Timeline:
 
 def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+
+
+# ------------------------------------------------------------------------------------------------ making
+
+
+class Answer(NamedTuple):
+    """What a model said of one frame: (E,) probabilities; `reused` where it was another that looks the same."""
+
+    second: float
+    frame: int | None
+    emotions: tuple[float, ...]
+    reused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How answers become curves and moments; see `film.FilmSettings`, which says what each setting means."""
+
+    half_life: float = 1.0
+    prominence: float = 0.1
+    distance: float = 5.0
+    shortest_mood: float = 2.0
+
+
+MOODS = 20  # that are kept, the longest
+Values = NDArray[np.float64]
+
+
+def build(
+    film: Film,
+    vocabulary: Vocabulary,
+    answers: Iterable[Answer],
+    boundaries: Sequence[Boundary],
+    reading: Reading,
+    *,
+    model: str,
+    weights_hash: str = "",
+    begin: float = 0.0,
+    end: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    counts: Counts = Counts(),
+    notes: Sequence[str] = (),
+) -> Timeline:
+    """Make a timeline of a model's answers and the places where shots begin.
+
+    A shot of which nothing was judged is joined to the one before it. Raises `OutputError` where there is no
+    answer at all.
+    """
+    ordered = sorted({answer.second: answer for answer in answers}.values())
+    if not ordered:
+        raise OutputError(f"Of {film.name} not one frame was judged: there is nothing to make a timeline of.")
+    end = max(end or 0.0, ordered[-1].second)
+    seconds = np.array([answer.second for answer in ordered])
+    emotions = np.array([answer.emotions for answer in ordered], dtype=np.float64)
+    starts = _with_answers(boundaries, seconds, begin)
+    numbers = np.searchsorted([b.second for b in starts], seconds + 1e-9, side="right").clip(1)
+    edges = [*(boundary.second for boundary in starts), end]
+    weights = _weights(seconds, numbers, edges)
+    smoothed = np.concatenate(
+        [smooth(emotions[rows], seconds[rows], weights[rows], reading.half_life) for rows in _rows(numbers)]
+    )
+    samples = tuple(
+        Sample(
+            second=answer.second,
+            frame=answer.frame,
+            shot=int(number),
+            emotions=answer.emotions,
+            smoothed=_rounded(row),
+            uncertainty=round(uncertainty(answer.emotions), DIGITS),
+            reused=answer.reused,
+        )
+        for answer, number, row in zip(ordered, numbers, smoothed, strict=True)
+    )
+    shots = _shots(starts, edges, numbers, emotions, weights, seconds)
+    lengths = np.array([shot.duration for shot in shots]) + 1e-9
+    overall = np.average([shot.emotions for shot in shots], axis=0, weights=lengths)
+    moments = [
+        *peaks(smoothed, seconds, numbers, vocabulary, reading.prominence, reading.distance),
+        *_moods_and_turns(smoothed, seconds, numbers, edges, vocabulary, reading.shortest_mood),
+        *_examples(emotions, seconds, numbers, vocabulary),
+    ]
+    return Timeline(
+        film=film,
+        model=model,
+        weights_hash=weights_hash,
+        vocabulary=vocabulary,
+        settings=dict(settings or {}),
+        samples=samples,
+        shots=shots,
+        moments=tuple(moments),
+        emotions=_rounded(overall),
+        polarity=_polarity(samples, vocabulary),
+        counts=counts,
+        notes=tuple(notes),
+    )
+
+
+def shots_without_answers(
+    boundaries: Sequence[Boundary], seconds: Sequence[float], begin: float, end: float
+) -> list[float]:
+    """Middles, in seconds, of the shots in which nothing was judged."""
+    starts = [begin, *(b.second for b in boundaries if b.second > begin)]
+    edges = np.array([*starts, end])
+    counts = np.histogram(seconds, bins=edges)[0] if len(edges) > 1 and np.all(np.diff(edges) > 0) else [1]
+    return [float(edges[i] + edges[i + 1]) / 2 for i, count in enumerate(counts) if not count]
+
+
+def smooth(values: Values, seconds: Values, weights: Values, half_life: float) -> Values:
+    """Smooth the answers of one shot both ways in time: (n, E) at (n,) seconds, weighted by (n,).
+
+    A sample counts for another by its weight times 2 to the power of -(seconds between) / half_life: an
+    exponential that looks ahead as far as back, so that a peak stays where it is. Rows that sum to 1 still
+    do.
+    """
+    if half_life <= 0 or len(values) < 2:
+        return values.copy()
+    kept = 0.5 ** (np.diff(seconds) / half_life)  # of a sum, from one sample to the next
+    weighted = np.concatenate([values * weights[:, None], weights[:, None]], axis=1)
+    back, ahead = weighted.copy(), weighted.copy()
+    for place in range(1, len(values)):
+        back[place] += kept[place - 1] * back[place - 1]
+        ahead[-place - 1] += kept[-place] * ahead[-place]
+    sums = back + ahead - weighted
+    result: Values = sums[:, :-1] / sums[:, -1:]
+    return result
+
+
+def uncertainty(emotions: Sequence[float]) -> float:
+    """Entropy of (E,) probabilities by that of knowing nothing: 0 where sure, 1 where all are alike.
+
+    >>> uncertainty((1.0, 0.0)), uncertainty((0.5, 0.5))
+    (0.0, 1.0)
+    """
+    p = np.array([value for value in emotions if value > 0])
+    return float(max(0.0, -(p * np.log(p)).sum() / np.log(max(2, len(emotions)))))
+
+
+def error_of_mean(values: Values, weights: Values) -> Values:
+    """Standard error of the weighted mean of a shot's (n, k) values: (k,). NaN of fewer than two.
+
+    Frames that follow one another resemble one another, so that many of them say little more than a few: n is
+    reduced by (1 - r) / (1 + r), r being their correlation with the next (Bayley and Hammersley, 1946),
+    pooled over the k columns and bounded to 0..1.
+    """
+    if len(values) < 2:
+        return np.full(values.shape[1], np.nan)
+    share = weights / weights.sum()
+    apart = values - share @ values
+    effective = 1 / (share**2).sum()
+    variance = (share[:, None] * apart**2).sum(axis=0) * effective / max(effective - 1, 1e-9)
+    whole = (apart**2).sum()
+    r = float((apart[1:] * apart[:-1]).sum() / whole) if whole > 0 else 0.0
+    r = min(max(r, 0.0), 1 - 1e-9)
+    independent = max(1.0, effective * (1 - r) / (1 + r))
+    error: Values = np.sqrt(variance / independent)
+    return error
+
+
+def peaks(
+    curves: Values,
+    seconds: Values,
+    shots: NDArray[np.int64],
+    vocabulary: Vocabulary,
+    prominence: float,
+    distance: float,
+) -> Iterator[Moment]:
+    """Peaks of (S, E) curves, for each emotion the most prominent first.
+
+    A peak's prominence is by how much it stands above the higher of the two valleys that part it from higher
+    ground, or from the film's ends; there, the curve is taken to fall to its least value. Of two peaks that
+    are less than `distance` seconds apart, the more prominent counts.
+    """
+    for place, word in enumerate(vocabulary.words):
+        curve = curves[:, place]
+        found = sorted(_prominences(curve), reverse=True)
+        kept: list[int] = []
+        for height, top in found:
+            if height < prominence:
+                break
+            if all(abs(seconds[top] - seconds[other]) >= distance for other in kept):
+                kept.append(top)
+                first, last = _span(curve, top, curve[top] - height / 2)
+                yield Moment(
+                    kind="peak",
+                    emotion=word,
+                    second=float(seconds[top]),
+                    value=round(float(curve[top]), DIGITS),
+                    shot=int(shots[top]),
+                    start=float(seconds[first]),
+                    end=float(seconds[last]),
+                    prominence=round(height, DIGITS),
+                )
+
+
+def _prominences(curve: Values) -> Iterator[tuple[float, int]]:
+    """(prominence, place) of each local maximum; of a plateau, its first place."""
+    least = float(curve.min())
+    for top in range(len(curve)):
+        value = curve[top]
+        rises = top == 0 or curve[top - 1] < value
+        after = top + 1
+        while after < len(curve) and curve[after] == value:
+            after += 1
+        if not rises or (after < len(curve) and curve[after] > value):
+            continue
+        valleys = []
+        for side in (curve[:top][::-1], curve[after:]):
+            higher = np.flatnonzero(side > value)
+            stretch = side[: higher[0]] if len(higher) else side
+            valleys.append(float(stretch.min()) if len(higher) and len(stretch) else least)
+        yield float(value - max(valleys)), top
+
+
+def _span(curve: Values, top: int, level: float) -> tuple[int, int]:
+    """First and last place around a peak that lie at a level or above."""
+    below = np.flatnonzero(curve < level)
+    before, after = below[below < top], below[below > top]
+    return (int(before[-1]) + 1 if len(before) else 0), (int(after[0]) - 1 if len(after) else len(curve) - 1)
+
+
+def _moods_and_turns(
+    curves: Values,
+    seconds: Values,
+    shots: NDArray[np.int64],
+    edges: Sequence[float],
+    vocabulary: Vocabulary,
+    shortest: float,
+) -> Iterator[Moment]:
+    """Stretches in which one emotion leads, the longest first, and the places where the lead changes."""
+    borders = _borders(seconds, shots, edges)
+    runs = _runs(curves, borders, shortest)
+    moods, turns = [], []
+    for number, (first, last, top) in enumerate(runs):
+        part, word = curves[first:last], vocabulary.words[top]
+        start, end = float(borders[first]), float(borders[last])
+        strongest = first + int(part[:, top].argmax())
+        moods.append(Moment(
+            kind="mood", emotion=word, second=float(seconds[strongest]), shot=int(shots[strongest]),
+            value=round(float(part[:, top].mean()), DIGITS), start=start, end=end,
+        ))  # fmt: skip
+        if number:
+            old = runs[number - 1][2]
+            turns.append(Moment(
+                kind="turn", emotion=word, before=vocabulary.words[old], second=start, shot=int(shots[first]),
+                value=round(float((part[:, top] - part[:, old]).mean()), DIGITS), start=start, end=end,
+            ))  # fmt: skip
+    yield from sorted(moods, key=lambda mood: -mood.duration)[:MOODS]
+    yield from sorted(turns, key=lambda turn: -turn.value)
+
+
+def _borders(seconds: Values, shots: NDArray[np.int64], edges: Sequence[float]) -> Values:
+    """(S + 1,) seconds between samples, half-way or where a shot begins, and both ends of the film."""
+    middles = (seconds[1:] + seconds[:-1]) / 2
+    cut = shots[1:] != shots[:-1]
+    middles[cut] = np.asarray(edges)[shots[1:][cut] - 1]
+    return np.concatenate([[edges[0]], middles, [edges[-1]]])
+
+
+def _runs(curves: Values, borders: Values, shortest: float) -> list[tuple[int, int, int]]:
+    """(first, last + 1, emotion) of stretches with one leading emotion, none shorter than `shortest` seconds.
+
+    The shortest is given to that neighbour whose emotion is stronger in it, until all are long enough.
+    """
+    leads = curves.argmax(axis=1)
+    changes = (np.flatnonzero(np.diff(leads)) + 1).tolist()
+    runs = [(first, last, int(leads[first])) for first, last in pairwise([0, *changes, len(leads)])]
+    while len(runs) > 1:
+        lengths = [borders[last] - borders[first] for first, last, _ in runs]
+        least = int(np.argmin(lengths))
+        if lengths[least] >= shortest:
+            break
+        first, last, _ = runs[least]
+        sides = [side for side in (least - 1, least + 1) if 0 <= side < len(runs)]
+        taker = max(sides, key=lambda side: float(curves[first:last, runs[side][2]].mean()))
+        runs[least] = (first, last, runs[taker][2])
+        runs = [
+            (g[0][0], g[-1][1], top) for top, group in groupby(runs, lambda run: run[2]) if (g := list(group))
+        ]
+    return runs
+
+
+def _examples(
+    emotions: Values, seconds: Values, shots: NDArray[np.int64], vocabulary: Vocabulary
+) -> Iterator[Moment]:
+    """The most typical and the most extreme frame of each emotion."""
+    tops = emotions.argmax(axis=1)
+    typical, extreme = [], []
+    for place, word in enumerate(vocabulary.words):
+        chosen = np.flatnonzero(tops == place)
+        most = int(emotions[:, place].argmax())
+        extreme.append(_moment("extreme", word, most, emotions[most, place], seconds, shots))
+        if len(chosen):
+            near = hellinger(emotions[chosen], emotions[chosen].mean(axis=0))
+            best = int(chosen[near.argmin()])
+            typical.append(_moment("typical", word, best, emotions[best, place], seconds, shots))
+    yield from sorted(typical, key=lambda moment: -moment.value)
+    yield from sorted(extreme, key=lambda moment: -moment.value)
+
+
+def _moment(
+    kind: Kind, word: str, place: int, value: float, seconds: Values, shots: NDArray[np.int64]
+) -> Moment:
+    second = float(seconds[place])
+    return Moment(
+        kind=kind, emotion=word, second=second, start=second, end=second, shot=int(shots[place]),
+        value=round(float(value), DIGITS),
+    )  # fmt: skip
+
+
+def hellinger(rows: Values, one: Values) -> Values:
+    """Hellinger's distance of (n, E) distributions from one: (n,), in 0..1."""
+    apart: Values = np.sqrt(((np.sqrt(rows) - np.sqrt(one)) ** 2).sum(axis=1) / 2)
+    return apart
+
+
+def _with_answers(boundaries: Sequence[Boundary], seconds: Values, begin: float) -> list[Boundary]:
+    """The shots' beginnings, the film's first; without those in which nothing was judged."""
+    starts = [Boundary(begin, "start"), *(b for b in sorted(boundaries) if b.second > begin)]
+    ends = [*(b.second for b in starts[1:]), float("inf")]
+    kept = [
+        start
+        for start, end in zip(starts, ends, strict=True)
+        if start.begins == "start" or np.any((seconds >= start.second - 1e-9) & (seconds < end - 1e-9))
+    ]
+    if len(kept) > 1 and not np.any(seconds < kept[1].second - 1e-9):  # nothing in the first one
+        kept = [kept[0], *kept[2:]]
+    return kept
+
+
+def _weights(seconds: Values, numbers: NDArray[np.int64], edges: Sequence[float]) -> Values:
+    """Seconds that each sample stands for: what lies nearer to it than to others of its shot."""
+    borders = _borders(seconds, numbers, edges)
+    result: Values = np.maximum(np.diff(borders), 1e-6)
+    return result
+
+
+def _rows(numbers: NDArray[np.int64]) -> Iterator[slice]:
+    """The samples of each shot in turn."""
+    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    for first, last in pairwise(edges):
+        yield slice(first, last)
+
+
+def _shots(
+    starts: Sequence[Boundary],
+    edges: Sequence[float],
+    numbers: NDArray[np.int64],
+    emotions: Values,
+    weights: Values,
+    seconds: Values,
+) -> tuple[Shot, ...]:
+    means, errors, rows = [], [], list(_rows(numbers))
+    apart = []
+    for row in rows:
+        mean = np.average(emotions[row], axis=0, weights=weights[row])
+        means.append(mean)
+        errors.append(error_of_mean(emotions[row], weights[row]))
+        apart.append(emotions[row] - mean)
+    several = [part for part in apart if len(part) > 1]
+    # Of a shot with one frame it is not known how its frames differ: as those of other shots do, or at most.
+    usual = np.sqrt((np.concatenate(several) ** 2).mean(axis=0)) if several else None
+    shots = []
+    for place, (row, mean, error) in enumerate(zip(rows, means, errors, strict=True)):
+        alone = np.sqrt(mean * (1 - mean)) if usual is None else usual
+        shots.append(
+            Shot(
+                number=place + 1,
+                start=float(edges[place]),
+                end=float(edges[place + 1]),
+                begins=starts[place].begins,
+                transition=round(starts[place].transition, 3),
+                emotions=_rounded(mean),
+                error=_rounded(np.where(np.isnan(error), alone, error)),
+                key_second=float(seconds[row][hellinger(emotions[row], mean).argmin()]),
+                first=row.start,
+                count=row.stop - row.start,
+            )
+        )
+    return tuple(shots)
+
+
+def _polarity(samples: Sequence[Sample], vocabulary: Vocabulary) -> tuple[float, ...] | None:
+    try:
+        found = [EmotionDistribution(vocabulary, s.smoothed).polarity.probabilities for s in samples]
+    except NoConversion:
+        return None
+    return tuple(round(positive - negative, DIGITS) for positive, negative in found)
+
+
+def _rounded(values: Values) -> tuple[float, ...]:
+    return tuple(round(float(value), DIGITS) for value in values)
