@@ -70,9 +70,14 @@ def test_bands_lie_around_each_shots_mean_and_within_minus_one_and_one() -> None
     assert [band.start for band in found] == [shot.start for shot in timeline.shots]
     assert found[0].mean == pytest.approx(0.6)
     assert found[0].low < 0.6 < found[0].high
-    sure = replace(timeline, shots=tuple(replace(shot, error=(0.0,) * 8) for shot in timeline.shots))
-    assert all(band.low == band.mean == band.high for band in bands(sure))
-    wide = replace(timeline, shots=tuple(replace(shot, error=(0.9,) * 8) for shot in timeline.shots))
+    still = replace(
+        timeline,
+        samples=tuple(replace(sample, emotions=led_by("awe", 0.65)) for sample in timeline.samples),
+    )
+    assert all(band.high - band.low == pytest.approx(0, abs=1e-9) for band in bands(still))
+    single = timeline_of(every=100.0)  # one frame a shot: only its emotions' errors are known
+    assert bands(single)[0].high - bands(single)[0].low == pytest.approx(2 * 1.96 * 0.02 * 8**0.5)
+    wide = replace(single, shots=tuple(replace(shot, error=(0.9,) * 8) for shot in single.shots))
     assert all((band.low, band.high) == (-1, 1) for band in bands(wide))
 
 

@@ -15,7 +15,7 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.inference.timeline import Shot, Timeline
+from affectlens.inference.timeline import Shot, Timeline, error_of_mean
 from affectlens.report.film_words import signs
 
 MOST = 900  # points of a curve
@@ -94,14 +94,13 @@ def extent(timeline: Timeline) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def stands_for(timeline: Timeline) -> list[tuple[float, float]]:
-    """The time that each sample stands for: to the middles between it and its neighbours in the shot."""
+def stands_for(timeline: Timeline, shot: Shot | None = None) -> list[tuple[float, float]]:
+    """The time that each sample, or each of a shot, stands for: to the middles between it and its neighbours."""
     found: list[tuple[float, float]] = []
-    for shot in timeline.shots:
-        seconds = [sample.second for sample in timeline.samples_of(shot)]
+    for each in [shot] if shot else timeline.shots:
+        seconds = [sample.second for sample in timeline.samples_of(each)]
         middles = [(one + other) / 2 for one, other in pairwise(seconds)]
-        edges = [shot.start, *middles, max(shot.end, *seconds)]
-        found += pairwise(edges)
+        found += pairwise([each.start, *middles, max(each.end, *seconds)])
     return found
 
 
@@ -176,13 +175,19 @@ def _band(timeline: Timeline, shot: Shot) -> Band:
     sign = np.array([signs(timeline.vocabulary)[word] for word in timeline.vocabulary.words])
     share = max(float(np.abs(sign) @ np.array(shot.emotions)), 1e-12)  # what has a polarity at all
     mean = float(sign @ np.array(shot.emotions)) / share
-    error = CONFIDENT * polarity_error(sign, shot.error) / share
+    error = CONFIDENT * _polarity_error(timeline, shot, sign) / share
     return Band(shot.start, shot.end, mean, max(-1.0, mean - error), min(1.0, mean + error))
 
 
-def polarity_error(sign: NDArray[np.int64], error: Sequence[float]) -> float:
-    """Standard error of a polarity from those of the emotions.
+def _polarity_error(timeline: Timeline, shot: Shot, sign: NDArray[np.int64]) -> float:
+    """Standard error of a shot's mean polarity, before what has no polarity is left out.
 
-    How the emotions' errors go together is not known; taken as independent.
+    Of a shot with one judged frame it is made of the emotions' errors, taken as independent.
     """
-    return math.sqrt(float(np.square(sign * np.array(error)).sum()))
+    own = slice(shot.first, shot.first + shot.count)
+    if shot.count > 1:
+        values = np.array([sample.emotions for sample in timeline.samples[own]]) @ sign
+        weights = np.array([stop - start for start, stop in stands_for(timeline, shot)])
+        if weights.sum() > 0:
+            return float(error_of_mean(values[:, None], weights)[0])
+    return math.sqrt(float(np.square(sign * np.array(shot.error)).sum()))

@@ -466,7 +466,7 @@ def _picture(
         return "<div class=blank></div>"
     pixels = shrunk(pictures.stills[second], longest)
     source = jpeg(pixels.permute(1, 2, 0).numpy(), quality)
-    return f'<img src="{source}" alt="{escape(alternative, quote=True)}" loading=lazy>'
+    return f'<img src="{source}" alt="{escape(alternative, quote=True)}">'
 
 
 def _map(pictures: Pictures, peak: Moment) -> str:
