@@ -359,6 +359,8 @@ class Video:
     def _second(self, raw: "av.VideoFrame") -> float:
         """A frame's time from the film's beginning. Counts frames whose time had to be made up."""
         base = raw.time_base or self._stream.time_base
+        if self.live and self._last is None and raw.pts is not None and base is not None:
+            self._origin = raw.pts * base  # cameras count from when they were switched on, or from 1970
         stamped = None if raw.pts is None or base is None else raw.pts * base - self._origin + self._shift
         expected = Fraction(0) if self._last is None else self._last + self._step
         if stamped is None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "Train a network on labelled pictures.",
     "evaluate": "Measure a model on labelled pictures.",
     "models": "List models and networks, or show a model's card.",
+    "film": "Say what films evoke, moment by moment.",
     "explain": "Show what a model looks at, and what it looks for.",
     "data": "Check a data set, or divide it into splits.",
 }

@@ -7,8 +7,8 @@ and their places differ, where what moved a little has not moved; a brighter or 
                 `LOOK_AHEAD`: what was before does not come back. A flash does come back
     fade        contrast goes down to nothing and up again, at least one of both gradually
     dissolve    frames are mixtures of one before and one after, in shares that grow, and have less contrast
-                than either: a camera that moves gives frames of the same contrast (Lienhart, "Reliable transition
-                detection in videos: a survey", 2001, on contrast in dissolves)
+                than either: a camera that moves gives frames of the same contrast (Lienhart, "Reliable
+                transition detection in videos: a survey", 2001)
 
 A shot between two flashes of the same scene, or one shorter than `LOOK_AHEAD` that the scene before follows
 again, is not found; nor are wipes. Decisions depend on the frames of the last `MEMORY` seconds and on

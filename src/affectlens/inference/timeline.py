@@ -275,7 +275,7 @@ def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Answer(NamedTuple):
-    """What a model said of one frame: (E,) probabilities; `reused` where it was another that looks the same."""
+    """What a model said of one frame: (E,) probabilities; `reused` where that of a frame that looks alike."""
 
     second: float
     frame: int | None

@@ -54,15 +54,15 @@ _PIN, _LANES = 0.075, 2  # width of a numbered mark by that of a telephone's cha
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures of a film, by second.
+    """Pictures of a film.
 
     Attributes:
-        stills: uint8 (3, H, W), for the seconds of `needed`; those that are not there are left out
-        maps: heat maps laid on peaks' frames, uint8 (H, W, 3)
+        stills: by second, uint8 (3, H, W), for those of `needed`; those that are not there are left out
+        maps: by second and emotion, heat maps laid on peaks' frames, uint8 (H, W, 3)
     """
 
     stills: Mapping[float, Pixels] = field(default_factory=dict)
-    maps: Mapping[float, NDArray[np.uint8]] = field(default_factory=dict)
+    maps: Mapping[tuple[float, str], NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def needed(timeline: Timeline) -> list[float]:
@@ -470,10 +470,10 @@ def _picture(
 
 
 def _map(pictures: Pictures, peak: Moment) -> str:
-    if peak.second not in pictures.maps:
+    if (peak.second, peak.emotion) not in pictures.maps:
         return ""
     alternative = f"Heat map: what in this frame speaks for {peak.emotion}, and what against it"
-    return f'<img src="{jpeg(pictures.maps[peak.second], _QUALITY)}" alt="{escape(alternative, quote=True)}">'
+    return f'<img src="{jpeg(pictures.maps[peak.second, peak.emotion], _QUALITY)}" alt="{escape(alternative, quote=True)}">'
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int) -> str:
