@@ -328,15 +328,16 @@ def test_hardware_that_is_not_there_is_a_setting_that_cannot_be(three_colours: P
 
 def send(port: int, count: int, pause: float) -> None:
     """Send a film as it is made, as cameras do."""
-    for _ in range(50):
+    for _ in range(400):
+        out = av.open(f"tcp://127.0.0.1:{port}", "w", format="mpegts", options={"flush_packets": "1"})
+        stream: Any = out.add_stream("mpeg2video", rate=25)
+        stream.height, stream.width, stream.pix_fmt, stream.gop_size = HEIGHT, WIDTH, "yuv420p", 5
         try:
-            out = av.open(f"tcp://127.0.0.1:{port}", "w", format="mpegts", options={"flush_packets": "1"})
+            out.start_encoding()
             break
-        except OSError:
+        except OSError:  # nobody listens yet
             time.sleep(0.05)
     with out:
-        stream = out.add_stream("mpeg2video", rate=25)
-        stream.height, stream.width, stream.pix_fmt, stream.gop_size = HEIGHT, WIDTH, "yuv420p", 5
         for number in range(count):
             raw = av.VideoFrame.from_ndarray(plain((number * 2, 0, 0)), "rgb24")
             raw.pts = number

@@ -187,13 +187,13 @@ def watch(request: Request) -> Generator[Event, None, None]:
     settings = request.settings
     if request.batch_size < 1:
         raise SettingsError(f"batch_size must be at least 1, not {request.batch_size}.")
-    engine = Engine(request.model, request.device, request.precision)
     keyframes = settings.sampling == "keyframes"
     with Video(
         request.source, threads=request.threads, keyframes=keyframes, hardware=request.hardware
     ) as video:
         if video.live and request.resume:
             raise RunError(f"{video.name} is live: what it showed is gone, and there is nothing to resume.")
+        engine = Engine(request.model, request.device, request.precision)
         record = _Record.open(request, video, engine)
         with closing(record):
             resumed_at = record.place.second if request.resume else None
@@ -332,7 +332,7 @@ class _Looking:
         last = self.settings.end
         try:
             self._go_back()
-            before: tuple[int, int] | None = None
+            before = self._counted = place.broken, place.undated
             for frame in newest or video.frames():
                 if stop is not None and stop.is_set():
                     self.ended_early = f"Watching was ended at {max(place.second, 0):.2f} s."
@@ -341,11 +341,9 @@ class _Looking:
                     return
                 if frame.second <= place.second:  # looked at in the run that was interrupted
                     self.detector.add(frame.second, frame.small(ROWS, COLUMNS))
+                    decoded = video.decoded  # what was counted so far was counted then, too
+                    before = self._counted[0] - decoded.broken, self._counted[1] - decoded.undated
                 elif frame.second >= self.begin - SAME_TIME:
-                    if before is None:  # what came before was counted then
-                        decoded = video.decoded
-                        before = (place.broken - decoded.broken, place.undated - decoded.undated)
-                        before = before if place.frames else (0, 0)
                     self._count(frame, *before)
                     yield frame
         except (VideoDamaged, VideoUnreachable) as error:

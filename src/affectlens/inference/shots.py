@@ -39,7 +39,9 @@ SPARSE = 0.45  # seconds between frames beyond which there is no looking ahead: 
 LEAST_STEP = 0.10  # of a cut, on a scale of 0 to 1
 TIMES_AROUND = 2.6  # as great as the steps around it
 LEAST_KEPT = 0.5  # of the step, by what follows
-BLANK = 5.0  # standard deviation of brightness, in levels, up to which a frame shows nothing
+MOST_MISFIT = 0.65  # of a dissolve: what is no mixture, and contrast that is not lost
+LEAST_CONTRAST = 6.5  # of both scenes of a dissolve, in levels
+BLANK = 2.5  # standard deviation of brightness, in levels, up to which a frame shows nothing
 
 
 class Boundary(NamedTuple):
@@ -341,19 +343,20 @@ def _mixture(
     rest = inner - before - shares[:, None] * change
     misfit = float(np.sqrt((rest**2).sum(axis=1).mean() / size))
     contrast = _lost_contrast(inner, before, after, shares)
-    if misfit > 0.5 or contrast > 0.5:
+    misfit += max(0.0, contrast)
+    if misfit > MOST_MISFIT:
         return None
     times = seconds[picked]
     rising = np.maximum.accumulate(shares)
     low, middle, high = np.interp([0.1, 0.5, 0.9], rising + np.arange(len(rising)) * 1e-9, times)
-    return _Mixture(misfit + max(0.0, contrast), Boundary(float(middle), "dissolve", float(high - low) / 0.8))
+    return _Mixture(misfit, Boundary(float(middle), "dissolve", float(high - low) / 0.8))
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Correlation of two frames' brightness over their cells; 1 where one shows nothing."""
     a, b = one[0::3] - one[0::3].mean(), other[0::3] - other[0::3].mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
-    if min(a.std(), b.std()) < 2 * BLANK / 1.5:
+    if min(a.std(), b.std()) < LEAST_CONTRAST:
         return 1.0
     return float(a @ b) / norm
 
