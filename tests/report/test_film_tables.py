@@ -14,8 +14,8 @@ from timelines import timeline_of
 def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
     timeline = timeline_of()
     for kind in FORMATS:
-        assert [file.name for file in write(tmp_path, timeline, kind)] == [f"samples.{kind}", f"shots.{kind}"]
-    for name, length in (("samples", len(timeline.samples)), ("shots", len(timeline.shots))):
+        assert [file.name for file in write(tmp_path, timeline, kind)] == [f"frames.{kind}", f"shots.{kind}"]
+    for name, length in (("frames", len(timeline.samples)), ("shots", len(timeline.shots))):
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             comma = list(csv.DictReader(file))
         columns = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
@@ -50,4 +50,4 @@ def test_an_unfinished_frame_number_is_null_not_zero(tmp_path: Path) -> None:
     timeline = timeline_of()
     timeline = replace(timeline, samples=tuple(replace(s, frame=None) for s in timeline.samples))
     write(tmp_path, timeline, "parquet")
-    assert pq.read_table(tmp_path / "samples.parquet")["frame"].null_count == len(timeline.samples)
+    assert pq.read_table(tmp_path / "frames.parquet")["frame"].null_count == len(timeline.samples)

@@ -33,7 +33,7 @@ _NAME = 60  # characters of a folder that is named after an address
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True,
               metavar="DIR", help="A folder for each film is made in it.")  # fmt: skip
 @click.option("--every", type=click.FloatRange(0), metavar="SECONDS",
-              help="Judge a frame every so many seconds, and where shots begin; 0 judges all. Default: 0.5.")  # fmt: skip
+              help="Judge a frame every so many seconds and where shots begin; 0: all.")  # fmt: skip
 @click.option("--keyframes", is_flag=True,
               help="Judge those frames alone that are stored whole: fastest, and coarse.")  # fmt: skip
 @click.option("--shots", "by_shots", is_flag=True, help="Judge a few frames of each shot.")
@@ -148,9 +148,18 @@ class Job:
         """Watch one film to its end, or a live source until Ctrl-C."""
         from affectlens.inference.film import Finished, Progress, Request, Started, watch
 
-        request = Request(source=source, model=self.model, out=folder, settings=self.settings, resume=self.resume,
-                          device=self.device, precision=self.precision, batch_size=self.batch_size,
-                          hardware=self.hardware, stop=threading.Event())  # fmt: skip
+        request = Request(
+            source=source,
+            model=self.model,
+            out=folder,
+            settings=self.settings,
+            resume=self.resume,
+            device=self.device,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            hardware=self.hardware,
+            stop=threading.Event(),
+        )
         live = False
         try:
             with _interrupts(request.stop, lambda: live), closing(watch(request)) as events, Shown() as shown:
@@ -212,9 +221,7 @@ class Job:
             seconds = film_page.needed(timeline)
             with _bar("pictures", len(seconds)) as advance:
                 shown = {}
-                with suppress(
-                    VideoError
-                ):  # the film was there when it was watched; the report needs no picture
+                with suppress(VideoError):  # without pictures it is a report, too
                     for second, pixels in stills(source, seconds, film_page.LONGEST):
                         shown[second] = pixels
                         advance(1)
@@ -285,7 +292,7 @@ class Job:
 
 
 class Shown:
-    """What is shown while a film is watched: a bar of its time on a terminal; of a live source, its answers."""
+    """What is shown of a film being watched: a bar of its time; of a live source, its answers."""
 
     def __init__(self) -> None:
         self.film: Film | None = None
@@ -320,8 +327,11 @@ class Shown:
             gone = max(time.monotonic() - self._started, 1e-3)
             state = f"{(progress.second - self._from) / gone:.1f} x, {progress.judged:,} judged"
             whole = self.film.duration if self.film else None
-            self._progress.update(self._task, completed=progress.share, total=None if progress.share is None else 1.0,
-                                  description=_place(progress.second, whole), state=state)  # fmt: skip
+            total = None if progress.share is None else 1.0
+            place = _place(progress.second, whole)
+            self._progress.update(
+                self._task, completed=progress.share, total=total, description=place, state=state
+            )
 
 
 def live_line(progress: "Progress", vocabulary: Any) -> str:

@@ -112,7 +112,7 @@ def compare(one: Timeline, other: Timeline, alignment: Alignment | None = None, 
 
 
 def match(one: Timeline, other: Timeline) -> list[tuple[int, int]]:
-    """Pair shots of two films in order, as much time as can be: (place among the first's, among the second's)."""
+    """Pair shots of two films in order, as much time as can be: places among the first's and second's."""
     alike = _alike(one, other)
     gain = np.minimum.outer(_lengths(one), _lengths(other)) * alike  # seconds that a pair covers: (A, B)
     best = np.zeros((gain.shape[0] + 1, gain.shape[1] + 1))

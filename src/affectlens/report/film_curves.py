@@ -95,7 +95,7 @@ def extent(timeline: Timeline) -> tuple[float, float]:
 
 
 def stands_for(timeline: Timeline, shot: Shot | None = None) -> list[tuple[float, float]]:
-    """The time that each sample, or each of a shot, stands for: to the middles between it and its neighbours."""
+    """The time that each sample, or each of a shot, stands for: to the middles between neighbours."""
     found: list[tuple[float, float]] = []
     for each in [shot] if shot else timeline.shots:
         seconds = [sample.second for sample in timeline.samples_of(each)]

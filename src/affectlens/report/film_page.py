@@ -473,7 +473,8 @@ def _map(pictures: Pictures, peak: Moment) -> str:
     if (peak.second, peak.emotion) not in pictures.maps:
         return ""
     alternative = f"Heat map: what in this frame speaks for {peak.emotion}, and what against it"
-    return f'<img src="{jpeg(pictures.maps[peak.second, peak.emotion], _QUALITY)}" alt="{escape(alternative, quote=True)}">'
+    source = jpeg(pictures.maps[peak.second, peak.emotion], _QUALITY)
+    return f'<img src="{source}" alt="{escape(alternative, quote=True)}">'
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int) -> str:

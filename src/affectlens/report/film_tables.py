@@ -3,7 +3,7 @@
 In CSV and Parquet every number has a column of its own; JSON Lines keeps emotions together, as in the answers
 of `affectlens predict`. What there is not is an empty field, null or None.
 
-Columns of samples: second, frame, shot, top, one for each emotion as the model answered, one for each
+Columns of frames: second, frame, shot, top, one for each emotion as the model answered, one for each
 smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty,
 reused. Columns of shots: shot, start, end, duration, begins, transition, top, one for each emotion, one for
 its standard error (`error_` before its name), polarity, key_second, samples.
@@ -26,9 +26,9 @@ Row = dict[str, Any]
 
 
 def write(folder: Path, timeline: Timeline, kind: str) -> list[Path]:
-    """Write `samples.KIND` and `shots.KIND`; KIND is csv, jsonl or parquet. Raises `OutputError`."""
+    """Write `frames.KIND` and `shots.KIND`; KIND is csv, jsonl or parquet. Raises `OutputError`."""
     written = []
-    for name, rows in (("samples", sample_rows(timeline)), ("shots", shot_rows(timeline))):
+    for name, rows in (("frames", sample_rows(timeline)), ("shots", shot_rows(timeline))):
         file = folder / f"{name}.{kind}"
         with atomic_write(file) as out:
             out.write(_ENCODINGS[kind](list(rows)))
