@@ -191,7 +191,7 @@ class Video:
         self._source, self._keyframes = str(source), keyframes
         self.name = without_password(self._source)
         self.decoded = Decoded()
-        self.live = bool(_LIVE.match(self._source))
+        self.live = is_live(self._source)
         self._sought = False
         self._last: Fraction | None = None  # the time of the frame before
         self._between: Fraction | None = None  # two frames, at the beginning
@@ -550,6 +550,15 @@ def _landing_before(video: Video, second: float) -> Iterator[Frame]:
 def hardware() -> list[str]:
     """Names of the decoding hardware that this PyAV was built for; whether it is here, opening tells."""
     return list(hwdevices_available())
+
+
+def is_live(source: str) -> bool:
+    """Whether an address is of a camera or a stream that is read as it comes.
+
+    >>> is_live("rtsp://camera/1"), is_live("/dev/video0"), is_live("https://host/film.mp4")
+    (True, True, False)
+    """
+    return bool(_LIVE.match(source))
 
 
 def without_password(source: str) -> str:

@@ -348,9 +348,33 @@ def test_a_live_source_is_judged_as_it_comes_until_it_is_stopped(
     assert timeline.film.live and len(timeline.samples) >= 3
     assert timeline.samples[0].second == pytest.approx(0, abs=0.2)
     with pytest.raises(RunError, match="is live"):
-        sender = threading.Thread(target=send, args=(free_port, 5, 0.0), daemon=True)
-        sender.start()
         watched(source, model, out=tmp_path / "out", resume=True)
+
+
+@pytest.mark.slow
+def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Model, tmp_path: Path) -> None:
+    """Three hours at 5 frames a second, a new scene every 20 s: below 1.5 GB, 200 MB more than one minute took."""
+    psutil = pytest.importorskip("psutil")
+
+    def frames(seconds: int) -> Iterator[Any]:
+        for number in range(seconds * 5):
+            base = scene(number // 100 % 50)
+            yield np.roll(base, number, axis=1).astype(np.uint8)
+
+    options = {"preset": "ultrafast", "g": "50"}
+    short = write(tmp_path / "short.mp4", frames(60), rate=5, options=options)
+    long = write(tmp_path / "long.mp4", frames(3 * 3600), rate=5, options=options)
+    process, most = psutil.Process(), []
+    for path in (short, long):
+        peak = 0
+        for event in watch(Request(source=str(path), model=model, settings=FilmSettings(every=4.0), **CPU)):
+            peak = max(peak, process.memory_info().rss)
+        assert isinstance(event, Finished)
+        most.append(peak)
+    assert event.timeline.counts.decoded == 3 * 3600 * 5
+    assert abs(len(event.timeline.shots) - 540) <= 5
+    assert most[1] < 1.5e9 and most[1] - most[0] < 2e8, most
+    print(f"one minute {most[0] / 1e6:.0f} MB, three hours {most[1] / 1e6:.0f} MB")
 
 
 @pytest.fixture

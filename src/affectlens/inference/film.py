@@ -44,7 +44,7 @@ from affectlens.inference.timeline import (
     build,
     shots_without_answers,
 )
-from affectlens.video import SAME_TIME, Frame, NewestFrames, Video, frames_at
+from affectlens.video import SAME_TIME, Frame, NewestFrames, Video, frames_at, is_live, without_password
 
 FILM, SAMPLES, PLACE, TIMELINE = "film.json", "samples.jsonl", "place.json", "timeline.json"
 VERSION = 1
@@ -187,12 +187,13 @@ def watch(request: Request) -> Generator[Event, None, None]:
     settings = request.settings
     if request.batch_size < 1:
         raise SettingsError(f"batch_size must be at least 1, not {request.batch_size}.")
+    if request.resume and is_live(request.source):
+        name = without_password(request.source)
+        raise RunError(f"{name} is live: what it showed is gone, and there is nothing to resume.")
     keyframes = settings.sampling == "keyframes"
     with Video(
         request.source, threads=request.threads, keyframes=keyframes, hardware=request.hardware
     ) as video:
-        if video.live and request.resume:
-            raise RunError(f"{video.name} is live: what it showed is gone, and there is nothing to resume.")
         engine = Engine(request.model, request.device, request.precision)
         record = _Record.open(request, video, engine)
         with closing(record):

@@ -37,6 +37,7 @@ MEMORY = 5.2  # seconds of frames that are held
 SPARSE = 0.45  # seconds between frames beyond which there is no looking ahead: keyframes
 
 LEAST_STEP = 0.10  # of a cut, on a scale of 0 to 1
+SPARSE_STEP = 0.3  # of a cut between keyframes, in whose time much may move
 TIMES_AROUND = 2.6  # as great as the steps around it
 LEAST_KEPT = 0.5  # of the step, by what follows
 MOST_MISFIT = 0.65  # of a dissolve: what is no mixture, and contrast that is not lost
@@ -243,6 +244,8 @@ def _is_cut(
     """Whether the step to a frame stands out of those around it, and is not undone."""
     if place == 0:
         return False
+    if seconds[place] - seconds[place - 1] > SPARSE:
+        return bool(steps[place] > SPARSE_STEP)
     near = np.abs(seconds - seconds[place]) <= AROUND
     near[[0, place]] = False
     return bool(steps[place] > _threshold(steps[near].tolist())) and _lasts(frames, place, seconds)
@@ -251,8 +254,6 @@ def _is_cut(
 def _lasts(frames: Sequence[_Seen], place: int, seconds: NDArray[np.float64]) -> bool:
     """Whether a step is not undone: neither does what was before come back, nor was it there before."""
     step = frames[place].step
-    if seconds[place] - seconds[place - 1] > SPARSE:
-        return True
     later = np.flatnonzero((seconds > seconds[place]) & (seconds <= seconds[place] + LOOK_AHEAD))
     earlier = np.flatnonzero((seconds < seconds[place - 1]) & (seconds >= seconds[place - 1] - LOOK_AHEAD))
     comes_back = any(distance(frames[place - 1], frames[i]) < LEAST_KEPT * step for i in later.tolist())
