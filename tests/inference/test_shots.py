@@ -1,11 +1,13 @@
 """Shots are found where they begin, whatever moves, flickers or flashes in them."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from affectlens.inference.shots import COLUMNS, ROWS, Boundary, Decided, ShotDetector, Thumbnail
+from affectlens.video import Video
 from film_scenes import Change, Recipe, f1, make
 
 
@@ -100,6 +102,34 @@ def test_a_cut_to_black_and_a_fade_from_it_are_one_boundary() -> None:
     into = [still(number / 20, 1) for number in range(20)]
     found = found_in([still(1.0)] * 40 + [black] * 10 + into + [still(1.0, 1)] * 40)
     assert [boundary.begins for boundary in found] == ["fade"] and 1.6 <= found[0].second <= 2.4
+
+
+def test_writing_that_appears_is_neither_cut_nor_dissolve() -> None:
+    frames = [still(1.0).copy() for _ in range(100)]
+    for number, frame in enumerate(frames):
+        share = min(1.0, max(0.0, (number - 30) / 25))
+        frame[12:22, 20:50] = frame[12:22, 20:50] * (1 - share) + 255 * share
+        if number >= 80:
+            frame[28:32, 8:56] = 255
+    assert found_in(frames) == []
+
+
+def test_a_fade_in_from_black_is_no_cut() -> None:
+    frames = [still(max(0.0, number - 20) / 60) for number in range(80)] + [still(1.0)] * 40
+    assert found_in(frames) == []
+
+
+def test_shots_of_a_real_film_are_those_that_people_see(shared: Path) -> None:
+    path = shared / "fixtures" / "video" / "big-buck-bunny-30s.mp4"
+    if not path.is_file():
+        pytest.skip(f"no film at {path}")
+    detector, found = ShotDetector(), []
+    with Video(path) as video:
+        for frame in video.frames():
+            found += detector.add(frame.second, frame.small(ROWS, COLUMNS))
+    found += detector.finish()
+    # It begins with a fade from black; writing comes and goes; a bird that flaps its wings fills a third.
+    assert [round(boundary.second, 2) for boundary in found] == [11.88, 15.75, 23.04]
 
 
 def test_cuts_between_plain_colours_are_found() -> None:

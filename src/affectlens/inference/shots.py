@@ -3,8 +3,8 @@
 Every frame is looked at as a thumbnail of 36 x 64. A frame's distance from another is by how much its colours
 and their places differ, where what moved a little has not moved; a brighter or darker frame differs, too.
 
-    cut         one step that is far greater than the film's steps around it, and that is not undone within
-                `LOOK_AHEAD`: what was before does not come back. A flash does come back
+    cut         one step that is far greater than the film's steps around it, over most of the frame, and that
+                is not undone within `LOOK_AHEAD`: what was before does not come back. After a flash it does
     fade        contrast goes down to nothing and up again, at least one of both gradually
     dissolve    frames are mixtures of one before and one after, in shares that grow, and have less contrast
                 than either: a camera that moves gives frames of the same contrast (Lienhart, "Reliable
@@ -37,6 +37,9 @@ MEMORY = 5.2  # seconds of frames that are held
 SPARSE = 0.45  # seconds between frames beyond which there is no looking ahead: keyframes
 
 LEAST_STEP = 0.10  # of a cut, on a scale of 0 to 1
+LEAST_SPREAD = 0.4  # of the frame's cells that differ: less is something that moves, or writing
+DISSOLVE_SPREAD = 0.6  # the same for the two ends of a dissolve: titles come slowly
+CELL_DIFFERS = 8.0  # levels
 SPARSE_STEP = 0.3  # of a cut between keyframes, in whose time much may move
 TIMES_AROUND = 2.6  # as great as the steps around it
 LEAST_KEPT = 0.5  # of the step, by what follows
@@ -118,7 +121,11 @@ class ShotDetector:
         frames = list(self._frames)
         found = _fades(frames)
         found += [cut for cut in self._cuts(frames) if not any(_covers(fade, cut) for fade in found)]
-        found += [d for d in self._dissolves(frames) if not any(_covers(d, cut) for cut in found)]
+        found += [
+            mixed
+            for mixed in self._dissolves(frames)
+            if not any(_covers(mixed, other) or _covers(other, mixed, 1.0) for other in found)
+        ]
         decided = []
         for boundary in sorted(found):
             gap = 0.08 if boundary.begins == "cut" else 0.3
@@ -169,8 +176,9 @@ class ShotDetector:
         self._mixtures = {key: found for key, found in self._mixtures.items() if key[0] >= before}
 
 
-def _covers(gradual: Boundary, other: Boundary) -> bool:
-    return abs(gradual.second - other.second) <= gradual.transition / 2 + 0.1
+def _covers(gradual: Boundary, other: Boundary, share: float = 0.5) -> bool:
+    """Whether a boundary lies in another's transition: half of it, or all where it lies to one side."""
+    return abs(gradual.second - other.second) <= share * gradual.transition + 0.1
 
 
 # ------------------------------------------------------------------------------------------------ frames
@@ -224,7 +232,9 @@ def distance(one: _Seen, other: _Seen) -> float:
     inside = np.maximum(other.places - one.high, one.low - other.places)
     places = float(np.maximum(outside, 0).mean() + np.maximum(inside, 0).mean()) / 2
     colours = float(np.abs(one.colours - other.colours).sum()) / 2
-    return 0.5 * min(1.0, places / 30) + 0.5 * colours
+    # Dark frames fill a bin or two, and the least light changes bins: colours count by how much they change.
+    change = float(np.abs(one.coarse - other.coarse).mean())
+    return 0.5 * min(1.0, places / 30) + 0.5 * colours * min(1.0, change / 6)
 
 
 # -------------------------------------------------------------------------------------------------- cuts
@@ -242,13 +252,19 @@ def _is_cut(
     frames: Sequence[_Seen], seconds: NDArray[np.float64], steps: NDArray[np.float64], place: int
 ) -> bool:
     """Whether the step to a frame stands out of those around it, and is not undone."""
-    if place == 0:
+    if place == 0 or _spread(frames[place - 1].coarse, frames[place].coarse) < LEAST_SPREAD:
         return False
     if seconds[place] - seconds[place - 1] > SPARSE:
         return bool(steps[place] > SPARSE_STEP)
     near = np.abs(seconds - seconds[place]) <= AROUND
     near[[0, place]] = False
     return bool(steps[place] > _threshold(steps[near].tolist())) and _lasts(frames, place, seconds)
+
+
+def _spread(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The share of coarse cells in which two frames differ."""
+    apart = np.abs(one - other).reshape(-1, 3).max(axis=1)
+    return float((apart > CELL_DIFFERS).mean())
 
 
 def _lasts(frames: Sequence[_Seen], place: int, seconds: NDArray[np.float64]) -> bool:
@@ -333,7 +349,7 @@ def _mixture(
     after = places[last : last + 3].mean(axis=0)
     change = after - before
     size = float(change @ change)
-    if np.abs(change).mean() < 8 or _alike(before, after) > 0.7:
+    if np.abs(change).mean() < 8 or _spread(before, after) < DISSOLVE_SPREAD or _alike(before, after) > 0.7:
         return None
     inner = places[picked]
     shares = (inner - before) @ change / size

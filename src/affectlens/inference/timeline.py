@@ -287,7 +287,7 @@ class Answer(NamedTuple):
 class Reading:
     """How answers become curves and moments; see `film.FilmSettings`, which says what each setting means."""
 
-    half_life: float = 1.0
+    half_life: float = 0.5
     prominence: float = 0.1
     distance: float = 5.0
     shortest_mood: float = 2.0
