@@ -14,7 +14,7 @@ its pictures, by some hundredths of a second; what belongs together stays togeth
 Letters: H x W pixels of a drawing, as people see it: upright, square pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,7 +72,9 @@ def suffix_for(source: Path) -> str:
     return suffix if suffix in SAME_CONTAINER else OTHER_CONTAINER
 
 
-def write(file: Path, source: Path | str, draw: Callable[[Film], Iterator[Drawing]]) -> Iterator[Written]:
+def write(
+    file: Path, source: Path | str, draw: Callable[[Film], Iterator[Drawing]]
+) -> Generator[Written, None, None]:
     """Write `source` to `file` with what `draw` gives for it, in the order of time; yield how far it is.
 
     All drawings have one size. The suffix of `file` is one of `SAME_CONTAINER`. The file is there when the
@@ -298,5 +300,5 @@ def _matrix(frame: Any) -> list[int] | None:
     held: Any = frame.side_data
     for place in range(len(held)):
         if held[place].type == SideDataType.DISPLAYMATRIX:
-            return np.frombuffer(bytes(held[place]), dtype=np.int32)[:9].tolist()
+            return [int(value) for value in np.frombuffer(bytes(held[place]), dtype=np.int32)[:9]]
     return None

@@ -118,6 +118,7 @@ def test_films_of_one_name_have_folders_of_their_own(run: Run, tmp_path: Path, m
     ("words", "said"),
     [
         (("--every", "1", "--keyframes"), "name one"),
+        (("--render", "tint", "--end", "5"), "writes the whole film"),
         (("--format", "html,doc"), "'doc' is no format"),
         (("--format", ","), "No format is named"),
     ],
@@ -169,6 +170,7 @@ def test_a_live_source_prints_a_line_for_each_answer_and_ctrl_c_ends_it_with_its
 
     assert threading.current_thread() is threading.main_thread()
     scripted(monkeypatch, timeline_of(film=live, counts=Counts(dropped=3)), events)
+    result = run("/dev/video7")
     result = run("/dev/video7")
     assert result.exit_code == 0, result.output
     lines = [line for line in result.output.splitlines() if "frames dropped" in line]

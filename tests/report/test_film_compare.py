@@ -52,7 +52,9 @@ def test_films_that_share_little_are_compared_by_share_of_their_time() -> None:
     found = compare(replace(one), other, "time")
     assert found.alignment == "time"
     assert found.places[0].more == "sadness" and found.places[0].less == "fear"
-    assert found.places[0].one[0] >= 10 and found.places[0].other[0] == pytest.approx(3 * found.places[0].one[0])
+    assert found.places[0].one[0] >= 10 and found.places[0].other[0] == pytest.approx(
+        3 * found.places[0].one[0]
+    )
     assert arc(one).shape == (100, 8)
     unlike = compare(timeline_of([(10.0, "fear")]), timeline_of([(10.0, "awe")], every=3.0))
     assert unlike.alignment == "time"

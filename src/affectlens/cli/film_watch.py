@@ -85,6 +85,8 @@ def films(
     """
     if sum((every is not None, keyframes, by_shots)) > 1:
         raise click.UsageError("--every, --keyframes and --shots are three ways to choose frames: name one.")
+    if more["render"] and (begin is not None or end is not None):
+        raise click.UsageError("--render writes the whole film: leave out --begin and --end.")
     kinds = _kinds(formats)
     from affectlens import library
     from affectlens.inference.film import FilmSettings
@@ -134,7 +136,7 @@ class Job:
             except SettingsError as error:
                 if len(sources) == 1:
                     raise
-                failures.append(printable(f"{source}: {error}"))
+                failures.append(f"{shown_name(source)}: {printable(str(error))}")
                 click.echo(f"Not watched: {failures[-1]}", err=True)
         if len(sources) > 1 or failures:
             number = len(sources)
@@ -173,7 +175,7 @@ class Job:
                         return event.timeline
         except KeyboardInterrupt:
             click.echo(
-                f"{printable(source)}: what was watched is kept in {folder}; go on with --resume.", err=True
+                f"{shown_name(source)}: what was watched is kept in {folder}; go on with --resume.", err=True
             )
             raise
         raise AssertionError("watching ended without an end")
@@ -182,7 +184,7 @@ class Job:
         """Write what is asked for about a film, and print its summary."""
         from affectlens.report.film_words import summary
 
-        click.echo(printable(source))
+        click.echo(shown_name(source))
         for line in summary(timeline):
             click.echo(f"  {printable(line)}")
         written = list(self.write(source, folder, timeline))
@@ -312,7 +314,7 @@ class Shown:
         """The film is open."""
         self.film, self._from, self._started = film, resumed_at or 0.0, time.monotonic()
         if film.live:
-            click.echo(f"{printable(source)}: what it evokes, as it comes; Ctrl-C ends it.", err=True)
+            click.echo(f"{shown_name(source)}: what it evokes, as it comes; Ctrl-C ends it.", err=True)
         elif sys.stderr.isatty():
             self._progress = _film_progress(Path(source).name)
             self._task = self._progress.add_task("", total=1.0, state="")
@@ -332,6 +334,13 @@ class Shown:
             self._progress.update(
                 self._task, completed=progress.share, total=total, description=place, state=state
             )
+
+
+def shown_name(source: str) -> str:
+    """A film's path or address as it can be shown: without a password."""
+    from affectlens.video import without_password
+
+    return printable(without_password(source))
 
 
 def live_line(progress: "Progress", vocabulary: Any) -> str:

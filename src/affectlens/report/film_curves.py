@@ -186,7 +186,8 @@ def _polarity_error(timeline: Timeline, shot: Shot, sign: NDArray[np.int64]) -> 
     """
     own = slice(shot.first, shot.first + shot.count)
     if shot.count > 1:
-        values = np.array([sample.emotions for sample in timeline.samples[own]]) @ sign
+        answers = np.array([sample.emotions for sample in timeline.samples[own]], dtype=np.float64)
+        values: NDArray[np.float64] = answers @ sign
         weights = np.array([stop - start for start, stop in stands_for(timeline, shot)])
         if weights.sum() > 0:
             return float(error_of_mean(values[:, None], weights)[0])
