@@ -194,7 +194,7 @@ def plain_loop(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], span
 
     begun = time.perf_counter()
     capture = cv2.VideoCapture(str(film))
-    due, waiting = 0.0, []
+    due, waiting = 0.0, list[Any]()
     while True:
         good, frame = capture.read()
         second = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -224,7 +224,8 @@ def every_frame(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], spa
         good, frame = capture.read()
         if not good:
             break
-        judge([cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)])
+        picture: Any = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        judge([picture])
         done += 1
     capture.release()
     return done / rate / (time.perf_counter() - begun)

@@ -27,7 +27,7 @@ from affectlens.inference.timeline import Timeline
 from affectlens.video import frame_at
 from films import as_pictures, plain, scene, write, write_tone
 
-CPU = {"device": "cpu", "precision": "float32"}
+CPU: dict[str, Any] = {"device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture(scope="session")
