@@ -191,22 +191,30 @@ def _look(second: float, thumbnail: Thumbnail, before: _Seen | None) -> _Seen:
     luma = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     red, blue = pixels[..., 0] - luma, pixels[..., 2] - luma
     opposed = np.stack([luma, red, blue], axis=-1)
-    places = opposed.reshape(ROWS // 2, 2, COLUMNS // 2, 2, 3).mean(axis=(1, 3))
-    coarse = places.reshape(ROWS // 4, 2, COLUMNS // 4, 2, 3).mean(axis=(1, 3))
+    places = _halved(opposed)
+    coarse = _halved(places)
     low, high = _neighbours(places)
     seen = _Seen(second, places, coarse, low, high, _colours(luma, red, blue), float(luma.std()), 0.0)
     return seen if before is None else replace(seen, step=distance(before, seen))
 
 
+def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of 2 x 2 cells; far quicker than to reshape and to ask for a mean."""
+    even, odd = values[0::2], values[1::2]
+    return (even[:, 0::2] + even[:, 1::2] + odd[:, 0::2] + odd[:, 1::2]) * np.float32(0.25)
+
+
 def _neighbours(places: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The least and the greatest value of each cell and the eight around it."""
-    padded = np.pad(places, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    low = np.minimum(np.minimum(padded[:-2], padded[1:-1]), padded[2:])
-    high = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-    return (
-        np.minimum(np.minimum(low[:, :-2], low[:, 1:-1]), low[:, 2:]),
-        np.maximum(np.maximum(high[:, :-2], high[:, 1:-1]), high[:, 2:]),
-    )
+    low, high = places.copy(), places.copy()
+    for values, pick in ((low, np.minimum), (high, np.maximum)):
+        before = values.copy()
+        pick(values[1:], before[:-1], out=values[1:])
+        pick(values[:-1], before[1:], out=values[:-1])
+        before = values.copy()
+        pick(values[:, 1:], before[:, :-1], out=values[:, 1:])
+        pick(values[:, :-1], before[:, 1:], out=values[:, :-1])
+    return low, high
 
 
 def _colours(
@@ -217,9 +225,11 @@ def _colours(
     reds = ((red + 180) * (_CHROMA / 360)).astype(np.intp).clip(0, _CHROMA - 1)
     blues = ((blue + 226) * (_CHROMA / 452)).astype(np.intp).clip(0, _CHROMA - 1)
     counts = np.bincount(((light * _CHROMA + reds) * _CHROMA + blues).ravel(), minlength=_LUMA * _CHROMA**2)
-    cube = np.pad(counts.reshape(_LUMA, -1).astype(np.float32), ((1, 1), (0, 0)))
-    smooth = (cube[:-2] + 2 * cube[1:-1] + cube[2:]).ravel()
-    total: NDArray[np.float32] = smooth / smooth.sum()
+    cube = counts.reshape(_LUMA, -1).astype(np.float32)
+    smooth = 2 * cube
+    smooth[1:] += cube[:-1]
+    smooth[:-1] += cube[1:]
+    total: NDArray[np.float32] = smooth.ravel() / smooth.sum()
     return total
 
 
