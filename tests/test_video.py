@@ -213,6 +213,15 @@ def test_an_animated_picture_is_a_film_with_its_own_times(
     assert (film.height, film.width) == (HEIGHT, WIDTH)
 
 
+def test_an_animated_picture_that_breaks_off_is_a_damaged_film(tmp_path: Path) -> None:
+    path = tmp_path / "film.webp"
+    first, *rest = [Image.fromarray(scene(seed).astype(np.uint8)) for seed in range(3)]
+    first.save(path, save_all=True, append_images=rest, duration=100)
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(VideoDamaged, match=r"film\.webp"):
+        seen(path)
+
+
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
     clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))

@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 
 from affectlens.errors import (
     NotAVideo,
+    PictureError,
     SettingsError,
     VideoDamaged,
     VideoDenied,
@@ -399,7 +400,7 @@ class Video:
         return self._looks[key]
 
     def _picture_frames(self) -> Iterator[Frame]:
-        for number, (second, lasts, pixels) in enumerate(read_frames(Path(self._source))):
+        for number, (second, lasts, pixels) in enumerate(_pictures(self._source)):
             self.decoded.frames += 1
             self.decoded.end = second + lasts
             array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
@@ -818,9 +819,17 @@ def _first_frame(source: str) -> "av.VideoFrame | None":
     return None
 
 
+def _pictures(source: str) -> Iterator[tuple[float, float, Pixels]]:
+    """Pictures of an animation; what is wrong with it is said as of any film."""
+    try:
+        yield from read_frames(Path(source))
+    except PictureError as error:
+        raise VideoDamaged(source, error.reason) from error
+
+
 def _film_of_pictures(name: str, source: str) -> Film:
     duration, count, size = 0.0, 0, (0, 0)
-    for second, lasts, pixels in read_frames(Path(source)):
+    for second, lasts, pixels in _pictures(source):
         duration, count, size = second + lasts, count + 1, (pixels.shape[1], pixels.shape[2])
     rate = count / duration if duration else None
     return Film(name=name, duration=duration, height=size[0], width=size[1], frame_rate=rate, codec="webp")
