@@ -5,7 +5,7 @@ import pytest
 
 from affectlens.emotions import EKMAN
 from affectlens.errors import SettingsError
-from affectlens.inference.timeline import Timeline
+from affectlens.inference.timeline import Sample, Shot, Timeline
 from affectlens.report.film_compare import arc, compare, match
 from affectlens.report.film_compare_page import render, sentences
 from timelines import SCRIPT, timeline_of
@@ -14,7 +14,9 @@ from timelines import SCRIPT, timeline_of
 def without(timeline: Timeline, *numbers: int) -> Timeline:
     """Another cut: some shots taken out, and the rest moved together."""
     kept = [shot for shot in timeline.shots if shot.number not in numbers]
-    samples, shots, start = [], [], 0.0
+    samples: list[Sample] = []
+    shots: list[Shot] = []
+    start = 0.0
     for number, shot in enumerate(kept, start=1):
         first, moved = len(samples), start - shot.start
         samples += [replace(s, second=s.second + moved, shot=number) for s in timeline.samples_of(shot)]

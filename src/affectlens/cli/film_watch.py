@@ -92,7 +92,7 @@ def films(
     from affectlens.inference.film import FilmSettings
     from affectlens.report.film_exports import Options
 
-    given = {"every": every, "begin": begin, "end": end, "prominence": prominence}
+    given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
     settings = FilmSettings(
         sampling="keyframes" if keyframes else "shots" if by_shots else "time",
         **{key: value for key, value in given.items() if value is not None},

@@ -138,8 +138,8 @@ def text(words: str, letters: int) -> NDArray[np.uint8]:
         canvas = FigureCanvasAgg(figure)
         style: dict[str, Any] = {"va": "center", "color": "white", "weight": "bold", "parse_math": False}
         figure.text(letters / 2 / size[0], 0.5, words, fontsize=letters * 0.72, **style)
-        canvas.draw()
-        opacity = np.asarray(canvas.buffer_rgba())[..., 3].copy()
+        canvas.draw()  # type: ignore[no-untyped-call]
+        opacity = np.asarray(canvas.buffer_rgba())[..., 3].copy()  # type: ignore[no-untyped-call]
     used = np.flatnonzero(opacity.any(axis=0))
     cut: NDArray[np.uint8] = opacity[:, used[0] : used[-1] + 1] if len(used) else opacity[:, :1]
     return cut

@@ -331,7 +331,7 @@ def _frames(timeline: Timeline) -> list[Moment]:
         found[0]
         for kind in ("typical", "extreme")
         for word in timeline.vocabulary.words
-        if (found := timeline.of(kind, word))  # type: ignore[arg-type]
+        if (found := timeline.of(kind, word))
     ]
 
 
@@ -339,7 +339,7 @@ def _typical(timeline: Timeline, pictures: Pictures) -> str:
     frames = {(each.kind, each.emotion): each for each in _frames(timeline)}
     rows = ""
     for word in from_top_to_bottom(timeline.vocabulary):
-        cells = [_frame(frames.get((kind, word)), pictures) for kind in ("typical", "extreme")]  # type: ignore[arg-type]
+        cells = [_frame(frames.get((kind, word)), pictures) for kind in ("typical", "extreme")]
         if any(cells):
             rows += (
                 f"<tr><th scope=row>{_swatch(timeline, word)}{escape(word)}</th>"
