@@ -141,6 +141,7 @@ def test_cuts_between_plain_colours_are_found() -> None:
 def test_keyframes_far_apart_are_compared_one_by_one() -> None:
     frames = [still(1.0, seed) for seed in (0, 0, 0, 1, 1, 2)]
     assert [boundary.second for boundary in found_in(frames, rate=0.5)] == [6.0, 10.0]
+    assert [boundary.second for boundary in found_in(frames, rate=0.1)] == [30.0, 50.0]
 
 
 def test_a_detector_that_is_set_up_in_the_midst_of_a_film_decides_alike() -> None:

@@ -138,6 +138,12 @@ def test_peaks_are_found_with_their_prominence_the_most_prominent_first() -> Non
     assert 5 < found[0].duration < 8
 
 
+def test_peaks_of_all_emotions_come_with_the_most_prominent_first() -> None:
+    found = timeline_of(hills((15, 0.3, 3), (40, 0.7, 4)), half_life=0.0).of("peak")
+    heights = [peak.prominence or 0 for peak in found]
+    assert heights == sorted(heights, reverse=True) and {peak.emotion for peak in found} >= {"fear", "awe"}
+
+
 def test_of_two_peaks_that_are_near_the_more_prominent_counts() -> None:
     curve = hills((20, 0.6, 1), (23, 0.4, 1))
     assert [p.second for p in timeline_of(curve, half_life=0.0, distance=5.0).of("peak", "fear")] == [20.0]

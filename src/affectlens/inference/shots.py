@@ -34,6 +34,7 @@ SPANS = (0.5, 1.0, 2.0)  # seconds over which dissolves are looked for
 LONGEST_FADE = 2.0  # seconds of its two halves together, as far as it is looked at
 DECIDED_AFTER = 2.4  # seconds after which a place is decided
 MEMORY = 5.2  # seconds of frames that are held
+LEAST_HELD = 4  # frames, however far apart
 SPARSE = 0.45  # seconds between frames beyond which there is no looking ahead: keyframes
 
 LEAST_STEP = 0.10  # of a cut, on a scale of 0 to 1
@@ -107,7 +108,8 @@ class ShotDetector:
     def add(self, second: float, thumbnail: Thumbnail) -> list[Boundary]:
         """Look at the next frame; return the boundaries that are decided by now."""
         self._frames.append(_look(second, thumbnail, self._frames[-1] if self._frames else None))
-        while self._frames[0].second < second - MEMORY:
+        # Keyframes may be further apart than that: each needs the one before it.
+        while len(self._frames) > LEAST_HELD and self._frames[0].second < second - MEMORY:
             self._frames.popleft()
         # In steps of a fixed length, so that it is decided alike wherever a detector was set up.
         until = np.floor((second - DECIDED_AFTER) * 2) / 2

@@ -346,7 +346,10 @@ def build(
     lengths = np.array([shot.duration for shot in shots]) + 1e-9
     overall = np.average([shot.emotions for shot in shots], axis=0, weights=lengths)
     moments = [
-        *peaks(smoothed, seconds, numbers, vocabulary, reading.prominence, reading.distance),
+        *sorted(
+            peaks(smoothed, seconds, numbers, vocabulary, reading.prominence, reading.distance),
+            key=lambda peak: -(peak.prominence or 0.0),
+        ),
         *_moods_and_turns(smoothed, seconds, numbers, edges, vocabulary, reading.shortest_mood),
         *_examples(emotions, seconds, numbers, vocabulary),
     ]
