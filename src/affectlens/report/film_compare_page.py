@@ -52,11 +52,13 @@ def sentences(found: Comparison) -> list[str]:
     else:
         said.append("Compared by share of their time: the first tenth with the first tenth, and so on.")
     word, first, second = max(found.means, key=lambda row: abs(row[2] - row[1]))
-    said.append(
-        f"On the whole the second evokes {'more' if second > first else 'less'} {word}: {percent(second)} "
-        "against "
-        f"{percent(first)}."
-    )
+    if abs(second - first) < 0.005:
+        said.append("On the whole both evoke the same, within half a percentage point.")
+    else:
+        more = "more" if second > first else "less"
+        said.append(
+            f"On the whole the second evokes {more} {word}: {percent(second)} against {percent(first)}."
+        )
     over = "shots in both" if found.alignment == "shots" else "time"
     said.append(f"Over {over}, {percent(found.arc)} of the answers would have to change for them to agree.")
     return said
