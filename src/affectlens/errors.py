@@ -10,6 +10,12 @@ AffectLensError
         NotAPicture             no picture format that we read
         PictureDamaged          a picture, but truncated or corrupt
         PictureTooLarge         more pixels than allowed: a decompression bomb, or a huge scan
+    VideoError              a film that cannot be used
+        VideoNotFound           nothing at this path
+        VideoDenied             the film may not be read
+        NotAVideo               no film in a format that we read, or one without a picture track
+        VideoDamaged            a film, but nothing of it can be decoded
+        VideoUnreachable        a stream or camera that does not answer, or breaks off at once
     DatasetError
         DatasetNotFound         the root lacks the file or folder that every copy has
         BadRow                  one line of an index file is wrong
@@ -107,6 +113,35 @@ class PictureDamaged(PictureError):
 
 class PictureTooLarge(PictureError):
     """More pixels than allowed: a decompression bomb, or a scan that must be reduced first."""
+
+
+class VideoError(AffectLensError):
+    """A film that cannot be used: its path or address, without a password, and the reason."""
+
+    def __init__(self, name: Path | str, reason: str) -> None:
+        self.name = str(name)
+        self.reason = reason
+        super().__init__(f"{name}: {reason}")
+
+
+class VideoNotFound(VideoError):
+    """Nothing lies at this path."""
+
+
+class VideoDenied(VideoError):
+    """The film is there but may not be read."""
+
+
+class NotAVideo(VideoError):
+    """No film in a format that we read, or one without a picture track."""
+
+
+class VideoDamaged(VideoError):
+    """A film by its first bytes, but nothing of it can be decoded."""
+
+
+class VideoUnreachable(VideoError):
+    """A stream or camera that does not answer, or that broke off before it gave a frame."""
 
 
 class DatasetError(AffectLensError):

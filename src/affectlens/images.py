@@ -190,6 +190,35 @@ def read_size(source: Source) -> tuple[int, int]:
     return height, width
 
 
+def is_animated_webp(path: Path) -> bool:
+    """Whether a file is a WebP with several pictures; False for whatever cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(21)
+    except (OSError, ValueError):
+        return False
+    # The extended header's flags: https://developers.google.com/speed/webp/docs/riff_container
+    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and bool(start[20] & 2)
+
+
+def read_frames(path: Path) -> Iterator[tuple[float, float, Pixels]]:
+    """Read the pictures of an animation in turn: (second at which it is shown, for how long, pixels).
+
+    Seconds count from 0. Raises `PictureError`, also in the midst of a file that breaks off.
+    """
+    with _open(path) as file:
+        with _as_picture_errors(str(path)):
+            image = _identify(file, str(path))
+        second = 0.0
+        for number in range(getattr(image, "n_frames", 1)):
+            with _as_picture_errors(str(path)):
+                image.seek(number)
+                image.load()  # for the time it is shown, too
+                lasts = float(image.info.get("duration") or 100) / 1000  # browsers' rule where none is given
+            yield second, lasts, _convert(image.copy(), str(path))
+            second += lasts
+
+
 def list_pictures(folder: Path | str) -> Iterator[Path]:
     """List the pictures below a folder, by suffix, lazily and in a fixed order: by name, depth first.
 

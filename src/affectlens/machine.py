@@ -105,7 +105,7 @@ def describe() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
     found = {"python": platform.python_version()}
-    for package in ("affectlens", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors"):
+    for package in ("affectlens", "torch", "torchvision", "timm", "numpy", "pillow", "av", "safetensors"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -21,6 +21,7 @@ COMMANDS = {
     "tune": "Search for settings with a population that trains at the same time.",
     "evaluate": "Measure a model on labelled pictures.",
     "models": "List models and networks, or show a model's card.",
+    "film": "Say what films evoke, moment by moment.",
     "explain": "Show what a model looks at, and what it looks for.",
     "data": "Check a data set, or divide it into splits.",
 }

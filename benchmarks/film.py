@@ -1,0 +1,340 @@
+"""How fast is a film watched, and how well are its shots found, beside other ways to do it?
+
+Speed, in seconds of film a second, all through the same network, a DeiT-Tiny with eight classes:
+
+    affectlens                    `watch`, a frame every half second, and shots; also keyframes alone
+    every frame, one at a time    as a well-known script does it: decode with OpenCV, judge each frame alone
+    plain loop, pipeline          decode every frame with OpenCV, take one every half second, and judge it by
+                                  `transformers.pipeline`, one at a time, and in batches of eight
+
+Shots, on films made here, whose cuts, fades and dissolves are known: F1 and speed of ours and of
+PySceneDetect's detectors as they come, alone and with its threshold detector for fades. A boundary counts as
+found within 0.1 s of its transition.
+
+Contenders take turns within each round, so that what else the machine does falls on all; medians count. The
+way of every frame is measured on a part of the film, as it would take hours. Needs `scenedetect` and
+`opencv-python-headless`, which nothing else here does.
+
+    python benchmarks/film.py [--film FILE] [--weights FOLDER] [--pictures FOLDER] [--seconds 60] [--rounds 3]
+                              [--seeds 6]
+
+Without `--film`, one of moving 1/f noise is made; with `--pictures`, scenes show these instead of noise.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+
+from affectlens.checkpoint import Card, Model
+from affectlens.emotions import MIKELS
+from affectlens.images import list_pictures, read_pixels
+from affectlens.inference.film import FilmSettings, Finished, Request, watch
+from affectlens.inference.shots import COLUMNS, ROWS, ShotDetector
+from affectlens.machine import describe
+from affectlens.models import catalog
+from affectlens.preprocess import Preprocessing
+from affectlens.video import Video
+from film_scenes import Picture, Recipe, f1, make
+
+RESULT = Path(__file__).parent / "results" / "film.json"
+EVERY = 0.5
+SEED_FRAMES = 100  # that the way of every frame is measured on
+SHOT_FILMS = {
+    "quiet": {"motion": 0.03, "noise": 1.0, "flashes": 0.0},
+    "moving": {"motion": 0.2, "noise": 3.0},
+    "hasty and grainy": {"motion": 0.5, "noise": 8.0, "flashes": 0.5},
+    "fast cuts": {"shortest": 0.5, "longest": 1.5, "gradual": 0.0, "flashes": 0.2},
+    "gradual": {"gradual": 1.0, "flashes": 0.0},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--film", type=Path, help="a film to measure speed on")
+    parser.add_argument("--weights", type=Path, help="a folder with the network's weights; else random ones")
+    parser.add_argument("--pictures", type=Path, help="pictures for the scenes of the films with known shots")
+    parser.add_argument("--seconds", type=float, default=60, help="of film that speed is measured on")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=6, help="films of each kind with known shots")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        film = arguments.film or make_film(folder / "film.mp4", arguments.seconds)
+        document = {
+            "date": date.today().isoformat(),
+            "machine": {**describe(), "others": others()},
+            "settings": {
+                "every": EVERY,
+                "rounds": arguments.rounds,
+                "real film": bool(arguments.film),
+                "real pictures": bool(arguments.pictures),
+                "seeds": arguments.seeds,
+            },
+            "speed": measure_speed(film, arguments.weights, arguments.seconds, arguments.rounds),
+            "shots": measure_shots(folder, arguments.pictures, arguments.seeds),
+        }
+    show(document)
+    arguments.out.parent.mkdir(exist_ok=True)
+    arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def others() -> dict[str, str]:
+    """Versions of those that ours is measured beside."""
+    import cv2
+    import scenedetect
+    import transformers
+
+    return {
+        "opencv": cv2.__version__,
+        "scenedetect": scenedetect.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+# -------------------------------------------------------------------------------------------------- speed
+
+
+def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int) -> dict[str, Any]:
+    """Film-seconds a second of each contender, by rounds."""
+    model = network(weights)
+    with Video(film) as video:
+        about = asdict(video.film)
+    about["name"] = film.name
+    span = min(seconds, about["duration"] or seconds)
+    judge = loop_judge(model)
+    contenders: dict[str, Callable[[], float]] = {
+        "affectlens": lambda: ours(film, model, span, FilmSettings(every=EVERY, end=span)),
+        "affectlens, without reuse": lambda: ours(
+            film, model, span, FilmSettings(every=EVERY, end=span, reuse=False)
+        ),
+        "affectlens, keyframes": lambda: ours(
+            film, model, span, FilmSettings(every=EVERY, end=span, sampling="keyframes")
+        ),
+        "plain loop, one at a time": lambda: plain_loop(film, judge, span, 1),
+        "plain loop, batches of 8": lambda: plain_loop(film, judge, span, 8),
+        "every frame, one at a time": lambda: every_frame(film, judge, span),
+    }
+    for contender in contenders.values():
+        contender()  # what is only slow once
+    taken: dict[str, list[float]] = {title: [] for title in contenders}
+    for number in range(rounds):
+        order = list(contenders)
+        for title in order[number % len(order) :] + order[: number % len(order)]:
+            taken[title].append(contenders[title]())
+    medians = {title: statistics.median(values) for title, values in taken.items()}
+    ratios = {
+        title: statistics.median(a / b for a, b in zip(taken["affectlens"], values, strict=True))
+        for title, values in taken.items()
+    }
+    return {
+        "film": about,
+        "film_seconds_a_second": medians,
+        "times_as_fast_is_affectlens": ratios,
+        "rounds": taken,
+    }
+
+
+def network(weights: Path | None) -> Model:
+    """The network that all contenders judge by."""
+    torch.manual_seed(0)
+    made = catalog.build("deit_tiny", len(MIKELS), weights=str(weights) if weights else "none").eval()
+    card = Card(name="deit_tiny", network="deit_tiny", vocabulary=MIKELS, preprocessing=Preprocessing())
+    return Model(made, card)
+
+
+def ours(film: Path, model: Model, span: float, settings: FilmSettings) -> float:
+    """Seconds of film a second; loading the network is not counted, as for the others."""
+    begun = 0.0
+    for event in watch(Request(source=str(film), model=model, settings=settings)):
+        begun = begun or time.perf_counter()  # the first event comes when network and film are open
+        if isinstance(event, Finished):
+            return span / (time.perf_counter() - begun)
+    raise AssertionError("a film ends with its timeline")
+
+
+def loop_judge(model: Model) -> Callable[[Sequence[Picture]], list[Any]]:
+    """`transformers.pipeline` with the same network, as its users build it."""
+    import tempfile as temporary
+
+    from transformers import pipeline
+
+    from affectlens.checkpoint import save_model
+
+    folder = Path(temporary.mkdtemp()) / "model"
+    save_model(
+        folder, model.network, model.card, "A network for measurements; it knows nothing of emotions.\\n"
+    )
+    judge = pipeline("image-classification", model=str(folder))
+
+    def judged(pictures: Sequence[Picture]) -> list[Any]:
+        from PIL import Image
+
+        return list(judge([Image.fromarray(picture) for picture in pictures], batch_size=len(pictures)))
+
+    return judged
+
+
+def plain_loop(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], span: float, batch: int) -> float:
+    """Decode every frame with OpenCV; judge one every half second."""
+    import cv2
+
+    begun = time.perf_counter()
+    capture = cv2.VideoCapture(str(film))
+    due, waiting = 0.0, list[Any]()
+    while True:
+        good, frame = capture.read()
+        second = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if not good or second > span:
+            break
+        if second >= due:
+            due += EVERY
+            waiting.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        if len(waiting) == batch:
+            judge(waiting)
+            waiting = []
+    if waiting:
+        judge(waiting)
+    capture.release()
+    return span / (time.perf_counter() - begun)
+
+
+def every_frame(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], span: float) -> float:
+    """Judge every frame alone, on a part of the film."""
+    import cv2
+
+    begun = time.perf_counter()
+    capture = cv2.VideoCapture(str(film))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    done = 0
+    while done < min(SEED_FRAMES, span * rate):
+        good, frame = capture.read()
+        if not good:
+            break
+        picture: Any = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        judge([picture])
+        done += 1
+    capture.release()
+    return done / rate / (time.perf_counter() - begun)
+
+
+def make_film(path: Path, seconds: float) -> Path:
+    """A film of scenes of 1/f noise, 960 x 540."""
+    recipe = Recipe(scenes=max(2, round(seconds / 2.75)), height=540, width=960, noise=2.0)
+    frames, _ = make(recipe)
+    return write(path, frames, recipe)
+
+
+def write(path: Path, frames: Any, recipe: Recipe) -> Path:
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=recipe.rate, options={"preset": "veryfast", "crf": "20"})
+        stream.height, stream.width, stream.pix_fmt = recipe.height, recipe.width, "yuv420p"
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+# -------------------------------------------------------------------------------------------------- shots
+
+
+def measure_shots(folder: Path, pictures: Path | None, seeds: int) -> dict[str, Any]:
+    """F1 of each detector on each kind of film, and frames a second, decoding included."""
+    shown = read_pictures(pictures)
+    detectors: dict[str, Callable[[Path], list[float]]] = {
+        "affectlens": our_shots,
+        "PySceneDetect, content": lambda film: their_shots(film, ("ContentDetector",)),
+        "PySceneDetect, adaptive": lambda film: their_shots(film, ("AdaptiveDetector",)),
+        "PySceneDetect, adaptive and threshold": lambda film: their_shots(
+            film, ("AdaptiveDetector", "ThresholdDetector")
+        ),
+    }
+    results: dict[str, Any] = {title: {} for title in detectors}
+    spent = dict.fromkeys(detectors, 0.0)
+    count = 0
+    for kind, options in SHOT_FILMS.items():
+        sums = {title: np.zeros(3, dtype=int) for title in detectors}
+        for seed in range(seeds):
+            recipe = Recipe(height=270, width=480, scenes=12, seed=seed, **options)  # type: ignore[arg-type]
+            frames, changes = make(recipe, shown[seed * 12 :] if shown else ())
+            film = write(folder / "shots.mp4", frames, recipe)
+            count += round(duration(film) * recipe.rate)
+            for title, detect in detectors.items():
+                begun = time.perf_counter()
+                found = detect(film)
+                spent[title] += time.perf_counter() - begun
+                sums[title] += f1(found, changes)
+        for title, (right, wrong, missed) in sums.items():
+            score = 2 * right / max(1, 2 * right + wrong + missed)
+            results[title][kind] = {
+                "f1": round(float(score), 4),
+                "right": int(right),
+                "wrong": int(wrong),
+                "missed": int(missed),
+            }
+    for title, seconds in spent.items():
+        results[title]["frames_a_second"] = count / seconds
+    return {"frames": count, "films_of_each_kind": seeds, "detectors": results}
+
+
+def duration(film: Path) -> float:
+    with Video(film) as video:
+        return video.film.duration or 0.0
+
+
+def read_pictures(folder: Path | None) -> list[Picture]:
+    """The first few hundred pictures, spread over a folder."""
+    if folder is None:
+        return []
+    paths = list(list_pictures(folder))
+    chosen = paths[:: max(1, len(paths) // 400)]
+    return [read_pixels(path, at_least=405).permute(1, 2, 0).numpy() for path in chosen]
+
+
+def our_shots(film: Path) -> list[float]:
+    detector, found = ShotDetector(), []
+    with Video(film) as video:
+        for frame in video.frames():
+            found += detector.add(frame.second, frame.small(ROWS, COLUMNS))
+    return [boundary.second for boundary in found + detector.finish()]
+
+
+def their_shots(film: Path, names: Sequence[str]) -> list[float]:
+    import scenedetect
+
+    video = scenedetect.open_video(str(film))
+    manager = scenedetect.SceneManager()
+    for name in names:
+        manager.add_detector(getattr(scenedetect, name)())
+    manager.detect_scenes(video)
+    return [start.seconds for start, _ in manager.get_scene_list()][1:]
+
+
+def show(document: dict[str, Any]) -> None:
+    speed = document["speed"]
+    for title, value in speed["film_seconds_a_second"].items():
+        print(
+            f"{title:32} {value:8.2f} film-seconds/s   1 : {speed['times_as_fast_is_affectlens'][title]:.2f}"
+        )
+    for title, kinds in document["shots"]["detectors"].items():
+        scores = ", ".join(
+            f"{kind} {found['f1']:.3f}" for kind, found in kinds.items() if isinstance(found, dict)
+        )
+        print(f"{title:40} {kinds['frames_a_second']:7.0f} frames/s   F1: {scores}")
+
+
+if __name__ == "__main__":
+    main()

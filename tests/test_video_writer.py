@@ -1,0 +1,192 @@
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from affectlens.errors import NotAVideo, OutputError, VideoNotFound
+from affectlens.video import Film, Video
+from affectlens.video_writer import Drawing, as_stored, suffix_for, write
+
+SIZE = (160, 96)
+STEPS = (0, 40, 80, 120, 300, 340, 500, 540, 580, 900)  # milliseconds at which frames come: unevenly
+
+
+def write_film(
+    file: Path,
+    *,
+    sound: str | None = "aac",
+    rotation: int = 0,
+    pixels: str = "yuv420p",
+    aspect: Fraction | None = None,
+) -> Path:
+    """A short grey film at uneven times, each frame lighter than the one before, with a tone."""
+    with av.open(file, "w") as out:
+        video: Any = out.add_stream("libx264", rate=25, options={"crf": "12", "preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = *SIZE, pixels
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        if aspect:
+            video.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            video.set_display_rotation(-rotation)
+        audio: Any = out.add_stream(sound, rate=48_000, layout="mono") if sound else None
+        out.metadata["title"] = "a title"
+        out.start_encoding()
+        for place, milliseconds in enumerate(STEPS):
+            level = np.full((SIZE[1], SIZE[0], 3), 40 + 10 * place, dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(level, format="rgb24")
+            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        if audio:
+            wave = np.sin(np.arange(48_000) * 0.06).astype(np.float32)[None] * 0.3
+            tone = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            tone.sample_rate, tone.pts = 48_000, 0
+            out.mux(audio.encode(tone))
+            out.mux(audio.encode(None))
+    return file
+
+
+def sound_of(file: Path) -> list[tuple[Fraction, bytes]]:
+    """Time and bytes of each packet of sound."""
+    with av.open(file) as container:
+        stream = container.streams.audio[0]
+        return [
+            (packet.pts * packet.time_base, bytes(packet))
+            for packet in container.demux(stream)
+            if packet.pts is not None and packet.time_base is not None
+        ]
+
+
+def frames_of(file: Path) -> list[tuple[float, Any]]:
+    with Video(file) as video:
+        return [(frame.second, frame.pixels().permute(1, 2, 0).numpy()) for frame in video.frames()]
+
+
+def red(film: Film) -> Iterator[Drawing]:
+    """Red at the lower right, at first a little and from 0.3 s on quite."""
+    picture = np.zeros((20, 40, 4), dtype=np.uint8)
+    picture[..., 0] = 255
+    for second, opacity in ((0.0, 128), (0.3, 255)):
+        picture = picture.copy()
+        picture[..., 3] = opacity
+        yield Drawing(second, picture, film.width - 40, film.height - 20)
+
+
+def written(file: Path, source: Path, draw: Any = red) -> Path:
+    assert [step.frames for step in write(file, source, draw)] == list(range(1, len(STEPS) + 1))
+    return file
+
+
+@pytest.mark.parametrize(("suffix", "sound"), [(".mp4", "aac"), (".mkv", "libopus"), (".mov", "pcm_s16le")])
+def test_sound_is_copied_bit_for_bit_at_its_own_times(tmp_path: Path, suffix: str, sound: str) -> None:
+    source = write_film(tmp_path / f"a{suffix}", sound=sound)
+    assert sound_of(written(tmp_path / f"b{suffix}", source)) == sound_of(source)
+
+
+def test_frames_keep_their_uneven_times(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4")
+    times = [second for second, _ in frames_of(written(tmp_path / "b.mp4", source))]
+    assert times == pytest.approx([ms / 1000 for ms in STEPS], abs=1e-6)
+    into_matroska = [second for second, _ in frames_of(written(tmp_path / "b.mkv", source))]
+    later = into_matroska[0]  # Matroska has no time before 0, where AAC begins in mp4
+    assert 0 <= later < 0.03
+    assert into_matroska == pytest.approx([second + later for second in times], abs=0.0011)
+    other = write_film(tmp_path / "c.mkv", sound="libopus")
+    assert [s for s, _ in frames_of(written(tmp_path / "d.mkv", other))] == [s for s, _ in frames_of(other)]
+
+
+def test_each_drawing_lies_from_its_moment_on_where_it_should_and_nowhere_else(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4")
+    before, after = frames_of(source), frames_of(written(tmp_path / "b.mp4", source))
+    for place, ((second, was), (_, now)) in enumerate(zip(before, after, strict=True)):
+        level = int(was.mean())
+        corner = now[-16:-4, -36:-4].reshape(-1, 3).mean(axis=0)
+        share = 0.5 if second < 0.3 else 1.0
+        assert corner[0] == pytest.approx(level + share * (255 - level), abs=12), place
+        assert corner[1] == pytest.approx((1 - share) * level, abs=12), place
+        assert np.abs(now[:60, :110].astype(int) - was[:60, :110]).max() <= 4
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_film_stays_turned_and_what_is_drawn_is_upright(tmp_path: Path, rotation: int) -> None:
+    source = write_film(tmp_path / "a.mp4", rotation=rotation)
+    target = written(tmp_path / "b.mp4", source)
+    with Video(source) as one, Video(target) as other:
+        assert one.film.rotation == other.film.rotation == rotation
+        assert (one.film.width, one.film.height) == (other.film.width, other.film.height)
+    _, now = frames_of(target)[-1]
+    assert now[-10, -20][0] > 200 > now[-10, -60][0]
+    assert now[-30, -20][0] < 200
+
+
+def test_oblong_pixels_stay_oblong_and_drawings_keep_their_shape(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4", aspect=Fraction(2, 1))
+    target = written(tmp_path / "b.mp4", source)
+    with Video(target) as video:
+        assert (video.film.pixel_aspect, video.film.width) == (2.0, 320)
+    _, now = frames_of(target)[-1]
+    reddish = (now[..., 0] > 180) & (now[..., 1] < 90)
+    assert reddish.any(axis=0).sum() == pytest.approx(40, abs=4)
+    assert reddish.any(axis=1).sum() == pytest.approx(20, abs=2)
+
+
+def test_ten_bits_stay_ten(tmp_path: Path) -> None:
+    target = written(tmp_path / "b.mp4", write_film(tmp_path / "a.mp4", pixels="yuv420p10le"))
+    with Video(target) as video:
+        assert video.film.bits == 10
+
+
+def test_a_film_without_sound_or_drawings_is_written_too_and_titles_stay(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4", sound=None)
+    target = written(tmp_path / "b.mp4", source, lambda film: iter(()))
+    assert len(frames_of(target)) == len(STEPS)
+    with av.open(target) as container:
+        assert container.metadata["title"] == "a title"
+
+
+def test_what_is_interrupted_leaves_no_file_and_the_old_one_stays(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4")
+    target = tmp_path / "b.mp4"
+    target.write_text("old")
+    steps = write(target, source, red)
+    next(steps)
+    steps.close()
+    assert target.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
+
+
+def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4", sound=None)
+    with pytest.raises(OutputError, match=r"\.mp4, \.m4v, \.mov, \.mkv"):
+        list(write(tmp_path / "b.avi", source, red))
+    with pytest.raises(OutputError, match="is the film itself"):
+        list(write(source, source, red))
+    with pytest.raises(VideoNotFound):
+        list(write(tmp_path / "b.mp4", tmp_path / "gone.mp4", red))
+    with pytest.raises(NotAVideo, match="live"):
+        list(write(tmp_path / "b.mp4", "/dev/video0", red)) if Path("/dev/video0").exists() else _raise()
+    assert suffix_for(Path("a.ts")) == ".mkv"
+
+
+def _raise() -> None:
+    raise NotAVideo("/dev/video0", "no camera here; live sources are refused in any case")
+
+
+def test_turning_and_mirroring_a_drawing_is_undone_by_showing_it() -> None:
+    picture = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    for rotation in (0, 90, 180, 270):
+        for mirrored in (False, True):
+            film = Film(name="a", duration=1.0, width=20, height=10, frame_rate=25.0, rotation=rotation,
+                        mirrored=mirrored)  # fmt: skip
+            stored, left, top = as_stored(Drawing(0.0, picture, 4, 5), film)
+            on_side = rotation in (90, 270)
+            whole = np.zeros((20, 10, 4) if on_side else (10, 20, 4), dtype=np.uint8)
+            whole[top : top + stored.shape[0], left : left + stored.shape[1]] = stored
+            shown = whole[:, ::-1] if mirrored else whole
+            shown = np.rot90(shown, -rotation // 90)
+            assert shown.shape == (10, 20, 4)
+            np.testing.assert_array_equal(shown[5:7, 4:7], picture)
