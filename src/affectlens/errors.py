@@ -223,8 +223,7 @@ class MissingExtra(AffectLensError):
 
     def __init__(self, what: str, library: str, extra: str) -> None:
         super().__init__(
-            f"{what} needs {library}, which is not installed. Get it with "
-            f'pip install "affectlens[{extra}]".'
+            f'{what} needs {library}, which is not installed. Get it with pip install "affectlens[{extra}]".'
         )
 
 

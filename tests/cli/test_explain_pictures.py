@@ -167,9 +167,9 @@ def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(
         (["--method", "token_maps"], "cannot explain tiny"),
         (["--format", "png,gif"], "'gif' is no format. Known: png, html"),
         (["--format", ","], "No format is named"),
-        (["--set", "steps"], "expected KEY=VALUE with an option of integrated_gradients"),
-        (["--set", "max_steps=many"], "--set max_steps=many: expected int"),
-        (["--set", "baselines=grey"], "grey"),
+        (["--method", "integrated_gradients", "--set", "steps"], "with an option of integrated_gradients"),
+        (["--method", "integrated_gradients", "--set", "max_steps=many"], "max_steps=many: expected int"),
+        (["--method", "integrated_gradients", "--set", "baselines=grey"], "grey"),
     ],
 )
 def test_wrong_use_is_status_two_before_any_picture_is_read(
@@ -255,7 +255,10 @@ def test_methods_are_listed_with_their_options_and_only_those_that_suit_a_model(
     assert status("methods", "--model", tiny_model) == 0
     suiting = capsys.readouterr().out
     assert "token_maps" in every and "token_maps" not in suiting
-    assert re.search(r"^integrated_gradients .*\(default\)$", suiting, re.MULTILINE)
+    assert re.search(r"^cam .*\(default of default\)$", every, re.MULTILINE)
+    assert re.search(
+        rf"^(cam|grad_cam|rise) .*\(default of {re.escape(str(tiny_model))}\)$", suiting, re.MULTILINE
+    )
     assert "baselines=mean" in suiting
 
 

@@ -43,5 +43,8 @@ def test_a_ray_of_our_own_prints_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.cluster
 def test_an_address_where_nobody_answers_is_an_error_that_names_it() -> None:
-    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1"), connected(Cluster(address="ray://127.0.0.1:1")):
+    with (
+        pytest.raises(ClusterError, match=r"127\.0\.0\.1:1"),
+        connected(Cluster(address="ray://127.0.0.1:1")),
+    ):
         pass

@@ -1,14 +1,19 @@
 """What every method promises of every network that it suits."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from affectlens import library
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain import methods
+from affectlens.explain.compare import Row
+from affectlens.explain.compare_results import judge, summarise
 from affectlens.explain.question import ask
 from affectlens.explain.subject import Method
 from planted import small_member, subject_of, why_fear
@@ -149,6 +154,17 @@ def test_every_entry_says_what_it_shows_and_what_may_be_set(method: str) -> None
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_network_is_offered_the_methods_that_suit_it(kind: str) -> None:
     assert methods.suiting(network_of(kind)) == [m for m in methods.METHODS if kind not in NOT_FOR.get(m, ())]
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_network_has_a_default_that_suits_it(kind: str) -> None:
+    assert methods.default_for(network_of(kind)) in methods.suiting(network_of(kind))
+
+
+def test_the_default_models_default_is_what_the_comparison_supports() -> None:
+    document = Path(__file__).parents[2] / "benchmarks" / "results" / "explanations.json"
+    rows = [Row.from_json(row) for row in json.loads(document.read_text())["rows"]]
+    assert methods.default_for(library.load().network) == judge(summarise(rows)).chosen
 
 
 def test_a_misspelt_method_or_option_is_an_error() -> None:

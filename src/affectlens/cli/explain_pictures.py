@@ -61,12 +61,14 @@ def pictures(
     if every and emotions:
         raise click.UsageError("--all explains every emotion: leave out --emotion, or --all.")
     kinds = _kinds(formats, out, story)
+    from affectlens import library
     from affectlens.explain import methods
     from affectlens.explain.faithfulness import Removing
     from affectlens.inference.explainer import Explainer, Wish
 
-    chosen = method or methods.DEFAULT
-    explainer = Explainer.load(name, chosen, device, **_options(chosen, assignments))
+    model = library.load(name)
+    chosen = method or methods.default_for(model.network)
+    explainer = Explainer(model, chosen, device, **_options(chosen, assignments))
     measures = faithfulness and any(kind in MEASURED for kind in kinds)
     wish = Wish(
         emotions=emotions,
@@ -270,13 +272,14 @@ def _printable(text: str) -> str:
 def methods(name: str | None) -> None:
     """List the methods of explanation, with their options."""
     from affectlens import library
-    from affectlens.explain.methods import DEFAULT, METHODS
+    from affectlens.explain.methods import METHODS, default_for
 
-    network = library.load(name).network if name else None
+    network = library.load(name or library.DEFAULT).network
+    default = default_for(network)
     width = max(map(len, METHODS))
     for entry in METHODS.values():
-        if network is None or entry.suits(network):
-            mark = " (default)" if entry.name == DEFAULT else ""
+        if name is None or entry.suits(network):
+            mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
             click.echo(f"{entry.name:<{width}}  {entry.summary}{mark}")
             options = " ".join(f"{key}={_shown(value)}" for key, value in entry.options.items())
             if options:

@@ -101,7 +101,8 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
     )
 })  # fmt: skip
 
-DEFAULT = "integrated_gradients"  # where none is named
+# The first that suits a network is its default: docs/results/explanations.md says why. `rise` suits all.
+DEFAULTS = ("cam", "grad_cam", "rise")
 
 
 def find(name: str) -> MethodEntry:
@@ -122,6 +123,11 @@ def make(name: str, **options: Any) -> Method:
             known = ", ".join(entry.options) or "none"
             raise SettingsError(f"The method {name} has no option {option!r}. Its options: {known}.")
     return entry.make(**options)
+
+
+def default_for(network: nn.Module) -> str:
+    """Name the method that explains a network where none is named."""
+    return next(name for name in DEFAULTS if METHODS[name].suits(network))
 
 
 def suiting(network: nn.Module) -> list[str]:

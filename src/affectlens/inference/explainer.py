@@ -124,13 +124,16 @@ class Explainer:
     """
 
     def __init__(
-        self, model: Model, method: str | Method = methods.DEFAULT, device: str = "auto", **options: Any
+        self, model: Model, method: str | Method | None = None, device: str = "auto", **options: Any
     ) -> None:
         """Take a model; `method` is a name of `explain.methods.METHODS` with its options, or a method.
+
+        None takes `methods.default_for` the network.
 
         Raises `UnknownName` for a method, `SettingsError` for an option that it does not have, a network that
         it cannot explain, or a device that is not here.
         """
+        method = method or methods.default_for(model.network)
         if isinstance(method, str) and not methods.find(method).suits(model.network):
             fitting = ", ".join(methods.suiting(model.network))
             raise SettingsError(
@@ -147,7 +150,7 @@ class Explainer:
     def load(
         cls,
         name: str = library.DEFAULT,
-        method: str | Method = methods.DEFAULT,
+        method: str | Method | None = None,
         device: str = "auto",
         **options: Any,
     ) -> "Explainer":
