@@ -53,7 +53,7 @@ def test_where_nothing_beats_the_controls_no_default_is_supported() -> None:
 def test_one_that_stands_alone_is_the_default_without_talk_of_speed() -> None:
     summary = summary_of({**CONTROLS, "only": (0.2, 0.8, 9.0)})
     first, *_ = conclusions(summary, judge(summary))
-    assert first.endswith("intervals that do not overlap. The table supports it as the default.")
+    assert first.endswith("intervals do not overlap. The table supports it as the default.")
 
 
 def test_tables_have_every_method_the_best_first_and_dashes_for_what_was_not_measured() -> None:
@@ -62,9 +62,24 @@ def test_tables_have_every_method_the_best_first_and_dashes_for_what_was_not_mea
     header, *body = curves_table(summary)
     assert header == ("method", "insertion, mean", "deletion, mean", "insertion less deletion", "seconds")
     assert [row[0] for row in body] == ranked(summary)
-    assert body[0][2] == "0.20 (0.20\u20130.20)" and body[0][4] == "2"
+    assert body[0][2] == "0.20, -0.30 (-0.30 to -0.30)" and body[0][4] == "2"
+    assert body[-1][2] == "0.50"  # of random maps, which gain nothing over themselves
     assert [row[1] for row in curves_table(summary, scale="normalised")[1:]] == 4 * ["\u2013"]
     assert checks_table(summary) == [("method", "sensitivity"), ("good", "0.25 (0.25\u20130.25)")]
+
+
+def test_pictures_that_differ_more_than_methods_do_hide_no_gain() -> None:
+    rows = []
+    for number in range(16):
+        ease = number / 16  # how soon the answer goes, whatever is taken out
+        for name, gain in ((RANDOM, 0.0), (GRADIENT, 0.02), ("good", 0.15), ("useless", 0.01)):
+            figures = {"deletion mean": ease - gain, "insertion mean": ease + gain, "seconds": 1.0}
+            rows.append(Row(f"{number}.jpg", name, "fear", {**figures, "faithfulness": 2 * gain}))
+    summary = summarise(rows)
+    areas = [summary.methods[name]["deletion mean"] for name in ("good", RANDOM)]
+    assert areas[0].high > areas[1].low  # intervals of areas overlap
+    assert judge(summary).chosen == "good"
+    assert set(judge(summary).failed) == {"useless"}
 
 
 def test_markdown_has_a_rule_below_its_header_and_as_many_cells_in_every_line() -> None:

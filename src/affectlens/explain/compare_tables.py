@@ -26,7 +26,7 @@ def curves_table(summary: Summary, *, scale: str = "") -> list[tuple[str, ...]]:
     rows = [header]
     for method in ranked(summary):
         figures = summary.methods[method]
-        areas = (_cell(figures.get(f"{kind} {name} {scale}".strip())) for kind, name in kinds)
+        areas = (_area(summary, method, f"{kind} {name} {scale}".strip()) for kind, name in kinds)
         rows.append((method, *areas, _cell(figures.get("faithfulness")), _seconds(figures.get("seconds"))))
     return rows
 
@@ -88,12 +88,13 @@ def _on_choice(summary: Summary, verdict: Verdict) -> str:
     controls = " and ".join(title for name, title in titles.items() if name in summary.methods)
     if verdict.best is None or verdict.chosen is None:
         return (
-            f"On {summary.pictures} pictures no method beats {controls} in every curve with intervals that "
-            "do not overlap. The table supports no default."
+            f"On {summary.pictures} pictures no method beats {controls} in every curve, by gains over random "
+            "maps whose intervals do not overlap. The table supports no default."
         )
     said = (
         f"On {summary.pictures} pictures `{verdict.best}` is the most faithful of the methods that beat "
-        f"{controls} in insertion and deletion, with every replacement and intervals that do not overlap."
+        f"{controls} in insertion and deletion, with every replacement, by gains over random maps whose "
+        "intervals do not overlap."
     )
     if verdict.behind:
         said += f" Less faithful, but beating them as well: {_names(verdict.behind)}."
@@ -118,6 +119,17 @@ def _beside(summary: Summary, name: str, control: str, what: str) -> str:
 
 def _names(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def _area(summary: Summary, method: str, figure: str) -> str:
+    """A mean area, and how far it is from that of random maps of the same pictures."""
+    area = summary.methods[method].get(figure)
+    if area is None or area.count == 0:
+        return DASH
+    if method == RANDOM or RANDOM not in summary.methods:
+        return f"{area.mean:.2f}"
+    gain = summary.gain(figure, method)
+    return f"{area.mean:.2f}, {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
 
 
 def _cell(estimate: Estimate | None) -> str:
