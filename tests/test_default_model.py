@@ -10,6 +10,7 @@ from affectlens import Predictor, library
 from affectlens.data import fi
 from affectlens.evaluation.measure import measure
 from affectlens.recipes import recipe
+from affectlens.training.settings import Settings
 
 FOLDER = library.BUNDLED / "default"
 MEGABYTE = 1_000_000
@@ -23,7 +24,8 @@ def test_its_card_tells_how_it_was_made_and_with_which_recipe() -> None:
     training = library.card().training
     assert training["command"].startswith("affectlens train default --data fi:PATH")
     assert training["data"]["counts"]["train"]["fear"] == 659
-    made, now = training["settings"], recipe("default").to_dict()
+    # Through Settings, which says what was done where there was no choice yet.
+    made, now = Settings.from_dict(training["settings"]).to_dict(), recipe("default").to_dict()
     where = ("weights", "workers")  # depend on the machine, and on what lies there
     assert {k: v for k, v in made.items() if k not in where} == {
         k: v for k, v in now.items() if k not in where

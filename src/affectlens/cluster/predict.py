@@ -17,7 +17,6 @@ Pictures must be reachable from every machine under the names that are given: a 
 
 import io
 import os
-import pickle
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from itertools import count, islice
 from typing import Any
 
 from affectlens.cluster.attempts import DEATHS, MOST, Attempts, Remote, Tally
+from affectlens.cluster.relay import packed, unpacked
 from affectlens.cluster.shares import cores_for_each, cpus_of, on_gpus
 from affectlens.errors import ClusterError, PictureDamaged
 from affectlens.inference.inputs import STANDARD_INPUT, Input, name_of, pictures
@@ -128,7 +128,7 @@ def judge_on_ray(
     cores = cores_for_each(cpus_of(ray.nodes()), workers)
     try:
         for row in _pipeline(question, listing, workers, total, gpu, cores).iter_rows():
-            yield Part(**{**row, "failures": tuple(pickle.loads(row["failures"]))})
+            yield Part(**{**row, "failures": tuple(unpacked(row["failures"]))})
     except ray.exceptions.RayError as error:
         raise ClusterError(
             f"Some pictures could not be judged: {_reason(error)} The rows before them are kept; go on with "
@@ -198,7 +198,7 @@ def _listed(listing: Listing, at_once: int, folder: str) -> Iterator[Any]:
 
 
 def parts_of(listing: Iterable[Input], at_once: int) -> Iterator[Any]:
-    """Yield tables of one row each: a part's number, from 0, and its pictures, pickled."""
+    """Yield tables of one row each: a part's number, from 0, and its pictures as bytes."""
     import pyarrow as pa
 
     left = iter(listing)
@@ -206,7 +206,7 @@ def parts_of(listing: Iterable[Input], at_once: int) -> Iterator[Any]:
         part = list(islice(left, at_once))
         if not part:
             return
-        yield pa.table({"number": [number], "pictures": [pickle.dumps(part)]})
+        yield pa.table({"number": [number], "pictures": [packed(part)]})
 
 
 class Judge:
@@ -225,7 +225,7 @@ class Judge:
         self.encoding = encoding_of(question.suffix, self.predictor.vocabulary, names)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        given: list[Input] = pickle.loads(row["pictures"])
+        given: list[Input] = unpacked(row["pictures"])
         began = time.time()
         rows, failed = bytearray(), 0
         failures: list[str] = []
@@ -237,7 +237,7 @@ class Judge:
                     failures.append(str(answer.error))
         self.tally.done(row["number"])
         return {
-            "rows": bytes(rows), "count": len(given), "failures": pickle.dumps(failures), "failed": failed,
+            "rows": bytes(rows), "count": len(given), "failures": packed(failures), "failed": failed,
             "began": began, "ended": time.time(),
         }  # fmt: skip
 

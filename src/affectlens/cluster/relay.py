@@ -1,10 +1,10 @@
 """Between the processes of a training run and whoever called: passes on what happens, remembers restarts.
 
-It lives as an actor of Ray's in a process of its own, and takes events as pickled bytes, so that this process
-need not load torch to pass them on.
+It lives as an actor of Ray's in a process of its own, and takes events as bytes, so that this process need
+not load torch to pass them on. The bytes are made as Ray itself makes what goes between its processes; none
+are ever read from a file.
 """
 
-import pickle
 from typing import Any
 
 
@@ -24,11 +24,11 @@ class Relay:
         self.in_vain += 1
         return self.starts - 1, self.in_vain - 1, self.last_words
 
-    def tell(self, pickled: bytes, step: int = -1) -> None:
+    def tell(self, sealed: bytes, step: int = -1) -> None:
         """Take in an event, of a step its number, or an error that ends the run."""
         if step > self.furthest:
             self.furthest, self.in_vain = step, 0
-        self.news.append(pickled)
+        self.news.append(sealed)
 
     def complain(self, words: str) -> None:
         """Take in what a process says that ends by an error of others than ours."""
@@ -40,11 +40,16 @@ class Relay:
         return news
 
 
-def packed(event: Any) -> bytes:
-    """An event or error as `Relay.tell` takes it."""
-    return pickle.dumps(event)
+def packed(thing: Any) -> bytes:
+    """Anything, as an event or error for `Relay.tell`, as bytes for another process."""
+    from ray import cloudpickle
+
+    sealed: bytes = cloudpickle.dumps(thing)
+    return sealed
 
 
-def unpacked(pickled: bytes) -> Any:
+def unpacked(sealed: bytes) -> Any:
     """What was packed."""
-    return pickle.loads(pickled)  # from our own processes
+    from ray import cloudpickle
+
+    return cloudpickle.loads(sealed)  # from our own processes
