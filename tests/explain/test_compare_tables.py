@@ -82,6 +82,11 @@ def test_pictures_that_differ_more_than_methods_do_hide_no_gain() -> None:
     assert set(judge(summary).failed) == {"useless"}
 
 
+def test_of_very_few_pictures_their_number_stands_in_place_of_an_interval() -> None:
+    rows = [Row(f"{n}.jpg", "rise", "fear", {"faithfulness": 0.2, "sensitivity": 0.25}) for n in range(2)]
+    assert checks_table(summarise(rows)) == [("method", "sensitivity"), ("rise", "0.25 (of 2)")]
+
+
 def test_markdown_has_a_rule_below_its_header_and_as_many_cells_in_every_line() -> None:
     lines = markdown([("method", "seconds"), ("rise", "2")]).splitlines()
     assert lines == ["| method | seconds |", "| --- | ---: |", "| rise | 2 |"]

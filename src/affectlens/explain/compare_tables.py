@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Rows = Sequence[tuple[str, ...]]  # the first is the header
+LEAST_PICTURES = 6  # below, a bootstrap says nothing, and the number of pictures stands in its place
 DASH = "\u2013"  # an en dash: within a range, and for what is not there
 
 
@@ -135,6 +136,8 @@ def _area(summary: Summary, method: str, figure: str) -> str:
 def _cell(estimate: Estimate | None) -> str:
     if estimate is None or estimate.count == 0:
         return DASH
+    if estimate.count < LEAST_PICTURES:
+        return f"{estimate.mean:.2f} (of {estimate.count})"
     digits = 2 if max(abs(estimate.low), abs(estimate.high)) < 100 else 0
     low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
     between = DASH if estimate.low >= 0 else " to "  # a minus beside a dash is hard to read
