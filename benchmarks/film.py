@@ -228,7 +228,8 @@ def every_frame(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], spa
         judge([picture])
         done += 1
     capture.release()
-    return done / rate / (time.perf_counter() - begun)
+    speed: float = done / rate / (time.perf_counter() - begun)
+    return speed
 
 
 def make_film(path: Path, seconds: float) -> Path:
