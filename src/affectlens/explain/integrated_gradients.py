@@ -59,7 +59,7 @@ class IntegratedGradients:
     tolerance: float = 0.01
     absolute_tolerance: float = 0.001
     min_steps: int = 9
-    max_steps: int = 513
+    max_steps: int = 1025
     memory: int = MEMORY
     precision: str = "float32"
     seed: int = 0
