@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+import result_page
 from affectlens.files import atomic_write
 from seeds_report import DASH, MINUS, table
 from seeds_statistics import Difference, difference
 
-TEMPLATE = Path(__file__).parent / "tuning.template.md"
 TITLES = {"pbt": "population based training", "random": "random search", "asha": "ASHA"}
 # Told apart by colour-blind readers, and by their dashes by all.
 LOOKS = {"pbt": ("#d55e00", "-"), "random": ("#0072b2", "--"), "asha": ("#1a1a1a", ":")}
@@ -22,12 +22,8 @@ GOAL = 0.10  # of the plain loop's time, that Ray may cost
 def write(out: Path, results: Mapping[str, Any]) -> None:
     """Write the page, and its figure beside it as SVG."""
     figure = out.with_suffix(".svg")
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for name, part in parts(results, figure.name).items():
-        text = text.replace(f"@@{name}@@", part)
     draw(results, figure)
-    with atomic_write(out, "w") as file:
-        file.write(text)
+    result_page.write(out, "tuning.template.md", parts(results, figure.name))
 
 
 def parts(results: Mapping[str, Any], figure: str) -> dict[str, str]:

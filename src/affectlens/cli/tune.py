@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.cli.default_command import DefaultCommand
 from affectlens.cli.train import portable_command
 
 if TYPE_CHECKING:
@@ -20,27 +21,7 @@ if TYPE_CHECKING:
 FAMILY, SCHEDULE = "family.png", "schedule.png"
 
 
-class RecipeOrCommand(click.Group):
-    """A group whose first word may be a recipe or an option: it then runs `search`."""
-
-    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        """Put the command's name before words that do not begin with one."""
-        if arguments and arguments[0] not in (*self.commands, *context.help_option_names):
-            arguments = ["search", *arguments]
-        return super().parse_args(context, arguments)
-
-    def format_help(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Show what `search` takes, and then the other commands."""
-        with click.Context(search, info_name=context.info_name, parent=context.parent) as inner:
-            search.format_help(inner, formatter)
-        others = [
-            (name, one.get_short_help_str(80)) for name, one in self.commands.items() if one is not search
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(others)
-
-
-@click.group(cls=RecipeOrCommand)
+@click.group(cls=DefaultCommand, default="search")
 def tune() -> None:
     """Search for settings with a population that trains at the same time."""
 
