@@ -69,7 +69,7 @@ def test_errors_that_only_cancel_are_not_taken_for_exactness() -> None:
     subject = subject_of(Along("waves"))
     found = IntegratedGradients(baselines=("black",))(subject, white(), why_fear())
     assert found.sums_up and found.details["steps"] > 30
-    assert found.details["completeness_error_of_pieces"] <= 0.5
+    assert found.details["completeness_error_of_pieces"] <= min(0.5, 0.03 * found.details["variation"])
     lucky = IntegratedGradients(baselines=("black",), max_steps=9)(subject, white(), why_fear())
     assert abs(lucky.details["completeness_error"]) < 1e-3
     assert lucky.details["completeness_error_of_pieces"] == pytest.approx(16, rel=1e-3)

@@ -11,9 +11,15 @@ path f is rough, most of all near the baseline, where contrast first appears: eq
 where nothing happens (for the default model, an error of 10 % is usual after 64 steps, by whatever rule).
 So steps are put where they are needed. The path is cut into pieces, each with the trapezium of its two
 ends. For each piece too it is known what the sum should be, the difference of f between its ends; and the
-pieces that are furthest off are halved, no step being wasted, until the whole is within `tolerance`. Errors
-of pieces may cancel, so their absolute sum has to be within ten times the tolerance as well. Captum's has a
-number of steps to be given and begins anew for each.
+pieces that are furthest off are halved, no step being wasted, until the whole is within `tolerance`. Captum's
+has a number of steps to be given and begins anew for each.
+
+Errors of pieces may cancel, so their absolute sum has to be small as well: small beside the variation, all
+that f rises and falls along the path, not beside the difference of its ends. A picture's answer may wander
+by 3 and end .2 from where it began; its map is then as exact as another's long before its pieces' errors are
+small beside .2. Measured on four pictures of FI (the default model, maps of 650 to 4,000 steps as the truth):
+where both conditions first hold the map is within 3 % of the truth (relative l2 norm). Choosing weights for
+each piece's two ends such that the piece adds up makes the sum exact and the map worse, so it is not done.
 
 Letters: B pictures, h x w pixels of the network's input.
 """
@@ -33,8 +39,8 @@ from affectlens.explain.question import Question
 from affectlens.explain.subject import Attribution, Subject
 from affectlens.explain.taps import at_rest
 
-# The absolute errors of all pieces may add up to so many tolerances: some of them cancel.
-_CANCELLING = 10
+# The absolute errors of all pieces may add up to so many tolerances of the variation: some of them cancel.
+_CANCELLING = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +105,9 @@ class IntegratedGradients:
         return max(self.tolerance * abs(path.difference), self.absolute_tolerance)
 
     def _is_complete(self, path: "_Path") -> bool:
-        errors, allowed = path.errors(), self._allowed(path)
-        return abs(sum(errors)) <= allowed and sum(map(abs, errors)) <= _CANCELLING * allowed
+        errors = path.errors()
+        of_pieces = max(_CANCELLING * self.tolerance * path.variation, self.absolute_tolerance)
+        return abs(sum(errors)) <= self._allowed(path) and sum(map(abs, errors)) <= of_pieces
 
     def _account(self, paths: Sequence["_Path"]) -> dict[str, Any]:
         """What it took and how exact it is; a relative error is None where the difference is as good as 0."""
@@ -116,6 +123,7 @@ class IntegratedGradients:
             "completeness_error": error,
             "completeness_error_relative": None if is_nothing else abs(error / difference),
             "completeness_error_of_pieces": pieces,
+            "variation": sum(path.variation for path in paths) / count,
             "complete": all(self._is_complete(path) for path in paths),
             "precision": str(paths[0].slopes.precision).removeprefix("torch."),
             "together": paths[0].slopes.together,
@@ -147,6 +155,11 @@ class _Path:
     @property
     def difference(self) -> float:
         return self.scores[1.0] - self.scores[0.0]
+
+    @property
+    def variation(self) -> float:
+        """All that the answer rises and falls between the steps taken; at least the size of the difference."""
+        return sum(abs(self.scores[end] - self.scores[begin]) for begin, end in self._pieces())
 
     def visit(self, places: Sequence[float]) -> None:
         """Take the gradients at places in 0..1 that were not visited before."""

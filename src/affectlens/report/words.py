@@ -22,6 +22,7 @@ _SHOWN_EMOTIONS = 3
 _TOLD = frozenset({
     "steps", "baselines", "baseline", "seconds", "difference", "faithfulness", "complete", "together",
     "completeness_error", "completeness_error_relative", "completeness_error_of_pieces", "precision", "cells",
+    "variation",
 })  # fmt: skip
 _KINDS = (str, int, float)
 
