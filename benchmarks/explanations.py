@@ -60,21 +60,23 @@ def completeness_parts(document: dict[str, Any]) -> dict[str, str]:
     rows = document["rows"]
     errors = [row["completeness_error_relative"] for row in rows]
     equal = [row["equal_steps_error_relative"] for row in rows]
-    table = ["| picture | explained | difference | variation | steps | error |",
-             "| --- | --- | ---: | ---: | ---: | ---: |"]  # fmt: skip
-    table += [
-        f"| {Path(row['picture']).stem} | {row['emotion']} | {row['difference']:.2f} | {row['variation']:.2f} | "
-        f"{row['steps']} | {row['completeness_error_relative']:.2%} |"
-        for row in rows
+    table = [
+        "| picture | explained | difference | variation | steps | error |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
+    for row in rows:
+        cells = [Path(row["picture"]).stem, row["emotion"], f"{row['difference']:.2f}",
+                 f"{row['variation']:.2f}", str(row["steps"]), f"{row['completeness_error_relative']:.2%}"]  # fmt: skip
+        table.append(f"| {' | '.join(cells)} |")
+    steps = [row["steps"] for row in rows]
     text = (
-        f"Measured by `benchmarks/completeness.py` on {len(rows)} pictures, equally far apart in the order of the "
-        f"split: {sum(row['complete'] for row in rows)} of them add up, with errors up to {max(errors):.2%} (median "
-        f"{statistics.median(errors):.2%}) of the difference between the picture's answer and the baseline's, in "
-        f"log-odds. That takes {statistics.median(row['steps'] for row in rows):.0f} steps in the middle and up to "
-        f"{max(row['steps'] for row in rows)} where an answer wanders far and ends near where it began: *variation* "
-        f"is all that it rises and falls on the way. With {document['equal_steps']} equal steps for every picture "
-        f"the errors are {statistics.median(equal):.0%} in the middle and {max(equal):.0%} at worst."
+        f"Measured by `benchmarks/completeness.py` on {len(rows)} pictures, equally far apart in the order of "
+        f"the split: {sum(row['complete'] for row in rows)} of them add up, with errors up to "
+        f"{max(errors):.2%} (median {statistics.median(errors):.2%}) of the difference between the picture's "
+        f"answer and the baseline's, in log-odds. That takes {statistics.median(steps):.0f} steps in the middle "
+        f"and up to {max(steps)} where an answer wanders far and ends near where it began: *variation* is all "
+        f"that it rises and falls on the way. With {document['equal_steps']} equal steps for every picture the "
+        f"errors are {statistics.median(equal):.0%} in the middle and {max(equal):.0%} at worst."
     )
     return {"COMPLETENESS": text, "COMPLETENESS_TABLE": "\n".join(table)}
 
