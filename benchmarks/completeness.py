@@ -28,7 +28,7 @@ _KEPT = ("steps", "difference", "variation", "completeness_error", "completeness
 
 
 def measure(subject: Subject, path: Path) -> dict[str, Any]:
-    """Ask of one picture why the model says what it says, by steps where they are needed and by equal ones."""
+    """Ask why the model says what it says of a picture, by steps where they are needed and by equal ones."""
     fit = subject.preprocessing
     image = subject.see(fit.fit_pixels(read_pixels(path, at_least=fit.at_least)))
     question = ask(subject.vocabulary, subject.vocabulary.words[int(subject.logits(image).argmax())])

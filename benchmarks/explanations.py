@@ -66,17 +66,19 @@ def completeness_parts(document: dict[str, Any]) -> dict[str, str]:
     ]
     for row in rows:
         cells = [Path(row["picture"]).stem, row["emotion"], f"{row['difference']:.2f}",
-                 f"{row['variation']:.2f}", str(row["steps"]), f"{row['completeness_error_relative']:.2%}"]  # fmt: skip
+                 f"{row['variation']:.2f}", str(row["steps"]),
+                 f"{row['completeness_error_relative']:.2%}"]  # fmt: skip
         table.append(f"| {' | '.join(cells)} |")
     steps = [row["steps"] for row in rows]
     text = (
-        f"Measured by `benchmarks/completeness.py` on {len(rows)} pictures, equally far apart in the order of "
-        f"the split: {sum(row['complete'] for row in rows)} of them add up, with errors up to "
-        f"{max(errors):.2%} (median {statistics.median(errors):.2%}) of the difference between the picture's "
-        f"answer and the baseline's, in log-odds. That takes {statistics.median(steps):.0f} steps in the middle "
-        f"and up to {max(steps)} where an answer wanders far and ends near where it began: *variation* is all "
-        f"that it rises and falls on the way. With {document['equal_steps']} equal steps for every picture the "
-        f"errors are {statistics.median(equal):.0%} in the middle and {max(equal):.0%} at worst."
+        f"Measured by `benchmarks/completeness.py` on {len(rows)} pictures, equally far apart in the order "
+        f"of the split: {sum(row['complete'] for row in rows)} of them add up, with errors up to "
+        f"{max(errors):.2%} (median {statistics.median(errors):.2%}) of the difference between the "
+        f"picture's answer and the baseline's, in log-odds. That takes {statistics.median(steps):.0f} steps "
+        f"in the middle and up to {max(steps)} where an answer wanders far and ends near where it began: "
+        "*variation* is all that it rises and falls on the way. With "
+        f"{document['equal_steps']} equal steps for every picture the errors are "
+        f"{statistics.median(equal):.0%} in the middle and {max(equal):.0%} at worst."
     )
     return {"COMPLETENESS": text, "COMPLETENESS_TABLE": "\n".join(table)}
 

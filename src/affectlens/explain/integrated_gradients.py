@@ -158,7 +158,7 @@ class _Path:
 
     @property
     def variation(self) -> float:
-        """All that the answer rises and falls between the steps taken; at least as large as the difference."""
+        """All that the answer rises and falls between the steps; at least as large as the difference."""
         return sum(abs(self.scores[end] - self.scores[begin]) for begin, end in self._pieces())
 
     def visit(self, places: Sequence[float]) -> None:
