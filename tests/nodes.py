@@ -13,11 +13,12 @@ from pathlib import Path
 
 import psutil
 
-# Ray's workers are nicer than other processes by 15: on a busy machine they would hardly run.
+# For every Ray of a test session, and its drivers. Whether there is a token a process finds out but once,
+# when Ray is imported: one that began without never gets an answer from nodes that want it.
 ENVIRONMENT = {
+    # Ray's workers are nicer than other processes by 15: on a busy machine they would hardly run.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "OMP_NUM_THREADS": "1",
     # Nodes and drivers know one another by a token, which `ray start` would else keep in the home folder.
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(16),
@@ -67,9 +68,7 @@ def two_nodes() -> Iterator[Nodes]:
         "--dashboard-agent-listen-port=0", "--disable-usage-stats",
     ]  # fmt: skip
     ray = [str(Path(sys.executable).with_name("ray")), "start"]
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)  # for drivers in this process, too
-    environment = dict(os.environ)
+    environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
     head = subprocess.Popen([*ray, "--head", f"--port={port}", "--include-dashboard=false", *common], **quiet)  # type: ignore[call-overload]
     processes = [head]
@@ -86,11 +85,6 @@ def two_nodes() -> Iterator[Nodes]:
                 with contextlib.suppress(psutil.Error):
                     one.kill()
             process.wait()
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _answers(port: int) -> bool:

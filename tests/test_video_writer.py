@@ -9,7 +9,7 @@ import pytest
 
 from affectlens.errors import NotAVideo, OutputError, VideoNotFound
 from affectlens.video import Film, Video
-from affectlens.video_writer import Drawing, as_stored, suffix_for, write
+from affectlens.video.writer import Drawing, as_stored, suffix_for, write
 
 SIZE = (160, 96)
 STEPS = (0, 40, 80, 120, 300, 340, 500, 540, 580, 900)  # milliseconds at which frames come: unevenly

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from affectlens.checkpoint import load_model
 from affectlens.cluster.connection import Cluster, connected
@@ -34,7 +35,7 @@ from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.replay import Replayed, replay
 from affectlens.training.run import Request, read_run_settings
 from affectlens.training.settings import Settings, override
-from affectlens.training.space import SEARCH
+from affectlens.training.space import SEARCH, read_threads
 from affectlens.training.task import prepared
 from pictures import colour_set
 
@@ -45,8 +46,7 @@ ASSIGNMENTS = [
 TINY = override(Settings(network="test_efficientnet"), ASSIGNMENTS)
 PLAN = Plan(population=4, interval=2, rounds=3)
 
-# Ray's own names are partly in small letters. Niceness 0, so that a busy machine does not starve members.
-UNHURRIED = {"RAY_worker_niceness": "0"}
+# Ray's own names are partly in small letters.
 IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 
 cluster = pytest.mark.cluster
@@ -57,9 +57,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return colour_set(tmp_path_factory.mktemp("tune") / "data", ("awe", "anger", "sadness"), each=12)
 
 
+@pytest.fixture
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)  # which would end in other digits
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def ray_of_two() -> Iterator[None]:
-    os.environ.update(UNHURRIED)
     with connected(Cluster(address="none", cpus=2, object_store=100 * 2**20)):
         yield
 
@@ -170,7 +177,7 @@ def test_children_begin_with_the_weights_and_near_the_settings_of_their_donors(u
 
 @cluster
 def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
-    undisturbed: Path, data: Path, tmp_path: Path
+    undisturbed: Path, data: Path, tmp_path: Path, threads_as_before: None
 ) -> None:
     settings = read_run_settings(undisturbed)
     source = folder.read(data)
@@ -178,7 +185,9 @@ def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
     intervals = lineage.read(undisturbed / LINEAGE)
     line = lineage.ancestors(intervals, lineage.best(intervals))
     run = Request(name="tiny", data="folder", source=source, settings=settings, out=tmp_path / "run")
-    rounds = [event for event in replay(run, task, line) if isinstance(event, Replayed)]
+    rounds = [
+        event for event in replay(run, task, line, read_threads(undisturbed)) if isinstance(event, Replayed)
+    ]
     assert [one.is_the_same for one in rounds] == [True] * len(line)
     both = [load_model(place / "model").card.weights_hash for place in (undisturbed, tmp_path / "run")]
     assert both[0] == both[1]
@@ -276,7 +285,7 @@ def start(data: Path, out: Path, resume: bool, address: str = "none") -> "subpro
         for assignment in ASSIGNMENTS:
             words += ["--set", assignment]
         words += ["--population", "4", "--interval", "2steps", "--rounds", "3"]
-    environment = {**os.environ, **UNHURRIED, **IMPATIENT}
+    environment = {**os.environ, **IMPATIENT}
     with Path(f"{out}.log").open("ab") as log:
         return subprocess.Popen(words, stdout=log, stderr=log, env=environment)
 
@@ -345,7 +354,7 @@ def head_for_clients() -> Iterator[str]:
     words += [f"--port={port}", f"--ray-client-server-port={clients}", "--node-ip-address=127.0.0.1"]
     words += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
     quiet = subprocess.DEVNULL
-    head = subprocess.Popen(words, env={**os.environ, **UNHURRIED}, stdout=quiet, stderr=quiet)
+    head = subprocess.Popen(words, stdout=quiet, stderr=quiet)
     try:
         end = time.monotonic() + 60
         while socket.socket().connect_ex(("127.0.0.1", clients)) and time.monotonic() < end:

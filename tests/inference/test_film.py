@@ -19,7 +19,7 @@ import pytest
 from affectlens import library
 from affectlens.checkpoint import Model
 from affectlens.errors import NotAVideo, RunError, SettingsError
-from affectlens.inference import film
+from affectlens.inference import film_looking, film_record
 from affectlens.inference.engine import Engine
 from affectlens.inference.film import FilmSettings, Finished, Progress, Request, Started, watch
 from affectlens.inference.predictor import Predictor
@@ -95,7 +95,7 @@ def test_each_shot_is_judged_even_where_it_is_shorter_than_the_pause(tmp_path: P
 def test_a_shot_that_was_passed_over_is_judged_in_its_middle(
     four_scenes: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(film, "SETTLED", 1e9)  # no shot is judged because it begins
+    monkeypatch.setattr(film_looking, "SETTLED", 1e9)  # no shot is judged because it begins
     timeline = watched(four_scenes, model, every=5.0)
     assert [sample.second for sample in timeline.samples] == pytest.approx([0, 3, 5, 7], abs=0.05)
     assert [shot.count for shot in timeline.shots] == [1, 1, 1, 1] and timeline.counts.judged == 4
@@ -219,14 +219,14 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_timeline(
     seconds_between_places: float,
     stop_after: int,
 ) -> None:
-    monkeypatch.setattr(film, "SAVE_SECONDS", seconds_between_places)
+    monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_places)
     request = Request(source=str(long_film), model=model, out=tmp_path / "out", threads=1, **CPU)
     whole = watched(long_film, model)
     events = watch(request)
     for _ in range(stop_after + 1):
         next(events)
     events.close()
-    lines = (tmp_path / "out" / film.SAMPLES).read_text().splitlines()
+    lines = (tmp_path / "out" / film_record.SAMPLES).read_text().splitlines()
     before = sum(not reused for line in lines for *_, reused in json.loads(line)["samples"])
     count = Count(monkeypatch)
     resumed = watched(long_film, model, out=tmp_path / "out", resume=True)
@@ -236,11 +236,12 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_timeline(
 
 CHILD = """
 import sys
+from pathlib import Path
 from affectlens import library
-from affectlens.inference import film
-film.SAVE_SECONDS = 0
+from affectlens.inference import film, film_record
+film_record.SAVE_SECONDS = 0
 request = film.Request(
-    source=sys.argv[1], model=library.load(sys.argv[2]), out=film.Path(sys.argv[3]), threads=1,
+    source=sys.argv[1], model=library.load(sys.argv[2]), out=Path(sys.argv[3]), threads=1,
     device="cpu", precision="float32",
 )
 for event in film.watch(request):
@@ -268,21 +269,21 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_timeline(
         child.stdin.flush()
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    with (out / film.SAMPLES).open("ab") as file:
+    with (out / film_record.SAMPLES).open("ab") as file:
         file.write(b'{"batch": 99, "samp')  # as a kill in the midst of a line leaves it
-    assert not (out / film.TIMELINE).exists()
+    assert not (out / film_record.TIMELINE).exists()
     count = Count(monkeypatch)
     resumed = watched(long_film, model, out=out, resume=True)
     judged = count.frames
     assert 0 < judged < resumed.counts.judged
     assert same(resumed, watched(long_film, model))
-    assert Timeline.from_text((out / film.TIMELINE).read_text()).to_json() == resumed.to_json()
+    assert Timeline.from_text((out / film_record.TIMELINE).read_text()).to_json() == resumed.to_json()
 
 
 def test_a_film_that_cannot_be_sought_is_resumed_as_well(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(film, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(film_record, "SAVE_SECONDS", 0.0)
     frames = as_pictures((scene(number // 60) for number in range(300)), noise=2)
     path = write(tmp_path / "film.h264", frames, options={"g": "25"})
     whole = watched(path, model)

@@ -9,17 +9,9 @@ import pytest
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import OutputError, UnknownName
 from affectlens.inference.shots import Boundary
-from affectlens.inference.timeline import (
-    Answer,
-    Film,
-    Reading,
-    Timeline,
-    build,
-    error_of_mean,
-    shots_without_answers,
-    smooth,
-    uncertainty,
-)
+from affectlens.inference.timeline import Film, Timeline
+from affectlens.inference.timeline_build import Answer, Reading, build, shots_without_answers
+from affectlens.inference.timeline_curves import error_of_mean, smooth, uncertainty
 
 FILM = Film(name="film.mp4", duration=60.0, width=64, height=48, frame_rate=25.0)
 AWE, FEAR = MIKELS.index("awe"), MIKELS.index("fear")

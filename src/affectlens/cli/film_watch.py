@@ -266,14 +266,14 @@ class Job:
         return folder / name
 
     def _render(self, source: str, folder: Path, timeline: "Timeline") -> Path:
-        from affectlens import video_writer
         from affectlens.report.film_overlay import drawings
+        from affectlens.video import writer
 
-        file = folder / f"{Path(source).stem}.{self.render}{video_writer.suffix_for(Path(source))}"
+        file = folder / f"{Path(source).stem}.{self.render}{writer.suffix_for(Path(source))}"
         if self.resume and file.exists():  # it is there only when it is whole
             return file
         length = timeline.film.duration or 0.0
-        steps = video_writer.write(file, source, drawings(timeline, self.render))
+        steps = writer.write(file, source, drawings(timeline, self.render))
         with closing(steps), _film_bar("writing", length) as show:
             for step in steps:
                 show(step.second)

@@ -252,6 +252,7 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
     from affectlens.data.catalog import open_data
     from affectlens.training import lineage
     from affectlens.training.run import RUN, Request, read_run_settings
+    from affectlens.training.space import read_threads
 
     intervals = lineage.read(folder / lineage.LINEAGE)
     lineage.verify(intervals)
@@ -268,10 +269,10 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
         device=device,
         command=portable_command(data, place, cache),
     )
-    _replay(run, line)
+    _replay(run, line, read_threads(folder))
 
 
-def _replay(run: "Request", line: "list[Interval]") -> None:
+def _replay(run: "Request", line: "list[Interval]", threads: int) -> None:
     from affectlens.cli.progress import counter
     from affectlens.training.replay import Replayed
     from affectlens.training.replay import replay as run_replay
@@ -279,7 +280,7 @@ def _replay(run: "Request", line: "list[Interval]") -> None:
 
     task = prepared(run.source, run.settings, run.device, run.out / "cache", run.cache)
     with counter("intervals", len(line)) as advance:
-        for event in run_replay(run, task, line):
+        for event in run_replay(run, task, line, threads):
             if isinstance(event, Replayed):
                 advance(1)
                 alike = "the same weights" if event.is_the_same else "other weights"

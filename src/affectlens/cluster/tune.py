@@ -38,7 +38,7 @@ from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import Schedule
 from affectlens.training.run import CACHE, MODEL, SETTINGS, Finished, Request, open_run
 from affectlens.training.settings import Settings
-from affectlens.training.space import SEARCH, Knob, beginnings, knobs, name_of_draw, values_at
+from affectlens.training.space import SEARCH, Knob, beginnings, knobs, name_of_draw, threads_of, values_at
 from affectlens.training.task import CacheProgress, Task, prepare
 
 RAY = "ray"
@@ -183,7 +183,7 @@ def search(request: Search, listen: Callable[[Event], None]) -> SearchFinished:
             cache=_cache_of(request),
             device=request.run.device,
             interval=plan.interval,
-            threads=max(1, int(plan.cpus)),
+            threads=threads_of(plan.cpus),
             known=record.known,
             begin=record.begin,
         )

@@ -15,7 +15,8 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.inference.timeline import Shot, Timeline, error_of_mean
+from affectlens.inference.timeline import Shot, Timeline
+from affectlens.inference.timeline_curves import error_of_mean
 from affectlens.report.film_words import signs
 
 MOST = 900  # points of a curve

@@ -29,11 +29,11 @@ from affectlens.explain.story import percent
 from affectlens.inference.timeline import Moment, Shot, Timeline
 from affectlens.report.film_words import clock, polarity_of, says, signed
 from affectlens.report.timecode import Timecode, of_rate
+from affectlens.video import UNKNOWN_RATE
 
 Cues = Literal["shots", "moods"]
 Export = Callable[[Timeline, "Options"], str]
 
-UNKNOWN_RATE = Fraction(25)  # frames are counted so where a film does not say
 _EDL_EVENTS = 999  # CMX 3600 has three digits for them
 _LONGEST_NAME = 60  # characters of a marker
 
@@ -66,7 +66,7 @@ class Stretch:
 def timecode_of(timeline: Timeline, options: Options) -> Timecode:
     """How the film's frames are counted. Raises `SettingsError` for a start that is no timecode."""
     rate = timeline.film.frame_rate
-    return of_rate(Fraction(rate) if rate else UNKNOWN_RATE, options.drop, options.start)
+    return of_rate(Fraction(rate or UNKNOWN_RATE), options.drop, options.start)
 
 
 def exact(timeline: Timeline) -> bool:

@@ -26,7 +26,7 @@ from affectlens.report.film_curves import stands_for
 from affectlens.report.film_drawing import colours
 from affectlens.report.film_words import from_top_to_bottom
 from affectlens.report.wheel import FONT
-from affectlens.video_writer import Drawing
+from affectlens.video.writer import Drawing
 
 Kind = Literal["bar", "tint"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -41,7 +41,7 @@ _EDGE, _STRONGEST = 0.14, 0.62  # width of the tinted edge by the shorter side, 
 
 
 def drawings(timeline: Timeline, kind: Kind) -> Callable[[Film], Iterator[Drawing]]:
-    """What `video_writer.write` draws for a timeline: a drawing whenever what is said changes."""
+    """What `video.writer.write` draws for a timeline: a drawing whenever what is said changes."""
     return lambda film: _drawings(timeline, kind, film.width, film.height)
 
 

@@ -1,7 +1,8 @@
 """Train one run with the settings that changed along the winner's line of a search.
 
 Needs no Ray and no states of the search: the lineage says which settings to train with in which interval, and
-with what hashes and scores the search came out. On a CPU with as many threads, all hashes are the same again.
+with what hashes and scores the search came out. On a CPU with as many threads, all hashes are the same again:
+`space.read_threads` says how many that are.
 
 On disk: a run folder (`training.run`), a lineage of one member, and its last state, to go on from.
 """
@@ -10,6 +11,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
@@ -33,12 +36,16 @@ class Replayed:
         return self.expected.end_hash == self.reached.end_hash
 
 
-def replay(run: Request, task: Task, line: Sequence[Interval]) -> Iterator[Replayed | Finished]:
-    """Train along a line of a search (`lineage.ancestors`) in the folder `run.out`.
+def replay(
+    run: Request, task: Task, line: Sequence[Interval], threads: int | None = None
+) -> Iterator[Replayed | Finished]:
+    """Train along a line of a search (`lineage.ancestors`) in the folder `run.out`, with so many threads.
 
     `run.settings` are those of the search. Stopping anywhere leaves a replay to resume. Raises `RunError` for
     a folder that holds another run or none to resume, and for a line that now diverges.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     line = [one for one in line if not one.failed]  # such a round trained nothing
     open_run(run, task.source, task.attributes)
     folder = run.out / STATES

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from timm.layers.drop import DropPath
 
@@ -21,6 +21,7 @@ from affectlens.errors import RunError, SettingsError
 from affectlens.models import catalog
 from affectlens.training.settings import Settings, override
 
+T = TypeVar("T")
 SEARCH = "search.json"  # in the folder of a search: how it is searched, with its table
 RESAMPLED = 0.25  # share of perturbed settings that are drawn anew, as in Jaderberg et al., 2017
 
@@ -97,9 +98,25 @@ KNOBS = (
 
 def read_table(folder: Path) -> tuple[Knob, ...]:
     """Read the table of a search from its folder. Raises `RunError` where there is none."""
+    return _read(folder, lambda stored: tuple(Knob(**row) for row in stored["table"]))
+
+
+def read_threads(folder: Path) -> int:
+    """Read how many threads each member of a search computed with. Raises `RunError` where there is none.
+
+    Another number takes sums in another order, and ends in other last digits.
+    """
+    return _read(folder, lambda stored: threads_of(stored["plan"]["cpus"]))
+
+
+def threads_of(cpus: float) -> int:
+    """How many threads a member computes with that has so many CPUs, or a part of one."""
+    return max(1, int(cpus))
+
+
+def _read(folder: Path, take: Callable[[dict[str, Any]], T]) -> T:
     try:
-        rows = json.loads((folder / SEARCH).read_text(encoding="utf-8"))["table"]
-        return tuple(Knob(**row) for row in rows)
+        return take(json.loads((folder / SEARCH).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
 

@@ -1,4 +1,4 @@
-"""A film, written again with something drawn over its pictures. Only `video.py` imports PyAV besides.
+"""A film, written again with something drawn over its pictures.
 
 What is not drawn stays as it is: packets of sound and subtitles are copied byte by byte, every frame keeps
 its own time, stored frames keep their turning, pixel shape and colour tags, chapters and titles stay. The
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from affectlens.errors import NotAVideo, OutputError
 from affectlens.files import atomic_write
-from affectlens.video import Film, Video
+from affectlens.video.reader import Film, Video
 
 QUALITY = 18  # x264's constant rate factor; its makers call 17 to 18 visually lossless
 SAME_CONTAINER = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -88,7 +88,7 @@ def write(
             f"{file} cannot be written: this PyAV has no x264. Install PyAV from PyPI: pip install av."
         )
     with Video(source) as video:
-        if video._of_pictures or video.live:
+        if video.of_pictures or video.live:
             raise NotAVideo(
                 video.name, "an animation or a live source is not written again. Give a film's file."
             )
@@ -109,25 +109,25 @@ class _Copy:
         self, video: Video, out: "av.container.OutputContainer", drawings: Iterator[Drawing]
     ) -> None:
         self.video, self.out, self.drawings = video, out, drawings
-        self.source = video._stream
+        self.source = video.stream
         self.base = self.source.time_base or Fraction(1, 90_000)
         self.pixels = _pixel_format(self.source.codec_context.pix_fmt)
         self.copied = {
             stream.index: target
-            for stream in video._container.streams
+            for stream in video.container.streams
             if stream.type in ("audio", "subtitle") and (target := _template(out, stream)) is not None
         }
         self.target: Any = None
         self.over: _Over | None = None
         self.frames = 0
         with suppress(ValueError, av.error.FFmpegError):
-            out.set_chapters(video._container.chapters())
-        out.metadata.update(video._container.metadata)
+            out.set_chapters(video.container.chapters())
+        out.metadata.update(video.container.metadata)
 
     def run(self) -> Iterator[Written]:
         """Copy, draw and code, packet by packet."""
         waiting: list[Any] = []  # packets before the first frame: the pictures' track must be known first
-        for packet in self.video._container.demux():
+        for packet in self.video.container.demux():
             if packet.stream_index == self.source.index:
                 for frame in self._decoded(packet):
                     self._begin(frame, waiting)
@@ -182,7 +182,7 @@ class _Copy:
             frame.pict_type = 0  # which frames are stored whole is x264's to choose
             self.out.mux(self.target.encode(frame))
             self.frames += 1
-            yield Written(second=float((frame.pts or 0) * self.base - self.video._origin), frames=self.frames)
+            yield Written(second=float((frame.pts or 0) * self.base - self.video.origin), frames=self.frames)
 
 
 class _Over:
@@ -262,7 +262,7 @@ class _Over:
         if size != (width, height):
             frame = frame.reformat(width=size[0], height=size[1])
         frame.time_base = self.base
-        start = round((Fraction(drawing.second) + self.video._origin) / self.base)
+        start = round((Fraction(drawing.second) + self.video.origin) / self.base)
         return start, frame, round(left * across), round(top * down)
 
 

@@ -1,0 +1,143 @@
+"""Opening films, addresses and cameras; and in words, why one cannot be opened."""
+
+import re
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import av
+import av.error
+from av.codec.hwaccel import HWAccel, hwdevices_available
+
+from affectlens.errors import (
+    NotAVideo,
+    SettingsError,
+    VideoDamaged,
+    VideoDenied,
+    VideoNotFound,
+    VideoUnreachable,
+)
+
+OPEN_SECONDS, READ_SECONDS = 15.0, 15.0  # that an address may keep us waiting
+ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+)://")
+_LIVE = re.compile(
+    r"(?i)(rtsps?|rtmps?|rtp|srt|udp|tcp|rist|mms)://|/dev/|v4l2:|avfoundation:|dshow:|gdigrab:|x11grab:"
+)
+_PICTURES = re.compile(r"image2|.*_pipe$|ico")  # ffmpeg's formats for single pictures
+
+
+def hardware() -> list[str]:
+    """Names of the decoding hardware that this PyAV was built for; whether it is here, opening tells."""
+    return list(hwdevices_available())
+
+
+def is_live(source: str) -> bool:
+    """Whether an address is of a camera or a stream that is read as it comes.
+
+    >>> is_live("rtsp://camera/1"), is_live("/dev/video0"), is_live("https://host/film.mp4")
+    (True, True, False)
+    """
+    return bool(_LIVE.match(source))
+
+
+def without_password(source: str) -> str:
+    """An address as it may be shown and stored.
+
+    >>> without_password("rtsp://me:secret@camera/1")
+    'rtsp://me:***@camera/1'
+    """
+    return re.sub(r"(?i)^([a-z][a-z0-9+.-]*://[^/@:]*):[^/@]*@", r"\1:***@", source)
+
+
+def open_container(source: str, live: bool, hardware_name: str | None) -> "av.container.InputContainer":
+    options = {"fflags": "nobuffer", "rtsp_transport": "tcp"} if live else {}
+    accelerator = None
+    if hardware_name is not None:
+        if hardware_name not in hwdevices_available():
+            known = ", ".join(hwdevices_available()) or "none"
+            raise SettingsError(f"{hardware_name!r} is no decoding hardware of this PyAV. Known: {known}.")
+        accelerator = HWAccel(hardware_name, allow_software_fallback=True)
+    is_address = bool(ADDRESS.match(source))
+    kind = "v4l2" if source.startswith("/dev/") else None
+    if not is_address and not live:
+        _refuse_what_is_no_file(source)
+    name = without_password(source)
+    try:
+        return av.open(
+            source,
+            format=kind,
+            options=options,
+            timeout=(OPEN_SECONDS, READ_SECONDS) if is_address or live else None,
+            hwaccel=accelerator,
+        )
+    except (av.error.FFmpegError, OSError, NotImplementedError, ValueError, RuntimeError) as error:
+        raise _said(name, error, is_address or live, hardware_name) from error
+
+
+def _said(name: str, error: Exception, remote: bool, hardware_name: str | None) -> Exception:
+    """Our error for one of ffmpeg's."""
+    why = reason_of(error)
+    if hardware_name is not None and isinstance(error, (NotImplementedError, RuntimeError, ValueError)):
+        return SettingsError(f"{name} cannot be decoded by {hardware_name} here: {why}. Leave it out.")
+    if isinstance(error, (av.error.FileNotFoundError, FileNotFoundError)):
+        return VideoNotFound(name, "nothing can be found at this path. Check its spelling.")
+    if isinstance(error, (av.error.PermissionError, PermissionError)):
+        return VideoDenied(name, "it may not be read. Change its rights, or those of the user.")
+    if remote:
+        return VideoUnreachable(name, f"it cannot be opened ({why}). Check the address, and that it is on.")
+    if "moov" in why.lower():
+        return VideoDamaged(name, f"it was cut off or never finished ({why}).")
+    return NotAVideo(name, f"no film that can be read here ({why}). Check that it is one, and whole.")
+
+
+def _refuse_what_is_no_file(source: str) -> None:
+    path = Path(source)
+    try:
+        status = path.stat()
+    except PermissionError as error:
+        raise VideoDenied(source, "no permission to look at it. Change the rights of its folder.") from error
+    except (OSError, ValueError) as error:
+        raise VideoNotFound(
+            source, f"nothing can be found at this path ({reason_of(error)}). Check its spelling."
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise NotAVideo(source, "this is a folder. Expected a film.")
+    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        raise VideoDamaged(source, "the file is empty: zero bytes. Copy or download it again.")
+
+
+def reason_of(error: BaseException) -> str:
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    log = getattr(error, "log", None)
+    if log and log[1]:
+        words = f"{words}; {log[1][2].strip()}" if isinstance(log[1], tuple) and len(log[1]) > 2 else words
+    return str(words)
+
+
+def video_stream(container: "av.container.InputContainer", name: str) -> "av.video.stream.VideoStream":
+    """The picture track: the best by ffmpeg's rules, but never the cover of a record."""
+    if _PICTURES.fullmatch(container.format.name):
+        raise NotAVideo(name, "this is a picture and no film. Use `affectlens predict`.")
+    films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not films:
+        kinds = sorted({stream.type for stream in container.streams})
+        if not kinds:
+            raise VideoDamaged(name, "it was cut off or never finished: there is no track in it.")
+        sound = "only sound" if "audio" in kinds else "no picture track"
+        raise NotAVideo(name, f"there is {sound} in it: {', '.join(kinds)}. Expected a film.")
+    best = container.streams.best("video")
+    chosen = best if best in films else max(films, key=lambda s: s.width * s.height)
+    if not chosen.codec_context:
+        raise NotAVideo(name, "its picture track is coded in a way that is not known here.")
+    return chosen
+
+
+def first_frame(source: str) -> "av.VideoFrame | None":
+    """The first frame, which carries the display matrix. None where it cannot be decoded."""
+    with suppress(av.error.FFmpegError, OSError), av.open(source) as container:
+        stream = video_stream(container, source)
+        for packet in container.demux(stream):
+            with suppress(av.error.FFmpegError):
+                for frame in packet.decode():
+                    return frame
+    return None

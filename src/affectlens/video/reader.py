@@ -1,0 +1,371 @@
+"""An open film, and its frames with their true times.
+
+Letters: H x W pixels of a frame as shown, h x w as scaled.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from affectlens.errors import PictureError, VideoDamaged, VideoError, VideoUnreachable
+from affectlens.images import Pixels, is_animated_webp, read_frames
+from affectlens.video.hdr import HDR
+from affectlens.video.look import Look, Turn, shown_size, turn_of
+from affectlens.video.opening import (
+    ADDRESS,
+    first_frame,
+    is_live,
+    open_container,
+    reason_of,
+    video_stream,
+    without_password,
+)
+
+UNKNOWN_RATE = 25  # frames a second, where a film states neither times nor rate
+_BROKEN_IN_A_ROW = 10_000  # packets, after which nothing more is expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """A film as it is shown: upright, with square pixels.
+
+    Attributes:
+        name: path or address as given, without a password
+        duration: seconds from 0 to the end of the last frame; None of what has no end, as a camera
+        width, height: as shown
+        frame_rate: frames a second, on average; None where the file does not say
+        variable: whether frames follow one another at uneven times, as far as they were looked at
+        rotation: degrees clockwise by which stored frames are turned: 0, 90, 180 or 270
+        mirrored: whether stored frames are mirrored left to right, before they are turned
+        pixel_aspect: width of a stored pixel by its height
+        codec: ffmpeg's name of the picture's coding
+        bits: of a stored colour value
+        has_sound: whether there is a sound track
+        hdr: the transfer curve where it is not that of ordinary films: "PQ" or "HLG"; shown tone mapped
+        interlaced: whether frames are made of two fields, as far as they were looked at
+        live: a camera or stream that is read as it comes
+    """
+
+    name: str
+    duration: float | None
+    width: int
+    height: int
+    frame_rate: float | None
+    variable: bool = False
+    rotation: int = 0
+    mirrored: bool = False
+    pixel_aspect: float = 1.0
+    codec: str = ""
+    bits: int = 8
+    has_sound: bool = False
+    hdr: str | None = None
+    interlaced: bool = False
+    live: bool = False
+
+
+@dataclass
+class Decoded:
+    """What came out of a decoder so far.
+
+    `end` is the second at which the last frame ends; `even` whether all frames followed one another at
+    the same time; `orderly` whether all had timestamps that went on, so that a place can be found again.
+    """
+
+    frames: int = 0
+    broken: int = 0
+    undated: int = 0
+    dropped: int = 0
+    end: float = 0.0
+    interlaced: bool = False
+    even: bool = True
+    orderly: bool = True
+
+
+class Frame:
+    """One decoded frame. It holds the decoder's memory: take what is needed, and let it go.
+
+    Attributes:
+        second: its timestamp
+        number: in the order shown, from 0; None where frames were passed over before it
+        key: whether it is stored whole
+    """
+
+    def __init__(
+        self, second: float, number: int | None, key: bool, raw: "av.VideoFrame", look: "Look"
+    ) -> None:
+        self.second, self.number, self.key = second, number, key
+        self._raw, self._look = raw, look
+
+    def small(self, height: int, width: int) -> NDArray[np.uint8]:
+        """A thumbnail to compare frames by: uint8 (height, width, 3), neither turned nor tone mapped.
+
+        Quick: a tenth of a millisecond for a frame of 854 x 480. Each pixel is the mean of 2 x 2 that were
+        interpolated, so that fine noise does not count.
+        """
+        twice = self._look.thumbnail(self._raw, 2 * height, 2 * width)
+        four = twice[0::2, 0::2].astype(np.uint16) + twice[1::2, 0::2] + twice[0::2, 1::2] + twice[1::2, 1::2]
+        return (four // 4).astype(np.uint8)
+
+    def pixels(self, at_least: tuple[int, int] | None = None, *, longest: int | None = None) -> Pixels:
+        """The frame as people see it: uint8 (3, h, w), upright sRGB with square pixels.
+
+        With `at_least`, (height, width), it is shrunk to no less than twice that on both sides, as
+        `images.read_pixels` does it; with `longest`, to a longer side of that many pixels. It is never
+        enlarged; without either, it has its full size.
+        """
+        return self._look.pixels(self._raw, at_least, longest)
+
+
+class Video:
+    """An open film, as a context manager.
+
+    `source` is a file, an address (`https://...`, `rtsp://...`) or a camera (`/dev/video0`). `threads` are
+    the decoder's, 0 for as many as there are cores. With `keyframes`, frames that are not stored whole are
+    passed over, undecoded. `hardware` is one of `hardware()`; frames that it cannot decode, the CPU does.
+    Raises `VideoError` where there is no film to be read, and `SettingsError` for hardware that is not there.
+    """
+
+    def __init__(
+        self, source: str | Path, *, threads: int = 0, keyframes: bool = False, hardware: str | None = None
+    ) -> None:
+        self.source, self._keyframes = str(source), keyframes
+        self.name = without_password(self.source)
+        self.decoded = Decoded()
+        self.live = is_live(self.source)
+        self._sought = False
+        self._last: Fraction | None = None  # the time of the frame before
+        self._between: Fraction | None = None  # two frames, at the beginning
+        self._shift = Fraction(0)  # added after timestamps went back
+        self._looks: dict[Any, Look] = {}
+        self.of_pictures = not self.live and not ADDRESS.match(self.source) and is_animated_webp(Path(source))
+        if self.of_pictures:
+            self.film = _film_of_pictures(self.name, self.source)
+            return
+        self.container = open_container(self.source, self.live, hardware)
+        try:
+            self.stream = video_stream(self.container, self.name)
+            self._prepare(threads)
+            self.origin = self._find_origin()
+            self.film = self._describe()
+        except BaseException:
+            self.container.close()
+            raise
+
+    def __enter__(self) -> "Video":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the film. Frames that are still held stay good."""
+        if not self.of_pictures:
+            self.container.close()
+
+    def frames(self) -> Iterator[Frame]:
+        """Decode from the beginning, or from where `seek` went; counts go to `decoded`.
+
+        Raises `VideoDamaged` where not a single frame can be decoded, and `VideoUnreachable` where a stream
+        breaks off before it gave one.
+        """
+        if self.of_pictures:
+            yield from self._picture_frames()
+            return
+        for raw in self._raw_frames():
+            second = self._second(raw)
+            number = None if self._keyframes or self._sought else self.decoded.frames
+            self._note(raw, second)
+            yield Frame(second, number, bool(raw.key_frame), raw, self._look_of(raw))
+        if not self.decoded.frames and not self._sought:
+            raise VideoDamaged(
+                self.name,
+                f"not one frame could be decoded; {self.decoded.broken:,} packets are broken. "
+                "Copy or download it again.",
+            )
+
+    def seek(self, second: float) -> bool:
+        """Go to a keyframe at or before a second; False where this film cannot, and nothing has changed.
+
+        Frames after that have no number.
+        """
+        if self.of_pictures or self.live:
+            return False
+        try:
+            offset = int((second + float(self.origin)) * av.time_base)
+            self.container.seek(offset, backward=True)
+        except (av.error.FFmpegError, OverflowError):
+            return False
+        self._sought, self._shift, self._last, self._between = True, Fraction(0), None, None
+        return True
+
+    # ------------------------------------------------------------------------------------------- opening
+
+    def _prepare(self, threads: int) -> None:
+        context = self.stream.codec_context
+        context.thread_count = threads or os.cpu_count() or 1
+        # Threads that work on frames side by side are several times faster, but hold frames back.
+        alone = self.live or self._keyframes
+        context.thread_type = "SLICE" if alone else "AUTO"
+        if self._keyframes:
+            context.skip_frame = "NONKEY"
+        rate = self.stream.average_rate or self.stream.guessed_rate or self.stream.base_rate
+        self._rate = rate if rate and 0 < rate < 1000 else None
+        self._step = 1 / Fraction(self._rate or UNKNOWN_RATE)  # how long it lasts
+
+    def _find_origin(self) -> Fraction:
+        """The timestamp, in seconds, that players show as 0."""
+        if self.container.format.name == "avi":  # it has no such times; ffmpeg's are late by reordered frames
+            with (
+                suppress(VideoError, av.error.FFmpegError),
+                closing(open_container(self.source, False, None)) as container,
+            ):
+                for frame in container.decode(video=0):
+                    return (frame.pts or 0) * (frame.time_base or Fraction(0))
+        start = self.container.start_time
+        return Fraction(start, av.time_base) if start is not None else Fraction(0)
+
+    def _describe(self) -> Film:
+        stream, context = self.stream, self.stream.codec_context
+        first = None if self.live else first_frame(self.source)
+        turn = turn_of(first) if first is not None else Turn()
+        aspect = float(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1) or 1.0
+        height, width = shown_size(context.height, context.width, aspect, turn)
+        pixel_format = context.format
+        bits = max((c.bits for c in pixel_format.components), default=8) if pixel_format else 8
+        return Film(
+            name=self.name,
+            duration=self._stated_duration(),
+            width=width,
+            height=height,
+            frame_rate=float(self._rate) if self._rate else None,
+            rotation=turn.degrees,
+            mirrored=turn.mirrored,
+            pixel_aspect=aspect,
+            codec=context.name,
+            bits=bits,
+            has_sound=bool(self.container.streams.audio),
+            hdr=HDR.get(int(context.color_trc)),
+            live=self.live,
+        )
+
+    def _stated_duration(self) -> float | None:
+        if self.live:
+            return None
+        stream = self.stream
+        if stream.duration and stream.time_base:
+            start = (stream.start_time or 0) * stream.time_base
+            return float(stream.duration * stream.time_base + start - self.origin)
+        return self.container.duration / av.time_base if self.container.duration else None
+
+    # ------------------------------------------------------------------------------------------ decoding
+
+    def _raw_frames(self) -> Iterator["av.VideoFrame"]:
+        """Demux and decode; go on after what is broken."""
+        broken_in_a_row = 0
+        while broken_in_a_row < _BROKEN_IN_A_ROW:
+            try:
+                for packet in self.container.demux(self.stream):
+                    for frame in self._decode(packet):
+                        broken_in_a_row = 0
+                        if frame.is_corrupt:
+                            self.decoded.broken += 1
+                        yield frame
+                return
+            except (av.error.EOFError, av.error.ExitError, StopIteration):
+                return
+            except av.error.FFmpegError as error:
+                if self.live or ADDRESS.match(self.source):
+                    if not self.decoded.frames:
+                        raise VideoUnreachable(
+                            self.name, f"the stream broke off ({reason_of(error)})."
+                        ) from error
+                    return
+                self.decoded.broken += 1
+                broken_in_a_row += 1
+
+    def _decode(self, packet: "av.Packet[Any]") -> list["av.VideoFrame"]:
+        try:
+            return packet.decode()
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.decoded.broken += 1
+            return []
+
+    def _second(self, raw: "av.VideoFrame") -> float:
+        """A frame's time from the film's beginning. Counts frames whose time had to be made up."""
+        base = raw.time_base or self.stream.time_base
+        if self.live and self._last is None and raw.pts is not None and base is not None:
+            self.origin = raw.pts * base  # cameras count from when they were switched on, or from 1970
+        stamped = None if raw.pts is None or base is None else raw.pts * base - self.origin + self._shift
+        expected = Fraction(0) if self._last is None else self._last + self._step
+        if stamped is None:
+            self.decoded.undated += 1
+            self.decoded.orderly = False
+        elif (
+            self._last is not None and stamped <= self._last
+        ):  # a clock that was set back, as where films were joined
+            self._shift += expected - stamped
+            self.decoded.undated += 1
+            self.decoded.orderly = False
+            stamped = None
+        exact = expected if stamped is None else stamped
+        if self._last is not None:
+            between = exact - self._last
+            self._between = self._between or between
+            # Matroska rounds to milliseconds, which is no unevenness.
+            if abs(between - self._between) > self._between / 10 + Fraction(1, 900):
+                self.decoded.even = False
+        lasts = raw.duration * base if raw.duration and base else None
+        self._step = lasts if lasts else (1 / Fraction(self._rate) if self._rate else self._step)
+        self._last = exact
+        return float(exact)
+
+    def _note(self, raw: "av.VideoFrame", second: float) -> None:
+        self.decoded.frames += 1
+        self.decoded.end = max(self.decoded.end, second + float(self._step))
+        self.decoded.interlaced |= bool(raw.interlaced_frame)
+
+    def _look_of(self, raw: "av.VideoFrame") -> "Look":
+        """How to show frames of this kind; streams may change it on the way."""
+        turn = turn_of(raw)
+        key = (raw.width, raw.height, raw.format.name, raw.colorspace, raw.color_range, raw.color_trc, turn)
+        if key not in self._looks:
+            self._looks[key] = Look(raw, turn, self.film.pixel_aspect)
+        return self._looks[key]
+
+    def _picture_frames(self) -> Iterator[Frame]:
+        for number, (second, lasts, pixels) in enumerate(_pictures(self.source)):
+            self.decoded.frames += 1
+            self.decoded.end = second + lasts
+            array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+            raw = av.VideoFrame.from_ndarray(array, "rgb24")
+            yield Frame(second, number, True, raw, Look(raw, Turn(), 1.0))
+
+
+def _pictures(source: str) -> Iterator[tuple[float, float, Pixels]]:
+    """Pictures of an animation; what is wrong with it is said as of any film."""
+    try:
+        yield from read_frames(Path(source))
+    except PictureError as error:
+        raise VideoDamaged(source, error.reason) from error
+
+
+def _film_of_pictures(name: str, source: str) -> Film:
+    duration, count, size = 0.0, 0, (0, 0)
+    for second, lasts, pixels in _pictures(source):
+        duration, count, size = second + lasts, count + 1, (pixels.shape[1], pixels.shape[2])
+    rate = count / duration if duration else None
+    return Film(name=name, duration=duration, height=size[0], width=size[1], frame_rate=rate, codec="webp")
