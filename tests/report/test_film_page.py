@@ -3,7 +3,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,40 +14,8 @@ from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.inference.timeline import Timeline
 from affectlens.report.film_drawing import ink_on, spread_out
 from affectlens.report.film_page import PEAKS, STRIP, Pictures, address, needed, render, write
+from pages import Outline
 from timelines import film_of, timeline_of
-
-VOID = {"meta", "img", "input", "path", "br"}
-
-
-class Outline(HTMLParser):
-    """What a page consists of: its elements with their attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.said: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] not in (["style"], ["script"]):
-            self.said.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.said).split())
 
 
 def pictures_of(timeline: Timeline, height: int = 90, width: int = 160) -> Pictures:

@@ -1,7 +1,6 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +16,9 @@ from affectlens.explain.story import story
 from affectlens.inference.explainer import Explanation
 from affectlens.report.page import render, write
 from heat import EMOTIONS, FAITHFUL, grey_picture, heatmap_of, influences_of, with_patch
+from pages import Outline
 
 EFFECTS = {"the top third": -1.5, "without its colours": -0.9, "the bottom right ninth": 0.6}
-VOID = {"meta", "img", "input", "br"}
-
-
-class Outline(HTMLParser):
-    """What a page consists of: its elements with their attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.said: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.said.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.said).split())
 
 
 def explanation_of(*emotions: str, image: str = "photos/night street.jpg", **more: Any) -> Explanation:
