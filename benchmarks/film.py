@@ -5,7 +5,8 @@ Speed, in seconds of film a second, all through the same network, a DeiT-Tiny wi
     affectlens                    `watch`, a frame every half second, and shots; also keyframes alone
     every frame, one at a time    as a well-known script does it: decode with OpenCV, judge each frame alone
     plain loop, pipeline          decode every frame with OpenCV, take one every half second, and judge it by
-                                  `transformers.pipeline`, one at a time, and in batches of eight
+                                  `transformers.pipeline`, one at a time, and in batches of eight; these also
+                                  in bfloat16, where ours uses it
 
 Shots, on films made here, whose cuts, fades and dissolves are known: F1 and speed of ours and of
 PySceneDetect's detectors as they come, alone and with its threshold detector for fades. A boundary counts as
@@ -17,8 +18,10 @@ way of every frame is measured on a part of the film, as it would take hours. Ne
 
     python benchmarks/film.py [--film FILE] [--weights FOLDER] [--pictures FOLDER] [--seconds 60] [--rounds 3]
                               [--seeds 6]
+    python benchmarks/film.py --report
 
-Without `--film`, one of moving 1/f noise is made; with `--pictures`, scenes show these instead of noise.
+Both write docs/results/film.md, the second from the last result. Without `--film`, one of moving 1/f noise is
+made; with `--pictures`, scenes show these instead of noise.
 """
 
 import argparse
@@ -36,12 +39,13 @@ import av
 import numpy as np
 import torch
 
+import result_page
 from affectlens.checkpoint import Card, Model
 from affectlens.emotions import MIKELS
 from affectlens.images import list_pictures, read_pixels
 from affectlens.inference.film import FilmSettings, Finished, Request, watch
 from affectlens.inference.shots import COLUMNS, ROWS, ShotDetector
-from affectlens.machine import describe
+from affectlens.machine import describe, pick_precision
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 from affectlens.video import Video
@@ -70,7 +74,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=6, help="films of each kind with known shots")
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--report", action="store_true", help="write up the last result again")
     arguments = parser.parse_args()
+    if not arguments.report:
+        measure(arguments)
+    document = json.loads(arguments.out.read_text(encoding="utf-8"))
+    result_page.write(result_page.RESULTS / "film.md", "film.template.md", parts(document))
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Measure everything, and keep it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         film = arguments.film or make_film(folder / "film.mp4", arguments.seconds)
@@ -115,7 +128,7 @@ def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int)
         about = asdict(video.film)
     about["name"] = film.name
     span = min(seconds, about["duration"] or seconds)
-    judge = loop_judge(model)
+    judge, fast_judge = loop_judge(model), loop_judge(model, fast=True)
     contenders: dict[str, Callable[[], float]] = {
         "affectlens": lambda: ours(film, model, span, FilmSettings(every=EVERY, end=span)),
         "affectlens, without reuse": lambda: ours(
@@ -126,6 +139,7 @@ def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int)
         ),
         "plain loop, one at a time": lambda: plain_loop(film, judge, span, 1),
         "plain loop, batches of 8": lambda: plain_loop(film, judge, span, 8),
+        "plain loop, batches of 8, bfloat16": lambda: plain_loop(film, fast_judge, span, 8),
         "every frame, one at a time": lambda: every_frame(film, judge, span),
     }
     for contender in contenders.values():
@@ -166,8 +180,8 @@ def ours(film: Path, model: Model, span: float, settings: FilmSettings) -> float
     raise AssertionError("a film ends with its timeline")
 
 
-def loop_judge(model: Model) -> Callable[[Sequence[Picture]], list[Any]]:
-    """`transformers.pipeline` with the same network, as its users build it."""
+def loop_judge(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]], list[Any]]:
+    """`transformers.pipeline` with the same network, as its users build it; or in our precision."""
     import tempfile as temporary
 
     from transformers import pipeline
@@ -178,7 +192,8 @@ def loop_judge(model: Model) -> Callable[[Sequence[Picture]], list[Any]]:
     save_model(
         folder, model.network, model.card, "A network for measurements; it knows nothing of emotions.\\n"
     )
-    judge = pipeline("image-classification", model=str(folder))
+    options = {"dtype": pick_precision("auto", torch.device("cpu"))} if fast else {}
+    judge = pipeline("image-classification", model=str(folder), **options)
 
     def judged(pictures: Sequence[Picture]) -> list[Any]:
         from PIL import Image
@@ -322,6 +337,43 @@ def their_shots(film: Path, names: Sequence[str]) -> list[float]:
         manager.add_detector(getattr(scenedetect, name)())
     manager.detect_scenes(video)
     return [start.seconds for start, _ in manager.get_scene_list()][1:]
+
+
+# --------------------------------------------------------------------------------------------------- page
+
+
+def parts(document: dict[str, Any]) -> dict[str, str]:
+    """What stands in each place of the template."""
+    machine, settings, speed, shots = (document[key] for key in ("machine", "settings", "speed", "shots"))
+    film = speed["film"]
+    speeds = ["| | seconds of film a second | range | affectlens is faster |", "| --- | ---: | ---: | ---: |"]
+    for title, value in speed["film_seconds_a_second"].items():
+        rounds, times = speed["rounds"][title], speed["times_as_fast_is_affectlens"][title]
+        speeds.append(
+            f"| {title} | {value:.3g} | {min(rounds):.3g} to {max(rounds):.3g} | {times:.2f} times |"
+        )
+    kinds = list(SHOT_FILMS)
+    found = [f"| F1 | {' | '.join(kinds)} | frames/s |", "| --- |" + " ---: |" * (len(kinds) + 1)]
+    for title, scores in shots["detectors"].items():
+        cells = [f"{scores[kind]['f1']:.3f}" for kind in kinds]
+        found.append(f"| {title} | {' | '.join(cells)} | {scores['frames_a_second']:.0f} |")
+    sides = f"{film['width']} x {film['height']}, {film['frame_rate']:g} frames a second, {film['codec']}"
+    scenes = "photographs" if settings["real pictures"] else "1/f noise"
+    return {
+        "SPEED_TEXT": (
+            f"{film['name']} ({sides}), {film['duration']:g} s, on {machine['cores']} cores of "
+            f"{machine['cpu']}; all judge by the same DeiT-Tiny. Medians of {settings['rounds']} rounds in "
+            "which all take turns."
+        ),
+        "SPEED": "\n".join(speeds),
+        "SEED_FRAMES": str(SEED_FRAMES),
+        "SHOTS_TEXT": (
+            f"{shots['films_of_each_kind']} films of each kind, {shots['frames']:,} frames in all, of scenes "
+            f"with {scenes}; a boundary counts as found within 0.1 s of its transition. Frames a second "
+            "include decoding."
+        ),
+        "SHOTS": "\n".join(found),
+    }
 
 
 def show(document: dict[str, Any]) -> None:
