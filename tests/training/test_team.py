@@ -89,6 +89,27 @@ def train_all(team: Team, root: Path) -> None:
     refuse_what_is_refused(team, root)
 
 
+def compare_norms(team: Team) -> None:
+    """Norms of parts of a batch against the norm of it all: numbers far from 0, without and with weights."""
+    count = 7
+    for affine in (False, True):
+        for dtype, digits in ((torch.float32, 1e-4), (torch.bfloat16, 2e-2)):
+            torch.manual_seed(0)
+            whole = (torch.randn(count, 4, 5, 5) + 10 * torch.arange(4).view(4, 1, 1)).to(dtype)
+            back = torch.randn(count, 4, 5, 5).to(dtype)
+            rows = team.rows(count)
+            alone, together = nn.BatchNorm2d(4, affine=affine), nn.BatchNorm2d(4, affine=affine)
+            expected, own = whole.clone().requires_grad_(), whole[rows.start : rows.stop].requires_grad_()
+            alone(expected).backward(back)
+            with team.as_one(count):
+                together(own).backward(back[rows.start : rows.stop])
+            assert expected.grad is not None and own.grad is not None
+            close = {"rtol": digits, "atol": digits, "check_dtype": False}
+            torch.testing.assert_close(own.grad, expected.grad[rows.start : rows.stop], **close)
+            torch.testing.assert_close(together.running_mean, alone.running_mean, **close)
+            torch.testing.assert_close(together.running_var, alone.running_var, **close)
+
+
 def resume_in_the_middle(team: Team, root: Path) -> None:
     """A run that one process began, and three end."""
     job = request("convolutional", root, root / "begun")
@@ -217,3 +238,7 @@ def test_dropout_falls_on_the_rows_on_which_it_falls_in_one_process() -> None:
         with Team(rank, 2).as_one(6):
             own = nn.Dropout(0.4)(x[:3])
         assert torch.equal(own, whole[3 * rank : 3 * rank + 3])
+
+
+def test_norms_of_parts_of_a_batch_are_those_of_the_batch() -> None:
+    together(compare_norms)
