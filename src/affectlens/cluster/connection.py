@@ -15,10 +15,6 @@ from affectlens.errors import ClusterError, MissingExtra
 
 AUTO, NONE = "auto", "none"
 
-# Read when Ray is imported. What its C++ parts think worth saying on the terminal is meant for its makers;
-# errors come as exceptions.
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
@@ -59,8 +55,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
 
 def import_ray() -> Any:
     """Return the module `ray`. Raises `MissingExtra` where it is not installed."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when it is imported: reports nothing home
     try:
         import ray
     except ImportError:
