@@ -54,6 +54,7 @@ def test_films_that_share_little_are_compared_by_share_of_their_time() -> None:
     found = compare(replace(one), other, "time")
     assert found.alignment == "time"
     assert found.places[0].more == "sadness" and found.places[0].less == "fear"
+    assert "Where they differ most" in render(found)
     assert found.places[0].one[0] >= 10 and found.places[0].other[0] == pytest.approx(
         3 * found.places[0].one[0]
     )
@@ -66,6 +67,9 @@ def test_a_film_beside_itself_does_not_differ() -> None:
     found = compare(timeline_of(), timeline_of(), "time")
     assert found.arc == 0
     assert all(first == second for _, first, second in found.means)
+    assert not found.places
+    page = render(found)
+    assert "differ most" not in page and "night train.mp4, second" in page
 
 
 def test_films_judged_in_other_emotions_are_refused() -> None:
@@ -79,8 +83,8 @@ def test_a_page_and_numbers_say_the_same() -> None:
     whole = timeline_of(VARIED)
     found = compare(whole, without(whole, 3))
     page = render(found)
-    assert page.count("<section>") == 4  # over time, on the whole, places, only in the first
-    assert "Only in night train.mp4" in page
+    assert page.count("<section>") == 3  # over time, on the whole, only in the first
+    assert "Only in night train.mp4, first" in page
     assert "://" not in page
     plain = json.loads(json.dumps(found.to_json()))
     assert plain["only_in_first"] == [3]

@@ -26,9 +26,9 @@ from affectlens.report.film_curves import curves, extent
 from affectlens.report.film_words import polarity_of
 
 Alignment = Literal["time", "shots"]
-ALIKE = (
-    0.04  # total variation between two answers of one picture, coded twice; unlike pictures differ by more
-)
+# Total variation between two answers of one picture, coded twice; unlike pictures differ by more.
+ALIKE = 0.04
+NO_DIFFERENCE = 0.001  # total variation below which it is not said in what two places differ
 MOST_IN_BOTH = 0.5  # of the shorter film's time: from there on they are taken for two cuts of one film
 PARTS = 100  # of the time
 
@@ -57,7 +57,7 @@ class Comparison:
         one, other: the films
         pairs: numbers of shots that are in both
         only_one, only_other: shots that are in one film alone; none where films are compared by time
-        places: where they differ most, the most first
+        places: where they differ most, the most first; none where they hardly do
         arc: mean total variation over time, or over the time of shots in both: 0..1
     """
 
@@ -179,7 +179,7 @@ def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], 
         tuple((one.shots[row].number, other.shots[column].number) for row, column in pairs),
         tuple(shot for place, shot in enumerate(one.shots) if place not in in_one),
         tuple(shot for place, shot in enumerate(other.shots) if place not in in_other),
-        tuple(sorted(places, key=lambda place: -place.difference)[:shown]),
+        _most(places, shown),
         float(np.average(differences, weights=weights)) if pairs else 1.0,
     )
 
@@ -194,8 +194,12 @@ def _by_time(one: Timeline, other: Timeline, shown: int) -> Comparison:
         difference = (arcs[1][part] - arcs[0][part]).mean(axis=0)
         spans = [_seconds(film, begin / PARTS, (begin + each) / PARTS) for film in (one, other)]
         places.append(_place(one, spans[0], spans[1], difference))
-    most = tuple(sorted(places, key=lambda place: -place.difference)[:shown])
-    return Comparison("time", one, other, (), (), (), most, float(differences.mean()))
+    return Comparison("time", one, other, (), (), (), _most(places, shown), float(differences.mean()))
+
+
+def _most(places: Sequence[Place], shown: int) -> tuple[Place, ...]:
+    differing = [place for place in places if place.difference >= NO_DIFFERENCE]
+    return tuple(sorted(differing, key=lambda place: -place.difference)[:shown])
 
 
 def arc(timeline: Timeline, parts: int = PARTS) -> NDArray[np.float64]:

@@ -24,6 +24,8 @@ def write(file: Path, found: Comparison) -> None:
 def render(found: Comparison) -> str:
     """The page as text."""
     names = [name_of(each) for each in (found.one, found.other)]
+    if names[0] == names[1]:
+        names = [f"{name}, {which}" for name, which in zip(names, ("first", "second"), strict=True)]
     body = [
         f"<header><p class=file>{escape(names[0])} and {escape(names[1])}</p><h1>Two films beside one "
         "another</h1>"
@@ -131,6 +133,8 @@ def _means(found: Comparison, names: list[str]) -> str:
 
 
 def _places(found: Comparison) -> str:
+    if not found.places:
+        return ""
     rows = "".join(
         f"<tr><td class=left>{_span(place.one)}</td><td class=left>{_span(place.other)}</td>"
         f"<td>{percent(place.difference)}</td><td class=left>{escape(place.more)}</td>"
