@@ -2,12 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from affectlens.files import atomic_write
 
 WIDTH = 120
+_ALONE = re.compile(r"[|#!<]|    ")  # tables, headings, pictures, code
+_BEGINS = re.compile(r"[|#!<]|    |- |\d+\. ")  # these, and points of lists
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
@@ -23,7 +25,26 @@ def write(out: Path, template: str, parts: Mapping[str, str]) -> None:
     for name, part in parts.items():
         text = text.replace(f"@@{name}@@", part)
     with atomic_write(out, "w") as file:
-        file.write("\n".join(map(_wrap, text.splitlines())) + "\n")
+        file.write("\n".join(map(_wrap, _blocks(text.splitlines()))) + "\n")
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Join the lines of a paragraph and of a point of a list; others stand as they are."""
+    block, fenced = "", False
+    for line in lines:
+        fence = line.startswith("```")
+        if block and line and not (fenced or fence or _BEGINS.match(line) or _ALONE.match(block)):
+            block += " " + line.strip()
+            continue
+        if block:
+            yield block
+        block = line
+        if fenced or fence or not line:
+            yield line
+            block = ""
+        fenced ^= fence
+    if block:
+        yield block
 
 
 def _wrap(line: str) -> str:
