@@ -192,8 +192,8 @@ def loop_judge(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]]
     save_model(
         folder, model.network, model.card, "A network for measurements; it knows nothing of emotions.\\n"
     )
-    options = {"dtype": pick_precision("auto", torch.device("cpu"))} if fast else {}
-    judge = pipeline("image-classification", model=str(folder), **options)
+    options: dict[str, Any] = {"dtype": pick_precision("auto", torch.device("cpu"))} if fast else {}
+    judge: Any = pipeline("image-classification", model=str(folder), **options)
 
     def judged(pictures: Sequence[Picture]) -> list[Any]:
         from PIL import Image

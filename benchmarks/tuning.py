@@ -19,7 +19,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ from affectlens.training.checkpoints import save_state
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.run import MODEL, SETTINGS, Request, quick_scores, read_run_settings
 from affectlens.training.settings import Settings, override
-from affectlens.training.space import SEARCH
+from affectlens.training.space import SEARCH, with_values
 from affectlens.training.task import EVALUATION_BATCH, prepared
 
 HERE = Path(__file__).parent
@@ -66,8 +66,8 @@ class Size:
     interval: int = 24
     rounds: int = 8
     asha_times: int = 2  # so many times the members for ASHA
-    overhead_interval: int = 100
-    overhead_rounds: int = 3
+    overhead_interval: int = 200
+    overhead_rounds: int = 2
 
     @property
     def budget(self) -> int:
@@ -142,14 +142,23 @@ def is_finished(out: Path) -> bool:
     return (out / MODEL / "config.json").is_file() and not (out / "states").exists()
 
 
-def curve(intervals: Sequence[Interval]) -> list[tuple[int, float]]:
-    """Best score so far after so many steps of all members, in the order in which they were done."""
+def curve(
+    intervals: Sequence[Interval], counts: Callable[[Interval], bool] = lambda _: True
+) -> list[tuple[int, float]]:
+    """Best score so far of those that count, after so many steps of all, as they were done."""
     spent, top, points = 0, DIVERGED, []
     for one in intervals:
         spent += one.last_step - one.first_step
-        top = max(top, one.score)
-        points.append((spent, round(top, 5)))
+        if counts(one):
+            top = max(top, one.score)
+        if top > DIVERGED:
+            points.append((spent, round(top, 5)))
     return points
+
+
+def recipes_own(intervals: Sequence[Interval]) -> Mapping[str, float]:
+    """The settings of the recipe itself, with which the first member begins."""
+    return next(one.settings for one in intervals if one.member == 0)
 
 
 def judge_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
@@ -176,19 +185,22 @@ def judge_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
 def measure_overhead(given: argparse.Namespace, spec: str, size: Size) -> dict[str, Any]:
     """Seconds of the same training by the plain loop and through Ray, one process each, members in turns.
 
-    The plain loop trains, judges and saves as `affectlens train` does. Ray's time is from the beginning of
-    the first interval to the end of the last; how long it takes to come so far is told for itself.
+    The plain loop trains the same two members, one after the other, and judges and saves as often. Ray's time
+    is from the beginning of the first interval to the end of the last; how long it takes to come so far is
+    told for itself.
     """
     file = given.out / "overhead.json"
     if not file.is_file():
-        measured = {**_through_ray(given, spec, size), "plain": _plainly(given, spec, size)}
+        measured, members = _through_ray(given, spec, size)
+        measured["plain"] = _plainly(given, spec, size, members)
         with atomic_write(file, "w") as stored:
             stored.write(json.dumps({**measured, "interval": size.overhead_interval}))
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
-def _through_ray(given: argparse.Namespace, spec: str, size: Size) -> dict[str, float]:
+def _through_ray(given: argparse.Namespace, spec: str, size: Size) -> tuple[dict[str, float], list[Settings]]:
+    """Seconds, and the settings of the members."""
     began, moments, spent = time.monotonic(), [0.0], []
 
     def listen(event: Event) -> None:
@@ -200,23 +212,26 @@ def _through_ray(given: argparse.Namespace, spec: str, size: Size) -> dict[str, 
 
     asked = request(given, spec, "pbt", 0, size)
     out = given.out / f"overhead-{int(began)}"
-    plan = Plan(population=2, interval=size.overhead_interval, rounds=size.overhead_rounds)
+    plan = Plan(
+        scheduler="random", population=2, interval=size.overhead_interval, rounds=size.overhead_rounds
+    )
     settings = recipe(size, given.weights, 0)
     run = replace(asked.run, out=out, settings=settings, resume=False)
     search(replace(asked, run=run, plan=plan, cluster=Cluster(address="none", cpus=1)), listen)
     first = moments[1] - spent[0]
-    return {"ray": moments[-1] - first, "intervals": len(spent), "start": first - moments[0]}
+    seconds = {"ray": moments[-1] - first, "intervals": len(spent), "start": first - moments[0]}
+    beginnings = {one.member: one.settings for one in lineage.read(out / LINEAGE)}
+    return seconds, [with_values(settings, values) for values in beginnings.values()]
 
 
-def _plainly(given: argparse.Namespace, spec: str, size: Size) -> float:
+def _plainly(given: argparse.Namespace, spec: str, size: Size, members: Sequence[Settings]) -> float:
     import torch
 
     torch.set_num_threads(1)  # as Ray's process has
     epochs = (size.overhead_interval * size.overhead_rounds - 0.5) * size.batch / size.train
-    settings = replace(recipe(size, given.weights, 0), epochs=epochs)
-    task = prepared(open_data(spec), settings, "auto", given.out / CACHE, given.out / CACHE)
+    task = prepared(open_data(spec), members[0], "auto", given.out / CACHE, given.out / CACHE)
     began = time.monotonic()
-    for _ in range(2):
+    for settings in (replace(member, epochs=epochs) for member in members):
         state = task.start(settings)
         for step in task.steps(state, settings):
             if step.number % size.overhead_interval == 0:
@@ -276,6 +291,8 @@ def _row(out: Path, kind: str, seed: int, held_out: Sequence[Record]) -> dict[st
         "kind": kind,
         "seed": seed,
         "curve": curve(intervals),
+        "drawn_curve": curve(intervals, lambda one: one.settings != recipes_own(intervals)),
+        "is_the_recipe": winner.settings == recipes_own(intervals),
         "members": len({one.member for one in intervals}),
         "settings": dict(winner.settings),
         "held_out": judge_held_out(out, held_out),

@@ -45,7 +45,9 @@ def parts(results: Mapping[str, Any], figure: str) -> dict[str, str]:
         "ROUNDS": str(size["rounds"]),
         "MEMBERS": table([("way", "members"), *((TITLES[k], _members(results, k)) for k in TITLES)]),
         "FIGURE": figure,
-        "SCORES": table(score_rows(results)),
+        "SCORES": table(score_rows(results, "curve")),
+        "RECIPE": recipe_wins(results),
+        "DRAWN": table(score_rows(results, "drawn_curve")),
         "HELD": table(held_out_rows(results)),
         "VERDICTS": "\n".join(f"- {verdict(*pair, each)}" for pair, each in found.items()),
         "OVERHEAD": overhead(results["overhead"]),
@@ -68,13 +70,20 @@ def best_at(curve: Sequence[Sequence[float]], steps: float) -> float | None:
     return done[-1] if done else None
 
 
-def score_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def recipe_wins(results: Mapping[str, Any]) -> str:
+    """In how many searches nothing better was found than what the first member began with."""
+    rows = results["searches"]
+    count = sum(row["is_the_recipe"] for row in rows)
+    return f"In {count} of {len(rows)} searches the best model has the recipe's own settings, unchanged"
+
+
+def score_rows(results: Mapping[str, Any], key: str) -> list[tuple[str, ...]]:
     """Best so far at quarters of the budget."""
     budget = results["size"]["budget"]
     quarters = [budget * part // 4 for part in (1, 2, 3, 4)]
     rows: list[tuple[str, ...]] = [("after steps", *(f"{steps:,}" for steps in quarters))]
     for kind, title in TITLES.items():
-        cells = [[best_at(row["curve"], steps) for row in of(results, kind)] for steps in quarters]
+        cells = [[best_at(row[key], steps) for row in of(results, kind)] for steps in quarters]
         rows.append((title, *(_several(cell) for cell in cells)))
     return rows
 
@@ -133,7 +142,8 @@ def short(results: Mapping[str, Any], found: Mapping[tuple[str, str], Difference
     cost = _cost(results["overhead"])
     goal = "within" if cost < GOAL else "beyond"
     return (
-        f"With the whole budget the best scores that the searches selected by were, on average, {levels}. "
+        f"{recipe_wins(results)}. With the whole budget the best scores that the searches selected by were, "
+        f"on average, {levels}. "
         f"{differ} Ray took {100 * cost:+.1f} % of the plain loop's time on top, {goal} the goal of "
         f"{100 * GOAL:.0f} %."
     )
@@ -148,9 +158,9 @@ def overhead(measured: Mapping[str, float]) -> str:
     return (
         f"{measured['intervals']} intervals of {measured['interval']} steps, of two members that take turns "
         f"in one process: {measured['ray']:.1f} s through Ray, {measured['plain']:.1f} s by the plain loop, "
-        f"which judges and saves as often: {100 * _cost(measured):+.1f} %. Measured once. Before the first "
-        f"interval begins, Ray and its first process take {measured['start']:.1f} s, whatever the length of "
-        "the search."
+        f"which trains the same members and judges and saves as often: {100 * _cost(measured):+.1f} %. "
+        f"Measured once. Before the first interval begins, Ray and its first process take "
+        f"{measured['start']:.1f} s, whatever the length of the search."
     )
 
 
