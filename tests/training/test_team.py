@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def compare_norms(team: Team) -> None:
             with team.as_one(count):
                 together(own).backward(back[rows.start : rows.stop])
             assert expected.grad is not None and own.grad is not None
-            close = {"rtol": digits, "atol": digits, "check_dtype": False}
+            close: dict[str, Any] = {"rtol": digits, "atol": digits, "check_dtype": False}
             torch.testing.assert_close(own.grad, expected.grad[rows.start : rows.stop], **close)
             torch.testing.assert_close(together.running_mean, alone.running_mean, **close)
             torch.testing.assert_close(together.running_var, alone.running_var, **close)
