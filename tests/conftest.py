@@ -10,6 +10,9 @@ from affectlens.checkpoint import Card, save_model
 from affectlens.emotions import MIKELS
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
+from nodes import ENVIRONMENT
+
+os.environ.update(ENVIRONMENT)  # of Ray, which reads it once: when it is first imported
 
 
 @pytest.fixture(scope="session")
