@@ -26,7 +26,8 @@ def results(accuracy: dict[str, float], pictures: int = 400) -> dict[str, Any]:
             share = sum(right) / pictures
             scores = {"accuracy": share, "balanced_accuracy": share, "macro_f1": share}
             curve = [[24 * n, min(0.3 + 0.01 * n, accuracy[kind])] for n in range(1, 49)]
-            searches.append({"kind": kind, "seed": seed, "curve": curve, "members": 6, "settings": {},
+            searches.append({"kind": kind, "seed": seed, "curve": curve, "drawn_curve": curve[2:],
+                             "is_the_recipe": seed == 0, "members": 6, "settings": {},
                              "held_out": {"right": right, **scores}})  # fmt: skip
     return {
         "date": "2026-01-02T03:04+00:00",
@@ -42,6 +43,13 @@ def test_the_best_so_far_never_falls_and_counts_the_steps_of_all_members() -> No
     points = tuning.curve(family())
     assert [steps for steps, _ in points] == [10, 20, 20, 30, 40, 50, 60, 70, 80]
     assert [score for _, score in points] == [0.4, 0.4, 0.4, 0.45, 0.46, 0.5, 0.61, 0.61, 0.61]
+
+
+def test_of_some_alone_the_best_is_theirs_and_the_steps_are_those_of_all() -> None:
+    own = tuning.recipes_own(family())
+    points = tuning.curve(family(), lambda one: one.settings != own)
+    everyone = dict(tuning.curve(family()))
+    assert points and all(steps in everyone and score <= everyone[steps] for steps, score in points)
 
 
 def test_what_was_best_at_a_time_is_what_was_done_by_then() -> None:

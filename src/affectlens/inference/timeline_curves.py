@@ -79,4 +79,5 @@ def borders_between(seconds: Values, shots: NDArray[np.int64], edges: Sequence[f
 
 
 def rounded(values: Values) -> tuple[float, ...]:
+    """Numbers as a timeline holds them."""
     return tuple(round(float(value), DIGITS) for value in values)

@@ -50,6 +50,7 @@ def without_password(source: str) -> str:
 
 
 def open_container(source: str, live: bool, hardware_name: str | None) -> "av.container.InputContainer":
+    """Open a file, an address or a camera. Raises `VideoError`, and `SettingsError` for unknown hardware."""
     options = {"fflags": "nobuffer", "rtsp_transport": "tcp"} if live else {}
     accelerator = None
     if hardware_name is not None:
@@ -107,6 +108,7 @@ def _refuse_what_is_no_file(source: str) -> None:
 
 
 def reason_of(error: BaseException) -> str:
+    """What ffmpeg says of an error, with the last line of its log."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     log = getattr(error, "log", None)
     if log and log[1]:
