@@ -286,13 +286,13 @@ def _row(out: Path, kind: str, seed: int, held_out: Sequence[Record]) -> dict[st
     """What one search found."""
     intervals = lineage.read(out / LINEAGE)
     lineage.verify(intervals)
-    winner = lineage.best(intervals)
+    winner, own = lineage.best(intervals), recipes_own(intervals)
     return {
         "kind": kind,
         "seed": seed,
         "curve": curve(intervals),
-        "drawn_curve": curve(intervals, lambda one: one.settings != recipes_own(intervals)),
-        "is_the_recipe": winner.settings == recipes_own(intervals),
+        "drawn_curve": curve(intervals, lambda one: one.settings != own),
+        "is_the_recipe": winner.settings == own,
         "members": len({one.member for one in intervals}),
         "settings": dict(winner.settings),
         "held_out": judge_held_out(out, held_out),
