@@ -14,9 +14,9 @@ from typing import Any
 
 from affectlens import library
 from affectlens.data.catalog import open_data
-from affectlens.explain.integrated_gradients import IntegratedGradients
-from affectlens.explain.question import ask
-from affectlens.explain.subject import Subject
+from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.question import ask
+from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.files import atomic_write
 from affectlens.images import read_pixels
 from affectlens.machine import describe

@@ -23,16 +23,16 @@ from torch import nn
 
 import result_page
 from affectlens import library
-from affectlens.checkpoint import Model
-from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.data.catalog import open_data
 from affectlens.data.records import digest
 from affectlens.evaluation.calibration import fit_temperature
-from affectlens.evaluation.judge import judge
 from affectlens.evaluation.scores import Scores, score
+from affectlens.inference.labelled import judge
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
+from affectlens.model_folder import Model
 from affectlens.models.pair import OneBranch, Pair
+from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 
 HERE = Path(__file__).parent
 Variant = tuple[str, nn.Module, int]

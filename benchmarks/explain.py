@@ -34,10 +34,10 @@ from torch import Tensor
 
 import result_page
 from affectlens import library
-from affectlens.explain.faithfulness import Faithfulness, Removal
-from affectlens.explain.methods import make, suiting
-from affectlens.explain.question import Question, ask
-from affectlens.explain.subject import Attribution, Method, Subject
+from affectlens.explain.core.attribution import Attribution, Method, Subject
+from affectlens.explain.core.question import Question, ask
+from affectlens.explain.faithfulness.curves import Faithfulness, Removal
+from affectlens.explain.methods.catalog import make, suiting
 from affectlens.images import list_pictures, read_pixels
 from affectlens.machine import describe
 from noise import photo_like

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import result_page
-from affectlens.explain import compare_tables as tables
-from affectlens.explain.compare import Row
-from affectlens.explain.compare_results import judge, summarise
+from affectlens.explain.faithfulness import tables
+from affectlens.explain.faithfulness.compare import Row
+from affectlens.explain.faithfulness.results import judge, summarise
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explanations.json"

@@ -40,12 +40,12 @@ import numpy as np
 import torch
 
 import result_page
-from affectlens.checkpoint import Card, Model
 from affectlens.emotions import MIKELS
+from affectlens.film.shots import COLUMNS, ROWS, ShotDetector
+from affectlens.film.watch import FilmSettings, Finished, Request, watch
 from affectlens.images import list_pictures, read_pixels
-from affectlens.inference.film import FilmSettings, Finished, Request, watch
-from affectlens.inference.shots import COLUMNS, ROWS, ShotDetector
 from affectlens.machine import describe, pick_precision
+from affectlens.model_folder import Card, Model
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 from affectlens.video import Video
@@ -186,7 +186,7 @@ def loop_judge(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]]
 
     from transformers import pipeline
 
-    from affectlens.checkpoint import save_model
+    from affectlens.model_folder import save_model
 
     folder = Path(temporary.mkdtemp()) / "model"
     save_model(

@@ -34,12 +34,12 @@ import torch
 from PIL import Image
 
 from affectlens import library
-from affectlens.checkpoint import Card, save_model
 from affectlens.emotions import MIKELS
 from affectlens.errors import ModelNotFound
 from affectlens.images import list_pictures, read_pixels
 from affectlens.inference.predictor import BATCH_SIZE, Predictor
 from affectlens.machine import describe, pick_device, pick_precision
+from affectlens.model_folder import Card, save_model
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 from noise import photo_like

@@ -24,10 +24,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from affectlens.data.cache import PixelCache, build
 from affectlens.data.catalog import open_data
 from affectlens.data.splits import TRAIN, VAL
 from affectlens.errors import AffectLensError
+from affectlens.training.cache import PixelCache, build
 from affectlens.training.run import SETTINGS
 from seeds_results import check_settings, collect, is_finished, load, save
 from seeds_rows import ROWS, Job, assignments, jobs, settings

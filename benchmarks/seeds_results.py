@@ -16,19 +16,19 @@ import torch
 from numpy.typing import NDArray
 
 from affectlens import metrics
-from affectlens.checkpoint import load_card, load_model
-from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.data.catalog import open_data
 from affectlens.data.records import Record, digest
 from affectlens.data.splits import VAL
 from affectlens.errors import RunError
-from affectlens.evaluation.judge import judge
 from affectlens.files import atomic_write
+from affectlens.inference.labelled import judge
 from affectlens.machine import pick_device, pick_precision
+from affectlens.model_folder import load_card, load_model
 from affectlens.models import backbones
+from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.run import LOG, MODEL, RUN, SETTINGS, read_run_settings
+from affectlens.training.session import EVALUATION_BATCH
 from affectlens.training.settings import Settings
-from affectlens.training.task import EVALUATION_BATCH
 from seeds_rows import BACKBONE, ROWS, Job, jobs, settings
 
 ANSWERS = "val_logits.npz"  # beside the run, so that a second report need not judge again

@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 
-from affectlens.data.batches import Batch
-from affectlens.evaluation.judge import forward
 from affectlens.files import atomic_write
+from affectlens.inference.labelled import forward
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import suit_cpu
+from affectlens.training.batches import Batch
 from affectlens.training.loop import Schedule, State, take_step
 from affectlens.training.objective import make_objective
 from seeds_rows import ROWS, Job, settings

@@ -25,26 +25,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from affectlens.checkpoint import load_model
 from affectlens.cluster.connection import Cluster
 from affectlens.cluster.tune import Event, Plan, Search, SearchStarted, search
 from affectlens.data import splits
-from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
-from affectlens.data.cache import PixelCache, build
 from affectlens.data.catalog import open_data
 from affectlens.data.records import DataSource, Record
 from affectlens.errors import AffectLensError
-from affectlens.evaluation.judge import judge
 from affectlens.files import atomic_write
+from affectlens.inference.labelled import judge
 from affectlens.machine import describe, pick_device, pick_precision
+from affectlens.model_folder import load_model
 from affectlens.recipes.plain import settings as plain
 from affectlens.training import lineage
+from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
+from affectlens.training.cache import PixelCache, build
 from affectlens.training.checkpoints import save_state
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.run import MODEL, SETTINGS, Request, quick_scores, read_run_settings
+from affectlens.training.search_space import SEARCH, with_values
+from affectlens.training.session import EVALUATION_BATCH, prepared
 from affectlens.training.settings import Settings, override
-from affectlens.training.space import SEARCH, with_values
-from affectlens.training.task import EVALUATION_BATCH, prepared
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "tuning.json"

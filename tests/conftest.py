@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from affectlens.checkpoint import Card, save_model
 from affectlens.emotions import MIKELS
+from affectlens.model_folder import Card, save_model
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 from nodes import ENVIRONMENT

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from affectlens.emotions import MIKELS, EmotionDistribution
-from affectlens.explain.heatmap import Heatmap
-from affectlens.explain.influences import LOOKS, PLACES, Change, Influences
-from affectlens.explain.question import Question, ask
+from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.question import Question, ask
+from affectlens.explain.story.influences import LOOKS, PLACES, Change, Influences
 from affectlens.preprocess import Preprocessing
 
 EMOTIONS = MIKELS.distribution(

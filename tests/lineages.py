@@ -1,7 +1,7 @@
 """A lineage made by hand, for tests that need one without training."""
 
 from affectlens.training.lineage import DIVERGED, Interval
-from affectlens.training.space import Knob, name_of_draw, values_at
+from affectlens.training.search_space import Knob, name_of_draw, values_at
 
 TABLE = (
     Knob("learning_rate", 1e-4, 1e-2, "factor", 1.25),

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
-from affectlens.explain.question import Question, ask
-from affectlens.explain.subject import Subject
+from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.question import Question, ask
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 

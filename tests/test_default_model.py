@@ -8,7 +8,7 @@ import pytest
 
 from affectlens import Predictor, library
 from affectlens.data import fi
-from affectlens.evaluation.measure import measure
+from affectlens.evaluation.evaluate import measure
 from affectlens.recipes import recipe
 from affectlens.training.settings import Settings
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from affectlens import library
-from affectlens.checkpoint import Card, save_model
 from affectlens.emotions import POLARITY
 from affectlens.errors import BadModelFolder, ModelNotFound
+from affectlens.model_folder import Card, save_model
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 

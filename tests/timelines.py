@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.inference.timeline import Counts, Film, Moment, Sample, Shot, Timeline
+from affectlens.film.timeline import Counts, Film, Moment, Sample, Shot, Timeline
 
 # Seconds and the emotion that leads, shot by shot.
 SCRIPT = (

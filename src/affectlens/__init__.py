@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from affectlens.emotions import MIKELS, EmotionDistribution, Vocabulary
     from affectlens.errors import AffectLensError, PictureError
-    from affectlens.explain.heatmap import Heatmap
-    from affectlens.inference.explainer import Explainer, Explanation
+    from affectlens.explain.core.heatmap import Heatmap
+    from affectlens.explain.explainer import Explainer, Explanation
     from affectlens.inference.predictor import Prediction, Predictor
 
 __version__ = "0.1.0"
@@ -38,9 +38,9 @@ _MODULES = {
     "MIKELS": "emotions",
     "AffectLensError": "errors",
     "EmotionDistribution": "emotions",
-    "Explainer": "inference.explainer",
-    "Explanation": "inference.explainer",
-    "Heatmap": "explain.heatmap",
+    "Explainer": "explain.explainer",
+    "Explanation": "explain.explainer",
+    "Heatmap": "explain.core.heatmap",
     "PictureError": "errors",
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",

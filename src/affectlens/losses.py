@@ -95,7 +95,7 @@ class AttributeLoss(NamedTuple):
 def attribute_loss(logits: Tensor, labels: Tensor, positive_weights: Tensor | None = None) -> AttributeLoss:
     """How unlikely the known words of an attribute are, in nats: mean over the pictures that have an answer.
 
-    logits (B, W); labels as `data.batches.attribute_tensors` gives them. One word, int64 (B,) with -1 where
+    logits (B, W); labels as `attribute_tensors` of batches gives them. One word, int64 (B,) with -1 where
     it is not known: cross-entropy. Several, float32 (B, W) with rows of -1: binary cross-entropy summed over
     the words, which like the other is the log-likelihood of a picture's whole answer, so that an attribute
     counts as one whatever its number of words. Where a picture has a word, `positive_weights` (W,) scale it.

@@ -21,9 +21,9 @@ import seeds_results
 import seeds_speed
 import seeds_statistics
 from affectlens import metrics
-from affectlens.checkpoint import Card, save_model
 from affectlens.emotions import MIKELS
 from affectlens.errors import RunError
+from affectlens.model_folder import Card, save_model
 from affectlens.models import catalog
 from pictures import colour_set
 from seeds_results import Results, RunResult

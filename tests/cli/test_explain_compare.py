@@ -10,8 +10,8 @@ from affectlens.cli.explain import explain
 from affectlens.cli.explain_compare import compare
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.compare import Row
-from affectlens.explain.compare_results import summarise
+from affectlens.explain.faithfulness.compare import Row
+from affectlens.explain.faithfulness.results import summarise
 from pictures import colour_set
 
 

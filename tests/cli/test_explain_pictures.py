@@ -15,7 +15,7 @@ from affectlens import Explainer
 from affectlens.cli.explain_pictures import Names, slug
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
-from affectlens.inference.explainer import Explanation, Wish
+from affectlens.explain.explainer import Explanation, Wish
 
 QUICK = ("--method", "gradient_times_input", "--no-faithfulness")
 

@@ -15,9 +15,9 @@ import pytest
 from affectlens.cli.film_watch import live_line
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
-from affectlens.inference import film as watching
-from affectlens.inference.film import Finished, Progress, Request, Started
-from affectlens.inference.timeline import Counts, Timeline
+from affectlens.film import watch as watching
+from affectlens.film.timeline import Counts, Timeline
+from affectlens.film.watch import Finished, Progress, Request, Started
 from timelines import film_of, led_by, timeline_of
 
 Run = Callable[..., Any]

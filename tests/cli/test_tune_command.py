@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from affectlens.cli.main import affectlens, main
 from affectlens.training import lineage
-from affectlens.training.space import SEARCH
+from affectlens.training.search_space import SEARCH
 from lineages import TABLE, family
 
 

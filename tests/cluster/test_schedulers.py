@@ -14,7 +14,7 @@ from affectlens.errors import RunError
 from affectlens.training.checkpoints import save_weights
 from affectlens.training.intervals import INTERVAL, state_file
 from affectlens.training.lineage import Interval
-from affectlens.training.space import name_of_draw, perturb, values_at
+from affectlens.training.search_space import name_of_draw, perturb, values_at
 from lineages import TABLE, family
 
 CONFIG = {

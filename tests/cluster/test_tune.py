@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 
-from affectlens.checkpoint import load_model
 from affectlens.cluster.connection import Cluster, connected
 from affectlens.cluster.tune import (
     RAY,
@@ -29,14 +28,15 @@ from affectlens.cluster.tune import (
 )
 from affectlens.data import folder
 from affectlens.errors import RunError, SettingsError
+from affectlens.model_folder import load_model
 from affectlens.training import lineage
 from affectlens.training.intervals import STATES, state_file
 from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.replay import Replayed, replay
 from affectlens.training.run import Request, read_run_settings
+from affectlens.training.search_space import SEARCH, read_threads
+from affectlens.training.session import prepared
 from affectlens.training.settings import Settings, override
-from affectlens.training.space import SEARCH, read_threads
-from affectlens.training.task import prepared
 from pictures import colour_set
 
 ASSIGNMENTS = [

@@ -14,13 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from affectlens.checkpoint import Card, load_model, save_model
 from affectlens.cli.main import main
 from affectlens.cluster.connection import Cluster
 from affectlens.cluster.train import fit_on_ray
 from affectlens.data import folder
 from affectlens.emotions import MIKELS
 from affectlens.errors import ClusterError, PictureDamaged
+from affectlens.model_folder import Card, load_model, save_model
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 from affectlens.training.run import LAST, MODEL, STEPS, Finished, Request, Started, fit

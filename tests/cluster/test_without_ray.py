@@ -9,10 +9,10 @@ import pytest
 
 from affectlens.cli.main import main
 from affectlens.cli.train import portable_command
-from affectlens.cluster.attempts import Attempts
+from affectlens.cluster.event_queue import Relay
 from affectlens.cluster.predict import Judge, Question, part_size
-from affectlens.cluster.relay import Relay
-from affectlens.cluster.shares import cores_for_each, cpus_of, on_gpus
+from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
+from affectlens.cluster.retries import Attempts
 from affectlens.errors import ClusterError
 from affectlens.inference.predictor import Predictor
 from pictures import colour_set

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from affectlens.checkpoint import Card, Model, load_model
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.inference.engine import CPU_BATCH, Engine, folded
+from affectlens.model_folder import Card, Model, load_model
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 import affectlens
 from affectlens.attributes import MEASURED, brightness, colourfulness, measure
-from affectlens.checkpoint import load_model
 from affectlens.emotions import EKMAN, MIKELS, POLARITY, WEBEMO_7
 from affectlens.errors import (
     ModelNotFound,
@@ -26,6 +25,7 @@ from affectlens.errors import (
 )
 from affectlens.images import Source, read_pixels
 from affectlens.inference.predictor import BATCHES_AHEAD, Prediction, Predictor
+from affectlens.model_folder import load_model
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from affectlens.checkpoint import Card, load_model, save_model
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
+from affectlens.model_folder import Card, load_model, save_model
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 

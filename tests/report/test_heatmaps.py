@@ -11,8 +11,8 @@ from PIL import Image
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import OutputError, PictureError
+from affectlens.explain.text import doubts
 from affectlens.report.heatmaps import AGAINST, FOR, draw, overlay, scale_of, shown, tinted, write
-from affectlens.report.words import doubts
 from heat import FAITHFUL, grey_picture, heatmap_of, with_patch
 
 

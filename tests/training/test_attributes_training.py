@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from affectlens.attributes import Attribute
-from affectlens.checkpoint import load_model
 from affectlens.cli.main import main
 from affectlens.data import emoset, folder
-from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.data.records import DataSource
 from affectlens.errors import RunError, SettingsError
 from affectlens.evaluation.attributes import name_and_score
+from affectlens.model_folder import load_model
 from affectlens.models import catalog
 from affectlens.training.attributes import attributes_of, fingerprint, network_options, word_frequencies
+from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.checkpoints import load_state
 from affectlens.training.loop import State, Step
 from affectlens.training.run import LAST, MODEL, STEPS, Finished, Request, fit

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from affectlens.checkpoint import load_model
 from affectlens.data import folder
 from affectlens.errors import OutputError, RunError
+from affectlens.model_folder import load_model
 from affectlens.training import lineage
 from affectlens.training.checkpoints import hash_state, load_state
 from affectlens.training.intervals import STATES, Draw, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.replay import Replayed, replay
 from affectlens.training.run import Finished, Request
+from affectlens.training.search_space import knobs, name_of_draw, setting
+from affectlens.training.session import Task, prepared
 from affectlens.training.settings import Settings, override
-from affectlens.training.space import knobs, name_of_draw, setting
-from affectlens.training.task import Task, prepared
 from pictures import colour_set
 
 # Everything random is on, so that an interval that forgot any of it would differ.

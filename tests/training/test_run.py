@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from affectlens.checkpoint import load_model
 from affectlens.data import folder
 from affectlens.errors import PictureDamaged, RunError, SettingsError
+from affectlens.model_folder import load_model
 from affectlens.models import catalog
 from affectlens.training.loop import Schedule, State, Step
 from affectlens.training.run import (
@@ -29,8 +29,8 @@ from affectlens.training.run import (
     Started,
     fit,
 )
+from affectlens.training.session import CacheProgress
 from affectlens.training.settings import Settings, override, read_settings
-from affectlens.training.task import CacheProgress
 from pictures import colour_set
 
 # Everything random is on, so that a resumed run that forgot any of it would differ.

@@ -38,7 +38,7 @@ def evaluate(
     from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.evaluation.measure import measure
+    from affectlens.evaluation.evaluate import measure
     from affectlens.evaluation.tables import render
     from affectlens.files import atomic_write
     from affectlens.machine import describe, keep_freed_memory

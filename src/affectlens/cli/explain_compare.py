@@ -48,12 +48,12 @@ def compare(
     from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.explain import compare_tables as tables
-    from affectlens.explain.compare import CONTROLS, Comparing, Row, choose, open_pictures
-    from affectlens.explain.compare import compare as compare_on
-    from affectlens.explain.compare_results import decided, describe, go_on, judge, summarise
-    from affectlens.explain.methods import make, suiting
-    from affectlens.explain.subject import Subject
+    from affectlens.explain.core.attribution import Subject
+    from affectlens.explain.faithfulness import tables
+    from affectlens.explain.faithfulness.compare import CONTROLS, Comparing, Row, choose, open_pictures
+    from affectlens.explain.faithfulness.compare import compare as compare_on
+    from affectlens.explain.faithfulness.results import decided, describe, go_on, judge, summarise
+    from affectlens.explain.methods.catalog import make, suiting
     from affectlens.files import atomic_write
 
     model = library.load(name)

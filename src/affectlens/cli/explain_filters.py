@@ -34,9 +34,9 @@ def filters(
     """
     from affectlens import library
     from affectlens.cli.progress import counter
-    from affectlens.explain.filters import Ascent, plan, study
+    from affectlens.explain.features import figure as report
+    from affectlens.explain.features.visualisation import Ascent, plan, study
     from affectlens.images import read_pixels
-    from affectlens.report import filters as report
 
     report.check_file(out)
     ascent = Ascent(steps=steps, seed=seed)

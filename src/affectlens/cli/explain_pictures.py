@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.report.text import printable
+
 if TYPE_CHECKING:
-    from affectlens.inference.explainer import Explainer, Explanation, Wish
+    from affectlens.explain.explainer import Explainer, Explanation, Wish
 
 FORMATS = ("png", "html", "npz", "json", "wheel", "plutchik")
 MEASURED = ("png", "html", "json")  # formats that state how faithful a map is
@@ -62,9 +64,9 @@ def pictures(
         raise click.UsageError("--all explains every emotion: leave out --emotion, or --all.")
     kinds = _kinds(formats, out, story)
     from affectlens import library
-    from affectlens.explain import methods
-    from affectlens.explain.faithfulness import Removing
-    from affectlens.inference.explainer import Explainer, Wish
+    from affectlens.explain.explainer import Explainer, Wish
+    from affectlens.explain.faithfulness.curves import Removing
+    from affectlens.explain.methods import catalog as methods
 
     model = library.load(name)
     chosen = method or methods.default_for(model.network)
@@ -100,7 +102,7 @@ def _run(
                 written = [_write(kind, explanation, wish, names) for kind in kinds]
             except PictureError as error:
                 failed += 1
-                click.echo(f"Not explained: {_printable(str(error))}", err=True)
+                click.echo(f"Not explained: {printable(str(error))}", err=True)
                 continue
             _tell(explanation, written, story)
     return 1 if failed else 0
@@ -121,7 +123,7 @@ def _write(kind: str, explanation: "Explanation", wish: "Wish", names: "Names") 
 
         figures.write(file, heatmaps, explanation.image)
     elif kind == "html":
-        from affectlens.report import page
+        from affectlens.explain import page
 
         page.write(file, explanation, explanation.image)
     elif kind == "npz":
@@ -139,17 +141,17 @@ def _write(kind: str, explanation: "Explanation", wish: "Wish", names: "Names") 
     else:
         from affectlens.report import wheel
 
-        title = _printable(Path(explanation.image).name)
+        title = printable(Path(explanation.image).name)
         wheel.write(file, heatmaps[0].emotions, plutchik=kind == "plutchik", name=title)
     return file
 
 
 def _tell(explanation: "Explanation", written: list[Path], story: bool) -> None:
     """Print what was found about a picture and where it was written."""
-    from affectlens.explain.story import story as tell
-    from affectlens.report.words import doubts, evokes
+    from affectlens.explain.story.text import story as tell
+    from affectlens.explain.text import doubts, evokes
 
-    image = _printable(explanation.image)
+    image = printable(explanation.image)
     click.echo(f"{image}: {evokes(explanation.heatmaps[0].emotions)}")
     if doubt := doubts(explanation.heatmaps):
         click.echo(f"  {doubt}")
@@ -161,7 +163,7 @@ def _tell(explanation: "Explanation", written: list[Path], story: bool) -> None:
             ):
                 click.echo(f"  {sentence}")
     for file in written:
-        click.echo(f"  {_printable(str(file))}")
+        click.echo(f"  {printable(str(file))}")
 
 
 class Names:
@@ -213,7 +215,7 @@ def _kinds(formats: str | None, out: Path | None, story: bool) -> list[str]:
 
 def _options(method: str, assignments: tuple[str, ...]) -> dict[str, Any]:
     """Read KEY=VALUE as options of a method, each of the type of its default."""
-    from affectlens.explain import methods
+    from affectlens.explain.methods import catalog as methods
 
     known = methods.find(method).options
     options: dict[str, Any] = {}
@@ -259,20 +261,12 @@ def _progress(
         yield advance
 
 
-def _printable(text: str) -> str:
-    """A name as it can be shown: what is no text, or would steer the terminal, is escaped."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in text
-    )
-
-
 @click.command()
 @click.option("--model", "name", metavar="NAME", help="Only those that can explain this model.")
 def methods(name: str | None) -> None:
     """List the methods of explanation, with their options."""
     from affectlens import library
-    from affectlens.explain.methods import METHODS, default_for
+    from affectlens.explain.methods.catalog import METHODS, default_for
 
     network = library.load(name or library.DEFAULT).network
     default = default_for(network)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from affectlens.inference.timeline import Timeline
+    from affectlens.film.timeline import Timeline
 
 OUT = Path("compared.html")
 
@@ -29,8 +29,10 @@ def compare(one: str, other: str, out: Path, align: Any, every: float, name: str
     ONE and OTHER are films, or folders that `affectlens film` wrote.
     """
     from affectlens.files import atomic_write
-    from affectlens.report import film_compare, film_compare_page
-    from affectlens.report.film_words import polarity_of, signed
+    from affectlens.film.compare import match as film_compare
+    from affectlens.film.compare import page as film_compare_page
+    from affectlens.film.report.text import polarity_of
+    from affectlens.report.text import signed
 
     timelines = [_timeline(source, every, name, device) for source in (one, other)]
     found = film_compare.compare(timelines[0], timelines[1], None if align == "auto" else align)
@@ -54,7 +56,7 @@ def compare(one: str, other: str, out: Path, align: Any, every: float, name: str
 
 def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
     """Read a finished timeline, or watch the film."""
-    from affectlens.inference.timeline import Timeline
+    from affectlens.film.timeline import Timeline
 
     path = Path(source)
     file = path / "timeline.json" if path.is_dir() else path
@@ -70,7 +72,7 @@ def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
 def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
     from affectlens import library
     from affectlens.cli.film_watch import Shown
-    from affectlens.inference.film import FilmSettings, Finished, Progress, Request, Started, watch
+    from affectlens.film.watch import FilmSettings, Finished, Progress, Request, Started, watch
 
     model = library.load(name)
     request = Request(source=source, model=model, settings=FilmSettings(every=every), device=device)

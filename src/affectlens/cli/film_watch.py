@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.report.text import printable
+
 if TYPE_CHECKING:
-    from affectlens.checkpoint import Model
-    from affectlens.inference.film import FilmSettings, Progress
-    from affectlens.inference.timeline import Film, Timeline
-    from affectlens.report.film_exports import Options
+    from affectlens.film.export.formats import Options
+    from affectlens.film.timeline import Film, Timeline
+    from affectlens.film.watch import FilmSettings, Progress
+    from affectlens.model_folder import Model
 
 TABLES = ("csv", "jsonl", "parquet")
 TEXTS = ("srt", "vtt", "chapters", "edl", "otio")
@@ -89,8 +91,8 @@ def films(
         raise click.UsageError("--render writes the whole film: leave out --begin and --end.")
     kinds = _kinds(formats)
     from affectlens import library
-    from affectlens.inference.film import FilmSettings
-    from affectlens.report.film_exports import Options
+    from affectlens.film.export.formats import Options
+    from affectlens.film.watch import FilmSettings
 
     given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
     settings = FilmSettings(
@@ -148,7 +150,7 @@ class Job:
 
     def watch(self, source: str, folder: Path) -> "Timeline":
         """Watch one film to its end, or a live source until Ctrl-C."""
-        from affectlens.inference.film import Finished, Progress, Request, Started, watch
+        from affectlens.film.watch import Finished, Progress, Request, Started, watch
 
         request = Request(
             source=source,
@@ -182,7 +184,7 @@ class Job:
 
     def tell(self, source: str, folder: Path, timeline: "Timeline") -> None:
         """Write what is asked for about a film, and print its summary."""
-        from affectlens.report.film_words import summary
+        from affectlens.film.report.text import summary
 
         click.echo(shown_name(source))
         for line in summary(timeline):
@@ -197,13 +199,13 @@ class Job:
         if "html" in self.kinds:
             yield self._report(source, folder, timeline)
         if "png" in self.kinds:
-            from affectlens.report import film_chart
+            from affectlens.film.report import chart as film_chart
 
             film_chart.write(folder / CHART, timeline)
             yield folder / CHART
         for kind in self.kinds:
             if kind in TABLES:
-                from affectlens.report import film_tables
+                from affectlens.film.export import tables as film_tables
 
                 yield from film_tables.write(folder, timeline, kind)
             elif kind in TEXTS:
@@ -215,7 +217,7 @@ class Job:
 
     def _report(self, source: str, folder: Path, timeline: "Timeline") -> Path:
         from affectlens.errors import VideoError
-        from affectlens.report import film_page
+        from affectlens.film.report import page as film_page
         from affectlens.video import stills
 
         pictures = film_page.Pictures()
@@ -235,9 +237,9 @@ class Job:
 
     def _explain(self, source: str, timeline: "Timeline") -> dict[tuple[float, str], Any]:
         """Heat maps of the peaks that the report shows."""
-        from affectlens.explain.question import ask
-        from affectlens.inference.explainer import Explainer
-        from affectlens.report.film_page import LONGEST, PEAKS, shrunk
+        from affectlens.explain.core.question import ask
+        from affectlens.explain.explainer import Explainer
+        from affectlens.film.report.page import LONGEST, PEAKS, shrunk
         from affectlens.report.heatmaps import overlay
         from affectlens.video import stills
 
@@ -256,7 +258,7 @@ class Job:
 
     def _export(self, kind: str, folder: Path, timeline: "Timeline") -> Path:
         from affectlens.files import atomic_write
-        from affectlens.report.film_exports import EXPORTS, notes
+        from affectlens.film.export.formats import EXPORTS, notes
 
         name, export = EXPORTS[kind]
         with atomic_write(folder / name, "w") as out:
@@ -266,7 +268,7 @@ class Job:
         return folder / name
 
     def _render(self, source: str, folder: Path, timeline: "Timeline") -> Path:
-        from affectlens.report.film_overlay import drawings
+        from affectlens.film.overlay import drawings
         from affectlens.video import writer
 
         file = folder / f"{Path(source).stem}.{self.render}{writer.suffix_for(Path(source))}"
@@ -345,7 +347,8 @@ def shown_name(source: str) -> str:
 
 def live_line(progress: "Progress", vocabulary: Any) -> str:
     """One answer of a live source."""
-    from affectlens.report.film_words import clock, polarity_of, says, signed
+    from affectlens.film.report.text import polarity_of, says
+    from affectlens.report.text import clock, signed
 
     assert progress.newest is not None
     polarity = polarity_of(vocabulary, progress.newest)
@@ -353,14 +356,6 @@ def live_line(progress: "Progress", vocabulary: Any) -> str:
     parts += [f"polarity {signed(polarity)}"] if polarity is not None else []
     parts += [f"{progress.dropped:,} frames dropped"] if progress.dropped else []
     return "  ".join(parts)
-
-
-def printable(text: str) -> str:
-    """Text as it can be shown: what is none, or would steer the terminal, is escaped."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in text
-    )
 
 
 def _kinds(formats: str) -> list[str]:
@@ -429,6 +424,6 @@ def _film_progress(what: str) -> Any:
 
 
 def _place(second: float, whole: float | None) -> str:
-    from affectlens.report.film_words import clock
+    from affectlens.report.text import clock
 
     return f"{clock(second)} / {clock(whole)}" if whole else clock(second)

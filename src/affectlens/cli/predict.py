@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from affectlens.report.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -119,14 +121,14 @@ class Tally:
         if prediction.error is not None:
             self.failed += 1
             if len(self.failures) < SHOWN_FAILURES:
-                self.failures.append(_printable(str(prediction.error)))
+                self.failures.append(printable(str(prediction.error)))
 
     def add_part(self, done: int, failed: int, failures: Iterable[str]) -> None:
         """Count the answers of some pictures; `failures` are the first few of those that failed."""
         self.done += done
         self.failed += failed
         room = SHOWN_FAILURES - len(self.failures)
-        self.failures += [_printable(failure) for failure in islice(failures, room)]
+        self.failures += [printable(failure) for failure in islice(failures, room)]
 
     @property
     def speed(self) -> str:
@@ -212,7 +214,7 @@ def _kept_when_interrupted(tally: Tally) -> Iterator[None]:
 
 def _report(tally: Tally, out: Path) -> None:
     tally.report()
-    click.echo(f"Written to {_printable(str(out))}", err=True)
+    click.echo(f"Written to {printable(str(out))}", err=True)
 
 
 def _write_on_ray(
@@ -278,7 +280,7 @@ def _print_for_people(job: Job) -> None:
 
 def _line(prediction: "Prediction") -> str:
     """One picture among several: its first emotions, its polarity and its attributes on one line."""
-    image = _printable(prediction.image)
+    image = printable(prediction.image)
     emotions = prediction.emotions
     if emotions is None:
         return f"{image}: not read ({type(prediction.error).__name__})"
@@ -290,7 +292,7 @@ def _show(prediction: "Prediction", model: str, console: "Console") -> None:
     """One picture alone: a bar for each emotion."""
     emotions = prediction.emotions
     assert emotions is not None
-    image = _printable(prediction.image)
+    image = printable(prediction.image)
     width = max(map(len, emotions.vocabulary.words))
     bars = [(f"{word:<{width}}", value, f"{value:>6.1%}") for word, value in emotions.ranked]
     notes = [text for text in (_polarity(prediction), f"model {model}") if text]
@@ -337,19 +339,11 @@ def _polarity(prediction: "Prediction") -> str:
 
 def _attributes(prediction: "Prediction") -> str:
     from affectlens.attributes import MEASURED, in_words
-    from affectlens.inference import because
+    from affectlens.inference import attribute_evidence as because
 
     said = prediction.attributes or {}
     measured = ", ".join(in_words({name: said[name] for name in MEASURED if name in said}))
-    return _printable("; ".join(filter(None, (measured, *because.in_words(said)))))
-
-
-def _printable(text: str) -> str:
-    """A name as it can be shown: what is no text, or would steer the terminal, is escaped."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in text
-    )
+    return printable("; ".join(filter(None, (measured, *because.in_words(said)))))
 
 
 @contextmanager

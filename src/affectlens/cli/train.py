@@ -123,7 +123,7 @@ def show(events: "Iterator[Event]") -> None:
     from affectlens.evaluation.tables import render
     from affectlens.training.loop import Step
     from affectlens.training.run import EpochEnd, Finished, Started
-    from affectlens.training.task import CacheProgress
+    from affectlens.training.session import CacheProgress
 
     console = Console(stderr=True)
     columns = (

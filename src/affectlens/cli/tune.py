@@ -167,7 +167,7 @@ def _listener() -> "Iterator[Callable[[Event], None]]":
     from affectlens.cluster.tune import RoundEnd, SearchFinished, SearchStarted
     from affectlens.evaluation.tables import render
     from affectlens.training.lineage import Interval
-    from affectlens.training.task import CacheProgress
+    from affectlens.training.session import CacheProgress
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -226,9 +226,9 @@ def report(folder: Path) -> None:
 
 
 def _draw(folder: Path) -> None:
-    from affectlens.report.lineage import write_family, write_schedule
     from affectlens.training import lineage
-    from affectlens.training.space import read_table
+    from affectlens.training.lineage_figure import write_family, write_schedule
+    from affectlens.training.search_space import read_table
 
     intervals = lineage.read(folder / lineage.LINEAGE)
     write_family(folder / FAMILY, intervals)
@@ -252,7 +252,7 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
     from affectlens.data.catalog import open_data
     from affectlens.training import lineage
     from affectlens.training.run import RUN, Request, read_run_settings
-    from affectlens.training.space import read_threads
+    from affectlens.training.search_space import read_threads
 
     intervals = lineage.read(folder / lineage.LINEAGE)
     lineage.verify(intervals)
@@ -276,7 +276,7 @@ def _replay(run: "Request", line: "list[Interval]", threads: int) -> None:
     from affectlens.cli.progress import counter
     from affectlens.training.replay import Replayed
     from affectlens.training.replay import replay as run_replay
-    from affectlens.training.task import prepared
+    from affectlens.training.session import prepared
 
     task = prepared(run.source, run.settings, run.device, run.out / "cache", run.cache)
     with counter("intervals", len(line)) as advance:

@@ -21,8 +21,8 @@ from affectlens.errors import AffectLensError, RunError
 from affectlens.training.intervals import STATES, Draw, interval_of, state_file, train_interval
 from affectlens.training.lineage import Interval
 from affectlens.training.run import CACHE, read_run_settings
-from affectlens.training.space import knobs, values_at
-from affectlens.training.task import Task, prepared
+from affectlens.training.search_space import knobs, values_at
+from affectlens.training.session import Task, prepared
 
 MEMBER, DRAW, DRAWN_FROM = "member", "draw", "drawn_from"  # of Ray's config, beside the positions
 PLACE = "place.json"  # in Ray's checkpoint

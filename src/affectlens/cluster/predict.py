@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
 
-from affectlens.cluster.attempts import DEATHS, MOST, Attempts, Remote, Tally
-from affectlens.cluster.relay import packed, unpacked
-from affectlens.cluster.shares import cores_for_each, cpus_of, on_gpus
+from affectlens.cluster.event_queue import packed, unpacked
+from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
+from affectlens.cluster.retries import DEATHS, MOST, Attempts, Remote, Tally
 from affectlens.errors import ClusterError, PictureDamaged
 from affectlens.inference.inputs import STANDARD_INPUT, Input, name_of, pictures
 

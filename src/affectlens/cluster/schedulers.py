@@ -23,9 +23,9 @@ from ray.tune.schedulers import (
 from ray.tune.schedulers.pb2 import PB2
 
 from affectlens.cluster.member import DRAW, DRAWN_FROM, MEMBER
-from affectlens.data.batches import derived_seed
+from affectlens.training.batches import derived_seed
 from affectlens.training.lineage import Interval
-from affectlens.training.space import Knob, name_of_draw, perturb, values_at
+from affectlens.training.search_space import Knob, name_of_draw, perturb, values_at
 
 EXPLOITING = ("pbt", "pb2")  # members take over others' weights, all at the end of a round
 KEEP_EACH = ("asha", "random")

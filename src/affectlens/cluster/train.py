@@ -1,8 +1,8 @@
 """A training run on several processes and machines. Ray Train starts them; `training.run` is what they do.
 
-Every process runs the same loop on its rows of each batch (`training.team`), so the run ends as it would have
-ended in one process, up to rounding, and its folder is that of any run: it can be resumed with another number
-of workers, or none.
+Every process runs the same loop on its rows of each batch (`training.distributed`), so the run ends as it
+would have ended in one process, up to rounding, and its folder is that of any run: it can be
+resumed with another number of workers, or none.
 
 When a process dies, by a kill or with its machine, Ray Train ends the others and starts all anew, and they
 go on from the last checkpoint in the run folder. An error of ours, as an unreadable picture, ends the run at
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.cluster.connection import Cluster, connected
-from affectlens.cluster.relay import Relay, packed, unpacked
-from affectlens.cluster.shares import cores_for_each, cpus_of, on_gpus
+from affectlens.cluster.event_queue import Relay, packed, unpacked
+from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.errors import AffectLensError, ClusterError, RunError
 from affectlens.training.loop import Step
 from affectlens.training.run import SETTINGS, Event, Request, fit
@@ -122,7 +122,7 @@ def _work(config: dict[str, Any]) -> None:
     import torch
     from ray.train.torch import get_device
 
-    from affectlens.training.team import Team
+    from affectlens.training.distributed import Team
 
     job, relay = config["job"], config["relay"]
     with suppress(OSError):  # on other machines there may be no such folder, and paths that are whole

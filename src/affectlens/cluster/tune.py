@@ -37,9 +37,17 @@ from affectlens.training.intervals import STATES, finish_line, state_file
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import Schedule
 from affectlens.training.run import CACHE, MODEL, SETTINGS, Finished, Request, open_run
+from affectlens.training.search_space import (
+    SEARCH,
+    Knob,
+    beginnings,
+    knobs,
+    name_of_draw,
+    threads_of,
+    values_at,
+)
+from affectlens.training.session import CacheProgress, Task, prepare
 from affectlens.training.settings import Settings
-from affectlens.training.space import SEARCH, Knob, beginnings, knobs, name_of_draw, threads_of, values_at
-from affectlens.training.task import CacheProgress, Task, prepare
 
 RAY = "ray"
 SCHEDULERS = (*EXPLOITING, *KEEP_EACH)

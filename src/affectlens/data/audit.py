@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from affectlens.data.ahead import map_ahead
+from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import DataSource, Record
 from affectlens.errors import PictureError, PictureNotFound
 from affectlens.images import read_pixels

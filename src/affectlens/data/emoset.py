@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.attributes import BRIGHTNESS, COLOURFULNESS, LEVELS, Attribute, BadAttribute
-from affectlens.data.ahead import map_ahead
+from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import DataSource, Record
 from affectlens.emotions import MIKELS
 from affectlens.errors import DatasetError, DatasetNotFound, UnknownName

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from affectlens import metrics
 from affectlens.attributes import Attribute
-from affectlens.data.batches import Batch
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError
 from affectlens.evaluation.tables import DASH
 from affectlens.machine import autocast
 from affectlens.preprocess import Preprocessing
+from affectlens.training.batches import Batch
 
 ACCURACY, AVERAGE_PRECISION = "accuracy", "mean average precision"
 
@@ -129,7 +129,7 @@ def name_and_score(
 ) -> Named:
     """Have a network that can `explain` name the attributes of all pictures that can be read, and score it.
 
-    `batches` must hold the attributes (`data.batches.EvaluationSet`).
+    `batches` must hold the attributes (`training.batches.EvaluationSet`).
     """
     said = _answer(network.eval(), batches, preprocessing, device, precision)
     scores = {a.name: attribute_score(a, said.words[a.name], said.truth[a.name]) for a in attributes}
@@ -146,7 +146,7 @@ def name_and_score(
 
 
 def attribute_score(attribute: Attribute, logits: Tensor, truth: Tensor) -> AttributeScore:
-    """Score one attribute: logits (N, W), truth as `data.batches.attribute_tensors` gives it."""
+    """Score one attribute: logits (N, W), truth as `training.batches.attribute_tensors` gives it."""
     if attribute.several:
         known = truth[:, 0] >= 0
         truth = truth[known]

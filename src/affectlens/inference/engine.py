@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from affectlens.checkpoint import Model
-from affectlens.data.ahead import map_ahead
-from affectlens.evaluation.judge import forward
+from affectlens.data.prefetch import map_ahead
+from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
+from affectlens.model_folder import Model
 from affectlens.models.vit_attributes import Explanation
 
 In = TypeVar("In")

@@ -29,7 +29,7 @@ from typing import IO, Any, TypeAlias
 from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.errors import OutputError
 from affectlens.files import atomic_write
-from affectlens.inference.because import BECAUSE, PREDICTED
+from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED
 from affectlens.inference.inputs import Input, name_of
 
 Row: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` gives it

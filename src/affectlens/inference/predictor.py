@@ -23,15 +23,15 @@ from torch import Tensor
 
 from affectlens import library
 from affectlens.attributes import MEASURED, measure
-from affectlens.checkpoint import Card, Model
-from affectlens.data.ahead import map_ahead
+from affectlens.data.prefetch import map_ahead
 from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Source, read_pixels
-from affectlens.inference.because import BECAUSE, PREDICTED, said_of
+from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED, said_of
 from affectlens.inference.engine import Engine
 from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
 from affectlens.inference.stores import Held
+from affectlens.model_folder import Card, Model
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from affectlens.checkpoint import CONFIG, README, WEIGHTS, Card, Model, load_card, load_model
 from affectlens.errors import AffectLensError, ModelNotFound
+from affectlens.model_folder import CONFIG, README, WEIGHTS, Card, Model, load_card, load_model
 
 DEFAULT = "default"
 BUNDLED = Path(__file__).parent / "bundled"

@@ -5,7 +5,7 @@
 Chosen on the validation split of FI alone; docs/results/default.md has what was tried.
 """
 
-from affectlens.data.augment import Augmentation
+from affectlens.training.augment import Augmentation
 from affectlens.training.settings import Settings
 
 

@@ -5,7 +5,7 @@ affectlens train mlm_release --data fi:PATH --out RUN
 affectlens train mlm_release --set network=mlm_paper ...     the paper's network by the script's recipe
 """
 
-from affectlens.data.augment import Augmentation
+from affectlens.training.augment import Augmentation
 from affectlens.training.settings import Loss, Settings
 
 # The script's alpha sums to 1 and weighs a picture of FI by 0.092 on average; ours weighs it by 1.

@@ -9,8 +9,8 @@ notebook ends at 78.18 % on EmoSet's test split; its slides say 79.1. None of th
 whole of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not the best.
 """
 
-from affectlens.data.augment import Augmentation
 from affectlens.preprocess import Preprocessing
+from affectlens.training.augment import Augmentation
 from affectlens.training.settings import Loss, Settings
 
 # What the weights of ImageNet-21k were trained with: pixels in -1..1.

@@ -24,11 +24,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from affectlens.errors import OutputError
-from affectlens.explain.heatmap import Heatmap
+from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.text import ON_AVERAGE, READING, doubts, evokes, how_made, title
 from affectlens.files import atomic_write
 from affectlens.images import Pixels, Source, read_pixels
 from affectlens.preprocess import resize
-from affectlens.report.words import ON_AVERAGE, READING, doubts, evokes, how_made, title
 
 Colours = NDArray[np.float64]  # (H, W, 3) or (H, W, 4), in 0..1
 

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 
 from affectlens.emotions import MIKELS, MIKELS_CIRCLE, PLUTCHIK, EmotionDistribution, NoConversion, convert
 from affectlens.errors import OutputError
-from affectlens.explain.story import percent
+from affectlens.explain.text import ON_AVERAGE
 from affectlens.files import atomic_write
-from affectlens.report.words import ON_AVERAGE
+from affectlens.report.text import percent
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 

@@ -1,9 +1,9 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
-from affectlens.checkpoint import Card
 from affectlens.evaluation.attributes import Named
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
+from affectlens.model_folder import Card
 
 LIMITS = (
     "It says which emotions a picture evokes on average in the people whose votes it was trained on. It does "

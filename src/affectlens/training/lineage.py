@@ -15,7 +15,7 @@ from pathlib import Path
 
 from affectlens.errors import LineageError
 from affectlens.files import atomic_write
-from affectlens.training.space import name_of_draw
+from affectlens.training.search_space import name_of_draw
 
 LINEAGE = "lineage.jsonl"
 DIVERGED = -1.0  # below every score

@@ -1,7 +1,7 @@
 """The training loop, all of it, as a generator: each `next()` is one step of the optimizer.
 
 Saving, logging, stopping and searching are ordinary loops around it (`training.run`). All that a step
-does is determined by the state and the step's number: its pictures (`data.batches`), their variation,
+does is determined by the state and the step's number: its pictures (`training.batches`), their variation,
 mixing, dropout and rate. So a state that was saved and loaded goes on to the same bits on a CPU.
 """
 
@@ -14,14 +14,14 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
-from affectlens.data.batches import Batch, TrainingStream, derived_seed, training_batches
 from affectlens.errors import RunError
 from affectlens.machine import autocast
 from affectlens.preprocess import Preprocessing
+from affectlens.training.batches import Batch, TrainingStream, derived_seed, training_batches
+from affectlens.training.distributed import ALONE, Team
 from affectlens.training.objective import Outcome, mix
 from affectlens.training.optimizer import make_optimizer, rate_at, set_rate
 from affectlens.training.settings import Settings
-from affectlens.training.team import ALONE, Team
 
 Objective = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Tensor]], Outcome]
 

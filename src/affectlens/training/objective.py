@@ -61,7 +61,7 @@ class Objective:
         log_prior: float32 (E,), log of each emotion's frequency, times the adjustment
         alpha: float32 (E,), of the class-imbalance loss, mean 1 over the training pictures
         positive_weights: float32 (W,), of attributes with several words, by name
-        gather: makes rows of the whole batch of those of one process (`training.team`)
+        gather: makes rows of the whole batch of those of one process (`training.distributed`)
     """
 
     loss: Loss

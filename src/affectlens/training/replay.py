@@ -20,7 +20,7 @@ from affectlens.training import lineage
 from affectlens.training.intervals import STATES, Draw, finish_line, state_file, train_interval
 from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.run import Finished, Request, open_run
-from affectlens.training.task import Task
+from affectlens.training.session import Task
 
 
 @dataclass(frozen=True)

@@ -23,27 +23,27 @@ from torch import nn
 
 from affectlens import metrics
 from affectlens.attributes import Attribute
-from affectlens.checkpoint import Card, round_weights, save_model
 from affectlens.data import splits
-from affectlens.data.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import RunError
 from affectlens.evaluation.attributes import Named, name_and_score
 from affectlens.evaluation.calibration import fit_temperature
-from affectlens.evaluation.judge import Judged, judge
 from affectlens.evaluation.scores import Scores, score
 from affectlens.files import atomic_write, clear_leftovers
+from affectlens.inference.labelled import Judged, judge
 from affectlens.machine import describe
+from affectlens.model_folder import Card, round_weights, save_model
 from affectlens.models import catalog
 from affectlens.models.backbones import HUB, NONE
 from affectlens.models.pair import Branches, OneBranch, Pair
 from affectlens.training.attributes import attributes_of, fingerprint, network_options
+from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.card import LIMITS, licences, readme
 from affectlens.training.checkpoints import load_state, load_weights, save_state, save_weights
+from affectlens.training.distributed import ALONE, Team
 from affectlens.training.loop import State, Step
+from affectlens.training.session import EVALUATION_BATCH, CacheProgress, Task, prepare
 from affectlens.training.settings import Settings, read_settings
-from affectlens.training.task import EVALUATION_BATCH, CacheProgress, Task, prepare
-from affectlens.training.team import ALONE, Team
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
 LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"

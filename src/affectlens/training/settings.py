@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import tomli_w
 
-from affectlens.data.augment import Augmentation
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.preprocess import Preprocessing
+from affectlens.training.augment import Augmentation
 
 SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean")
 OPTIMIZERS = ("adamw", "sgd")
@@ -121,7 +121,7 @@ class Settings:
         mix_share: share of batches that are mixed, when either is on.
         average: decay of the running average of weights, which is what is evaluated and kept; 0 is off.
         class_weight: an emotion with n pictures weighs n ** -class_weight in the loss; 0 is off.
-        balance: likewise for how often its pictures are drawn (`data.batches.Order`).
+        balance: likewise for how often its pictures are drawn (`training.batches.Order`).
         pictures_per_emotion: K of a batch of P emotions with K pictures each, which a loss over pairs needs
             to find pairs; 0 is off.
         prior_adjustment: adds this times the log frequency of each emotion to the logits in the loss

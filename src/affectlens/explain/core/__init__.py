@@ -1,0 +1,1 @@
+"""What every explanation method shares: the question, the attribution, baselines, perturbations."""

@@ -1,0 +1,73 @@
+"""What is explained: a network as its users meet it, and a picture as the network sees it.
+
+Letters: B pictures, h x w pixels of the network's input, E emotions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from affectlens.emotions import Vocabulary
+from affectlens.explain.core.question import Question
+from affectlens.machine import pick_device
+from affectlens.model_folder import Model
+from affectlens.preprocess import Preprocessing
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network that can be asked, in evaluation mode and float32, none of its weights wanting a gradient.
+
+    Attributes:
+        network: normalised images (B, 3, h, w) -> logits (B, E), before the temperature
+    """
+
+    network: nn.Module
+    vocabulary: Vocabulary
+    preprocessing: Preprocessing
+    temperature: float
+    device: torch.device
+    name: str
+
+    @classmethod
+    def of(cls, model: Model, device: str = "auto") -> "Subject":
+        """Take a loaded model. Its network is moved to the device and stays the caller's."""
+        card, place = model.card, pick_device(device)
+        network = model.network.eval().requires_grad_(False).to(place)
+        return cls(network, card.vocabulary, card.preprocessing, card.temperature, place, card.name)
+
+    def see(self, pixels: Tensor) -> Tensor:
+        """Bring fitted pixels to the network: uint8 (3, h, w) or (B, 3, h, w) -> float32 (B, 3, h, w)."""
+        batch = pixels if pixels.ndim == 4 else pixels[None]
+        return self.preprocessing.normalise(batch.to(self.device))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Calibrated logits, whose softmax is what `predict` says: (B, 3, h, w) -> (B, E)."""
+        answer: Tensor = self.network(images).float() / self.temperature
+        return answer
+
+    def score(self, images: Tensor, question: Question) -> Tensor:
+        """Log-odds that the question is about, with gradient where images want one: -> (B,)."""
+        return question.score(self.logits(images))
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How much each pixel of the network's input speaks for the answer, or against it.
+
+    Attributes:
+        values: float32 (h, w) on the CPU, in units of the question's log-odds where the method divides
+            them up exactly (`sums_up`), else of the method's own
+        details: what it took and how exact it is, as JSON: steps, baseline, completeness error, seconds
+    """
+
+    values: Tensor
+    sums_up: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+# A method takes a subject, one image (1, 3, h, w) as `Subject.see` gives it, and a question.
+Method = Callable[[Subject, Tensor, Question], Attribution]

@@ -1,0 +1,198 @@
+"""A picture's heat map: what each part of it speaks for, at the place where people see it.
+
+A method answers in the pixels of the network's input, which is squashed, cropped or padded. Here that is
+taken back to the upright picture: what the network did not see has no value there, neither zero nor a guess.
+
+Letters: H x W pixels of the upright picture, h x w of the network's input, y x x of a map that is asked for.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from affectlens.emotions import EmotionDistribution
+from affectlens.explain.core.question import Question
+from affectlens.preprocess import View
+
+# Single pixels' values are mostly noise, of neighbours with opposite signs; eyes need their sum over a place.
+SMOOTHING = (
+    0.02  # standard deviation of the Gaussian that sums them, in sides of a square as large as what is seen
+)
+MAX_PIXELS = 16_000_000  # of a map that is written; beyond, it is written smaller, in the same proportions
+DIGITS = 6
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Heatmap:
+    """Why a model gives one answer for one picture, pixel by pixel. Positive values speak for it.
+
+    Attributes:
+        image: name of the picture
+        size: (H, W) of the upright picture
+        view: which part of the picture the network saw, and where in its input
+        question: of what the map is the answer
+        method: the catalogue's name of the method
+        model: name of the model
+        emotions: what the picture is likely to evoke, over all words, in people on average
+        log_odds: the answer: log-odds that the question is about
+        values: float32 (h, w), as the method gave them: log-odds where it divides them up (`sums_up`), else
+            in a unit of its own, good for comparing places
+        details: what it took and how exact it is, as JSON. `cells`, [rows, columns] of a map coarser than
+            pixels or a list of such, has that map smoothed until its cells do not show
+    """
+
+    image: str
+    size: tuple[int, int]
+    view: View
+    question: Question
+    method: str
+    model: str
+    emotions: EmotionDistribution
+    log_odds: float
+    values: Tensor
+    sums_up: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def probability(self) -> float:
+        """How likely the picture is to evoke what the question favours."""
+        return math.fsum(self.emotions[word] for word in self.question.favour)
+
+    @property
+    def unit(self) -> str:
+        """What numbers of `at` mean, in words."""
+        return "log-odds per 1 % of the picture" if self.sums_up else "relative to the strongest place"
+
+    @property
+    def on_filling(self) -> float:
+        """Share of all strength, in 0..1, that fell on filling around the picture, and is shown nowhere."""
+        total = float(self.values.abs().sum())
+        return 1 - float(self._inside().abs().sum()) / total if total else 0.0
+
+    def at(self, height: int, width: int, smoothing: float = SMOOTHING) -> Tensor:
+        """Map of the whole upright picture at any size: float32 (height, width), NaN where it was not seen.
+
+        Smoothed by a Gaussian, so that neither single pixels nor borders of patches show. In log-odds per
+        1 % of what was seen where the method sums up, so that the size does not matter; else in -1..1,
+        relative to the strongest place.
+        """
+        top, left, bottom, right = self.view.seen
+        rows, below = _places(height, top, bottom)
+        columns, beside = _places(width, left, right)
+        found = torch.full((height, width), math.nan)
+        if len(rows) and len(columns):
+            found[below, beside] = (self._smooth(rows, columns, smoothing) * self._scale(smoothing)).float()
+        return found
+
+    def seen(self, smoothing: float = SMOOTHING) -> Tensor:
+        """Map of what was seen alone, as many pixels large as the network saw of it; in the unit of `at`."""
+        return (self._smooth(*self._cells(), smoothing) * self._scale(smoothing)).float()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the map itself as plain data, which `to_arrays` has."""
+        top, left, bottom, right = (round(value, DIGITS) for value in self.view.seen)
+        return {
+            "image": self.image,
+            "height": self.size[0],
+            "width": self.size[1],
+            "model": self.model,
+            "question": str(self.question),
+            "favour": list(self.question.favour),
+            "against": list(self.question.against),
+            "probability": round(self.probability, DIGITS),
+            "log_odds": round(self.log_odds, DIGITS),
+            "emotions": {word: round(value, DIGITS) for word, value in self.emotions.weights.items()},
+            "seen": {"top": top, "left": left, "bottom": bottom, "right": right},
+            "method": self.method,
+            "unit": self.unit,
+            "sums_up": self.sums_up,
+            "details": dict(self.details),
+        }
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return arrays for `numpy.savez`; none needs pickle.
+
+        `heatmap` (H, W) as `at` gives it, smaller where it would have more than `MAX_PIXELS`; `values` (h, w)
+        as the method gave them; `inside`, their part that shows the picture; `about`, `to_json` as text.
+        """
+        shrink = min(1.0, math.sqrt(MAX_PIXELS / (self.size[0] * self.size[1])))
+        height, width = (max(1, int(side * shrink)) for side in self.size)
+        return {
+            "heatmap": self.at(height, width).numpy(),
+            "values": self.values.numpy(),
+            "inside": np.array(self.view.inside),
+            "about": np.array(json.dumps(self.to_json())),
+        }
+
+    def _inside(self) -> Tensor:
+        top, left, bottom, right = self.view.inside
+        return self.values[top:bottom, left:right].double()
+
+    def _cells(self) -> tuple[Tensor, Tensor]:
+        """Where the middles of rows and of columns of `_inside` lie, in fractions of what was seen."""
+        height, width = self._inside().shape
+        return _middles(height) / height, _middles(width) / width
+
+    def _smooth(self, rows: Tensor, columns: Tensor, smoothing: float) -> Tensor:
+        """Read the values, smoothed, at fractions of what was seen: (y,), (x,) -> (y, x)."""
+        inside = self._inside()
+        down, across = self._spreads(smoothing)
+        return _gaussian(rows, inside.shape[0], down) @ inside @ _gaussian(columns, inside.shape[1], across).T
+
+    def _spreads(self, smoothing: float) -> tuple[float, float]:
+        """Standard deviations of the Gaussian, in rows and in columns of `_inside`.
+
+        It is round in the picture, and not in an input that squashes the picture.
+        """
+        height, width = self._inside().shape
+        top, left, bottom, right = self.view.seen
+        tall, wide = (bottom - top) * self.size[0], (right - left) * self.size[1]
+        side = smoothing * math.sqrt(tall * wide)
+        rows, columns = _finest(self.details.get("cells"), height, width)
+        # Not less than half a cell of a coarse map, or its cells would show; nor than one pixel.
+        least_down, least_across = self.values.shape[0] / rows / 2, self.values.shape[1] / columns / 2
+        return max(side * height / tall, least_down, 1.0), max(side * width / wide, least_across, 1.0)
+
+    def _scale(self, smoothing: float) -> float:
+        inside = self._inside()
+        if self.sums_up:
+            return inside.numel() / 100
+        return 1 / (float(self._smooth(*self._cells(), smoothing).abs().max()) or 1.0)
+
+
+def _finest(cells: Any, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the finest map that a method enlarged: of `details["cells"]`, where it has that."""
+    if isinstance(cells, int):
+        return cells, cells
+    if not cells:
+        return height, width
+    each = [cells] if isinstance(cells[0], int) else cells
+    return max(rows for rows, _ in each), max(columns for _, columns in each)
+
+
+def _middles(count: int) -> Tensor:
+    return torch.arange(count, dtype=torch.float64) + 0.5
+
+
+def _places(length: int, begin: float, end: float) -> tuple[Tensor, slice]:
+    """Of `length` pixels, those whose middle lies between two fractions: places between these, and which."""
+    first, behind = math.ceil(begin * length - 0.5), math.floor(end * length - 0.5) + 1
+    inside = slice(max(0, first), min(length, behind))
+    return (_middles(length)[inside] / length - begin) / (end - begin), inside
+
+
+def _gaussian(places: Tensor, count: int, spread: float) -> Tensor:
+    """Weights of `count` cells for each place, given as a fraction of them all: (n,) -> (n, count), sums 1.
+
+    Pixels of the map that lie further apart than cells would step over some, and take in what lies between.
+    """
+    step = float(places[1] - places[0]) * count if len(places) > 1 else float(count)
+    distance = (places[:, None] * count - _middles(count)) / math.hypot(spread, step / 2)
+    return torch.softmax(-(distance**2) / 2, dim=1)

@@ -1,0 +1,1 @@
+"""How far a heat map can be trusted, and methods compared by that."""

@@ -1,0 +1,236 @@
+"""What a comparison of explanations says: means and intervals over pictures, and a verdict.
+
+Intervals are percentiles of a bootstrap over pictures (Efron and Tibshirani, "An Introduction to the
+Bootstrap", 1993, chapter 13). Methods see the same resamples, so that differences between two are of pairs.
+
+Letters: N pictures, R resamples.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, cast
+
+import torch
+
+from affectlens.data.records import DataSource, digest
+from affectlens.errors import SettingsError
+from affectlens.explain.core.attribution import Method
+from affectlens.explain.faithfulness.compare import CONTROLS, RANDOM, Comparing, Row
+from affectlens.explain.faithfulness.curves import Curves
+from affectlens.machine import describe as describe_machine
+from affectlens.model_folder import Model
+
+GRADIENT = "gradient"  # the plain one, which a method has to beat as well
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over pictures, its interval, and of how many pictures it is."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of all methods, and how they differ.
+
+    Attributes:
+        pictures: how many
+        methods: estimate by method and figure
+        rows: what they are of
+    """
+
+    pictures: int
+    methods: Mapping[str, Mapping[str, Estimate]]
+    rows: tuple[Row, ...] = field(repr=False)
+    resamples: int = 2000
+    seed: int = 0
+
+    def difference(self, figure: str, method: str, other: str) -> Estimate:
+        """Estimate a method's figure less another's, over pictures that have both."""
+        first, second = (_column(self.rows, name, figure) for name in (method, other))
+        both = [picture for picture in first if picture in second]
+        return _estimate([first[p] - second[p] for p in both], self.resamples, self.seed)
+
+    def gain(self, figure: str, method: str) -> Estimate:
+        """Estimate a method's figure less that of random maps of the same pictures.
+
+        Pictures differ more than methods do: some fall apart whatever is taken out. This leaves that out.
+        """
+        return self.difference(figure, method, RANDOM)
+
+    def replacements(self) -> list[str]:
+        """Names of what took the place of cells, in order."""
+        figures = next(iter(self.methods.values()))
+        return [name.removeprefix("deletion ") for name in figures
+                if name.startswith("deletion ") and not name.endswith(" normalised")]  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """Return estimates and rows as plain data."""
+        return {
+            "pictures": self.pictures,
+            "resamples": self.resamples,
+            "methods": {m: {f: asdict(e) for f, e in figures.items()} for m, figures in self.methods.items()},
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def summarise(rows: Sequence[Row], *, resamples: int = 2000, seed: int = 0) -> Summary:
+    """Take means and intervals over pictures. Raises `SettingsError` for no rows."""
+    if not rows:
+        raise SettingsError("There is nothing to summarise: no picture was explained.")
+    names = list(dict.fromkeys(row.method for row in rows))
+    figures = list(dict.fromkeys(name for row in rows for name in row.figures))
+    methods = {
+        method: {
+            figure: _estimate(list(column.values()), resamples, seed)
+            for figure in figures
+            if (column := _column(rows, method, figure))
+        }
+        for method in names
+    }
+    pictures = len({row.picture for row in rows})
+    return Summary(pictures, MappingProxyType(methods), tuple(rows), resamples, seed)
+
+
+def decided(
+    model: Model, source: DataSource, split: str, methods: Mapping[str, Method], options: Comparing
+) -> dict[str, Any]:
+    """Say what decides the figures of a comparison beside the choice of pictures."""
+    return {
+        "model": {"name": model.card.name, "weights": model.card.weights_hash},
+        "data": {"name": source.name, "split": split, "hash": digest(source.split(split))},
+        "options": asdict(options),
+        "options_of_methods": {
+            name: asdict(cast(Any, method)) if is_dataclass(method) else {}
+            for name, method in methods.items()
+        },
+    }
+
+
+def describe(
+    model: Model,
+    source: DataSource,
+    split: str,
+    rows: Sequence[Row],
+    methods: Mapping[str, Method],
+    options: Comparing,
+) -> dict[str, Any]:
+    """Put a comparison and all that it depends on into one document that can be written as JSON."""
+    return {
+        **decided(model, source, split, methods, options),
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": describe_machine(),
+        **summarise(rows).to_json(),
+    }
+
+
+DECISIVE = ("model", "data", "options", "options_of_methods")  # of a document: other values, other figures
+
+
+def go_on(earlier: Mapping[str, Any], begun: Mapping[str, Any]) -> list[Row]:
+    """Take the rows of an earlier, unfinished document that a comparison begun now would measure again.
+
+    Rows of a picture whose methods were not all measured are left out. Raises `SettingsError` where the two
+    differ in what decides the figures.
+    """
+    for part in DECISIVE:
+        # Through JSON, where a tuple is a list.
+        if json.loads(json.dumps(begun[part])) != earlier.get(part):
+            raise SettingsError(
+                f"The comparison cannot go on: its {part.replace('_', ' ')} were {earlier.get(part)}, "
+                f"and are now {begun[part]}. Ask for the same, or for another file."
+            )
+    rows = [Row.from_json(row) for row in earlier["rows"]]
+    methods = {row.method for row in rows}
+    measured: dict[str, set[str]] = {}
+    for row in rows:
+        measured.setdefault(row.picture, set()).add(row.method)
+    return [row for row in rows if measured[row.picture] == methods]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which method the figures support.
+
+    Attributes:
+        chosen: the quickest of `best` and `equal`; None where no method beats both random and gradient
+        best: that beats both, with the greatest faithfulness
+        equal: others that beat both and cannot be told from the best: the interval of the difference in
+            faithfulness has 0 in it
+        behind: that beat both, but are less faithful than the best
+        failed: methods, and in which figures they do not beat which of the two
+    """
+
+    chosen: str | None
+    best: str | None
+    equal: tuple[str, ...]
+    behind: tuple[str, ...]
+    failed: Mapping[str, tuple[str, ...]]
+
+
+def judge(summary: Summary, *, scale: str = "") -> Verdict:
+    """Judge methods by gains over random maps (`Summary.gain`).
+
+    Their intervals must overlap neither 0 nor the interval of the plain gradient's gain.
+
+    A method has to beat both in deletion and insertion, with every replacement. `scale` is "" for
+    probabilities, "normalised" for normalised log-odds.
+    """
+    controls = [name for name in (RANDOM, GRADIENT) if name in summary.methods]
+    failed: dict[str, tuple[str, ...]] = {}
+    for name in summary.methods:
+        if name not in CONTROLS | {GRADIENT}:
+            failed[name] = tuple(_not_beaten(summary, name, controls, scale))
+    sound = [name for name, reasons in failed.items() if not reasons]
+    if not sound:
+        return Verdict(None, None, (), (), failed)
+    best = max(sound, key=lambda name: summary.methods[name]["faithfulness"].mean)
+    rest = [name for name in sound if name != best]
+    equal = tuple(n for n in rest if not summary.difference("faithfulness", best, n).excludes_zero)
+    behind = tuple(name for name in rest if name not in equal)
+    chosen = min((best, *equal), key=lambda name: summary.methods[name]["seconds"].mean)
+    return Verdict(chosen, best, equal, behind, {n: reasons for n, reasons in failed.items() if reasons})
+
+
+def _not_beaten(summary: Summary, name: str, controls: Sequence[str], scale: str) -> Iterator[str]:
+    for control in controls:
+        for replacement in summary.replacements():
+            deletion, insertion = (f"{kind} {replacement} {scale}".strip() for kind in Curves._fields)
+            own, theirs = (
+                {figure: summary.gain(figure, one) for figure in (deletion, insertion)}
+                for one in (name, control)
+            )
+            # What could not be measured is not beaten.
+            if not own[deletion].high < theirs[deletion].low:
+                yield f"{deletion} against {control}"
+            if not own[insertion].low > theirs[insertion].high:
+                yield f"{insertion} against {control}"
+
+
+def _column(rows: Sequence[Row], method: str, figure: str) -> dict[str, float]:
+    """One figure of one method by picture, of those that have it."""
+    return {r.picture: r.figures[figure] for r in rows if r.method == method and figure in r.figures}
+
+
+def _estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
+    """Mean and percentiles of resampled means; the same draws whenever as many values come."""
+    if not values:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    column = torch.tensor(values, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(len(column), (resamples, len(column)), generator=generator)
+    ends = column[drawn].mean(dim=1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return Estimate(float(column.mean()), float(ends[0]), float(ends[1]), len(column))

@@ -1,0 +1,148 @@
+"""A comparison of explanations for people: tables as rows of text, Markdown, and sentences that they support.
+
+Figures are means over pictures with 95 % intervals in brackets. What was not measured is a dash.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from affectlens.explain.faithfulness.compare import CENTRE, EDGES, RANDOM
+from affectlens.explain.faithfulness.results import GRADIENT, Estimate, Summary, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Rows = Sequence[tuple[str, ...]]  # the first is the header
+LEAST_PICTURES = 6  # below, a bootstrap says nothing, and the number of pictures stands in its place
+DASH = "\u2013"  # an en dash: within a range, and for what is not there
+
+
+def curves_table(summary: Summary, *, scale: str = "") -> list[tuple[str, ...]]:
+    """List insertion and deletion by replacement, and what is worth knowing beside; best methods first.
+
+    `scale` is "" for probabilities, "normalised" for normalised log-odds.
+    """
+    kinds = [(kind, name) for name in summary.replacements() for kind in ("insertion", "deletion")]
+    header = ("method", *(f"{kind}, {name}" for kind, name in kinds), "insertion less deletion", "seconds")
+    rows = [header]
+    for method in ranked(summary):
+        figures = summary.methods[method]
+        areas = (_area(summary, method, f"{kind} {name} {scale}".strip()) for kind, name in kinds)
+        rows.append((method, *areas, _cell(figures.get("faithfulness")), _seconds(figures.get("seconds"))))
+    return rows
+
+
+def checks_table(summary: Summary) -> list[tuple[str, ...]]:
+    """List infidelity, completeness and the checks, of methods that have any; best methods first."""
+    columns = ("infidelity", "completeness error relative", "sensitivity", "shuffled weights",
+               "points at the patch", "mass on the patch")  # fmt: skip
+    present = [name for name in columns if any(name in figures for figures in summary.methods.values())]
+    rows: list[tuple[str, ...]] = [("method", *present)]
+    for method in ranked(summary):
+        figures = summary.methods[method]
+        if any(name in figures for name in present):
+            rows.append((method, *(_cell(figures.get(name)) for name in present)))
+    return rows
+
+
+def ranked(summary: Summary) -> list[str]:
+    """Name the methods by insertion less deletion, the best first."""
+    return sorted(summary.methods, key=lambda name: -summary.methods[name]["faithfulness"].mean)
+
+
+def conclusions(summary: Summary, verdict: Verdict) -> list[str]:
+    """Say in sentences what the figures support, and nothing else."""
+    said = [_on_choice(summary, verdict)]
+    for method, reasons in verdict.failed.items():
+        said.append(f"`{method}` does not beat them in: {', '.join(reasons)}.")
+    controls = {CENTRE: "a map of the middle", EDGES: "a map of edges"}
+    for name in dict.fromkeys((verdict.best, verdict.chosen)):
+        if name:
+            there = [(control, what) for control, what in controls.items() if control in summary.methods]
+            said += [_beside(summary, name, control, what) for control, what in there]
+    return said
+
+
+def markdown(rows: Rows) -> str:
+    """Write rows as a Markdown table, without a line break at its end."""
+    header, *body = rows
+    rule = ("---", *["---:"] * (len(header) - 1))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
+
+
+def render(rows: Rows, console: "Console") -> None:
+    """Print rows to a terminal."""
+    from rich.table import Table  # here, so that Markdown can be written without loading rich
+    from rich.text import Text
+
+    header, *body = rows
+    table = Table()
+    for place, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if place else "left")
+    for cells in body:
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+
+
+def _on_choice(summary: Summary, verdict: Verdict) -> str:
+    titles = {RANDOM: "random maps", GRADIENT: "the plain gradient"}
+    controls = " and ".join(title for name, title in titles.items() if name in summary.methods)
+    if verdict.best is None or verdict.chosen is None:
+        return (
+            f"On {summary.pictures} pictures no method beats {controls} in every curve, by gains over random "
+            "maps whose intervals do not overlap. The table supports no default."
+        )
+    said = (
+        f"On {summary.pictures} pictures `{verdict.best}` is the most faithful of the methods that beat "
+        f"{controls} in insertion and deletion, with every replacement, by gains over random maps whose "
+        "intervals do not overlap."
+    )
+    if verdict.behind:
+        said += f" Less faithful, but beating them as well: {_names(verdict.behind)}."
+    if not verdict.equal:
+        return f"{said} The table supports it as the default."
+    seconds = _seconds(summary.methods[verdict.chosen]["seconds"])
+    return (
+        f"{said} Not to be told from it in insertion less deletion: {_names(verdict.equal)}. Of these and "
+        f"`{verdict.best}` the quickest is `{verdict.chosen}` ({seconds} s a picture), which the table "
+        "supports as the default."
+    )
+
+
+def _beside(summary: Summary, name: str, control: str, what: str) -> str:
+    difference = summary.difference("faithfulness", name, control)
+    if not difference.excludes_zero:
+        verb = "cannot be told from"
+    else:
+        verb = "says more than" if difference.mean > 0 else "says less than"
+    return f"`{name}` {verb} {what}: in insertion less deletion they differ by {_cell(difference)}."
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _area(summary: Summary, method: str, figure: str) -> str:
+    """A mean area, and how far it is from that of random maps of the same pictures."""
+    area = summary.methods[method].get(figure)
+    if area is None or area.count == 0:
+        return DASH
+    if method == RANDOM or RANDOM not in summary.methods:
+        return f"{area.mean:.2f}"
+    gain = summary.gain(figure, method)
+    return f"{area.mean:.2f}, {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.count == 0:
+        return DASH
+    if estimate.count < LEAST_PICTURES:
+        return f"{estimate.mean:.2f} (of {estimate.count})"
+    digits = 2 if max(abs(estimate.low), abs(estimate.high)) < 100 else 0
+    low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
+    between = DASH if estimate.low >= 0 else " to "  # a minus beside a dash is hard to read
+    return f"{estimate.mean:.{digits}f} ({low}{between}{high})"
+
+
+def _seconds(estimate: Estimate | None) -> str:
+    return DASH if estimate is None else f"{estimate.mean:.2g}"

@@ -1,0 +1,1 @@
+"""What single channels of a network respond to."""

@@ -1,0 +1,142 @@
+"""RISE: cover the picture at random many times, and see which pixels were there when the answer was strong.
+
+Paper: Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC
+    2018. Coarse random grids, enlarged without hard edges and shifted by part of a cell.
+Departs from it: the paper averages the masks, weighted by the probability. Log-odds may be negative, and a
+    mean of masks weighted by them would show little but their mean. We give the slope of the log-odds upon
+    the share of the pixel that is kept (for a positive constant score, both rank pixels alike). It is a
+    regression, so its standard error is known, and is reported.
+
+Letters: B masks at once, h x w pixels of the network's input.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from affectlens.explain.core.activations import at_rest
+from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Trials, require
+from affectlens.explain.core.question import Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rise:
+    """Asks about a picture under random masks. In log-odds for a pixel and what is kept along with it.
+
+    `details` has the `standard_error` of a value, its root mean square over pixels, and the `noise`: which
+    share of the map's variance that is. Four times the masks halve the one and quarter the other.
+
+    Attributes:
+        masks: how many; also the number of times the network is asked
+        cells: of a mask, along either side
+        kept: share of the cells that are kept
+        replacement, batch_size, precision: as for `Occlusion`
+        seed: of the masks; the same seed, the same map
+
+    Raises `SettingsError` for what cannot be.
+    """
+
+    masks: int = 1000
+    cells: int = 7
+    kept: float = 0.5
+    replacement: str = REPLACEMENT
+    batch_size: int = BATCH_SIZE
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require("masks", self.masks, self.masks >= 3, "at least 3")
+        require("cells", self.cells, self.cells >= 2, "at least 2")
+        require("kept", self.kept, 0 < self.kept < 1, "between 0 and 1")
+        require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
+
+    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+        """Explain one picture, (1, 3, h, w)."""
+        started = time.perf_counter()
+        slope = Slope()
+        with at_rest(subject.network):
+            trials = Trials(
+                subject,
+                image,
+                question,
+                replacement=self.replacement,
+                seed=self.seed,
+                batch_size=self.batch_size,
+                precision=self.precision,
+            )
+            for masks in self.draw(*image.shape[2:]):
+                slope.add(masks[:, 0], trials(masks))
+        values, errors = slope.values(), slope.standard_errors()
+        noise = float((errors**2).mean() / values.var().clamp(min=1e-12))
+        details = {
+            "masks": self.masks,
+            "cells": self.cells,
+            "replacement": self.replacement,
+            "standard_error": float((errors**2).mean().sqrt()),
+            "noise": min(1.0, noise),
+            "seconds": time.perf_counter() - started,
+        }
+        return Attribution(values, details=details)
+
+    def draw(self, height: int, width: int) -> Iterator[Tensor]:
+        """Yield the masks, in batches: float32 (B, 1, height, width), 1 where the picture is kept."""
+        generator = torch.Generator().manual_seed(self.seed)
+        high, wide = -(-height // self.cells), -(-width // self.cells)  # pixels of a cell, rounded up
+        for begin in range(0, self.masks, self.batch_size):
+            number = min(self.batch_size, self.masks - begin)
+            grid = torch.rand(number, 1, self.cells, self.cells, generator=generator) < self.kept
+            size = [(self.cells + 1) * high, (self.cells + 1) * wide]
+            smooth = F.interpolate(grid.float(), size, mode="bilinear", align_corners=False)
+            tops = torch.randint(high + 1, (number,), generator=generator).tolist()
+            lefts = torch.randint(wide + 1, (number,), generator=generator).tolist()
+            yield torch.stack([
+                mask[:, top : top + height, left : left + width]
+                for mask, top, left in zip(smooth, tops, lefts, strict=True)
+            ])  # fmt: skip
+
+
+class Slope:
+    """Slope of a score upon each pixel of the masks under which it was got, summed up batch by batch."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._masks = self._squares = self._products = torch.zeros(())
+        self._scores = self._scores_squared = 0.0
+        self._shift: float | None = None
+
+    def add(self, masks: Tensor, scores: Tensor) -> None:
+        """Take in what was scored under some masks: (B, h, w) and (B,)."""
+        masks, scores = masks.double(), scores.double()
+        if self._shift is None:
+            self._shift = float(scores.mean())  # small numbers, so that differences of squares stay exact
+        scores = scores - self._shift
+        self.number += len(masks)
+        self._masks = self._masks + masks.sum(dim=0)
+        self._squares = self._squares + (masks**2).sum(dim=0)
+        self._products = self._products + torch.tensordot(scores, masks, dims=1)
+        self._scores += float(scores.sum())
+        self._scores_squared += float((scores**2).sum())
+
+    def values(self) -> Tensor:
+        """How much the score rises per pixel kept: float32 (h, w); 0 for one always kept, or never."""
+        return self._slope().float()
+
+    def standard_errors(self) -> Tensor:
+        """Standard error of each value, as of any regression on one variable: float32 (h, w)."""
+        spread = self._spread()
+        total = self._scores_squared - self._scores**2 / self.number
+        left = (total - self._slope() ** 2 * spread).clamp(min=0) / max(1, self.number - 2)
+        return (left / spread.clamp(min=1e-12)).sqrt().float()
+
+    def _spread(self) -> Tensor:
+        return self._squares - self._masks**2 / self.number
+
+    def _slope(self) -> Tensor:
+        together = self._products - self._masks * self._scores / self.number
+        spread = self._spread()
+        return torch.where(spread > 1e-9, together / spread.clamp(min=1e-12), torch.zeros_like(spread))

@@ -1,0 +1,261 @@
+"""LIME and SHAP on superpixels: pieces of a picture of one colour each, put in and taken out at random.
+
+LIME: Ribeiro, Singh and Guestrin, "'Why Should I Trust You?': Explaining the Predictions of Any Classifier",
+    KDD 2016. A line through the answers near the whole picture.
+SHAP: Lundberg and Lee, "A Unified Approach to Interpreting Model Predictions", NeurIPS 2017. Shapley values:
+    what a piece adds on average, over all orders in which the pieces could come.
+Superpixels: SLIC, Achanta et al., TPAMI 2012, by scikit-image, which comes with the extra `superpixels`.
+By captum's `Lime` and `KernelShap`, with a regression of our own: theirs wants scikit-learn.
+
+A piece's value is spread evenly over its pixels, so that a map of Shapley values adds up to the answer.
+
+Letters: N samples, S superpixels, h x w pixels of the network's input.
+"""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from affectlens.errors import SettingsError
+from affectlens.explain.core.activations import at_rest
+from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Trials, require
+from affectlens.explain.core.question import Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lime:
+    """A linear stand-in for the network near one picture, by superpixel. In log-odds per pixel.
+
+    `details` has the `fit`: the share of the weighted variance of the answers that the stand-in accounts for.
+
+    Attributes:
+        segments: superpixels, about
+        samples: pictures that the network is asked about
+        width: how far from the whole picture an answer still counts; the distance is 1 less the cosine
+            between the pieces kept and all pieces, its weight exp(-(distance / width) ** 2 / 2)
+        penalty: on the squares of the stand-in's coefficients (ridge regression)
+        compactness: of superpixels, large for square ones; small, and photographs give far fewer than asked
+        replacement, batch_size, precision: as for `Occlusion`
+        seed: of the samples
+
+    Raises `SettingsError` for what cannot be, and when called without scikit-image.
+    """
+
+    segments: int = 48
+    samples: int = 500
+    width: float = 0.25
+    penalty: float = 1.0
+    compactness: float = 30.0
+    replacement: str = REPLACEMENT
+    batch_size: int = BATCH_SIZE
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self)
+        require("width", self.width, self.width > 0, "a number above 0")
+        require("penalty", self.penalty, self.penalty >= 0, "0 or more")
+
+    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+        """Explain one picture, (1, 3, h, w)."""
+        from captum.attr import Lime as Sampled  # here: it takes a second to import
+
+        started = time.perf_counter()
+        pieces = segment(subject, image, self.segments, self.compactness)
+        line = Line(self.penalty)
+        with at_rest(subject.network), _seeded(self.seed):
+            trials = _trials(self, subject, image, question)
+            lime = Sampled(trials.judge, interpretable_model=line, similarity_func=self._weigh)
+            values = _ask(lime, trials, pieces, self.samples)
+        details = {**_details(self, pieces), "fit": line.fitted, "seconds": time.perf_counter() - started}
+        return Attribution(_spread(values, pieces), details=details)
+
+    def _weigh(self, image: Tensor, changed: Tensor, kept: Tensor, **_: object) -> Tensor:
+        distance = 1 - kept.float().mean().sqrt()  # this root is the cosine between 0s and 1s, and 1s alone
+        return torch.exp(-((distance / self.width) ** 2) / 2)[None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shap:
+    """Shapley values of superpixels, by weighted regression (KernelSHAP). In log-odds per pixel; they add up.
+
+    `details` has the `fit` as for LIME: what is missing is noise or pieces that act together.
+
+    Attributes:
+        segments: superpixels, about
+        samples: pictures that the network is asked about; fewer than ten for each segment give mostly noise
+        compactness, replacement, batch_size, precision, seed: as for `Lime`
+
+    Raises `SettingsError` for what cannot be, and when called without scikit-image.
+    """
+
+    segments: int = 48
+    samples: int = 500
+    compactness: float = 30.0
+    replacement: str = REPLACEMENT
+    batch_size: int = BATCH_SIZE
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+        """Explain one picture, (1, 3, h, w)."""
+        started = time.perf_counter()
+        pieces = segment(subject, image, self.segments, self.compactness)
+        line = Line()
+        with at_rest(subject.network), _seeded(self.seed):
+            trials = _trials(self, subject, image, question)
+            values = _ask(_paired_shap(trials, line), trials, pieces, self.samples)
+            whole, blank = trials.ends()
+        error = float(values.sum()) - (whole - blank)
+        details = {
+            **_details(self, pieces),
+            "fit": line.fitted,
+            "difference": whole - blank,
+            "completeness_error": error,
+            "completeness_error_relative": abs(error / (whole - blank)) if whole != blank else None,
+            "seconds": time.perf_counter() - started,
+        }
+        return Attribution(_spread(values, pieces), sums_up=True, details=details)
+
+
+class Line:
+    """Weighted ridge regression with a constant that is not penalised, as captum asks for one.
+
+    Attributes:
+        fitted: share of the weighted variance accounted for, 0 to 1. A weight counts as 1 at most, lest the
+            whole and the empty picture, which KernelSHAP weighs a million times, be all that counts.
+    """
+
+    def __init__(self, penalty: float = 0.0) -> None:
+        self.penalty = penalty
+        self.fitted = 0.0
+        self._coefficients = torch.zeros(0)
+
+    def fit(self, train_data: Iterable[tuple[Tensor, Tensor, Tensor]], **_: object) -> None:
+        """Fit to batches of pieces kept (N, S), answers (N,) and weights (N,)."""
+        kept, answers, weights = (torch.cat(parts).double().cpu() for parts in zip(*train_data, strict=True))
+        share = (weights / weights.sum())[:, None]
+        centre, middle = (share * kept).sum(dim=0), (share[:, 0] * answers).sum()
+        root = weights.sqrt()[:, None]
+        rows = torch.cat([root * (kept - centre), self.penalty**0.5 * torch.eye(kept.shape[1]).double()])
+        wanted = torch.cat([root[:, 0] * (answers - middle), torch.zeros(kept.shape[1]).double()])
+        # The driver that copes with pieces that were always kept, or always went together.
+        self._coefficients = torch.linalg.lstsq(rows, wanted[:, None], driver="gelsd").solution[:, 0]
+        left = answers - middle - (kept - centre) @ self._coefficients
+        self.fitted = _accounted(answers, left, weights.clamp(max=1))
+
+    def representation(self) -> Tensor:
+        """Return the coefficients, float32 (1, S)."""
+        return self._coefficients.float()[None]
+
+
+def segment(subject: Subject, image: Tensor, number: int, compactness: float = 30.0) -> Tensor:
+    """Divide a picture, (1, 3, h, w), into about so many superpixels, at least two: int64 (h, w) from 0.
+
+    Raises `SettingsError` when scikit-image is not installed.
+    """
+    try:
+        from skimage.segmentation import slic
+    except ImportError:
+        raise SettingsError(
+            "Superpixels need scikit-image, which is not installed. Get it with "
+            "`pip install 'affectlens[superpixels]'`, or choose another method."
+        ) from None
+    preprocessing = subject.preprocessing
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
+    levels = (image[0].float().cpu() * std + mean).clamp(0, 1).permute(1, 2, 0)
+    labels = slic(levels.numpy(), n_segments=number, compactness=compactness, start_label=0, channel_axis=-1)
+    pieces = torch.from_numpy(labels).long()
+    if int(pieces.max()) == 0:  # nothing to tell parts by: one piece could not be compared with another
+        pieces[:, pieces.shape[1] // 2 :] = 1
+    return pieces
+
+
+def _paired_shap(trials: Trials, line: Line) -> Any:
+    """Make captum's KernelSHAP, whose every sample is followed by its complement.
+
+    That lessens the noise for nothing (Covert and Lee, "Improving KernelSHAP: Practical Shapley Value
+    Estimation via Linear Regression", AISTATS 2021): pieces are in and out equally often.
+    """
+    from captum.attr import KernelShap  # here: it takes a second to import
+
+    class Paired(KernelShap):  # type: ignore[misc, unused-ignore]
+        def kernel_shap_perturb_generator(self, original_inp: Tensor, **kwargs: Any) -> Iterator[Tensor]:
+            samples = super().kernel_shap_perturb_generator(original_inp, **kwargs)
+            yield from itertools.islice(samples, 2)  # the whole picture, and nothing of it
+            for kept in samples:
+                yield kept
+                yield 1 - kept
+
+    shap = Paired(trials.judge)
+    shap.interpretable_model = line
+    return shap
+
+
+def _ask(method: Any, trials: Trials, pieces: Tensor, samples: int) -> Tensor:
+    """Run one of captum's: values of the pieces, float32 (S,) on the CPU."""
+    values: Tensor = method.attribute(
+        trials.image,
+        baselines=trials.blank,
+        feature_mask=pieces[None, None].to(trials.image.device),
+        n_samples=samples,
+        perturbations_per_eval=trials.batch_size,
+        return_input_shape=False,
+    )
+    return values.flatten().float().cpu()
+
+
+def _spread(values: Tensor, pieces: Tensor) -> Tensor:
+    """Divide each piece's value evenly among its pixels: (S,) and (h, w) -> (h, w)."""
+    return (values / torch.bincount(pieces.flatten(), minlength=len(values)).clamp(min=1))[pieces]
+
+
+def _accounted(answers: Tensor, left: Tensor, weights: Tensor) -> float:
+    """Share of the weighted variance of the answers that is not left over, at least 0."""
+    middle = (weights * answers).sum() / weights.sum()
+    total = (weights * (answers - middle) ** 2).sum()
+    return max(0.0, float(1 - (weights * left**2).sum() / total)) if total > 0 else 0.0
+
+
+def _trials(options: Lime | Shap, subject: Subject, image: Tensor, question: Question) -> Trials:
+    return Trials(
+        subject,
+        image,
+        question,
+        replacement=options.replacement,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        precision=options.precision,
+    )
+
+
+def _details(options: Lime | Shap, pieces: Tensor) -> dict[str, object]:
+    return {
+        "superpixels": int(pieces.max()) + 1,
+        "samples": options.samples,
+        "replacement": options.replacement,
+    }
+
+
+def _check(options: Lime | Shap) -> None:
+    require("segments", options.segments, options.segments >= 2, "at least 2")
+    require("samples", options.samples, options.samples >= 3, "at least 3")
+    require("compactness", options.compactness, options.compactness > 0, "a number above 0")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random numbers from a seed, as captum takes no generator; leave the caller's untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,1 @@
+"""What changes a prediction, measured, and told in sentences."""

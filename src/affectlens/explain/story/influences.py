@@ -1,0 +1,332 @@
+"""What moves an answer, measured by changing the picture and asking again.
+
+Nothing here relies on a heat map: a picture is changed as a whole (colour, brightness, detail) or in one
+place (blurred until only its rough colour is left), goes the way that every picture goes to the network, and
+the two answers are compared.
+
+How much is much? The same picture cut by a few percent at one side or another looks the same to people, and
+yet the answer moves. The furthest that it moves so is taken for noise: a smaller effect is written down as a
+number, but is never told in words.
+
+Letters: H x W pixels of the upright picture, E emotions.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from affectlens.emotions import EmotionDistribution
+from affectlens.errors import SettingsError
+from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.question import Question
+from affectlens.images import Pixels
+from affectlens.preprocess import resize
+
+# Top, left, bottom, right, in fractions of a picture's height and width.
+Box: TypeAlias = tuple[float, float, float, float]
+Kind = Literal["look", "place"]
+
+LEAST_EFFECT = 0.1  # log-odds; less is a tenth of the odds, which nobody would call an influence
+SHIFT = 0.05  # of a side, cut away to see how much of an effect is noise
+FINE_DETAIL = 1 / 32  # of the shorter side: what is smaller is gone without detail
+ROUGH = 1 / 6  # of the shorter side: what is smaller is gone where a place is removed
+SOFT_EDGE = 1 / 40  # of the shorter side: standard deviation of the transition around a removed place
+DIGITS = 4
+_AT_ONCE = 16
+_WORKING = 4  # times the size that the network needs: larger pictures are shrunk before they are changed
+
+_HALF_SIDE = math.sqrt(0.5)  # of a rectangle with half the area of what it lies in
+_MARGIN = (1 - _HALF_SIDE) / 2
+_THIRDS = ((0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0))
+
+
+def _places() -> dict[str, tuple[Box, ...]]:
+    """The places that every picture has, each as boxes that do not overlap."""
+    m = _MARGIN
+    found: dict[str, tuple[Box, ...]] = {
+        INNER: ((m, m, 1 - m, 1 - m),),
+        OUTER: ((0, 0, m, 1), (1 - m, 0, 1, 1), (m, 0, 1 - m, m), (m, 1 - m, 1 - m, 1)),
+    }
+    rows = ("the top third", "the third between top and bottom", "the bottom third")
+    columns = ("the left third", "the third between left and right", "the right third")
+    for name, (begin, end) in zip(rows, _THIRDS, strict=True):
+        found[name] = ((begin, 0, end, 1),)
+    for name, (begin, end) in zip(columns, _THIRDS, strict=True):
+        found[name] = ((0, begin, 1, end),)
+    for row, (top, bottom) in zip(("top", "middle", "bottom"), _THIRDS, strict=True):
+        for column, (left, right) in zip(("left", "middle", "right"), _THIRDS, strict=True):
+            where = row if row == column else f"{row} {column}"
+            found[f"the {where} ninth"] = ((top, left, bottom, right),)
+    return found
+
+
+INNER, OUTER = "the inner half", "the outer half"  # of equal area, so that their effects can be compared
+PLACES: Mapping[str, Sequence[Box]] = MappingProxyType(_places())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one change of the picture does to the answer.
+
+    Attributes:
+        name: what was done to the whole picture, or the place that was removed
+        kind: which of the two
+        area: share of the picture that was changed, in 0..1
+        effect: log-odds of the question after the change, less those before
+        emotions: what the changed picture evokes
+    """
+
+    name: str
+    kind: Kind
+    area: float
+    effect: float
+    emotions: EmotionDistribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Influences:
+    """What moves the answer for one picture.
+
+    Attributes:
+        log_odds: the answer for the picture as it is
+        noise: the largest effect, in log-odds, of cutting a few percent off it
+    """
+
+    question: Question
+    model: str
+    emotions: EmotionDistribution
+    log_odds: float
+    noise: float
+    changes: tuple[Change, ...]
+
+    def is_told(self, change: Change) -> bool:
+        """Whether an effect is large enough to be told in words."""
+        return abs(change.effect) > max(self.noise, LEAST_EFFECT)
+
+    def told(self, kind: Kind) -> list[Change]:
+        """Changes of one kind whose effect is told, greatest first."""
+        found = [change for change in self.changes if change.kind == kind and self.is_told(change)]
+        return sorted(found, key=lambda change: -abs(change.effect))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {
+            "question": str(self.question),
+            "model": self.model,
+            "log_odds": round(self.log_odds, DIGITS),
+            "noise": round(self.noise, DIGITS),
+            "emotions": _rounded(self.emotions),
+            "changes": [
+                {
+                    "name": change.name,
+                    "kind": change.kind,
+                    "area": round(change.area, DIGITS),
+                    "effect": round(change.effect, DIGITS),
+                    "told": self.is_told(change),
+                    "emotions": _rounded(change.emotions),
+                }
+                for change in self.changes
+            ],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What a place has of a heat map.
+
+    Attributes:
+        area: its share of what the network saw
+        favour, against: its shares of all that speaks for the answer, and of all that speaks against it
+    """
+
+    place: str
+    area: float
+    favour: float
+    against: float
+
+
+def influences(
+    subject: Subject,
+    pixels: Pixels,
+    questions: Sequence[Question],
+    further: Mapping[str, Sequence[Box]] = MappingProxyType({}),
+) -> list[Influences]:
+    """Measure what moves the answers for a picture, uint8 (3, H, W), as `read_pixels` gives it.
+
+    Some thirty pictures go through the network, the same for all questions. `further` are places beside
+    `PLACES`, by names that fit into a sentence, as `{"the faces": boxes}` from a detector of the caller's.
+    Raises `SettingsError` for a box that is none.
+    """
+    places = {**PLACES, **further}
+    for name, boxes in places.items():
+        _check(name, boxes)
+    pixels = _of_working_size(pixels, subject)
+    fitted = [subject.preprocessing.fit_pixels(each) for each in _variants(pixels, places)]
+    with torch.no_grad():
+        logits = torch.cat(
+            [subject.logits(subject.see(some)) for some in torch.stack(fitted).split(_AT_ONCE)]
+        )
+    return [_answer(subject, logits.double().cpu(), question, places) for question in questions]
+
+
+def by_place(heatmap: Heatmap, further: Mapping[str, Sequence[Box]] = MappingProxyType({})) -> list[Share]:
+    """Divide a heat map, smoothed as it is shown, among places; those that were not seen are left out.
+
+    Raises `SettingsError` for a box that is none.
+    """
+    values = heatmap.seen()
+    top, left, bottom, right = heatmap.view.seen
+    found = []
+    for name, boxes in {**PLACES, **further}.items():
+        _check(name, boxes)
+        mask = _mask(boxes, _middles(values.shape[0], top, bottom), _middles(values.shape[1], left, right))
+        favour, against = (_part(side.clamp(min=0), mask) for side in (values, -values))
+        if mask.any():
+            found.append(Share(place=name, area=float(mask.mean()), favour=favour, against=against))
+    return found
+
+
+# ----------------------------------------------------------------------------------------- changed pictures
+
+
+def _desaturated(pixels: Pixels) -> Pixels:
+    """Every pixel in the grey of its luma (ITU-R BT.601, as Pillow's mode L)."""
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    return (pixels * weights).sum(dim=0).round().to(torch.uint8).expand(3, -1, -1)
+
+
+def _exposed(pixels: Pixels, stops: int) -> Pixels:
+    """As if exposed longer (stops above 0) or shorter; light doubles with each stop, in linear sRGB."""
+    level = torch.arange(256, dtype=torch.float64) / 255
+    light = torch.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    light = (light * 2.0**stops).clamp(max=1)
+    level = torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return (level * 255).round().to(torch.uint8)[pixels.long()]
+
+
+def _without_detail(pixels: Pixels, smallest: float) -> Pixels:
+    """Blurred until nothing is left that is smaller than this share of the shorter side."""
+    _, height, width = pixels.shape
+    cell = max(1.0, smallest * min(height, width))
+    small = resize(pixels, max(1, round(height / cell)), max(1, round(width / cell)))
+    return resize(small, height, width, "bicubic")
+
+
+# Names fit into sentences: "without its colours, fear falls ...".
+LOOKS: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType({
+    "without its colours": _desaturated,
+    "without its fine detail": lambda pixels: _without_detail(pixels, FINE_DETAIL),
+    "one stop brighter": lambda pixels: _exposed(pixels, 1),
+    "one stop darker": lambda pixels: _exposed(pixels, -1),
+})  # fmt: skip
+
+
+def _of_working_size(pixels: Pixels, subject: Subject) -> Pixels:
+    """Shrink what is far larger than the network needs: a scan of 100 megapixels is changed thirty times."""
+    _, height, width = pixels.shape
+    least_height, least_width = subject.preprocessing.at_least
+    shrink = _WORKING * max(least_height / height, least_width / width)
+    if shrink >= 1:
+        return pixels
+    return resize(pixels, max(1, round(height * shrink)), max(1, round(width * shrink)))
+
+
+def _variants(pixels: Pixels, places: Mapping[str, Sequence[Box]]) -> Iterator[Pixels]:
+    """Yield the picture, cut, changed in its looks, and without each place: (3, H', W') each."""
+    yield pixels
+    yield from _cut(pixels)
+    for change in LOOKS.values():
+        yield change(pixels)
+    _, height, width = pixels.shape
+    rough = _without_detail(pixels, ROUGH).float()
+    soft = SOFT_EDGE * min(height, width)
+    rows, columns = _middles(height), _middles(width)
+    for boxes in places.values():
+        mask = _mask(boxes, rows, columns, soft / height, soft / width)
+        yield (rough * mask + pixels * (1 - mask)).round().to(torch.uint8)
+
+
+def _cut(pixels: Pixels) -> Iterator[Pixels]:
+    """Yield the picture less a strip at one side or at two; the way people would not notice."""
+    _, height, width = pixels.shape
+    down, across = math.ceil(SHIFT * height), math.ceil(SHIFT * width)
+    for top, bottom in ((0, height), (down, height), (0, height - down)):
+        for left, right in ((0, width), (across, width), (0, width - across)):
+            if (bottom - top, right - left) != (height, width) and bottom > top and right > left:
+                yield pixels[:, top:bottom, left:right]
+
+
+def _mask(
+    boxes: Sequence[Box], rows: Tensor, columns: Tensor, soft_down: float = 0, soft_across: float = 0
+) -> Tensor:
+    """1 within the boxes and 0 outside, at rows and columns given in fractions: (y,), (x,) -> (y, x)."""
+    inside = torch.zeros(len(rows), len(columns))
+    for top, left, bottom, right in boxes:
+        down = _between(rows, top, bottom, soft_down)
+        inside += down[:, None] * _between(columns, left, right, soft_across)
+    return inside.clamp(max=1)
+
+
+def _between(places: Tensor, begin: float, end: float, soft: float) -> Tensor:
+    """1 between two places and 0 elsewhere; soft at each that is no side of the picture. (n,) -> (n,)"""
+    if not soft:
+        return ((places >= begin) & (places < end)).float()
+    after_begin = torch.special.ndtr((places - begin) / soft) if begin > 0 else torch.ones_like(places)
+    after_end = torch.special.ndtr((places - end) / soft) if end < 1 else torch.zeros_like(places)
+    return after_begin - after_end
+
+
+def _middles(count: int, begin: float = 0, end: float = 1) -> Tensor:
+    """Where the middles of pixels lie that fill a side from `begin` to `end`."""
+    return begin + (torch.arange(count) + 0.5) / count * (end - begin)
+
+
+def _check(name: str, boxes: Sequence[Box]) -> None:
+    for top, left, bottom, right in boxes:
+        if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+            raise SettingsError(
+                f"{(top, left, bottom, right)} is no box of {name}; expected top, left, bottom and right in "
+                "0..1, as fractions of the picture's height and width."
+            )
+
+
+# ------------------------------------------------------------------------------------------------- answers
+
+
+def _answer(
+    subject: Subject, logits: Tensor, question: Question, places: Mapping[str, Sequence[Box]]
+) -> Influences:
+    scores = question.score(logits)
+    effects = (scores - scores[0]).tolist()
+    said = [EmotionDistribution(subject.vocabulary, tuple(row)) for row in logits.softmax(dim=1).tolist()]
+    first = len(logits) - len(LOOKS) - len(places)  # before it are the picture and what was cut from it
+    rows = columns = _middles(200)
+    kinds: list[tuple[str, Kind, float]] = [(name, "look", 1.0) for name in LOOKS]
+    kinds += [(name, "place", float(_mask(boxes, rows, columns).mean())) for name, boxes in places.items()]
+    changes = [
+        Change(name=name, kind=kind, area=area, effect=effect, emotions=emotions)
+        for (name, kind, area), effect, emotions in zip(kinds, effects[first:], said[first:], strict=True)
+    ]
+    return Influences(
+        question=question,
+        model=subject.name,
+        emotions=said[0],
+        log_odds=float(scores[0]),
+        noise=max(map(abs, effects[1:first]), default=0.0),
+        changes=tuple(changes),
+    )
+
+
+def _part(values: Tensor, mask: Tensor) -> float:
+    total = float(values.sum())
+    return float((values * mask).sum()) / total if total else 0.0
+
+
+def _rounded(emotions: EmotionDistribution) -> dict[str, float]:
+    return {word: round(value, DIGITS) for word, value in emotions.weights.items()}

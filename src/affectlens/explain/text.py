@@ -1,0 +1,153 @@
+"""What every figure and page says of a heat map: what it shows, how it was made, how far to trust it.
+
+Nothing is said of a map that was not measured: a method without completeness or a map whose faithfulness
+nobody asked for says so by silence here, and by the numbers that are there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from affectlens.emotions import EmotionDistribution
+from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.story.text import feeling
+from affectlens.report.text import percent
+
+ON_AVERAGE = (
+    "This is what the picture is likely to evoke in people on average, as one model judges it; not what any "
+    "person feels."
+)
+READING = "Orange speaks for the answer, blue against it, the stronger the more."
+_SHOWN_EMOTIONS = 3
+
+# Details that have sentences of their own, or that only machines want.
+_TOLD = frozenset({
+    "steps", "baselines", "baseline", "seconds", "difference", "faithfulness", "complete", "together",
+    "completeness_error", "completeness_error_relative", "completeness_error_of_pieces", "precision", "cells",
+    "variation",
+})  # fmt: skip
+_KINDS = (str, int, float)
+
+
+def evokes(emotions: EmotionDistribution, shown: int = _SHOWN_EMOTIONS) -> str:
+    """Name the likeliest emotions with their probabilities: `fear 62 %, sadness 17 %`."""
+    return ", ".join(f"{word} {percent(value)}" for word, value in emotions.ranked[:shown])
+
+
+def title(heatmap: Heatmap) -> str:
+    """Name what a map is the answer to, with how likely that is: `fear (62 %)`."""
+    question = heatmap.question
+    name = feeling(question, question.favour)
+    if len(question.favour) + len(question.against) < len(question.vocabulary):
+        return f"{name} rather than {feeling(question, question.against)}"
+    return f"{name} ({percent(heatmap.probability)})"
+
+
+def how_made(heatmaps: Sequence[Heatmap]) -> list[str]:
+    """Say in sentences how maps of one picture by one method were made, and how exact they are."""
+    first = heatmaps[0]
+    return [
+        part
+        for part in (_method(heatmaps), _exactness(heatmaps), _faithfulness(heatmaps), _place(first))
+        if part
+    ]
+
+
+def doubts(heatmaps: Sequence[Heatmap]) -> str:
+    """Warn of maps that their own measurement does not tell from random ones; "" where there is none."""
+    doubtful = [
+        title(each)
+        for each in heatmaps
+        if (each.details.get("faithfulness") or {}).get("beats_random") is False
+    ]
+    if not doubtful:
+        return ""
+    if len(heatmaps) == 1:
+        return "Do not rely on this map: on this picture it was not found to be better than random ones."
+    which = "these maps" if len(doubtful) > 1 else "this map"
+    return (
+        f"Do not rely on {which}, on this picture not found to be better than random ones: "
+        f"{', '.join(doubtful)}."
+    )
+
+
+def _method(heatmaps: Sequence[Heatmap]) -> str:
+    first = heatmaps[0]
+    details = first.details
+    parts = [_steps(heatmaps)] if "steps" in details else []
+    compared = details.get("baselines") or details.get("baseline")
+    if compared:
+        parts.append(
+            f"compared with {compared if isinstance(compared, str) else ', '.join(map(str, compared))}"
+        )
+    for name, value in details.items():
+        if name not in _TOLD and isinstance(value, _KINDS) and not isinstance(value, bool):
+            parts.append(f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else
+                         f"{name.replace('_', ' ')} {value}")  # fmt: skip
+    said = f": {', '.join(parts)}" if parts else ""
+    return f"Model {first.model}. Method {first.method.replace('_', ' ')}{said}."
+
+
+def _steps(heatmaps: Sequence[Heatmap]) -> str:
+    steps = [int(each.details.get("steps", 0)) for each in heatmaps]
+    return f"{min(steps)} steps" if min(steps) == max(steps) else f"{min(steps)} to {max(steps)} steps"
+
+
+def _exactness(heatmaps: Sequence[Heatmap]) -> str:
+    """Completeness: how far the sum over a map is from the difference that it should be."""
+    relative = [each.details.get("completeness_error_relative") for each in heatmaps]
+    known = [abs(value) for value in relative if value is not None]
+    at_most = "" if len(heatmaps) == 1 else "at most "
+    if known and len(known) == len(heatmaps):
+        return f"Completeness error {at_most}{_share(max(known))} of the difference that is divided up."
+    absolute = [
+        abs(each.details["completeness_error"]) for each in heatmaps if "completeness_error" in each.details
+    ]
+    if absolute:
+        return f"Completeness error {at_most}{max(absolute):.2g} in log-odds."
+    return (
+        "The values do not add up to the answer: compare places, not numbers."
+        if not heatmaps[0].sums_up
+        else ""
+    )
+
+
+def _faithfulness(heatmaps: Sequence[Heatmap]) -> str:
+    """Deletion and insertion beside random maps, averaged over the maps."""
+    measured = [each.details["faithfulness"] for each in heatmaps if each.details.get("faithfulness")]
+    if not measured:
+        return ""
+    own_in, random_in = _mean_of(measured, "insertion")
+    own_out, random_out = _mean_of(measured, "deletion")
+    whose = "this map" if len(heatmaps) == 1 else "these maps, on average"
+    return (
+        f"Faithfulness on this picture: put in by the order of {whose}, its parts bring the answer to a mean "
+        f"probability of {own_in:.2f}, in a random order to {random_in:.2f} (more is better); taken out, to "
+        f"{own_out:.2f} against {random_out:.2f} (less is better)."
+    )
+
+
+def _mean_of(measured: Sequence[Mapping[str, Any]], name: str) -> tuple[float, float]:
+    areas = [(each[name]["area"], each[name]["random"]) for each in measured]
+    known = [(own, random) for own, random in areas if own is not None and random is not None]
+    return (
+        (sum(own for own, _ in known) / len(known), sum(r for _, r in known) / len(known))
+        if known
+        else (0.0, 0.0)
+    )
+
+
+def _place(heatmap: Heatmap) -> str:
+    """Say what the network did not see, and what fell beside the picture."""
+    top, left, bottom, right = heatmap.view.seen
+    seen = (bottom - top) * (right - left)
+    if seen < 1:
+        return f"Hatched: not seen by the model, which crops the picture to {percent(seen)} of it."
+    return (
+        f"{percent(heatmap.on_filling)} of the map fell beside the picture."
+        if heatmap.on_filling > 0.005
+        else ""
+    )
+
+
+def _share(value: float) -> str:
+    return "under 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"

@@ -1,0 +1,1 @@
+"""A film and what it evokes, moment by moment: watched, read, compared, reported, exported."""

@@ -1,0 +1,1 @@
+"""From answers for single frames to a timeline: smoothing, uncertainty, peaks, moods."""

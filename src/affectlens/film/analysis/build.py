@@ -1,0 +1,199 @@
+"""A `Timeline`, made of a model's answers and the places where shots begin."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary
+from affectlens.errors import OutputError
+from affectlens.film.analysis.curves import (
+    Values,
+    borders_between,
+    error_of_mean,
+    hellinger,
+    rounded,
+    smooth,
+    uncertainty,
+)
+from affectlens.film.analysis.moments import examples, moods_and_turns, peaks
+from affectlens.film.shots import Boundary
+from affectlens.film.timeline import DIGITS, Counts, Film, Sample, Shot, Timeline
+
+
+class Answer(NamedTuple):
+    """What a model said of one frame: (E,) probabilities; `reused` where that of a frame that looks alike."""
+
+    second: float
+    frame: int | None
+    emotions: tuple[float, ...]
+    reused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How answers become curves and moments; see `film.FilmSettings`, which says what each setting means."""
+
+    half_life: float = 0.5
+    prominence: float = 0.1
+    distance: float = 5.0
+    shortest_mood: float = 2.0
+
+
+def build(
+    film: Film,
+    vocabulary: Vocabulary,
+    answers: Iterable[Answer],
+    boundaries: Sequence[Boundary],
+    reading: Reading,
+    *,
+    model: str,
+    weights_hash: str = "",
+    begin: float = 0.0,
+    end: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    counts: Counts | None = None,
+    notes: Sequence[str] = (),
+) -> Timeline:
+    """Make a timeline of a model's answers and the places where shots begin.
+
+    A shot of which nothing was judged is joined to the one before it. Raises `OutputError` where there is no
+    answer at all.
+    """
+    ordered = sorted({answer.second: answer for answer in answers}.values())
+    if not ordered:
+        raise OutputError(f"Of {film.name} not one frame was judged: there is nothing to make a timeline of.")
+    end = max(end or 0.0, ordered[-1].second)
+    seconds = np.array([answer.second for answer in ordered])
+    emotions = np.array([answer.emotions for answer in ordered], dtype=np.float64)
+    starts = _with_answers(boundaries, seconds, begin)
+    numbers = np.searchsorted([b.second for b in starts], seconds + 1e-9, side="right").clip(1)
+    edges = [*(boundary.second for boundary in starts), end]
+    weights = _weights(seconds, numbers, edges)
+    smoothed = np.concatenate(
+        [smooth(emotions[rows], seconds[rows], weights[rows], reading.half_life) for rows in _rows(numbers)]
+    )
+    samples = tuple(
+        Sample(
+            second=answer.second,
+            frame=answer.frame,
+            shot=int(number),
+            emotions=answer.emotions,
+            smoothed=rounded(row),
+            uncertainty=round(uncertainty(answer.emotions), DIGITS),
+            reused=answer.reused,
+        )
+        for answer, number, row in zip(ordered, numbers, smoothed, strict=True)
+    )
+    shots = _shots(starts, edges, numbers, emotions, weights, seconds)
+    lengths = np.array([shot.duration for shot in shots]) + 1e-9
+    overall = np.average([shot.emotions for shot in shots], axis=0, weights=lengths)
+    moments = [
+        *sorted(
+            peaks(smoothed, seconds, numbers, vocabulary, reading.prominence, reading.distance),
+            key=lambda peak: -(peak.prominence or 0.0),
+        ),
+        *moods_and_turns(smoothed, seconds, numbers, edges, vocabulary, reading.shortest_mood),
+        *examples(emotions, seconds, numbers, vocabulary),
+    ]
+    return Timeline(
+        film=film,
+        model=model,
+        weights_hash=weights_hash,
+        vocabulary=vocabulary,
+        settings=dict(settings or {}),
+        samples=samples,
+        shots=shots,
+        moments=tuple(moments),
+        emotions=rounded(overall),
+        polarity=_polarity(samples, vocabulary),
+        counts=counts or Counts(),
+        notes=tuple(notes),
+    )
+
+
+def shots_without_answers(
+    boundaries: Sequence[Boundary], seconds: Sequence[float], begin: float, end: float
+) -> list[float]:
+    """Middles, in seconds, of the shots in which nothing was judged."""
+    starts = [begin, *(b.second for b in boundaries if b.second > begin)]
+    edges = np.array([*starts, end])
+    counts = np.histogram(seconds, bins=edges)[0] if len(edges) > 1 and np.all(np.diff(edges) > 0) else [1]
+    return [float(edges[i] + edges[i + 1]) / 2 for i, count in enumerate(counts) if not count]
+
+
+def _with_answers(boundaries: Sequence[Boundary], seconds: Values, begin: float) -> list[Boundary]:
+    """The shots' beginnings, the film's first; without those in which nothing was judged."""
+    starts = [Boundary(begin, "start"), *(b for b in sorted(boundaries) if b.second > begin)]
+    ends = [*(b.second for b in starts[1:]), float("inf")]
+    kept = [
+        start
+        for start, end in zip(starts, ends, strict=True)
+        if start.begins == "start" or np.any((seconds >= start.second - 1e-9) & (seconds < end - 1e-9))
+    ]
+    if len(kept) > 1 and not np.any(seconds < kept[1].second - 1e-9):  # nothing in the first one
+        kept = [kept[0], *kept[2:]]
+    return kept
+
+
+def _weights(seconds: Values, numbers: NDArray[np.int64], edges: Sequence[float]) -> Values:
+    """Seconds that each sample stands for: what lies nearer to it than to others of its shot."""
+    borders = borders_between(seconds, numbers, edges)
+    result: Values = np.maximum(np.diff(borders), 1e-6)
+    return result
+
+
+def _rows(numbers: NDArray[np.int64]) -> Iterator[slice]:
+    """The samples of each shot in turn."""
+    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    for first, last in pairwise(edges):
+        yield slice(first, last)
+
+
+def _shots(
+    starts: Sequence[Boundary],
+    edges: Sequence[float],
+    numbers: NDArray[np.int64],
+    emotions: Values,
+    weights: Values,
+    seconds: Values,
+) -> tuple[Shot, ...]:
+    means, errors, rows = [], [], list(_rows(numbers))
+    apart = []
+    for row in rows:
+        mean = np.average(emotions[row], axis=0, weights=weights[row])
+        means.append(mean)
+        errors.append(error_of_mean(emotions[row], weights[row]))
+        apart.append(emotions[row] - mean)
+    several = [part for part in apart if len(part) > 1]
+    # Of a shot with one frame it is not known how its frames differ: as those of other shots do, or at most.
+    usual = np.sqrt((np.concatenate(several) ** 2).mean(axis=0)) if several else None
+    shots = []
+    for place, (row, mean, error) in enumerate(zip(rows, means, errors, strict=True)):
+        alone = np.sqrt(mean * (1 - mean)) if usual is None else usual
+        shots.append(
+            Shot(
+                number=place + 1,
+                start=float(edges[place]),
+                end=float(edges[place + 1]),
+                begins=starts[place].begins,
+                transition=round(starts[place].transition, 3),
+                emotions=rounded(mean),
+                error=rounded(np.where(np.isnan(error), alone, error)),
+                key_second=float(seconds[row][hellinger(emotions[row], mean).argmin()]),
+                first=row.start,
+                count=row.stop - row.start,
+            )
+        )
+    return tuple(shots)
+
+
+def _polarity(samples: Sequence[Sample], vocabulary: Vocabulary) -> tuple[float, ...] | None:
+    try:
+        found = [EmotionDistribution(vocabulary, s.smoothed).polarity.probabilities for s in samples]
+    except NoConversion:
+        return None
+    return tuple(round(positive - negative, DIGITS) for positive, negative in found)

@@ -1,0 +1,127 @@
+"""A timeline as tables: a row for each judged frame, and a row for each shot.
+
+In CSV and Parquet every number has a column of its own; JSON Lines keeps emotions together, as in the answers
+of `affectlens predict`. What there is not is an empty field, null or None.
+
+Columns of frames: second, frame, shot, top, one for each emotion as the model answered, one for each
+smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty,
+reused. Columns of shots: shot, start, end, duration, begins, transition, top, one for each emotion, one for
+its standard error (`error_` before its name), polarity, key_second, samples.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from affectlens.files import atomic_write
+from affectlens.film.report.text import polarity_of
+from affectlens.film.timeline import Timeline
+
+DIGITS = 6
+FORMATS = ("csv", "jsonl", "parquet")
+Row = dict[str, Any]
+
+
+def write(folder: Path, timeline: Timeline, kind: str) -> list[Path]:
+    """Write `frames.KIND` and `shots.KIND`; KIND is csv, jsonl or parquet. Raises `OutputError`."""
+    written = []
+    for name, rows in (("frames", sample_rows(timeline)), ("shots", shot_rows(timeline))):
+        file = folder / f"{name}.{kind}"
+        with atomic_write(file) as out:
+            out.write(_ENCODINGS[kind](list(rows)))
+        written.append(file)
+    return written
+
+
+def sample_rows(timeline: Timeline) -> Iterator[Row]:
+    """A row for each judged frame, in the order of time."""
+    words = timeline.vocabulary.words
+    for place, sample in enumerate(timeline.samples):
+        yield {
+            "second": sample.second,
+            "frame": sample.frame,
+            "shot": sample.shot,
+            "top": _top(words, sample.emotions),
+            "emotions": _named(words, sample.emotions),
+            "smoothed": _named(words, sample.smoothed),
+            **{
+                name: round(values[place], DIGITS)
+                for name in ("polarity", "valence", "arousal")
+                if (values := getattr(timeline, name)) is not None
+            },
+            "uncertainty": round(sample.uncertainty, DIGITS),
+            "reused": sample.reused,
+        }
+
+
+def shot_rows(timeline: Timeline) -> Iterator[Row]:
+    """A row for each shot, in the order of time."""
+    words = timeline.vocabulary.words
+    for shot in timeline.shots:
+        polarity = polarity_of(timeline.vocabulary, shot.emotions)
+        yield {
+            "shot": shot.number,
+            "start": shot.start,
+            "end": shot.end,
+            "duration": round(shot.duration, DIGITS),
+            "begins": shot.begins,
+            "transition": shot.transition,
+            "top": _top(words, shot.emotions),
+            "emotions": _named(words, shot.emotions),
+            "error": _named(words, shot.error),
+            **({} if polarity is None else {"polarity": round(polarity, DIGITS)}),
+            "key_second": shot.key_second,
+            "samples": shot.count,
+        }
+
+
+def flat(row: Row) -> Row:
+    """A row with one value a column.
+
+    >>> flat({"shot": 1, "emotions": {"awe": 0.9}, "error": {"awe": 0.1}})
+    {'shot': 1, 'awe': 0.9, 'error_awe': 0.1}
+    """
+    values: Row = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            before = "" if name == "emotions" else f"{name}_"
+            values.update({f"{before}{word}": number for word, number in value.items()})
+        else:
+            values[name] = value
+    return values
+
+
+def _named(words: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    return {word: round(value, DIGITS) for word, value in zip(words, values, strict=True)}
+
+
+def _top(words: Sequence[str], values: Sequence[float]) -> str:
+    return max(zip(words, values, strict=True), key=lambda pair: pair[1])[0]
+
+
+def _csv(rows: list[Row]) -> bytes:
+    text = io.StringIO(newline="")
+    flattened = [flat(row) for row in rows]
+    writer = csv.DictWriter(text, list(flattened[0]) if flattened else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flattened)
+    return text.getvalue().encode()
+
+
+def _json_lines(rows: list[Row]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _parquet(rows: list[Row]) -> bytes:
+    import pyarrow as pa  # here: who writes CSV need not wait for it
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([flat(row) for row in rows]), out)
+    return out.getvalue()
+
+
+_ENCODINGS = {"csv": _csv, "jsonl": _json_lines, "parquet": _parquet}

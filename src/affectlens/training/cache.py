@@ -1,0 +1,141 @@
+"""Pictures decoded and shrunk once, for the many epochs of a training run.
+
+A cache is a folder of two files: `pixels.bin`, all pictures' bytes one after the other, and
+`index.json`, where each begins. It is read through a memory map, so that worker processes and runs
+share one copy in memory. For 100,000 pictures of 256x256 it takes 20 GB of disk.
+
+Several processes may build one cache at once: each decodes for itself, the first to end puts its own
+in place, and the others leave that one there for whoever reads it by then.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from affectlens.data.prefetch import map_ahead
+from affectlens.data.records import Record
+from affectlens.errors import DatasetError, OutputError
+from affectlens.files import atomic_folder
+from affectlens.images import read_pixels
+from affectlens.preprocess import resize
+
+VERSION = 1
+PIXELS, INDEX = "pixels.bin", "index.json"
+
+
+@dataclass(frozen=True)
+class PixelCache:
+    """Decoded pictures by record key; opened with `PixelCache.open`, made with `build`."""
+
+    folder: Path
+    side: int
+    places: dict[str, tuple[int, int, int]]  # key -> offset, height, width
+    file_sizes: Mapping[str, int] = field(default_factory=dict)  # key -> bytes of the file it was read from
+
+    @classmethod
+    def open(cls, folder: Path) -> "PixelCache":
+        """Read the index. Raises `DatasetError` for a folder that is no cache, or of another version."""
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            size = (folder / PIXELS).stat().st_size
+            version, side, expected = index["version"], int(index["side"]), int(index["bytes"])
+            places = {key: (int(o), int(h), int(w)) for key, (o, h, w) in index["places"].items()}
+            file_sizes = {key: int(size) for key, size in index.get("file_sizes", {}).items()}
+        except OSError as error:
+            raise _unusable(folder, error.strerror or str(error)) from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise _unusable(folder, f"{INDEX} is damaged, {type(error).__name__}") from None
+        if version != VERSION:
+            raise _unusable(folder, f"it is of version {version}, not {VERSION}")
+        if size != expected:
+            raise _unusable(folder, f"{PIXELS} has {size:,} bytes, not {expected:,}")
+        if not all(o >= 0 and h > 0 and w > 0 and o + 3 * h * w <= size for o, h, w in places.values()):
+            raise _unusable(folder, f"{INDEX} points outside of {PIXELS}")
+        return cls(folder, side, places, file_sizes)
+
+    @classmethod
+    def find(cls, folder: Path, records: Iterable[Record], side: int) -> "PixelCache | None":
+        """Open a cache that has all these pictures at this side; None where none such is there."""
+        try:
+            stored = cls.open(folder)
+        except DatasetError:
+            return None
+        return stored if stored.side == side and stored.covers(records) else None
+
+    def covers(self, records: Iterable[Record]) -> bool:
+        """Whether every record's picture is in the cache, and no file is of another size by now.
+
+        A key is a path within some data set; the size tells another data set's picture of that name.
+        """
+        return all(record.key in self.places and not self._is_another(record) for record in records)
+
+    def _is_another(self, record: Record) -> bool:
+        known = self.file_sizes.get(record.key)
+        return known is not None and record.path.is_file() and record.path.stat().st_size != known
+
+    def __call__(self, record: Record) -> Tensor:
+        """Return a picture's pixels, uint8 (3, H, W), of the side it was cached with."""
+        if record.key not in self.places:
+            raise _unusable(self.folder, f"{record.key} is not in it")
+        offset, height, width = self.places[record.key]
+        # Opened for each picture: a map costs microseconds and holds no file across a fork.
+        flat = np.memmap(self.folder / PIXELS, np.uint8, "r", offset, (height * width * 3,))
+        return torch.from_numpy(np.array(flat)).reshape(3, height, width)
+
+
+class _MadeByAnother(Exception):
+    """While this cache was built, another process put the same one in its place."""
+
+
+def build(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
+    """Decode all records' pictures, shrink those whose shorter side is above `side`, write a cache.
+
+    Yields the number done. The cache is there when the iteration has ended, this one or an equal one that
+    another process made meanwhile; an unreadable picture ends it with its `PictureError` and leaves no
+    cache behind. Replaces a cache of other pictures, which nobody may be reading then.
+    """
+    try:
+        with atomic_folder(folder) as temporary:
+            yield from _write(temporary, records, side)
+            if PixelCache.find(folder, records, side):
+                raise _MadeByAnother
+    except _MadeByAnother:
+        return
+    except OutputError:  # another's appeared in the very instant in which this one was put in place
+        if not PixelCache.find(folder, records, side):
+            raise
+
+
+def _write(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
+    def decode(record: Record) -> Tensor:
+        return shrink(read_pixels(record.path, at_least=side), side)
+
+    places: dict[str, tuple[int, int, int]] = {}
+    file_sizes: dict[str, int] = {}
+    offset = 0
+    with (folder / PIXELS).open("wb") as out:
+        for record, pixels in zip(records, map_ahead(decode, records), strict=True):
+            places[record.key] = (offset, pixels.shape[1], pixels.shape[2])
+            file_sizes[record.key] = record.path.stat().st_size
+            offset += out.write(pixels.numpy().tobytes())
+            yield len(places)
+    index = {"version": VERSION, "side": side, "bytes": offset, "places": places, "file_sizes": file_sizes}
+    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def shrink(pixels: Tensor, side: int) -> Tensor:
+    """Shrink a picture so that its shorter side is at most `side`: uint8 (3, H, W) -> (3, h, w)."""
+    _, height, width = pixels.shape
+    scale = side / min(height, width)
+    if scale >= 1:
+        return pixels
+    return resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _unusable(folder: Path, reason: str) -> DatasetError:
+    return DatasetError(f"{folder} is no usable picture cache ({reason}). Delete it to make it again.")

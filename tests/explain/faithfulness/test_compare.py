@@ -1,0 +1,164 @@
+"""Comparing methods: rows, intervals, and a verdict that only says what they support."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from affectlens.data.records import Record
+from affectlens.emotions import MIKELS
+from affectlens.errors import SettingsError
+from affectlens.explain.core.attribution import Attribution, Method, Subject
+from affectlens.explain.core.question import Question
+from affectlens.explain.faithfulness.compare import (
+    CENTRE,
+    EDGES,
+    RANDOM,
+    Comparing,
+    Row,
+    centre,
+    choose,
+    compare,
+    edges,
+)
+from affectlens.explain.faithfulness.results import GRADIENT, judge, summarise
+from affectlens.explain.methods.gradient import Gradient, GradientTimesInput
+from planted import Brightness, OneSpot, noise, subject_of, why_fear
+
+QUICK = Comparing(replacements=("black",), cells=7, steps=7, random_maps=2, rectangles=16)
+PICTURES = [(f"{number}.jpg", noise(number)) for number in range(3)]
+
+
+def reversed_truth(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    found = GradientTimesInput(baseline="black")(subject, image, question)
+    return Attribution(-found.values, details={"seconds": 0.0})
+
+
+def test_the_truth_is_found_better_than_chance_and_chance_better_than_its_reverse() -> None:
+    subject = subject_of(OneSpot(strength=30.0))
+    methods: dict[str, Method] = {"truth": GradientTimesInput(baseline="black"), "reverse": reversed_truth}
+    summary = summarise(list(compare(subject, PICTURES, methods, QUICK)))
+    faith = {name: figures["faithfulness"].mean for name, figures in summary.methods.items()}
+    assert faith["truth"] > faith[RANDOM] > faith["reverse"]
+    assert summary.methods["truth"]["infidelity"].mean == pytest.approx(0, abs=1e-4)
+    assert summary.methods["reverse"]["infidelity"].mean == pytest.approx(1)
+    assert set(summary.methods) == {RANDOM, CENTRE, EDGES, "truth", "reverse"}
+    assert summary.pictures == 3
+    assert summary.replacements() == ["black"]
+
+
+def test_every_row_can_be_written_and_read_again() -> None:
+    rows = list(compare(subject_of(OneSpot()), PICTURES[:1], {"gradient": Gradient()}, QUICK))
+    assert [Row.from_json(json.loads(json.dumps(row.to_json()))).method for row in rows] == [
+        RANDOM, CENTRE, EDGES, "gradient",
+    ]  # fmt: skip
+    assert json.dumps(summarise(rows).to_json(), allow_nan=False)
+    assert all(math.isfinite(value) for row in rows for value in row.figures.values())
+
+
+def test_checks_are_made_on_the_first_pictures_only() -> None:
+    pictures = [("dark.jpg", 0.3 * noise(0)), ("bright.jpg", 0.7 + 0.3 * noise(1))]
+    options = Comparing(**{**vars(QUICK), "checked": 1})
+    rows = list(compare(subject_of(Brightness()), pictures, {"gradient": Gradient()}, options))
+    checks = {"sensitivity", "points at the patch", "mass on the patch"}
+    first, second = (row.figures for row in rows if row.method == "gradient")
+    assert checks <= set(first)
+    assert not checks & set(second)
+    assert first["sensitivity"] == pytest.approx(0, abs=1e-3)  # of a network all but linear
+
+
+def test_a_method_may_not_take_the_name_of_a_control() -> None:
+    with pytest.raises(SettingsError, match="'random' is what methods are compared with"):
+        next(compare(subject_of(OneSpot()), PICTURES, {"random": Gradient()}))
+
+
+def test_controls_know_the_middle_and_the_edges() -> None:
+    image = torch.zeros(1, 3, 9, 9)
+    image[:, :, :, 4:] = 1
+    subject = subject_of(OneSpot())
+    assert int(centre(subject, image, why_fear()).values.argmax()) == 40
+    found = edges(subject, image, why_fear()).values
+    assert found.shape == (9, 9)
+    assert found.nonzero()[:, 1].unique().tolist() == [3]
+
+
+def test_pictures_are_drawn_evenly_from_the_emotions_and_the_same_for_a_seed() -> None:
+    records = [
+        Record(f"{word}/{number}", "x", MIKELS.only(word))  # type: ignore[arg-type]
+        for word, number_of in (("awe", 10), ("fear", 10), ("anger", 1))
+        for number in range(number_of)
+    ]
+    drawn = choose(records, 7, seed=1)
+    tops = [record.target.top for record in drawn]
+    assert sorted(tops) == ["anger", "awe", "awe", "awe", "fear", "fear", "fear"]
+    assert drawn == choose(records, 7, seed=1) != choose(records, 7, seed=2)
+    assert len(choose(records, 100)) == 21
+
+
+# ---------------------------------------------------------------------------------------------- verdict
+
+
+def rows_of(figures: dict[str, tuple[float, float, float]], pictures: int = 40) -> list[Row]:
+    """Rows of made-up methods: deletion, insertion and seconds of each, with noise that pictures share."""
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for number in range(pictures):
+        shared, *own = torch.randn(1 + len(figures), generator=generator).tolist()
+        for (name, (deletion, insertion, seconds)), noise_of_own in zip(figures.items(), own, strict=True):
+            moved = 0.01 * shared
+            measured = {
+                "deletion black": deletion + moved,
+                "insertion black": insertion + moved + 0.003 * noise_of_own,
+                "seconds": seconds,
+            }
+            measured["faithfulness"] = measured["insertion black"] - measured["deletion black"]
+            rows.append(Row(f"{number}.jpg", name, "fear", measured))
+    return rows
+
+
+CONTROLS = {RANDOM: (0.5, 0.5, 0.0), GRADIENT: (0.45, 0.55, 0.1)}
+
+
+def test_the_quickest_of_those_that_cannot_be_told_from_the_best_is_chosen() -> None:
+    verdict = judge(summarise(rows_of({
+        **CONTROLS, "slow": (0.2, 0.8, 9.0), "quick": (0.2, 0.8, 1.0), "worse": (0.3, 0.7, 0.1),
+        "useless": (0.5, 0.5, 0.1),
+    })))  # fmt: skip
+    assert verdict.chosen == "quick"
+    assert {verdict.best, *verdict.equal} == {"slow", "quick"}
+    assert verdict.behind == ("worse",)
+    assert set(verdict.failed) == {"useless"}
+    assert "deletion black against random" in verdict.failed["useless"]
+
+
+def test_a_method_that_beats_both_in_one_kind_of_curve_alone_is_not_chosen() -> None:
+    verdict = judge(summarise(rows_of({**CONTROLS, "half": (0.2, 0.55, 1.0)})))
+    assert verdict.chosen is None and verdict.best is None
+    assert verdict.failed["half"] == ("insertion black against gradient",)
+
+
+def test_intervals_cover_the_mean_of_the_pictures_they_were_drawn_from() -> None:
+    """Of many small samples, about 95 in 100 intervals cover the mean of all."""
+    generator = torch.Generator().manual_seed(0)
+    covered = 0
+    for trial in range(100):
+        drawn = torch.randn(30, generator=generator).tolist()
+        rows = [Row(str(n), "method", "fear", {"deletion black": value}) for n, value in enumerate(drawn)]
+        estimate = summarise(rows, resamples=300, seed=trial).methods["method"]["deletion black"]
+        covered += estimate.low <= 0 <= estimate.high
+    assert 86 <= covered <= 99
+
+
+def test_differences_are_of_pairs_so_what_pictures_share_does_not_blur_them() -> None:
+    summary = summarise(rows_of({"first": (0.2, 0.80, 1.0), "second": (0.2, 0.79, 1.0)}))
+    alone = summary.methods["first"]["insertion black"]
+    paired = summary.difference("insertion black", "first", "second")
+    assert paired.excludes_zero and paired.mean == pytest.approx(0.01, abs=0.002)
+    assert paired.high - paired.low < alone.high - alone.low
+
+
+def test_nothing_measured_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="nothing to summarise"):
+        summarise([])

@@ -1,0 +1,254 @@
+"""Measurements of maps: a true map does better than chance, and no trick of scale helps."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from affectlens.emotions import MIKELS
+from affectlens.errors import SettingsError
+from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.perturbations import Trials
+from affectlens.explain.core.question import Question
+from affectlens.explain.faithfulness.curves import (
+    Curve,
+    Losses,
+    Removal,
+    Removing,
+    by_cell,
+    cell_numbers,
+    faithfulness,
+    ranks_from_greatest,
+    sensitivity,
+)
+from affectlens.explain.methods.gradient import GradientTimesInput
+from planted import FEAR, SIDE, OneSpot, noise, subject_of, white, why_fear
+
+CELLS = Removing(cells=7, steps=49, replacement="black", random_maps=8)
+
+
+class Weighted(nn.Module):
+    """Fear is a sum over pixels, each with a weight of its own, of either sign: (B, 3, h, w) -> (B, 8)."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        coarse = torch.randn(1, 1, 7, 7, generator=torch.Generator().manual_seed(seed))
+        self.weights = nn.Parameter(coarse.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3) / 50)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = torch.zeros(len(images), len(MIKELS))
+        logits[:, FEAR] = (images.mean(dim=1, keepdim=True) * self.weights).sum(dim=(1, 2, 3))
+        return logits
+
+    def truth(self) -> Tensor:
+        """What each pixel of a white picture adds: (h, w)."""
+        return self.weights.detach()[0, 0]
+
+
+def test_a_true_map_beats_chance_and_chance_beats_its_reverse() -> None:
+    network = Weighted()
+    subject, image = subject_of(network), white()
+    right = faithfulness(subject, image, why_fear(), network.truth(), CELLS)
+    wrong = faithfulness(subject, image, why_fear(), -network.truth(), CELLS)
+    assert right.deletion_gain() > 0.1 and right.insertion_gain() > 0.1
+    assert wrong.deletion_gain() < -0.1 and wrong.insertion_gain() < -0.1
+
+
+def test_no_order_beats_the_true_one_where_pixels_add_up() -> None:
+    network = Weighted()
+    removal = Removal(subject_of(network), white(), why_fear(), CELLS)
+    best = removal.curves(network.truth())
+    for curves in removal.random():
+        assert best.deletion.area("log-odds") < curves.deletion.area("log-odds")
+        assert best.insertion.area("log-odds") > curves.insertion.area("log-odds")
+
+
+def test_the_one_spot_that_counts_is_gone_after_the_first_cell() -> None:
+    truth = OneSpot(top=8, left=16, side=4, strength=5.0).weights.detach()
+    curves = Removal(subject_of(OneSpot()), white(), why_fear(), CELLS).curves(truth)
+    others = math.log(7)  # seven emotions of logit 0
+    assert curves.deletion.log_odds == pytest.approx([5 - others] + 49 * [-others], abs=1e-5)
+    assert curves.insertion.log_odds == pytest.approx([-others] + 49 * [5 - others], abs=1e-5)
+
+
+def test_chance_against_chance_gives_no_difference() -> None:
+    network = Weighted()
+    options = Removing(cells=7, steps=8, replacement="black", random_maps=10)
+    gains = []
+    for seed in range(20):
+        map_of_chance = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(100 + seed))
+        found = faithfulness(subject_of(network), white(), why_fear(), map_of_chance, options)
+        gains.append(found.deletion_gain("normalised"))
+    mean, spread = torch.tensor(gains).mean(), torch.tensor(gains).std()
+    assert abs(float(mean)) < 3 * float(spread) / len(gains) ** 0.5
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.01, 100), st.floats(-10, 10), st.sampled_from(["line", "cube", "exponential"]))
+def test_only_the_order_of_a_map_counts(factor: float, offset: float, shape: str) -> None:
+    network = Weighted()
+    removal = Removal(subject_of(network), noise(0), why_fear(), Removing(cells=7, steps=5))
+    values = network.truth()  # the same within each cell, so that means of cells keep their order
+    bent = {"line": values, "cube": values**3, "exponential": values.exp()}[shape]
+    assert removal.curves(factor * bent.double() + offset) == removal.curves(values)
+
+
+def test_equal_values_are_taken_in_random_order_not_from_the_top_down() -> None:
+    number = 400
+    ranks = ranks_from_greatest(torch.zeros(number), torch.Generator().manual_seed(0)).double()
+    places = torch.arange(number).double()
+    assert sorted(ranks.tolist()) == places.tolist()
+    assert abs(float(torch.corrcoef(torch.stack([ranks, places]))[0, 1])) < 0.15
+
+
+def test_greater_values_come_first() -> None:
+    ranks = ranks_from_greatest(torch.tensor([0.5, -1.0, 3.0, 0.6]), torch.Generator().manual_seed(0))
+    assert ranks.tolist() == [2, 3, 0, 1]
+
+
+def test_curves_start_and_end_at_the_picture_and_its_replacement() -> None:
+    removal = Removal(subject_of(OneSpot()), noise(0), why_fear(), Removing(cells=7, steps=6))
+    curves = removal.curves(noise(1)[0, 0])
+    assert curves.deletion.log_odds[0] == curves.insertion.log_odds[-1] == removal.whole
+    assert curves.deletion.log_odds[-1] == curves.insertion.log_odds[0] == removal.blank
+    assert curves.deletion.shares[0] == 0 and curves.deletion.shares[-1] == 1
+    assert len(curves.deletion.shares) == 7
+    assert removal.whole != removal.blank
+
+
+def test_more_steps_than_cells_are_as_many_as_cells() -> None:
+    removal = Removal(subject_of(OneSpot()), noise(0), why_fear(), Removing(cells=2, steps=50))
+    assert removal.curves(noise(1)[0, 0]).deletion.shares == (0, 0.25, 0.5, 0.75, 1)
+
+
+def test_areas_are_mean_heights_on_each_scale() -> None:
+    straight = Curve((0.0, 0.5, 1.0), (2.0, 0.0, -2.0), whole=2.0, blank=-2.0)
+    assert straight.area("log-odds") == pytest.approx(0)
+    assert straight.area("normalised") == pytest.approx(0.5)
+    assert straight.area() == pytest.approx(0.5)
+    early = Curve((0.0, 0.1, 1.0), (2.0, -2.0, -2.0), whole=2.0, blank=-2.0)
+    assert early.area("normalised") == pytest.approx(0.05)
+
+
+def test_a_picture_that_says_no_more_than_its_replacement_has_no_normalised_area() -> None:
+    assert math.isnan(Curve((0.0, 1.0), (0.1, 0.0), whole=0.1, blank=0.0).area("normalised"))
+    assert math.isnan(Curve((0.0, 1.0), (0.0, 3.0), whole=0.0, blank=3.0).area("normalised"))
+
+
+def test_without_random_maps_there_is_no_gain_and_json_says_none() -> None:
+    found = faithfulness(
+        subject_of(OneSpot()), white(), why_fear(), white()[0, 0], Removing(cells=4, random_maps=0)
+    )
+    assert math.isnan(found.deletion_gain())
+    data = found.to_json()
+    assert data["deletion"]["gain"] is None and data["deletion"]["random"] is None
+    assert found.beats_random is None and data["beats_random"] is None
+    assert data["random_maps"] == 0 and isinstance(data["insertion"]["area"], float)
+
+
+def test_a_map_beats_random_ones_only_if_it_is_better_than_each_of_them_both_ways() -> None:
+    truth = subject_of(OneSpot()).network.get_parameter("weights")
+    options = replace(CELLS, seed=1)
+    for values, expected in ((truth, True), (-truth, False), (torch.zeros(SIDE, SIDE), False)):
+        found = faithfulness(subject_of(OneSpot(strength=30.0)), white(), why_fear(), values, options)
+        assert found.beats_random is expected
+        assert found.to_json()["beats_random"] is expected
+
+
+def test_a_map_of_another_size_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"\(7, 7\) pixels, the image \(28, 28\)"):
+        faithfulness(subject_of(OneSpot()), white(), why_fear(), torch.zeros(7, 7))
+
+
+# ------------------------------------------------------------------------------ infidelity, sensitivity
+
+
+def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_whole_for_an_empty_map() -> None:
+    network = Weighted()
+    trials = Trials(subject_of(network), white(), why_fear(), replacement="black")
+    truth = network.truth()
+    assert Losses(trials).infidelity(truth) == pytest.approx((0, 0), abs=1e-6)
+    assert Losses(trials).infidelity(3 * truth).relative == pytest.approx(0, abs=1e-6)
+    assert Losses(trials).infidelity(3 * truth).absolute > 0.01
+    assert Losses(trials).infidelity(-truth).relative == 1
+    assert Losses(trials).infidelity(torch.zeros(SIDE, SIDE)).relative == 1
+    halfway = Losses(trials).infidelity(
+        truth + 0.02 * torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    )
+    assert 0 < halfway.relative < 1
+
+
+def test_infidelity_is_captums() -> None:
+    """Theirs asks for what is subtracted from the picture; ours replaces, which subtracts what differs."""
+    from captum.metrics import infidelity as theirs
+
+    network, values = Weighted(), noise(3)[0, 0]
+    subject, image = subject_of(network), noise(2)
+    trials = Trials(subject, image, why_fear(), replacement="black")
+    from affectlens.explain.faithfulness.curves import _rectangles
+
+    masks = list(_rectangles(SIDE, SIDE, 64, 0))
+    drawn = iter(masks)
+
+    def remove(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        mask = torch.stack([next(drawn) for _ in range(len(inputs))])[:, None].expand_as(inputs)
+        return mask.clone(), inputs * (1 - mask)  # a map of whole pixels is spread over the channels below
+
+    spread = (values / 3).expand(1, 3, SIDE, SIDE).contiguous()
+    expected = theirs(trials.judge, remove, image, spread, n_perturb_samples=64, max_examples_per_batch=16)
+    assert Losses(trials, rectangles=64, seed=0).infidelity(values).absolute == pytest.approx(
+        float(expected), rel=1e-4
+    )
+
+
+def test_a_network_that_loses_nothing_has_no_relative_infidelity() -> None:
+    trials = Trials(subject_of(OneSpot(strength=0.0)), white(), why_fear(), replacement="black")
+    assert math.isnan(Losses(trials).infidelity(white()[0, 0]).relative)
+
+
+def test_a_method_that_ignores_the_picture_is_not_sensitive_and_one_of_noise_is() -> None:
+    subject, image = subject_of(OneSpot()), noise(0)
+
+    def constant(subject: Subject, image: Tensor, question: Question) -> Attribution:
+        return Attribution(torch.ones(SIDE, SIDE))
+
+    def chaotic(subject: Subject, image: Tensor, question: Question) -> Attribution:
+        seed = int(image.double().sum() * 1e6) % 2**31
+        return Attribution(torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(seed)))
+
+    assert sensitivity(constant, subject, image, why_fear()) == 0
+    assert sensitivity(chaotic, subject, image, why_fear()) > 1
+
+
+def test_sensitivity_of_a_linear_network_is_at_most_the_noise() -> None:
+    """Gradient times input moves as the input does, and the spot's levels are around a half."""
+    method = GradientTimesInput(baseline="black")
+    found = sensitivity(method, subject_of(OneSpot()), 0 * noise(0) + 0.5, why_fear(), radius=0.05, tries=4)
+    assert 0 < found <= 0.05 / 0.5
+
+
+def test_a_map_of_zeros_has_no_sensitivity() -> None:
+    def nothing(subject: Subject, image: Tensor, question: Question) -> Attribution:
+        return Attribution(torch.zeros(SIDE, SIDE))
+
+    assert math.isnan(sensitivity(nothing, subject_of(OneSpot()), white(), why_fear()))
+
+
+# ------------------------------------------------------------------------------------------------ cells
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(3, 60), st.integers(3, 60), st.integers(2, 20))
+def test_cells_are_numbered_without_gaps_and_cover_every_pixel(height: int, width: int, cells: int) -> None:
+    numbers = cell_numbers(height, width, cells)
+    assert numbers.shape == (height, width)
+    assert numbers.unique().tolist() == list(range(int(numbers.max()) + 1))
+
+
+def test_a_cell_has_the_mean_of_its_pixels() -> None:
+    values = torch.arange(16.0).view(4, 4)
+    assert by_cell(values, cell_numbers(4, 4, 2)).tolist() == [2.5, 4.5, 10.5, 12.5]

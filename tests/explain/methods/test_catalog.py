@@ -1,0 +1,174 @@
+"""What every method promises of every network that it suits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from affectlens import library
+from affectlens.emotions import MIKELS
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.explain.core.attribution import Method
+from affectlens.explain.core.question import ask
+from affectlens.explain.faithfulness.compare import Row
+from affectlens.explain.faithfulness.results import judge, summarise
+from affectlens.explain.methods import catalog as methods
+from planted import small_member, subject_of, why_fear
+
+SIDE = 160
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "convolutional": ("test_resnet", {}),
+    "transformer": ("test_vit", {}),
+    "pair": ("pair", {"transformer": "test_vit", "convolutional": "test_efficientnet"}),
+    "mlm_paper": ("mlm_paper", {"backbone": "test_resnet", "reduction": 2}),
+    "mam_paper": ("mam_paper", {"backbone": "test_resnet"}),
+}
+# A method that takes many steps takes few here: what is promised does not depend on them.
+QUICK: dict[str, dict[str, Any]] = {
+    "smooth_gradient": {"samples": 2},
+    "integrated_gradients": {"min_steps": 3, "max_steps": 3},
+    "occlusion": {"patch": 0.4, "stride": 0.3},
+    "rise": {"masks": 16},
+    "lime": {"segments": 5, "samples": 24},
+    "shap": {"segments": 5, "samples": 24},
+}
+NOT_FOR = {
+    "cam": {"transformer", "mam_paper"},
+    "attention_rollout": {"convolutional", "mlm_paper", "mam_paper"},
+    "gradient_attention": {"convolutional", "mlm_paper", "mam_paper"},
+    "token_maps": set(NETWORKS) - {"mam_paper"},
+}
+# They ask a network and never look inside, so that one is as good as another.
+BLACK_BOX = {"occlusion", "rise", "lime", "shap"}
+SUITED = [
+    (method, kind)
+    for method in methods.METHODS
+    for kind in (["pair"] if method in BLACK_BOX else NETWORKS)
+    if kind not in NOT_FOR.get(method, ())
+]
+every_method = pytest.mark.parametrize("method", methods.METHODS)
+every_pair = pytest.mark.parametrize(("method", "kind"), SUITED)
+
+
+def network_of(kind: str) -> nn.Module:
+    name, options = NETWORKS[kind]
+    return small_member(name, **options)
+
+
+def picture(seed: int = 0) -> Tensor:
+    return torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+def quick(method: str) -> Method:
+    return methods.make(method, **QUICK.get(method, {}))
+
+
+def state_of(network: nn.Module) -> list[Any]:
+    """Everything about a network that an explanation might leave changed."""
+    modules = [
+        (name, m.training, len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks),
+         getattr(m, "fused_attn", None), "forward" in vars(m))
+        for name, m in network.named_modules()
+    ]  # fmt: skip
+    weights = [(name, p.requires_grad, p.grad is None) for name, p in network.named_parameters()]
+    return [modules, weights, {name: value.clone() for name, value in network.state_dict().items()}]
+
+
+def assert_unchanged(before: list[Any], after: list[Any]) -> None:
+    assert before[:2] == after[:2]
+    assert all(torch.equal(value, after[2][name]) for name, value in before[2].items())
+
+
+@every_pair
+def test_a_picture_becomes_a_map_of_its_size_the_same_each_time(method: str, kind: str) -> None:
+    subject = subject_of(network_of(kind), SIDE)
+    found = quick(method)(subject, picture(), why_fear())
+    assert found.values.shape == (SIDE, SIDE)
+    assert found.values.dtype == torch.float32
+    assert found.values.device.type == "cpu" and not found.values.requires_grad
+    assert torch.isfinite(found.values).all()
+    assert float(found.values.std()) > 0
+    assert found.details["seconds"] > 0
+    assert torch.equal(found.values, quick(method)(subject, picture(), why_fear()).values)
+
+
+@every_pair
+def test_each_of_the_eight_emotions_has_its_own_map(method: str, kind: str) -> None:
+    subject = subject_of(network_of(kind), SIDE)
+    maps = [quick(method)(subject, picture(), ask(MIKELS, word)).values for word in MIKELS.words]
+    pairs = [(one, two) for place, one in enumerate(maps) for two in maps[:place]]
+    same = [torch.allclose(one, two, rtol=1e-3, atol=1e-3 * float(one.abs().max())) for one, two in pairs]
+    assert all(same) if not methods.find(method).asks else not any(same)
+
+
+@every_pair
+@pytest.mark.parametrize("interrupted_at", [0, 1, 2])
+def test_a_network_is_left_as_it_was_also_when_interrupted(
+    method: str, kind: str, interrupted_at: int
+) -> None:
+    subject = subject_of(network_of(kind), SIDE)
+    network, calls = subject.network, 0
+    network.train()  # what a subject should not be, and must not be changed from
+    list(network.children())[-1].eval()
+    next(network.parameters()).requires_grad_(True)
+
+    def interrupt(_module: nn.Module, _inputs: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == interrupted_at:
+            raise KeyboardInterrupt
+
+    # At the first convolution, which every way through a network begins with.
+    next(m for m in network.modules() if isinstance(m, nn.Conv2d)).register_forward_pre_hook(interrupt)
+    before = state_of(network)
+    try:
+        quick(method)(subject, picture(), why_fear())
+    except KeyboardInterrupt:
+        assert calls == interrupted_at
+    else:
+        assert interrupted_at != 1, "the network was never asked"
+    assert_unchanged(before, state_of(network))
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [(m, kind) for m, kinds in NOT_FOR.items() for kind in sorted(kinds)]
+)
+def test_a_method_that_does_not_suit_a_network_says_so(method: str, kind: str) -> None:
+    network = network_of(kind)
+    assert not methods.find(method).suits(network)
+    with pytest.raises(SettingsError):
+        quick(method)(subject_of(network, SIDE), picture(), why_fear())
+
+
+@every_method
+def test_every_entry_says_what_it_shows_and_what_may_be_set(method: str) -> None:
+    entry = methods.find(method)
+    assert entry.name == method
+    assert entry.summary
+    assert methods.make(method, **entry.options) == entry.make()
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_network_is_offered_the_methods_that_suit_it(kind: str) -> None:
+    assert methods.suiting(network_of(kind)) == [m for m in methods.METHODS if kind not in NOT_FOR.get(m, ())]
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_network_has_a_default_that_suits_it(kind: str) -> None:
+    assert methods.default_for(network_of(kind)) in methods.suiting(network_of(kind))
+
+
+def test_the_default_models_default_is_what_the_comparison_supports() -> None:
+    document = Path(__file__).parents[2] / "benchmarks" / "results" / "explanations.json"
+    rows = [Row.from_json(row) for row in json.loads(document.read_text())["rows"]]
+    assert methods.default_for(library.load().network) == judge(summarise(rows)).chosen
+
+
+def test_a_misspelt_method_or_option_is_an_error() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'grad_cam'"):
+        methods.make("gradcam")
+    with pytest.raises(SettingsError, match="no option 'setps'"):
+        methods.make("integrated_gradients", setps=4)

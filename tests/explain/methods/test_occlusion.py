@@ -1,0 +1,50 @@
+"""Occlusion finds what is lost when a patch is covered."""
+
+import pytest
+import torch
+
+from affectlens.errors import SettingsError
+from affectlens.explain.methods.occlusion import Occlusion
+from planted import OneSpot, noise, subject_of, white, why_fear
+
+
+def test_the_only_spot_that_counts_gets_all_that_is_lost_and_the_rest_nothing() -> None:
+    found = Occlusion(patch=1 / 7, stride=1 / 7, replacement="black")(
+        subject_of(OneSpot(top=8, left=16, strength=5.0)), white(), why_fear()
+    )
+    expected = torch.zeros(28, 28)
+    expected[8:12, 16:20] = 5
+    torch.testing.assert_close(found.values, expected)
+    assert not found.sums_up
+    assert (found.details["patch"], found.details["stride"]) == (4, 4)
+
+
+def test_a_pixel_that_several_patches_cover_gets_the_mean_of_what_they_cost() -> None:
+    found = Occlusion(patch=1 / 7, stride=1 / 14, replacement="black")(
+        subject_of(OneSpot(top=8, left=16, strength=8.0)), white(), why_fear()
+    )
+    # Of the nine patches of 4 pixels that touch the spot in steps of 2, four cover its corner pixel: one
+    # covers all of it, two a half, one a quarter.
+    assert float(found.values[8, 16]) == pytest.approx(8 * (1 + 1 / 2 + 1 / 2 + 1 / 4) / 4)
+    assert float(found.values[2, 2]) == pytest.approx(0, abs=1e-6)
+
+
+def test_patches_that_do_not_fit_evenly_still_cover_every_pixel() -> None:
+    found = Occlusion(patch=0.3, stride=0.3, replacement="black")(
+        subject_of(OneSpot(top=24, left=24)), white(), why_fear()
+    )
+    assert float(found.values[27, 27]) == pytest.approx(5, rel=1e-4)
+
+
+def test_the_size_of_the_batch_changes_nothing() -> None:
+    subject, image = subject_of(OneSpot()), noise(0)
+    maps = [Occlusion(batch_size=size)(subject, image, why_fear()).values for size in (1, 10, 500)]
+    torch.testing.assert_close(maps[0], maps[1])
+    torch.testing.assert_close(maps[0], maps[2])
+    assert float(maps[0].std()) > 0
+
+
+@pytest.mark.parametrize("options", [{"patch": 0}, {"patch": 1.5}, {"patch": 0.1, "stride": 0.2}])
+def test_a_patch_that_is_no_share_or_steps_that_leave_gaps_are_errors(options: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match="expected"):
+        Occlusion(**options)  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""MAM's tokens are laid out where they look, as heavy as what they do for the answer."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from affectlens.errors import SettingsError
+from affectlens.explain.methods.token_maps import TokenMaps
+from planted import small_member, subject_of, why_fear
+
+SIDE = 160
+
+
+def picture(seed: int = 0) -> Tensor:
+    return torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", ["mam_paper", "mam_release"])
+def test_what_is_on_the_maps_and_elsewhere_adds_up_to_the_answer(name: str) -> None:
+    subject = subject_of(small_member(name, backbone="test_resnet"), SIDE)
+    found = TokenMaps()(subject, picture(), why_fear())
+    owed = float(subject.score(picture(), why_fear()) - subject.score(0 * picture(), why_fear()))
+    assert found.details["on_maps"] + found.details["elsewhere"] == pytest.approx(owed, abs=0.01)
+    assert float(found.values.sum()) == pytest.approx(found.details["on_maps"], abs=1e-3)
+    assert abs(found.details["on_maps"]) > 1e-3
+    assert not found.sums_up
+
+
+def test_every_token_has_a_share() -> None:
+    network: Any = small_member("mam_paper", backbone="test_resnet", num_tokens=6)
+    found = TokenMaps()(subject_of(network, SIDE), picture(), why_fear())
+    assert [len(each) for each in found.details["tokens"]] == [6] * len(network.token_maps(picture()))
+
+
+def test_a_token_that_looks_at_one_place_puts_its_share_there() -> None:
+    network: Any = small_member("mam_release", backbone="test_resnet", num_tokens=1)
+    seen = network.eval().token_maps(picture())[-1][0, 0]
+    where = torch.zeros_like(seen)
+    where[1, 2] = 1
+    network.token_maps = lambda _images: [where.expand(1, 1, *where.shape)] * len(network.encoders)
+    found = TokenMaps()(subject_of(network, SIDE), picture(), why_fear())
+    rows, columns = torch.nonzero(found.values, as_tuple=True)
+    cell = SIDE // where.shape[0]
+    assert int(rows.min()) >= cell // 2 and int(rows.max()) < 2 * cell + cell // 2
+    assert int(columns.min()) >= cell + cell // 2 and int(columns.max()) < 3 * cell + cell // 2
+
+
+def test_when_the_classifier_does_not_read_attributes_the_map_is_empty() -> None:
+    network: Any = small_member("mam_paper", backbone="test_resnet")
+    with torch.no_grad():
+        network.classifier[-1].weight[:, : -network.pyramid.num_features] = 0
+    found = TokenMaps()(subject_of(network, SIDE), picture(), why_fear())
+    assert float(found.values.abs().max()) == 0
+    assert abs(found.details["elsewhere"]) > 1e-3
+
+
+def test_a_network_without_tokens_is_refused() -> None:
+    with pytest.raises(SettingsError, match="Only MAM"):
+        TokenMaps()(subject_of(small_member("test_resnet"), SIDE), picture(), why_fear())

@@ -1,0 +1,126 @@
+"""An answer is divided among the parts of a network, without loss, and by what they really say."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from affectlens.emotions import MIKELS
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.explain.core.question import ask
+from affectlens.explain.story.branches import contributions, has_parts
+from planted import small_member, subject_of, why_fear
+
+SIDE = 160
+MLM: dict[str, Any] = {"backbone": "test_resnet", "reduction": 2}
+EVERY: dict[str, tuple[str, dict[str, Any]]] = {
+    "mlm_paper": ("mlm_paper", MLM),
+    "mlm_release": ("mlm_release", {"backbone": "test_efficientnet"}),
+    "mlm added": ("mlm_paper", {"backbone": "test_resnet", "reduction": 1, "fusion": "add"}),
+    "mlm multiplied": ("mlm_paper", {"backbone": "test_resnet", "reduction": 1, "fusion": "multiply"}),
+    "mam_paper": ("mam_paper", {"backbone": "test_resnet"}),
+    "mam_release": ("mam_release", {"backbone": "test_resnet"}),
+    "pair": ("pair", {"transformer": "test_vit", "convolutional": "test_efficientnet"}),
+}
+
+
+def picture(seed: int = 0) -> Tensor:
+    return torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+def trained(network: Any) -> Any:
+    """Let the norms of a network remember a few pictures."""
+    network.train()
+    with torch.no_grad():
+        for seed in range(3):
+            network(torch.cat([picture(seed), picture(seed + 10)]))
+    return network
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("reference", [None, "blurred"])
+def test_parts_add_up_to_the_difference_from_the_reference(kind: str, reference: str | None) -> None:
+    name, options = EVERY[kind]
+    subject = subject_of(trained(small_member(name, **options)), SIDE)
+    found = contributions(subject, picture(), why_fear(), reference)
+    total = sum(part.log_odds for part in found.parts)
+    assert found.log_odds == pytest.approx(float(subject.score(picture(), why_fear())), abs=1e-4)
+    assert total == pytest.approx(found.log_odds - found.reference_log_odds, rel=5e-3, abs=1e-3)
+    assert found.error == pytest.approx(total - (found.log_odds - found.reference_log_odds), abs=1e-6)
+    assert all(abs(part.log_odds) > 1e-6 for part in found.parts)
+    assert sum(found.weight().values()) == pytest.approx(1)
+
+
+def test_mlm_is_compared_with_what_its_norm_remembers() -> None:
+    network = trained(small_member("mlm_paper", **MLM))
+    subject, question = subject_of(network, SIDE), ask(MIKELS, "fear", "awe")
+    found = contributions(subject, picture(), question)
+    assert found.reference == "usual"
+    norm, linear = network.classifier
+    # At the mean that it remembers a norm gives its bias.
+    usual = linear(norm.bias[None])
+    assert found.reference_log_odds == pytest.approx(float(question.score(usual)), abs=1e-4)
+    # Between two emotions the answer is linear: a part is its weights times its difference.
+    weights = (linear.weight[MIKELS.index("fear")] - linear.weight[MIKELS.index("awe")]) * norm.weight
+    weights = weights / (norm.running_var + norm.eps).sqrt()
+    each = weights * (network.embed(picture()).embedding[0] - norm.running_mean)
+    width = network.pyramid.num_features
+    assert found.by_kind() == pytest.approx(
+        {"colour and texture": float(each[width:].sum()), "meaning": float(each[:width].sum())}, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("mlm_paper", MLM), ("mam_paper", {"backbone": "test_resnet"})]
+)
+@pytest.mark.parametrize("deaf_to", ["deep", "rest"])
+def test_a_part_that_the_classifier_does_not_read_adds_nothing(
+    name: str, options: dict[str, Any], deaf_to: str
+) -> None:
+    network = trained(small_member(name, **options))
+    width = network.pyramid.num_features
+    weights = network.classifier[-1].weight
+    deep = slice(None, width) if name == "mlm_paper" else slice(-width, None)
+    rest = slice(width, None) if name == "mlm_paper" else slice(None, -width)
+    with torch.no_grad():
+        weights[:, deep if deaf_to == "deep" else rest] = 0
+    found = contributions(subject_of(network, SIDE), picture(), why_fear(), "mean")
+    for part in found.parts:
+        assert (abs(part.log_odds) < 1e-6) == ((part.name == "deep") == (deaf_to == "deep"))
+
+
+def test_the_parts_of_a_pair_are_half_of_what_each_branch_says() -> None:
+    network: Any = small_member("pair", transformer="test_vit", convolutional="test_efficientnet")
+    question = ask(MIKELS, "fear", "awe")
+    found = contributions(subject_of(network, SIDE), picture(), question, "mean")
+    flat = torch.zeros_like(picture())
+    for part in found.parts:
+        branch = getattr(network, part.name)
+        expected = float(question.score(branch(picture())) - question.score(branch(flat))) / 2
+        assert part.log_odds == pytest.approx(expected, abs=1e-4)
+
+
+def test_mam_names_textures_concepts_and_meaning_and_knows_nothing_usual() -> None:
+    subject = subject_of(trained(small_member("mam_paper", backbone="test_resnet")), SIDE)
+    found = contributions(subject, picture(), why_fear())
+    assert found.reference == "mean"
+    assert list(found.by_kind()) == ["colour and texture", "concepts", "meaning"]
+    with pytest.raises(SettingsError, match="usually sees is not known"):
+        contributions(subject, picture(), why_fear(), "usual")
+
+
+def test_it_is_plain_data() -> None:
+    subject = subject_of(small_member("mlm_paper", **MLM), SIDE)
+    found = contributions(subject, picture(), ask(MIKELS, "fear", "awe")).to_json()
+    assert json.loads(json.dumps(found))["question"] == "fear rather than awe"
+    assert set(found["by_kind"]) == set(found["weight"]) == {"colour and texture", "meaning"}
+
+
+def test_a_network_without_parts_and_a_misspelt_reference_are_errors() -> None:
+    assert not has_parts(small_member("test_resnet"))
+    with pytest.raises(SettingsError, match="no parts"):
+        contributions(subject_of(small_member("test_resnet"), SIDE), picture(), why_fear())
+    with pytest.raises(UnknownName, match="baseline"):
+        contributions(subject_of(small_member("mlm_paper", **MLM), SIDE), picture(), why_fear(), "gray")

@@ -1,0 +1,218 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from affectlens import Explainer, Heatmap, Predictor, library
+from affectlens.emotions import MIKELS
+from affectlens.errors import PictureError, PictureNotFound, SettingsError, UnknownName
+from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.question import Question
+from affectlens.explain.explainer import Wish
+from affectlens.explain.faithfulness.curves import Removing
+
+
+def reddest(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    """Say that whatever is red speaks for the answer, in a unit of its own."""
+    return Attribution(image[0, 0] - image[0, 1:].mean(dim=0), details={"steps": 3})
+
+
+def slopes(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    """The gradient, of which no two questions have the same."""
+    image = image.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(subject.score(image, question).sum(), image)
+    return Attribution(gradient[0].sum(dim=0), sums_up=True)
+
+
+@pytest.fixture(scope="module")
+def explainer(tiny_model: Path) -> Explainer:
+    return Explainer.load(str(tiny_model), slopes)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grey photograph of 173 x 251 pixels, upright, with a red patch; stored on its side."""
+    rows = np.random.default_rng(0).integers(90, 160, (173, 251, 1), dtype=np.uint8).repeat(3, axis=2)
+    rows[101:121, 31:61] = (250, 20, 20)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = tmp_path_factory.mktemp("photos") / "a.jpg"
+    Image.fromarray(np.rot90(rows, 1)).save(file, exif=exif.tobytes(), quality=95)
+    return file
+
+
+def test_a_patch_is_found_in_the_upright_photograph(tiny_model: Path, photo: Path) -> None:
+    found = Explainer.load(str(tiny_model), reddest)(photo)
+    assert found.size == (173, 251)
+    row, column = divmod(int(found.at(173, 251).argmax()), 251)
+    assert 101 <= row < 121 and 31 <= column < 61
+
+
+def test_without_an_emotion_the_most_likely_one_is_explained(explainer: Explainer, photo: Path) -> None:
+    found = explainer(photo)
+    assert isinstance(found, Heatmap)
+    assert found.question.favour == (found.emotions.top,)
+    assert found.model == "tiny"
+    assert found.method == "slopes"
+    assert found.sums_up
+
+
+def test_the_answer_explained_is_the_one_predicted(
+    explainer: Explainer, tiny_model: Path, photo: Path
+) -> None:
+    predicted = Predictor.load(str(tiny_model), precision="float32")(photo)
+    found = explainer(photo, "fear")
+    assert found.probability == pytest.approx(predicted["fear"], abs=1e-5)
+    assert found.log_odds == pytest.approx(np.log(predicted["fear"] / (1 - predicted["fear"])), abs=1e-3)
+    assert found.emotions.probabilities == pytest.approx(predicted.probabilities, abs=1e-5)
+
+
+def test_each_emotion_asked_for_by_name_has_a_map_of_its_own(explainer: Explainer, photo: Path) -> None:
+    maps = [explainer(photo, word) for word in MIKELS.words]
+    assert [m.question.favour for m in maps] == [(word,) for word in MIKELS.words]
+    for one in range(len(maps)):
+        for other in range(one):
+            assert not torch.allclose(maps[one].values, maps[other].values, rtol=0.1)
+
+
+def test_an_emotion_rather_than_another_and_a_polarity_can_be_asked_for(
+    explainer: Explainer, photo: Path
+) -> None:
+    assert str(explainer(photo, "fear", "anger").question) == "fear rather than anger"
+    found = explainer(photo, "negative")
+    assert found.question.favour == ("anger", "disgust", "fear", "sadness")
+    assert found.probability == pytest.approx(found.emotions.polarity["negative"])
+
+
+def test_against_the_most_likely_emotion_the_next_one_is_explained(explainer: Explainer, photo: Path) -> None:
+    (first, _), (second, _) = explainer(photo).emotions.ranked[:2]
+    assert explainer(photo, against=first).question.favour == (second,)
+
+
+def test_a_picture_in_memory_is_explained_like_its_file(explainer: Explainer, photo: Path) -> None:
+    with Image.open(photo) as opened:
+        found = explainer(opened, "awe")
+    torch.testing.assert_close(found.values, explainer(photo, "awe").values)
+    assert found.size == (173, 251)
+
+
+@pytest.mark.parametrize(
+    ("emotion", "against", "error", "words"),
+    [("fera", None, UnknownName, "Did you mean 'fear'"), ("fear", "angre", UnknownName, "anger"),
+     ("fear", "fear", SettingsError, "in common"), ("fear", "negative", SettingsError, "in common")],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_an_error_before_the_picture_is_read(
+    explainer: Explainer, emotion: str, against: str | None, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        explainer("no such picture.jpg", emotion, against)
+
+
+# -------------------------------------------------------------------------------------------- many files
+
+
+def test_files_are_explained_in_order_and_one_that_cannot_be_read_is_an_answer_with_its_error(
+    explainer: Explainer, photo: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    missing = PictureNotFound("*.tif", "no file matches this pattern.")
+    found = list(explainer.explain_files([photo, empty, missing, str(photo)]))
+    assert [e.image for e in found] == [str(photo), str(empty), "*.tif", str(photo)]
+    assert [type(e.error).__name__ for e in found] == [
+        "NoneType",
+        "PictureEmpty",
+        "PictureNotFound",
+        "NoneType",
+    ]
+    assert [len(e.heatmaps) for e in found] == [1, 0, 0, 1]
+    assert found[1].to_json()["error"]["type"] == "PictureEmpty"
+
+
+def test_files_are_read_only_as_far_as_answers_are_taken(explainer: Explainer, photo: Path) -> None:
+    taken = []
+
+    def endless() -> Iterator[Path]:
+        while True:
+            taken.append(photo)
+            yield photo
+
+    answers = explainer.explain_files(endless())
+    next(answers)
+    next(answers)
+    assert len(taken) == 2
+
+
+def test_what_cannot_be_wished_for_is_an_error_before_any_file_is_read(explainer: Explainer) -> None:
+    def never() -> Iterator[Path]:
+        yield from map(pytest.fail, ["a file was read"])
+
+    with pytest.raises(UnknownName, match="Did you mean 'fear'"):
+        explainer.explain_files(never(), Wish(emotions=("fera",)))
+    with pytest.raises(UnknownName, match="angst"):
+        explainer.explain_files(never(), Wish(against="angst"))
+
+
+def test_every_emotion_is_explained_where_all_are_wished_for(explainer: Explainer, photo: Path) -> None:
+    (found,) = explainer.explain_files([photo], Wish(every=True))
+    assert [h.question.favour for h in found.heatmaps] == [(word,) for word in MIKELS.words]
+    (found,) = explainer.explain_files([photo], Wish(every=True, against="fear"))
+    assert [h.question.favour[0] for h in found.heatmaps] == [w for w in MIKELS.words if w != "fear"]
+
+
+def test_influences_and_faithfulness_are_measured_where_they_are_wished_for(
+    explainer: Explainer, photo: Path
+) -> None:
+    removing = Removing(cells=4, steps=4, random_maps=2)
+    wish = Wish(emotions=("fear", "awe"), influences=True, removing=removing)
+    (found,) = explainer.explain_files([photo], wish)
+    assert [i.question.favour for i in found.influences] == [("fear",), ("awe",)]
+    assert found.influences[0].log_odds == pytest.approx(found.heatmaps[0].log_odds, abs=1e-4)
+    said = json.loads(json.dumps(found.to_json()))
+    fear = said["explanations"][0]
+    assert fear["details"]["faithfulness"]["random_maps"] == 2
+    assert len(fear["story"]) == 3
+    assert {place["place"] for place in fear["places"]} >= {"the inner half", "the top third"}
+    (plain,) = explainer.explain_files([photo], Wish(emotions=("fear",)))
+    assert "faithfulness" not in plain.heatmaps[0].details
+    assert not plain.influences
+
+
+def test_boxes_of_a_detector_are_places_too(explainer: Explainer, photo: Path) -> None:
+    sight = explainer.look(photo)
+    (found,) = explainer.influences(sight, [explainer(photo).question], {"the faces": [(0.1, 0.1, 0.4, 0.3)]})
+    assert "the faces" in {change.name for change in found.changes}
+
+
+# ----------------------------------------------------------------------------------------------- methods
+
+
+def test_a_method_is_made_by_name_with_its_options(tiny_model: Path, photo: Path) -> None:
+    found = Explainer.load(str(tiny_model), "gradient_times_input", baseline="black")(photo)
+    assert found.method == "gradient_times_input"
+    assert found.details["baselines"] == ["black"]
+    with pytest.raises(SettingsError, match="has no option 'basline'"):
+        Explainer.load(str(tiny_model), "gradient_times_input", basline="black")
+    with pytest.raises(UnknownName, match="no method"):
+        Explainer.load(str(tiny_model), "gradent")
+
+
+def test_a_method_that_cannot_explain_the_network_is_refused_with_those_that_can(tiny_model: Path) -> None:
+    with pytest.raises(SettingsError, match=r"token_maps cannot explain tiny.*Methods that can: gradient"):
+        Explainer.load(str(tiny_model), "token_maps")
+
+
+def test_the_callers_network_still_wants_what_it_wanted(tiny_model: Path, photo: Path) -> None:
+    model = library.load(str(tiny_model))
+    Explainer(model, slopes)(photo)
+    assert not model.network.training
+
+
+def test_a_picture_that_cannot_be_read_is_a_picture_error(explainer: Explainer, tmp_path: Path) -> None:
+    with pytest.raises(PictureError):
+        explainer(tmp_path / "gone.jpg")

@@ -1,0 +1,53 @@
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from affectlens.emotions import Vocabulary
+from affectlens.film.export.tables import FORMATS, sample_rows, shot_rows, write
+from timelines import timeline_of
+
+
+def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
+    timeline = timeline_of()
+    for kind in FORMATS:
+        assert [file.name for file in write(tmp_path, timeline, kind)] == [f"frames.{kind}", f"shots.{kind}"]
+    for name, length in (("frames", len(timeline.samples)), ("shots", len(timeline.shots))):
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            comma = list(csv.DictReader(file))
+        columns = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        lines = [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+        assert len(comma) == len(columns) == len(lines) == length
+        assert list(comma[0]) == list(columns[0])
+        for one, other, third in zip(comma, columns, lines, strict=True):
+            assert float(one["awe"]) == other["awe"] == third["emotions"]["awe"]
+            assert float(one["polarity"]) == other["polarity"] == third["polarity"]
+
+
+def test_a_row_says_what_the_timeline_says() -> None:
+    timeline = timeline_of()
+    sample, shot = list(sample_rows(timeline))[9], list(shot_rows(timeline))[2]
+    assert sample["second"] == timeline.samples[9].second
+    assert sample["smoothed"]["awe"] == pytest.approx(timeline.samples[9].smoothed[1], abs=1e-6)
+    assert (shot["shot"], shot["start"], shot["end"], shot["top"]) == (3, 7.0, 12.0, "fear")
+    assert shot["polarity"] == pytest.approx(-0.6, abs=1e-6)  # 0.65 + 3 x 0.05, less 4 x 0.05
+    assert set(shot["error"].values()) == {0.02}
+
+
+def test_words_without_a_polarity_have_no_such_column_and_valence_one_where_it_is_answered() -> None:
+    own = Vocabulary("own", ("red", "blue"))
+    timeline = timeline_of(((2.0, "red"),), vocabulary=own, polarity=None, valence=(0.1, 0.2, 0.3, 0.4))
+    rows = list(sample_rows(timeline))
+    assert "polarity" not in rows[0]
+    assert [row["valence"] for row in rows] == [0.1, 0.2, 0.3, 0.4]
+    assert "polarity" not in next(shot_rows(timeline))
+
+
+def test_an_unfinished_frame_number_is_null_not_zero(tmp_path: Path) -> None:
+    timeline = timeline_of()
+    timeline = replace(timeline, samples=tuple(replace(s, frame=None) for s in timeline.samples))
+    write(tmp_path, timeline, "parquet")
+    assert pq.read_table(tmp_path / "frames.parquet")["frame"].null_count == len(timeline.samples)

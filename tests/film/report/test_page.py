@@ -1,0 +1,160 @@
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.film.report.drawing import ink_on, spread_out
+from affectlens.film.report.page import PEAKS, STRIP, Pictures, address, needed, render, write
+from affectlens.film.timeline import Timeline
+from pages import Outline
+from timelines import film_of, timeline_of
+
+
+def pictures_of(timeline: Timeline, height: int = 90, width: int = 160) -> Pictures:
+    grey = torch.full((3, height, width), 128, dtype=torch.uint8)
+    return Pictures(dict.fromkeys(needed(timeline), grey))
+
+
+def page_of(timeline: Timeline, film: str | None = "../a.mp4") -> str:
+    return render(timeline, pictures_of(timeline), film)
+
+
+def test_a_page_loads_nothing_but_the_film_and_its_policy_forbids_the_rest() -> None:
+    page = page_of(timeline_of())
+    outline = Outline(page)
+    sources = [each["src"] or "" for _, each in outline.elements if "src" in each]
+    assert [source for source in sources if not source.startswith("data:image/jpeg;base64,")] == ["../a.mp4"]
+    assert {each["href"] for each in outline.all("a")} == {"#chart"}
+    assert "://" not in re.sub(r"base64,[^\"]*", "", page)
+    assert "url(" not in page and "@import" not in page and "fetch(" not in page
+    policy = next(each for each in outline.all("meta") if "http-equiv" in each)
+    assert "default-src 'none'" in (policy["content"] or "")
+
+
+def test_every_element_is_closed_and_has_a_name_for_those_who_do_not_see_it() -> None:
+    outline = Outline(page_of(timeline_of()))
+    assert outline.open == []
+    assert all("alt" in each for each in outline.all("img"))
+    tiles = [each for each in outline.all("button") if each.get("aria-label")]
+    assert len(tiles) == 6
+    slider = next(each for _, each in outline.elements if each.get("role") == "slider")
+    assert slider["tabindex"] == "0"
+    assert (slider["aria-valuemin"], slider["aria-valuemax"]) == ("0.00", "22.00")
+    assert slider["aria-label"] and slider["aria-valuetext"] and slider["aria-describedby"] == "keys"
+    assert outline.all("video")[0]["aria-label"] == "night train.mp4"
+    assert all(each.get("aria-hidden") for each in outline.all("svg"))
+
+
+def test_a_page_says_in_text_what_it_draws() -> None:
+    said = Outline(page_of(timeline_of())).text
+    assert "22 s in 6 shots, most likely to evoke" in said
+    assert "on average" in said and "still photographs" in said
+    for emotion in MIKELS.words:
+        assert emotion in said
+    assert "fear 80 % at 0:09.5" in said
+    assert "a frame every 0.5 s, and one where a shot begins" in said
+
+
+def test_buttons_lead_to_the_second_that_they_name() -> None:
+    timeline = timeline_of()
+    page = page_of(timeline)
+    for moment in timeline.of("mood"):
+        assert f'data-second="{moment.start:.3f}"' in page
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    assert data["shots"] == [shot.start for shot in timeline.shots]
+    assert len(data["seconds"]) == len(data["values"])
+    assert all(abs(sum(row) - 1000) <= 4 for row in data["values"])
+
+
+def test_only_pictures_that_are_there_are_shown_and_heat_maps_beside_their_peak() -> None:
+    timeline = timeline_of()
+    peak = timeline.of("peak")[0]
+    some = Pictures(
+        {peak.second: torch.zeros(3, 90, 160, dtype=torch.uint8)},
+        {(peak.second, peak.emotion): np.zeros((90, 160, 3), dtype=np.uint8)},
+    )
+    images = Outline(render(timeline, some)).all("img")
+    assert sum("Heat map" in (each["alt"] or "") for each in images) == 1
+    source = next(each["src"] or "" for each in images if "Heat map" in (each["alt"] or ""))
+    with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as image:
+        assert image.size == (160, 90)
+
+
+def test_a_film_that_is_not_there_is_asked_for() -> None:
+    with_film, without = (Outline(page_of(timeline_of(), film)) for film in ("a.mp4", None))
+    assert "hidden" in next(each for _, each in with_film.elements if each.get("id") == "missing")
+    assert "hidden" not in next(each for _, each in without.elements if each.get("id") == "missing")
+    assert "src" not in without.all("video")[0]
+    assert without.all("input")[0]["type"] == "file"
+
+
+def test_a_film_is_named_by_a_relative_path_with_odd_letters_escaped(tmp_path: Path) -> None:
+    assert (
+        address(tmp_path / 'a "b" #1 é.mp4', tmp_path / "out" / "x")
+        == "../../a%20%22b%22%20%231%20%C3%A9.mp4"
+    )
+    write(tmp_path / "report.html", timeline_of(), Pictures(), tmp_path / "a b.mp4")
+    assert 'src="a%20b.mp4"' in (tmp_path / "report.html").read_text()
+
+
+def test_a_name_cannot_add_elements_or_end_the_script() -> None:
+    timeline = timeline_of(film=film_of(22.0, name='x/<b onload="x">&\u202e\udce9</script>.mp4'))
+    timeline = replace(timeline, settings={"sampling": "time", "note": "</script><b>"})
+    page = page_of(timeline)
+    page.encode()
+    assert "<b onload" not in page and "\u202e" not in page
+    assert Outline(page).open == []
+    own = Vocabulary("own", ("a</script>", "b"))
+    page = render(timeline_of(((1.0, "b"),), vocabulary=own, polarity=None), Pictures())
+    assert page.count("</script>") == 2
+
+
+def test_a_film_of_three_hours_has_a_page_of_bounded_size_that_says_what_it_leaves_out() -> None:
+    script = [(4.5, MIKELS.words[place % 8]) for place in range(2400)]
+    timeline = timeline_of(script)
+    assert timeline.film.duration == 10_800
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (3, 90, 160), dtype=torch.uint8, generator=generator)
+    page = render(timeline, Pictures(dict.fromkeys(needed(timeline), noise)), "a.mp4")
+    assert len(page) < 4_500_000  # noise takes more than any film
+    said = Outline(page).text
+    assert f"{2400 - STRIP:,} of 2,400 shots are not shown" in said
+    assert f"{2400 - PEAKS:,} more stand out less" in said
+    assert "each point is the mean over 12 s" in said
+    assert len(needed(timeline)) <= STRIP + PEAKS + 16
+
+
+def test_a_film_with_one_judged_frame_and_no_moments_has_a_page() -> None:
+    timeline = timeline_of(((0.4, "awe"),), every=1.0)
+    said = Outline(page_of(replace(timeline, moments=()))).text
+    assert "No emotion stands out" in said
+
+
+def test_words_are_read_on_every_colour_and_marks_do_not_lie_on_one_another() -> None:
+    assert (ink_on("#000000"), ink_on("#ffffff")) == ("#fff", "#111")
+    assert spread_out([0.5, 0.52, 0.54, 0.9], 0.075, 2) == [0, 1, None, 0]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_words_have_enough_contrast(dark: bool) -> None:
+    style = (Path(__file__).parents[2] / "src/affectlens/report/film.css").read_text()
+    part = style.split("prefers-color-scheme: dark")[1] if dark else style
+    found = dict(re.findall(r"--(page|ink|pale|accent|focus): (#[0-9a-f]{3,6})", part)[:5])
+
+    def light(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(letter * 2 for letter in colour[1:])
+        levels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for name in ("ink", "pale", "accent", "focus"):
+        one, other = sorted((light(found["page"]), light(found[name])))
+        assert (other + 0.05) / (one + 0.05) >= 4.5, name

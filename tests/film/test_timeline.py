@@ -1,0 +1,202 @@
+"""Curves, shots and moments say what the answers say, and travel through JSON unchanged."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.errors import OutputError, UnknownName
+from affectlens.film.analysis.build import Answer, Reading, build, shots_without_answers
+from affectlens.film.analysis.curves import error_of_mean, smooth, uncertainty
+from affectlens.film.shots import Boundary
+from affectlens.film.timeline import Film, Timeline
+
+FILM = Film(name="film.mp4", duration=60.0, width=64, height=48, frame_rate=25.0)
+AWE, FEAR = MIKELS.index("awe"), MIKELS.index("fear")
+
+
+def answer(second: float, fear: float, awe: float | None = None) -> Answer:
+    """Fear and awe as given, the rest spread over the other emotions."""
+    awe = 1 - fear if awe is None else awe
+    row = np.full(len(MIKELS), max(0.0, 1 - fear - awe) / 6)
+    row[FEAR], row[AWE] = fear, awe
+    return Answer(second, round(second * 25), tuple(row.tolist()))
+
+
+def timeline_of(
+    fears: Any, boundaries: tuple[Boundary, ...] = (), every: float = 0.5, **reading: float
+) -> Timeline:
+    answers = [answer(number * every, float(fear)) for number, fear in enumerate(fears)]
+    end = len(answers) * every
+    return build(FILM, MIKELS, answers, boundaries, Reading(**reading), model="m", end=end)
+
+
+def test_a_timeline_goes_through_json_and_comes_back_the_same() -> None:
+    timeline = timeline_of(np.linspace(0.1, 0.9, 40), (Boundary(5.0, "cut"), Boundary(12.3, "dissolve", 0.8)))
+    assert Timeline.from_text(timeline.to_text()) == timeline
+    assert Timeline.from_json(json.loads(json.dumps(timeline.to_json()))).to_json() == timeline.to_json()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"affectlens_timeline": 99}', '{"affectlens_timeline": 1}'])
+def test_anything_else_is_no_timeline(text: str) -> None:
+    with pytest.raises(OutputError, match="timeline"):
+        Timeline.from_text(text)
+
+
+def test_shots_follow_one_another_without_gaps_and_hold_their_samples() -> None:
+    boundaries = (Boundary(4.0, "cut"), Boundary(9.9, "fade", 1.0))
+    timeline = timeline_of(np.full(40, 0.3), boundaries)
+    assert [(s.start, s.end, s.begins) for s in timeline.shots] == [
+        (0.0, 4.0, "start"), (4.0, 9.9, "cut"), (9.9, 20.0, "fade"),
+    ]  # fmt: skip
+    assert [s.count for s in timeline.shots] == [8, 12, 20] and timeline.shots[2].transition == 1.0
+    assert all(sample.shot == shot.number for shot in timeline.shots for sample in timeline.samples_of(shot))
+
+
+def test_a_shot_without_a_sample_is_named_and_else_joined_to_the_one_before() -> None:
+    boundaries = (Boundary(1.1, "cut"), Boundary(1.4, "cut"))
+    assert shots_without_answers(boundaries, [0.0, 0.5, 1.0, 1.5], 0.0, 2.0) == pytest.approx([1.25])
+    timeline = timeline_of([0.2] * 4, boundaries)
+    assert [shot.start for shot in timeline.shots] == [0.0, 1.4]
+
+
+def test_a_shots_mean_weighs_samples_by_the_time_they_stand_for() -> None:
+    answers = [answer(0.0, 0.0), answer(9.0, 1.0), answer(10.0, 1.0)]
+    shot = build(FILM, MIKELS, answers, (), Reading(), model="m", end=10.0).shots[0]
+    assert shot.emotions[FEAR] == pytest.approx(0.55)  # 4.5 s of 10 without
+    assert shot.key_second == 9.0
+
+
+def test_smoothing_keeps_to_its_shot_and_a_flat_curve_stays_flat() -> None:
+    fears = [0.0] * 10 + [1.0] * 10
+    timeline = timeline_of(fears, (Boundary(5.0, "cut"),))
+    assert timeline.curve("fear") == pytest.approx(fears, abs=1e-6)
+    joined = timeline_of(fears).curve("fear")
+    assert 0.1 < joined[9] < 0.5 < joined[10] < 0.9
+    assert joined[9] == pytest.approx(1 - joined[10], abs=0.02)  # the last stands for a little more
+
+
+@pytest.mark.parametrize("half_life", [0.25, 1.0, 4.0])
+def test_smoothing_is_the_exponential_that_it_says(half_life: float) -> None:
+    random = np.random.default_rng(0)
+    seconds, values, weights = (
+        np.cumsum(random.uniform(0.1, 1, 30)),
+        random.random((30, 3)),
+        random.random(30),
+    )
+    kernel = 0.5 ** (np.abs(seconds[:, None] - seconds) / half_life) * weights
+    expected = kernel @ values / kernel.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(smooth(values, seconds, weights, half_life), expected, rtol=1e-9)
+
+
+def test_uncertainty_is_none_of_one_emotion_and_full_of_all_alike() -> None:
+    assert uncertainty((1.0, *[0.0] * 7)) == 0 and uncertainty((0.125,) * 8) == pytest.approx(1)
+
+
+def test_the_error_of_a_mean_covers_it_as_often_as_it_should_also_where_frames_resemble_each_other() -> None:
+    random = np.random.default_rng(0)
+    for likeness in (0.0, 0.8):
+        covered = 0
+        for _ in range(300):
+            steps = random.normal(size=60)
+            values = np.empty(60)
+            values[0] = steps[0]
+            for place in range(1, 60):
+                values[place] = likeness * values[place - 1] + np.sqrt(1 - likeness**2) * steps[place]
+            error = error_of_mean(values[:, None], np.ones(60))[0]
+            covered += abs(values.mean()) < 1.96 * error
+        assert 0.83 < covered / 300 < 0.99
+
+
+def test_a_shot_of_one_sample_is_as_unsure_as_the_films_samples_differ() -> None:
+    fears = [0.4, 0.6, 0.4, 0.6, 0.5]
+    timeline = timeline_of(fears, (Boundary(2.0, "cut"),), half_life=0.0)
+    assert timeline.shots[1].count == 1 and timeline.shots[1].error[FEAR] == pytest.approx(0.1, abs=0.01)
+
+
+def hills(*tops: tuple[float, float, float]) -> Any:
+    """A curve over 60 s of bells at (second, height, width)."""
+    seconds = np.arange(120) / 2
+    return 0.1 + sum(height * np.exp(-(((seconds - at) / width) ** 2)) for at, height, width in tops)
+
+
+def test_peaks_are_found_with_their_prominence_the_most_prominent_first() -> None:
+    timeline = timeline_of(hills((15, 0.3, 3), (40, 0.7, 4), (47, 0.05, 1)), half_life=0.0)
+    found = timeline.of("peak", "fear")
+    assert [(peak.second, round(peak.prominence or 0, 2)) for peak in found] == [(40.0, 0.7), (15.0, 0.3)]
+    assert found[0].start < 40 < found[0].end and found[0].value == pytest.approx(0.8)
+    assert 5 < found[0].duration < 8
+
+
+def test_peaks_of_all_emotions_come_with_the_most_prominent_first() -> None:
+    found = timeline_of(hills((15, 0.3, 3), (40, 0.7, 4)), half_life=0.0).of("peak")
+    heights = [peak.prominence or 0 for peak in found]
+    assert heights == sorted(heights, reverse=True) and {peak.emotion for peak in found} >= {"fear", "awe"}
+
+
+def test_of_two_peaks_that_are_near_the_more_prominent_counts() -> None:
+    curve = hills((20, 0.6, 1), (23, 0.4, 1))
+    assert [p.second for p in timeline_of(curve, half_life=0.0, distance=5.0).of("peak", "fear")] == [20.0]
+    assert len(timeline_of(curve, half_life=0.0, distance=2.0).of("peak", "fear")) == 2
+
+
+def test_an_emotion_that_is_greatest_at_the_end_has_its_peak_there() -> None:
+    peaks = timeline_of(np.linspace(0, 1, 40), half_life=0.0).of("peak", "fear")
+    assert [peak.second for peak in peaks] == [19.5]
+
+
+def test_peaks_agree_with_scipy() -> None:
+    signal = pytest.importorskip("scipy.signal")
+    random = np.random.default_rng(3)
+    curve = np.clip(0.5 + np.cumsum(random.normal(0, 0.05, 300)), 0, 1)
+    curve = np.round(curve, 3)
+    curve[[0, -1]] = 0.0  # scipy knows no peaks at the ends
+    places, found = signal.find_peaks(curve, prominence=0.1)
+    ours = timeline_of(curve, half_life=0.0, distance=0.0).of("peak", "fear")
+    prominences = {round(peak.prominence or 0, 4) for peak in ours}
+    assert prominences == {round(float(p), 4) for p in found["prominences"]}
+    assert len(ours) == len(places)
+
+
+def test_moods_and_turns_are_where_the_lead_changes_for_a_while() -> None:
+    fears = [0.2] * 20 + [0.8] * 1 + [0.2] * 9 + [0.8] * 30  # the single one is no turn
+    timeline = timeline_of(fears, half_life=0.0)
+    turns, moods = timeline.of("turn"), timeline.of("mood")
+    assert [(t.before, t.emotion) for t in turns] == [("awe", "fear")] and turns[0].second == pytest.approx(
+        14.75
+    )
+    assert turns[0].value == pytest.approx(0.6)
+    assert [(m.emotion, m.start, m.end) for m in moods] == [("fear", 14.75, 30.0), ("awe", 0.0, 14.75)]
+
+
+def test_a_turn_at_a_cut_is_at_the_cut() -> None:
+    timeline = timeline_of([0.1] * 20 + [0.9] * 20, (Boundary(9.62, "cut"),))
+    assert timeline.of("turn")[0].second == 9.62
+
+
+def test_the_most_extreme_frame_is_unsmoothed_and_the_typical_one_is_like_the_others() -> None:
+    fears = np.array([0.6] * 30 + [0.99] + [0.62] * 9)
+    timeline = timeline_of(fears)
+    assert timeline.of("extreme", "fear")[0].second == 15.0
+    assert timeline.of("typical", "fear")[0].value == pytest.approx(0.61, abs=0.02)
+    assert not timeline.of("typical", "anger") and timeline.of("extreme", "anger")
+
+
+def test_polarity_is_what_is_positive_less_what_is_negative() -> None:
+    timeline = timeline_of([0.25] * 4)
+    assert timeline.polarity == pytest.approx([0.5] * 4)
+    words = Vocabulary("two", ("calm", "wild"))
+    plain = build(FILM, words, [Answer(0.0, 0, (0.5, 0.5))], (), Reading(), model="m", end=1.0)
+    assert plain.polarity is None and plain.valence is None
+
+
+def test_moments_of_a_word_that_is_no_emotion_are_an_error_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'fear'"):
+        timeline_of([0.5] * 3).of("peak", "feer")
+
+
+def test_a_film_of_which_nothing_was_judged_has_no_timeline() -> None:
+    with pytest.raises(OutputError, match="not one frame"):
+        build(FILM, MIKELS, [], (), Reading(), model="m")

@@ -1,0 +1,195 @@
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from affectlens.attributes import LEVELS, MEASURED, Attribute
+from affectlens.cli.main import main
+from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED, in_words, said_of
+from affectlens.inference.predictor import Predictor
+from affectlens.model_folder import Card, load_model, save_model
+from affectlens.models import catalog
+from affectlens.models.vit_attributes import Explanation
+from affectlens.preprocess import Preprocessing
+from pictures import colour_set
+
+SCENE = Attribute("scene", ("beach", "cemetery"))
+OBJECT = Attribute("object", ("person", "skull"), several=True)
+LIGHT = Attribute("brightness", ("0.0", "0.5", "1.0"))
+WORDS = Vocabulary("three", ("awe", "fear", "sadness"))
+LIKELY, UNLIKELY = 2.0, -2.0
+
+
+def explanation(residual: float = 0.0, person: float = 0.0) -> Explanation:
+    """Sadness, for which a cemetery speaks with 2 and the dark with 1 in all; the beach speaks against it."""
+
+    def towards_sadness(*parts: float) -> torch.Tensor:
+        nothing = torch.zeros(len(parts))
+        return torch.stack([nothing, nothing, 1.5 * torch.tensor(parts)])[None]
+
+    return Explanation(
+        logits=torch.tensor([[0.0, 1.0, 3.0]]),
+        attributes={
+            "scene": torch.tensor([[UNLIKELY, LIKELY]]),
+            "object": torch.tensor([[UNLIKELY, LIKELY]]),
+            "brightness": torch.tensor([[LIKELY, 0.0, UNLIKELY]]),
+        },
+        contributions={
+            "scene": towards_sadness(-0.5, 2.0),
+            "object": towards_sadness(person, 0.0),
+            "brightness": towards_sadness(0.75, 0.5, -0.25),
+        },
+        residual=towards_sadness(residual)[:, :, 0],
+        usual=torch.zeros(3),
+        usual_words={"scene": torch.tensor([0.5, 0.5]), "object": torch.tensor([0.6, 0.1]),
+                     "brightness": torch.tensor([0.2, 0.5, 0.3])},
+    )  # fmt: skip
+
+
+def test_reasons_are_shares_of_all_that_speaks_for_the_first_emotion() -> None:
+    (said,) = said_of(explanation(residual=1.0), [LIGHT, SCENE, OBJECT], WORDS)
+    first, second, unnamed = said[BECAUSE]
+    assert (first["attribute"], first["word"], first["share"]) == ("scene", "cemetery", 0.5)
+    assert (second["attribute"], second["word"], second["share"]) == ("brightness", "0.0", 0.25)
+    assert (unnamed["attribute"], unnamed["word"], unnamed["share"]) == (None, None, 0.25)
+    assert {reason["emotion"] for reason in said[BECAUSE]} == {"sadness"}
+
+
+def test_a_residual_that_speaks_against_the_emotion_is_no_reason_for_it() -> None:
+    (said,) = said_of(explanation(residual=-1.0), [SCENE], WORDS)
+    assert [(reason["word"], reason["share"]) for reason in said[BECAUSE]] == [("cemetery", 1.0)]
+
+
+def test_what_adds_to_all_emotions_alike_is_no_reason() -> None:
+    same = explanation()
+    same.contributions["scene"] += torch.tensor([[[9.0, 0.0]] * 3])
+    assert said_of(same, [SCENE], WORDS) == said_of(explanation(), [SCENE], WORDS)
+
+
+def test_that_something_usual_is_missing_is_said_so() -> None:
+    (said,) = said_of(explanation(person=4.0), [SCENE, OBJECT], WORDS)
+    assert said[BECAUSE][0]["word"] == "person" and said[BECAUSE][0]["absent"]
+    assert in_words(said)[1] == "sadness because of no object person (67%), scene cemetery (33%)"
+
+
+def test_one_word_comes_with_its_probability_and_several_where_they_are_likely() -> None:
+    (said,) = said_of(explanation(), [SCENE, OBJECT], WORDS)
+    likely = round(float(torch.tensor(LIKELY).sigmoid()), 3)
+    assert said[PREDICTED]["scene"] == {"word": "cemetery", "probability": pytest.approx(0.982)}
+    assert said[PREDICTED]["object"] == [{"word": "skull", "probability": pytest.approx(likely)}]
+    assert in_words(said)[0] == "seen: scene cemetery (98%), object skull (88%)"
+
+
+def test_a_network_that_judges_by_features_sees_but_gives_no_reasons() -> None:
+    (said,) = said_of(explanation()._replace(contributions={}), [SCENE], WORDS)
+    assert said[PREDICTED]["scene"]["word"] == "cemetery"
+    assert said[BECAUSE] == []
+    assert len(in_words(said)) == 1
+    assert in_words({}) == []
+
+
+# In use. ------------------------------------------------------------------------------------------
+
+NAMED = (Attribute("brightness", LEVELS), OBJECT, SCENE)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small untrained network that names attributes and judges by them."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {
+        "backbone": "test_vit",
+        "attributes": {a.name: {"words": len(a), "several": a.several} for a in NAMED},
+    }
+    network = catalog.build("vit_attributes", len(MIKELS), **options)
+    with torch.no_grad():
+        for name in ("attributes", "residual"):
+            network.get_submodule(name).weight.normal_()  # type: ignore[operator]
+        network.emotions.scaled.normal_(std=0.1)  # type: ignore[union-attr, operator]
+    card = Card(
+        name="namer", network="vit_attributes", network_options=options, vocabulary=MIKELS, attributes=NAMED,
+        preprocessing=Preprocessing(height=32, width=32), temperature=1.5,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("models") / "namer"
+    save_model(folder, network, card, "A model for tests.\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = colour_set(tmp_path_factory.mktemp("photos"), ("awe", "fear", "sadness"), each=1)
+    return sorted(root.rglob("*.png"))
+
+
+def test_the_same_emotions_with_and_without_attributes_and_reasons_that_come_to_one(
+    model: Path, photos: list[Path]
+) -> None:
+    predictor = Predictor.load(str(model), device="cpu", precision="float32")
+    assert predictor.attribute_names == (*MEASURED, PREDICTED, BECAUSE)
+    plain, named = (list(predictor.predict_files([*photos, "gone.jpg"], attributes=a)) for a in (False, True))
+    for without, answer in zip(plain, named, strict=True):
+        assert without.attributes is None and answer.attributes is not None
+        if answer.emotions is None or without.emotions is None:
+            assert answer.attributes == {}
+            continue
+        assert answer.emotions.probabilities == pytest.approx(without.emotions.probabilities, abs=1e-6)
+        assert tuple(answer.attributes) == predictor.attribute_names
+        assert set(answer.attributes[PREDICTED]) == {"brightness", "object", "scene"}
+        reasons = answer.attributes[BECAUSE]
+        assert {reason["emotion"] for reason in reasons} == {answer.emotions.top}
+        assert 0 < sum(reason["share"] for reason in reasons) <= 1.001
+    assert len({json.dumps(answer.attributes) for answer in named}) == len(named), "pictures must differ"
+
+
+def test_a_loaded_card_has_the_words(model: Path) -> None:
+    assert load_model(model).card.attributes == NAMED
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_what_is_seen_is_written_and_continued_to_the_same_rows(
+    model: Path, photos: list[Path], tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / f"out.{suffix}"
+    words = ["predict", *map(str, photos), "--attributes", "--out", str(file), "--model", str(model)]
+    assert status(words) == 0
+    whole = rows(file)
+    assert status([*words, "--resume"]) == 0
+    assert rows(file) == whole
+    for row in whole:
+        seen, reasons = row[PREDICTED], row[BECAUSE]
+        if suffix != "jsonl":
+            seen, reasons = json.loads(seen), json.loads(reasons)
+        assert seen["scene"]["word"] in SCENE.words
+        assert reasons
+
+
+def status(words: list[str]) -> object:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    return left.value.code
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    if file.suffix == ".jsonl":
+        found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [row["attributes"] for row in found]
+    if file.suffix == ".csv":
+        with file.open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+    import pyarrow.parquet as pq
+
+    table: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return table
+
+
+def test_people_are_told_what_was_seen_and_why(
+    model: Path, photos: list[Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert status(["predict", str(photos[0]), "--attributes", "--model", str(model)]) == 0
+    told = capfd.readouterr().out
+    assert "seen: brightness" in told and "scene" in told
+    assert "because of" in told
