@@ -74,6 +74,15 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     _remove(old)
 
 
+def slug(text: str) -> str:
+    """Write words as a part of a file's name.
+
+    >>> slug("fear rather than anger")
+    'fear-rather-than-anger'
+    """
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in text.lower()).split())
+
+
 def clear_leftovers(folder: Path) -> None:
     """Delete what killed processes left half written in a folder. None may be writing there now."""
     for leftover in folder.glob(".*.part"):

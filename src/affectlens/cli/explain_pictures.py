@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.files import slug
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
@@ -190,15 +191,6 @@ class Names:
             number += 1
             stem = f"{Path(image).stem}-{number}"
         return stem
-
-
-def slug(text: str) -> str:
-    """Words as part of a name of a file.
-
-    >>> slug("fear rather than anger")
-    'fear-rather-than-anger'
-    """
-    return "-".join("".join(letter if letter.isalnum() else " " for letter in text.lower()).split())
 
 
 def _kinds(formats: str | None, out: Path | None, story: bool) -> list[str]:

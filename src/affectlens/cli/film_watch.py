@@ -283,7 +283,7 @@ class Job:
 
     def _stem(self, source: str) -> str:
         """A film's own stem, with a number where another one has it."""
-        from affectlens.cli.explain_pictures import slug
+        from affectlens.files import slug
         from affectlens.video import without_password
 
         is_address = "://" in source

@@ -1,14 +1,19 @@
 """How figures look and are written: fonts, inks, suffixes; the same figure gives the same bytes."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.image
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from affectlens.errors import OutputError
 from affectlens.files import atomic_write
+from affectlens.report.html import data_url
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 INK, PALE, LINE = "#1a1a1a", "#5c5c5c", "#d0d0d0"
@@ -44,3 +49,19 @@ def write(file: Path, figure: Figure, *, style: Any = STYLE, dpi: float = DPI) -
     dateless: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     with matplotlib.rc_context(style), atomic_write(file) as out:
         figure.savefig(out, format=kind, dpi=dpi, metadata=dateless.get(kind))
+
+
+def jpeg_url(picture: NDArray[np.uint8], quality: int) -> str:
+    """Write a picture, (H, W, 3), as an address that holds it as JPEG, for pages."""
+    file = io.BytesIO()
+    options: dict[str, Any] = {"quality": quality, "optimize": True}
+    matplotlib.image.imsave(file, np.ascontiguousarray(picture), format="jpg", pil_kwargs=options)
+    return data_url(file.getvalue(), "image/jpeg")
+
+
+def svg_url(figure: Figure, *, style: Any = STYLE) -> str:
+    """Write a figure as an address that holds it as SVG on a clear ground, for pages."""
+    file = io.BytesIO()
+    with matplotlib.rc_context(style):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return data_url(file.getvalue(), "image/svg+xml")
