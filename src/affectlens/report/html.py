@@ -20,6 +20,7 @@ FILTERS = {
     "percent": percent,
     "printable": printable_in_files,
     "signed": signed,
+    "thousands": "{:,}".format,
 }
 
 
