@@ -14,8 +14,8 @@ from typing import Any
 
 from affectlens import library
 from affectlens.data.catalog import open_data
-from affectlens.explain.core.attribution import Subject
-from affectlens.explain.core.question import ask
+from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.files import atomic_write
 from affectlens.images import read_pixels
@@ -27,11 +27,13 @@ _KEPT = ("steps", "difference", "variation", "completeness_error", "completeness
          "completeness_error_of_pieces", "complete", "seconds")  # fmt: skip
 
 
-def measure(subject: Subject, path: Path) -> dict[str, Any]:
+def measure(subject: ExplainedModel, path: Path) -> dict[str, Any]:
     """Ask why the model says what it says of a picture, by steps where they are needed and by equal ones."""
     fit = subject.preprocessing
-    image = subject.see(fit.fit_pixels(read_pixels(path, at_least=fit.at_least)))
-    question = ask(subject.vocabulary, subject.vocabulary.words[int(subject.logits(image).argmax())])
+    image = subject.to_input(fit.fit_pixels(read_pixels(path, at_least=fit.at_least)))
+    question = make_question(
+        subject.vocabulary, subject.vocabulary.words[int(subject.logits(image).argmax())]
+    )
     adaptive = IntegratedGradients()(subject, image, question).details
     equal = IntegratedGradients(min_steps=EQUAL_STEPS, max_steps=EQUAL_STEPS)(
         subject, image, question
@@ -50,7 +52,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="fi:PATH")
     parser.add_argument("--pictures", type=int, default=20)
     given = parser.parse_args()
-    subject = Subject.of(library.load())
+    subject = ExplainedModel.of(library.load())
     records = open_data(given.data).splits["val"]
     rows = []
     for record in records[:: len(records) // given.pictures][: given.pictures]:

@@ -34,10 +34,10 @@ from torch import Tensor
 
 import result_page
 from affectlens import library
-from affectlens.explain.core.attribution import Attribution, Method, Subject
-from affectlens.explain.core.question import Question, ask
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
+from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import Faithfulness, Removal
-from affectlens.explain.methods.catalog import make, suiting
+from affectlens.explain.methods.catalog import make, suitable_for
 from affectlens.images import list_pictures, read_pixels
 from affectlens.machine import describe
 from noise import photo_like
@@ -49,7 +49,7 @@ SEED, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 s
 NOTHING = "the network loaded, one answer"
 
 
-def as_transformers_interpret(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def as_transformers_interpret(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients, NoiseTunnel
 
     tunnel = NoiseTunnel(IntegratedGradients(subject.network))
@@ -64,7 +64,7 @@ def as_transformers_interpret(subject: Subject, image: Tensor, question: Questio
     return Attribution(values.sum(dim=1)[0].detach().cpu())
 
 
-def as_captum(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def as_captum(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients
 
     gradients = IntegratedGradients(lambda images: subject.score(images, question))
@@ -72,7 +72,7 @@ def as_captum(subject: Subject, image: Tensor, question: Question) -> Attributio
     return Attribution(values.sum(dim=1)[0].detach().cpu())
 
 
-def nothing(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def nothing(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     with torch.no_grad():
         subject.score(image, question)
     return Attribution(torch.zeros(image.shape[2:]))
@@ -83,13 +83,13 @@ OTHERS: dict[str, Method] = {NOTHING: nothing, SEED: as_transformers_interpret, 
 
 def measure(name: str, pictures: list[Path]) -> dict[str, float]:
     """Explain pictures with one contender in this process."""
-    subject = Subject.of(library.load())
+    subject = ExplainedModel.of(library.load())
     method = OTHERS.get(name) or make(name)
     preprocessing = subject.preprocessing
-    images = [subject.see(preprocessing.fit_pixels(read_pixels(path))) for path in pictures]
+    images = [subject.to_input(preprocessing.fit_pixels(read_pixels(path))) for path in pictures]
     with torch.no_grad():
         tops = [subject.vocabulary.words[int(subject.logits(image).argmax())] for image in images]
-    asked = [ask(subject.vocabulary, top) for top in tops]
+    asked = [make_question(subject.vocabulary, top) for top in tops]
     method(subject, images[0], asked[0])
     started = time.perf_counter()
     found = [method(subject, image, question) for image, question in zip(images, asked, strict=True)]
@@ -104,7 +104,9 @@ def measure(name: str, pictures: list[Path]) -> dict[str, float]:
     return result
 
 
-def gain(subject: Subject, image: Tensor, question: Question, found: Attribution) -> tuple[float, float]:
+def gain(
+    subject: ExplainedModel, image: Tensor, question: Question, found: Attribution
+) -> tuple[float, float]:
     """How much better than a random map, in deletion and insertion."""
     removal = Removal(subject, image, question)
     one = Faithfulness(removal.curves(found.values), removal.random(), removal.options)
@@ -163,7 +165,7 @@ def main() -> None:
         name, *paths = given.worker
         print(json.dumps(measure(name, [Path(path) for path in paths])))
         return
-    ours = given.methods.split(",") if given.methods else suiting(library.load().network)
+    ours = given.methods.split(",") if given.methods else suitable_for(library.load().network)
     with tempfile.TemporaryDirectory() as folder:
         pictures = some_pictures(Path(folder), given.pictures, given.count)
         document = {

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
-from affectlens.explain.core.attribution import Subject
-from affectlens.explain.core.question import Question, ask
+from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.question import Question, make_question
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
 
@@ -40,15 +40,15 @@ class Brightness(nn.Module):
         return logits
 
 
-def subject_of(network: nn.Module, side: int = SIDE) -> Subject:
+def model_of(network: nn.Module, side: int = SIDE) -> ExplainedModel:
     """Wrap a network that takes levels in 0..1 as they are, so that black is 0."""
     plain = Preprocessing(height=side, width=side, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     network.eval().requires_grad_(False)
-    return Subject(network, MIKELS, plain, 1.0, torch.device("cpu"), "planted")
+    return ExplainedModel(network, MIKELS, plain, 1.0, torch.device("cpu"), "planted")
 
 
 def why_fear() -> Question:
-    return ask(MIKELS, "fear")
+    return make_question(MIKELS, "fear")
 
 
 def white(side: int = SIDE) -> Tensor:

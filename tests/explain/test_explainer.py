@@ -11,18 +11,18 @@ from torch import Tensor
 from affectlens import Explainer, Heatmap, Predictor, library
 from affectlens.emotions import MIKELS
 from affectlens.errors import PictureError, PictureNotFound, SettingsError, UnknownName
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.question import Question
 from affectlens.explain.explainer import Wish
-from affectlens.explain.faithfulness.curves import Removing
+from affectlens.explain.faithfulness.curves import RemovalOptions
 
 
-def reddest(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def reddest(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     """Say that whatever is red speaks for the answer, in a unit of its own."""
     return Attribution(image[0, 0] - image[0, 1:].mean(dim=0), details={"steps": 3})
 
 
-def slopes(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def slopes(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     """The gradient, of which no two questions have the same."""
     image = image.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(subject.score(image, question).sum(), image)
@@ -168,7 +168,7 @@ def test_every_emotion_is_explained_where_all_are_wished_for(explainer: Explaine
 def test_influences_and_faithfulness_are_measured_where_they_are_wished_for(
     explainer: Explainer, photo: Path
 ) -> None:
-    removing = Removing(cells=4, steps=4, random_maps=2)
+    removing = RemovalOptions(cells=4, steps=4, random_maps=2)
     wish = Wish(emotions=("fear", "awe"), influences=True, removing=removing)
     (found,) = explainer.explain_files([photo], wish)
     assert [i.question.favour for i in found.influences] == [("fear",), ("awe",)]

@@ -48,21 +48,27 @@ def compare(
     from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.explain.core.attribution import Subject
+    from affectlens.explain.core.attribution import ExplainedModel
     from affectlens.explain.faithfulness import tables
-    from affectlens.explain.faithfulness.compare import CONTROLS, Comparing, Row, choose, open_pictures
+    from affectlens.explain.faithfulness.compare import (
+        CONTROLS,
+        ComparisonOptions,
+        Row,
+        choose,
+        open_pictures,
+    )
     from affectlens.explain.faithfulness.compare import compare as compare_on
     from affectlens.explain.faithfulness.results import decided, describe, go_on, judge, summarise
-    from affectlens.explain.methods.catalog import make, suiting
+    from affectlens.explain.methods.catalog import make, suitable_for
     from affectlens.files import atomic_write
 
     model = library.load(name)
-    subject = Subject.of(model, device)
-    named = methods.replace(" ", "").split(",") if methods else suiting(subject.network)
+    subject = ExplainedModel.of(model, device)
+    named = methods.replace(" ", "").split(",") if methods else suitable_for(subject.network)
     made = {title: make(title) for title in named}
     source = open_data(data)
     records = choose(source.split(split), number, seed)
-    options = Comparing(checked=checked, seed=seed)
+    options = ComparisonOptions(checked=checked, seed=seed)
     rows: list[Row] = []
     if resume and out and out.exists():
         rows = go_on(json.loads(out.read_text()), decided(model, source, split, made, options))

@@ -66,7 +66,7 @@ def pictures(
     kinds = _kinds(formats, out, story)
     from affectlens import library
     from affectlens.explain.explainer import Explainer, Wish
-    from affectlens.explain.faithfulness.curves import Removing
+    from affectlens.explain.faithfulness.curves import RemovalOptions
     from affectlens.explain.methods import catalog as methods
 
     model = library.load(name)
@@ -78,7 +78,7 @@ def pictures(
         every=every,
         against=against,
         influences=story or "html" in kinds or "json" in kinds,
-        removing=Removing() if measures else None,
+        removing=RemovalOptions() if measures else None,
     )
     explainer.check(wish)
     return _run(explainer, wish, paths, kinds, out or OUT, story)

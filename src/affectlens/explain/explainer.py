@@ -6,7 +6,7 @@
     >>> heatmap.at(*heatmap.size).shape                           # doctest: +SKIP
     torch.Size([3000, 4000])
 
-A map says how this model came to its answer, which is what a picture evokes on average. It says nothing about
+A map shows how this model came to its answer, which is what a picture evokes on average. It shows nothing of
 why any person feels something.
 """
 
@@ -23,35 +23,38 @@ from torch import Tensor
 from affectlens import library
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import PictureError, SettingsError
-from affectlens.explain.core.attribution import Attribution, Method, Subject
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.core.question import Question, ask, words_of
-from affectlens.explain.faithfulness.curves import Removing, faithfulness
+from affectlens.explain.core.question import Question, make_question, words_of
+from affectlens.explain.faithfulness.curves import RemovalOptions, faithfulness
 from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story import branches
-from affectlens.explain.story.influences import Box, Influences, by_place, influences
+from affectlens.explain.story.effects import Box, PictureEffects, measure_effects, shares_by_region
 from affectlens.explain.story.text import story
 from affectlens.images import Pixels, Source, read_pixels, read_size
 from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
 from affectlens.inference.stores import Held
 from affectlens.model_folder import Card, Model
-from affectlens.preprocess import View
+from affectlens.preprocess import View, resize
 
-NO_PLACES: Mapping[str, Sequence[Box]] = {}
+# Of the longer side of the pixels that an explanation keeps: no figure and no page shows more.
+DISPLAYED = 1600
+NO_REGIONS: Mapping[str, Sequence[Box]] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """A picture as a model sees it, ready to be asked about.
+class PreparedPicture:
+    """A picture and a model's answer to it, ready for questions.
 
     Attributes:
         name: of the picture
         size: (H, W), upright
         pixels: of the upright picture, of reduced size where a large JPEG was decoded so
-        view: which part of it the network sees, and where
-        image: what it sees, (1, 3, h, w)
+        view: which part of it the network sees, and where in its input
+        image: the network's input, (1, 3, h, w)
         logits: calibrated, float64 (1, E)
-        emotions: what that means: as `Predictor` says it in float32
+        emotions: the softmax of the logits: what `Predictor` answers in float32
+        displayed: pixels for figures and pages, or None where they were not asked for
     """
 
     name: str
@@ -61,55 +64,61 @@ class Sight:
     image: Tensor
     logits: Tensor
     emotions: EmotionDistribution
+    displayed: Pixels | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ExplanationRequest:
     """What is to be explained of each picture.
 
     Attributes:
         emotions: why these, by name, each for itself; none means the most likely one
-        every: all of the model's emotions, in place of `emotions`
+        all_emotions: all of the model's, in place of `emotions`
         against: rather than which; None means than all others
-        influences: also measure what moves the answers
-        removing: how to measure faithfulness; None for not at all
+        effects: measure what changes the answers, too
+        removal: how to measure faithfulness; None for not at all
+        keep_pixels: keep the picture at display size, which figures and pages need
     """
 
     emotions: tuple[str, ...] = ()
-    every: bool = False
+    all_emotions: bool = False
     against: str | None = None
-    influences: bool = False
-    removing: Removing | None = None
+    effects: bool = False
+    removal: RemovalOptions | None = None
+    keep_pixels: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a picture evokes what it does; or why that cannot be said, an `error` and nothing else.
+    """Why a picture evokes what it does, on average; or an `error` and nothing else.
 
     Attributes:
         heatmaps: one for each question
-        influences, parts: one for each question, or none where they were not wished for. Parts are None of
-            networks without (`explain.story.branches`)
+        effects, parts: one for each question, or none where they were not requested; no parts of networks
+            that cannot be divided (`explain.story.branches`)
+        pixels: the picture upright, uint8 (3, H, W), its longer side at most `DISPLAYED`; None where the
+            request was not to keep them
     """
 
     image: str
     heatmaps: tuple[Heatmap, ...] = ()
-    influences: tuple[Influences, ...] = ()
+    effects: tuple[PictureEffects, ...] = ()
     parts: tuple[branches.Contributions, ...] = ()
+    pixels: Pixels | None = None
     error: PictureError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data; the same keys for every picture."""
+        """Return all but maps and pixels as plain data; the same keys for every picture."""
         error = self.error
         answers = []
-        for place, heatmap in enumerate(self.heatmaps):
+        for index, heatmap in enumerate(self.heatmaps):
             answer = heatmap.to_json()
-            answer["places"] = [_rounded(vars(share)) for share in by_place(heatmap)]
-            if self.influences:
-                answer["influences"] = self.influences[place].to_json()
-                answer["story"] = story(self.influences[place])
+            answer["regions"] = [_rounded(vars(share)) for share in shares_by_region(heatmap)]
+            if self.effects:
+                answer["effects"] = self.effects[index].to_json()
+                answer["story"] = story(self.effects[index])
             if self.parts:
-                answer["parts"] = self.parts[place].to_json()
+                answer["parts"] = self.parts[index].to_json()
             answers.append(answer)
         return {
             "image": self.image,
@@ -119,7 +128,7 @@ class Explanation:
 
 
 class Explainer:
-    """Say why pictures evoke emotions, as one model judges them and one method explains it.
+    """Explain why pictures evoke emotions on average, as one model predicts it, by one method.
 
     Pictures are given as to `Predictor`. May be used from several threads, which then wait for one another.
     """
@@ -136,16 +145,17 @@ class Explainer:
         """
         method = method or methods.default_for(model.network)
         if isinstance(method, str) and not methods.find(method).suits(model.network):
-            fitting = ", ".join(methods.suiting(model.network))
+            fitting = ", ".join(methods.suitable_for(model.network))
             raise SettingsError(
                 f"The method {method} cannot explain {model.card.name}, a network of the kind "
                 f"{model.card.network}. Methods that can: {fitting}."
             )
         self.card: Card = model.card
-        self.subject = Subject.of(model, device)
+        self.model = ExplainedModel.of(model, device)
         self.method_name = method if isinstance(method, str) else _name_of(method)
         self._method = methods.make(method, **options) if isinstance(method, str) else method
-        self._lock = Lock()  # methods hang hooks into the network, and ask it for gradients
+        # Methods hang hooks into the network, and take gradients of it.
+        self._lock = Lock()
 
     @classmethod
     def load(
@@ -164,37 +174,45 @@ class Explainer:
         return self.card.vocabulary
 
     def __call__(self, picture: Source, emotion: str | None = None, against: str | None = None) -> Heatmap:
-        """Say why a picture evokes an emotion rather than another one, or rather than all others.
+        """Explain why a picture evokes an emotion rather than another one, or rather than all others.
 
-        Without an emotion it is the most likely one. `positive` and `negative` can be asked for too.
+        Without an emotion it is the most likely one. `positive` and `negative` are possible, too.
         Raises `PictureError`, `UnknownName`, or `SettingsError` for an emotion against itself.
         """
-        self.check(Wish(emotions=(emotion,) if emotion else (), against=against))
-        sight = self.look(picture)
-        return self.explain(sight, self._questions(sight, (emotion,) if emotion else (), against)[0])
+        request = ExplanationRequest(emotions=(emotion,) if emotion else (), against=against)
+        self.check(request)
+        prepared = self.prepare(picture)
+        return self.explain(prepared, self._questions(prepared, request)[0])
 
     def explain_files(
-        self, paths: Iterable[Input], wish: Wish | None = None, progress: Callable[[int], None] | None = None
+        self,
+        paths: Iterable[Input],
+        request: ExplanationRequest | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Generator[Explanation, None, None]:
         """Explain any number of files, and yield an answer for each in the order given.
 
         A file that cannot be read is an answer with an error, and the job goes on; a `PictureError` among the
-        paths is passed on in its place. `progress` is called with the number of maps just made. Raises
-        `UnknownName` or `SettingsError` for what cannot be wished for, before any file is read.
+        paths is passed on where it stands. `progress` is called with the number of maps just made. Raises
+        `UnknownName` or `SettingsError` for what cannot be requested, before any file is read.
         """
-        wish = wish or Wish()
-        self.check(wish)
-        return self._explanations(paths, wish, progress or (lambda _: None))
+        request = request or ExplanationRequest()
+        self.check(request)
+        return self._explanations(paths, request, progress or (lambda _: None))
 
-    def check(self, wish: Wish) -> None:
-        """Raise `UnknownName` for an emotion that is none, `SettingsError` for one against itself."""
-        if wish.against is not None and len(words_of(self.vocabulary, wish.against)) == len(self.vocabulary):
-            raise SettingsError(f"Nothing is left beside {wish.against!r}.")
-        for emotion in wish.emotions:
-            ask(self.vocabulary, emotion, wish.against)
+    def check(self, request: ExplanationRequest) -> None:
+        """Raise `UnknownName` for what is not an emotion, `SettingsError` for one against itself."""
+        against = request.against
+        if against is not None and len(words_of(self.vocabulary, against)) == len(self.vocabulary):
+            raise SettingsError(f"Nothing is left to compare with {against!r}.")
+        for emotion in request.emotions:
+            make_question(self.vocabulary, emotion, against)
 
-    def look(self, picture: Source | Held) -> Sight:
-        """Read a picture and judge it. Raises `PictureError`."""
+    def prepare(self, picture: Source | Held, *, displayed: bool = False) -> PreparedPicture:
+        """Read a picture and predict its emotions; with `displayed`, keep it at display size, too.
+
+        Raises `PictureError`.
+        """
         preprocessing = self.card.preprocessing
         guard = nullcontext() if isinstance(picture, (str, Path, bytes, Held)) else self._lock
         try:
@@ -202,91 +220,111 @@ class Explainer:
                 source = opened(picture)
                 size = read_size(source)
                 pixels = read_pixels(source, at_least=preprocessing.at_least)
+                kept = _for_display(source, size, pixels) if displayed else None
         except PictureError as error:
             raise renamed(error, picture) from None
-        image = self.subject.see(preprocessing.fit_pixels(pixels))
+        image = self.model.to_input(preprocessing.fit_pixels(pixels))
         with self._lock, torch.no_grad():
-            logits = self.subject.logits(image).double().cpu()
+            logits = self.model.logits(image).double().cpu()
         view = preprocessing.view(pixels.shape[1], pixels.shape[2])
         emotions = EmotionDistribution(self.vocabulary, tuple(logits[0].softmax(dim=0).tolist()))
-        return Sight(_name_of(picture), size, pixels, view, image, logits, emotions)
+        return PreparedPicture(_name_of(picture), size, pixels, view, image, logits, emotions, kept)
 
-    def explain(self, sight: Sight, question: Question, removing: Removing | None = None) -> Heatmap:
-        """Answer one question about a picture; with `removing`, measure the map's faithfulness too."""
+    def explain(
+        self, prepared: PreparedPicture, question: Question, removal: RemovalOptions | None = None
+    ) -> Heatmap:
+        """Answer one question about a picture; with `removal`, measure the map's faithfulness too."""
         with self._lock:
-            answer = self._method(self.subject, sight.image, question)
+            answer = self._method(self.model, prepared.image, question)
             details = dict(answer.details)
-            if removing is not None:
+            if removal is not None:
                 details["faithfulness"] = faithfulness(
-                    self.subject, sight.image, question, answer.values, removing
+                    self.model, prepared.image, question, answer.values, removal
                 ).to_json()
-        return self._heatmap(sight, question, replace(answer, details=details))
+        return self._heatmap(prepared, question, replace(answer, details=details))
 
-    def influences(
-        self, sight: Sight, questions: Sequence[Question], further: Mapping[str, Sequence[Box]] = NO_PLACES
-    ) -> list[Influences]:
-        """Measure what moves the answers; `further` are places by name, as boxes of faces by a detector."""
+    def effects(
+        self,
+        prepared: PreparedPicture,
+        questions: Sequence[Question],
+        further: Mapping[str, Sequence[Box]] = NO_REGIONS,
+    ) -> list[PictureEffects]:
+        """Measure what changes the answers; `further` are regions by name, as boxes of faces by a detector."""
         with self._lock:
-            return influences(self.subject, sight.pixels, questions, further)
+            return measure_effects(self.model, prepared.pixels, questions, further)
 
-    def parts(self, sight: Sight, questions: Sequence[Question]) -> list[branches.Contributions]:
-        """Divide each answer among the network's parts; none for a network that has no parts."""
-        if not branches.has_parts(self.subject.network):
+    def parts(
+        self, prepared: PreparedPicture, questions: Sequence[Question]
+    ) -> list[branches.Contributions]:
+        """Divide each answer among the network's parts; none for a network that cannot be divided."""
+        if not branches.has_parts(self.model.network):
             return []
         with self._lock:
-            return [branches.contributions(self.subject, sight.image, question) for question in questions]
+            return [branches.contributions(self.model, prepared.image, question) for question in questions]
 
     def _explanations(
-        self, paths: Iterable[Input], wish: Wish, progress: Callable[[int], None]
+        self, paths: Iterable[Input], request: ExplanationRequest, progress: Callable[[int], None]
     ) -> Generator[Explanation, None, None]:
         for given in read_ahead(paths):
             try:
                 if isinstance(given, PictureError):
                     raise given
-                yield self._explain_all(self.look(given), wish, progress)
+                prepared = self.prepare(given, displayed=request.keep_pixels)
+                yield self._explain_all(prepared, request, progress)
             except PictureError as error:
                 yield Explanation(name_of(given), error=error)
 
-    def _explain_all(self, sight: Sight, wish: Wish, progress: Callable[[int], None]) -> Explanation:
-        questions = self._questions(sight, wish.emotions, wish.against, wish.every)
+    def _explain_all(
+        self, prepared: PreparedPicture, request: ExplanationRequest, progress: Callable[[int], None]
+    ) -> Explanation:
+        questions = self._questions(prepared, request)
         heatmaps = []
         for question in questions:
-            heatmaps.append(self.explain(sight, question, wish.removing))
+            heatmaps.append(self.explain(prepared, question, request.removal))
             progress(1)
         return Explanation(
-            sight.name,
+            prepared.name,
             tuple(heatmaps),
-            tuple(self.influences(sight, questions)) if wish.influences else (),
-            tuple(self.parts(sight, questions)) if wish.influences else (),
+            tuple(self.effects(prepared, questions)) if request.effects else (),
+            tuple(self.parts(prepared, questions)) if request.effects else (),
+            prepared.displayed,
         )
 
-    def _questions(
-        self, sight: Sight, emotions: Sequence[str], against: str | None, every: bool = False
-    ) -> list[Question]:
+    def _questions(self, prepared: PreparedPicture, request: ExplanationRequest) -> list[Question]:
+        against, emotions = request.against, request.emotions
         opposed = words_of(self.vocabulary, against) if against else ()
-        left = [word for word, _ in sight.emotions.ranked if word not in opposed]
-        if every:
-            emotions = [word for word in self.vocabulary.words if word in left]
-        return [ask(self.vocabulary, emotion, against) for emotion in emotions or left[:1]]
+        left = [word for word, _ in prepared.emotions.ranked if word not in opposed]
+        if request.all_emotions:
+            emotions = tuple(word for word in self.vocabulary.words if word in left)
+        return [make_question(self.vocabulary, emotion, against) for emotion in emotions or left[:1]]
 
-    def _heatmap(self, sight: Sight, question: Question, answer: Attribution) -> Heatmap:
+    def _heatmap(self, prepared: PreparedPicture, question: Question, answer: Attribution) -> Heatmap:
         return Heatmap(
-            image=sight.name,
-            size=sight.size,
-            view=sight.view,
+            image=prepared.name,
+            size=prepared.size,
+            view=prepared.view,
             question=question,
             method=self.method_name,
             model=self.card.name,
-            emotions=sight.emotions,
-            log_odds=float(question.score(sight.logits)),
+            emotions=prepared.emotions,
+            log_odds=float(question.score(prepared.logits)),
             values=answer.values.detach().float().cpu(),
             sums_up=answer.sums_up,
             details=answer.details,
         )
 
 
+def _for_display(source: Source, size: tuple[int, int], pixels: Pixels) -> Pixels:
+    """Bring a picture of this (H, W) to display size: from its pixels where these are all, else from `source`."""
+    shrink = min(1.0, DISPLAYED / max(size))
+    height, width = (max(1, round(side * shrink)) for side in size)
+    if tuple(pixels.shape[1:]) != size:
+        pixels = read_pixels(source, at_least=(height, width))
+    return resize(pixels, height, width)
+
+
 def _name_of(thing: Any) -> str:
-    """The path of a file; of anything else what it says it is."""
+    """The path of a file; of anything else its own name, or that of its type."""
     if isinstance(thing, (str, Path, Held)):
         return name_of(thing)
     return str(getattr(thing, "filename", "") or getattr(thing, "__name__", "") or type(thing).__name__)

@@ -139,7 +139,7 @@ def test_at_rest_nothing_learns_and_afterwards_all_is_as_it_was() -> None:
     network.get_submodule("layer1").eval()
     frozen = next(network.parameters()).requires_grad_(False)
     before = [module.training for module in network.modules()]
-    with pytest.raises(KeyError), taps.at_rest(network):
+    with pytest.raises(KeyError), taps.frozen(network):
         assert not any(module.training for module in network.modules())
         assert not any(parameter.requires_grad for parameter in network.parameters())
         raise KeyError

@@ -5,17 +5,19 @@ import torch
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.baselines import BASELINES, baselines
 from affectlens.preprocess import Preprocessing
 from planted import OneSpot
 
-SUBJECT = Subject(OneSpot(), MIKELS, Preprocessing(height=28, width=28), 1.0, torch.device("cpu"), "any")
+SUBJECT = ExplainedModel(
+    OneSpot(), MIKELS, Preprocessing(height=28, width=28), 1.0, torch.device("cpu"), "any"
+)
 IMAGE = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
 def test_black_is_what_the_network_sees_of_a_black_picture() -> None:
-    black = SUBJECT.see(torch.zeros(3, 28, 28, dtype=torch.uint8))
+    black = SUBJECT.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))
     torch.testing.assert_close(baselines(SUBJECT, IMAGE, ["black"]), black)
 
 
@@ -35,8 +37,8 @@ def test_noise_is_the_same_for_the_same_seed_and_each_draw_another() -> None:
     assert not torch.equal(first, second)
     assert torch.equal(baselines(SUBJECT, IMAGE, ["uniform"], seed=1)[0], first)
     assert not torch.equal(baselines(SUBJECT, IMAGE, ["uniform"], seed=2)[0], first)
-    white = SUBJECT.see(torch.full((3, 28, 28), 255, dtype=torch.uint8))[0]
-    black = SUBJECT.see(torch.zeros(3, 28, 28, dtype=torch.uint8))[0]
+    white = SUBJECT.to_input(torch.full((3, 28, 28), 255, dtype=torch.uint8))[0]
+    black = SUBJECT.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))[0]
     assert (first >= black).all() and (first <= white).all()
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from affectlens.emotions import MIKELS
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.core.question import Question, ask
+from affectlens.explain.core.question import Question, make_question
 from affectlens.images import read_pixels
 from affectlens.preprocess import Preprocessing
 
@@ -47,7 +47,7 @@ def heatmap(values: Tensor, size: tuple[int, int], preprocessing: Preprocessing,
         image="a.jpg",
         size=size,
         view=preprocessing.view(*size),
-        question=ask(MIKELS, "fear"),
+        question=make_question(MIKELS, "fear"),
         method="planted",
         model="tiny",
         emotions=MIKELS.distribution({"fear": 3, "awe": 1}),
@@ -122,13 +122,13 @@ def test_what_fell_on_filling_is_shown_nowhere_but_told() -> None:
     values[:10] = 3  # above a picture of 20 x 60, which fills the rows from 20 to 40
     values[20:40] = 1
     found = heatmap(values, (20, 60), preprocessing, sums_up=True)
-    assert found.on_filling == pytest.approx(1800 / 3000)
+    assert found.on_padding == pytest.approx(1800 / 3000)
     assert found.at(20, 60).min() == pytest.approx(found.at(20, 60).max())
 
 
 def test_a_map_of_squashed_pixels_alone_has_nothing_on_filling() -> None:
-    assert plain(torch.ones(9, 9)).on_filling == 0
-    assert plain(torch.zeros(9, 9)).on_filling == 0
+    assert plain(torch.ones(9, 9)).on_padding == 0
+    assert plain(torch.zeros(9, 9)).on_padding == 0
 
 
 # ------------------------------------------------------------------------------------------- how it looks
@@ -213,7 +213,7 @@ def test_json_says_everything_but_the_map() -> None:
 
 
 def test_the_probability_of_a_polarity_is_the_sum_of_its_words() -> None:
-    question: Question = ask(MIKELS, "negative")
+    question: Question = make_question(MIKELS, "negative")
     found = plain(torch.ones(4, 4))
     assert Heatmap(**{**vars(found), "question": question}).probability == 0.75
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.perturbations import Trials
-from planted import OneSpot, noise, subject_of, white, why_fear
+from affectlens.explain.core.perturbations import Perturbations
+from planted import OneSpot, model_of, noise, white, why_fear
 
 
 def test_keeping_all_gives_the_picture_and_keeping_nothing_its_replacement() -> None:
     image = noise(0)
-    trials = Trials(subject_of(OneSpot()), image, why_fear(), replacement="blurred")
+    trials = Perturbations(model_of(OneSpot()), image, why_fear(), replacement="blurred")
     everything = torch.ones(1, 1, 28, 28)
     torch.testing.assert_close(trials.mix(everything), image)
     torch.testing.assert_close(trials.mix(0 * everything), trials.blank)
@@ -20,15 +20,15 @@ def test_keeping_all_gives_the_picture_and_keeping_nothing_its_replacement() -> 
 
 def test_answers_do_not_depend_on_how_many_are_asked_at_once() -> None:
     kept = (torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.5).float()
-    subject, image = subject_of(OneSpot()), noise(1)
-    alone = Trials(subject, image, why_fear(), replacement="black", batch_size=1)(kept)
-    together = Trials(subject, image, why_fear(), replacement="black", batch_size=5)(kept)
+    subject, image = model_of(OneSpot()), noise(1)
+    alone = Perturbations(subject, image, why_fear(), replacement="black", batch_size=1)(kept)
+    together = Perturbations(subject, image, why_fear(), replacement="black", batch_size=5)(kept)
     torch.testing.assert_close(alone, together)
     assert len(set(alone.tolist())) == 7
 
 
 def test_an_unknown_replacement_and_an_empty_batch_are_errors() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'blurred'"):
-        Trials(subject_of(OneSpot()), white(), why_fear(), replacement="blured")
+        Perturbations(model_of(OneSpot()), white(), why_fear(), replacement="blured")
     with pytest.raises(SettingsError, match="batch_size is 0"):
-        Trials(subject_of(OneSpot()), white(), why_fear(), batch_size=0)
+        Perturbations(model_of(OneSpot()), white(), why_fear(), batch_size=0)

@@ -1,4 +1,4 @@
-"""Comparing methods: rows, intervals, and a verdict that only says what they support."""
+"""ComparisonOptions methods: rows, intervals, and a verdict that only says what they support."""
 
 import json
 import math
@@ -10,13 +10,13 @@ from torch import Tensor
 from affectlens.data.records import Record
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Attribution, Method, Subject
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
 from affectlens.explain.core.question import Question
 from affectlens.explain.faithfulness.compare import (
     CENTRE,
     EDGES,
     RANDOM,
-    Comparing,
+    ComparisonOptions,
     Row,
     centre,
     choose,
@@ -25,19 +25,19 @@ from affectlens.explain.faithfulness.compare import (
 )
 from affectlens.explain.faithfulness.results import GRADIENT, judge, summarise
 from affectlens.explain.methods.gradient import Gradient, GradientTimesInput
-from planted import Brightness, OneSpot, noise, subject_of, why_fear
+from planted import Brightness, OneSpot, model_of, noise, why_fear
 
-QUICK = Comparing(replacements=("black",), cells=7, steps=7, random_maps=2, rectangles=16)
+QUICK = ComparisonOptions(replacements=("black",), cells=7, steps=7, random_maps=2, rectangles=16)
 PICTURES = [(f"{number}.jpg", noise(number)) for number in range(3)]
 
 
-def reversed_truth(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def reversed_truth(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     found = GradientTimesInput(baseline="black")(subject, image, question)
     return Attribution(-found.values, details={"seconds": 0.0})
 
 
 def test_the_truth_is_found_better_than_chance_and_chance_better_than_its_reverse() -> None:
-    subject = subject_of(OneSpot(strength=30.0))
+    subject = model_of(OneSpot(strength=30.0))
     methods: dict[str, Method] = {"truth": GradientTimesInput(baseline="black"), "reverse": reversed_truth}
     summary = summarise(list(compare(subject, PICTURES, methods, QUICK)))
     faith = {name: figures["faithfulness"].mean for name, figures in summary.methods.items()}
@@ -50,7 +50,7 @@ def test_the_truth_is_found_better_than_chance_and_chance_better_than_its_revers
 
 
 def test_every_row_can_be_written_and_read_again() -> None:
-    rows = list(compare(subject_of(OneSpot()), PICTURES[:1], {"gradient": Gradient()}, QUICK))
+    rows = list(compare(model_of(OneSpot()), PICTURES[:1], {"gradient": Gradient()}, QUICK))
     assert [Row.from_json(json.loads(json.dumps(row.to_json()))).method for row in rows] == [
         RANDOM, CENTRE, EDGES, "gradient",
     ]  # fmt: skip
@@ -60,8 +60,8 @@ def test_every_row_can_be_written_and_read_again() -> None:
 
 def test_checks_are_made_on_the_first_pictures_only() -> None:
     pictures = [("dark.jpg", 0.3 * noise(0)), ("bright.jpg", 0.7 + 0.3 * noise(1))]
-    options = Comparing(**{**vars(QUICK), "checked": 1})
-    rows = list(compare(subject_of(Brightness()), pictures, {"gradient": Gradient()}, options))
+    options = ComparisonOptions(**{**vars(QUICK), "checked": 1})
+    rows = list(compare(model_of(Brightness()), pictures, {"gradient": Gradient()}, options))
     checks = {"sensitivity", "points at the patch", "mass on the patch"}
     first, second = (row.figures for row in rows if row.method == "gradient")
     assert checks <= set(first)
@@ -71,13 +71,13 @@ def test_checks_are_made_on_the_first_pictures_only() -> None:
 
 def test_a_method_may_not_take_the_name_of_a_control() -> None:
     with pytest.raises(SettingsError, match="'random' is what methods are compared with"):
-        next(compare(subject_of(OneSpot()), PICTURES, {"random": Gradient()}))
+        next(compare(model_of(OneSpot()), PICTURES, {"random": Gradient()}))
 
 
 def test_controls_know_the_middle_and_the_edges() -> None:
     image = torch.zeros(1, 3, 9, 9)
     image[:, :, :, 4:] = 1
-    subject = subject_of(OneSpot())
+    subject = model_of(OneSpot())
     assert int(centre(subject, image, why_fear()).values.argmax()) == 40
     found = edges(subject, image, why_fear()).values
     assert found.shape == (9, 9)

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Attribution, Subject
-from affectlens.explain.core.perturbations import Trials
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.perturbations import Perturbations
 from affectlens.explain.core.question import Question
 from affectlens.explain.faithfulness.curves import (
     Curve,
     Losses,
     Removal,
-    Removing,
+    RemovalOptions,
     by_cell,
     cell_numbers,
     faithfulness,
@@ -26,9 +26,9 @@ from affectlens.explain.faithfulness.curves import (
     sensitivity,
 )
 from affectlens.explain.methods.gradient import GradientTimesInput
-from planted import FEAR, SIDE, OneSpot, noise, subject_of, white, why_fear
+from planted import FEAR, SIDE, OneSpot, model_of, noise, white, why_fear
 
-CELLS = Removing(cells=7, steps=49, replacement="black", random_maps=8)
+CELLS = RemovalOptions(cells=7, steps=49, replacement="black", random_maps=8)
 
 
 class Weighted(nn.Module):
@@ -51,7 +51,7 @@ class Weighted(nn.Module):
 
 def test_a_true_map_beats_chance_and_chance_beats_its_reverse() -> None:
     network = Weighted()
-    subject, image = subject_of(network), white()
+    subject, image = model_of(network), white()
     right = faithfulness(subject, image, why_fear(), network.truth(), CELLS)
     wrong = faithfulness(subject, image, why_fear(), -network.truth(), CELLS)
     assert right.deletion_gain() > 0.1 and right.insertion_gain() > 0.1
@@ -60,7 +60,7 @@ def test_a_true_map_beats_chance_and_chance_beats_its_reverse() -> None:
 
 def test_no_order_beats_the_true_one_where_pixels_add_up() -> None:
     network = Weighted()
-    removal = Removal(subject_of(network), white(), why_fear(), CELLS)
+    removal = Removal(model_of(network), white(), why_fear(), CELLS)
     best = removal.curves(network.truth())
     for curves in removal.random():
         assert best.deletion.area("log-odds") < curves.deletion.area("log-odds")
@@ -69,7 +69,7 @@ def test_no_order_beats_the_true_one_where_pixels_add_up() -> None:
 
 def test_the_one_spot_that_counts_is_gone_after_the_first_cell() -> None:
     truth = OneSpot(top=8, left=16, side=4, strength=5.0).weights.detach()
-    curves = Removal(subject_of(OneSpot()), white(), why_fear(), CELLS).curves(truth)
+    curves = Removal(model_of(OneSpot()), white(), why_fear(), CELLS).curves(truth)
     others = math.log(7)  # seven emotions of logit 0
     assert curves.deletion.log_odds == pytest.approx([5 - others] + 49 * [-others], abs=1e-5)
     assert curves.insertion.log_odds == pytest.approx([-others] + 49 * [5 - others], abs=1e-5)
@@ -77,11 +77,11 @@ def test_the_one_spot_that_counts_is_gone_after_the_first_cell() -> None:
 
 def test_chance_against_chance_gives_no_difference() -> None:
     network = Weighted()
-    options = Removing(cells=7, steps=8, replacement="black", random_maps=10)
+    options = RemovalOptions(cells=7, steps=8, replacement="black", random_maps=10)
     gains = []
     for seed in range(20):
         map_of_chance = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(100 + seed))
-        found = faithfulness(subject_of(network), white(), why_fear(), map_of_chance, options)
+        found = faithfulness(model_of(network), white(), why_fear(), map_of_chance, options)
         gains.append(found.deletion_gain("normalised"))
     mean, spread = torch.tensor(gains).mean(), torch.tensor(gains).std()
     assert abs(float(mean)) < 3 * float(spread) / len(gains) ** 0.5
@@ -91,7 +91,7 @@ def test_chance_against_chance_gives_no_difference() -> None:
 @given(st.floats(0.01, 100), st.floats(-10, 10), st.sampled_from(["line", "cube", "exponential"]))
 def test_only_the_order_of_a_map_counts(factor: float, offset: float, shape: str) -> None:
     network = Weighted()
-    removal = Removal(subject_of(network), noise(0), why_fear(), Removing(cells=7, steps=5))
+    removal = Removal(model_of(network), noise(0), why_fear(), RemovalOptions(cells=7, steps=5))
     values = network.truth()  # the same within each cell, so that means of cells keep their order
     bent = {"line": values, "cube": values**3, "exponential": values.exp()}[shape]
     assert removal.curves(factor * bent.double() + offset) == removal.curves(values)
@@ -111,7 +111,7 @@ def test_greater_values_come_first() -> None:
 
 
 def test_curves_start_and_end_at_the_picture_and_its_replacement() -> None:
-    removal = Removal(subject_of(OneSpot()), noise(0), why_fear(), Removing(cells=7, steps=6))
+    removal = Removal(model_of(OneSpot()), noise(0), why_fear(), RemovalOptions(cells=7, steps=6))
     curves = removal.curves(noise(1)[0, 0])
     assert curves.deletion.log_odds[0] == curves.insertion.log_odds[-1] == removal.whole
     assert curves.deletion.log_odds[-1] == curves.insertion.log_odds[0] == removal.blank
@@ -121,7 +121,7 @@ def test_curves_start_and_end_at_the_picture_and_its_replacement() -> None:
 
 
 def test_more_steps_than_cells_are_as_many_as_cells() -> None:
-    removal = Removal(subject_of(OneSpot()), noise(0), why_fear(), Removing(cells=2, steps=50))
+    removal = Removal(model_of(OneSpot()), noise(0), why_fear(), RemovalOptions(cells=2, steps=50))
     assert removal.curves(noise(1)[0, 0]).deletion.shares == (0, 0.25, 0.5, 0.75, 1)
 
 
@@ -141,7 +141,7 @@ def test_a_picture_that_says_no_more_than_its_replacement_has_no_normalised_area
 
 def test_without_random_maps_there_is_no_gain_and_json_says_none() -> None:
     found = faithfulness(
-        subject_of(OneSpot()), white(), why_fear(), white()[0, 0], Removing(cells=4, random_maps=0)
+        model_of(OneSpot()), white(), why_fear(), white()[0, 0], RemovalOptions(cells=4, random_maps=0)
     )
     assert math.isnan(found.deletion_gain())
     data = found.to_json()
@@ -151,17 +151,17 @@ def test_without_random_maps_there_is_no_gain_and_json_says_none() -> None:
 
 
 def test_a_map_beats_random_ones_only_if_it_is_better_than_each_of_them_both_ways() -> None:
-    truth = subject_of(OneSpot()).network.get_parameter("weights")
+    truth = model_of(OneSpot()).network.get_parameter("weights")
     options = replace(CELLS, seed=1)
     for values, expected in ((truth, True), (-truth, False), (torch.zeros(SIDE, SIDE), False)):
-        found = faithfulness(subject_of(OneSpot(strength=30.0)), white(), why_fear(), values, options)
+        found = faithfulness(model_of(OneSpot(strength=30.0)), white(), why_fear(), values, options)
         assert found.beats_random is expected
         assert found.to_json()["beats_random"] is expected
 
 
 def test_a_map_of_another_size_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"\(7, 7\) pixels, the image \(28, 28\)"):
-        faithfulness(subject_of(OneSpot()), white(), why_fear(), torch.zeros(7, 7))
+        faithfulness(model_of(OneSpot()), white(), why_fear(), torch.zeros(7, 7))
 
 
 # ------------------------------------------------------------------------------ infidelity, sensitivity
@@ -169,7 +169,7 @@ def test_a_map_of_another_size_is_an_error() -> None:
 
 def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_whole_for_an_empty_map() -> None:
     network = Weighted()
-    trials = Trials(subject_of(network), white(), why_fear(), replacement="black")
+    trials = Perturbations(model_of(network), white(), why_fear(), replacement="black")
     truth = network.truth()
     assert Losses(trials).infidelity(truth) == pytest.approx((0, 0), abs=1e-6)
     assert Losses(trials).infidelity(3 * truth).relative == pytest.approx(0, abs=1e-6)
@@ -187,8 +187,8 @@ def test_infidelity_is_captums() -> None:
     from captum.metrics import infidelity as theirs
 
     network, values = Weighted(), noise(3)[0, 0]
-    subject, image = subject_of(network), noise(2)
-    trials = Trials(subject, image, why_fear(), replacement="black")
+    subject, image = model_of(network), noise(2)
+    trials = Perturbations(subject, image, why_fear(), replacement="black")
     from affectlens.explain.faithfulness.curves import _rectangles
 
     masks = list(_rectangles(SIDE, SIDE, 64, 0))
@@ -206,17 +206,17 @@ def test_infidelity_is_captums() -> None:
 
 
 def test_a_network_that_loses_nothing_has_no_relative_infidelity() -> None:
-    trials = Trials(subject_of(OneSpot(strength=0.0)), white(), why_fear(), replacement="black")
+    trials = Perturbations(model_of(OneSpot(strength=0.0)), white(), why_fear(), replacement="black")
     assert math.isnan(Losses(trials).infidelity(white()[0, 0]).relative)
 
 
 def test_a_method_that_ignores_the_picture_is_not_sensitive_and_one_of_noise_is() -> None:
-    subject, image = subject_of(OneSpot()), noise(0)
+    subject, image = model_of(OneSpot()), noise(0)
 
-    def constant(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def constant(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         return Attribution(torch.ones(SIDE, SIDE))
 
-    def chaotic(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def chaotic(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         seed = int(image.double().sum() * 1e6) % 2**31
         return Attribution(torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(seed)))
 
@@ -227,15 +227,15 @@ def test_a_method_that_ignores_the_picture_is_not_sensitive_and_one_of_noise_is(
 def test_sensitivity_of_a_linear_network_is_at_most_the_noise() -> None:
     """Gradient times input moves as the input does, and the spot's levels are around a half."""
     method = GradientTimesInput(baseline="black")
-    found = sensitivity(method, subject_of(OneSpot()), 0 * noise(0) + 0.5, why_fear(), radius=0.05, tries=4)
+    found = sensitivity(method, model_of(OneSpot()), 0 * noise(0) + 0.5, why_fear(), radius=0.05, tries=4)
     assert 0 < found <= 0.05 / 0.5
 
 
 def test_a_map_of_zeros_has_no_sensitivity() -> None:
-    def nothing(subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def nothing(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         return Attribution(torch.zeros(SIDE, SIDE))
 
-    assert math.isnan(sensitivity(nothing, subject_of(OneSpot()), white(), why_fear()))
+    assert math.isnan(sensitivity(nothing, model_of(OneSpot()), white(), why_fear()))
 
 
 # ------------------------------------------------------------------------------------------------ cells

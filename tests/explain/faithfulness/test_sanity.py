@@ -15,11 +15,11 @@ from affectlens.explain.faithfulness.sanity import (
     rank_correlation,
 )
 from affectlens.explain.methods.gradient import GradientTimesInput
-from planted import Brightness, OneSpot, noise, subject_of, white, why_fear
+from planted import Brightness, OneSpot, model_of, noise, white, why_fear
 
 
 def test_shuffling_keeps_each_layers_weights_but_not_their_places_nor_the_original() -> None:
-    subject = subject_of(OneSpot())
+    subject = model_of(OneSpot())
     weights = subject.network.get_parameter("weights")
     before = weights.clone()
     after = randomised(subject).network.get_parameter("weights")
@@ -30,14 +30,14 @@ def test_shuffling_keeps_each_layers_weights_but_not_their_places_nor_the_origin
 
 def test_a_share_shuffles_the_last_layers_only() -> None:
     network = torch.nn.Sequential(*(torch.nn.Linear(5, 5) for _ in range(4)))
-    shuffled = randomised(subject_of(network), share=0.5).network
+    shuffled = randomised(model_of(network), share=0.5).network
     parts: Any = zip(network, cast(Any, shuffled), strict=True)
     kept = [torch.equal(a.weight, b.weight) for a, b in parts]
     assert kept == [True, True, False, False]
 
 
 def test_the_map_of_a_network_that_unlearnt_everything_is_another() -> None:
-    subject, method = subject_of(OneSpot()), GradientTimesInput(baseline="black")
+    subject, method = model_of(OneSpot()), GradientTimesInput(baseline="black")
     learnt = method(subject, noise(0), why_fear()).values
     unlearnt = method(randomised(subject), noise(0), why_fear()).values
     assert rank_correlation(learnt, learnt) == 1
@@ -56,7 +56,7 @@ def test_rank_correlation_is_spearmans_with_ties() -> None:
 
 
 def test_a_planted_patch_is_where_it_moves_the_answer_most_and_alone_is_the_cause() -> None:
-    subject = subject_of(Brightness())
+    subject = model_of(Brightness())
     image = torch.full((1, 3, 28, 28), 0.4)
     image[:, :, :10, 18:] = 0.9  # here a bright patch adds little
     planted = plant(subject, image, 0 * white() + torch.tensor([0.1, 0.9]).view(2, 1, 1, 1), size=0.3)
@@ -72,7 +72,7 @@ def test_a_planted_patch_is_where_it_moves_the_answer_most_and_alone_is_the_caus
 
 def test_a_donor_of_the_same_emotion_is_not_planted() -> None:
     dark = torch.full((1, 3, 28, 28), 0.2)
-    assert plant(subject_of(Brightness()), dark, dark) is None
+    assert plant(model_of(Brightness()), dark, dark) is None
 
 
 def test_a_map_points_at_a_box_by_its_highest_cell_and_its_mass() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.explain.core.question import ask
+from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.attention import (
     AttentionRollout,
     GradientAttention,
@@ -19,7 +19,7 @@ from affectlens.explain.methods.attention import (
     transformers,
 )
 from affectlens.models import backbones
-from planted import small_member, subject_of, why_fear
+from planted import model_of, small_member, why_fear
 
 SIDE = 160
 BOTH = pytest.mark.parametrize("method", [AttentionRollout(), GradientAttention()])
@@ -54,7 +54,7 @@ def test_weights_sum_to_one_and_are_those_that_the_network_attends_by() -> None:
 
 
 def test_rollout_of_even_attention_is_even() -> None:
-    cells = relevance(subject_of(attending_evenly(), SIDE), picture(), None)[""]
+    cells = relevance(model_of(attending_evenly(), SIDE), picture(), None)[""]
     # Half of a token stays where it is in each block; what leaves the class token is spread over 101.
     kept = 0.5 ** len(attending_evenly().blocks)
     torch.testing.assert_close(cells, torch.full((10, 10), (1 - kept) / 101), rtol=1e-4, atol=0)
@@ -67,16 +67,16 @@ def test_rollout_is_the_product_of_the_blocks() -> None:
     product = torch.eye(101)
     for weights in caught[""]:
         product = (weights[0].mean(dim=0) + torch.eye(101)) / 2 @ product
-    cells = relevance(subject_of(network, SIDE), picture(), None)[""]
+    cells = relevance(model_of(network, SIDE), picture(), None)[""]
     torch.testing.assert_close(cells, product[0, 1:].reshape(10, 10))
     assert float(cells.std()) > 0
 
 
 def test_the_one_patch_that_differs_stands_out_for_what_it_speaks_for() -> None:
-    subject = subject_of(attending_evenly(), SIDE)
+    subject = model_of(attending_evenly(), SIDE)
     image = torch.zeros(1, 3, SIDE, SIDE)
     image[:, :, 32:48, 112:128] = torch.tensor([2.0, -2.0, 1.0]).view(3, 1, 1)
-    maps = torch.stack([relevance(subject, image, ask(MIKELS, word))[""] for word in MIKELS.words])
+    maps = torch.stack([relevance(subject, image, make_question(MIKELS, word))[""] for word in MIKELS.words])
     others = torch.ones(10, 10, dtype=torch.bool)
     others[2, 7] = False
     torch.testing.assert_close(maps[:, others], maps[:, 0, 0, None].expand(-1, 99), rtol=1e-3, atol=1e-7)
@@ -84,8 +84,12 @@ def test_the_one_patch_that_differs_stands_out_for_what_it_speaks_for() -> None:
 
 
 def test_a_question_changes_the_weighted_map_and_not_the_rollout() -> None:
-    subject = subject_of(small_member("test_vit"), SIDE)
-    questions = [ask(MIKELS, "fear"), ask(MIKELS, "awe"), ask(MIKELS, "fear", "anger")]
+    subject = model_of(small_member("test_vit"), SIDE)
+    questions = [
+        make_question(MIKELS, "fear"),
+        make_question(MIKELS, "awe"),
+        make_question(MIKELS, "fear", "anger"),
+    ]
     weighted = [GradientAttention()(subject, picture(), question).values for question in questions]
     assert not torch.allclose(weighted[0], weighted[1]) and not torch.allclose(weighted[0], weighted[2])
     rolled = [AttentionRollout()(subject, picture(), question).values for question in questions]
@@ -95,7 +99,7 @@ def test_a_question_changes_the_weighted_map_and_not_the_rollout() -> None:
 def test_gradients_are_those_of_the_attention_weights() -> None:
     """The first-order change of the answer when one weight changes, checked by changing it."""
     network: Any = small_member("test_vit")
-    subject, last = subject_of(network, SIDE), network.blocks[-1].attn
+    subject, last = model_of(network, SIDE), network.blocks[-1].attn
     nudge = torch.zeros(1, last.num_heads, 101, 101)
     nudge[0, 0, 0, 40] = 0.05
 
@@ -117,7 +121,7 @@ def test_gradients_are_those_of_the_attention_weights() -> None:
 @BOTH
 def test_within_a_pair_it_is_the_transformer_that_is_read(method: Any) -> None:
     network = small_member("pair", transformer="test_vit", convolutional="test_efficientnet")
-    found = method(subject_of(network, SIDE), picture(), why_fear())
+    found = method(model_of(network, SIDE), picture(), why_fear())
     assert found.details["explains"] == ["transformer"]
     assert found.values.shape == (SIDE, SIDE)
     assert float(found.values.min()) >= 0 and float(found.values.sum()) == pytest.approx(1, abs=1e-3)
@@ -126,7 +130,7 @@ def test_within_a_pair_it_is_the_transformer_that_is_read(method: Any) -> None:
 @BOTH
 def test_of_a_pair_with_mirror_the_mirror_image_has_the_mirrored_map(method: Any) -> None:
     network = small_member("pair", transformer="test_vit", convolutional="test_efficientnet", mirror=True)
-    subject = subject_of(network, SIDE)
+    subject = model_of(network, SIDE)
     found, mirrored = (method(subject, image, why_fear()).values for image in (picture(), picture().flip(3)))
     torch.testing.assert_close(mirrored, found.flip(1), rtol=1e-3, atol=1e-8)
 
@@ -135,7 +139,7 @@ def test_of_a_pair_with_mirror_the_mirror_image_has_the_mirrored_map(method: Any
 def test_attention_that_was_made_to_suit_a_cpu_gives_the_same_map(method: Any) -> None:
     plain, suited = small_member("test_vit"), small_member("test_vit")
     backbones.suit_cpu(suited)
-    maps = [method(subject_of(network, SIDE), picture(), why_fear()).values for network in (plain, suited)]
+    maps = [method(model_of(network, SIDE), picture(), why_fear()).values for network in (plain, suited)]
     torch.testing.assert_close(maps[0], maps[1], rtol=1e-3, atol=1e-8)
 
 
@@ -160,4 +164,4 @@ def test_networks_without_such_a_transformer_are_refused() -> None:
     )
     assert transformers(swin) == []
     with pytest.raises(SettingsError, match="no transformer"):
-        GradientAttention()(subject_of(small_member("test_resnet"), SIDE), picture(), why_fear())
+        GradientAttention()(model_of(small_member("test_resnet"), SIDE), picture(), why_fear())

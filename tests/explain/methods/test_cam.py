@@ -8,11 +8,11 @@ from torch import Tensor
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.baselines import baselines
-from affectlens.explain.core.question import ask
+from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.cam import Cam, reads_linearly
-from planted import small_member, subject_of, why_fear
+from planted import model_of, small_member, why_fear
 
 SIDE = 160
 PAIR = {"transformer": "test_vit", "convolutional": "test_efficientnet"}
@@ -22,7 +22,7 @@ def picture(seed: int = 0) -> Tensor:
     return torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
 
 
-def owed(subject: Subject, image: Tensor, baseline: str = "mean") -> float:
+def owed(subject: ExplainedModel, image: Tensor, baseline: str = "mean") -> float:
     against = baselines(subject, image, [baseline])
     return float(subject.score(image, why_fear()) - subject.score(against, why_fear()))
 
@@ -30,7 +30,7 @@ def owed(subject: Subject, image: Tensor, baseline: str = "mean") -> float:
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
 @pytest.mark.parametrize("baseline", ["mean", "black", "blurred"])
 def test_of_a_convolutional_network_it_adds_up(name: str, baseline: str) -> None:
-    subject = subject_of(small_member(name), SIDE)
+    subject = model_of(small_member(name), SIDE)
     found = Cam(baseline=baseline)(subject, picture(), why_fear())
     assert found.sums_up
     assert float(found.values.sum()) == pytest.approx(owed(subject, picture(), baseline), abs=2e-4)
@@ -39,7 +39,7 @@ def test_of_a_convolutional_network_it_adds_up(name: str, baseline: str) -> None
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_of_a_pair_it_adds_up_with_the_transformers_part_laid_out_by_attention(mirror: bool) -> None:
-    subject = subject_of(small_member("pair", **PAIR, mirror=mirror), SIDE)
+    subject = model_of(small_member("pair", **PAIR, mirror=mirror), SIDE)
     found = Cam()(subject, picture(), why_fear())
     assert found.sums_up
     assert float(found.values.sum()) == pytest.approx(owed(subject, picture()), abs=2e-4)
@@ -50,7 +50,7 @@ def test_of_a_pair_it_adds_up_with_the_transformers_part_laid_out_by_attention(m
 
 def test_the_two_parts_of_a_pair_are_what_its_branches_say_when_two_emotions_are_compared() -> None:
     network: Any = small_member("pair", **PAIR)
-    subject, question = subject_of(network, SIDE), ask(MIKELS, "fear", "awe")
+    subject, question = model_of(network, SIDE), make_question(MIKELS, "fear", "awe")
     found = Cam()(subject, picture(), question)
     flat = torch.zeros_like(picture())
     expected = [
@@ -62,7 +62,7 @@ def test_the_two_parts_of_a_pair_are_what_its_branches_say_when_two_emotions_are
 
 def test_of_mlm_what_the_gram_branches_say_is_left_out_and_told() -> None:
     network = small_member("mlm_paper", backbone="test_resnet", reduction=2)
-    subject = subject_of(network, SIDE)
+    subject = model_of(network, SIDE)
     found = Cam()(subject, picture(), why_fear())
     assert not found.sums_up
     assert abs(found.details["elsewhere"]) > 0.01
@@ -81,7 +81,7 @@ def test_which_networks_read_their_last_map_linearly() -> None:
 @pytest.mark.parametrize(("name", "options"), [("mam_paper", {"backbone": "test_resnet"}), ("test_vit", {})])
 def test_another_network_is_refused(name: str, options: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="linearly"):
-        Cam()(subject_of(small_member(name, **options), SIDE), picture(), why_fear())
+        Cam()(model_of(small_member(name, **options), SIDE), picture(), why_fear())
 
 
 def test_a_misspelt_baseline_is_an_error() -> None:

@@ -12,11 +12,11 @@ from affectlens import library
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.attribution import Method
-from affectlens.explain.core.question import ask
+from affectlens.explain.core.question import make_question
 from affectlens.explain.faithfulness.compare import Row
 from affectlens.explain.faithfulness.results import judge, summarise
 from affectlens.explain.methods import catalog as methods
-from planted import small_member, subject_of, why_fear
+from planted import model_of, small_member, why_fear
 
 SIDE = 160
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -84,7 +84,7 @@ def assert_unchanged(before: list[Any], after: list[Any]) -> None:
 
 @every_pair
 def test_a_picture_becomes_a_map_of_its_size_the_same_each_time(method: str, kind: str) -> None:
-    subject = subject_of(network_of(kind), SIDE)
+    subject = model_of(network_of(kind), SIDE)
     found = quick(method)(subject, picture(), why_fear())
     assert found.values.shape == (SIDE, SIDE)
     assert found.values.dtype == torch.float32
@@ -97,8 +97,8 @@ def test_a_picture_becomes_a_map_of_its_size_the_same_each_time(method: str, kin
 
 @every_pair
 def test_each_of_the_eight_emotions_has_its_own_map(method: str, kind: str) -> None:
-    subject = subject_of(network_of(kind), SIDE)
-    maps = [quick(method)(subject, picture(), ask(MIKELS, word)).values for word in MIKELS.words]
+    subject = model_of(network_of(kind), SIDE)
+    maps = [quick(method)(subject, picture(), make_question(MIKELS, word)).values for word in MIKELS.words]
     pairs = [(one, two) for place, one in enumerate(maps) for two in maps[:place]]
     same = [torch.allclose(one, two, rtol=1e-3, atol=1e-3 * float(one.abs().max())) for one, two in pairs]
     assert all(same) if not methods.find(method).asks else not any(same)
@@ -109,7 +109,7 @@ def test_each_of_the_eight_emotions_has_its_own_map(method: str, kind: str) -> N
 def test_a_network_is_left_as_it_was_also_when_interrupted(
     method: str, kind: str, interrupted_at: int
 ) -> None:
-    subject = subject_of(network_of(kind), SIDE)
+    subject = model_of(network_of(kind), SIDE)
     network, calls = subject.network, 0
     network.train()  # what a subject should not be, and must not be changed from
     list(network.children())[-1].eval()
@@ -140,7 +140,7 @@ def test_a_method_that_does_not_suit_a_network_says_so(method: str, kind: str) -
     network = network_of(kind)
     assert not methods.find(method).suits(network)
     with pytest.raises(SettingsError):
-        quick(method)(subject_of(network, SIDE), picture(), why_fear())
+        quick(method)(model_of(network, SIDE), picture(), why_fear())
 
 
 @every_method
@@ -153,12 +153,14 @@ def test_every_entry_says_what_it_shows_and_what_may_be_set(method: str) -> None
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_network_is_offered_the_methods_that_suit_it(kind: str) -> None:
-    assert methods.suiting(network_of(kind)) == [m for m in methods.METHODS if kind not in NOT_FOR.get(m, ())]
+    assert methods.suitable_for(network_of(kind)) == [
+        m for m in methods.METHODS if kind not in NOT_FOR.get(m, ())
+    ]
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_network_has_a_default_that_suits_it(kind: str) -> None:
-    assert methods.default_for(network_of(kind)) in methods.suiting(network_of(kind))
+    assert methods.default_for(network_of(kind)) in methods.suitable_for(network_of(kind))
 
 
 def test_the_default_models_default_is_what_the_comparison_supports() -> None:

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.spread import spread
+from affectlens.explain.core.upsampling import upsample
 from affectlens.explain.methods.grad_cam import GradCam, Place, last_map, makes_maps
-from planted import FEAR, OneSpot, small_member, subject_of, why_fear
+from planted import FEAR, OneSpot, model_of, small_member, why_fear
 
 SIDE = 160
 
@@ -40,26 +40,26 @@ def picture(seed: int = 0) -> Tensor:
 
 
 def test_the_only_cell_that_counts_gets_all() -> None:
-    found = GradCam()(subject_of(Whiteness()), one_white_patch(), why_fear())
+    found = GradCam()(model_of(Whiteness()), one_white_patch(), why_fear())
     cells = torch.zeros(7, 7)
     cells[2, 4] = 1  # 49 cells of which one is white, times 49
-    torch.testing.assert_close(found.values, spread(cells, 28, 28))
+    torch.testing.assert_close(found.values, upsample(cells, 28, 28))
     assert found.details["layers"] == ["look"]
 
 
 def test_on_a_convolutional_network_it_is_captums() -> None:
     captum = pytest.importorskip("captum.attr")
-    subject, question = subject_of(small_member("test_resnet"), SIDE), why_fear()
+    subject, question = model_of(small_member("test_resnet"), SIDE), why_fear()
     ours = GradCam()(subject, picture(), question)
     layer = subject.network.get_submodule("layer4")
     theirs = captum.LayerGradCam(lambda images: subject.score(images, question), layer).attribute(picture())
-    torch.testing.assert_close(ours.values, spread(theirs[0, 0].detach(), SIDE, SIDE), rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(ours.values, upsample(theirs[0, 0].detach(), SIDE, SIDE), rtol=1e-3, atol=1e-7)
     assert float(ours.values.std()) > 0
     assert ours.details["layers"] == ["layer4"]
 
 
 def test_where_the_last_map_is_averaged_pooling_the_gradients_changes_nothing() -> None:
-    subject = subject_of(small_member("test_resnet"), SIDE)
+    subject = model_of(small_member("test_resnet"), SIDE)
     pooled, single = (
         GradCam(pooled=pooled)(subject, picture(), why_fear()).values for pooled in (True, False)
     )
@@ -70,7 +70,7 @@ def test_what_speaks_against_is_negative_and_can_be_left_out() -> None:
     image = one_white_patch()
     image[:, :, 20:24, 0:4] = -1
     signed, positive = (
-        GradCam(pooled=False, positive=p)(subject_of(Whiteness()), image, why_fear()).values
+        GradCam(pooled=False, positive=p)(model_of(Whiteness()), image, why_fear()).values
         for p in (False, True)
     )
     assert float(signed[9, 17]) > 0 > float(signed[21, 1])
@@ -79,7 +79,7 @@ def test_what_speaks_against_is_negative_and_can_be_left_out() -> None:
 
 def test_of_a_pair_both_maps_are_added() -> None:
     network = small_member("pair", transformer="test_vit", convolutional="test_efficientnet")
-    found = GradCam()(subject_of(network, SIDE), picture(), why_fear())
+    found = GradCam()(model_of(network, SIDE), picture(), why_fear())
     first, second = found.details["layers"]
     assert first.startswith("transformer.blocks.") and second.startswith("convolutional.")
     assert all(abs(each) > 0 for each in found.details["sums"])
@@ -88,7 +88,7 @@ def test_of_a_pair_both_maps_are_added() -> None:
 
 def test_of_a_pair_with_mirror_the_mirror_image_has_the_mirrored_map() -> None:
     network = small_member("pair", transformer="test_vit", convolutional="test_efficientnet", mirror=True)
-    subject = subject_of(network, SIDE)
+    subject = model_of(network, SIDE)
     found, mirrored = (
         GradCam()(subject, image, why_fear()).values for image in (picture(), picture().flip(3))
     )
@@ -106,4 +106,4 @@ def test_the_last_map_is_found_in_every_kind_of_network() -> None:
 def test_a_network_without_maps_cannot_be_explained_so() -> None:
     assert not makes_maps(OneSpot())
     with pytest.raises(SettingsError, match="no map"):
-        GradCam()(subject_of(OneSpot()), one_white_patch(), why_fear())
+        GradCam()(model_of(OneSpot()), one_white_patch(), why_fear())

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.methods.gradient import Gradient, GradientTimesInput, Slopes
-from planted import FEAR, SIDE, OneSpot, noise, subject_of, why_fear
+from planted import FEAR, SIDE, OneSpot, model_of, noise, why_fear
 
 
 class Curved(nn.Module):
@@ -19,7 +19,7 @@ class Curved(nn.Module):
 
 
 def test_the_gradient_is_the_weight_of_each_pixel() -> None:
-    found = Gradient()(subject_of(OneSpot(top=0, left=0, side=4, strength=6.0)), noise(0), why_fear())
+    found = Gradient()(model_of(OneSpot(top=0, left=0, side=4, strength=6.0)), noise(0), why_fear())
     expected = torch.zeros(SIDE, SIDE)
     expected[:4, :4] = 6 / (3 * 16)
     torch.testing.assert_close(found.values, expected)
@@ -27,28 +27,28 @@ def test_the_gradient_is_the_weight_of_each_pixel() -> None:
 
 
 def test_a_gradient_of_either_sign_counts_alike() -> None:
-    against = Gradient()(subject_of(OneSpot(strength=-6.0)), noise(0), why_fear())
-    both = Gradient()(subject_of(OneSpot(strength=6.0)), noise(0), why_fear())
+    against = Gradient()(model_of(OneSpot(strength=-6.0)), noise(0), why_fear())
+    both = Gradient()(model_of(OneSpot(strength=6.0)), noise(0), why_fear())
     torch.testing.assert_close(against.values, both.values)
     assert float(both.values.max()) > 0
 
 
 def test_times_the_input_it_adds_up_where_the_answer_is_linear() -> None:
     image = noise(1)
-    found = GradientTimesInput(baseline="black")(subject_of(OneSpot(strength=6.0)), image, why_fear())
+    found = GradientTimesInput(baseline="black")(model_of(OneSpot(strength=6.0)), image, why_fear())
     assert float(found.values.sum()) == pytest.approx(6 * float(image[..., 8:12, 16:20].mean()), rel=1e-4)
     assert found.details["completeness_error"] == pytest.approx(0, abs=1e-5)
 
 
 def test_where_the_answer_is_curved_it_says_how_far_the_sum_is_off() -> None:
     image = noise(1)
-    found = GradientTimesInput(baseline="black")(subject_of(Curved()), image, why_fear())
+    found = GradientTimesInput(baseline="black")(model_of(Curved()), image, why_fear())
     square = 100 * float(image.square().mean())  # of which the gradient times the input makes twice as much
     assert found.details["completeness_error"] == pytest.approx(square, rel=1e-4)
 
 
 def test_groups_of_any_size_give_the_same_gradients() -> None:
-    subject, images = subject_of(Curved()), noise(0, 5)
+    subject, images = model_of(Curved()), noise(0, 5)
     slopes = Slopes(subject, images[:1], why_fear())
     scores, gradients = slopes(images)
     torch.testing.assert_close(gradients, 200 * images / (3 * SIDE**2), rtol=1e-4, atol=1e-6)
@@ -57,9 +57,7 @@ def test_groups_of_any_size_give_the_same_gradients() -> None:
 
 
 def test_less_memory_means_fewer_pictures_at_once_and_never_none() -> None:
-    subject = subject_of(
-        nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 26**2, 8))
-    )
+    subject = model_of(nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 26**2, 8)))
     ample, tight, none = (Slopes(subject, noise(0), why_fear(), memory=mib).together for mib in (1024, 2, 1))
     # Of each picture little is kept but the convolution's output, 64 x 26 x 26 floats of 4 bytes.
     assert 1 <= none <= tight <= 2 * 2**20 // (64 * 26**2 * 4)
@@ -70,8 +68,8 @@ def test_less_memory_means_fewer_pictures_at_once_and_never_none() -> None:
 def test_bfloat16_is_close_and_is_not_float32() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.GELU(), nn.Flatten(), nn.Linear(8 * 24**2, 8))
-    exact = GradientTimesInput()(subject_of(network), noise(0), why_fear()).values
-    rough = GradientTimesInput(precision="bfloat16")(subject_of(network), noise(0), why_fear()).values
+    exact = GradientTimesInput()(model_of(network), noise(0), why_fear()).values
+    rough = GradientTimesInput(precision="bfloat16")(model_of(network), noise(0), why_fear()).values
     assert not torch.equal(exact, rough)
     assert float((exact - rough).norm() / exact.norm()) < 0.05
 
@@ -80,6 +78,6 @@ def test_impossible_settings_are_errors() -> None:
     with pytest.raises(UnknownName, match="baseline"):
         GradientTimesInput(baseline="grey")
     with pytest.raises(SettingsError, match="memory"):
-        Slopes(subject_of(OneSpot()), noise(0), why_fear(), memory=0)
+        Slopes(model_of(OneSpot()), noise(0), why_fear(), memory=0)
     with pytest.raises(SettingsError, match="precision"):
-        Gradient(precision="float8")(subject_of(OneSpot()), noise(0), why_fear())
+        Gradient(precision="float8")(model_of(OneSpot()), noise(0), why_fear())

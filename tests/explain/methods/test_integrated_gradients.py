@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from affectlens import library
 from affectlens.data import fi
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.attribution import Subject
-from affectlens.explain.core.question import ask
+from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.images import read_pixels
-from planted import FEAR, SIDE, OneSpot, noise, small_network, subject_of, white, why_fear
+from planted import FEAR, SIDE, OneSpot, model_of, noise, small_network, white, why_fear
 
 
 class Along(nn.Module):
@@ -36,7 +36,7 @@ class Along(nn.Module):
 
 def test_of_a_linear_answer_each_pixel_gets_its_weight_times_its_difference() -> None:
     image = noise(0)
-    found = IntegratedGradients(baselines=("black",))(subject_of(OneSpot(strength=6.0)), image, why_fear())
+    found = IntegratedGradients(baselines=("black",))(model_of(OneSpot(strength=6.0)), image, why_fear())
     expected = torch.zeros(SIDE, SIDE)
     expected[8:12, 16:20] = 6 / (3 * 16) * image[0, :, 8:12, 16:20].sum(dim=0)
     torch.testing.assert_close(found.values, expected)
@@ -47,7 +47,7 @@ def test_of_a_linear_answer_each_pixel_gets_its_weight_times_its_difference() ->
 
 def test_it_is_what_captum_finds_with_many_steps() -> None:
     captum = pytest.importorskip("captum.attr")
-    subject, image, question = subject_of(small_network()), noise(0), why_fear()
+    subject, image, question = model_of(small_network()), noise(0), why_fear()
     ours = IntegratedGradients(tolerance=1e-4, absolute_tolerance=0)(subject, image, question)
     theirs = captum.IntegratedGradients(lambda images: subject.score(images, question)).attribute(
         image, torch.zeros_like(image), n_steps=300, method="riemann_trapezoid"
@@ -57,7 +57,7 @@ def test_it_is_what_captum_finds_with_many_steps() -> None:
 
 
 def test_steps_are_put_where_the_answer_bends() -> None:
-    found = IntegratedGradients(baselines=("black",))(subject_of(Along("late")), white(), why_fear())
+    found = IntegratedGradients(baselines=("black",))(model_of(Along("late")), white(), why_fear())
     assert found.sums_up
     assert float(found.values.sum()) == pytest.approx(8.7, rel=0.01)
     # Equal steps of one in 64 would leave an error of up to 9 %.
@@ -66,7 +66,7 @@ def test_steps_are_put_where_the_answer_bends() -> None:
 
 def test_errors_that_only_cancel_are_not_taken_for_exactness() -> None:
     # At nine equal steps all slopes are those of a straight line, and so is the sum: the error is 0.
-    subject = subject_of(Along("waves"))
+    subject = model_of(Along("waves"))
     found = IntegratedGradients(baselines=("black",))(subject, white(), why_fear())
     assert found.sums_up and found.details["steps"] > 30
     assert found.details["completeness_error_of_pieces"] <= min(0.5, 0.03 * found.details["variation"])
@@ -78,7 +78,7 @@ def test_errors_that_only_cancel_are_not_taken_for_exactness() -> None:
 
 def test_when_steps_run_out_the_error_is_told_and_nothing_is_claimed() -> None:
     options = IntegratedGradients(baselines=("black",), min_steps=2, max_steps=3)
-    found = options(subject_of(Along("late")), white(), why_fear())
+    found = options(model_of(Along("late")), white(), why_fear())
     assert found.details["steps"] == 3
     assert not found.sums_up
     assert found.details["completeness_error"] == pytest.approx(float(found.values.sum()) - 8.7, rel=1e-3)
@@ -86,14 +86,14 @@ def test_when_steps_run_out_the_error_is_told_and_nothing_is_claimed() -> None:
 
 
 def test_a_picture_that_is_its_own_baseline_owes_nothing_to_any_pixel() -> None:
-    found = IntegratedGradients()(subject_of(small_network()), torch.zeros(1, 3, SIDE, SIDE), why_fear())
+    found = IntegratedGradients()(model_of(small_network()), torch.zeros(1, 3, SIDE, SIDE), why_fear())
     assert not found.values.any()
     assert found.sums_up
     assert found.details["completeness_error_relative"] is None
 
 
 def test_several_baselines_are_averaged_and_so_is_what_the_sum_should_be() -> None:
-    subject, image = subject_of(small_network()), noise(0)
+    subject, image = model_of(small_network()), noise(0)
     both = IntegratedGradients(baselines=("mean", "blurred"))(subject, image, why_fear())
     each = [
         IntegratedGradients(baselines=(name,))(subject, image, why_fear()) for name in ("mean", "blurred")
@@ -105,18 +105,18 @@ def test_several_baselines_are_averaged_and_so_is_what_the_sum_should_be() -> No
 
 def test_several_noises_are_several_baselines() -> None:
     one, two = (
-        IntegratedGradients(baselines=("uniform",) * count)(subject_of(small_network()), noise(0), why_fear())
+        IntegratedGradients(baselines=("uniform",) * count)(model_of(small_network()), noise(0), why_fear())
         for count in (1, 2)
     )
     assert not torch.allclose(one.values, two.values)
     again = IntegratedGradients(baselines=("uniform", "uniform"))(
-        subject_of(small_network()), noise(0), why_fear()
+        model_of(small_network()), noise(0), why_fear()
     )
     assert torch.equal(two.values, again.values)
 
 
 def test_a_small_memory_changes_how_many_run_together_and_not_the_map() -> None:
-    subject, image = subject_of(small_network()), noise(0)
+    subject, image = model_of(small_network()), noise(0)
     ample, tight = (
         IntegratedGradients(memory=mib, min_steps=33, max_steps=33)(subject, image, why_fear())
         for mib in (1024, 1)
@@ -126,7 +126,7 @@ def test_a_small_memory_changes_how_many_run_together_and_not_the_map() -> None:
 
 
 def test_the_error_of_bfloat16_is_measured_against_answers_in_float32() -> None:
-    subject, image = subject_of(small_network()), noise(0)
+    subject, image = model_of(small_network()), noise(0)
     exact = IntegratedGradients(min_steps=65, max_steps=65)(subject, image, why_fear())
     rough = IntegratedGradients(min_steps=65, max_steps=65, precision="bfloat16")(subject, image, why_fear())
     assert rough.details["difference"] == pytest.approx(exact.details["difference"], abs=1e-5)
@@ -149,24 +149,24 @@ def test_impossible_settings_are_errors() -> None:
 
 @pytest.mark.slow
 def test_the_default_model_is_explained_to_within_one_in_a_hundred() -> None:
-    subject = Subject.of(library.load(), "cpu")
+    subject = ExplainedModel.of(library.load(), "cpu")
     pixels = torch.linspace(0, 255, 224).expand(3, 224, 224).clone()
     pixels[:, 60:120, 90:150] = torch.tensor([200.0, 30.0, 20.0]).view(3, 1, 1)
-    image = subject.see(pixels.to(torch.uint8))
-    found = IntegratedGradients()(subject, image, ask(subject.vocabulary, "fear"))
+    image = subject.to_input(pixels.to(torch.uint8))
+    found = IntegratedGradients()(subject, image, make_question(subject.vocabulary, "fear"))
     assert found.sums_up
     assert found.details["completeness_error_relative"] < 0.01
 
 
 @pytest.mark.slow
 def test_twenty_real_pictures_are_explained_to_within_one_in_a_hundred(shared: Path) -> None:
-    subject = Subject.of(library.load(), "cpu")
+    subject = ExplainedModel.of(library.load(), "cpu")
     fit = subject.preprocessing
     records = fi.read(shared / "data" / "fi").splits["val"]
     for record in records[:: len(records) // 20][:20]:
-        image = subject.see(fit.fit_pixels(read_pixels(record.path, at_least=fit.at_least)))
+        image = subject.to_input(fit.fit_pixels(read_pixels(record.path, at_least=fit.at_least)))
         emotion = subject.vocabulary.words[int(subject.logits(image).argmax())]
-        found = IntegratedGradients()(subject, image, ask(subject.vocabulary, emotion))
+        found = IntegratedGradients()(subject, image, make_question(subject.vocabulary, emotion))
         assert found.sums_up, record.key
         relative = found.details["completeness_error_relative"]
         assert relative is None or relative < 0.01 or abs(found.details["difference"]) < 0.1, record.key

@@ -5,12 +5,12 @@ import torch
 
 from affectlens.errors import SettingsError
 from affectlens.explain.methods.occlusion import Occlusion
-from planted import OneSpot, noise, subject_of, white, why_fear
+from planted import OneSpot, model_of, noise, white, why_fear
 
 
 def test_the_only_spot_that_counts_gets_all_that_is_lost_and_the_rest_nothing() -> None:
     found = Occlusion(patch=1 / 7, stride=1 / 7, replacement="black")(
-        subject_of(OneSpot(top=8, left=16, strength=5.0)), white(), why_fear()
+        model_of(OneSpot(top=8, left=16, strength=5.0)), white(), why_fear()
     )
     expected = torch.zeros(28, 28)
     expected[8:12, 16:20] = 5
@@ -21,7 +21,7 @@ def test_the_only_spot_that_counts_gets_all_that_is_lost_and_the_rest_nothing() 
 
 def test_a_pixel_that_several_patches_cover_gets_the_mean_of_what_they_cost() -> None:
     found = Occlusion(patch=1 / 7, stride=1 / 14, replacement="black")(
-        subject_of(OneSpot(top=8, left=16, strength=8.0)), white(), why_fear()
+        model_of(OneSpot(top=8, left=16, strength=8.0)), white(), why_fear()
     )
     # Of the nine patches of 4 pixels that touch the spot in steps of 2, four cover its corner pixel: one
     # covers all of it, two a half, one a quarter.
@@ -31,13 +31,13 @@ def test_a_pixel_that_several_patches_cover_gets_the_mean_of_what_they_cost() ->
 
 def test_patches_that_do_not_fit_evenly_still_cover_every_pixel() -> None:
     found = Occlusion(patch=0.3, stride=0.3, replacement="black")(
-        subject_of(OneSpot(top=24, left=24)), white(), why_fear()
+        model_of(OneSpot(top=24, left=24)), white(), why_fear()
     )
     assert float(found.values[27, 27]) == pytest.approx(5, rel=1e-4)
 
 
 def test_the_size_of_the_batch_changes_nothing() -> None:
-    subject, image = subject_of(OneSpot()), noise(0)
+    subject, image = model_of(OneSpot()), noise(0)
     maps = [Occlusion(batch_size=size)(subject, image, why_fear()).values for size in (1, 10, 500)]
     torch.testing.assert_close(maps[0], maps[1])
     torch.testing.assert_close(maps[0], maps[2])

@@ -5,11 +5,11 @@ import torch
 
 from affectlens.errors import SettingsError
 from affectlens.explain.methods.rise import Rise, Slope
-from planted import OneSpot, noise, subject_of, white, why_fear
+from planted import OneSpot, model_of, noise, white, why_fear
 
 
 def test_it_points_to_the_only_spot_that_counts() -> None:
-    found = Rise(masks=300, replacement="black")(subject_of(OneSpot(top=8, left=16)), white(), why_fear())
+    found = Rise(masks=300, replacement="black")(model_of(OneSpot(top=8, left=16)), white(), why_fear())
     row, column = divmod(int(found.values.argmax()), 28)
     assert 8 <= row < 12 and 16 <= column < 20
     assert float(found.values.max()) == pytest.approx(5, rel=0.4)  # log-odds that the spot is worth
@@ -17,7 +17,7 @@ def test_it_points_to_the_only_spot_that_counts() -> None:
 
 
 def test_the_same_seed_gives_the_same_map_in_batches_of_any_size_and_another_seed_another() -> None:
-    subject = subject_of(OneSpot())
+    subject = model_of(OneSpot())
     first, again, other = (
         Rise(masks=40, seed=seed)(subject, noise(0), why_fear()).values for seed in (0, 0, 1)
     )
@@ -27,7 +27,7 @@ def test_the_same_seed_gives_the_same_map_in_batches_of_any_size_and_another_see
 
 def test_two_maps_differ_by_as_much_as_their_standard_errors_say() -> None:
     """Over many seeds the spread of a map is what one map says of itself."""
-    subject = subject_of(OneSpot())
+    subject = model_of(OneSpot())
     maps = [
         Rise(masks=100, seed=seed, replacement="black")(subject, white(), why_fear()) for seed in range(30)
     ]
@@ -37,7 +37,7 @@ def test_two_maps_differ_by_as_much_as_their_standard_errors_say() -> None:
 
 
 def test_four_times_the_masks_halve_the_standard_error() -> None:
-    subject = subject_of(OneSpot())
+    subject = model_of(OneSpot())
     few, many = (Rise(masks=masks)(subject, noise(0), why_fear()).details for masks in (200, 800))
     assert few["standard_error"] / many["standard_error"] == pytest.approx(2, rel=0.15)
     assert many["noise"] < few["noise"]

@@ -11,7 +11,7 @@ from affectlens.explain.core.attribution import Method
 from affectlens.explain.methods.gradient import Gradient, GradientTimesInput
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.explain.methods.smooth_gradient import AVERAGED, SmoothGradient
-from planted import OneSpot, noise, small_network, subject_of, why_fear
+from planted import OneSpot, model_of, noise, small_network, why_fear
 
 PLAIN: dict[str, Method] = {
     "gradient": Gradient(),
@@ -22,7 +22,7 @@ PLAIN: dict[str, Method] = {
 
 @pytest.mark.parametrize("of", AVERAGED)
 def test_without_noise_it_is_what_is_averaged(of: str) -> None:
-    subject, image = subject_of(small_network()), noise(0)
+    subject, image = model_of(small_network()), noise(0)
     smooth = SmoothGradient(of=of, samples=3, noise=0)(subject, image, why_fear())
     torch.testing.assert_close(smooth.values, PLAIN[of](subject, image, why_fear()).values)
     assert float(smooth.values.std()) > 0
@@ -31,7 +31,7 @@ def test_without_noise_it_is_what_is_averaged(of: str) -> None:
 
 @pytest.mark.parametrize("of", AVERAGED)
 def test_the_same_seed_gives_the_same_map_and_another_another(of: str) -> None:
-    subject, image = subject_of(small_network()), noise(0)
+    subject, image = model_of(small_network()), noise(0)
     first, again, other = (
         SmoothGradient(of=of, samples=2, seed=seed)(subject, image, why_fear()).values for seed in (0, 0, 1)
     )
@@ -47,7 +47,7 @@ def test_noise_is_a_share_of_the_range_of_levels() -> None:
 
 
 def test_more_copies_agree_better() -> None:
-    subject, image = subject_of(small_network()), noise(0)
+    subject, image = model_of(small_network()), noise(0)
     few, many = (
         SmoothGradient(samples=count, noise=0.3)(subject, image, why_fear()).details["halves_agree"]
         for count in (4, 128)
@@ -57,8 +57,8 @@ def test_more_copies_agree_better() -> None:
 
 
 def test_a_linear_answer_has_the_same_gradient_under_any_noise() -> None:
-    smooth = SmoothGradient(samples=4, noise=1.0)(subject_of(OneSpot()), noise(0), why_fear())
-    torch.testing.assert_close(smooth.values, Gradient()(subject_of(OneSpot()), noise(0), why_fear()).values)
+    smooth = SmoothGradient(samples=4, noise=1.0)(model_of(OneSpot()), noise(0), why_fear())
+    torch.testing.assert_close(smooth.values, Gradient()(model_of(OneSpot()), noise(0), why_fear()).values)
 
 
 def test_impossible_settings_are_errors() -> None:

@@ -12,7 +12,7 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.explain.methods import superpixels
 from affectlens.explain.methods.superpixels import Lime, Line, Shap, segment
-from planted import FEAR, OneSpot, noise, subject_of, white, why_fear
+from planted import FEAR, OneSpot, model_of, noise, white, why_fear
 
 pytest.importorskip("skimage", reason="the extra `superpixels` is not installed")
 
@@ -46,7 +46,7 @@ def blocks() -> Tensor:
 
 def test_shapley_values_add_up_to_the_answer_and_go_to_the_piece_that_counts() -> None:
     image = blocks()
-    subject = subject_of(OneSpot(top=8, left=15, side=4))
+    subject = model_of(OneSpot(top=8, left=15, side=4))
     found = Shap(segments=16, samples=200, replacement="black")(subject, image, why_fear())
     gained = float(5 * image[:, :, 8:12, 15:19].mean())
     assert found.sums_up
@@ -60,13 +60,13 @@ def test_two_halves_that_only_count_together_share_the_answer(monkeypatch: pytes
     halves = torch.zeros(28, 28, dtype=torch.long)
     halves[:, 14:] = 1
     monkeypatch.setattr(superpixels, "segment", lambda *_: halves)
-    found = Shap(samples=10, replacement="black")(subject_of(BothHalves()), white(), why_fear())
+    found = Shap(samples=10, replacement="black")(model_of(BothHalves()), white(), why_fear())
     assert float(found.values[:, :14].sum()) == pytest.approx(3, rel=1e-4)
     assert float(found.values[:, 14:].sum()) == pytest.approx(3, rel=1e-4)
 
 
 def test_lime_marks_the_piece_that_counts_and_says_how_well_it_fits() -> None:
-    subject, image = subject_of(OneSpot(top=8, left=15, side=4)), blocks()
+    subject, image = model_of(OneSpot(top=8, left=15, side=4)), blocks()
     found = Lime(segments=16, samples=300, replacement="black")(subject, image, why_fear())
     row, column = divmod(int(found.values.argmax()), 28)
     assert 7 <= row < 14 and 14 <= column < 21
@@ -76,7 +76,7 @@ def test_lime_marks_the_piece_that_counts_and_says_how_well_it_fits() -> None:
 
 @pytest.mark.parametrize("method", [Lime, Shap])
 def test_the_seed_decides_the_samples_and_the_callers_random_numbers_go_on(method: Any) -> None:
-    subject, image = subject_of(Cubed()), blocks()  # where a sample is not as good as another
+    subject, image = model_of(Cubed()), blocks()  # where a sample is not as good as another
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
@@ -114,7 +114,7 @@ def test_pieces_that_always_go_together_share_their_coefficient() -> None:
 
 def test_even_a_picture_of_one_colour_has_two_pieces() -> None:
     for side in (2, 28):
-        pieces = segment(subject_of(OneSpot()), torch.full((1, 3, side, side), 0.5), 2)
+        pieces = segment(model_of(OneSpot()), torch.full((1, 3, side, side), 0.5), 2)
         assert pieces.shape == (side, side)
         assert len(pieces.unique()) == int(pieces.max()) + 1 >= 2
 
@@ -131,4 +131,4 @@ def test_without_scikit_image_the_error_says_what_to_install(monkeypatch: pytest
     for name in [name for name in sys.modules if name.startswith("skimage")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(SettingsError, match=r"pip install 'affectlens\[superpixels\]'"):
-        Shap()(subject_of(OneSpot()), noise(0), why_fear())
+        Shap()(model_of(OneSpot()), noise(0), why_fear())

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from affectlens.errors import SettingsError
 from affectlens.explain.methods.token_maps import TokenMaps
-from planted import small_member, subject_of, why_fear
+from planted import model_of, small_member, why_fear
 
 SIDE = 160
 
@@ -19,7 +19,7 @@ def picture(seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("name", ["mam_paper", "mam_release"])
 def test_what_is_on_the_maps_and_elsewhere_adds_up_to_the_answer(name: str) -> None:
-    subject = subject_of(small_member(name, backbone="test_resnet"), SIDE)
+    subject = model_of(small_member(name, backbone="test_resnet"), SIDE)
     found = TokenMaps()(subject, picture(), why_fear())
     owed = float(subject.score(picture(), why_fear()) - subject.score(0 * picture(), why_fear()))
     assert found.details["on_maps"] + found.details["elsewhere"] == pytest.approx(owed, abs=0.01)
@@ -30,7 +30,7 @@ def test_what_is_on_the_maps_and_elsewhere_adds_up_to_the_answer(name: str) -> N
 
 def test_every_token_has_a_share() -> None:
     network: Any = small_member("mam_paper", backbone="test_resnet", num_tokens=6)
-    found = TokenMaps()(subject_of(network, SIDE), picture(), why_fear())
+    found = TokenMaps()(model_of(network, SIDE), picture(), why_fear())
     assert [len(each) for each in found.details["tokens"]] == [6] * len(network.token_maps(picture()))
 
 
@@ -40,7 +40,7 @@ def test_a_token_that_looks_at_one_place_puts_its_share_there() -> None:
     where = torch.zeros_like(seen)
     where[1, 2] = 1
     network.token_maps = lambda _images: [where.expand(1, 1, *where.shape)] * len(network.encoders)
-    found = TokenMaps()(subject_of(network, SIDE), picture(), why_fear())
+    found = TokenMaps()(model_of(network, SIDE), picture(), why_fear())
     rows, columns = torch.nonzero(found.values, as_tuple=True)
     cell = SIDE // where.shape[0]
     assert int(rows.min()) >= cell // 2 and int(rows.max()) < 2 * cell + cell // 2
@@ -51,11 +51,11 @@ def test_when_the_classifier_does_not_read_attributes_the_map_is_empty() -> None
     network: Any = small_member("mam_paper", backbone="test_resnet")
     with torch.no_grad():
         network.classifier[-1].weight[:, : -network.pyramid.num_features] = 0
-    found = TokenMaps()(subject_of(network, SIDE), picture(), why_fear())
+    found = TokenMaps()(model_of(network, SIDE), picture(), why_fear())
     assert float(found.values.abs().max()) == 0
     assert abs(found.details["elsewhere"]) > 1e-3
 
 
 def test_a_network_without_tokens_is_refused() -> None:
     with pytest.raises(SettingsError, match="Only MAM"):
-        TokenMaps()(subject_of(small_member("test_resnet"), SIDE), picture(), why_fear())
+        TokenMaps()(model_of(small_member("test_resnet"), SIDE), picture(), why_fear())

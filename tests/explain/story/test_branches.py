@@ -9,9 +9,9 @@ from torch import Tensor
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.question import ask
+from affectlens.explain.core.question import make_question
 from affectlens.explain.story.branches import contributions, has_parts
-from planted import small_member, subject_of, why_fear
+from planted import model_of, small_member, why_fear
 
 SIDE = 160
 MLM: dict[str, Any] = {"backbone": "test_resnet", "reduction": 2}
@@ -43,7 +43,7 @@ def trained(network: Any) -> Any:
 @pytest.mark.parametrize("reference", [None, "blurred"])
 def test_parts_add_up_to_the_difference_from_the_reference(kind: str, reference: str | None) -> None:
     name, options = EVERY[kind]
-    subject = subject_of(trained(small_member(name, **options)), SIDE)
+    subject = model_of(trained(small_member(name, **options)), SIDE)
     found = contributions(subject, picture(), why_fear(), reference)
     total = sum(part.log_odds for part in found.parts)
     assert found.log_odds == pytest.approx(float(subject.score(picture(), why_fear())), abs=1e-4)
@@ -55,7 +55,7 @@ def test_parts_add_up_to_the_difference_from_the_reference(kind: str, reference:
 
 def test_mlm_is_compared_with_what_its_norm_remembers() -> None:
     network = trained(small_member("mlm_paper", **MLM))
-    subject, question = subject_of(network, SIDE), ask(MIKELS, "fear", "awe")
+    subject, question = model_of(network, SIDE), make_question(MIKELS, "fear", "awe")
     found = contributions(subject, picture(), question)
     assert found.reference == "usual"
     norm, linear = network.classifier
@@ -86,15 +86,15 @@ def test_a_part_that_the_classifier_does_not_read_adds_nothing(
     rest = slice(width, None) if name == "mlm_paper" else slice(None, -width)
     with torch.no_grad():
         weights[:, deep if deaf_to == "deep" else rest] = 0
-    found = contributions(subject_of(network, SIDE), picture(), why_fear(), "mean")
+    found = contributions(model_of(network, SIDE), picture(), why_fear(), "mean")
     for part in found.parts:
         assert (abs(part.log_odds) < 1e-6) == ((part.name == "deep") == (deaf_to == "deep"))
 
 
 def test_the_parts_of_a_pair_are_half_of_what_each_branch_says() -> None:
     network: Any = small_member("pair", transformer="test_vit", convolutional="test_efficientnet")
-    question = ask(MIKELS, "fear", "awe")
-    found = contributions(subject_of(network, SIDE), picture(), question, "mean")
+    question = make_question(MIKELS, "fear", "awe")
+    found = contributions(model_of(network, SIDE), picture(), question, "mean")
     flat = torch.zeros_like(picture())
     for part in found.parts:
         branch = getattr(network, part.name)
@@ -103,7 +103,7 @@ def test_the_parts_of_a_pair_are_half_of_what_each_branch_says() -> None:
 
 
 def test_mam_names_textures_concepts_and_meaning_and_knows_nothing_usual() -> None:
-    subject = subject_of(trained(small_member("mam_paper", backbone="test_resnet")), SIDE)
+    subject = model_of(trained(small_member("mam_paper", backbone="test_resnet")), SIDE)
     found = contributions(subject, picture(), why_fear())
     assert found.reference == "mean"
     assert list(found.by_kind()) == ["colour and texture", "concepts", "meaning"]
@@ -112,8 +112,8 @@ def test_mam_names_textures_concepts_and_meaning_and_knows_nothing_usual() -> No
 
 
 def test_it_is_plain_data() -> None:
-    subject = subject_of(small_member("mlm_paper", **MLM), SIDE)
-    found = contributions(subject, picture(), ask(MIKELS, "fear", "awe")).to_json()
+    subject = model_of(small_member("mlm_paper", **MLM), SIDE)
+    found = contributions(subject, picture(), make_question(MIKELS, "fear", "awe")).to_json()
     assert json.loads(json.dumps(found))["question"] == "fear rather than awe"
     assert set(found["by_kind"]) == set(found["weight"]) == {"colour and texture", "meaning"}
 
@@ -121,6 +121,6 @@ def test_it_is_plain_data() -> None:
 def test_a_network_without_parts_and_a_misspelt_reference_are_errors() -> None:
     assert not has_parts(small_member("test_resnet"))
     with pytest.raises(SettingsError, match="no parts"):
-        contributions(subject_of(small_member("test_resnet"), SIDE), picture(), why_fear())
+        contributions(model_of(small_member("test_resnet"), SIDE), picture(), why_fear())
     with pytest.raises(UnknownName, match="baseline"):
-        contributions(subject_of(small_member("mlm_paper", **MLM), SIDE), picture(), why_fear(), "gray")
+        contributions(model_of(small_member("mlm_paper", **MLM), SIDE), picture(), why_fear(), "gray")

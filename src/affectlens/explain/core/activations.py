@@ -106,7 +106,7 @@ def reach(network: nn.Module, block: Block, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def at_rest(network: nn.Module) -> Iterator[None]:
+def frozen(network: nn.Module) -> Iterator[None]:
     """Run a block of code with a network in evaluation mode and without gradients for its weights.
 
     Afterwards every module and weight is as it was.
@@ -222,7 +222,7 @@ def _shapes(
     ]
     parameter = next(trunk.parameters(), torch.empty(0))
     try:
-        with at_rest(trunk), torch.no_grad():
+        with frozen(trunk), torch.no_grad():
             trunk(torch.zeros(1, 3, height, width, dtype=parameter.dtype, device=parameter.device))
     finally:
         for hook in hooks:

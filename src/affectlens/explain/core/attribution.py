@@ -18,7 +18,7 @@ from affectlens.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExplainedModel:
     """A network that can be asked, in evaluation mode and float32, none of its weights wanting a gradient.
 
     Attributes:
@@ -33,13 +33,13 @@ class Subject:
     name: str
 
     @classmethod
-    def of(cls, model: Model, device: str = "auto") -> "Subject":
+    def of(cls, model: Model, device: str = "auto") -> "ExplainedModel":
         """Take a loaded model. Its network is moved to the device and stays the caller's."""
         card, place = model.card, pick_device(device)
         network = model.network.eval().requires_grad_(False).to(place)
         return cls(network, card.vocabulary, card.preprocessing, card.temperature, place, card.name)
 
-    def see(self, pixels: Tensor) -> Tensor:
+    def to_input(self, pixels: Tensor) -> Tensor:
         """Bring fitted pixels to the network: uint8 (3, h, w) or (B, 3, h, w) -> float32 (B, 3, h, w)."""
         batch = pixels if pixels.ndim == 4 else pixels[None]
         return self.preprocessing.normalise(batch.to(self.device))
@@ -69,5 +69,5 @@ class Attribution:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-# A method takes a subject, one image (1, 3, h, w) as `Subject.see` gives it, and a question.
-Method = Callable[[Subject, Tensor, Question], Attribution]
+# A method takes a subject, one image (1, 3, h, w) as `ExplainedModel.see` gives it, and a question.
+Method = Callable[[ExplainedModel, Tensor, Question], Attribution]

@@ -16,22 +16,22 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.attribution import ExplainedModel
 
 BLUR = 1 / 16  # standard deviation of the blur, as a share of the shorter side
 
 
-def black(subject: Subject, image: Tensor, generator: torch.Generator) -> Tensor:
+def black(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
     """Every pixel black."""
     return _seen(subject, torch.zeros_like(image))
 
 
-def mean(subject: Subject, image: Tensor, generator: torch.Generator) -> Tensor:
+def mean(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
     """Every pixel of the mean colour of the pictures that the network learnt from."""
     return torch.zeros_like(image)
 
 
-def blurred(subject: Subject, image: Tensor, generator: torch.Generator) -> Tensor:
+def blurred(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
     """The picture itself, of which only colours and rough shapes are left."""
     sigma = BLUR * min(image.shape[2:])
     side = 2 * min(round(3 * sigma), min(image.shape[2:]) - 1) + 1  # reflected at the border, so not wider
@@ -39,13 +39,13 @@ def blurred(subject: Subject, image: Tensor, generator: torch.Generator) -> Tens
     return softened
 
 
-def uniform(subject: Subject, image: Tensor, generator: torch.Generator) -> Tensor:
+def uniform(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
     """Noise: every level of every pixel equally likely, drawn anew from the generator."""
     noise = torch.rand(image.shape, generator=generator)  # on the CPU, where it is the same everywhere
     return _seen(subject, noise.to(image))
 
 
-BASELINES: Mapping[str, Callable[[Subject, Tensor, torch.Generator], Tensor]] = MappingProxyType(
+BASELINES: Mapping[str, Callable[[ExplainedModel, Tensor, torch.Generator], Tensor]] = MappingProxyType(
     {"black": black, "mean": mean, "blurred": blurred, "uniform": uniform}
 )
 
@@ -61,7 +61,7 @@ def check(names: Sequence[str]) -> None:
         raise SettingsError(f"At least one baseline is needed. Known: {', '.join(BASELINES)}.")
 
 
-def baselines(subject: Subject, image: Tensor, names: Sequence[str], seed: int = 0) -> Tensor:
+def baselines(subject: ExplainedModel, image: Tensor, names: Sequence[str], seed: int = 0) -> Tensor:
     """Make the baselines of a picture, (1, 3, h, w) -> (number of names, 3, h, w), normalised as it is.
 
     A name may come several times: each `uniform` is another noise. Raises as `check` does.
@@ -71,7 +71,7 @@ def baselines(subject: Subject, image: Tensor, names: Sequence[str], seed: int =
     return torch.cat([BASELINES[name](subject, image, generator) for name in names])
 
 
-def _seen(subject: Subject, levels: Tensor) -> Tensor:
+def _seen(subject: ExplainedModel, levels: Tensor) -> Tensor:
     """Levels in 0..1 as the network sees them: what `Preprocessing.normalise` makes of uint8 pixels."""
     mean, std = (
         torch.tensor(values, device=levels.device, dtype=levels.dtype).view(1, 3, 1, 1)

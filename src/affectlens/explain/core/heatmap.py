@@ -71,7 +71,7 @@ class Heatmap:
         return "log-odds per 1 % of the picture" if self.sums_up else "relative to the strongest place"
 
     @property
-    def on_filling(self) -> float:
+    def on_padding(self) -> float:
         """Share of all strength, in 0..1, that fell on filling around the picture, and is shown nowhere."""
         total = float(self.values.abs().sum())
         return 1 - float(self._inside().abs().sum()) / total if total else 0.0

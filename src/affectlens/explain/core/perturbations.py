@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.baselines import baselines
 from affectlens.explain.core.question import Question
 from affectlens.machine import autocast, pick_precision
@@ -21,7 +21,7 @@ BATCH_SIZE = 32
 REPLACEMENT = "blurred"  # by default; a name of `baselines.BASELINES`
 
 
-class Trials:
+class Perturbations:
     """Asks one question about one picture again and again, each time with other parts of it replaced.
 
     Attributes:
@@ -31,7 +31,7 @@ class Trials:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: ExplainedModel,
         image: Tensor,
         question: Question,
         *,

@@ -38,13 +38,13 @@ class Question:
         )
 
 
-def ask(vocabulary: Vocabulary, emotion: str, against: str | None = None) -> Question:
+def make_question(vocabulary: Vocabulary, emotion: str, against: str | None = None) -> Question:
     """Ask for an emotion or a polarity by name, against all others or against one other.
 
     Raises `UnknownName` for a word that is neither, `SettingsError` for one against itself.
 
     >>> from affectlens.emotions import MIKELS
-    >>> print(ask(MIKELS, "fear", "anger"))
+    >>> print(make_question(MIKELS, "fear", "anger"))
     fear rather than anger
     """
     favour = words_of(vocabulary, emotion)

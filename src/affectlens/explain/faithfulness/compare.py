@@ -21,10 +21,16 @@ from torch import Tensor
 
 from affectlens.data.records import Record
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Attribution, Method, Subject
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
 from affectlens.explain.core.perturbations import BATCH_SIZE, require
-from affectlens.explain.core.question import Question, ask
-from affectlens.explain.faithfulness.curves import Curves, Losses, Removal, Removing, sensitivity
+from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.faithfulness.curves import (
+    Losses,
+    PerturbationCurves,
+    Removal,
+    RemovalOptions,
+    sensitivity,
+)
 from affectlens.explain.faithfulness.sanity import Planted, plant, points_at, randomised, rank_correlation
 from affectlens.images import read_pixels
 
@@ -35,12 +41,12 @@ _DONORS = 8  # pictures tried as a patch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparing:
+class ComparisonOptions:
     """How methods are compared.
 
     Attributes:
         replacements: each is used for curves of its own
-        cells, steps, random_maps: as for `Removing`
+        cells, steps, random_maps: as for `RemovalOptions`
         rectangles: of infidelity, with the first replacement; 0 leaves it out
         checked: number of pictures, the first ones, on which methods are checked as well: by noise, shuffled
             weights and a planted patch. This runs every method five times more
@@ -61,9 +67,9 @@ class Comparing:
         require("replacements", self.replacements, len(self.replacements) > 0, "at least one")
         require("random_maps", self.random_maps, self.random_maps >= 1, "at least 1")
 
-    def removing(self, replacement: str) -> Removing:
+    def removing(self, replacement: str) -> RemovalOptions:
         """Return the options of one pair of curves."""
-        return Removing(
+        return RemovalOptions(
             cells=self.cells,
             steps=self.steps,
             replacement=replacement,
@@ -110,20 +116,23 @@ def choose(records: Sequence[Record], number: int, seed: int = 0) -> list[Record
     return [pile[turn] for turn in range(longest) for pile in piles if turn < len(pile)][:number]
 
 
-def open_pictures(subject: Subject, records: Sequence[Record]) -> list[tuple[str, Tensor]]:
+def open_pictures(subject: ExplainedModel, records: Sequence[Record]) -> list[tuple[str, Tensor]]:
     """Read pictures as the network sees them: (key, (1, 3, h, w)) each. Raises `PictureError`."""
     preprocessing = subject.preprocessing
     return [
-        (r.key, subject.see(preprocessing.fit_pixels(read_pixels(r.path, at_least=preprocessing.at_least))))
+        (
+            r.key,
+            subject.to_input(preprocessing.fit_pixels(read_pixels(r.path, at_least=preprocessing.at_least))),
+        )
         for r in records
     ]
 
 
 def compare(
-    subject: Subject,
+    subject: ExplainedModel,
     pictures: Sequence[tuple[str, Tensor]],
     methods: Mapping[str, Method],
-    options: Comparing | None = None,
+    options: ComparisonOptions | None = None,
     done: Container[str] = (),
 ) -> Iterator[Row]:
     """Measure all methods, and maps that know nothing, on all pictures: (name, (1, 3, h, w)) each.
@@ -135,7 +144,7 @@ def compare(
     """
     import captum.attr  # noqa: F401  # here, lest the seconds it takes count as the first method's
 
-    options = options or Comparing()
+    options = options or ComparisonOptions()
     for name in CONTROLS:
         if name in methods:
             raise SettingsError(f"{name!r} is what methods are compared with; give the method another name.")
@@ -160,11 +169,11 @@ def compare(
 class _Bench:
     """One picture, ready for measuring any number of maps of it."""
 
-    def __init__(self, subject: Subject, image: Tensor, options: Comparing) -> None:
+    def __init__(self, subject: ExplainedModel, image: Tensor, options: ComparisonOptions) -> None:
         self.subject, self.image, self.options = subject, image, options
         with torch.no_grad():
             top = int(subject.logits(image).argmax())
-        self.question = ask(subject.vocabulary, subject.vocabulary.words[top])
+        self.question = make_question(subject.vocabulary, subject.vocabulary.words[top])
         self.asked = str(self.question)
         self.removals = {
             name: Removal(subject, image, self.question, options.removing(name))
@@ -183,7 +192,7 @@ class _Bench:
         return _measured({name: sum(areas[name] for areas in each) / len(each) for name in each[0]})
 
     def measure(self, found: Attribution) -> dict[str, float]:
-        """Curves, infidelity, completeness and seconds of one map."""
+        """PerturbationCurves, infidelity, completeness and seconds of one map."""
         figures = _areas({name: removal.curves(found.values) for name, removal in self.removals.items()})
         if self.losses:
             absolute, relative = self.losses.infidelity(found.values)
@@ -204,7 +213,7 @@ class _Bench:
         return planted if planted and planted.moved >= LEAST_MOVED else None
 
     def check(
-        self, method: Method, found: Attribution, unlearnt: Subject, planted: Planted | None
+        self, method: Method, found: Attribution, unlearnt: ExplainedModel, planted: Planted | None
     ) -> dict[str, float]:
         """Run a method again on what it must, and must not, answer alike."""
         without = method(unlearnt, self.image, self.question).values
@@ -218,24 +227,24 @@ class _Bench:
         return figures
 
 
-def centre(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def centre(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     """A map that knows only that what matters is often in the middle."""
     height, width = image.shape[2:]
     rows, columns = (torch.linspace(-1, 1, size) ** 2 for size in (height, width))
     return Attribution(torch.exp(-2 * (rows[:, None] + columns[None])))
 
 
-def edges(subject: Subject, image: Tensor, question: Question) -> Attribution:
+def edges(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     """A map of how much levels change from pixel to pixel: it has seen the picture, but not the network."""
     grey = F.pad(image.mean(dim=1, keepdim=True).cpu(), (0, 1, 0, 1), mode="replicate")
     down, across = grey.diff(dim=2)[..., :-1], grey.diff(dim=3)[..., :-1, :]
     return Attribution((down**2 + across**2).sqrt()[0, 0])
 
 
-def _areas(curves: Mapping[str, Curves]) -> dict[str, float]:
+def _areas(curves: Mapping[str, PerturbationCurves]) -> dict[str, float]:
     figures = {}
     for replacement, pair in curves.items():
-        for kind, curve in zip(Curves._fields, pair, strict=True):
+        for kind, curve in zip(PerturbationCurves._fields, pair, strict=True):
             figures[f"{kind} {replacement}"] = curve.area()
             figures[f"{kind} {replacement} normalised"] = curve.area("normalised")
     better = [figures[f"insertion {name}"] - figures[f"deletion {name}"] for name in curves]

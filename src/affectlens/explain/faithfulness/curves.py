@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Method, Subject
-from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Trials, require
+from affectlens.explain.core.attribution import ExplainedModel, Method
+from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
 from affectlens.explain.core.question import Question
 
 Scale = Literal["probability", "log-odds", "normalised"]
@@ -29,7 +29,7 @@ LEAST_SPAN = 0.5  # log-odds of the picture above its replacement, below which t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Removing:
+class RemovalOptions:
     """How parts of a picture are taken out, or put in, in the order of a map.
 
     Attributes:
@@ -93,7 +93,7 @@ class Curve:
         }
 
 
-class Curves(NamedTuple):
+class PerturbationCurves(NamedTuple):
     """Cells taken out of the picture, and put into its replacement, from the greatest value to the least."""
 
     deletion: Curve
@@ -108,9 +108,9 @@ class Faithfulness:
     less theirs for insertion. Above 0, the map knows something.
     """
 
-    own: Curves
-    random: tuple[Curves, ...]
-    options: Removing
+    own: PerturbationCurves
+    random: tuple[PerturbationCurves, ...]
+    options: RemovalOptions
 
     def deletion_gain(self, scale: Scale = "probability") -> float:
         """How much lower the map's deletion curve lies than a random map's. NaN without random maps."""
@@ -157,11 +157,15 @@ class Removal:
     """Takes a picture apart, for as many maps of it as there are."""
 
     def __init__(
-        self, subject: Subject, image: Tensor, question: Question, options: Removing | None = None
+        self,
+        subject: ExplainedModel,
+        image: Tensor,
+        question: Question,
+        options: RemovalOptions | None = None,
     ) -> None:
         """Judge the picture, (1, 3, h, w), and its replacement."""
-        self.options = options or Removing()
-        self.trials = Trials(
+        self.options = options or RemovalOptions()
+        self.trials = Perturbations(
             subject,
             image,
             question,
@@ -174,17 +178,17 @@ class Removal:
         height, width = image.shape[2:]
         self.cell_of = cell_numbers(height, width, self.options.cells)
 
-    def curves(self, values: Tensor) -> Curves:
+    def curves(self, values: Tensor) -> PerturbationCurves:
         """Follow a map, float (h, w), whose greatest values speak for the answer."""
         return self._follow(by_cell(values, self.cell_of), self._generator(0))
 
-    def random(self) -> tuple[Curves, ...]:
+    def random(self) -> tuple[PerturbationCurves, ...]:
         """Follow maps drawn by chance."""
         number = int(self.cell_of.max()) + 1
         generators = [self._generator(1 + place) for place in range(self.options.random_maps)]
         return tuple(self._follow(torch.rand(number, generator=g), g) for g in generators)
 
-    def _follow(self, values: Tensor, generator: torch.Generator) -> Curves:
+    def _follow(self, values: Tensor, generator: torch.Generator) -> PerturbationCurves:
         ranks = ranks_from_greatest(values, generator)
         number, steps = len(ranks), min(self.options.steps, len(ranks))
         counts = torch.linspace(0, number, steps + 1).round().long()
@@ -193,14 +197,18 @@ class Removal:
         shares = tuple((counts / number).tolist())
         deletion = (self.whole, *heights[: steps - 1], self.blank)
         insertion = (self.blank, *heights[steps - 1 :], self.whole)
-        return Curves(*(Curve(shares, h, self.whole, self.blank) for h in (deletion, insertion)))
+        return PerturbationCurves(*(Curve(shares, h, self.whole, self.blank) for h in (deletion, insertion)))
 
     def _generator(self, stream: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.options.seed * 1000 + stream)
 
 
 def faithfulness(
-    subject: Subject, image: Tensor, question: Question, values: Tensor, options: Removing | None = None
+    subject: ExplainedModel,
+    image: Tensor,
+    question: Question,
+    values: Tensor,
+    options: RemovalOptions | None = None,
 ) -> Faithfulness:
     """Compare one map, float (h, w), of one picture, (1, 3, h, w), with maps drawn by chance.
 
@@ -235,7 +243,7 @@ class Losses:
     Their sides are an eighth to a half of the picture's.
     """
 
-    def __init__(self, trials: Trials, *, rectangles: int = 64, seed: int = 0) -> None:
+    def __init__(self, trials: Perturbations, *, rectangles: int = 64, seed: int = 0) -> None:
         """Remove each of so many rectangles, whole and one at a time."""
         height, width = trials.image.shape[2:]
         self._removed = torch.stack(list(_rectangles(height, width, rectangles, seed)))  # (B, h, w)
@@ -258,7 +266,7 @@ class Losses:
 
 def sensitivity(
     method: Method,
-    subject: Subject,
+    subject: ExplainedModel,
     image: Tensor,
     question: Question,
     *,

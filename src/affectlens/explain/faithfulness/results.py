@@ -19,8 +19,8 @@ import torch
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Method
-from affectlens.explain.faithfulness.compare import CONTROLS, RANDOM, Comparing, Row
-from affectlens.explain.faithfulness.curves import Curves
+from affectlens.explain.faithfulness.compare import CONTROLS, RANDOM, ComparisonOptions, Row
+from affectlens.explain.faithfulness.curves import PerturbationCurves
 from affectlens.machine import describe as describe_machine
 from affectlens.model_folder import Model
 
@@ -106,7 +106,7 @@ def summarise(rows: Sequence[Row], *, resamples: int = 2000, seed: int = 0) -> S
 
 
 def decided(
-    model: Model, source: DataSource, split: str, methods: Mapping[str, Method], options: Comparing
+    model: Model, source: DataSource, split: str, methods: Mapping[str, Method], options: ComparisonOptions
 ) -> dict[str, Any]:
     """Say what decides the figures of a comparison beside the choice of pictures."""
     return {
@@ -126,7 +126,7 @@ def describe(
     split: str,
     rows: Sequence[Row],
     methods: Mapping[str, Method],
-    options: Comparing,
+    options: ComparisonOptions,
 ) -> dict[str, Any]:
     """Put a comparison and all that it depends on into one document that can be written as JSON."""
     return {
@@ -208,7 +208,9 @@ def judge(summary: Summary, *, scale: str = "") -> Verdict:
 def _not_beaten(summary: Summary, name: str, controls: Sequence[str], scale: str) -> Iterator[str]:
     for control in controls:
         for replacement in summary.replacements():
-            deletion, insertion = (f"{kind} {replacement} {scale}".strip() for kind in Curves._fields)
+            deletion, insertion = (
+                f"{kind} {replacement} {scale}".strip() for kind in PerturbationCurves._fields
+            )
             own, theirs = (
                 {figure: summary.gain(figure, one) for figure in (deletion, insertion)}
                 for one in (name, control)

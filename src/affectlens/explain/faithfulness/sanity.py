@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.perturbations import BATCH_SIZE
-from affectlens.explain.core.question import Question, ask
+from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import by_cell, cell_numbers
 
 
-def randomised(subject: Subject, *, share: float = 1.0, seed: int = 0) -> Subject:
+def randomised(subject: ExplainedModel, *, share: float = 1.0, seed: int = 0) -> ExplainedModel:
     """Copy a network with its weights shuffled, each layer's among themselves: it has unlearnt everything.
 
     `share` of its layers, from the last towards the first in order of definition: a share that grows is the
@@ -40,7 +40,7 @@ def randomised(subject: Subject, *, share: float = 1.0, seed: int = 0) -> Subjec
             for parameter in layer.parameters(recurse=False):
                 order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))
-    return Subject(
+    return ExplainedModel(
         network,
         subject.vocabulary,
         subject.preprocessing,
@@ -96,7 +96,7 @@ class Pointing(NamedTuple):
 
 
 def plant(
-    subject: Subject, image: Tensor, donors: Tensor, *, size: float = 0.3, places: int = 4
+    subject: ExplainedModel, image: Tensor, donors: Tensor, *, size: float = 0.3, places: int = 4
 ) -> Planted | None:
     """Paste one of several shrunken pictures, (B, 3, h, w), into one, (1, 3, h, w), to the greatest effect.
 
@@ -117,7 +117,7 @@ def plant(
     for patch, place in zip(small, _top(subject, donors), strict=True):
         if words[int(place)] == own:
             continue
-        question = ask(subject.vocabulary, words[int(place)], own)
+        question = make_question(subject.vocabulary, words[int(place)], own)
         boxes = [Box(top, left, top + tall, left + wide) for top in tops for left in lefts]
         pasted = torch.cat([image, *(_paste(image, patch, box) for box in boxes)])
         with torch.no_grad():
@@ -160,6 +160,6 @@ def _paste(image: Tensor, patch: Tensor, box: Box) -> Tensor:
     return pasted
 
 
-def _top(subject: Subject, images: Tensor) -> Tensor:
+def _top(subject: ExplainedModel, images: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([subject.logits(some) for some in images.split(BATCH_SIZE)]).argmax(dim=1).cpu()

@@ -159,7 +159,7 @@ def respond(network: nn.Module, preprocessing: Preprocessing, pixels: Pixels, bl
     whatever is flat would come first in every photograph. To a channel's own deviation the mean one of the
     block is added, or channels that hardly ever see anything would come first by a trifle.
     """
-    with taps.at_rest(network), torch.no_grad():
+    with taps.frozen(network), torch.no_grad():
         fitted = preprocessing.fit_pixels(pixels)[None].float() / 255
         cells = _reach(network, preprocessing, block, fitted).clamp(min=0)[0]
         noise = _noise(preprocessing.height, preprocessing.width)
@@ -197,7 +197,7 @@ def paint(
         return activations
 
     trunk, size = network.get_submodule(block.trunk), _size_of(block, preprocessing)
-    with taps.at_rest(network), torch.inference_mode(mode=False), torch.enable_grad():
+    with taps.frozen(network), torch.inference_mode(mode=False), torch.enable_grad():
         generator = torch.Generator().manual_seed(ascent.seed)
         frequencies = _beginning(len(channels), size, generator).to(_device(network)).requires_grad_()
         # Gradients can be as small as Adam's usual guard against division by zero, which would stop it.

@@ -29,10 +29,10 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import as_maps, at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.activations import as_maps, frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.spread import spread, upright
+from affectlens.explain.core.upsampling import merge_views, upsample
 from affectlens.models import backbones
 
 
@@ -43,7 +43,7 @@ class AttentionRollout:
     Raises `SettingsError` for a network without a transformer whose attention reaches across the picture.
     """
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         return _attribution(relevance(subject, image, None), image, started, asks=False)
@@ -56,7 +56,7 @@ class GradientAttention:
     Raises `SettingsError` for a network without a transformer whose attention reaches across the picture.
     """
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         return _attribution(relevance(subject, image, question), image, started, asks=True)
@@ -78,7 +78,7 @@ def reads_token(trunk: nn.Module) -> bool:
     return prefix > 0 and getattr(trunk, "global_pool", "token") in ("token", "") and bool(attentions(trunk))
 
 
-def relevance(subject: Subject, image: Tensor, question: Question | None) -> dict[str, Tensor]:
+def relevance(subject: ExplainedModel, image: Tensor, question: Question | None) -> dict[str, Tensor]:
     """Cells that each transformer's answer comes from, by its path: float32 (rows, columns), never negative.
 
     Gradient-weighted for a question, plain rollout for None. Raises `SettingsError` where there is none.
@@ -86,7 +86,7 @@ def relevance(subject: Subject, image: Tensor, question: Question | None) -> dic
     paths = transformers(subject.network)
     if not paths:
         raise SettingsError("This network has no transformer whose attention reaches across the picture.")
-    with at_rest(subject.network), read_weights(subject.network, paths) as caught:
+    with frozen(subject.network), read_weights(subject.network, paths) as caught:
         if question is None:
             with torch.no_grad():
                 subject.logits(image)
@@ -174,13 +174,13 @@ def _cells(trunk: Any, layers: list[Tensor], image: Tensor) -> Tensor:
     maps = as_maps(row[:, prefix:, None], image.shape[2], image.shape[3])
     if maps is None:
         raise SettingsError("The tokens of this transformer cannot be laid out as a map of the picture.")
-    return upright(maps[:, 0], len(image))[0]
+    return merge_views(maps[:, 0], len(image))[0]
 
 
 def _attribution(cells: Mapping[str, Tensor], image: Tensor, started: float, *, asks: bool) -> Attribution:
     """Spread the cells of all transformers, each as heavy as the other, over the picture."""
     height, width = image.shape[2:]
-    maps = [spread(each / each.sum().clamp_min(1e-12), height, width) for each in cells.values()]
+    maps = [upsample(each / each.sum().clamp_min(1e-12), height, width) for each in cells.values()]
     details = {
         "explains": list(cells),
         "cells": [list(each.shape) for each in cells.values()],

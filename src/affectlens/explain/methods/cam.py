@@ -5,7 +5,7 @@ Paper: Zhou et al., "Learning Deep Features for Discriminative Localization", CV
     map.
 
 Log-odds are no sums of logits, but a difference of log-odds is one of differences of logits, weighted as
-`shares.weights_of` says; so the difference between the picture and a baseline is divided among the cells,
+`shares.logit_weights` says; so the difference between the picture and a baseline is divided among the cells,
 and what comes out adds up to it but for rounding.
 
 What does not go through the last map of a convolutional network has no place on it. In `pair` that is the
@@ -25,12 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.aumann_shapley import logit_weights
 from affectlens.explain.core.baselines import baselines, check
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.shares import weights_of
-from affectlens.explain.core.spread import spread, upright
+from affectlens.explain.core.upsampling import merge_views, upsample
 from affectlens.explain.methods.attention import relevance, transformers
 from affectlens.explain.methods.grad_cam import Place, as_cells, caught, last_map, trunks
 
@@ -51,14 +51,14 @@ class Cam:
     def __post_init__(self) -> None:
         check([self.baseline])
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w).
 
         Raises `SettingsError` for a network whose last map is not read linearly.
         """
         started = time.perf_counter()
         height, width = image.shape[2:]
-        with at_rest(subject.network):
+        with frozen(subject.network):
             against = baselines(subject, image, [self.baseline], self.seed)
             places = _places(subject.network, height, width)
             cells, beside, error = _divide(subject, places, image, against, question)
@@ -66,9 +66,9 @@ class Cam:
         if abs(error) > slack:
             raise SettingsError("This network does not read its last map linearly. Use grad_cam.")
         attending = _attending(subject, image, question, beside)
-        maps = [spread(each, height, width) for each in cells]
+        maps = [upsample(each, height, width) for each in cells]
         maps += [
-            spread(each / each.sum().clamp_min(1e-12), height, width) * (beside / len(attending))
+            upsample(each / each.sum().clamp_min(1e-12), height, width) * (beside / len(attending))
             for each in attending.values()
         ]
         details = {
@@ -93,7 +93,7 @@ def reads_linearly(network: nn.Module) -> bool:
     like = next(network.parameters())
     noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like)
     try:
-        with at_rest(network), torch.no_grad():
+        with frozen(network), torch.no_grad():
             places = _places(network, *size)
             with caught(network, places) as found:
                 once = _centred(network(noise))
@@ -106,7 +106,9 @@ def reads_linearly(network: nn.Module) -> bool:
     return torch.allclose(twice - once, once - zero, rtol=1e-3, atol=1e-3 * float((once - zero).abs().max()))
 
 
-def _attending(subject: Subject, image: Tensor, question: Question, beside: float) -> dict[str, Tensor]:
+def _attending(
+    subject: ExplainedModel, image: Tensor, question: Question, beside: float
+) -> dict[str, Tensor]:
     """Where the transformers, if any, look for what they say: for the answer, or against it."""
     if not transformers(subject.network):
         return {}
@@ -124,20 +126,20 @@ def _places(network: nn.Module, height: int, width: int) -> list[Place]:
 
 
 def _divide(
-    subject: Subject, places: list[Place], image: Tensor, against: Tensor, question: Question
+    subject: ExplainedModel, places: list[Place], image: Tensor, against: Tensor, question: Question
 ) -> tuple[list[Tensor], float, float]:
     """Cells of each place (rows, columns), what is not on them, and the error of both; in log-odds."""
     with torch.no_grad():
         with caught(subject.network, places) as before:
             begin = subject.logits(against)
-        weights = weights_of(question, begin, subject.logits(image))
+        weights = logit_weights(question, begin, subject.logits(image))
     with torch.enable_grad(), caught(subject.network, places) as now:
         answer = subject.logits(image)[0] @ weights
         slopes = torch.autograd.grad(answer, [now[place] for place in places])
     with torch.no_grad(), caught(subject.network, places, instead=before):
         beside = float(subject.logits(image)[0] @ weights - begin[0] @ weights)
     cells = [
-        upright(as_cells((now[place] - before[place]) * slope, image).sum(dim=1), len(image))[0]
+        merge_views(as_cells((now[place] - before[place]) * slope, image).sum(dim=1), len(image))[0]
         for place, slope in zip(places, slopes, strict=True)
     ]
     whole = float(answer.detach() - begin[0] @ weights)

@@ -130,6 +130,6 @@ def default_for(network: nn.Module) -> str:
     return next(name for name in DEFAULTS if METHODS[name].suits(network))
 
 
-def suiting(network: nn.Module) -> list[str]:
+def suitable_for(network: nn.Module) -> list[str]:
     """Name the methods that can explain a network."""
     return [name for name, entry in METHODS.items() if entry.suits(network)]

@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import as_maps, at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.activations import as_maps, frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.spread import spread, upright
+from affectlens.explain.core.upsampling import merge_views, upsample
 from affectlens.explain.methods.attention import attentions, reads_token
 from affectlens.models import backbones
 
@@ -44,11 +44,11 @@ class GradCam:
     pooled: bool = True
     positive: bool = False
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network that makes no maps."""
         started = time.perf_counter()
         height, width = image.shape[2:]
-        with at_rest(subject.network):
+        with frozen(subject.network):
             places = [last_map(subject.network, path, height, width) for path in trunks(subject.network)]
             with caught(subject.network, places) as found, torch.enable_grad():
                 score = subject.score(image, question).sum()
@@ -63,13 +63,13 @@ class GradCam:
             "sums": [float(each.sum()) for each in cells],
             "seconds": time.perf_counter() - started,
         }
-        values = torch.stack([spread(each, height, width) for each in cells]).sum(dim=0)
+        values = torch.stack([upsample(each, height, width) for each in cells]).sum(dim=0)
         return Attribution(values.cpu(), details=details)
 
     def _cells(self, maps: Tensor, slopes: Tensor, count: int) -> Tensor:
         """(B, C, rows, columns) -> (rows, columns)."""
         weights = slopes.mean(dim=(2, 3), keepdim=True) if self.pooled else slopes
-        cells = upright((weights * maps).sum(dim=1), count)[0]
+        cells = merge_views((weights * maps).sum(dim=1), count)[0]
         return cells.clamp_min(0) if self.positive else cells
 
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.baselines import baselines, check
 from affectlens.explain.core.question import Question
 from affectlens.machine import autocast, pick_precision
@@ -38,10 +38,10 @@ class Gradient:
 
     precision: str = "float32"
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with at_rest(subject.network):
+        with frozen(subject.network):
             _, slopes = Slopes(subject, image, question, precision=self.precision)(image)
         return Attribution(slopes[0].abs().amax(dim=0).cpu(), details=_details(started))
 
@@ -60,10 +60,10 @@ class GradientTimesInput:
     def __post_init__(self) -> None:
         check([self.baseline])
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with at_rest(subject.network):
+        with frozen(subject.network):
             against = baselines(subject, image, [self.baseline], self.seed)
             slopes = Slopes(subject, image, question, precision=self.precision)
             _, gradients = slopes(image)
@@ -84,7 +84,7 @@ class Slopes:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: ExplainedModel,
         image: Tensor,
         question: Question,
         *,

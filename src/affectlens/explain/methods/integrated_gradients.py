@@ -33,8 +33,8 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.baselines import baselines, check
 from affectlens.explain.core.question import Question
 from affectlens.explain.methods.gradient import MEMORY, Slopes
@@ -80,10 +80,10 @@ class IntegratedGradients:
                 f"{self.max_steps}."
             )
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with at_rest(subject.network):
+        with frozen(subject.network):
             against = baselines(subject, image, self.baselines, self.seed)
             slopes = Slopes(subject, image, question, memory=self.memory, precision=self.precision)
             paths = [self._walk(slopes, one[None], image) for one in against]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
-from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Trials, require
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
 from affectlens.explain.core.question import Question
 
 
@@ -44,15 +44,15 @@ class Occlusion:
         require("patch", self.patch, 0 < self.patch <= 1, "a share of a side: above 0, and up to 1")
         require("stride", self.stride, 0 < self.stride <= self.patch, f"above 0 and up to {self.patch:.3g}")
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         from captum.attr import Occlusion as Sliding  # here: it takes a second to import
 
         started = time.perf_counter()
         side = max(1, round(self.patch * min(image.shape[2:])))
         stride = min(side, max(1, round(self.stride * min(image.shape[2:]))))
-        with at_rest(subject.network):
-            trials = Trials(
+        with frozen(subject.network):
+            trials = Perturbations(
                 subject,
                 image,
                 question,

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
-from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Trials, require
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
 from affectlens.explain.core.question import Question
 
 
@@ -55,12 +55,12 @@ class Rise:
         require("kept", self.kept, 0 < self.kept < 1, "between 0 and 1")
         require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         slope = Slope()
-        with at_rest(subject.network):
-            trials = Trials(
+        with frozen(subject.network):
+            trials = Perturbations(
                 subject,
                 image,
                 question,

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.baselines import baselines, check
 from affectlens.explain.core.question import Question
 from affectlens.explain.methods.gradient import MEMORY, Slopes
@@ -60,10 +60,10 @@ class SmoothGradient:
                 f"{self.samples}, {self.noise} and {self.steps}."
             )
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with at_rest(subject.network):
+        with frozen(subject.network):
             if self.of == "integrated_gradients":
                 maps = self._integrated(subject, image, question)
             else:
@@ -83,7 +83,7 @@ class SmoothGradient:
         noise = torch.randn((self.samples, *image.shape[1:]), generator=generator).to(image)
         return image + self.noise * (image.max() - image.min()) * noise
 
-    def _slopes(self, subject: Subject, image: Tensor, question: Question) -> Tensor:
+    def _slopes(self, subject: ExplainedModel, image: Tensor, question: Question) -> Tensor:
         """Gradients at the copies, perhaps times what these are off the baseline: (samples, 3, h, w)."""
         slopes = Slopes(subject, image, question, memory=self.memory, precision=self.precision)
         copies = self.copies(image)
@@ -92,7 +92,7 @@ class SmoothGradient:
             return gradients
         return gradients * (copies - baselines(subject, image, [self.baseline], self.seed))
 
-    def _integrated(self, subject: Subject, image: Tensor, question: Question) -> Tensor:
+    def _integrated(self, subject: ExplainedModel, image: Tensor, question: Question) -> Tensor:
         """(samples, 1, h, w)."""
         explain = IntegratedGradients(
             baselines=(self.baseline,), min_steps=self.steps, max_steps=self.steps, memory=self.memory,

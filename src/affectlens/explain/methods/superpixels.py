@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
-from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Trials, require
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
 from affectlens.explain.core.question import Question
 
 
@@ -63,14 +63,14 @@ class Lime:
         require("width", self.width, self.width > 0, "a number above 0")
         require("penalty", self.penalty, self.penalty >= 0, "0 or more")
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         from captum.attr import Lime as Sampled  # here: it takes a second to import
 
         started = time.perf_counter()
         pieces = segment(subject, image, self.segments, self.compactness)
         line = Line(self.penalty)
-        with at_rest(subject.network), _seeded(self.seed):
+        with frozen(subject.network), _seeded(self.seed):
             trials = _trials(self, subject, image, question)
             lime = Sampled(trials.judge, interpretable_model=line, similarity_func=self._weigh)
             values = _ask(lime, trials, pieces, self.samples)
@@ -107,12 +107,12 @@ class Shap:
     def __post_init__(self) -> None:
         _check(self)
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         pieces = segment(subject, image, self.segments, self.compactness)
         line = Line()
-        with at_rest(subject.network), _seeded(self.seed):
+        with frozen(subject.network), _seeded(self.seed):
             trials = _trials(self, subject, image, question)
             values = _ask(_paired_shap(trials, line), trials, pieces, self.samples)
             whole, blank = trials.ends()
@@ -159,7 +159,7 @@ class Line:
         return self._coefficients.float()[None]
 
 
-def segment(subject: Subject, image: Tensor, number: int, compactness: float = 30.0) -> Tensor:
+def segment(subject: ExplainedModel, image: Tensor, number: int, compactness: float = 30.0) -> Tensor:
     """Divide a picture, (1, 3, h, w), into about so many superpixels, at least two: int64 (h, w) from 0.
 
     Raises `SettingsError` when scikit-image is not installed.
@@ -181,7 +181,7 @@ def segment(subject: Subject, image: Tensor, number: int, compactness: float = 3
     return pieces
 
 
-def _paired_shap(trials: Trials, line: Line) -> Any:
+def _paired_shap(trials: Perturbations, line: Line) -> Any:
     """Make captum's KernelSHAP, whose every sample is followed by its complement.
 
     That lessens the noise for nothing (Covert and Lee, "Improving KernelSHAP: Practical Shapley Value
@@ -202,7 +202,7 @@ def _paired_shap(trials: Trials, line: Line) -> Any:
     return shap
 
 
-def _ask(method: Any, trials: Trials, pieces: Tensor, samples: int) -> Tensor:
+def _ask(method: Any, trials: Perturbations, pieces: Tensor, samples: int) -> Tensor:
     """Run one of captum's: values of the pieces, float32 (S,) on the CPU."""
     values: Tensor = method.attribute(
         trials.image,
@@ -227,8 +227,10 @@ def _accounted(answers: Tensor, left: Tensor, weights: Tensor) -> float:
     return max(0.0, float(1 - (weights * left**2).sum() / total)) if total > 0 else 0.0
 
 
-def _trials(options: Lime | Shap, subject: Subject, image: Tensor, question: Question) -> Trials:
-    return Trials(
+def _trials(
+    options: Lime | Shap, subject: ExplainedModel, image: Tensor, question: Question
+) -> Perturbations:
+    return Perturbations(
         subject,
         image,
         question,

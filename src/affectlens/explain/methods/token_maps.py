@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Attribution, Subject
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import baselines, check
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.shares import divide
-from affectlens.explain.core.spread import spread
+from affectlens.explain.core.upsampling import upsample
 from affectlens.models.mam import MAM, GramEncoder, TokenEncoder
 
 _DEEP = "deep"
@@ -44,13 +44,13 @@ class TokenMaps:
     def __post_init__(self) -> None:
         check([self.baseline])
 
-    def __call__(self, subject: Subject, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network that is no MAM."""
         started = time.perf_counter()
         network = subject.network
         if not isinstance(network, MAM):
             raise SettingsError("Only MAM has semantic tokens: mam_paper or mam_release.")
-        with at_rest(network), torch.no_grad():
+        with frozen(network), torch.no_grad():
             begin = _read(network, baselines(subject, image, [self.baseline], self.seed))
             end = _read(network, image)
 
@@ -108,4 +108,4 @@ def _token_shares(network: MAM, shares: dict[str, Tensor]) -> list[Tensor]:
 def _lay_out(tokens: Sequence[Tensor], maps: Sequence[Tensor], height: int, width: int) -> Tensor:
     """Add the maps (1, L, rows, columns) of all tokens, each as heavy as its share: -> (height, width)."""
     cells = [torch.tensordot(each, looks[0], dims=1) for each, looks in zip(tokens, maps, strict=True)]
-    return torch.stack([spread(each, height, width) for each in cells]).sum(dim=0)
+    return torch.stack([upsample(each, height, width) for each in cells]).sum(dim=0)

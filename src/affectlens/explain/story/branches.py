@@ -3,7 +3,7 @@
 MLM and MAM describe a picture several times, from shallow maps (Gram matrices: which colours and textures
 come together) to deep ones, and read all descriptions together; `pair` has a transformer and a convolutional
 network. The difference between the log-odds of a picture and those of a reference is divided among these
-descriptions as in `shares`. Where they are read linearly, as MLM's, that is the plain product of weights and
+descriptions as in `aumann_shapley`. Where they are read linearly, as MLM's, that is the plain product of weights and
 differences; otherwise what stands between them and the logits, a layer or two, is averaged over on the way.
 
 The reference:
@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import at_rest
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.activations import frozen
+from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import baselines
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.shares import divide
 from affectlens.models.mam import MAM, GramEncoder
 from affectlens.models.mlm import MLM
 from affectlens.models.pair import Pair
@@ -109,7 +109,7 @@ def has_parts(network: nn.Module) -> bool:
 
 
 def contributions(
-    subject: Subject, image: Tensor, question: Question, reference: str | None = None, seed: int = 0
+    subject: ExplainedModel, image: Tensor, question: Question, reference: str | None = None, seed: int = 0
 ) -> Contributions:
     """Divide the answer to one picture, (1, 3, h, w), among the parts of its network.
 
@@ -118,7 +118,7 @@ def contributions(
     """
     if not has_parts(subject.network):
         raise SettingsError("This network has no parts to compare. Networks with parts: MLM, MAM and pair.")
-    with at_rest(subject.network), torch.no_grad():
+    with frozen(subject.network), torch.no_grad():
         cut = _cut(subject.network, reference)
         if cut.usual is None:
             reference = reference or "mean"

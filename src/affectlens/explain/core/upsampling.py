@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def spread(cells: Tensor, height: int, width: int) -> Tensor:
+def upsample(cells: Tensor, height: int, width: int) -> Tensor:
     """Give each cell's value to the pixels around it: (h, w) -> (height, width), of the same sum.
 
     Linear between the centres of cells, so that no borders of cells show. The sum is kept for each cell,
@@ -18,7 +18,7 @@ def spread(cells: Tensor, height: int, width: int) -> Tensor:
     return rows.T @ cells @ columns
 
 
-def upright(cells: Tensor, count: int) -> Tensor:
+def merge_views(cells: Tensor, count: int) -> Tensor:
     """Add what two views of a picture say: (count, h, w) as it is, (2 count, h, w) -> (count, h, w).
 
     A network with `mirror` runs each picture and its mirror image, in one batch.

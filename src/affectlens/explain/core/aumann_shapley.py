@@ -20,7 +20,7 @@ from affectlens.explain.core.question import Question
 STEPS = 512  # many, since layers in between may bend at as many places (MAM: 512 ReLUs)
 
 
-def weights_of(question: Question, begin: Tensor, end: Tensor) -> Tensor:
+def logit_weights(question: Question, begin: Tensor, end: Tensor) -> Tensor:
     """What each emotion's logit counts on the way between two pictures' logits: (1, E), (1, E) -> (E,).
 
     Its product with the difference of the logits is the difference of the log-odds. The weights add up to

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from affectlens.emotions import MIKELS
-from affectlens.explain.core.question import ask
-from affectlens.explain.core.shares import divide, weights_of
+from affectlens.explain.core.aumann_shapley import divide, logit_weights
+from affectlens.explain.core.question import make_question
 
 RANDOM = torch.Generator().manual_seed(0)
 BEGIN, END = (5 * torch.randn(1, 8, generator=RANDOM) for _ in range(2))
@@ -16,20 +16,20 @@ BEGIN, END = (5 * torch.randn(1, 8, generator=RANDOM) for _ in range(2))
 def test_weights_times_the_difference_of_logits_is_that_of_the_log_odds(
     emotion: str, against: str | None
 ) -> None:
-    question = ask(MIKELS, emotion, against)
-    weights = weights_of(question, BEGIN, END)
+    question = make_question(MIKELS, emotion, against)
+    weights = logit_weights(question, BEGIN, END)
     expected = float(question.score(END) - question.score(BEGIN))
     assert float(((END - BEGIN) @ weights)[0]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_number_added_to_all_logits_counts_for_nothing() -> None:
-    weights = weights_of(ask(MIKELS, "fear"), BEGIN, END)
+    weights = logit_weights(make_question(MIKELS, "fear"), BEGIN, END)
     assert float(weights.sum()) == pytest.approx(0, abs=1e-4)
     assert float(weights[MIKELS.index("fear")]) == pytest.approx(1, abs=1e-4)
 
 
 def test_one_emotion_against_one_other_is_their_difference() -> None:
-    weights = weights_of(ask(MIKELS, "fear", "anger"), BEGIN, END)
+    weights = logit_weights(make_question(MIKELS, "fear", "anger"), BEGIN, END)
     expected = torch.zeros(8)
     expected[MIKELS.index("fear")], expected[MIKELS.index("anger")] = 1, -1
     torch.testing.assert_close(weights, expected, atol=1e-5, rtol=0)
