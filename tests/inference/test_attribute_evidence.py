@@ -13,7 +13,7 @@ from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED, in_words
 from affectlens.inference.predictor import Predictor
 from affectlens.model_folder import Card, load_model, save_model
 from affectlens.models import catalog
-from affectlens.models.vit_attributes import Explanation
+from affectlens.models.capabilities import AttributeExplanation
 from affectlens.preprocess import Preprocessing
 from pictures import colour_set
 
@@ -24,14 +24,14 @@ WORDS = Vocabulary("three", ("awe", "fear", "sadness"))
 LIKELY, UNLIKELY = 2.0, -2.0
 
 
-def explanation(residual: float = 0.0, person: float = 0.0) -> Explanation:
+def explanation(residual: float = 0.0, person: float = 0.0) -> AttributeExplanation:
     """Sadness, for which a cemetery speaks with 2 and the dark with 1 in all; the beach speaks against it."""
 
     def towards_sadness(*parts: float) -> torch.Tensor:
         nothing = torch.zeros(len(parts))
         return torch.stack([nothing, nothing, 1.5 * torch.tensor(parts)])[None]
 
-    return Explanation(
+    return AttributeExplanation(
         logits=torch.tensor([[0.0, 1.0, 3.0]]),
         attributes={
             "scene": torch.tensor([[UNLIKELY, LIKELY]]),
@@ -47,6 +47,7 @@ def explanation(residual: float = 0.0, person: float = 0.0) -> Explanation:
         usual=torch.zeros(3),
         usual_words={"scene": torch.tensor([0.5, 0.5]), "object": torch.tensor([0.6, 0.1]),
                      "brightness": torch.tensor([0.2, 0.5, 0.3])},
+        usual_residual=torch.zeros(3),
     )  # fmt: skip
 
 

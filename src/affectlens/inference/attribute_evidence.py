@@ -2,9 +2,10 @@
 
     sadness because of scene cemetery (40%), brightness 0.2 (15%), what has no name (30%)
 
-An answer is a sum of parts (`models.vit_attributes.Explanation`). What speaks for an emotion is what adds
-more to it than to the emotions on average, for what adds to all alike decides nothing. A share is of all that
-speaks for the emotion: named words and the residual, which has no name. What speaks against it is left out.
+An answer is a sum of parts (`models.capabilities.AttributeExplanation`). What speaks for an emotion is what
+adds more to it than to the emotions on average, for what adds to all alike decides nothing. A share is of all
+that speaks for the emotion: named words and the residual, which has no name. What speaks against it is left
+out.
 This tells how the network came to its answer; whether people would give the same reasons is another question.
 
 Letters: B pictures, E emotions, W words of one attribute.
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from affectlens.attributes import MEASURED, Attribute
 from affectlens.emotions import Vocabulary
-from affectlens.models.vit_attributes import Explanation
+from affectlens.models.capabilities import AttributeExplanation
 
 PREDICTED, BECAUSE = "predicted_attributes", "because"
 SHOWN = 3  # reasons of a picture
@@ -44,7 +45,7 @@ class Reason:
 
 
 def said_of(
-    explained: Explanation, attributes: Sequence[Attribute], vocabulary: Vocabulary
+    explained: AttributeExplanation, attributes: Sequence[Attribute], vocabulary: Vocabulary
 ) -> list[dict[str, Any]]:
     """Put an explanation of B pictures into plain data, one a picture.
 
@@ -95,7 +96,7 @@ def _named(attribute: Attribute, probabilities: Tensor) -> Any:
 
 
 def _reasons(
-    explained: Explanation,
+    explained: AttributeExplanation,
     sure: Mapping[str, Tensor],
     attributes: Sequence[Attribute],
     vocabulary: Vocabulary,

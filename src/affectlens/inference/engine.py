@@ -28,7 +28,7 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.model_folder import Model
-from affectlens.models.vit_attributes import Explanation
+from affectlens.models.capabilities import AttributeExplanation
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -67,7 +67,7 @@ class Engine:
         # In float64, so that not even many words' rounding errors add up to anything.
         return (logits.double() / self.card.temperature).softmax(dim=1).float()
 
-    def explain(self, pixels: Tensor) -> tuple[Tensor, Explanation]:
+    def explain(self, pixels: Tensor) -> tuple[Tensor, AttributeExplanation]:
         """Judge a batch that goes through the network together, and take its answers apart.
 
         For a network that names attributes (`models.vit_attributes`): the probabilities that the engine gives
@@ -76,7 +76,7 @@ class Engine:
         with torch.inference_mode(), autocast(self.device, self.precision):
             images = self.card.preprocessing.normalise(pixels.to(self.device))
             found = self.network.explain(images.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
-        explained = Explanation._make(map(_on_cpu, found))
+        explained = AttributeExplanation._make(map(_on_cpu, found))
         return self._probabilities(explained.logits), explained
 
     def at_once(self, batch_size: int) -> int:

@@ -195,6 +195,35 @@ def trunks(network: nn.Module) -> list[Trunk]:
     return found
 
 
+def attention_modules(network: nn.Module) -> list[Any]:
+    """Modules of a network that compute attention as timm's do: softmax, then a dropout; in order."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(getattr(module, "fused_attn", None), bool)
+        and isinstance(getattr(module, "attn_drop", None), nn.Module)
+        and isinstance(getattr(module, "num_heads", None), int)
+    ]
+
+
+def num_prefix_tokens(network: nn.Module) -> int | None:
+    """Tokens that precede those of the picture in one of timm's transformers; None for another network."""
+    number = getattr(network, "num_prefix_tokens", None)
+    return None if number is None else int(number)
+
+
+def pools_token(network: nn.Module) -> bool:
+    """Whether one of timm's transformers answers from its class token, and not from the mean of all tokens."""
+    pool = getattr(network, "global_pool", "token")
+    return bool(num_prefix_tokens(network)) and pool in ("token", "")
+
+
+def input_size(network: nn.Module, default: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the pictures that the first timm network within was made for, or `default`."""
+    configs: list[Any] = [getattr(module, "pretrained_cfg", None) for module in network.modules()]
+    return next((tuple(config["input_size"][1:]) for config in configs if config), default)
+
+
 def _timm_networks(network: nn.Module) -> Sequence[tuple[str, nn.Module]]:
     found = [(name, m) for name, m in network.named_modules() if hasattr(m, "group_matcher")]
     return [(f"{name}." if name else "", module) for name, module in found]

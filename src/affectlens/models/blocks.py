@@ -1,9 +1,7 @@
-"""Parts that several papers share: Gram encoding, semantic tokens, and what a fused network gives.
+"""Parts that several papers share: Gram encoding, semantic tokens, a pyramid of maps.
 
 Letters: B images, C channels, H x W cells of a map, D features, L tokens, T width of a token, E emotions.
 """
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +14,6 @@ RESNET50 = "resnet50.tv_in1k"  # the backbone of both seeds
 # Of every norm that the seeds' scripts add; that of the backbone is its own.
 NORM_EPSILON = 2e-5
 FEWEST_STRIDES = 3
-
-
-class Embedded(NamedTuple):
-    """An answer and the features that it was read from: (B, E) and (B, D)."""
-
-    logits: Tensor
-    embedding: Tensor
 
 
 def pyramid(name: str, weights: str) -> backbones.Pyramid:
@@ -63,13 +54,13 @@ class GramValues(nn.Module):
         super().__init__()
         self.triangle = triangle
         row, column = torch.triu_indices(channels, channels)
-        self.places: Tensor
-        self.register_buffer("places", row * channels + column, persistent=False)
+        self.indices: Tensor
+        self.register_buffer("indices", row * channels + column, persistent=False)
         self.count = channels * (channels + 1) // 2 if triangle else channels * channels
 
     def forward(self, features: Tensor) -> Tensor:
         values = gram_matrix(features).flatten(1)
-        return values[:, self.places] if self.triangle else values
+        return values[:, self.indices] if self.triangle else values
 
 
 class SemanticTokenizer(nn.Module):
@@ -77,8 +68,8 @@ class SemanticTokenizer(nn.Module):
 
     With x the cells (H W, C), each normalised over its channels: A = softmax over the cells of x W_A says
     where each token looks, V = x W_V what is there, and the tokens are A^T V. Both W are 1 x 1 convolutions
-    without bias (MAM's figure; Wu et al., "Visual Transformers", 2020). The script has a W for each place
-    in the batch, so that an answer depends on where a picture stands in it, and normalises over the width
+    without bias (MAM's figure; Wu et al., "Visual Transformers", 2020). The script has a W for each index
+    in the batch, so that an answer depends on a picture's index in it, and normalises over the width
     of the map; here they are shared and the norm is over channels.
 
     With `relation` the tokens attend to one another before they are read (the small arrows of the paper's

@@ -25,7 +25,7 @@ The loss is cross-entropy + weight * `losses.emotion_similarity` of the fused fe
 Letters: B images, C channels, H x W cells of a map, L tokens, T width of a token, D features, E emotions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,12 +35,12 @@ from affectlens.models import backbones
 from affectlens.models.blocks import (
     NORM_EPSILON,
     RESNET50,
-    Embedded,
     GramValues,
     SemanticTokenizer,
     pyramid,
     start_new_layers,
 )
+from affectlens.models.capabilities import CONCEPTS, MEANING, TEXTURE, Division, Embedded
 
 EARLY = 2  # maps that the paper's variant reads by Gram encoders
 
@@ -77,8 +77,8 @@ class MAM(nn.Module):
         self.pyramid = pyramid(config.backbone, config.weights)
         early = 0 if config.release else EARLY
         self.encoders = nn.ModuleList(
-            GramEncoder(channels, config) if place < early else TokenEncoder(channels, config)
-            for place, channels in enumerate(self.pyramid.channels)
+            GramEncoder(channels, config) if index < early else TokenEncoder(channels, config)
+            for index, channels in enumerate(self.pyramid.channels)
         )
         width = config.branch_width * len(self.encoders)
         self.attributes = nn.Sequential(
@@ -95,12 +95,15 @@ class MAM(nn.Module):
     def embed(self, images: Tensor) -> Embedded:
         """Logits (B, E) and the fused features (B, attributes_width + D) that they are read from."""
         maps, deep = self.pyramid(images)
-        fused = torch.cat([self.attributes(torch.cat(self.encode(maps), dim=1)), deep], dim=1)
-        return Embedded(self.classifier(fused), fused)
+        return self._fuse(self.encode(maps), deep)
 
     def encode(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """What each branch makes of its map, (B, branch_width) each, from shallow to deep."""
         return [encoder(level) for encoder, level in zip(self.encoders, maps, strict=True)]
+
+    def _fuse(self, encoded: Sequence[Tensor], deep: Tensor) -> Embedded:
+        fused = torch.cat([self.attributes(torch.cat(list(encoded), dim=1)), deep], dim=1)
+        return Embedded(self.classifier(fused), fused)
 
     def token_maps(self, images: Tensor) -> list[Tensor]:
         """Where each token looks, for each map with a tokenizer, from shallow to deep.
@@ -109,6 +112,43 @@ class MAM(nn.Module):
         """
         pairs = zip(self.encoders, self.pyramid(images).maps, strict=True)
         return [each.tokens.attention(level) for each, level in pairs if isinstance(each, TokenEncoder)]
+
+    def divisions(self) -> tuple[Division]:
+        """One: before the branches are joined."""
+        kinds = {
+            f"{'texture' if kind == TEXTURE else 'tokens'} {number}": kind
+            for number, kind in enumerate(self._kinds(), start=1)
+        }
+
+        def describe(images: Tensor) -> dict[str, Tensor]:
+            maps, deep = self.pyramid(images)
+            return {**dict(zip(kinds, self.encode(maps), strict=True)), "deep": deep}
+
+        def answer(parts: Mapping[str, Tensor]) -> Tensor:
+            return self._fuse([parts[name] for name in kinds], parts["deep"]).logits
+
+        return (Division({**kinds, "deep": MEANING}, describe, answer),)
+
+    def token_division(self) -> Division:
+        """Before the head of each branch: Gram values (B, values), or tokens (B, L, T)."""
+        encoders: list[GramEncoder | TokenEncoder] = list(self.encoders)  # type: ignore[arg-type]
+        names = [str(index) for index in range(len(encoders))]
+
+        def describe(images: Tensor) -> dict[str, Tensor]:
+            maps, deep = self.pyramid(images)
+            read = [encoder.read(level) for encoder, level in zip(encoders, maps, strict=True)]
+            return {**dict(zip(names, read, strict=True)), "deep": deep}
+
+        def answer(parts: Mapping[str, Tensor]) -> Tensor:
+            pairs = zip(encoders, names, strict=True)
+            encoded = [encoder.head(parts[name].flatten(1)) for encoder, name in pairs]
+            return self._fuse(encoded, parts["deep"]).logits
+
+        kinds = dict(zip(names, self._kinds(), strict=True))
+        return Division({**kinds, "deep": MEANING}, describe, answer)
+
+    def _kinds(self) -> list[str]:
+        return [CONCEPTS if isinstance(encoder, TokenEncoder) else TEXTURE for encoder in self.encoders]
 
 
 class GramEncoder(nn.Module):
@@ -120,8 +160,13 @@ class GramEncoder(nn.Module):
         self.head = branch_head(self.gram.count, config.branch_width)
 
     def forward(self, features: Tensor) -> Tensor:
-        answer: Tensor = self.head(self.gram(features))
+        answer: Tensor = self.head(self.read(features))
         return answer
+
+    def read(self, features: Tensor) -> Tensor:
+        """What the head reads: (B, C, H, W) -> (B, values)."""
+        values: Tensor = self.gram(features)
+        return values
 
 
 class TokenEncoder(nn.Module):
@@ -133,8 +178,13 @@ class TokenEncoder(nn.Module):
         self.head = branch_head(config.num_tokens * config.token_width, config.branch_width)
 
     def forward(self, features: Tensor) -> Tensor:
-        answer: Tensor = self.head(self.tokens(features).flatten(1))
+        answer: Tensor = self.head(self.read(features).flatten(1))
         return answer
+
+    def read(self, features: Tensor) -> Tensor:
+        """What the head reads, in a row: (B, C, H, W) -> (B, L, T)."""
+        tokens: Tensor = self.tokens(features)
+        return tokens
 
 
 def branch_head(values: int, width: int) -> nn.Sequential:

@@ -25,7 +25,7 @@ The loss is `losses.class_imbalance_loss`, equation and defects there.
 Letters: B images, C channels, H x W cells of a map, S width of the style, D of the deep features, E emotions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.models import backbones
-from affectlens.models.blocks import NORM_EPSILON, RESNET50, Embedded, GramValues, pyramid, start_new_layers
+from affectlens.models.blocks import NORM_EPSILON, RESNET50, GramValues, pyramid, start_new_layers
+from affectlens.models.capabilities import MEANING, TEXTURE, Division, Embedded
 
 FUSIONS = ("concatenate", "multiply", "add")
 RELEASE_WIDTHS = (64, 256, 512)  # of the three branches, in the script
@@ -97,10 +98,10 @@ class MLM(nn.Module):
             )
         widths = RELEASE_WIDTHS if config.release else [max(8, count // reduction) for count in channels]
         self.encoders = nn.ModuleList(
-            ReleasedBranch(count, width, pool=place > 0)
+            ReleasedBranch(count, width, pool=index > 0)
             if config.release
-            else PaperBranch(count, width, pool=place > 0, triangle=config.triangle)
-            for place, (count, width) in enumerate(zip(channels, widths, strict=True))
+            else PaperBranch(count, width, pool=index > 0, triangle=config.triangle)
+            for index, (count, width) in enumerate(zip(channels, widths, strict=True))
         )
         self.style = nn.Sequential(
             nn.Dropout(config.dropout), nn.Linear(sum(widths), style), nn.ReLU(),
@@ -139,6 +140,42 @@ class MLM(nn.Module):
         if self.fusion == "concatenate":
             return torch.cat([deep, style], dim=1)
         return deep * style if self.fusion == "multiply" else deep + style
+
+    def divisions(self) -> tuple[Division, ...]:
+        """Style and deep features where they are concatenated, then the three branches and deep features."""
+        fine = self._divide_branches()
+        return (self._divide_style(), fine) if self.fusion == "concatenate" else (fine,)
+
+    def _divide_style(self) -> Division:
+        """Before the last norm, which remembers the mean of both."""
+
+        def describe(images: Tensor) -> dict[str, Tensor]:
+            shallow, deep = self.taps(images)
+            return {"style": self.style(torch.cat(self.texture(shallow), dim=1)), "deep": deep}
+
+        def answer(parts: Mapping[str, Tensor]) -> Tensor:
+            logits: Tensor = self.classifier(self.fuse(parts["deep"], parts["style"]))
+            return logits
+
+        remembered: Tensor = self.classifier[0].running_mean[None]  # type: ignore[index]
+        width = self.pyramid.num_features
+        usual = {"style": remembered[:, width:], "deep": remembered[:, :width]}
+        return Division({"style": TEXTURE, "deep": MEANING}, describe, answer, usual)
+
+    def _divide_branches(self) -> Division:
+        """Before the three branches are joined."""
+        names = [f"texture {number + 1}" for number in range(len(self.encoders))]
+
+        def describe(images: Tensor) -> dict[str, Tensor]:
+            shallow, deep = self.taps(images)
+            return {**dict(zip(names, self.texture(shallow), strict=True)), "deep": deep}
+
+        def answer(parts: Mapping[str, Tensor]) -> Tensor:
+            style = self.style(torch.cat([parts[name] for name in names], dim=1))
+            logits: Tensor = self.classifier(self.fuse(parts["deep"], style))
+            return logits
+
+        return Division({**dict.fromkeys(names, TEXTURE), "deep": MEANING}, describe, answer)
 
 
 class PaperBranch(nn.Module):

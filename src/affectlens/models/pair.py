@@ -9,7 +9,7 @@ here is measured in docs/results/default.md. Together they are smaller than one 
 Letters: B images, H x W pixels, E emotions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.models import backbones
+from affectlens.models.capabilities import Division
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class Pair(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.stack(self.answers(images)).mean(dim=0)
+        return _mean(self.answers(images))
 
     def branches(self, images: Tensor) -> Branches:
         """Logits of each branch for itself: each is trained as if it were alone."""
@@ -85,14 +86,33 @@ class Pair(nn.Module):
                 for parameter in branch.get_classifier().parameters():  # type: ignore[operator]
                     parameter.div_(temperature)
 
+    def branch_networks(self) -> dict[str, nn.Module]:
+        """Return each branch by name as a network of its own, with the views of the pair."""
+        return {name: OneBranch(self, index) for index, name in enumerate(Branches._fields)}
+
+    def divisions(self) -> tuple[Division]:
+        """One: the answers of both branches."""
+
+        def describe(images: Tensor) -> dict[str, Tensor]:
+            return self.answers(images)._asdict()
+
+        def answer(parts: Mapping[str, Tensor]) -> Tensor:
+            return _mean([parts[name] for name in Branches._fields])
+
+        return (Division({name: name for name in Branches._fields}, describe, answer),)
+
 
 class OneBranch(nn.Module):
-    """One branch of a pair as a network of its own, by its place in `Branches`: (B, 3, H, W) -> (B, E)."""
+    """One branch of a pair as a network of its own, by its index in `Branches`: (B, 3, H, W) -> (B, E)."""
 
-    def __init__(self, network: Pair, place: int) -> None:
+    def __init__(self, network: Pair, index: int) -> None:
         super().__init__()
         self.network = network
-        self.place = place
+        self.index = index
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network.answers(images)[self.place]
+        return self.network.answers(images)[self.index]
+
+
+def _mean(answers: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(answers)).mean(dim=0)

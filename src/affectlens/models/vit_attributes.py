@@ -37,13 +37,14 @@ Letters: B images, D features, E emotions, W words of one attribute, V words of 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.models import backbones
+from affectlens.models.capabilities import AttributeAnswers, AttributeExplanation
 
 CONCEPTS = ("none", "residual", "only")
 SLOWEST = 0.01  # of the running mean: it remembers the last hundred batches
@@ -98,33 +99,6 @@ def _is_size(size: Any) -> bool:
     return right_names and type(size["words"]) is int and size["words"] > 0 and type(size["several"]) is bool
 
 
-class Answers(NamedTuple):
-    """Emotions (B, E), and by name each attribute's words (B, W); all are logits, float32."""
-
-    logits: Tensor
-    attributes: dict[str, Tensor]
-
-
-class Explanation(NamedTuple):
-    """An answer taken apart: logits = usual + all contributions + residual. All float32.
-
-    Attributes:
-        logits: (B, E)
-        attributes: by name, logits (B, W)
-        contributions: by name, (B, E, W): what each word adds for each emotion; empty without concepts
-        residual: (B, E), what has no name, less what it usually is
-        usual: (E,), the logits of the usual picture
-        usual_words: by name, probabilities of its words (W,)
-    """
-
-    logits: Tensor
-    attributes: dict[str, Tensor]
-    contributions: dict[str, Tensor]
-    residual: Tensor
-    usual: Tensor
-    usual_words: dict[str, Tensor]
-
-
 class AttributesNetwork(nn.Module):
     """Images to logits of emotions: (B, 3, H, W) -> (B, E).
 
@@ -176,13 +150,13 @@ class AttributesNetwork(nn.Module):
         features = self._features(images)
         return self._logits(self.attributes(features).float(), features)
 
-    def with_attributes(self, images: Tensor) -> Answers:
+    def with_attributes(self, images: Tensor) -> AttributeAnswers:
         """Emotions and attributes, for a loss over both."""
         features = self._features(images)
         words = self.attributes(features).float()
-        return Answers(self._logits(words, features), self._by_name(words))
+        return AttributeAnswers(self._logits(words, features), self._by_name(words))
 
-    def explain(self, images: Tensor) -> Explanation:
+    def explain(self, images: Tensor) -> AttributeExplanation:
         """What each word adds to each emotion, against the usual picture. For networks in evaluation mode."""
         features = self._features(images)
         words = self.attributes(features).float()
@@ -197,7 +171,15 @@ class AttributesNetwork(nn.Module):
                 for name, p in self._by_name(self._probabilities(words)).items()
             }
             usual = usual + self.emotions(self.usual_words[None])[0]
-        return Explanation(logits, self._by_name(words), contributions, residual, usual, usual_words)
+        return AttributeExplanation(
+            logits, self._by_name(words), contributions, residual, usual, usual_words, self.usual_residual
+        )
+
+    def attribute_log_variances(self) -> dict[str, Tensor]:
+        """By name, what `weigh_tasks` learns; empty without."""
+        if self.task_log_variances is None:
+            return {}
+        return dict(zip(self.words, self.task_log_variances, strict=True))
 
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.dropout(self.backbone(images))

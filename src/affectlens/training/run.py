@@ -35,7 +35,7 @@ from affectlens.machine import describe
 from affectlens.model_folder import Card, round_weights, save_model
 from affectlens.models import catalog
 from affectlens.models.backbones import HUB, NONE
-from affectlens.models.pair import Branches, OneBranch, Pair
+from affectlens.models.capabilities import HasBranches
 from affectlens.training.attributes import attributes_of, fingerprint, network_options
 from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.card import LIMITS, licences, readme
@@ -280,8 +280,8 @@ def finish(request: Request, task: Task) -> Finished:
         batches = evaluation_batches(validation, EVALUATION_BATCH, 0)
         return judge(judge_of.to(device), batches, settings.preprocessing, device, precision)
 
-    if isinstance(network, Pair):
-        alone = [judged_by(OneBranch(network, place)) for place in range(len(Branches._fields))]
+    if isinstance(network, HasBranches):
+        alone = [judged_by(branch) for branch in network.branch_networks().values()]
         network.scale_branches([fit_temperature(branch.logits, branch.targets) for branch in alone])
     round_weights(network, request.dtype)
     judged = judged_by(network)
