@@ -104,7 +104,7 @@ def test_the_vocabulary_of_a_data_set_is_found_from_its_labels(labels: list[str]
 
 
 def test_the_label_that_fits_nowhere_is_named() -> None:
-    with pytest.raises(UnknownName, match=r"'boredom' is no emotion of the nearest vocabulary, mikels-8"):
+    with pytest.raises(UnknownName, match=r"'boredom' is not an emotion of the nearest vocabulary, mikels-8"):
         find_vocabulary(["amusement", "awe", "boredom", "contentment"])
 
 

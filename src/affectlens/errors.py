@@ -7,19 +7,19 @@ AffectLensError
         PictureDenied           the file may not be read
         PictureIsFolder         the path is a folder
         PictureEmpty            zero bytes
-        NotAPicture             no picture format that we read
+        NotAPicture             not in a picture format that we read
         PictureDamaged          a picture, but truncated or corrupt
         PictureTooLarge         more pixels than allowed: a decompression bomb, or a huge scan
     VideoError              a film that cannot be used
         VideoNotFound           nothing at this path
         VideoDenied             the film may not be read
-        NotAVideo               no film in a format that we read, or one without a picture track
+        NotAVideo               not in a film format that we read, or without a picture track
         VideoDamaged            a film, but nothing of it can be decoded
         VideoUnreachable        a stream or camera that does not answer, or breaks off at once
     DatasetError
         DatasetNotFound         the root lacks the file or folder that every copy has
         BadRow                  one line of an index file is wrong
-        EmptySplit              no picture in the part that was asked for
+        EmptySplit              the requested split has no pictures
     ModelError
         ModelNotFound           no bundled, local or hub model of that name
         BadModelFolder          incomplete, truncated, altered or of another version
@@ -31,7 +31,7 @@ AffectLensError
     MissingExtra            a library that comes with an extra of the package
     ClusterError            no Ray at an address, or one that went away
     LineageError            a search whose record of who descends from whom is not true
-    BadDistribution         in emotions.py: weights that are no probability distribution
+    BadDistribution         in emotions.py: weights that do not form a probability distribution
     NoConversion            in emotions.py: no mapping between two vocabularies
     BadAttribute            in attributes.py: an attribute, or a picture's words for it, that cannot be
     NotMeasurable           in metrics.py: a number that the given logits and targets do not have
@@ -45,7 +45,7 @@ from typing import Any
 
 
 class AffectLensError(Exception):
-    """Base of all errors that a user can cause or mend; its text stands alone."""
+    """Base of all errors that a user can cause or fix; its text stands alone."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled by the arguments of `__init__`, which here are not the text: without this,
@@ -65,8 +65,8 @@ class UnknownName(AffectLensError):
     >>> raise UnknownName("emotion", "amusment", ["amusement", "awe"], "the vocabulary mikels-8")
     Traceback (most recent call last):
         ...
-    affectlens.errors.UnknownName: 'amusment' is no emotion of the vocabulary mikels-8. Did you mean \
-'amusement'? Known: amusement, awe.
+    affectlens.errors.UnknownName: 'amusment' is not an emotion of the vocabulary mikels-8. Did you \
+mean 'amusement'? Known: amusement, awe.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
@@ -75,7 +75,13 @@ class UnknownName(AffectLensError):
         spelt = {word.lower(): word for word in self.known}
         near = get_close_matches(name.lower(), spelt, n=1, cutoff=0.6)
         hint = f" Did you mean {spelt[near[0]]!r}?" if near else ""
-        super().__init__(f"{name!r} is no {kind} of {where}.{hint} Known: {', '.join(self.known)}.")
+        super().__init__(
+            f"{name!r} is not {_with_article(kind)} of {where}.{hint} Known: {', '.join(self.known)}."
+        )
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 class PictureError(AffectLensError):
@@ -104,7 +110,7 @@ class PictureEmpty(PictureError):
 
 
 class NotAPicture(PictureError):
-    """Bytes in no picture format that we read."""
+    """Bytes that are not in a picture format that we read."""
 
 
 class PictureDamaged(PictureError):
@@ -133,7 +139,7 @@ class VideoDenied(VideoError):
 
 
 class NotAVideo(VideoError):
-    """No film in a format that we read, or one without a picture track."""
+    """Not in a film format that we read, or without a picture track."""
 
 
 class VideoDamaged(VideoError):
@@ -145,7 +151,7 @@ class VideoUnreachable(VideoError):
 
 
 class DatasetError(AffectLensError):
-    """A data set that cannot be read as asked."""
+    """A data set that cannot be read."""
 
 
 class DatasetNotFound(DatasetError):
@@ -168,7 +174,7 @@ class BadRow(DatasetError):
 
 
 class EmptySplit(DatasetError):
-    """No picture in the part of the data set that was asked for."""
+    """The requested split of a data set has no pictures."""
 
     def __init__(self, data: str, split: str, present: Sequence[str]) -> None:
         there = ", ".join(present) or "none"
@@ -176,7 +182,7 @@ class EmptySplit(DatasetError):
 
 
 class ModelError(AffectLensError):
-    """A model that cannot be used as asked."""
+    """A model that cannot be used."""
 
 
 class ModelNotFound(ModelError):

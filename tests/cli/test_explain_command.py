@@ -70,7 +70,7 @@ def test_another_suffix_is_an_error_before_a_model_is_loaded(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--block", "blocks.9"), "'blocks.9' is no block of this network. Did you mean 'blocks."),
+        (("--block", "blocks.9"), "'blocks.9' is not a block of this network. Did you mean 'blocks."),
         (("--channel", "40000"), "The block blocks.0 has no channel 40000"),
         (("--channel", "-1"), "-1"),
         (("--steps", "0"), "0"),

@@ -55,7 +55,7 @@ def test_what_lies_beside_the_emotions_is_left_out_and_said(tmp_path: Path) -> N
 
 
 def test_a_folder_that_is_no_emotion_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match=r"'aww' is no emotion.*Did you mean 'awe'"):
+    with pytest.raises(UnknownName, match=r"'aww' is not an emotion.*Did you mean 'awe'"):
         folder.read(touch(tmp_path, "aww/1.jpg", "fear/1.jpg", "amusement/1.jpg"))
 
 
