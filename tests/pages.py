@@ -1,4 +1,4 @@
-"""What a page of HTML consists of, for tests."""
+"""The parts of a page of HTML, for tests."""
 
 from html.parser import HTMLParser
 
@@ -6,13 +6,14 @@ VOID = {"meta", "img", "input", "path", "br"}
 
 
 class Outline(HTMLParser):
-    """What a page consists of: its elements with their attributes, and its text."""
+    """The elements of a page with their attributes, its text, and its scripts."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
-        self.said: list[str] = []
+        self.texts: list[str] = []
+        self.scripts: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -26,11 +27,13 @@ class Outline(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open[-1:] not in (["style"], ["script"]):
-            self.said.append(data)
+            self.texts.append(data)
+        elif self.open[-1] == "script":
+            self.scripts.append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.said).split())
+        return " ".join(" ".join(self.texts).split())

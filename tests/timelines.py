@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.film.timeline import Counts, Film, Moment, Sample, Shot, Timeline
+from affectlens.film.timeline import Counts, Moment, Sample, Shot, Timeline
+from affectlens.video import Film
 
 # Seconds and the emotion that leads, shot by shot.
 SCRIPT = (
@@ -17,6 +19,10 @@ SCRIPT = (
     (6.0, "contentment"),
     (1.5, "amusement"),
 )
+
+
+# Each shot evokes something of its own, as shots of a film do.
+CUT_SCRIPT = tuple((2.0 + number % 3, MIKELS.words[number % 8]) for number in range(8))
 
 
 def film_of(duration: float, **changes: Any) -> Film:
@@ -45,8 +51,8 @@ def timeline_of(
     start = 0.0
     for number, (length, emotion) in enumerate(script, start=1):
         first = len(samples)
-        for place in range(max(1, math.ceil(length / every - 1e-9))):
-            second = start + place * every
+        for index in range(max(1, math.ceil(length / every - 1e-9))):
+            second = start + index * every
             lead = 0.4 + 0.4 * math.sin(math.pi * (second - start) / length)
             answer = led_by(emotion, lead, vocabulary)
             samples.append(
@@ -61,8 +67,8 @@ def timeline_of(
         )  # fmt: skip
         start += length
     total = tuple(
-        math.fsum(shot.duration * shot.emotions[place] for shot in shots) / start
-        for place in range(len(vocabulary))
+        math.fsum(shot.duration * shot.emotions[index] for shot in shots) / start
+        for index in range(len(vocabulary))
     )
     signed = {word: 1 if word in ("amusement", "awe", "contentment", "excitement", "positive") else -1
               for word in vocabulary.words}  # fmt: skip
@@ -79,7 +85,7 @@ def timeline_of(
             math.fsum(signed[word] * p for word, p in zip(vocabulary.words, s.smoothed, strict=True))
             for s in samples
         ),
-        "counts": Counts(decoded=round(start * 25), judged=len(samples)),
+        "counts": Counts(decoded=round(start * 25), predicted=len(samples)),
     }
     return Timeline(**{**given, **changes})
 
@@ -111,3 +117,18 @@ def moments_of(shots: Sequence[Shot], script: Sequence[tuple[float, str]]) -> tu
                                     "start": shot.key_second, "end": shot.key_second}  # fmt: skip
             found += [Moment(kind="typical", value=0.7, **here), Moment(kind="extreme", value=0.8, **here)]
     return tuple(found)
+
+
+def shortened(timeline: Timeline, *numbers: int) -> Timeline:
+    """Another cut: some shots taken out, and the rest moved together."""
+    samples: list[Sample] = []
+    shots: list[Shot] = []
+    start = 0.0
+    for number, shot in enumerate((shot for shot in timeline.shots if shot.number not in numbers), start=1):
+        first, moved = len(samples), start - shot.start
+        samples += [replace(s, second=s.second + moved, shot=number) for s in timeline.samples_of(shot)]
+        shots.append(replace(shot, number=number, start=start, end=start + shot.duration, first=first,
+                             key_second=shot.key_second + moved))  # fmt: skip
+        start += shot.duration
+    polarity = (0.0,) * len(samples)
+    return replace(timeline, samples=tuple(samples), shots=tuple(shots), moments=(), polarity=polarity)

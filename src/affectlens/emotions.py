@@ -14,7 +14,7 @@ Sources:
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from affectlens.errors import AffectLensError, UnknownName
 
@@ -187,6 +187,48 @@ def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion
     if kept <= 0:
         raise NoConversion(f"All weight of {distribution} has no place in {target.name}: {mapping.lost}")
     return Conversion(target.distribution(sums), mapping.lost, max(0.0, 1.0 - kept))
+
+
+def polarity_of(emotions: EmotionDistribution) -> EmotionDistribution | None:
+    """Return the probability of a positive and of a negative feeling; None where words have no polarity."""
+    try:
+        return emotions.polarity
+    except NoConversion:
+        return None
+
+
+def polarity_score(emotions: EmotionDistribution) -> float | None:
+    """Return the probability of a positive minus that of a negative feeling, in -1..1; None without polarity.
+
+    >>> polarity_score(MIKELS.distribution({"awe": 3, "fear": 1}))
+    0.5
+    """
+    polarity = polarity_of(emotions)
+    return None if polarity is None else polarity["positive"] - polarity["negative"]
+
+
+@lru_cache(maxsize=32)
+def polarity_signs(vocabulary: Vocabulary) -> Mapping[str, int]:
+    """Map each word to 1 where it is a positive feeling, -1 where a negative one, 0 where neither is known.
+
+    >>> dict(polarity_signs(EKMAN))["joy"], dict(polarity_signs(EKMAN))["surprise"]
+    (1, 0)
+    """
+    signs = {}
+    for word in vocabulary.words:
+        polarity = polarity_of(vocabulary.only(word))
+        signs[word] = 0 if polarity is None else 1 if polarity.top == "positive" else -1
+    return signs
+
+
+def by_polarity(vocabulary: Vocabulary) -> list[str]:
+    """Return the words with positive ones first and negative ones last, otherwise in their own order.
+
+    >>> by_polarity(EKMAN)
+    ['joy', 'surprise', 'anger', 'disgust', 'fear', 'sadness']
+    """
+    signs = polarity_signs(vocabulary)
+    return sorted(vocabulary.words, key=lambda word: -signs[word])
 
 
 def vocabulary(name: str) -> Vocabulary:

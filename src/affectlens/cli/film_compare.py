@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from affectlens.film.compare.match import Comparison
     from affectlens.film.timeline import Timeline
 
 OUT = Path("compared.html")
@@ -15,43 +16,41 @@ OUT = Path("compared.html")
 @click.argument("one", metavar="ONE")
 @click.argument("other", metavar="OTHER")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=OUT, show_default=True,
-              metavar="FILE", help="The page; numbers come beside it, as .json.")  # fmt: skip
+              metavar="FILE", help="Page to write; the numbers go next to it, as .json.")  # fmt: skip
 @click.option("--align", type=click.Choice(["auto", "time", "shots"]), default="auto", show_default=True,
-              help="By share of time, or by shots that are in both, for two cuts of one film.")  # fmt: skip
+              help="Alignment: by relative position, or by shots in both, for cuts of one film.")  # fmt: skip
 @click.option("--every", type=click.FloatRange(0), default=0.5, show_default=True, metavar="SECONDS",
-              help="Between judged frames of a film that is not watched yet.")  # fmt: skip
+              help="Interval between sampled frames, for a film that is not watched yet.")  # fmt: skip
 @click.option("--model", "name", default="default", show_default=True,
-              help="A name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+              help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 def compare(one: str, other: str, out: Path, align: Any, every: float, name: str, device: str) -> None:
-    """Lay two films, or two cuts of one film, beside one another.
+    """Compare what two films, or two cuts of one film, evoke on average.
 
     ONE and OTHER are films, or folders that `affectlens film` wrote.
     """
-    from affectlens.files import atomic_write
-    from affectlens.film.compare import match as film_compare
-    from affectlens.film.compare import page as film_compare_page
-    from affectlens.film.report.text import polarity_of
-    from affectlens.report.text import signed
+    from affectlens.film.compare import match, page
 
     timelines = [_timeline(source, every, name, device) for source in (one, other)]
-    found = film_compare.compare(timelines[0], timelines[1], None if align == "auto" else align)
-    for line in film_compare_page.sentences(found):
+    found = match.compare(timelines[0], timelines[1], None if align == "auto" else align)
+    for line in page.summary(found):
         click.echo(line)
-    width = max(map(len, timelines[0].vocabulary.words))
+    _show_means(found)
+    page.write(out, found)
+    found.write(out.with_suffix(".json"))
+    click.echo(f"{out}\n{out.with_suffix('.json')}")
+
+
+def _show_means(found: "Comparison") -> None:
+    from affectlens.report.text import signed
+
+    width = max(map(len, found.one.vocabulary.words))
     for word, first, second in found.means:
         click.echo(f"  {word:<{width}} {first:>6.1%} {second:>6.1%}  {signed(100 * (second - first), 1):>6}")
-    tones = [polarity_of(each.vocabulary, each.emotions) for each in timelines]
-    if tones[0] is not None and tones[1] is not None:
-        click.echo(f"  {'polarity':<{width}} {signed(tones[0]):>6} {signed(tones[1]):>6}  "
-                   f"{signed(tones[1] - tones[0]):>6}")  # fmt: skip
-    film_compare_page.write(out, found)
-    numbers = out.with_suffix(".json")
-    with atomic_write(numbers, "w") as stream:
-        import json
-
-        stream.write(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")
-    click.echo(f"{out}\n{numbers}")
+    first_polarity, second_polarity = found.polarities
+    if first_polarity is not None and second_polarity is not None:
+        click.echo(f"  {'polarity':<{width}} {signed(first_polarity):>6} {signed(second_polarity):>6}  "
+                   f"{signed(second_polarity - first_polarity):>6}")  # fmt: skip
 
 
 def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
@@ -62,28 +61,35 @@ def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
     file = path / "timeline.json" if path.is_dir() else path
     if path.is_dir() and not file.is_file():
         raise click.UsageError(
-            f"{source} holds no timeline.json. Give a film, or a folder of a finished one."
+            f"{source} holds no timeline.json. Give a film, or a folder that `affectlens film` finished."
         )
     if file.suffix == ".json":
-        return Timeline.from_text(file.read_text(encoding="utf-8"))
+        return Timeline.read(file)
     return _watched(source, every, name, device)
 
 
 def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
     from affectlens import library
     from affectlens.cli.film_watch import Shown
-    from affectlens.film.watch import FilmSettings, Finished, Progress, Request, Started, watch
+    from affectlens.film.settings import (
+        FilmSettings,
+        WatchFinished,
+        WatchProgress,
+        WatchRequest,
+        WatchStarted,
+    )
+    from affectlens.film.watch import watch
 
     model = library.load(name)
-    request = Request(source=source, model=model, settings=FilmSettings(every=every), device=device)
+    request = WatchRequest(source=source, model=model, settings=FilmSettings(every=every), device=device)
     with Shown() as shown:
         for event in watch(request):
-            if isinstance(event, Started):
+            if isinstance(event, WatchStarted):
                 if event.film.live:
                     raise click.UsageError(f"{source} is live: it cannot be compared. Watch it first.")
                 shown.begin(source, event.film, None)
-            elif isinstance(event, Progress):
+            elif isinstance(event, WatchProgress):
                 shown.advance(event, model.card.vocabulary)
-            elif isinstance(event, Finished):
+            elif isinstance(event, WatchFinished):
                 return event.timeline
     raise AssertionError("watching ended without an end")

@@ -6,26 +6,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.film.export.formats import FORMATS
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
-    from affectlens.film.export.formats import Options
+    from affectlens.film.export.options import ExportOptions
+    from affectlens.film.report.page import FilmPictures
     from affectlens.film.timeline import Film, Timeline
     from affectlens.film.watch import FilmSettings, Progress
     from affectlens.model_folder import Model
 
-TABLES = ("csv", "jsonl", "parquet")
-TEXTS = ("srt", "vtt", "chapters", "edl", "otio")
-FORMATS = ("html", "png", *TABLES, *TEXTS)
 OUT = Path("films")
-REPORT, CHART = "report.html", "chart.png"
 SHOWN_EMOTIONS = 3  # on a line of a live source
 _NAME = 60  # characters of a folder that is named after an address
 
@@ -91,7 +89,7 @@ def films(
         raise click.UsageError("--render writes the whole film: leave out --begin and --end.")
     kinds = _kinds(formats)
     from affectlens import library
-    from affectlens.film.export.formats import Options
+    from affectlens.film.export.options import ExportOptions
     from affectlens.film.watch import FilmSettings
 
     given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
@@ -99,7 +97,7 @@ def films(
         sampling="keyframes" if keyframes else "shots" if by_shots else "time",
         **{key: value for key, value in given.items() if value is not None},
     )
-    options = Options(cues=subtitles, start=timecode, drop=drop)
+    options = ExportOptions(cues=subtitles, start=timecode, drop=drop)
     job = Job(model=library.load(name), settings=settings, kinds=kinds, options=options, **more)
     return job.run(sources)
 
@@ -111,7 +109,7 @@ class Job:
     model: "Model"
     settings: "FilmSettings"
     kinds: list[str]
-    options: "Options"
+    options: "ExportOptions"
     out: Path
     resume: bool
     render: Any
@@ -196,31 +194,28 @@ class Job:
     def write(self, source: str, folder: Path, timeline: "Timeline") -> Iterator[Path]:
         """Write each format; yield the files."""
         live = timeline.film.live
-        if "html" in self.kinds:
-            yield self._report(source, folder, timeline)
-        if "png" in self.kinds:
-            from affectlens.film.report import chart as film_chart
+        formats = [FORMATS[kind] for kind in self.kinds]
+        options = self.options
+        if any(each.with_pictures for each in formats):
+            film = Path(source) if Path(source).is_file() else None
+            options = replace(options, pictures=self._pictures(source, timeline), film=film)
+        for each in formats:
+            yield from each.write(folder, timeline, options)
+            if each.with_timecode:
+                from affectlens.film.export.markers import notes
 
-            film_chart.write(folder / CHART, timeline)
-            yield folder / CHART
-        for kind in self.kinds:
-            if kind in TABLES:
-                from affectlens.film.export import tables as film_tables
-
-                yield from film_tables.write(folder, timeline, kind)
-            elif kind in TEXTS:
-                yield self._export(kind, folder, timeline)
+                click.echo(f"  {each.files[0]}: {' '.join(notes(timeline, options))}")
         if self.render and live:
             click.echo("  A live source is not written again: --render takes films.", err=True)
         elif self.render:
             yield self._render(source, folder, timeline)
 
-    def _report(self, source: str, folder: Path, timeline: "Timeline") -> Path:
+    def _pictures(self, source: str, timeline: "Timeline") -> "FilmPictures":
         from affectlens.errors import VideoError
         from affectlens.film.report import page as film_page
         from affectlens.video import stills
 
-        pictures = film_page.Pictures()
+        pictures = film_page.FilmPictures()
         if not timeline.film.live:
             seconds = film_page.needed(timeline)
             with _bar("pictures", len(seconds)) as advance:
@@ -230,42 +225,29 @@ class Job:
                         shown[second] = pixels
                         advance(1)
             maps = self._explain(source, timeline) if self.explain else {}
-            pictures = film_page.Pictures(shown, maps)
-        film = Path(source) if Path(source).is_file() else None
-        film_page.write(folder / REPORT, timeline, pictures, film)
-        return folder / REPORT
+            pictures = film_page.FilmPictures(shown, maps)
+        return pictures
 
     def _explain(self, source: str, timeline: "Timeline") -> dict[tuple[float, str], Any]:
         """Heat maps of the peaks that the report shows."""
-        from affectlens.explain.core.question import ask
+        from affectlens.explain.core.question import make_question
         from affectlens.explain.explainer import Explainer
-        from affectlens.film.report.page import LONGEST, PEAKS, shrunk
+        from affectlens.film.report.page import LONGEST, MAX_PEAKS, shrunk
         from affectlens.report.heatmaps import overlay
         from affectlens.video import stills
 
         explainer = Explainer(self.model, device=self.device)
-        peaks = timeline.of("peak")[:PEAKS]
+        peaks = timeline.of("peak")[:MAX_PEAKS]
         maps = {}
         with _bar("explaining peaks", len(peaks)) as advance:
             for second, pixels in stills(source, sorted({peak.second for peak in peaks})):
                 sight = explainer.look(pixels)
                 for peak in peaks:
                     if peak.second == second:
-                        heatmap = explainer.explain(sight, ask(explainer.vocabulary, peak.emotion))
+                        heatmap = explainer.explain(sight, make_question(explainer.vocabulary, peak.emotion))
                         maps[(second, peak.emotion)] = overlay(heatmap, shrunk(pixels, LONGEST))
                         advance(1)
         return maps
-
-    def _export(self, kind: str, folder: Path, timeline: "Timeline") -> Path:
-        from affectlens.files import atomic_write
-        from affectlens.film.export.formats import EXPORTS, notes
-
-        name, export = EXPORTS[kind]
-        with atomic_write(folder / name, "w") as out:
-            out.write(export(timeline, self.options))
-        if kind in ("edl", "otio"):
-            click.echo(f"  {name}: {' '.join(notes(timeline, self.options))}")
-        return folder / name
 
     def _render(self, source: str, folder: Path, timeline: "Timeline") -> Path:
         from affectlens.film.overlay import drawings
@@ -347,12 +329,13 @@ def shown_name(source: str) -> str:
 
 def live_line(progress: "Progress", vocabulary: Any) -> str:
     """One answer of a live source."""
-    from affectlens.film.report.text import polarity_of, says
-    from affectlens.report.text import clock, signed
+    from affectlens.emotions import EmotionDistribution, polarity_score
+    from affectlens.report.text import clock, likeliest, signed
 
     assert progress.newest is not None
-    polarity = polarity_of(vocabulary, progress.newest)
-    parts = [clock(progress.second, 1), says(vocabulary, progress.newest, SHOWN_EMOTIONS)]
+    emotions = EmotionDistribution(vocabulary, progress.newest)
+    polarity = polarity_score(emotions)
+    parts = [clock(progress.second, 1), likeliest(emotions.weights, SHOWN_EMOTIONS)]
     parts += [f"polarity {signed(polarity)}"] if polarity is not None else []
     parts += [f"{progress.dropped:,} frames dropped"] if progress.dropped else []
     return "  ".join(parts)

@@ -329,7 +329,7 @@ def _show_panel(
 
 
 def _polarity(prediction: "Prediction") -> str:
-    from affectlens.inference.predictor import polarity_of
+    from affectlens.emotions import polarity_of
 
     polarity = polarity_of(prediction.emotions) if prediction.emotions else None
     if polarity is None or polarity.vocabulary == (prediction.emotions and prediction.emotions.vocabulary):

@@ -20,9 +20,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from affectlens.film.report.curves import stands_for
+from affectlens.emotions import by_polarity
+from affectlens.film.report.curves import sample_spans
 from affectlens.film.report.drawing import colours
-from affectlens.film.report.text import from_top_to_bottom
 from affectlens.film.timeline import Film, Timeline
 from affectlens.report.text import percent
 from affectlens.report.wheel import FONT
@@ -48,7 +48,7 @@ def drawings(timeline: Timeline, kind: Kind) -> Callable[[Film], Iterator[Drawin
 def _drawings(timeline: Timeline, kind: Kind, width: int, height: int) -> Iterator[Drawing]:
     draw = _Bar(timeline, width, height) if kind == "bar" else _Tint(timeline, width, height)
     said: tuple[Any, ...] | None = None
-    for sample, (start, _) in zip(timeline.samples, stands_for(timeline), strict=True):
+    for sample, (start, _) in zip(timeline.samples, sample_spans(timeline), strict=True):
         now = draw.says(sample.smoothed)
         if now != said:
             said = now
@@ -60,7 +60,7 @@ class _Bar:
 
     def __init__(self, timeline: Timeline, width: int, height: int) -> None:
         self.vocabulary = timeline.vocabulary
-        self.order = [self.vocabulary.index(word) for word in from_top_to_bottom(self.vocabulary)]
+        self.order = [self.vocabulary.index(word) for word in by_polarity(self.vocabulary)]
         self.colours = [_levels(colour) for colour in colours(self.vocabulary).values()]
         self.height, self.width = strip_height(width, height), width
         self.left, self.top = 0, height - self.height

@@ -24,7 +24,7 @@ from torch import Tensor
 from affectlens import library
 from affectlens.attributes import MEASURED, measure
 from affectlens.data.prefetch import map_ahead
-from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary
+from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_of
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Source, read_pixels
 from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED, said_of
@@ -223,14 +223,6 @@ class Predictor:
             rows = self._engine(pixels)
         answers = [EmotionDistribution(self.vocabulary, tuple(row)) for row in rows.tolist()]
         return list(zip(answers, said, strict=True))
-
-
-def polarity_of(emotions: EmotionDistribution) -> EmotionDistribution | None:
-    """Probability of a positive and of a negative feeling; None where the words do not say."""
-    try:
-        return emotions.polarity
-    except NoConversion:
-        return None
 
 
 def _rounded(distribution: EmotionDistribution) -> dict[str, float]:

@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from affectlens.emotions import Vocabulary
-from affectlens.film.export.tables import FORMATS, sample_rows, shot_rows, write
+from affectlens.film.export.tables import SUFFIXES, sample_rows, shot_rows, write
 from timelines import timeline_of
 
 
 def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
     timeline = timeline_of()
-    for kind in FORMATS:
+    for kind in SUFFIXES:
         assert [file.name for file in write(tmp_path, timeline, kind)] == [f"frames.{kind}", f"shots.{kind}"]
     for name, length in (("frames", len(timeline.samples)), ("shots", len(timeline.shots))):
         with (tmp_path / f"{name}.csv").open(newline="") as file:
@@ -27,7 +27,7 @@ def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
             assert float(one["polarity"]) == other["polarity"] == third["polarity"]
 
 
-def test_a_row_says_what_the_timeline_says() -> None:
+def test_a_row_holds_the_values_of_the_timeline() -> None:
     timeline = timeline_of()
     sample, shot = list(sample_rows(timeline))[9], list(shot_rows(timeline))[2]
     assert sample["second"] == timeline.samples[9].second
@@ -37,7 +37,7 @@ def test_a_row_says_what_the_timeline_says() -> None:
     assert set(shot["error"].values()) == {0.02}
 
 
-def test_words_without_a_polarity_have_no_such_column_and_valence_one_where_it_is_answered() -> None:
+def test_words_without_a_polarity_have_no_such_column_and_valence_one_where_it_is_predicted() -> None:
     own = Vocabulary("own", ("red", "blue"))
     timeline = timeline_of(((2.0, "red"),), vocabulary=own, polarity=None, valence=(0.1, 0.2, 0.3, 0.4))
     rows = list(sample_rows(timeline))

@@ -6,18 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectlens.emotions import EKMAN, MIKELS, Vocabulary
-from affectlens.film.report.curves import bands, curves, extent, runs, stands_for, strip
-from affectlens.film.report.text import from_top_to_bottom
+from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.film.report.curves import bands, curves, extent, leading_runs, sample_spans, strip_shots
 from timelines import SCRIPT, led_by, timeline_of
 
-LONG = [(7.3, MIKELS.words[place % 8]) for place in range(300)]
+LONG = [(7.3, MIKELS.words[number % 8]) for number in range(300)]
 
 
 def test_a_short_film_keeps_every_frame_and_jumps_at_cuts() -> None:
     timeline = timeline_of()
     found = curves(timeline)
-    assert found.averaged == 0
+    assert found.averaged_over == 0
     assert len(found.seconds) == len(timeline.samples) + 2 * len(timeline.shots)
     assert np.all(np.diff(found.seconds) >= 0)
     at_cut = np.flatnonzero(found.seconds == 7.0)
@@ -28,10 +27,10 @@ def test_a_short_film_keeps_every_frame_and_jumps_at_cuts() -> None:
 
 def test_a_long_film_is_averaged_to_few_points_that_keep_its_mean() -> None:
     timeline = timeline_of(LONG)
-    found = curves(timeline, most=100)
+    found = curves(timeline, max_points=100)
     assert found.emotions.shape == (100, 8)
-    assert found.averaged == pytest.approx(300 * 7.3 / 100)
-    weights = np.array([stop - start for start, stop in stands_for(timeline)])
+    assert found.averaged_over == pytest.approx(300 * 7.3 / 100)
+    weights = np.array([stop - start for start, stop in sample_spans(timeline)])
     values = np.array([sample.smoothed for sample in timeline.samples])
     np.testing.assert_allclose(found.emotions.mean(axis=0), weights @ values / weights.sum(), rtol=1e-9)
     np.testing.assert_allclose(found.emotions.sum(axis=1), 1)
@@ -42,17 +41,17 @@ def test_a_long_film_is_averaged_to_few_points_that_keep_its_mean() -> None:
 @given(lengths=st.lists(st.floats(0.04, 30), min_size=1, max_size=30))
 def test_what_samples_stand_for_covers_the_film_once(lengths: list[float]) -> None:
     timeline = timeline_of([(length, "awe") for length in lengths])
-    stretches = stands_for(timeline)
-    assert len(stretches) == len(timeline.samples)
+    spans = sample_spans(timeline)
+    assert len(spans) == len(timeline.samples)
     begin, end = extent(timeline)
-    assert stretches[0][0] == begin
-    assert stretches[-1][1] == pytest.approx(end)
-    for (_, stop), (start, _) in pairwise(stretches):
+    assert spans[0][0] == begin
+    assert spans[-1][1] == pytest.approx(end)
+    for (_, stop), (start, _) in pairwise(spans):
         assert stop == pytest.approx(start)
 
 
 def test_runs_join_shots_of_one_emotion_and_cover_the_film() -> None:
-    found = runs(timeline_of())
+    found = leading_runs(timeline_of())
     assert [run.emotion for run in found] == ["awe", "fear", "sadness", "contentment", "amusement"]
     assert found[0].start == 0
     assert [run.start for run in found[1:]] == [run.end for run in found[:-1]]
@@ -61,7 +60,7 @@ def test_runs_join_shots_of_one_emotion_and_cover_the_film() -> None:
 
 def test_what_leads_for_an_instant_of_a_long_film_goes_to_the_run_before() -> None:
     timeline = timeline_of([(500.0, "awe"), (0.5, "fear"), (500.0, "awe")])
-    assert [run.emotion for run in runs(timeline)] == ["awe"]
+    assert [run.emotion for run in leading_runs(timeline)] == ["awe"]
 
 
 def test_bands_lie_around_each_shots_mean_and_within_minus_one_and_one() -> None:
@@ -82,7 +81,7 @@ def test_bands_lie_around_each_shots_mean_and_within_minus_one_and_one() -> None
 
 
 def test_bands_of_many_shots_are_averaged_and_of_words_without_polarity_there_are_none() -> None:
-    few = bands(timeline_of(LONG), most=50)
+    few = bands(timeline_of(LONG), max_bands=50)
     assert len(few) == 50
     assert all(band.low < band.mean < band.high for band in few)
     assert (
@@ -94,14 +93,8 @@ def test_bands_of_many_shots_are_averaged_and_of_words_without_polarity_there_ar
 def test_a_strip_of_many_shots_shows_the_longest_of_each_part_of_the_time() -> None:
     script = [(1.0, "awe"), (3.0, "fear"), (1.0, "awe")] * 40
     timeline = timeline_of(script)
-    shown = strip(timeline, 40)
+    shown = strip_shots(timeline, 40)
     assert len(shown) == 40
     assert {shot.duration for shot in shown} == {3.0}
     assert [shot.number for shot in shown] == sorted(shot.number for shot in shown)
-    assert strip(timeline, 120) == list(timeline.shots)
-
-
-def test_positive_emotions_are_stacked_above_negative_ones_whatever_the_vocabulary() -> None:
-    assert from_top_to_bottom(MIKELS) == list(MIKELS.words)
-    assert from_top_to_bottom(EKMAN) == ["joy", "surprise", "anger", "disgust", "fear", "sadness"]
-    assert sum(led_by("joy", 0.5, EKMAN)) == pytest.approx(1)
+    assert strip_shots(timeline, 120) == list(timeline.shots)

@@ -11,16 +11,25 @@ import torch
 from PIL import Image
 
 from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.film.report.drawing import ink_on, spread_out
-from affectlens.film.report.page import PEAKS, STRIP, Pictures, address, needed, render, write
-from affectlens.film.timeline import Timeline
+from affectlens.film.report.drawing import assign_lanes, ink_on
+from affectlens.film.report.page import (
+    MAX_PEAKS,
+    MAX_STRIP,
+    FilmPictures,
+    film_address,
+    needed,
+    render,
+    write,
+)
+from affectlens.film.timeline import Counts, Timeline
+from affectlens.report import html
 from pages import Outline
 from timelines import film_of, timeline_of
 
 
-def pictures_of(timeline: Timeline, height: int = 90, width: int = 160) -> Pictures:
+def pictures_of(timeline: Timeline, height: int = 90, width: int = 160) -> FilmPictures:
     grey = torch.full((3, height, width), 128, dtype=torch.uint8)
-    return Pictures(dict.fromkeys(needed(timeline), grey))
+    return FilmPictures(dict.fromkeys(needed(timeline), grey))
 
 
 def page_of(timeline: Timeline, film: str | None = "../a.mp4") -> str:
@@ -39,7 +48,7 @@ def test_a_page_loads_nothing_but_the_film_and_its_policy_forbids_the_rest() -> 
     assert "default-src 'none'" in (policy["content"] or "")
 
 
-def test_every_element_is_closed_and_has_a_name_for_those_who_do_not_see_it() -> None:
+def test_every_element_is_closed_and_has_a_name_for_screen_readers() -> None:
     outline = Outline(page_of(timeline_of()))
     assert outline.open == []
     assert all("alt" in each for each in outline.all("img"))
@@ -53,14 +62,14 @@ def test_every_element_is_closed_and_has_a_name_for_those_who_do_not_see_it() ->
     assert all(each.get("aria-hidden") for each in outline.all("svg"))
 
 
-def test_a_page_says_in_text_what_it_draws() -> None:
-    said = Outline(page_of(timeline_of())).text
-    assert "22 s in 6 shots, most likely to evoke" in said
-    assert "on average" in said and "still photographs" in said
+def test_a_page_repeats_in_text_what_it_draws() -> None:
+    text = Outline(page_of(timeline_of())).text
+    assert "22 s in 6 shots, most likely to evoke" in text
+    assert "on average" in text and "still photographs" in text
     for emotion in MIKELS.words:
-        assert emotion in said
-    assert "fear 80 % at 0:09.5" in said
-    assert "a frame every 0.5 s, and one where a shot begins" in said
+        assert emotion in text
+    assert "fear 80 % at 0:09.5" in text
+    assert "a frame every 0.5 s, and one where a shot starts" in text
 
 
 def test_buttons_lead_to_the_second_that_they_name() -> None:
@@ -74,10 +83,10 @@ def test_buttons_lead_to_the_second_that_they_name() -> None:
     assert all(abs(sum(row) - 1000) <= 4 for row in data["values"])
 
 
-def test_only_pictures_that_are_there_are_shown_and_heat_maps_beside_their_peak() -> None:
+def test_only_existing_pictures_are_shown_and_heat_maps_with_their_peak() -> None:
     timeline = timeline_of()
     peak = timeline.of("peak")[0]
-    some = Pictures(
+    some = FilmPictures(
         {peak.second: torch.zeros(3, 90, 160, dtype=torch.uint8)},
         {(peak.second, peak.emotion): np.zeros((90, 160, 3), dtype=np.uint8)},
     )
@@ -88,7 +97,7 @@ def test_only_pictures_that_are_there_are_shown_and_heat_maps_beside_their_peak(
         assert image.size == (160, 90)
 
 
-def test_a_film_that_is_not_there_is_asked_for() -> None:
+def test_a_missing_film_is_asked_for() -> None:
     with_film, without = (Outline(page_of(timeline_of(), film)) for film in ("a.mp4", None))
     assert "hidden" in next(each for _, each in with_film.elements if each.get("id") == "missing")
     assert "hidden" not in next(each for _, each in without.elements if each.get("id") == "missing")
@@ -98,60 +107,104 @@ def test_a_film_that_is_not_there_is_asked_for() -> None:
 
 def test_a_film_is_named_by_a_relative_path_with_odd_letters_escaped(tmp_path: Path) -> None:
     assert (
-        address(tmp_path / 'a "b" #1 é.mp4', tmp_path / "out" / "x")
+        film_address(tmp_path / 'a "b" #1 é.mp4', tmp_path / "out" / "x")
         == "../../a%20%22b%22%20%231%20%C3%A9.mp4"
     )
-    write(tmp_path / "report.html", timeline_of(), Pictures(), tmp_path / "a b.mp4")
+    write(tmp_path / "report.html", timeline_of(), FilmPictures(), tmp_path / "a b.mp4")
     assert 'src="a%20b.mp4"' in (tmp_path / "report.html").read_text()
 
 
-def test_a_name_cannot_add_elements_or_end_the_script() -> None:
-    timeline = timeline_of(film=film_of(22.0, name='x/<b onload="x">&\u202e\udce9</script>.mp4'))
-    timeline = replace(timeline, settings={"sampling": "time", "note": "</script><b>"})
-    page = page_of(timeline)
+def hostile_timeline(hostile: str) -> Timeline:
+    """A timeline with the same text as every word, name, note and setting that a crafted file may hold."""
+    words = Vocabulary(hostile, (hostile, "calm"))
+    made = timeline_of(((2.0, hostile), (2.0, "calm")), vocabulary=words, polarity=None)
+    return replace(
+        made,
+        film=film_of(4.0, name=f"films/{hostile}", codec=hostile),
+        model=hostile,
+        weights_hash=hostile,
+        settings={"sampling": "time", "every": 1.0, hostile: hostile},
+        shots=tuple(replace(shot, begins=hostile) for shot in made.shots),
+        notes=(hostile,),
+        counts=Counts(decoded=100, predicted=8, broken=1, dropped=1),
+    )
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</style><b>",
+    "{{ 7 * 7 }}{% raw %}",
+    "&lt;script&gt;",
+)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_text_of_a_timeline_can_add_elements_attributes_or_scripts(hostile: str) -> None:
+    timeline, harmless = hostile_timeline(hostile), hostile_timeline("harmless")
+    grey = torch.full((3, 9, 16), 128, dtype=torch.uint8)
+
+    def outline(each: Timeline) -> Outline:
+        peaks = {(peak.second, peak.emotion): np.zeros((9, 16, 3), np.uint8) for peak in each.of("peak")}
+        return Outline(render(each, FilmPictures(dict.fromkeys(needed(each), grey), peaks), "a.mp4"))
+
+    found, expected = outline(timeline), outline(harmless)
+    assert found.open == []
+    assert [(tag, list(attributes)) for tag, attributes in found.elements] == [
+        (tag, list(attributes)) for tag, attributes in expected.elements
+    ]
+    # It is still there, as text.
+    assert f"Most likely to evoke {hostile}" in found.text
+    assert f"Model {hostile} ({hostile[:12]})" in found.text
+    data = json.loads(found.scripts[0])
+    assert data["words"] == [hostile, "calm"]
+    assert found.scripts[1:] == expected.scripts[1:] and len(found.scripts) == 2
+
+
+def test_a_film_name_is_shown_without_control_characters() -> None:
+    page = page_of(timeline_of(film=film_of(22.0, name='x/<b onload="x">&\u202e\udce9.mp4')))
     page.encode()
     assert "<b onload" not in page and "\u202e" not in page
-    assert Outline(page).open == []
-    own = Vocabulary("own", ("a</script>", "b"))
-    page = render(timeline_of(((1.0, "b"),), vocabulary=own, polarity=None), Pictures())
-    assert page.count("</script>") == 2
 
 
 def test_a_film_of_three_hours_has_a_page_of_bounded_size_that_says_what_it_leaves_out() -> None:
-    script = [(4.5, MIKELS.words[place % 8]) for place in range(2400)]
+    script = [(4.5, MIKELS.words[number % 8]) for number in range(2400)]
     timeline = timeline_of(script)
     assert timeline.film.duration == 10_800
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (3, 90, 160), dtype=torch.uint8, generator=generator)
-    page = render(timeline, Pictures(dict.fromkeys(needed(timeline), noise)), "a.mp4")
+    page = render(timeline, FilmPictures(dict.fromkeys(needed(timeline), noise)), "a.mp4")
     assert len(page) < 4_500_000  # noise takes more than any film
-    said = Outline(page).text
-    assert f"{2400 - STRIP:,} of 2,400 shots are not shown" in said
-    assert f"{2400 - PEAKS:,} more stand out less" in said
-    assert "each point is the mean over 12 s" in said
-    assert len(needed(timeline)) <= STRIP + PEAKS + 16
+    text = Outline(page).text
+    assert f"{2400 - MAX_STRIP:,} of 2,400 shots are not shown" in text
+    assert f"{2400 - MAX_PEAKS:,} less prominent peaks" in text
+    assert "each point is the mean over 12 s" in text
+    assert len(needed(timeline)) <= MAX_STRIP + MAX_PEAKS + 16
 
 
-def test_a_film_with_one_judged_frame_and_no_moments_has_a_page() -> None:
+def test_a_film_with_one_sampled_frame_and_no_moments_has_a_page() -> None:
     timeline = timeline_of(((0.4, "awe"),), every=1.0)
-    said = Outline(page_of(replace(timeline, moments=()))).text
-    assert "No emotion stands out" in said
+    text = Outline(page_of(replace(timeline, moments=()))).text
+    assert "No peaks" in text
 
 
-def test_words_are_read_on_every_colour_and_marks_do_not_lie_on_one_another() -> None:
+def test_words_have_contrast_on_every_colour_and_marks_do_not_overlap() -> None:
     assert (ink_on("#000000"), ink_on("#ffffff")) == ("#fff", "#111")
-    assert spread_out([0.5, 0.52, 0.54, 0.9], 0.075, 2) == [0, 1, None, 0]
+    assert assign_lanes([0.5, 0.52, 0.54, 0.9], 0.075, 2) == [0, 1, None, 0]
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_words_have_enough_contrast(dark: bool) -> None:
-    style = (Path(__file__).parents[2] / "src/affectlens/report/film.css").read_text()
+    style = (Path(html.__file__).parent / "templates" / "page.css").read_text()
     part = style.split("prefers-color-scheme: dark")[1] if dark else style
     found = dict(re.findall(r"--(page|ink|pale|accent|focus): (#[0-9a-f]{3,6})", part)[:5])
 
     def light(colour: str) -> float:
         digits = colour[1:] if len(colour) == 7 else "".join(letter * 2 for letter in colour[1:])
-        levels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        levels = [int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4)]
         linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

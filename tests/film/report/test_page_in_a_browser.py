@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from affectlens.film.report.page import Pictures, write
+from affectlens.film.report.page import FilmPictures, write
 from timelines import film_of, timeline_of
 
 SECONDS = 22
@@ -35,22 +35,22 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page beside its film, in VP8, which every Chromium plays."""
+    """A page and its film, in VP8, which every Chromium plays."""
     folder = tmp_path_factory.mktemp("film")
     with av.open(folder / "a film.webm", "w") as out:
         stream: Any = out.add_stream(
             "libvpx", rate=5, options={"deadline": "realtime", "cpu-used": "8", "g": "5"}
         )
         stream.width, stream.height, stream.pix_fmt = 64, 36, "yuv420p"
-        for place in range(SECONDS * 5):
+        for number in range(SECONDS * 5):
             frame = av.VideoFrame.from_ndarray(
-                np.full((36, 64, 3), 2 * place, dtype=np.uint8), format="rgb24"
+                np.full((36, 64, 3), 2 * number, dtype=np.uint8), format="rgb24"
             )
-            frame.pts, frame.time_base = place, Fraction(1, 5)
+            frame.pts, frame.time_base = number, Fraction(1, 5)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     timeline = timeline_of(film=film_of(SECONDS, name="a film.webm"))
-    write(folder / "out" / "report.html", timeline, Pictures(), folder / "a film.webm")
+    write(folder / "out" / "report.html", timeline, FilmPictures(), folder / "a film.webm")
     return folder / "out" / "report.html"
 
 
@@ -59,18 +59,18 @@ def page(request: pytest.FixtureRequest, browser: Browser, report: Path) -> Iter
     width, height = request.param
     context = browser.new_context(viewport={"width": width, "height": height})
     opened = context.new_page()
-    troubles: list[str] = []
-    opened.on("pageerror", lambda error: troubles.append(str(error)))
-    opened.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     opened.goto(report.as_uri())
     wait_until(opened, "document.getElementById('film').readyState >= 1")
     yield opened
     context.close()
-    assert troubles == []
+    assert problems == []
 
 
 def wait_until(page: Page, condition: str) -> None:
-    """Wait for a condition of the page, which forbids playwright's own way of doing it."""
+    """Wait for a condition of the page, whose policy forbids playwright's own way of waiting."""
     for _ in range(200):
         if page.evaluate(condition):
             return
@@ -144,7 +144,7 @@ def test_nothing_is_wider_than_the_screen_and_words_of_the_chart_are_not_stretch
     assert box is not None and 8 < box["height"] < 30
 
 
-def test_a_film_that_went_away_is_asked_for_and_found_again(
+def test_a_film_that_was_moved_is_asked_for_and_found_again(
     browser: Browser, report: Path, tmp_path: Path
 ) -> None:
     alone = tmp_path / "deep" / "report.html"

@@ -1,64 +1,73 @@
-"""Two films, or two cuts of one film, side by side: how what they evoke differs, and where.
+"""Two films, or two cuts of one film, compared: how what they evoke differs, and where.
 
-Films are laid beside one another in one of two ways, and the result says which:
+Films are aligned in one of two ways, and the result names it:
 
-    time    by share of their time: the beginning beside the beginning, the middle beside the middle
-    shots   two cuts of one film: shots that are in both beside one another, and what is in one alone by
-    itself
+    time    by relative position: the beginning with the beginning, the middle with the middle
+    shots   two cuts of one film: each shot that is in both with itself, and the shots that are in one alone
 
-A shot is in both where the model answers alike: its first judged frame, or its mean, is within `ALIKE` of the
-other's, and the order of shots is the same. Of all ways to pair shots in order, the one is taken that
-covers most time. Pictures are not compared, so that two shots which evoke the same may be taken for one.
+A shot is in both where the predictions agree: its first sample, or its mean, is within `SAME_SHOT` of the
+other's, and the order of shots is the same. Of all ways to pair shots in order, the one that covers most
+time is taken. Pictures are not compared, so two shots that evoke the same may be taken for one.
 
 Letters: A, B shots of the two films, P parts of the time, E emotions.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from affectlens.emotions import Vocabulary, polarity_score
 from affectlens.errors import SettingsError
-from affectlens.film.report.curves import curves, extent
-from affectlens.film.report.text import polarity_of
+from affectlens.files import atomic_write
+from affectlens.film.report.curves import Span, curves, extent
 from affectlens.film.timeline import Shot, Timeline
 
 Alignment = Literal["time", "shots"]
-# Total variation between two answers of one picture, coded twice; unlike pictures differ by more.
-ALIKE = 0.04
-NO_DIFFERENCE = 0.001  # total variation below which it is not said in what two places differ
-MOST_IN_BOTH = 0.5  # of the shorter film's time: from there on they are taken for two cuts of one film
-PARTS = 100  # of the time
+# Total variation distance between two predictions for one picture, coded twice; unlike pictures differ more.
+SAME_SHOT = 0.04
+# Total variation distance below which two stretches are not reported as different.
+MIN_DISTANCE = 0.001
+# Share of the shorter film's time that is in both, from which on they are taken for two cuts of one film.
+MIN_SHARED = 0.5
+# Equal parts of the time.
+PARTS = 100
+# Parts in a stretch that is reported: shorter ones mean nothing in two different films.
+_PARTS_REPORTED = PARTS // 20
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where two films differ: seconds in each, by how much (total variation, 0..1), and in what.
+class AlignedSpan:
+    """A stretch of one film and the one of the other that it is compared with.
 
-    `more` is the emotion that the second film evokes more there, by most, and `less` the one that it evokes
-    less.
+    Attributes:
+        one, other: seconds in each
+        distance: total variation distance of what they evoke, 0..1
+        more, less: the emotion that gains most from the first film to the second, and the one that loses most
     """
 
-    one: tuple[float, float]
-    other: tuple[float, float]
-    difference: float
+    one: Span
+    other: Span
+    distance: float
     more: str
     less: str
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two films beside one another.
+    """Two films compared.
 
     Attributes:
-        alignment: how they were laid beside one another
+        alignment: how they were aligned
         one, other: the films
         pairs: numbers of shots that are in both
         only_one, only_other: shots that are in one film alone; none where films are compared by time
-        places: where they differ most, the most first; none where they hardly do
-        arc: mean total variation over time, or over the time of shots in both: 0..1
+        spans: where they differ most, the most first; none where they hardly do
+        mean_distance: mean total variation distance over time, or over the time of shots in both: 0..1
     """
 
     alignment: Alignment
@@ -67,59 +76,75 @@ class Comparison:
     pairs: tuple[tuple[int, int], ...]
     only_one: tuple[Shot, ...]
     only_other: tuple[Shot, ...]
-    places: tuple[Place, ...]
-    arc: float
+    spans: tuple[AlignedSpan, ...]
+    mean_distance: float
 
     @property
     def means(self) -> list[tuple[str, float, float]]:
-        """What each film evokes over its whole time: (emotion, first, second)."""
+        """What each film evokes over its full length: (emotion, first, second)."""
         return list(zip(self.one.vocabulary.words, self.one.emotions, self.other.emotions, strict=True))
+
+    @property
+    def polarities(self) -> tuple[float | None, float | None]:
+        """The polarity of each film, in -1..1; None where what it evokes has none."""
+        first, second = (polarity_score(each.distribution(each.emotions)) for each in (self.one, self.other))
+        return first, second
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        polarities = [polarity_of(each.vocabulary, each.emotions) for each in (self.one, self.other)]
         return {
             "films": [self.one.film.name, self.other.film.name],
             "alignment": self.alignment,
             "means": {word: [first, second, second - first] for word, first, second in self.means},
-            "polarity": polarities,
-            "arc_difference": self.arc,
+            "polarity": self.polarities,
+            "arc_difference": self.mean_distance,
             "pairs": [list(pair) for pair in self.pairs],
             "only_in_first": [shot.number for shot in self.only_one],
             "only_in_second": [shot.number for shot in self.only_other],
-            "places": [vars(place) for place in self.places],
+            "places": [
+                {"one": s.one, "other": s.other, "difference": s.distance, "more": s.more, "less": s.less}
+                for s in self.spans
+            ],
         }
 
+    def write(self, file: Path) -> None:
+        """Write all numbers as JSON. Raises `OutputError`."""
+        with atomic_write(file, "w") as out:
+            out.write(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
 
-def compare(one: Timeline, other: Timeline, alignment: Alignment | None = None, shown: int = 8) -> Comparison:
-    """Lay two films beside one another; without an `alignment`, by shots where half of their time is in both.
 
-    Raises `SettingsError` for films that were judged with different emotions, or of which one holds no shot.
+def compare(
+    one: Timeline, other: Timeline, alignment: Alignment | None = None, max_spans: int = 8
+) -> Comparison:
+    """Compare two films; without an `alignment`, by shots where half of the shorter one's time is in both.
+
+    Raises `SettingsError` for films predicted in different emotions, or one without shots.
     """
     if one.vocabulary.words != other.vocabulary.words:
         raise SettingsError(
-            f"{one.film.name} was judged in the emotions of {one.vocabulary.name}, {other.film.name} in "
-            "those of "
-            f"{other.vocabulary.name}. Watch both with one model."
+            f"{one.film.name} was predicted in the emotions of {one.vocabulary.name}, {other.film.name} in "
+            f"those of {other.vocabulary.name}. Watch both with one model."
         )
     for each in (one, other):
         if not each.shots:
-            raise SettingsError(f"{each.film.name} holds nothing that was judged. Watch it again.")
-    pairs = match(one, other) if alignment != "time" else []
-    if alignment == "shots" or (alignment is None and _covers(one, other, pairs) >= MOST_IN_BOTH):
-        return _by_shots(one, other, pairs, shown)
-    return _by_time(one, other, shown)
+            raise SettingsError(f"{each.film.name} holds no sampled frame. Watch it again.")
+    pairs = match_shots(one, other) if alignment != "time" else []
+    if alignment == "shots" or (alignment is None and _shared(one, other, pairs) >= MIN_SHARED):
+        return _by_shots(one, other, pairs, max_spans)
+    return _by_time(one, other, max_spans)
 
 
-def match(one: Timeline, other: Timeline) -> list[tuple[int, int]]:
-    """Pair shots of two films in order, as much time as can be: places among the first's and second's."""
-    alike = _alike(one, other)
-    gain = np.minimum.outer(_lengths(one), _lengths(other)) * alike  # seconds that a pair covers: (A, B)
+def match_shots(one: Timeline, other: Timeline) -> list[tuple[int, int]]:
+    """Pair shots of two films in order, covering as much time as possible; return their indices.
+
+    The longest common subsequence, each pair weighted by the seconds that it covers.
+    """
+    gain = np.minimum.outer(_lengths(one), _lengths(other)) * _same(one, other)  # (A, B)
     best = np.zeros((gain.shape[0] + 1, gain.shape[1] + 1))
-    for place in range(gain.shape[0]):
-        # Longest common subsequence, a row at a time: the best of pairing, and of leaving out either shot.
-        paired = best[place, :-1] + gain[place]
-        best[place + 1, 1:] = np.maximum.accumulate(np.maximum(paired, best[place, 1:]))
+    for row in range(gain.shape[0]):
+        # A row at a time: the best of pairing, and of leaving out either shot.
+        paired = best[row, :-1] + gain[row]
+        best[row + 1, 1:] = np.maximum.accumulate(np.maximum(paired, best[row, 1:]))
     pairs = []
     row, column = gain.shape
     while row and column:
@@ -133,17 +158,26 @@ def match(one: Timeline, other: Timeline) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-def _alike(one: Timeline, other: Timeline) -> NDArray[np.bool_]:
-    """Whether two shots' answers are those of the same pictures: (A, B)."""
+def arc(timeline: Timeline, parts: int = PARTS) -> NDArray[np.float64]:
+    """Return what a film evokes over equal parts of its time: (P, E)."""
+    found = curves(timeline)
+    middles = found.begin + (np.arange(parts) + 0.5) / parts * (found.end - found.begin)
+    points = np.searchsorted(found.seconds, middles, side="right") - 1
+    values: NDArray[np.float64] = found.emotions[np.clip(points, 0, None)]
+    return values
+
+
+def _same(one: Timeline, other: Timeline) -> NDArray[np.bool_]:
+    """Return whether two shots' predictions are those of the same pictures: (A, B)."""
     found = np.zeros((len(one.shots), len(other.shots)), dtype=bool)
-    for answers in (_firsts, _means):
-        rows, columns = answers(one), answers(other)
-        for place, row in enumerate(rows):
-            found[place] |= np.abs(columns - row).sum(axis=1) / 2 < ALIKE
+    for predictions in (_first_samples, _means):
+        rows, columns = predictions(one), predictions(other)
+        for index, row in enumerate(rows):
+            found[index] |= np.abs(columns - row).sum(axis=1) / 2 < SAME_SHOT
     return found
 
 
-def _firsts(timeline: Timeline) -> NDArray[np.float64]:
+def _first_samples(timeline: Timeline) -> NDArray[np.float64]:
     return np.array([timeline.samples[shot.first].emotions for shot in timeline.shots])
 
 
@@ -155,71 +189,66 @@ def _lengths(timeline: Timeline) -> NDArray[np.float64]:
     return np.array([max(shot.duration, 1e-3) for shot in timeline.shots])
 
 
-def _covers(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]]) -> float:
-    """Share of the shorter film's time that is in both."""
+def _shared(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]]) -> float:
+    """Return the share of the shorter film's time that is in both."""
     lengths = _lengths(one), _lengths(other)
     both = sum(min(lengths[0][first], lengths[1][second]) for first, second in pairs)
     return float(both / min(lengths[0].sum(), lengths[1].sum()))
 
 
-def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], shown: int) -> Comparison:
+def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], max_spans: int) -> Comparison:
     first, second = _means(one), _means(other)
-    places, weights, differences = [], [], []
+    spans, weights = [], []
     for row, column in pairs:
         here, there = one.shots[row], other.shots[column]
         difference = second[column] - first[row]
-        places.append(_place(one, (here.start, here.end), (there.start, there.end), difference))
+        spans.append(_span(one.vocabulary, (here.start, here.end), (there.start, there.end), difference))
         weights.append(max(min(here.duration, there.duration), 1e-3))
-        differences.append(places[-1].difference)
     in_one, in_other = {row for row, _ in pairs}, {column for _, column in pairs}
+    distances = [span.distance for span in spans]
     return Comparison(
-        "shots",
-        one,
-        other,
-        tuple((one.shots[row].number, other.shots[column].number) for row, column in pairs),
-        tuple(shot for place, shot in enumerate(one.shots) if place not in in_one),
-        tuple(shot for place, shot in enumerate(other.shots) if place not in in_other),
-        _most(places, shown),
-        float(np.average(differences, weights=weights)) if pairs else 1.0,
+        alignment="shots",
+        one=one,
+        other=other,
+        pairs=tuple((one.shots[row].number, other.shots[column].number) for row, column in pairs),
+        only_one=tuple(shot for index, shot in enumerate(one.shots) if index not in in_one),
+        only_other=tuple(shot for index, shot in enumerate(other.shots) if index not in in_other),
+        spans=_most_different(spans, max_spans),
+        mean_distance=float(np.average(distances, weights=weights)) if pairs else 1.0,
     )
 
 
-def _by_time(one: Timeline, other: Timeline, shown: int) -> Comparison:
+def _by_time(one: Timeline, other: Timeline, max_spans: int) -> Comparison:
     arcs = arc(one), arc(other)
-    differences = np.abs(arcs[1] - arcs[0]).sum(axis=1) / 2
-    each = max(1, PARTS // 20)  # a place is a twentieth of the time: shorter ones say nothing of two films
-    places = []
-    for begin in range(0, PARTS, each):
-        part = slice(begin, begin + each)
-        difference = (arcs[1][part] - arcs[0][part]).mean(axis=0)
-        spans = [_seconds(film, begin / PARTS, (begin + each) / PARTS) for film in (one, other)]
-        places.append(_place(one, spans[0], spans[1], difference))
-    return Comparison("time", one, other, (), (), (), _most(places, shown), float(differences.mean()))
+    spans = []
+    for begin in range(0, PARTS, _PARTS_REPORTED):
+        end = begin + _PARTS_REPORTED
+        difference = (arcs[1][begin:end] - arcs[0][begin:end]).mean(axis=0)
+        here, there = (_seconds(film, begin / PARTS, end / PARTS) for film in (one, other))
+        spans.append(_span(one.vocabulary, here, there, difference))
+    return Comparison(
+        alignment="time",
+        one=one,
+        other=other,
+        pairs=(),
+        only_one=(),
+        only_other=(),
+        spans=_most_different(spans, max_spans),
+        mean_distance=float((np.abs(arcs[1] - arcs[0]).sum(axis=1) / 2).mean()),
+    )
 
 
-def _most(places: Sequence[Place], shown: int) -> tuple[Place, ...]:
-    differing = [place for place in places if place.difference >= NO_DIFFERENCE]
-    return tuple(sorted(differing, key=lambda place: -place.difference)[:shown])
+def _most_different(spans: Sequence[AlignedSpan], max_spans: int) -> tuple[AlignedSpan, ...]:
+    differing = [span for span in spans if span.distance >= MIN_DISTANCE]
+    return tuple(sorted(differing, key=lambda span: -span.distance)[:max_spans])
 
 
-def arc(timeline: Timeline, parts: int = PARTS) -> NDArray[np.float64]:
-    """What a film evokes over equal parts of its time: (P, E)."""
-    found = curves(timeline)
-    begin, end = extent(timeline)
-    middles = begin + (np.arange(parts) + 0.5) / parts * (end - begin)
-    places = np.searchsorted(found.seconds, middles, side="right") - 1
-    values: NDArray[np.float64] = found.emotions[np.clip(places, 0, None)]
-    return values
-
-
-def _seconds(timeline: Timeline, first: float, last: float) -> tuple[float, float]:
+def _seconds(timeline: Timeline, first: float, last: float) -> Span:
     begin, end = extent(timeline)
     return begin + first * (end - begin), begin + last * (end - begin)
 
 
-def _place(
-    timeline: Timeline, one: tuple[float, float], other: tuple[float, float], difference: NDArray[np.float64]
-) -> Place:
-    words = timeline.vocabulary.words
-    total = float(np.abs(difference).sum() / 2)
-    return Place(one, other, total, words[int(difference.argmax())], words[int(difference.argmin())])
+def _span(vocabulary: Vocabulary, one: Span, other: Span, difference: NDArray[np.float64]) -> AlignedSpan:
+    words = vocabulary.words
+    distance = float(np.abs(difference).sum() / 2)
+    return AlignedSpan(one, other, distance, words[int(difference.argmax())], words[int(difference.argmin())])

@@ -1,186 +1,119 @@
-"""Two films beside one another as one page of HTML, with the same curves as each film's own page."""
+"""Two films compared on one page of HTML, with the same curves as each film's own page.
 
-from html import escape
+What it shows is prepared here as plain values; how, and in which words, is `templates/film_compare.html`.
+"""
+
 from pathlib import Path
+from typing import Any
 
-from affectlens.files import atomic_write
-from affectlens.film.compare.match import ALIKE, Comparison
+from affectlens.film.compare.match import SAME_SHOT, Comparison
 from affectlens.film.report import drawing
 from affectlens.film.report.curves import curves
-from affectlens.film.report.page import document
-from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, polarity_of, says
+from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name
 from affectlens.film.timeline import Shot, Timeline
-from affectlens.report.text import clock, duration, percent, signed
-from affectlens.report.text import printable_in_files as printable
+from affectlens.report import html
+from affectlens.report.text import duration, likeliest, percent
 
-SHOTS = 60  # rows of shots that are in one film alone, at most
+# Rows of shots that are in one film alone, at most.
+MAX_SHOTS = 60
+# Two means that differ by less are called the same.
+_SAME_MEAN = 0.005
 
 
 def write(file: Path, found: Comparison) -> None:
     """Write the page. Raises `OutputError`."""
-    with atomic_write(file, "w") as out:
-        out.write(render(found))
+    html.write(file, render(found))
 
 
 def render(found: Comparison) -> str:
-    """The page as text."""
-    names = [name_of(each) for each in (found.one, found.other)]
+    """Return the page as text."""
+    names = [film_name(found.one), film_name(found.other)]
     if names[0] == names[1]:
         names = [f"{name}, {which}" for name, which in zip(names, ("first", "second"), strict=True)]
-    body = [
-        f"<header><p class=file>{escape(names[0])} and {escape(names[1])}</p><h1>Two films beside one "
-        "another</h1>"
-        f"{''.join(f'<p>{escape(line)}</p>' for line in sentences(found))}"
-        f"<p class=note>{escape(ON_AVERAGE)} {escape(PHOTOGRAPHS)}</p></header>",
-        _charts(found, names),
-        _means(found, names),
-        _places(found),
-        _alone(found.only_one, found.one, names[0]),
-        _alone(found.only_other, found.other, names[1]),
+    films = [
+        _film(names[0], found.one, found.only_one),
+        _film(names[1], found.other, found.only_other),
     ]
-    return document(f"{names[0]} and {names[1]}", "\n".join(filter(None, body)), found.one.vocabulary, {}, "")
+    values = {
+        "films": films,
+        "summary": summary(found),
+        "on_average": ON_AVERAGE,
+        "photographs": PHOTOGRAPHS,
+        "emotion_style": drawing.style_of(found.one.vocabulary),
+        "emotion_legend": drawing.legend(found.one.vocabulary),
+        "links": _links(found),
+        "means": [
+            {
+                "css": drawing.css_class(found.one.vocabulary, word),
+                "emotion": word,
+                "first": first,
+                "second": second,
+            }
+            for word, first, second in found.means
+        ],
+        "polarity": None if None in found.polarities else found.polarities,
+        "by_shots": found.alignment == "shots",
+        "differences": found.spans,
+        "same_shot": SAME_SHOT,
+    }
+    return html.render("film_compare.html", values)
 
 
-def sentences(found: Comparison) -> list[str]:
-    """Say in words how they were laid beside one another, and how far they differ."""
+def summary(found: Comparison) -> list[str]:
+    """Describe in sentences how the films were aligned, and how far they differ."""
     lengths = [each.shots[-1].end - each.shots[0].start for each in (found.one, found.other)]
-    said = [f"{duration(lengths[0])} in {len(found.one.shots):,} shots, and {duration(lengths[1])} in "
-            f"{len(found.other.shots):,}."]  # fmt: skip
-    if found.alignment == "shots":
-        said.append(
-            f"Taken for two cuts of one film, and compared shot by shot: {len(found.pairs):,} shots are in "
-            "both, "
-            f"{len(found.only_one):,} in the first alone, {len(found.only_other):,} in the second alone."
-        )
-    else:
-        said.append("Compared by share of their time: the first tenth with the first tenth, and so on.")
-    word, first, second = max(found.means, key=lambda row: abs(row[2] - row[1]))
-    if abs(second - first) < 0.005:
-        said.append("On the whole both evoke the same, within half a percentage point.")
-    else:
-        more = "more" if second > first else "less"
-        said.append(
-            f"On the whole the second evokes {more} {word}: {percent(second)} against {percent(first)}."
-        )
-    over = "shots in both" if found.alignment == "shots" else "time"
-    said.append(f"Over {over}, {percent(found.arc)} of the answers would have to change for them to agree.")
-    return said
+    return [
+        f"{duration(lengths[0])} in {len(found.one.shots):,} shots, and {duration(lengths[1])} in "
+        f"{len(found.other.shots):,}.",
+        _alignment(found),
+        _largest_difference(found),
+        f"Mean total variation distance over {'shots in both' if found.alignment == 'shots' else 'time'}: "
+        f"{percent(found.mean_distance)}.",
+    ]
 
 
-def name_of(timeline: Timeline) -> str:
-    """A film's name for people."""
-    return printable(Path(timeline.film.name).name or timeline.film.name)
-
-
-def _charts(found: Comparison, names: list[str]) -> str:
-    films = []
-    for name, timeline in zip(names, (found.one, found.other), strict=True):
-        shape = curves(timeline)
-        likely = escape(f"{name} evokes {says(timeline.vocabulary, timeline.emotions)}", quote=True)
-        films.append(
-            f"<h3>{escape(name)}</h3><div class=chart style=cursor:auto role=img "
-            f'aria-label="Emotions over time: {likely}">'
-            f"<div class=stack style=height:180px>{drawing.stack(shape, timeline.vocabulary)}</div>"
-            f"{drawing.ribbon(timeline)}</div>{drawing.axis(shape)}"
-        )
+def _alignment(found: Comparison) -> str:
+    if found.alignment == "time":
+        return "Compared by relative position: the first tenth with the first tenth, and so on."
     return (
-        "<section><h2>Over "
-        f"time</h2>{films[0]}{_links(found)}{films[1]}{drawing.legend(found.one.vocabulary)}"
-        "<p class=note>An area is as thick as its emotion is likely; hatched ones are negative."
-        f"{' Grey: shots that are in both.' if found.alignment == 'shots' else ''}</p></section>"
+        f"Taken for two cuts of one film and compared shot by shot: {len(found.pairs):,} shots are in both, "
+        f"{len(found.only_one):,} only in the first, {len(found.only_other):,} only in the second."
     )
+
+
+def _largest_difference(found: Comparison) -> str:
+    word, first, second = max(found.means, key=lambda row: abs(row[2] - row[1]))
+    if abs(second - first) < _SAME_MEAN:
+        return "Overall both evoke the same, to within half a percentage point."
+    more = "more" if second > first else "less"
+    return f"Overall the second evokes {more} {word}: {percent(second)} compared with {percent(first)}."
+
+
+def _film(name: str, timeline: Timeline, only_here: tuple[Shot, ...]) -> dict[str, Any]:
+    found = curves(timeline)
+    longest = sorted(only_here, key=lambda shot: -shot.duration)[:MAX_SHOTS]
+    return {
+        "name": name,
+        "likeliest": likeliest(timeline.distribution(timeline.emotions).weights),
+        "stack": drawing.stack(found, timeline.vocabulary),
+        "ribbon": drawing.ribbon(timeline),
+        "axis": drawing.axis(found),
+        "only_here": [
+            {
+                "number": shot.number,
+                "start": shot.start,
+                "duration": shot.duration,
+                "likeliest": likeliest(timeline.distribution(shot.emotions).weights),
+            }
+            for shot in sorted(longest, key=lambda shot: shot.start)
+        ],
+        "only_here_total": len(only_here),
+    }
 
 
 def _links(found: Comparison) -> str:
-    """Shots that are in both, as areas from one film's time to the other's."""
-    if found.alignment != "shots":
-        return ""
-    shapes = curves(found.one), curves(found.other)
-    by_number = [{shot.number: shot for shot in each.shots} for each in (found.one, found.other)]
-    areas = []
-    for first, second in found.pairs:
-        one, other = by_number[0][first], by_number[1][second]
-        a, b = (1000 * shapes[0].share(second) for second in (one.start, one.end))
-        c, d = (1000 * shapes[1].share(second) for second in (other.start, other.end))
-        areas.append(f"M{a:.1f} 0L{b:.1f} 0L{d:.1f} 60L{c:.1f} 60Z")
-    return (
-        '<svg viewBox="0 0 1000 60" preserveAspectRatio="none" style="width:100%;height:60px;display:block" '
-        f'aria-hidden="true"><path d="{"".join(areas)}" fill="var(--pale)" fill-opacity=".35" '
-        'stroke="var(--page)" vector-effect="non-scaling-stroke"/></svg>'
-    )
-
-
-def _means(found: Comparison, names: list[str]) -> str:
-    rows = "".join(
-        '<tr><th scope=row><i class="swatch h '
-        f'{drawing.kind(found.one.vocabulary, word)}"></i>{escape(word)}</th>'
-        f"<td>{percent(first)}</td><td>{percent(second)}</td><td>{_points(second - first)}</td></tr>"
-        for word, first, second in found.means
-    )
-    tones = [polarity_of(each.vocabulary, each.emotions) for each in (found.one, found.other)]
-    if tones[0] is not None and tones[1] is not None:
-        rows += (
-            f"<tr><th scope=row>polarity, \N{MINUS SIGN}1 to 1</th><td>{signed(tones[0])}</td>"
-            f"<td>{signed(tones[1])}</td><td>{signed(tones[1] - tones[0])}</td></tr>"
-        )
-    return (
-        "<section><h2>On the whole</h2><div class=scroll><table><thead><tr><th scope=col>Emotion</th>"
-        f"<th scope=col>{escape(names[0])}</th><th scope=col>{escape(names[1])}</th><th "
-        "scope=col>Difference</th>"
-        f"</tr></thead><tbody>{rows}</tbody></table></div><p class=note>Means over each film's whole time; "
-        "the "
-        "difference in percentage points.</p></section>"
-    )
-
-
-def _places(found: Comparison) -> str:
-    if not found.places:
-        return ""
-    rows = "".join(
-        f"<tr><td class=left>{_span(place.one)}</td><td class=left>{_span(place.other)}</td>"
-        f"<td>{percent(place.difference)}</td><td class=left>{escape(place.more)}</td>"
-        f"<td class=left>{escape(place.less)}</td></tr>"
-        for place in found.places
-    )
-    what = "Shots in both that differ most" if found.alignment == "shots" else "Where they differ most"
-    note = (
-        f"Shots are taken for the same where answers differ by less than {percent(ALIKE)}; pictures are not "
-        "compared. "
-        if found.alignment == "shots"
-        else ""
-    )
-    return (
-        f"<section><h2>{what}</h2><div class=scroll><table><thead><tr><th scope=col>In the first</th>"
-        "<th scope=col class=left>In the second</th><th scope=col>Differs by</th>"
-        "<th scope=col class=left>The second has more</th><th scope=col class=left>and less</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div><p class=note>{note}Differs by: the share of the probabilities "
-        "that "
-        "would have to move for both to be alike.</p></section>"
-    )
-
-
-def _alone(shots: tuple[Shot, ...], timeline: Timeline, name: str) -> str:
-    if not shots:
-        return ""
-    longest = sorted(shots, key=lambda shot: -shot.duration)[:SHOTS]
-    rows = "".join(
-        "<tr><th "
-        f"scope=row>{shot.number}</th><td>{clock(shot.start, 1)}</td><td>{duration(shot.duration)}</td>"
-        f"<td class=left>{escape(says(timeline.vocabulary, shot.emotions))}</td></tr>"
-        for shot in sorted(longest, key=lambda shot: shot.start)
-    )
-    more = f"<p class=note>The {SHOTS} longest of {len(shots):,}.</p>" if len(shots) > SHOTS else ""
-    return (
-        f"<section><h2>Only in {escape(name)}</h2>{more}<div class=scroll><table><thead><tr><th "
-        "scope=col>Shot</th>"
-        "<th scope=col>From</th><th scope=col>Lasts</th><th scope=col class=left>Evokes</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></section>"
-    )
-
-
-def _span(span: tuple[float, float]) -> str:
-    return f"{clock(span[0], 1)}\N{EN DASH}{clock(span[1], 1)}"
-
-
-def _points(difference: float) -> str:
-    return signed(100 * difference, 0)
+    """Return a path that joins each shot in both with itself; "" where films are compared by time."""
+    films = curves(found.one), curves(found.other)
+    first, second = ({shot.number: shot for shot in each.shots} for each in (found.one, found.other))
+    spans = [((first[a].start, first[a].end), (second[b].start, second[b].end)) for a, b in found.pairs]
+    return "".join(drawing.link(span, films) for span in spans)

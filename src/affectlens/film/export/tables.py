@@ -1,9 +1,9 @@
-"""A timeline as tables: a row for each judged frame, and a row for each shot.
+"""A timeline as tables: a row for each sampled frame, and a row for each shot.
 
-In CSV and Parquet every number has a column of its own; JSON Lines keeps emotions together, as in the answers
-of `affectlens predict`. What there is not is an empty field, null or None.
+In CSV and Parquet every number has a column of its own; JSON Lines keeps emotions together, as in the output
+of `affectlens predict`. A missing value is an empty field, null or None.
 
-Columns of frames: second, frame, shot, top, one for each emotion as the model answered, one for each
+Columns of frames: second, frame, shot, top, one for each emotion as the model predicted, one for each
 smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty,
 reused. Columns of shots: shot, start, end, duration, begins, transition, top, one for each emotion, one for
 its standard error (`error_` before its name), polarity, key_second, samples.
@@ -16,30 +16,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from affectlens.emotions import polarity_score
 from affectlens.files import atomic_write
-from affectlens.film.report.text import polarity_of
 from affectlens.film.timeline import Timeline
 
 DIGITS = 6
-FORMATS = ("csv", "jsonl", "parquet")
+SUFFIXES = ("csv", "jsonl", "parquet")
 Row = dict[str, Any]
 
 
-def write(folder: Path, timeline: Timeline, kind: str) -> list[Path]:
-    """Write `frames.KIND` and `shots.KIND`; KIND is csv, jsonl or parquet. Raises `OutputError`."""
+def write(folder: Path, timeline: Timeline, suffix: str) -> list[Path]:
+    """Write `frames.SUFFIX` and `shots.SUFFIX`; the suffix is one of `SUFFIXES`. Raises `OutputError`."""
     written = []
     for name, rows in (("frames", sample_rows(timeline)), ("shots", shot_rows(timeline))):
-        file = folder / f"{name}.{kind}"
+        file = folder / f"{name}.{suffix}"
         with atomic_write(file) as out:
-            out.write(_ENCODINGS[kind](list(rows)))
+            out.write(_ENCODINGS[suffix](list(rows)))
         written.append(file)
     return written
 
 
 def sample_rows(timeline: Timeline) -> Iterator[Row]:
-    """A row for each judged frame, in the order of time."""
+    """Return a row for each sampled frame, by time."""
     words = timeline.vocabulary.words
-    for place, sample in enumerate(timeline.samples):
+    for index, sample in enumerate(timeline.samples):
         yield {
             "second": sample.second,
             "frame": sample.frame,
@@ -48,7 +48,7 @@ def sample_rows(timeline: Timeline) -> Iterator[Row]:
             "emotions": _named(words, sample.emotions),
             "smoothed": _named(words, sample.smoothed),
             **{
-                name: round(values[place], DIGITS)
+                name: round(values[index], DIGITS)
                 for name in ("polarity", "valence", "arousal")
                 if (values := getattr(timeline, name)) is not None
             },
@@ -58,10 +58,10 @@ def sample_rows(timeline: Timeline) -> Iterator[Row]:
 
 
 def shot_rows(timeline: Timeline) -> Iterator[Row]:
-    """A row for each shot, in the order of time."""
+    """Return a row for each shot, by time."""
     words = timeline.vocabulary.words
     for shot in timeline.shots:
-        polarity = polarity_of(timeline.vocabulary, shot.emotions)
+        polarity = polarity_score(timeline.distribution(shot.emotions))
         yield {
             "shot": shot.number,
             "start": shot.start,
@@ -79,7 +79,7 @@ def shot_rows(timeline: Timeline) -> Iterator[Row]:
 
 
 def flat(row: Row) -> Row:
-    """A row with one value a column.
+    """Return a row with one value a column.
 
     >>> flat({"shot": 1, "emotions": {"awe": 0.9}, "error": {"awe": 0.1}})
     {'shot': 1, 'awe': 0.9, 'error_awe': 0.1}
@@ -87,8 +87,8 @@ def flat(row: Row) -> Row:
     values: Row = {}
     for name, value in row.items():
         if isinstance(value, Mapping):
-            before = "" if name == "emotions" else f"{name}_"
-            values.update({f"{before}{word}": number for word, number in value.items()})
+            prefix = "" if name == "emotions" else f"{name}_"
+            values.update({f"{prefix}{word}": number for word, number in value.items()})
         else:
             values[name] = value
     return values
@@ -116,7 +116,8 @@ def _json_lines(rows: list[Row]) -> bytes:
 
 
 def _parquet(rows: list[Row]) -> bytes:
-    import pyarrow as pa  # here: who writes CSV need not wait for it
+    # Imported here, so that CSV is written without waiting for it.
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     out = io.BytesIO()

@@ -2,9 +2,9 @@
 
 A timecode names a frame by its number, counted at the nominal rate: 30 to the second for a film of
 30000/1001 = 29.97 frames a second. An hour of such timecode therefore lasts 3.6 s longer than an hour.
-Drop-frame timecode mends that by leaving out numbers, never frames: of every minute the first two (four at
+Drop-frame timecode corrects that by leaving out numbers, never frames: of every minute the first two (four at
 59.94), except of minutes 00, 10, 20, 30, 40 and 50. It is written HH:MM:SS;FF, with a semicolon. 23.976 is
-never counted so.
+never counted like this.
 
 Source: SMPTE ST 12-1:2014, "Time and Control Code", section 5.2.
 """
@@ -18,18 +18,18 @@ HOUR = 3600
 # Of these nominal rates, films at 1000/1001 of them are counted with dropped numbers.
 _DROPPED = {30: 2, 60: 4}
 _NTSC = Fraction(1000, 1001)
-# A container may say 2997/100 or 19001/634 where it means 30000/1001: nearer to that than to 30 by far.
+# A container may hold 2997/100 or 19001/634 where it means 30000/1001: nearer to that than to 30 by far.
 _NEAR = Fraction(1, 5000)
 
 
 @dataclass(frozen=True)
 class Timecode:
-    """How frames of a film are counted.
+    """How the frames of a film are counted.
 
     Attributes:
         rate: frames a second, exact
         drop: whether numbers are left out, so that timecode keeps to the clock
-        start: number of the frame that the film begins with; editing systems often begin at 01:00:00:00
+        start: number of the film's first frame; editing systems often start at 01:00:00:00
     """
 
     rate: Fraction
@@ -46,12 +46,12 @@ class Timecode:
 
     @property
     def nominal(self) -> int:
-        """Frames that are counted to a second: 30 for 29.97."""
+        """Frames counted to a second: 30 for 29.97."""
         return max(1, round(self.rate))
 
     @property
     def name(self) -> str:
-        """The rate as editors say it: 25, 23.976, 29.97 drop-frame.
+        """The rate as editors write it: 25, 23.976, 29.97 drop-frame.
 
         >>> of_rate(Fraction(30000, 1001)).name, of_rate(Fraction(25)).name
         ('29.97 drop-frame', '25')
@@ -60,11 +60,11 @@ class Timecode:
         return f"{shown} drop-frame" if self.drop else shown
 
     def frame(self, seconds: float | Fraction) -> int:
-        """Number, from 0 at the film's beginning, of the frame whose time is nearest to `seconds`."""
+        """Return the number, from 0 at the film's start, of the frame whose time is nearest to `seconds`."""
         return max(0, round(Fraction(seconds) * self.rate))
 
     def at(self, seconds: float | Fraction) -> str:
-        """Timecode of the frame at `seconds` from the film's beginning.
+        """Return the timecode of the frame at `seconds` from the film's start.
 
         >>> of_rate(Fraction(25)).at(61.2)
         '00:01:01:05'
@@ -74,7 +74,7 @@ class Timecode:
         return self.of_frame(self.frame(seconds))
 
     def of_frame(self, frame: int) -> str:
-        """Timecode of a frame, counted from 0 at the film's beginning; after 24 hours it begins anew."""
+        """Return the timecode of a frame, counted from 0 at the film's start; it starts over after 24 h."""
         number = self._with_dropped(frame + self.start) % (24 * HOUR * self.nominal)
         seconds, frames = divmod(number, self.nominal)
         minutes, seconds = divmod(seconds, 60)
@@ -84,9 +84,9 @@ class Timecode:
         return f"{hours:02}:{minutes:02}:{seconds:02}{mark}{frames:0{digits}}"
 
     def parse(self, text: str) -> int:
-        """Number of the frame that a timecode names, counted from 0 at timecode zero.
+        """Return the number of the frame that a timecode names, counted from 0 at timecode zero.
 
-        Raises `SettingsError` for what is no timecode, or names a number that is left out.
+        Raises `SettingsError` for what is not a timecode, or a number that is left out.
 
         >>> of_rate(Fraction(30000, 1001)).parse("01:00:00;00")
         107892
@@ -94,10 +94,12 @@ class Timecode:
         try:
             hours, minutes, seconds, frames = (int(part) for part in text.replace(";", ":").split(":"))
         except ValueError:
-            raise SettingsError(f"{text!r} is no timecode. Expected HH:MM:SS:FF, as 01:00:00:00.") from None
+            raise SettingsError(
+                f"{text!r} is not a timecode. Expected HH:MM:SS:FF, like 01:00:00:00."
+            ) from None
         if not (0 <= hours < 24 and 0 <= minutes < 60 and 0 <= seconds < 60 and 0 <= frames < self.nominal):
             raise SettingsError(
-                f"{text!r} is no timecode of {self.name} frames a second. Expected HH:MM:SS:FF up to "
+                f"{text!r} is not a timecode of {self.name} frames a second. Expected HH:MM:SS:FF up to "
                 f"23:59:59:{self.nominal - 1:02}."
             )
         number = ((hours * 60 + minutes) * 60 + seconds) * self.nominal + frames
@@ -110,7 +112,7 @@ class Timecode:
         return number - left_out * (whole - whole // 10)
 
     def _with_dropped(self, frame: int) -> int:
-        """Number that a frame has where some are left out; the frame itself where none are."""
+        """Return the number of a frame where some are left out; the frame itself where none are."""
         if not self.drop:
             return frame
         left_out = _DROPPED[self.nominal]
@@ -122,9 +124,9 @@ class Timecode:
 
 
 def of_rate(rate: Fraction, drop: bool | None = None, start: str | None = None) -> Timecode:
-    """Count a film of so many frames a second as usual: with dropped numbers for 29.97 and 59.94.
+    """Return the usual timecode for a frame rate: drop-frame for 29.97 and 59.94 frames a second.
 
-    `drop` decides otherwise; `start` is the timecode of the first frame. Raises `SettingsError`.
+    `drop` chooses explicitly; `start` is the timecode of the first frame. Raises `SettingsError`.
     """
     exact = _exact(rate)
     dropped = exact / _NTSC in _DROPPED if drop is None else drop
@@ -133,7 +135,7 @@ def of_rate(rate: Fraction, drop: bool | None = None, start: str | None = None) 
 
 
 def _exact(rate: Fraction) -> Fraction:
-    """The rate that is meant: a usual one where the file's is a rounding of it, else the file's own."""
+    """Return the rate that is meant: a usual one of which the file's is a rounding, else the file's own."""
     for nominal in (24, 25, 30, 48, 50, 60, 100, 120):
         for meant in (Fraction(nominal), nominal * _NTSC):
             if abs(rate / meant - 1) < _NEAR:

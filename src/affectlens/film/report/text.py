@@ -1,103 +1,69 @@
-"""What is said of a film in words: times, emotions, a summary, and what all of it does not mean."""
+"""What a film evokes in a few sentences, and what the prediction does not cover."""
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
-from affectlens.emotions import POLARITY, EmotionDistribution, NoConversion, Vocabulary
+from affectlens.emotions import polarity_score
 from affectlens.film.timeline import Moment, Timeline
-from affectlens.report.text import clock, duration, percent, signed
+from affectlens.report.text import clock, duration, likeliest, percent, printable_in_files, signed
 
 ON_AVERAGE = (
-    "This is what the pictures are likely to evoke in people on average, as one model judges them, frame by "
-    "frame: not the sound, not the story, and not what any person feels."
+    "This is what the pictures are likely to evoke in people on average, as one model predicts it frame by "
+    "frame. It does not cover the sound or the story, nor what any one person feels."
 )
 PHOTOGRAPHS = (
-    "The model learned from still photographs: it does not see movement, nor what came before a frame."
+    "The model was trained on still photographs: it does not see movement, nor what came before a frame."
 )
-SHOWN_EMOTIONS = 3
-_EVEN = 0.1  # polarity within this of 0 is called neither
+# A polarity closer to 0 is called neither positive nor negative.
+_NEUTRAL = 0.1
 
 
-@lru_cache(maxsize=32)
-def signs(vocabulary: Vocabulary) -> Mapping[str, int]:
-    """For each word 1 where it is a positive feeling, -1 where a negative one, 0 where nobody says.
-
-    >>> from affectlens.emotions import EKMAN
-    >>> dict(signs(EKMAN))["joy"], dict(signs(EKMAN))["surprise"]
-    (1, 0)
-    """
-    found = {}
-    for word in vocabulary.words:
-        try:
-            found[word] = 1 if vocabulary.only(word).polarity.top == POLARITY.words[0] else -1
-        except NoConversion:
-            found[word] = 0
-    return found
+def film_name(timeline: Timeline) -> str:
+    """Return the name of the film's file, printable."""
+    return printable_in_files(Path(timeline.film.name).name or timeline.film.name)
 
 
-def from_top_to_bottom(vocabulary: Vocabulary) -> list[str]:
-    """The words as they are stacked and listed: positive ones above, negative ones below."""
-    sign = signs(vocabulary)
-    return sorted(vocabulary.words, key=lambda word: -sign[word])
+def polarity_in_words(polarity: float) -> str:
+    """Describe a polarity of -1..1.
 
-
-def polarity_of(vocabulary: Vocabulary, probabilities: Sequence[float]) -> float | None:
-    """Probability of a positive less that of a negative feeling, in -1..1; None where words do not say."""
-    try:
-        weights = EmotionDistribution(vocabulary, tuple(probabilities)).polarity.weights
-    except NoConversion:
-        return None
-    return weights["positive"] - weights["negative"]
-
-
-def says(vocabulary: Vocabulary, probabilities: Sequence[float], shown: int = SHOWN_EMOTIONS) -> str:
-    """Name the likeliest emotions with their probabilities: `fear 62 %, sadness 17 %`."""
-    ranked = EmotionDistribution(vocabulary, tuple(probabilities)).ranked
-    return ", ".join(f"{word} {percent(value)}" for word, value in ranked[:shown])
-
-
-def toned(polarity: float | None) -> str:
-    """Say a polarity: `mostly positive (+0.43)`; nothing where there is none.
-
-    >>> toned(0.43), toned(-0.05)
+    >>> polarity_in_words(0.43), polarity_in_words(-0.05)
     ('mostly positive (+0.43)', 'neither positive nor negative (\N{MINUS SIGN}0.05)')
     """
-    if polarity is None:
-        return ""
-    tone = "neither positive nor negative" if abs(polarity) < _EVEN else (
-        "mostly positive" if polarity > 0 else "mostly negative")  # fmt: skip
+    if abs(polarity) < _NEUTRAL:
+        tone = "neither positive nor negative"
+    else:
+        tone = "mostly positive" if polarity > 0 else "mostly negative"
     return f"{tone} ({signed(polarity)})"
 
 
+def peak_in_words(peak: Moment) -> str:
+    """Name a peak's emotion, its probability and its time: `fear 80 % at 0:09.5`."""
+    return f"{peak.emotion} {percent(peak.value)} at {clock(peak.second, 1)}"
+
+
 def summary(timeline: Timeline, shown: int = 5) -> list[str]:
-    """Say in a few sentences what a film evokes, and where to look first."""
-    film = timeline.film
+    """Describe in a few sentences what a film evokes, and where to look first."""
+    emotions = timeline.distribution(timeline.emotions)
     length = timeline.shots[-1].end - timeline.shots[0].start if timeline.shots else 0.0
     shots = len(timeline.shots)
     lines = [
         f"{duration(length)} in {shots:,} shot{'s' * (shots != 1)}, most likely to evoke "
-        f"{says(timeline.vocabulary, timeline.emotions)}.",
+        f"{likeliest(emotions.weights)}."
     ]
-    overall = toned(polarity_of(timeline.vocabulary, timeline.emotions))
-    if overall:
-        lines.append(f"On the whole {overall}.")
-    if len(timeline.of("mood")) > 1:
-        moods = "; ".join(_mood(each) for each in islice(timeline.of("mood"), shown))
-        lines.append(f"Longest moods: {moods}.")
-    if timeline.of("peak"):
-        peaks = "; ".join(_peak(each) for each in islice(timeline.of("peak"), shown))
-        lines.append(f"Peaks that stand out most: {peaks}.")
+    polarity = polarity_score(emotions)
+    if polarity is not None:
+        lines.append(f"Overall {polarity_in_words(polarity)}.")
+    moods, peaks = timeline.of("mood"), timeline.of("peak")
+    if len(moods) > 1:
+        lines.append(f"Longest moods: {'; '.join(_mood(each) for each in islice(moods, shown))}.")
+    if peaks:
+        lines.append(f"Most prominent peaks: {'; '.join(peak_in_words(each) for each in peaks[:shown])}.")
     else:
-        lines.append("No emotion stands out for a while: there are no peaks.")
-    if film.live:
-        lines.append(f"Watched live: {timeline.counts.dropped:,} frames were passed over.")
+        lines.append("No peaks: no emotion rises clearly above what comes before and after.")
+    if timeline.film.live:
+        lines.append(f"Watched live: {timeline.counts.dropped:,} frames were dropped.")
     return [*lines, *timeline.notes]
 
 
 def _mood(mood: Moment) -> str:
     return f"{mood.emotion} {clock(mood.start)}\N{EN DASH}{clock(mood.end)}"
-
-
-def _peak(peak: Moment) -> str:
-    return f"{peak.emotion} {percent(peak.value)} at {clock(peak.second, 1)}"

@@ -10,8 +10,8 @@
   const length = Math.max(data.end - data.begin, 1e-9);
   let now = data.begin;
 
-  // The last place of an ascending list that is not after a second.
-  function placeIn(list, second) {
+  // Index of the last entry of an ascending list that is not after a second.
+  function indexAt(list, second) {
     let low = 0, high = list.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
@@ -28,21 +28,21 @@
     return hours ? `${hours}:${two(minutes)}:${two(rest, 1)}` : `${minutes}:${two(rest, 1)}`;
   }
 
-  // Move the playhead and say what the film evokes there.
+  // Move the playhead and show what the film evokes there.
   function show(second) {
     now = Math.min(data.end, Math.max(data.begin, second));
     heads.forEach((head) => { head.style.left = `${100 * (now - data.begin) / length}%`; });
-    const values = data.values[placeIn(data.seconds, now)];
-    const shot = placeIn(data.shots, now);
-    values.forEach((value, place) => {
-      rows[place].querySelector("td").textContent = `${Math.round(value / 10)} %`;
-      rows[place].querySelector("i").style.width = `${value / 10}%`;
+    const values = data.values[indexAt(data.seconds, now)];
+    const shot = indexAt(data.shots, now);
+    values.forEach((value, index) => {
+      rows[index].querySelector("td").textContent = `${Math.round(value / 10)} %`;
+      rows[index].querySelector("i").style.width = `${value / 10}%`;
     });
-    const ranked = values.map((value, place) => [value, data.words[place]]).sort((a, b) => b[0] - a[0]);
-    const said = ranked.slice(0, 2).map(([value, word]) => `${word} ${Math.round(value / 10)} %`).join(", ");
+    const ranked = values.map((value, index) => [value, data.words[index]]).sort((a, b) => b[0] - a[0]);
+    const likeliest = ranked.slice(0, 2).map(([value, word]) => `${word} ${Math.round(value / 10)} %`).join(", ");
     document.getElementById("when").textContent = `${clock(now)}, shot ${data.first + shot}`;
     chart.setAttribute("aria-valuenow", now.toFixed(2));
-    chart.setAttribute("aria-valuetext", `${clock(now)}: ${said}`);
+    chart.setAttribute("aria-valuetext", `${clock(now)}: ${likeliest}`);
     mark(shot);
   }
 
@@ -50,7 +50,7 @@
   function mark(shot) {
     if (!strip || !strip.children.length) return;
     const starts = [...strip.children].map((each) => Number(each.dataset.second));
-    const current = strip.children[placeIn(starts, data.shots[shot])];
+    const current = strip.children[indexAt(starts, data.shots[shot])];
     if (current.hasAttribute("aria-current")) return;
     for (const each of strip.children) each.removeAttribute("aria-current");
     current.setAttribute("aria-current", "true");
@@ -67,10 +67,10 @@
     if (film.paused) film.play(); else film.pause();
   }
 
-  // Keys on the chart: a judged frame, a shot with shift, a tenth of the film, its ends.
+  // Keys on the chart: a sampled frame, a shot with Shift, a tenth of the film, its ends.
   function key(event) {
-    const point = placeIn(data.seconds, now), shot = placeIn(data.shots, now);
-    const next = data.seconds.findIndex((second, place) => place > point && second > now + 1e-6);
+    const point = indexAt(data.seconds, now), shot = indexAt(data.shots, now);
+    const next = data.seconds.findIndex((second, index) => index > point && second > now + 1e-6);
     const before = data.seconds.findLast((second) => second < now - 1e-6);
     const moves = {
       ArrowRight: event.shiftKey ? data.shots[shot + 1] ?? data.end : data.seconds[next] ?? data.end,
@@ -85,7 +85,7 @@
     event.preventDefault();
   }
 
-  function pointed(event) {
+  function seekTo(event) {
     const box = chart.getBoundingClientRect();
     seek(data.begin + length * (event.clientX - box.left) / box.width);
   }
@@ -94,20 +94,21 @@
   chart.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     chart.setPointerCapture(event.pointerId);
-    pointed(event);
+    seekTo(event);
   });
   chart.addEventListener("pointermove", (event) => {
-    if (chart.hasPointerCapture(event.pointerId)) pointed(event);
+    if (chart.hasPointerCapture(event.pointerId)) seekTo(event);
   });
 
   // Arrow keys walk along the strip; it is one stop of the tab key.
   strip?.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    const all = [...strip.children], place = all.indexOf(document.activeElement);
-    if (!step || place < 0 || !all[place + step]) return;
-    all[place].tabIndex = -1;
-    all[place + step].tabIndex = 0;
-    all[place + step].focus();
+    const all = [...strip.children], index = all.indexOf(document.activeElement);
+    const next = all[index + step];
+    if (!step || index < 0 || !next) return;
+    all[index].tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
     event.preventDefault();
   });
 

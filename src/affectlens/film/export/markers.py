@@ -1,0 +1,217 @@
+"""A timeline as markers for editing systems: peaks and changes of mood, in CMX 3600 and OpenTimelineIO.
+
+Frames are counted at the film's rate, and each is the one nearest to its time, see `timecode`. A film with a
+variable frame rate has no exact frame numbers: its average rate is counted, and `exact` returns False.
+
+Formats: CMX 3600 with the comments of Avid (`* LOC:`) and of DaVinci Resolve (`|C: |M: |D:`), which read each
+    their own; OpenTimelineIO's JSON, of the schema versions in
+    https://opentimelineio.readthedocs.io/en/stable/tutorials/otio-serialized-schema.html.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from affectlens.errors import SettingsError
+from affectlens.film.export.options import ExportOptions
+from affectlens.film.export.timecode import Timecode, of_rate
+from affectlens.film.timeline import Moment, Shot, Timeline
+from affectlens.report.text import clock, percent
+from affectlens.video import UNKNOWN_RATE
+
+# CMX 3600 has three digits for events.
+_EDL_EVENTS = 999
+# Characters of a marker's name.
+_LONGEST_NAME = 60
+
+# Negative emotions have warm or dark colours, positive ones light or cool ones; all that both systems know.
+_COLOURS = {
+    "amusement": "YELLOW", "awe": "CYAN", "contentment": "GREEN", "excitement": "MAGENTA",
+    "anger": "RED", "disgust": "BLACK", "fear": "BLUE", "sadness": "WHITE",
+}  # fmt: skip
+_RESOLVE = {
+    "YELLOW": "ResolveColorYellow", "CYAN": "ResolveColorCyan", "GREEN": "ResolveColorGreen",
+    "MAGENTA": "ResolveColorFuchsia", "RED": "ResolveColorRed", "BLACK": "ResolveColorCocoa",
+    "BLUE": "ResolveColorBlue", "WHITE": "ResolveColorCream", "PURPLE": "ResolveColorPurple",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A moment for an editor: second, name, comment, and one of the eight usual colours."""
+
+    second: float
+    name: str
+    comment: str
+    colour: str
+
+
+def markers(timeline: Timeline) -> list[Marker]:
+    """Return peaks and changes of mood, by time."""
+    found = [_peak(each) for each in timeline.of("peak")] + [_turn(each) for each in timeline.of("turn")]
+    return sorted(found, key=lambda marker: (marker.second, marker.name))
+
+
+def _peak(peak: Moment) -> Marker:
+    span = f"from {clock(peak.start, 1)} to {clock(peak.end, 1)}"
+    comment = f"peak, {span}, prominence {percent(peak.prominence or 0.0)}"
+    return Marker(peak.second, f"{peak.emotion} {percent(peak.value)}", comment, _colour(peak))
+
+
+def _turn(turn: Moment) -> Marker:
+    return Marker(turn.second, f"{turn.before} to {turn.emotion}", "the mood changes here", _colour(turn))
+
+
+def _colour(moment: Moment) -> str:
+    return _COLOURS.get(moment.emotion, "PURPLE")
+
+
+# ---------------------------------------------------------------------------------------------- counting
+
+
+def timecode_of(timeline: Timeline, options: ExportOptions) -> Timecode:
+    """Return how the film's frames are counted. Raises `SettingsError` for a start that is not a timecode."""
+    rate = timeline.film.frame_rate
+    return of_rate(Fraction(rate or UNKNOWN_RATE), options.drop, options.start)
+
+
+def exact(timeline: Timeline) -> bool:
+    """Return whether frame numbers are exact: for films with a known, constant frame rate."""
+    return bool(timeline.film.frame_rate) and not timeline.film.variable
+
+
+def notes(timeline: Timeline, options: ExportOptions) -> Sequence[str]:
+    """Return, in sentences, what an editor must know of the timecodes."""
+    count = timecode_of(timeline, options)
+    lines = [f"Timecodes count {count.name} frames a second."]
+    if not timeline.film.frame_rate:
+        lines.append("The film has no frame rate of its own: this one is a guess.")
+    elif timeline.film.variable:
+        lines.append("The film has a variable frame rate: frame numbers are those of its average rate.")
+    return lines
+
+
+# --------------------------------------------------------------------------------------------------- EDL
+
+
+def edl(timeline: Timeline, options: ExportOptions) -> str:
+    """Write CMX 3600, an event of one frame for each marker.
+
+    Raises `SettingsError` for a film that has more markers than such a list can number.
+    """
+    found, count = markers(timeline), timecode_of(timeline, options)
+    if len(found) > _EDL_EVENTS:
+        raise SettingsError(
+            f"{len(found):,} markers are more than the {_EDL_EVENTS} events of a CMX 3600 list. Write otio, "
+            "or find fewer peaks with a greater --prominence."
+        )
+    # The film's own timecode; that of the list may start at an hour.
+    film = replace(count, start=0)
+    title = _plain(Path(timeline.film.name).name)
+    lines = [f"TITLE: {title}", f"FCM: {'DROP FRAME' if count.drop else 'NON-DROP FRAME'}", ""]
+    for number, marker in enumerate(found, start=1):
+        frame = count.frame(marker.second)
+        here, after = count.of_frame(frame), count.of_frame(frame + 1)
+        source = f"{film.of_frame(frame)} {film.of_frame(frame + 1)}"
+        name = _plain(marker.name)
+        lines += [
+            f"{number:03}  AX       V     C        {source} {here} {after}",
+            f"* FROM CLIP NAME: {title}",
+            f"* LOC: {here} {marker.colour:<7} {name}",
+            f"* COMMENT: {_plain(marker.comment)}",
+            f" |C:{_RESOLVE[marker.colour]} |M:{name} |D:1",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Return text for one line of a list: ASCII, without what separates its fields."""
+    letters = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
+    return " ".join(letters.replace("|", "/").replace("*", "+").split())[:_LONGEST_NAME]
+
+
+# -------------------------------------------------------------------------------------------------- OTIO
+
+
+def otio(timeline: Timeline, options: ExportOptions) -> str:
+    """Write an OpenTimelineIO document: one track of the film's shots, and markers on the complete stack.
+
+    Clips name the film by the path given; what the shots evoke is in their metadata under `affectlens`.
+    """
+    count = timecode_of(timeline, options)
+    cuts = [count.frame(shot.start) for shot in timeline.shots]
+    end = count.frame(timeline.shots[-1].end) if timeline.shots else 0
+    # What was not watched before the first shot is a gap, so that the track's time is the film's.
+    children = [_item("Gap.1", "", source_range=_range(count, 0, cuts[0]))] if any(cuts[:1]) else []
+    for shot, (first, last) in zip(timeline.shots, pairwise([*cuts, end]), strict=True):
+        if last > first:
+            children.append(_clip(timeline, shot, _range(count, first, last - first), _range(count, 0, end)))
+    track = _item("Track.1", "film", children=children, kind="Video")
+    marked = [_marker(marker, count) for marker in markers(timeline)]
+    stack = _item("Stack.1", "tracks", children=[track], markers=marked)
+    about = {"model": timeline.model, "frame_numbers_exact": exact(timeline), "rate": count.name}
+    document = {
+        "OTIO_SCHEMA": "Timeline.1",
+        "metadata": {"affectlens": about},
+        "name": Path(timeline.film.name).name,
+        "global_start_time": _time(count, count.start),
+        "tracks": stack,
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _clip(timeline: Timeline, shot: Shot, shown: dict[str, Any], available: dict[str, Any]) -> dict[str, Any]:
+    media = {
+        "OTIO_SCHEMA": "ExternalReference.1",
+        "metadata": {},
+        "name": Path(timeline.film.name).name,
+        "available_range": available,
+        "available_image_bounds": None,
+        "target_url": timeline.film.name,
+    }
+    emotions = zip(timeline.vocabulary.words, shot.emotions, strict=True)
+    return {
+        **_item("Clip.2", f"shot {shot.number}", source_range=shown),
+        "metadata": {"affectlens": {"emotions": {word: round(value, 6) for word, value in emotions}}},
+        "media_references": {"DEFAULT_MEDIA": media},
+        "active_media_reference_key": "DEFAULT_MEDIA",
+    }
+
+
+def _item(schema: str, name: str, **more: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "metadata": {},
+        "source_range": None,
+        "effects": [],
+        "markers": [],
+        "enabled": True,
+    }
+    return {"OTIO_SCHEMA": schema, "name": name, **plain, "color": None, **more}
+
+
+def _marker(marker: Marker, count: Timecode) -> dict[str, Any]:
+    return {
+        "OTIO_SCHEMA": "Marker.2",
+        "metadata": {},
+        "name": marker.name,
+        "color": marker.colour,
+        "marked_range": _range(count, count.frame(marker.second), 1),
+        "comment": marker.comment,
+    }
+
+
+def _range(count: Timecode, first: int, frames: int) -> dict[str, Any]:
+    return {
+        "OTIO_SCHEMA": "TimeRange.1",
+        "start_time": _time(count, first),
+        "duration": _time(count, frames),
+    }
+
+
+def _time(count: Timecode, frames: int) -> dict[str, Any]:
+    return {"OTIO_SCHEMA": "RationalTime.1", "rate": float(count.rate), "value": float(frames)}

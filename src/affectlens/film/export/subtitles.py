@@ -1,0 +1,73 @@
+"""A timeline as subtitles: a cue for each shot, or for each mood.
+
+Formats: SubRip as VLC and ffmpeg read it; WebVTT, https://www.w3.org/TR/webvtt1/.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+from affectlens.emotions import polarity_score
+from affectlens.film.export.options import CueKind, ExportOptions
+from affectlens.film.timeline import Timeline
+from affectlens.report.text import likeliest, percent, signed
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A stretch of a film in seconds, with two lines of text about it."""
+
+    start: float
+    end: float
+    title: str
+    detail: str
+
+
+def srt(timeline: Timeline, options: ExportOptions) -> str:
+    """Write SubRip: times in milliseconds."""
+    return "\n".join(
+        f"{number}\n{_stamp(each.start, ',')} --> {_stamp(each.end, ',')}\n{each.title}\n{each.detail}\n"
+        for number, each in enumerate(cues(timeline, options.cues), start=1)
+    )
+
+
+def vtt(timeline: Timeline, options: ExportOptions) -> str:
+    """Write WebVTT: times in milliseconds."""
+    written = [
+        f"{number}\n{_stamp(each.start, '.')} --> {_stamp(each.end, '.')}\n"
+        f"{escape(each.title, quote=False)}\n{escape(each.detail, quote=False)}\n"
+        for number, each in enumerate(cues(timeline, options.cues), start=1)
+    ]
+    note = "NOTE What the pictures are likely to evoke on average, by AffectLens.\n"
+    return "\n".join(["WEBVTT\n", note, *written])
+
+
+def cues(timeline: Timeline, kind: CueKind) -> list[Cue]:
+    """Return cues by time, without overlap; those shorter than a millisecond are left out."""
+    found = _of_shots(timeline) if kind == "shots" else _of_moods(timeline)
+    return [each for each in found if milliseconds(each.end) > milliseconds(each.start)]
+
+
+def milliseconds(seconds: float) -> int:
+    """Round seconds to milliseconds."""
+    return round(1000 * seconds)
+
+
+def _of_shots(timeline: Timeline) -> Iterator[Cue]:
+    for shot in timeline.shots:
+        emotions = timeline.distribution(shot.emotions)
+        polarity = polarity_score(emotions)
+        suffix = "" if polarity is None else f", polarity {signed(polarity)}"
+        yield Cue(shot.start, shot.end, likeliest(emotions.weights), f"shot {shot.number}{suffix}")
+
+
+def _of_moods(timeline: Timeline) -> Iterator[Cue]:
+    for mood in sorted(timeline.of("mood"), key=lambda each: each.start):
+        yield Cue(mood.start, mood.end, mood.emotion, f"mean {percent(mood.value)}")
+
+
+def _stamp(seconds: float, point: str) -> str:
+    whole, thousandths = divmod(milliseconds(seconds), 1000)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours:02}:{minute:02}:{second:02}{point}{thousandths:03}"
