@@ -2,7 +2,7 @@
 
     python benchmarks/completeness.py --data fi:PATH [--pictures 20]
 
-Explains pictures of FI's validation split, equally far apart in its order, as any user would, and beside them
+Explains pictures of FI's validation split, equally far apart in its order, as any user would, and as well
 with 64 equal steps from the same baseline. Writes benchmarks/results/completeness.json; a section of
 docs/results/explanations.md is written from it by benchmarks/explanations.py.
 """
@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from affectlens import library
 from affectlens.data.catalog import open_data
 from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.question import make_question
@@ -20,6 +19,7 @@ from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.files import atomic_write
 from affectlens.images import read_pixels
 from affectlens.machine import describe
+from affectlens.models import saved
 
 RESULT = Path(__file__).parent / "results" / "completeness.json"
 EQUAL_STEPS = 64
@@ -27,17 +27,13 @@ _KEPT = ("steps", "difference", "variation", "completeness_error", "completeness
          "completeness_error_of_pieces", "complete", "seconds")  # fmt: skip
 
 
-def measure(subject: ExplainedModel, path: Path) -> dict[str, Any]:
-    """Ask why the model says what it says of a picture, by steps where they are needed and by equal ones."""
-    fit = subject.preprocessing
-    image = subject.to_input(fit.fit_pixels(read_pixels(path, at_least=fit.at_least)))
-    question = make_question(
-        subject.vocabulary, subject.vocabulary.words[int(subject.logits(image).argmax())]
-    )
-    adaptive = IntegratedGradients()(subject, image, question).details
-    equal = IntegratedGradients(min_steps=EQUAL_STEPS, max_steps=EQUAL_STEPS)(
-        subject, image, question
-    ).details
+def measure(model: ExplainedModel, path: Path) -> dict[str, Any]:
+    """Explain the prediction for a picture, by steps where they are needed and by equal ones."""
+    fit = model.preprocessing
+    image = model.to_input(fit.fit_pixels(read_pixels(path, at_least=fit.at_least)))
+    question = make_question(model.vocabulary, model.vocabulary.words[int(model.logits(image).argmax())])
+    adaptive = IntegratedGradients()(model, image, question).details
+    equal = IntegratedGradients(min_steps=EQUAL_STEPS, max_steps=EQUAL_STEPS)(model, image, question).details
     return {
         "emotion": question.favour[0],
         **{key: adaptive[key] for key in _KEPT},
@@ -52,11 +48,11 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="fi:PATH")
     parser.add_argument("--pictures", type=int, default=20)
     given = parser.parse_args()
-    subject = ExplainedModel.of(library.load())
+    model = ExplainedModel.of(saved.load())
     records = open_data(given.data).splits["val"]
     rows = []
     for record in records[:: len(records) // given.pictures][: given.pictures]:
-        rows.append({"picture": record.key, **measure(subject, record.path)})
+        rows.append({"picture": record.key, **measure(model, record.path)})
         print(json.dumps(rows[-1]), flush=True)
     document = {"machine": describe(), "data": given.data.partition(":")[0], "split": "val",
                 "equal_steps": EQUAL_STEPS, "rows": rows}  # fmt: skip

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from torch import nn
 
 import result_page
-from affectlens import library
 from affectlens.data.catalog import open_data
 from affectlens.data.records import digest
 from affectlens.evaluation.calibration import fit_temperature
@@ -30,8 +30,10 @@ from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.labelled import judge
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
-from affectlens.model_folder import Model
+from affectlens.metrics import bootstrap_interval
+from affectlens.models import saved
 from affectlens.models.pair import OneBranch, Pair
+from affectlens.models.saved import Model
 from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 
 HERE = Path(__file__).parent
@@ -79,11 +81,11 @@ def valence(folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     drawn = [rng.integers(0, len(ratings), len(ratings)) for _ in range(2000)]
     resampled = [float(np.corrcoef(positive[d], ratings[d])[0, 1]) for d in drawn]
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    low, high = bootstrap_interval(torch.tensor(resampled, dtype=torch.float64))
     return {
         "pictures": len(ratings),
         "pearson": float(np.corrcoef(positive, ratings)[0, 1]),
-        "interval": [float(low), float(high)],
+        "interval": [low, high],
     }
 
 
@@ -113,7 +115,7 @@ def main() -> None:
     parser.add_argument("--oasis", type=Path, help="a folder with ratings.tsv and the pictures it names")
     given = parser.parse_args()
     keep_freed_memory()
-    model = library.load()
+    model = saved.load()
     rows, data = measure(model, given.data)
     followed = valence(given.oasis) if given.oasis else None
     result = {

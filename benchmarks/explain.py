@@ -1,6 +1,6 @@
-"""What an explanation costs: seconds and peak memory of every method, beside what the seeds' authors ran.
+"""What an explanation costs: seconds and peak memory of every method, compared with what others run.
 
-The default model, one picture after another, float32. Beside our methods stand
+The default model, one picture after another, float32. Our methods are compared with
 
 - "transformers-interpret": what its `ImageClassificationExplainer` computes by default: captum's SmoothGrad
   noise tunnel of 10 copies (noise of standard deviation 1) over integrated gradients of 5 steps from zero,
@@ -33,13 +33,14 @@ from PIL import Image
 from torch import Tensor
 
 import result_page
-from affectlens import library
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import Faithfulness, Removal
 from affectlens.explain.methods.catalog import make, suitable_for
 from affectlens.images import list_pictures, read_pixels
 from affectlens.machine import describe
+from affectlens.models import saved
+from affectlens.report.text import markdown_table
 from noise import photo_like
 from predict import peak_mebibytes
 
@@ -49,14 +50,14 @@ SEED, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 s
 NOTHING = "the network loaded, one answer"
 
 
-def as_transformers_interpret(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def as_transformers_interpret(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients, NoiseTunnel
 
-    tunnel = NoiseTunnel(IntegratedGradients(subject.network))
+    tunnel = NoiseTunnel(IntegratedGradients(model.network))
     values = tunnel.attribute(
         image,
         baselines=torch.zeros_like(image),
-        target=int(subject.network(image).argmax()),
+        target=int(model.network(image).argmax()),
         nt_type="smoothgrad",
         nt_samples=10,
         n_steps=5,
@@ -64,17 +65,17 @@ def as_transformers_interpret(subject: ExplainedModel, image: Tensor, question: 
     return Attribution(values.sum(dim=1)[0].detach().cpu())
 
 
-def as_captum(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def as_captum(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients
 
-    gradients = IntegratedGradients(lambda images: subject.score(images, question))
+    gradients = IntegratedGradients(lambda images: model.score(images, question))
     values = gradients.attribute(image, baselines=torch.zeros_like(image), n_steps=50)
     return Attribution(values.sum(dim=1)[0].detach().cpu())
 
 
-def nothing(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def nothing(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     with torch.no_grad():
-        subject.score(image, question)
+        model.score(image, question)
     return Attribution(torch.zeros(image.shape[2:]))
 
 
@@ -83,32 +84,30 @@ OTHERS: dict[str, Method] = {NOTHING: nothing, SEED: as_transformers_interpret, 
 
 def measure(name: str, pictures: list[Path]) -> dict[str, float]:
     """Explain pictures with one contender in this process."""
-    subject = ExplainedModel.of(library.load())
+    model = ExplainedModel.of(saved.load())
     method = OTHERS.get(name) or make(name)
-    preprocessing = subject.preprocessing
-    images = [subject.to_input(preprocessing.fit_pixels(read_pixels(path))) for path in pictures]
+    preprocessing = model.preprocessing
+    images = [model.to_input(preprocessing.fit_pixels(read_pixels(path))) for path in pictures]
     with torch.no_grad():
-        tops = [subject.vocabulary.words[int(subject.logits(image).argmax())] for image in images]
-    asked = [make_question(subject.vocabulary, top) for top in tops]
-    method(subject, images[0], asked[0])
+        tops = [model.vocabulary.words[int(model.logits(image).argmax())] for image in images]
+    asked = [make_question(model.vocabulary, top) for top in tops]
+    method(model, images[0], asked[0])
     started = time.perf_counter()
-    found = [method(subject, image, question) for image, question in zip(images, asked, strict=True)]
+    found = [method(model, image, question) for image, question in zip(images, asked, strict=True)]
     seconds = (time.perf_counter() - started) / len(images)
     peak = peak_mebibytes()
     result = {"seconds": seconds, "peak_mebibytes": peak}
     if name != NOTHING:  # after the clock and the peak: what the map is worth
-        each = [gain(subject, *one) for one in zip(images, asked, found, strict=True)]
+        each = [gain(model, *one) for one in zip(images, asked, found, strict=True)]
         result["deletion_gain"], result["insertion_gain"] = (
             statistics.mean(g) for g in zip(*each, strict=True)
         )
     return result
 
 
-def gain(
-    subject: ExplainedModel, image: Tensor, question: Question, found: Attribution
-) -> tuple[float, float]:
-    """How much better than a random map, in deletion and insertion."""
-    removal = Removal(subject, image, question)
+def gain(model: ExplainedModel, image: Tensor, question: Question, found: Attribution) -> tuple[float, float]:
+    """Gain over random maps, in deletion and insertion."""
+    removal = Removal(model, image, question)
     one = Faithfulness(removal.curves(found.values), removal.random(), removal.options)
     return one.deletion_gain(), one.insertion_gain()
 
@@ -129,25 +128,27 @@ def compare(names: list[str], pictures: list[Path], rounds: int) -> dict[str, di
 
 
 def parts(document: dict[str, Any]) -> dict[str, str]:
-    """What stands in each place of the template."""
+    """Text of each slot of the template."""
     results, machine = document["results"], document["machine"]
     idle = results[NOTHING]["peak_mebibytes"]
-    lines = [
-        "| method | seconds a picture | peak MiB | beyond the network | gain in deletion | in insertion |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    header = [
+        "method",
+        "seconds a picture",
+        "peak MiB",
+        "beyond the network",
+        "gain in deletion",
+        "in insertion",
     ]
+    rows = []
     for name, r in results.items():
         gains = [f"{r[key]:.3f}" if key in r else "" for key in ("deletion_gain", "insertion_gain")]
         peak = r["peak_mebibytes"]
-        lines.append(
-            f"| {name} | {r['seconds']:.3g} | {peak:.0f} | {peak - idle:.0f} | {' | '.join(gains)} |"
-        )
-    place = machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}"
+        rows.append([name, f"{r['seconds']:.3g}", f"{peak:.0f}", f"{peak - idle:.0f}", *gains])
     return {
-        "MACHINE": place,
+        "MACHINE": machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}",
         "PICTURES": str(document["pictures"]),
         "ROUNDS": str(document["rounds"]),
-        "TABLE": "\n".join(lines),
+        "TABLE": markdown_table(header, rows),
     }
 
 
@@ -158,14 +159,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="a folder of pictures, of which a few are taken")
     parser.add_argument("--count", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--methods", help="names with commas; all that suit the default model by default")
+    parser.add_argument("--methods", help="names with commas; by default all that suit the default model")
     parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
         name, *paths = given.worker
         print(json.dumps(measure(name, [Path(path) for path in paths])))
         return
-    ours = given.methods.split(",") if given.methods else suitable_for(library.load().network)
+    ours = given.methods.split(",") if given.methods else suitable_for(saved.load().network)
     with tempfile.TemporaryDirectory() as folder:
         pictures = some_pictures(Path(folder), given.pictures, given.count)
         document = {

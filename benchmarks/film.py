@@ -41,12 +41,14 @@ import torch
 
 import result_page
 from affectlens.emotions import MIKELS
+from affectlens.film.settings import FilmSettings, WatchFinished, WatchRequest
 from affectlens.film.shots import COLUMNS, ROWS, ShotDetector
-from affectlens.film.watch import FilmSettings, Finished, Request, watch
+from affectlens.film.watch import watch
 from affectlens.images import list_pictures, read_pixels
 from affectlens.machine import describe, pick_precision
-from affectlens.model_folder import Card, Model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 from affectlens.video import Video
 from film_scenes import Picture, Recipe, f1, make
@@ -173,9 +175,9 @@ def network(weights: Path | None) -> Model:
 def ours(film: Path, model: Model, span: float, settings: FilmSettings) -> float:
     """Seconds of film a second; loading the network is not counted, as for the others."""
     begun = 0.0
-    for event in watch(Request(source=str(film), model=model, settings=settings)):
+    for event in watch(WatchRequest(source=str(film), model=model, settings=settings)):
         begun = begun or time.perf_counter()  # the first event comes when network and film are open
-        if isinstance(event, Finished):
+        if isinstance(event, WatchFinished):
             return span / (time.perf_counter() - begun)
     raise AssertionError("a film ends with its timeline")
 
@@ -186,7 +188,7 @@ def loop_judge(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]]
 
     from transformers import pipeline
 
-    from affectlens.model_folder import save_model
+    from affectlens.models.saved import save_model
 
     folder = Path(temporary.mkdtemp()) / "model"
     save_model(

@@ -39,8 +39,9 @@ from affectlens.errors import ModelNotFound
 from affectlens.images import list_pictures, read_pixels
 from affectlens.inference.predictor import BATCH_SIZE, Predictor
 from affectlens.machine import describe, pick_device, pick_precision
-from affectlens.model_folder import Card, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import save_model
 from affectlens.preprocess import Preprocessing
 from noise import photo_like
 

@@ -23,8 +23,9 @@ from affectlens.errors import RunError
 from affectlens.files import atomic_write
 from affectlens.inference.labelled import judge
 from affectlens.machine import pick_device, pick_precision
-from affectlens.model_folder import load_card, load_model
+from affectlens.model_folder import load_card
 from affectlens.models import backbones
+from affectlens.models.saved import load_model
 from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.run import LOG, MODEL, RUN, SETTINGS, read_run_settings
 from affectlens.training.session import EVALUATION_BATCH

@@ -34,7 +34,7 @@ from affectlens.errors import AffectLensError
 from affectlens.files import atomic_write
 from affectlens.inference.labelled import judge
 from affectlens.machine import describe, pick_device, pick_precision
-from affectlens.model_folder import load_model
+from affectlens.models.saved import load_model
 from affectlens.recipes.plain import settings as plain
 from affectlens.training import lineage
 from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
@@ -42,9 +42,9 @@ from affectlens.training.cache import PixelCache, build
 from affectlens.training.checkpoints import save_state
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.run import MODEL, SETTINGS, Request, quick_scores, read_run_settings
-from affectlens.training.search_space import SEARCH, with_values
+from affectlens.training.search_space import SEARCH
 from affectlens.training.session import EVALUATION_BATCH, prepared
-from affectlens.training.settings import Settings, override
+from affectlens.training.settings import Settings, override, with_values
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "tuning.json"
@@ -84,7 +84,7 @@ def recipe(size: Size, weights: str, seed: int) -> Settings:
     side = size.side
     assignments = [
         f"weights={weights}", f"batch_size={size.batch}", f"preprocessing.height={side}",
-        f"preprocessing.width={side}", f"cache_side={side + side // 4}", "workers=0", "precision=bfloat16",
+        f"preprocessing.width={side}", f"cache_side={side + side // 4}", "num_workers=0", "precision=bfloat16",
         f"seed={seed}",
     ]  # fmt: skip
     return override(plain("mobilenetv2_100"), assignments)

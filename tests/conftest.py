@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from affectlens.emotions import MIKELS
-from affectlens.model_folder import Card, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import save_model
 from affectlens.preprocess import Preprocessing
 from nodes import ENVIRONMENT
 

@@ -8,8 +8,9 @@ import torch
 from affectlens import library
 from affectlens.emotions import POLARITY
 from affectlens.errors import BadModelFolder, ModelNotFound
-from affectlens.model_folder import Card, save_model
-from affectlens.models import catalog
+from affectlens.model_folder import Card
+from affectlens.models import catalog, saved
+from affectlens.models.saved import save_model
 from affectlens.preprocess import Preprocessing
 
 
@@ -31,13 +32,13 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_is_found_by_its_folder_and_by_its_run(tmp_path: Path, shelf: Path) -> None:
     save(tmp_path / "run" / "model", "mine")
     for name in (str(tmp_path / "run" / "model"), str(tmp_path / "run")):
-        assert library.load(name).card.name == "mine"
+        assert saved.load(name).card.name == "mine"
 
 
 def test_a_model_on_the_users_shelf_is_found_by_name_and_listed(shelf: Path) -> None:
     save(shelf / "mine", "mine")
     assert library.card("mine").name == "mine"
-    assert ("mine", shelf / "mine") in list(library.places())
+    assert ("mine", shelf / "mine") in list(library.folders())
 
 
 def test_the_bundled_default_is_not_replaced_by_one_of_the_same_name(shelf: Path) -> None:
@@ -53,7 +54,7 @@ def test_an_unknown_name_is_an_error_that_lists_what_there_is(shelf: Path) -> No
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path, shelf: Path) -> None:
     with pytest.raises(ModelNotFound):
-        library.load(str(tmp_path))
+        saved.load(str(tmp_path))
 
 
 def test_a_card_for_people_that_is_missing_is_an_error(tmp_path: Path, shelf: Path) -> None:
@@ -76,8 +77,8 @@ def test_a_name_on_the_hub_without_a_network_is_a_clear_error(
     shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "from affectlens import library\nfrom affectlens.errors import ModelNotFound\n"
-        "try: library.load('nobody/no-such-model')\nexcept ModelNotFound as error: print(error)"
+        "from affectlens.models import saved\nfrom affectlens.errors import ModelNotFound\n"
+        "try: saved.load('nobody/no-such-model')\nexcept ModelNotFound as error: print(error)"
     )
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

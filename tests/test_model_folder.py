@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from affectlens.emotions import EKMAN, MIKELS
 from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError, SettingsError
-from affectlens.model_folder import Card, load_card, load_model, save_model
+from affectlens.model_folder import Card, load_card
 from affectlens.models import catalog
+from affectlens.models.saved import load_model, save_model
 from affectlens.preprocess import Preprocessing
 
 CARD = Card(

@@ -12,8 +12,9 @@ from PIL import Image
 from affectlens.emotions import MIKELS
 from affectlens.images import read_pixels
 from affectlens.inference.predictor import Predictor
-from affectlens.model_folder import Card, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import save_model
 from affectlens.preprocess import Fit, Preprocessing
 
 SIDE = 160

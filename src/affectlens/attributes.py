@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -106,15 +107,19 @@ class Attribute:
         >>> Attribute.from_json(Attribute("scene", ("beach", "street")).to_json()).words
         ('beach', 'street')
         """
-        if not isinstance(stored, dict) or set(stored) != {"name", "words", "several"}:
+        try:
+            attribute = msgspec.convert(stored, _StoredAttribute)
+        except msgspec.ValidationError as error:
             raise BadAttribute(
-                f"Expected an object with name, words and several, found {str(stored)[:60]!r}."
-            )
-        name, words, several = stored["name"], stored["words"], stored["several"]
-        right = isinstance(name, str) and isinstance(words, list) and isinstance(several, bool)
-        if not right or not all(isinstance(word, str) for word in words):
-            raise BadAttribute(f"The stored attribute {str(name)[:60]!r} has parts of a wrong type.")
-        return cls(name, tuple(words), several)
+                f"Expected an object with name, words and several, found {str(stored)[:60]!r}: {error}."
+            ) from None
+        return cls(attribute.name, attribute.words, attribute.several)
+
+
+class _StoredAttribute(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    words: tuple[str, ...]
+    several: bool
 
 
 def brightness(pixels: Tensor) -> float:

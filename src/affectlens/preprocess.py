@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, get_args
 
+import msgspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,11 +76,7 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if self.version != VERSION:
-            raise SettingsError(
-                f"Preprocessing of version {self.version!r} is not known; this AffectLens knows {VERSION}. "
-                "Use a newer AffectLens, or a model made with this one."
-            )
+        _require_version(self.version)
         _require("height", self.height, _is_size(self.height), "a whole number of pixels from 1")
         _require("width", self.width, _is_size(self.width), "a whole number of pixels from 1")
         _require("fit", self.fit, self.fit in get_args(Fit), f"one of {', '.join(get_args(Fit))}")
@@ -131,13 +128,13 @@ class Preprocessing:
         >>> Preprocessing.from_json(Preprocessing(height=384, width=384).to_json()).height
         384
         """
-        version = settings.get("version")
-        if version == VERSION:  # keys of another version would only hide that it is another
-            _require_keys(settings, [field.name for field in fields(cls)])
-        else:
-            settings = {"version": version}
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-        return cls(**values)
+        # First, as keys of another version would only hide that it is another.
+        _require_version(settings.get("version"))
+        _require_keys(settings, [field.name for field in fields(cls)])
+        try:
+            return msgspec.convert(settings, cls)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"A preprocessing setting is wrong: {error}.") from None
 
     def view(self, height: int, width: int) -> View:
         """Say which part of a picture of H x W pixels the network sees, and where in its input."""
@@ -206,6 +203,14 @@ def _ends(length: int, seen: float) -> int:
     return max(0, math.floor((length - _KEPT_BEFORE_CROP * seen) / 2))
 
 
+def _require_version(version: Any) -> None:
+    if version != VERSION:
+        raise SettingsError(
+            f"Preprocessing of version {version!r} is not known; this AffectLens knows {VERSION}. "
+            "Use a newer AffectLens, or a model made with this one."
+        )
+
+
 def _require(name: str, value: Any, is_possible: bool, expected: str) -> None:
     if not is_possible:
         raise SettingsError(f"The preprocessing setting {name} is {value!r}; expected {expected}.")
@@ -216,7 +221,7 @@ def _require_keys(settings: dict[str, Any], known: list[str]) -> None:
         if name not in known:
             near = get_close_matches(str(name), known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise SettingsError(f"{name!r} is no preprocessing setting.{hint} Known: {', '.join(known)}.")
+            raise SettingsError(f"{name!r} is not a preprocessing setting.{hint} Known: {', '.join(known)}.")
     missing = [name for name in known if name not in settings]
     if missing:
         raise SettingsError(f"Preprocessing settings are missing: {', '.join(missing)}. All must be given.")

@@ -23,8 +23,9 @@ import seeds_statistics
 from affectlens import metrics
 from affectlens.emotions import MIKELS
 from affectlens.errors import RunError
-from affectlens.model_folder import Card, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import save_model
 from pictures import colour_set
 from seeds_results import Results, RunResult
 from seeds_rows import COMPARISONS, ROWS, SEEDS, SHALLOW, Job, jobs, settings
@@ -39,7 +40,7 @@ HASHES = {"train": "aaaa", "val": "bbbb"}
 
 def test_each_row_differs_from_the_plain_recipe_in_what_it_is_about_alone() -> None:
     plain = settings(Job(ROWS["plain"], 0))
-    assert (plain.network, plain.epochs, plain.low_side, plain.preprocessing.width) == (
+    assert (plain.network, plain.epochs, plain.low_res_size, plain.preprocessing.width) == (
         "mobilenetv2_100", 4, 96, 128
     )  # fmt: skip
     for row in ROWS.values():
@@ -95,8 +96,8 @@ def test_all_rows_come_before_the_second_seed_of_any() -> None:
 
 def test_a_folder_of_other_settings_is_not_taken_for_the_run_of_its_name(tmp_path: Path) -> None:
     job = Job(ROWS["plain"], 1)
-    begin(tmp_path / job.name, job, learning_rate=0.1)
-    with pytest.raises(RunError, match=r"plain-1: learning_rate is 0\.1"):
+    begin(tmp_path / job.name, job, lr=0.1)
+    with pytest.raises(RunError, match=r"plain-1: lr is 0\.1"):
         seeds.pending(tmp_path, ["plain"])
 
 

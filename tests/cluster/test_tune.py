@@ -28,7 +28,7 @@ from affectlens.cluster.tune import (
 )
 from affectlens.data import folder
 from affectlens.errors import RunError, SettingsError
-from affectlens.model_folder import load_model
+from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.intervals import STATES, state_file
 from affectlens.training.lineage import LINEAGE, Interval
@@ -40,8 +40,8 @@ from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
 ASSIGNMENTS = [
-    "weights=none", "batch_size=6", "workers=0", "preprocessing.height=32", "preprocessing.width=32",
-    "learning_rate=0.003", "precision=float32",
+    "weights=none", "batch_size=6", "num_workers=0", "preprocessing.height=32", "preprocessing.width=32",
+    "lr=0.003", "precision=float32",
 ]  # fmt: skip
 TINY = override(Settings(network="test_efficientnet"), ASSIGNMENTS)
 PLAN = Plan(population=4, interval=2, rounds=3)
@@ -149,7 +149,7 @@ def test_a_search_leaves_a_true_lineage_and_the_model_of_its_best_member(
     winner = lineage.best(intervals)
     card = load_model(undisturbed / "model").card
     assert card.scores["accuracy"] == pytest.approx(winner.scores["accuracy"])
-    for name in ("learning_rate", "label_smoothing", "mixup"):
+    for name in ("lr", "label_smoothing", "mixup"):
         assert card.training["settings"][name] == winner.settings[name]
     assert not (undisturbed / STATES).exists() and not (undisturbed / RAY).exists()
 
@@ -253,7 +253,7 @@ def test_a_member_that_cannot_go_on_ends_the_search_with_the_best_model_kept(
 def test_a_member_that_diverges_is_taken_over_and_one_search_of_such_is_an_error(
     data: Path, ray_of_two: None, tmp_path: Path
 ) -> None:
-    wild = replace(TINY, learning_rate=1e30, clip=0.0, warmup=0.0)
+    wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
     with pytest.raises(RunError, match="Every member diverged"):
         search(asked(data, tmp_path / "search", replace(PLAN, rounds=2), wild), ignore)
     intervals = lineage.read(tmp_path / "search" / LINEAGE)

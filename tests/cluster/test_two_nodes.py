@@ -20,8 +20,9 @@ from affectlens.cluster.train import fit_on_ray
 from affectlens.data import folder
 from affectlens.emotions import MIKELS
 from affectlens.errors import ClusterError, PictureDamaged
-from affectlens.model_folder import Card, load_model, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import load_model, save_model
 from affectlens.preprocess import Preprocessing
 from affectlens.training.run import LAST, MODEL, STEPS, Finished, Request, Started, fit
 from affectlens.training.settings import Settings, override
@@ -32,9 +33,9 @@ pytestmark = pytest.mark.cluster
 
 PICTURES = 240
 TINY = override(
-    Settings(network="test_efficientnet", weights="none", epochs=10, batch_size=7, workers=0),
+    Settings(network="test_efficientnet", weights="none", epochs=10, batch_size=7, num_workers=0),
     ["preprocessing.height=32", "preprocessing.width=32", "network_options.dropout=0.2", "mixup=0.2",
-     "checkpoint_every=3", "precision=float32", "learning_rate=0.002"],
+     "checkpoint_every=3", "precision=float32", "lr=0.002"],
 )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def test_settings_workers_is_another_thing_than_the_option(
     nodes: Nodes, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = tmp_path / "settings.toml"
-    settings.write_text(replace(TINY, epochs=1, workers=1).to_toml())
+    settings.write_text(replace(TINY, epochs=1, num_workers=1).to_toml())
     words = ("train", "test_efficientnet", "--data", f"folder:{data}", "--out", tmp_path / "run")
     assert status(*words, "--settings", settings, "--workers", 2, "--address", nodes.address) == 0
     assert "Model:" in capsys.readouterr().out

@@ -1,3 +1,5 @@
+"""The explainer: questions, files, kept pixels, methods."""
+
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,30 +10,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from affectlens import Explainer, Heatmap, Predictor, library
+from affectlens import Explainer, Heatmap, Predictor
 from affectlens.emotions import MIKELS
 from affectlens.errors import PictureError, PictureNotFound, SettingsError, UnknownName
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.question import Question
-from affectlens.explain.explainer import Wish
+from affectlens.explain.explainer import DISPLAYED, ExplanationRequest
 from affectlens.explain.faithfulness.curves import RemovalOptions
+from affectlens.images import read_pixels
+from affectlens.models import saved
 
 
 def reddest(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
-    """Say that whatever is red speaks for the answer, in a unit of its own."""
+    """Whatever is red speaks for the answer, in a unit of its own."""
     return Attribution(image[0, 0] - image[0, 1:].mean(dim=0), details={"steps": 3})
 
 
-def slopes(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def gradient(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
     """The gradient, of which no two questions have the same."""
     image = image.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(subject.score(image, question).sum(), image)
-    return Attribution(gradient[0].sum(dim=0), sums_up=True)
+    (found,) = torch.autograd.grad(subject.score(image, question).sum(), image)
+    return Attribution(found[0].sum(dim=0), sums_up=True)
 
 
 @pytest.fixture(scope="module")
 def explainer(tiny_model: Path) -> Explainer:
-    return Explainer.load(str(tiny_model), slopes)
+    return Explainer.load(str(tiny_model), gradient)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,7 @@ def test_without_an_emotion_the_most_likely_one_is_explained(explainer: Explaine
     assert isinstance(found, Heatmap)
     assert found.question.favour == (found.emotions.top,)
     assert found.model == "tiny"
-    assert found.method == "slopes"
+    assert found.method == "gradient"
     assert found.sums_up
 
 
@@ -72,7 +76,7 @@ def test_the_answer_explained_is_the_one_predicted(
     assert found.emotions.probabilities == pytest.approx(predicted.probabilities, abs=1e-5)
 
 
-def test_each_emotion_asked_for_by_name_has_a_map_of_its_own(explainer: Explainer, photo: Path) -> None:
+def test_each_emotion_requested_by_name_has_a_map_of_its_own(explainer: Explainer, photo: Path) -> None:
     maps = [explainer(photo, word) for word in MIKELS.words]
     assert [m.question.favour for m in maps] == [(word,) for word in MIKELS.words]
     for one in range(len(maps)):
@@ -80,7 +84,7 @@ def test_each_emotion_asked_for_by_name_has_a_map_of_its_own(explainer: Explaine
             assert not torch.allclose(maps[one].values, maps[other].values, rtol=0.1)
 
 
-def test_an_emotion_rather_than_another_and_a_polarity_can_be_asked_for(
+def test_an_emotion_rather_than_another_and_a_polarity_can_be_explained(
     explainer: Explainer, photo: Path
 ) -> None:
     assert str(explainer(photo, "fear", "anger").question) == "fear rather than anger"
@@ -148,45 +152,74 @@ def test_files_are_read_only_as_far_as_answers_are_taken(explainer: Explainer, p
     assert len(taken) == 2
 
 
-def test_what_cannot_be_wished_for_is_an_error_before_any_file_is_read(explainer: Explainer) -> None:
+def test_what_cannot_be_requested_is_an_error_before_any_file_is_read(explainer: Explainer) -> None:
     def never() -> Iterator[Path]:
         yield from map(pytest.fail, ["a file was read"])
 
     with pytest.raises(UnknownName, match="Did you mean 'fear'"):
-        explainer.explain_files(never(), Wish(emotions=("fera",)))
+        explainer.explain_files(never(), ExplanationRequest(emotions=("fera",)))
     with pytest.raises(UnknownName, match="angst"):
-        explainer.explain_files(never(), Wish(against="angst"))
+        explainer.explain_files(never(), ExplanationRequest(against="angst"))
 
 
-def test_every_emotion_is_explained_where_all_are_wished_for(explainer: Explainer, photo: Path) -> None:
-    (found,) = explainer.explain_files([photo], Wish(every=True))
+def test_every_emotion_is_explained_where_all_are_requested(explainer: Explainer, photo: Path) -> None:
+    (found,) = explainer.explain_files([photo], ExplanationRequest(all_emotions=True))
     assert [h.question.favour for h in found.heatmaps] == [(word,) for word in MIKELS.words]
-    (found,) = explainer.explain_files([photo], Wish(every=True, against="fear"))
+    (found,) = explainer.explain_files([photo], ExplanationRequest(all_emotions=True, against="fear"))
     assert [h.question.favour[0] for h in found.heatmaps] == [w for w in MIKELS.words if w != "fear"]
 
 
-def test_influences_and_faithfulness_are_measured_where_they_are_wished_for(
+def test_effects_and_faithfulness_are_measured_where_they_are_requested(
     explainer: Explainer, photo: Path
 ) -> None:
-    removing = RemovalOptions(cells=4, steps=4, random_maps=2)
-    wish = Wish(emotions=("fear", "awe"), influences=True, removing=removing)
-    (found,) = explainer.explain_files([photo], wish)
-    assert [i.question.favour for i in found.influences] == [("fear",), ("awe",)]
-    assert found.influences[0].log_odds == pytest.approx(found.heatmaps[0].log_odds, abs=1e-4)
-    said = json.loads(json.dumps(found.to_json()))
-    fear = said["explanations"][0]
+    removal = RemovalOptions(cells=4, steps=4, random_maps=2)
+    request = ExplanationRequest(emotions=("fear", "awe"), effects=True, removal=removal)
+    (found,) = explainer.explain_files([photo], request)
+    assert [i.question.favour for i in found.effects] == [("fear",), ("awe",)]
+    assert found.effects[0].log_odds == pytest.approx(found.heatmaps[0].log_odds, abs=1e-4)
+    fear = json.loads(json.dumps(found.to_json()))["explanations"][0]
     assert fear["details"]["faithfulness"]["random_maps"] == 2
     assert len(fear["story"]) == 3
-    assert {place["place"] for place in fear["places"]} >= {"the inner half", "the top third"}
-    (plain,) = explainer.explain_files([photo], Wish(emotions=("fear",)))
+    assert {share["region"] for share in fear["regions"]} >= {"the inner half", "the top third"}
+    (plain,) = explainer.explain_files([photo], ExplanationRequest(emotions=("fear",)))
     assert "faithfulness" not in plain.heatmaps[0].details
-    assert not plain.influences
+    assert not plain.effects
 
 
-def test_boxes_of_a_detector_are_places_too(explainer: Explainer, photo: Path) -> None:
-    sight = explainer.look(photo)
-    (found,) = explainer.influences(sight, [explainer(photo).question], {"the faces": [(0.1, 0.1, 0.4, 0.3)]})
-    assert "the faces" in {change.name for change in found.changes}
+def test_boxes_of_a_detector_are_regions_too(explainer: Explainer, photo: Path) -> None:
+    prepared = explainer.prepare(photo)
+    (found,) = explainer.effects(prepared, [explainer(photo).question], {"the faces": [(0.1, 0.1, 0.4, 0.3)]})
+    assert "the faces" in {each.name for each in found.perturbations}
+
+
+# -------------------------------------------------------------------------------------------- kept pixels
+
+
+def test_an_explanation_keeps_the_upright_picture(explainer: Explainer, photo: Path) -> None:
+    (found,) = explainer.explain_files([photo])
+    assert found.pixels is not None
+    torch.testing.assert_close(found.pixels, read_pixels(photo))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(1500, 2000, (1200, 1600)), (9, 4000, (4, 1600)), (30, 20, (30, 20))]
+)
+def test_a_large_picture_is_kept_at_display_size(
+    explainer: Explainer, tmp_path: Path, height: int, width: int, expected: tuple[int, int]
+) -> None:
+    file = tmp_path / "large.jpg"  # of which the network gets a reduced decoding
+    Image.new("RGB", (width, height), (200, 30, 90)).save(file, quality=95)
+    (found,) = explainer.explain_files([file])
+    assert found.pixels is not None
+    assert max(expected) <= DISPLAYED
+    assert tuple(found.pixels.shape[1:]) == expected
+    assert found.pixels.dtype == torch.uint8
+    assert found.pixels.float().mean(dim=(1, 2)).tolist() == pytest.approx([200, 30, 90], abs=3)
+
+
+def test_no_pixels_are_kept_where_they_are_not_wanted(explainer: Explainer, photo: Path) -> None:
+    (found,) = explainer.explain_files([photo], ExplanationRequest(keep_pixels=False))
+    assert found.pixels is None
 
 
 # ----------------------------------------------------------------------------------------------- methods
@@ -208,8 +241,8 @@ def test_a_method_that_cannot_explain_the_network_is_refused_with_those_that_can
 
 
 def test_the_callers_network_still_wants_what_it_wanted(tiny_model: Path, photo: Path) -> None:
-    model = library.load(str(tiny_model))
-    Explainer(model, slopes)(photo)
+    model = saved.load(str(tiny_model))
+    Explainer(model, gradient)(photo)
     assert not model.network.training
 
 

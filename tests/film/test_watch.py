@@ -16,15 +16,16 @@ import av
 import numpy as np
 import pytest
 
-from affectlens import library
 from affectlens.errors import NotAVideo, RunError, SettingsError
 from affectlens.film import record as film_record
-from affectlens.film import sampler as film_looking
+from affectlens.film import sampler as film_sampler
+from affectlens.film.settings import FilmSettings, WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.timeline import Timeline
-from affectlens.film.watch import FilmSettings, Finished, Progress, Request, Started, watch
+from affectlens.film.watch import watch
 from affectlens.inference.engine import Engine
 from affectlens.inference.predictor import Predictor
-from affectlens.model_folder import Model
+from affectlens.models import saved
+from affectlens.models.saved import Model
 from affectlens.video import frame_at
 from films import as_pictures, plain, scene, write, write_tone
 
@@ -33,7 +34,7 @@ CPU: dict[str, Any] = {"device": "cpu", "precision": "float32"}
 
 @pytest.fixture(scope="session")
 def model(tiny_model: Path) -> Model:
-    return library.load(str(tiny_model))
+    return saved.load(str(tiny_model))
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +47,10 @@ def four_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def watched(source: Path | str, model: Model, **options: Any) -> Timeline:
     settings = FilmSettings(**{name: options.pop(name) for name in list(options) if name in SETTINGS})
-    *_, last = watch(Request(source=str(source), model=model, settings=settings, threads=1, **CPU, **options))
-    assert isinstance(last, Finished)
+    *_, last = watch(
+        WatchRequest(source=str(source), model=model, settings=settings, threads=1, **CPU, **options)
+    )
+    assert isinstance(last, WatchFinished)
     return last.timeline
 
 
@@ -62,7 +65,7 @@ def test_a_film_is_judged_every_so_many_seconds_of_its_own_time(four_scenes: Pat
     assert [shot.start for shot in timeline.shots] == pytest.approx([0, 2, 4, 6])
     assert [shot.begins for shot in timeline.shots] == ["start", "cut", "cut", "cut"]
     assert timeline.shots[-1].end == timeline.film.duration == pytest.approx(8)
-    assert timeline.counts.decoded == 200 and timeline.counts.judged == len(seconds)
+    assert timeline.counts.decoded == 200 and timeline.counts.predicted == len(seconds)
     assert all(sample.frame == round(sample.second * 25) for sample in timeline.samples)
 
 
@@ -76,9 +79,9 @@ def test_a_frame_evokes_what_the_same_picture_evokes(four_scenes: Path, model: M
 
 
 def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path, model: Model) -> None:
-    events = list(watch(Request(source=str(four_scenes), model=model, batch_size=2, **CPU)))
-    assert isinstance(events[0], Started) and isinstance(events[-1], Finished)
-    progress = [event for event in events if isinstance(event, Progress)]
+    events = list(watch(WatchRequest(source=str(four_scenes), model=model, batch_size=2, **CPU)))
+    assert isinstance(events[0], WatchStarted) and isinstance(events[-1], WatchFinished)
+    progress = [event for event in events if isinstance(event, WatchProgress)]
     assert len(progress) >= 4 and len(events) == len(progress) + 2
     assert all(a.second <= b.second for a, b in pairwise(progress))
     assert progress[-1].share == pytest.approx(1.0) and progress[-1].shots == 4
@@ -90,16 +93,16 @@ def test_each_shot_is_judged_even_where_it_is_shorter_than_the_pause(tmp_path: P
     path = write(tmp_path / "film.mp4", as_pictures(frames, noise=2))
     timeline = watched(path, model, every=5.0)
     assert len(timeline.shots) == 10 and all(shot.count >= 1 for shot in timeline.shots)
-    assert timeline.counts.judged <= 13
+    assert timeline.counts.predicted <= 13
 
 
 def test_a_shot_that_was_passed_over_is_judged_in_its_middle(
     four_scenes: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(film_looking, "SETTLED", 1e9)  # no shot is judged because it begins
+    monkeypatch.setattr(film_sampler, "SETTLED", 1e9)  # no shot is sampled because it begins
     timeline = watched(four_scenes, model, every=5.0)
     assert [sample.second for sample in timeline.samples] == pytest.approx([0, 3, 5, 7], abs=0.05)
-    assert [shot.count for shot in timeline.shots] == [1, 1, 1, 1] and timeline.counts.judged == 4
+    assert [shot.count for shot in timeline.shots] == [1, 1, 1, 1] and timeline.counts.predicted == 4
 
 
 def test_keyframes_alone_are_judged_and_nothing_else_decoded(four_scenes: Path, model: Model) -> None:
@@ -107,7 +110,7 @@ def test_keyframes_alone_are_judged_and_nothing_else_decoded(four_scenes: Path, 
     assert timeline.counts.decoded <= 12
     assert [shot.start for shot in timeline.shots] == pytest.approx([0, 2, 4, 6])
     assert timeline.shots[-1].end == pytest.approx(8)
-    assert any("Keyframes" in note for note in timeline.notes)
+    assert any("keyframes" in note for note in timeline.notes)
 
 
 def test_a_few_frames_of_each_shot_lie_ever_further_apart(tmp_path: Path, model: Model) -> None:
@@ -136,7 +139,7 @@ def test_frames_that_look_the_same_are_judged_once_and_the_answers_hardly_differ
     once = watched(path, model, every=0.2)
     each = watched(path, model, every=0.2, reuse=False)
     assert [s.second for s in once.samples] == [s.second for s in each.samples]
-    assert once.counts.judged <= 8 < 55 <= each.counts.judged
+    assert once.counts.predicted <= 8 < 55 <= each.counts.predicted
     assert once.counts.reused == sum(sample.reused for sample in once.samples) >= 50
     apart = [
         np.abs(np.subtract(a.emotions, b.emotions)).max()
@@ -210,18 +213,18 @@ class Count:
         monkeypatch.setattr(Engine, "__call__", counted)
 
 
-@pytest.mark.parametrize("seconds_between_places", [0.0, 1e9])
+@pytest.mark.parametrize("seconds_between_saves", [0.0, 1e9])
 @pytest.mark.parametrize("stop_after", [1, 5, 9])
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_timeline(
     long_film: Path,
     model: Model,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    seconds_between_places: float,
+    seconds_between_saves: float,
     stop_after: int,
 ) -> None:
-    monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_places)
-    request = Request(source=str(long_film), model=model, out=tmp_path / "out", threads=1, **CPU)
+    monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_saves)
+    request = WatchRequest(source=str(long_film), model=model, out=tmp_path / "out", threads=1, **CPU)
     whole = watched(long_film, model)
     events = watch(request)
     for _ in range(stop_after + 1):
@@ -232,23 +235,24 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_timeline(
     count = Count(monkeypatch)
     resumed = watched(long_film, model, out=tmp_path / "out", resume=True)
     assert same(resumed, whole)
-    assert before > 0 and count.frames == whole.counts.judged - before, "nothing is judged twice"
+    assert before > 0 and count.frames == whole.counts.predicted - before, "nothing is predicted twice"
 
 
 CHILD = """
 import sys
 from pathlib import Path
-from affectlens import library
-from affectlens.film import watch as film
+from affectlens.models import saved
+from affectlens.film.settings import WatchRequest
+from affectlens.film.watch import watch
 from affectlens.film import record as film_record
 film_record.SAVE_SECONDS = 0
-request = film.Request(
-    source=sys.argv[1], model=library.load(sys.argv[2]), out=Path(sys.argv[3]), threads=1,
+request = WatchRequest(
+    source=sys.argv[1], model=saved.load(sys.argv[2]), out=Path(sys.argv[3]), threads=1,
     device="cpu", precision="float32",
 )
-for event in film.watch(request):
+for event in watch(request):
     print(type(event).__name__, flush=True)
-    if len(sys.argv) > 4 and type(event).__name__ == "Progress":
+    if len(sys.argv) > 4 and type(event).__name__ == "WatchProgress":
         input()
 """
 
@@ -266,7 +270,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_timeline(
     assert child.stdin is not None and child.stdout is not None
     seen = 0
     while seen < 4:
-        seen += child.stdout.readline().strip() == "Progress"
+        seen += child.stdout.readline().strip() == "WatchProgress"
         child.stdin.write("\n")
         child.stdin.flush()
     os.kill(child.pid, signal.SIGKILL)
@@ -277,7 +281,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_timeline(
     count = Count(monkeypatch)
     resumed = watched(long_film, model, out=out, resume=True)
     judged = count.frames
-    assert 0 < judged < resumed.counts.judged
+    assert 0 < judged < resumed.counts.predicted
     assert same(resumed, watched(long_film, model))
     assert Timeline.from_text((out / film_record.TIMELINE).read_text()).to_json() == resumed.to_json()
 
@@ -290,7 +294,7 @@ def test_a_film_that_cannot_be_sought_is_resumed_as_well(
     path = write(tmp_path / "film.h264", frames, options={"g": "25"})
     whole = watched(path, model)
     events = watch(
-        Request(source=str(path), model=model, out=tmp_path / "out", threads=1, batch_size=4, **CPU)
+        WatchRequest(source=str(path), model=model, out=tmp_path / "out", threads=1, batch_size=4, **CPU)
     )
     for _ in range(4):
         next(events)
@@ -328,13 +332,15 @@ def test_another_film_model_or_setting_is_not_resumed(
 
 def test_watching_can_be_ended_early_with_what_was_seen(long_film: Path, model: Model) -> None:
     stop = threading.Event()
-    events = watch(Request(source=str(long_film), model=model, stop=stop, threads=1, batch_size=2, **CPU))
+    events = watch(
+        WatchRequest(source=str(long_film), model=model, stop=stop, threads=1, batch_size=2, **CPU)
+    )
     last: Any = None
     for event in events:
         last = event
-        if isinstance(event, Progress) and event.second > 5:
+        if isinstance(event, WatchProgress) and event.second > 5:
             stop.set()
-    assert isinstance(last, Finished)
+    assert isinstance(last, WatchFinished)
     assert 5 < last.timeline.samples[-1].second < 39 and any("ended at" in n for n in last.timeline.notes)
 
 
@@ -371,9 +377,11 @@ def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Mode
     last: Any
     for path in (short, long):
         peak, last = 0, None
-        for event in watch(Request(source=str(path), model=model, settings=FilmSettings(every=4.0), **CPU)):
+        for event in watch(
+            WatchRequest(source=str(path), model=model, settings=FilmSettings(every=4.0), **CPU)
+        ):
             peak, last = max(peak, process.memory_info().rss), event
-        assert isinstance(last, Finished)
+        assert isinstance(last, WatchFinished)
         most.append(peak)
     assert last.timeline.counts.decoded == 3 * 3600 * 5
     assert abs(len(last.timeline.shots) - 540) <= 5

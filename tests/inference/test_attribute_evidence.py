@@ -11,9 +11,10 @@ from affectlens.cli.main import main
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED, in_words, said_of
 from affectlens.inference.predictor import Predictor
-from affectlens.model_folder import Card, load_model, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.capabilities import AttributeExplanation
+from affectlens.models.saved import load_model, save_model
 from affectlens.preprocess import Preprocessing
 from pictures import colour_set
 

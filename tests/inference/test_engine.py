@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.inference.engine import CPU_BATCH, Engine, folded
-from affectlens.model_folder import Card, Model, load_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import Model, load_model
 from affectlens.preprocess import Preprocessing
 
 SIDE = 160

@@ -25,7 +25,7 @@ from affectlens.errors import (
 )
 from affectlens.images import Source, read_pixels
 from affectlens.inference.predictor import BATCHES_AHEAD, Prediction, Predictor
-from affectlens.model_folder import load_model
+from affectlens.models.saved import load_model
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.model_folder import Card, load_model, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import load_model, save_model
 from affectlens.preprocess import Preprocessing
 
 # Eight words in all, as there are emotions, so that `build` takes their layer too beyond its beginning.

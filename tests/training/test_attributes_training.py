@@ -13,8 +13,8 @@ from affectlens.data import emoset, folder
 from affectlens.data.records import DataSource
 from affectlens.errors import RunError, SettingsError
 from affectlens.evaluation.attributes import name_and_score
-from affectlens.model_folder import load_model
 from affectlens.models import catalog
+from affectlens.models.saved import load_model
 from affectlens.training.attributes import attributes_of, fingerprint, network_options, word_frequencies
 from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.checkpoints import load_state
@@ -28,11 +28,11 @@ from pictures import colour_set
 TINY = override(
     Settings(
         network="vit_attributes", network_options={"backbone": "test_vit"}, weights="none", epochs=16,
-        batch_size=16, workers=0, learning_rate=0.003, precision="float32",
+        batch_size=16, num_workers=0, lr=0.003, precision="float32",
         loss=Loss(attributes=1.0, attribute_weights="learned", attribute_balance=0.5),
     ),
-    ["preprocessing.height=32", "preprocessing.width=32", "average=0.9", "augmentation.crop_scale=0.5",
-     "mixup=0.2", "mix_share=0.3"],
+    ["preprocessing.height=32", "preprocessing.width=32", "ema_decay=0.9", "augmentation.crop_scale=0.5",
+     "mixup=0.2", "mix_prob=0.3"],
 )  # fmt: skip
 
 

@@ -10,24 +10,25 @@ import torch
 
 from affectlens.data import folder
 from affectlens.errors import OutputError, RunError
-from affectlens.model_folder import load_model
+from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.checkpoints import hash_state, load_state
 from affectlens.training.intervals import STATES, Draw, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.replay import Replayed, replay
 from affectlens.training.run import Finished, Request
-from affectlens.training.search_space import knobs, name_of_draw, setting
+from affectlens.training.search_space import knobs, name_of_draw
 from affectlens.training.session import Task, prepared
-from affectlens.training.settings import Settings, override
+from affectlens.training.settings import Settings, override, setting
 from pictures import colour_set
 
 # Everything random is on, so that an interval that forgot any of it would differ.
 TINY = override(
-    Settings(network="test_efficientnet", weights="none", batch_size=6, workers=0, epochs=1.76),
+    Settings(network="test_efficientnet", weights="none", batch_size=6, num_workers=0, epochs=1.76),
     [
-        "preprocessing.height=32", "preprocessing.width=32", "average=0.9", "augmentation.colour_jitter=0.2",
-        "learning_rate=0.003", "mixup=0.2", "mix_share=1", "precision=float32", "network_options.dropout=0.1",
+        "preprocessing.height=32", "preprocessing.width=32", "ema_decay=0.9",
+        "augmentation.colour_jitter=0.2",
+        "lr=0.003", "mixup=0.2", "mix_prob=1", "precision=float32", "network_options.dropout=0.1",
     ],
 )  # fmt: skip
 STEPS = 3  # of an interval; nine in all
@@ -72,7 +73,7 @@ def test_intervals_without_a_change_are_one_run_to_the_last_bit(task: Task, tmp_
 
 
 CHANGES = {
-    "learning_rate": 1e-3,
+    "lr": 1e-3,
     "weight_decay": 0.3,
     "label_smoothing": 0.3,
     "augmentation.crop_scale": 0.9,
@@ -112,12 +113,12 @@ def test_a_changed_share_of_dropped_paths_is_that_of_the_network_from_there_on(
 
 
 def test_a_changed_rate_takes_its_place_in_the_schedule(task: Task, tmp_path: Path) -> None:
-    one = trained(task, tmp_path / "a", 0, None, {"learning_rate": 0.003})
-    state = task.start(replace(TINY, learning_rate=0.001), pretrained=False)
+    one = trained(task, tmp_path / "a", 0, None, {"lr": 0.003})
+    state = task.start(replace(TINY, lr=0.001), pretrained=False)
     load_state(state_file(tmp_path / "a", *one.place), state)
     whole = task.start(TINY)
     rates = [step.rate for step in task.steps(whole, TINY)]
-    changed = [step.rate for step in task.steps(state, replace(TINY, learning_rate=0.001))]
+    changed = [step.rate for step in task.steps(state, replace(TINY, lr=0.001))]
     assert changed == pytest.approx([rate / 3 for rate in rates[3:]])
 
 
@@ -142,9 +143,9 @@ def test_a_state_whose_bytes_were_changed_is_refused(task: Task, tmp_path: Path)
 
 def test_a_member_that_diverges_keeps_its_state_and_scores_below_all(task: Task, tmp_path: Path) -> None:
     one = trained(task, tmp_path / "a", 0, None, SAME)
-    wild = replace(TINY, clip=0.0, warmup=0.0)
-    two = trained(task, tmp_path / "a", 0, one, {"learning_rate": 1e30}, wild)
-    assert two.failed and "learning_rate" in two.failed and two.score == DIVERGED
+    wild = replace(TINY, clip_grad=0.0, warmup=0.0)
+    two = trained(task, tmp_path / "a", 0, one, {"lr": 1e30}, wild)
+    assert two.failed and "lr" in two.failed and two.score == DIVERGED
     assert two.end_hash == two.start_hash == one.end_hash and two.last_step == one.last_step
     assert interval_of(state_file(tmp_path / "a", 0, 2)) == two
     lineage.verify([one, two])
@@ -170,9 +171,9 @@ def test_a_full_disk_is_an_error_that_says_so_and_leaves_the_state_before(
 
 def searched(task: Task, states: Path) -> list[Interval]:
     """A line over two members: settings change once, with the weights."""
-    one = trained(task, states, 1, None, {"learning_rate": 0.003, "mixup": 0.5})
-    two = trained(task, states, 0, one, {"learning_rate": 0.002, "mixup": 0.1})
-    return [one, two, trained(task, states, 0, two, {"learning_rate": 0.002, "mixup": 0.1})]
+    one = trained(task, states, 1, None, {"lr": 0.003, "mixup": 0.5})
+    two = trained(task, states, 0, one, {"lr": 0.002, "mixup": 0.1})
+    return [one, two, trained(task, states, 0, two, {"lr": 0.002, "mixup": 0.1})]
 
 
 def asked(task: Task, out: Path, **more: Any) -> Request:
@@ -185,7 +186,7 @@ def test_a_replay_ends_in_the_weights_of_the_search_to_the_last_bit(task: Task, 
     assert [one.is_the_same for one in rounds if isinstance(one, Replayed)] == [True] * 3
     assert isinstance(finished, Finished)
     card = load_model(finished.model).card
-    assert card.training["settings"]["learning_rate"] == 0.002
+    assert card.training["settings"]["lr"] == 0.002
     assert [row["settings"]["mixup"] for row in card.training["log"]] == [0.5, 0.1, 0.1]
     assert not (tmp_path / "run" / STATES).exists()
 
@@ -201,7 +202,7 @@ def test_a_replay_that_was_stopped_goes_on(task: Task, tmp_path: Path) -> None:
 
 def test_a_replay_under_other_settings_ends_elsewhere(task: Task, tmp_path: Path) -> None:
     line = searched(task, tmp_path / "states")
-    line[1] = replace(line[1], settings={"learning_rate": 0.0001, "mixup": 0.1})
+    line[1] = replace(line[1], settings={"lr": 0.0001, "mixup": 0.1})
     rounds = list(replay(asked(task, tmp_path / "run"), task, line))
     assert [one.is_the_same for one in rounds if isinstance(one, Replayed)] == [True, False, False]
 

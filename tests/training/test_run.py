@@ -14,8 +14,8 @@ import torch
 
 from affectlens.data import folder
 from affectlens.errors import PictureDamaged, RunError, SettingsError
-from affectlens.model_folder import load_model
 from affectlens.models import catalog
+from affectlens.models.saved import load_model
 from affectlens.training.loop import Schedule, State, Step
 from affectlens.training.run import (
     BEST,
@@ -35,11 +35,11 @@ from pictures import colour_set
 
 # Everything random is on, so that a resumed run that forgot any of it would differ.
 TINY = override(
-    Settings(network="test_vit.r160_in1k", weights="none", epochs=3, batch_size=5, workers=0),
+    Settings(network="test_vit.r160_in1k", weights="none", epochs=3, batch_size=5, num_workers=0),
     [
         "preprocessing.height=32", "preprocessing.width=32", "network_options.dropout=0.1",
-        "mixup=0.2", "cutmix=0.5", "average=0.9", "augmentation.colour_jitter=0.2", "checkpoint_every=2",
-        "augmentation.rand_augment=5", "balance=0.5", "learning_rate=0.003",
+        "mixup=0.2", "cutmix=0.5", "ema_decay=0.9", "augmentation.colour_jitter=0.2", "checkpoint_every=2",
+        "augmentation.rand_augment=5", "balanced_sampling=0.5", "lr=0.003",
     ],
 )  # fmt: skip
 
@@ -90,7 +90,7 @@ def test_the_model_kept_is_the_best_epoch_and_its_scores_are_those_of_that_epoch
 
 def test_training_learns_what_can_be_learned(data: Path, tmp_path: Path) -> None:
     plain = Settings(
-        network="test_vit.r160_in1k", weights="none", epochs=12, batch_size=8, learning_rate=0.003, workers=0,
+        network="test_vit.r160_in1k", weights="none", epochs=12, batch_size=8, lr=0.003, num_workers=0,
         preprocessing=replace(TINY.preprocessing),
     )  # fmt: skip
     finished = list(fit(request(data, tmp_path / "run", plain)))[-1]
@@ -117,7 +117,7 @@ def test_stopping_the_iteration_and_resuming_changes_no_bit(data: Path, tmp_path
 def test_accumulated_batches_are_one_batch(data: Path, tmp_path: Path) -> None:
     plain = override(TINY, ["mixup=0", "cutmix=0", "network_options.dropout=0", "precision=float32"])
     list(fit(request(data, tmp_path / "one", replace(plain, batch_size=10))))
-    list(fit(request(data, tmp_path / "two", replace(plain, batch_size=5, accumulate=2))))
+    list(fit(request(data, tmp_path / "two", replace(plain, batch_size=5, grad_accum_steps=2))))
     for (_, one), (_, two) in zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=True):
         assert one == pytest.approx(two, rel=1e-3)
 
@@ -155,8 +155,8 @@ def test_an_unreadable_picture_ends_training_by_its_name_and_keeps_the_checkpoin
 
 
 def test_a_loss_that_explodes_is_an_error_that_says_what_to_do(data: Path, tmp_path: Path) -> None:
-    wild = replace(TINY, learning_rate=1e30, clip=0.0, warmup=0.0)
-    with pytest.raises(RunError, match="learning_rate"):
+    wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
+    with pytest.raises(RunError, match="lr"):
         list(fit(request(data, tmp_path / "run", wild)))
 
 
@@ -206,7 +206,7 @@ def test_a_shared_cache_of_other_pictures_is_refused_and_stays(data: Path, tmp_p
 
 
 def test_low_resolution_comes_first() -> None:
-    schedule = Schedule(100, replace(TINY, epochs=4, low_side=16, low_share=0.5))
+    schedule = Schedule(100, replace(TINY, epochs=4, low_res_size=16, low_res_fraction=0.5))
     assert [schedule.size(epoch).height for epoch in range(4)] == [16, 16, 32, 32]
 
 
@@ -298,7 +298,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(data: Path, t
 
 def test_the_running_average_follows_the_network() -> None:
     network = catalog.build("test_vit.r160_in1k", 3)
-    state = State.start(network, replace(TINY, average=0.5))
+    state = State.start(network, replace(TINY, ema_decay=0.5))
     assert state.average is not None and state.best_network is state.average.module
     with torch.no_grad():
         for parameter in network.parameters():

@@ -35,16 +35,16 @@ def evaluate(
     """
     from rich.console import Console
 
-    from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
     from affectlens.evaluation.evaluate import measure
     from affectlens.evaluation.tables import render
     from affectlens.files import atomic_write
     from affectlens.machine import describe, keep_freed_memory
+    from affectlens.models import saved
 
     keep_freed_memory()
-    loaded = library.load(model)
+    loaded = saved.load(model)
     card = loaded.card
     if attributes and not card.attributes:
         raise click.UsageError(f"The model {card.name} names no attributes: leave out --attributes.")

@@ -32,16 +32,16 @@ def filters(
     One figure: where in the picture the strongest channel of each block sees something, and the pictures
     that channels of a shallow, a middle and a deep block would see most in. An existing file is replaced.
     """
-    from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.explain.features import figure as report
     from affectlens.explain.features.visualisation import Ascent, plan, study
     from affectlens.images import read_pixels
+    from affectlens.models import saved
 
     report.check_file(out)
     ascent = Ascent(steps=steps, seed=seed)
     pixels = read_pixels(picture)
-    model = library.load(name)
+    model = saved.load(name)
     network, preprocessing = model.network, model.card.preprocessing
     _, painted = plan(network, preprocessing, blocks, channels)
     with counter("painting", ascent.steps * len(painted)) as advance:

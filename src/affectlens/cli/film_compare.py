@@ -69,7 +69,6 @@ def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
 
 
 def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
-    from affectlens import library
     from affectlens.cli.film_watch import Shown
     from affectlens.film.settings import (
         FilmSettings,
@@ -79,8 +78,9 @@ def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
         WatchStarted,
     )
     from affectlens.film.watch import watch
+    from affectlens.models import saved
 
-    model = library.load(name)
+    model = saved.load(name)
     request = WatchRequest(source=source, model=model, settings=FilmSettings(every=every), device=device)
     with Shown() as shown:
         for event in watch(request):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from affectlens.film.report.page import FilmPictures
     from affectlens.film.timeline import Film, Timeline
     from affectlens.film.watch import FilmSettings, Progress
-    from affectlens.model_folder import Model
+    from affectlens.models.saved import Model
 
 OUT = Path("films")
 SHOWN_EMOTIONS = 3  # on a line of a live source
@@ -88,9 +88,9 @@ def films(
     if more["render"] and (begin is not None or end is not None):
         raise click.UsageError("--render writes the whole film: leave out --begin and --end.")
     kinds = _kinds(formats)
-    from affectlens import library
     from affectlens.film.export.options import ExportOptions
     from affectlens.film.watch import FilmSettings
+    from affectlens.models import saved
 
     given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
     settings = FilmSettings(
@@ -98,7 +98,7 @@ def films(
         **{key: value for key, value in given.items() if value is not None},
     )
     options = ExportOptions(cues=subtitles, start=timecode, drop=drop)
-    job = Job(model=library.load(name), settings=settings, kinds=kinds, options=options, **more)
+    job = Job(model=saved.load(name), settings=settings, kinds=kinds, options=options, **more)
     return job.run(sources)
 
 

@@ -42,7 +42,7 @@ def _list() -> None:
     trained = Table(
         "model", "network", "emotions", "accuracy", "trained on", title="Trained models", title_justify="left"
     )
-    for name, folder in library.places():
+    for name, folder in library.folders():
         try:
             card = library.card(str(folder))
         except ModelError as error:

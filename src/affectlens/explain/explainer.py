@@ -34,7 +34,9 @@ from affectlens.explain.story.text import story
 from affectlens.images import Pixels, Source, read_pixels, read_size
 from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
 from affectlens.inference.stores import Held
-from affectlens.model_folder import Card, Model
+from affectlens.model_folder import Card
+from affectlens.models import saved
+from affectlens.models.saved import Model
 from affectlens.preprocess import View, resize
 
 # Of the longer side of the pixels that an explanation keeps: no figure and no page shows more.
@@ -166,7 +168,7 @@ class Explainer:
         **options: Any,
     ) -> "Explainer":
         """Load a model by name, folder, or `owner/name` of the hub; see `Predictor.load` and `__init__`."""
-        return cls(library.load(name), method, device, **options)
+        return cls(saved.load(name), method, device, **options)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -249,13 +251,11 @@ class Explainer:
         questions: Sequence[Question],
         further: Mapping[str, Sequence[Box]] = NO_REGIONS,
     ) -> list[PictureEffects]:
-        """Measure what changes the answers; `further` are regions by name, as boxes of faces by a detector."""
+        """Measure what changes the answers; `further` are regions by name, as a detector's boxes of faces."""
         with self._lock:
             return measure_effects(self.model, prepared.pixels, questions, further)
 
-    def parts(
-        self, prepared: PreparedPicture, questions: Sequence[Question]
-    ) -> list[branches.Contributions]:
+    def parts(self, prepared: PreparedPicture, questions: Sequence[Question]) -> list[branches.Contributions]:
         """Divide each answer among the network's parts; none for a network that cannot be divided."""
         if not branches.has_parts(self.model.network):
             return []
@@ -315,7 +315,7 @@ class Explainer:
 
 
 def _for_display(source: Source, size: tuple[int, int], pixels: Pixels) -> Pixels:
-    """Bring a picture of this (H, W) to display size: from its pixels where these are all, else from `source`."""
+    """Bring a picture of this (H, W) to display size; it is decoded again only where `pixels` are fewer."""
     shrink = min(1.0, DISPLAYED / max(size))
     height, width = (max(1, round(side * shrink)) for side in size)
     if tuple(pixels.shape[1:]) != size:

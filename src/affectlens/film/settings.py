@@ -1,37 +1,41 @@
-"""What watching a film is asked, and the events that come of it."""
+"""Settings for watching a film, and the events that watching yields."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event as Flag
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from affectlens.errors import SettingsError
-from affectlens.film.timeline import Film, Timeline
-from affectlens.model_folder import Model
+
+if TYPE_CHECKING:
+    from threading import Event as Flag
+
+    from affectlens.film.timeline import Timeline
+    from affectlens.models.saved import Model
+    from affectlens.video import Film
 
 Sampling = Literal["time", "keyframes", "shots"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilmSettings:
-    """How a film is watched; everything that decides the timeline, with the film and the model.
+    """How a film is watched; together with the film and the model, this determines the timeline.
 
     Attributes:
-        sampling: which frames are judged. "time": one every `every` seconds, and one where a shot begins;
-            "keyframes": those alone that are stored whole, and no other is decoded: fastest, and coarse;
-            "shots": a few of each shot, ever further apart
-        every: seconds between judged frames; 0 judges every frame
+        sampling: which frames the model sees. "time": one every `every` seconds, and one where a shot begins;
+            "keyframes": keyframes only, and no other frame is decoded: fastest, and coarse;
+            "shots": a few frames of each shot, at growing intervals
+        every: seconds between sampled frames; 0 samples every frame
         begin, end: seconds of the film between which it is watched; None for all. Of a live source, `end`
             is for how long it is watched
-        half_life: seconds after which a frame counts half for its neighbours in the same shot; 0 smooths
-            nothing. Half a second takes off the flicker of single frames and no more: on two real films,
-            judged twice a second, a frame's answer is foretold from its neighbours the worse the further
-            they reach (root mean square of all probabilities 0.103 with 0.125 s, 0.114 with 0.5 s, 0.128 with
-            1 s, 0.143 with 2 s), so that a longer one takes off what is there
-        reuse: whether frames that look the same are judged once
-        prominence: of a peak, at least, in 0..1
-        distance: seconds between two peaks of an emotion, at least
-        shortest_mood: seconds that an emotion must lead to make a turn
+        half_life: seconds after which a frame counts half for its neighbours in the same shot; 0 disables
+            smoothing. Half a second removes the flicker of single frames and no more: on two real films,
+            sampled twice a second, a frame's probabilities are predicted from its neighbours' the worse the
+            further these reach (root mean square of all probabilities 0.103 with 0.125 s, 0.114 with 0.5 s,
+            0.128 with 1 s, 0.143 with 2 s), so that a longer one removes what is there
+        reuse: whether the prediction for a frame is reused for frames that look the same
+        prominence: least prominence of a peak, in 0..1
+        distance: least number of seconds between two peaks of one emotion
+        shortest_mood: seconds for which an emotion must lead to make a turn
     Raises `SettingsError` for impossible values.
     """
 
@@ -63,23 +67,22 @@ class FilmSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be watched.
+class WatchRequest:
+    """A film to watch, and how.
 
     Attributes:
         source: a file's path, an address (`rtsp://...`, `https://...`) or a camera (`/dev/video0`)
-        model: as `library.load` gives it
-        out: the folder for what is on disk; None writes nothing, and nothing can be resumed
-        resume: whether to go on with what `out` holds
-        batch_size: frames judged together
-        threads: of the decoder; 0 takes as many as there are cores
-        hardware: name of a decoder's hardware (`video.hardware()` lists them), or None
-        stop: set it to end the watching early, with the timeline of what was seen so far: how a live
-            source ends
+        model: as `saved.load` returns it
+        out: folder of the files; None writes nothing, and nothing can be resumed
+        resume: whether to continue from what `out` holds
+        batch_size: frames per batch
+        threads: threads of the decoder; 0 uses as many as there are cores
+        hardware: name of the decoding hardware (`video.hardware()` lists it), or None
+        stop: set it to end watching early, with the timeline of what was seen so far: how a live source ends
     """
 
     source: str
-    model: Model
+    model: "Model"
     out: Path | None = None
     settings: FilmSettings = FilmSettings()
     resume: bool = False
@@ -88,30 +91,30 @@ class Request:
     batch_size: int = 32
     threads: int = 0
     hardware: str | None = None
-    stop: Flag | None = None
+    stop: "Flag | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
+class WatchStarted:
     """The film is open; `resumed_at` is the second up to which it was watched before, else None."""
 
-    film: Film
+    film: "Film"
     device: str
     precision: str
     resumed_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far the watching has come: counts so far, and the newest answer, (E,), where there is one.
+class WatchProgress:
+    """How far watching has come: counts so far, and the newest prediction, (E,), if there is one.
 
-    `share` is of the part that is watched, in 0..1; None of what has no end.
+    `share` is the share of the watched part, in 0..1; None for what has no end.
     """
 
     second: float
     share: float | None
     decoded: int
-    judged: int
+    predicted: int
     reused: int
     shots: int
     broken: int = 0
@@ -120,11 +123,11 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class WatchFinished:
     """The timeline, and the folder it was written to."""
 
-    timeline: Timeline
+    timeline: "Timeline"
     folder: Path | None
 
 
-Event = Started | Progress | Finished
+WatchEvent = WatchStarted | WatchProgress | WatchFinished

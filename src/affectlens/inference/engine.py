@@ -8,7 +8,7 @@ What makes it fast on a CPU, each measured with the default network's parts on t
     eight at once          1.15 x against thirty-two, whose maps fall out of the cache
     one core to a batch    1.05 to 1.15 x against both on each, where they wait for one another
 
-Left out, because they gained less than a twentieth or were lost in the noise: layer norms and sums in
+Not used, because they gained less than a twentieth or were lost in the noise: layer norms and sums in
 bfloat16 as well, `suit_cpu` (which is for training), `keep_freed_memory`.
 
 Letters: B pictures, H x W pixels, E emotions.
@@ -27,8 +27,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from affectlens.data.prefetch import map_ahead
 from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
-from affectlens.model_folder import Model
 from affectlens.models.capabilities import AttributeExplanation
+from affectlens.models.saved import Model
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -50,13 +50,13 @@ class Engine:
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
         size = self.card.preprocessing
-        network = folded(model.network.eval(), size.height, size.width).requires_grad_(False)
+        network = fold_batch_norms(model.network.eval(), size.height, size.width).requires_grad_(False)
         if self.precision != torch.float32:
-            _narrow(network, self.precision)
+            _cast_weights(network, self.precision)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Judge a batch. Each row sums to 1; logits are divided by the model's temperature before."""
+        """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
         logits = [
             forward(self.network, part, self.card.preprocessing, self.device, self.precision)
             for part in torch.split(pixels, self.at_once(len(pixels)))
@@ -68,38 +68,39 @@ class Engine:
         return (logits.double() / self.card.temperature).softmax(dim=1).float()
 
     def explain(self, pixels: Tensor) -> tuple[Tensor, AttributeExplanation]:
-        """Judge a batch that goes through the network together, and take its answers apart.
+        """Predict a batch that goes through the network together, and explain it by attributes.
 
-        For a network that names attributes (`models.vit_attributes`): the probabilities that the engine gives
-        when called, and the explanation, on the CPU.
+        For a network with attributes (`models.capabilities.HasAttributes`): the probabilities that the engine
+        returns when called, and the explanation, on the CPU.
         """
+        assert isinstance(self.network, HasAttributes), "the card lists attributes, so the network has them"
         with torch.inference_mode(), autocast(self.device, self.precision):
             images = self.card.preprocessing.normalise(pixels.to(self.device))
-            found = self.network.explain(images.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+            found = self.network.explain(images.contiguous(memory_format=torch.channels_last))
         explained = AttributeExplanation._make(map(_on_cpu, found))
         return self._probabilities(explained.logits), explained
 
     def at_once(self, batch_size: int) -> int:
-        """How many pictures of a batch go through the network together."""
+        """Return how many pictures of a batch go through the network together."""
         return min(batch_size, CPU_BATCH) if self.device.type == "cpu" else max(1, batch_size)
 
-    def map(self, judge: Callable[[In], Out], batches: Iterable[In]) -> Generator[Out, None, None]:
-        """Yield `judge(batch)` for each batch in order; `judge` is what calls this engine.
+    def map(self, predict: Callable[[In], Out], batches: Iterable[In]) -> Generator[Out, None, None]:
+        """Yield `predict(batch)` for each batch in order; `predict` is what calls this engine.
 
-        On a CPU as many batches are judged at once as torch may use cores, one core for each: cores
+        On a CPU as many batches are predicted at once as torch may use cores, one core for each: cores
         that share a batch wait for one another after every layer. Meanwhile torch gives one core to
         threads that are new to it.
         """
         cores = torch.get_num_threads()
         if self.device.type != "cpu" or cores == 1:
-            yield from map(judge, batches)
+            yield from map(predict, batches)
             return
 
         def on_one_core(batch: In) -> Out:
             torch.set_num_threads(1)
-            return judge(batch)
+            return predict(batch)
 
-        with _one_core_each(), closing(map_ahead(on_one_core, batches, ahead=cores + 1)) as results:  # type: ignore[type-var]
+        with _one_thread_per_batch(), closing(map_ahead(on_one_core, batches, ahead=cores + 1)) as results:  # type: ignore[type-var]
             yield from results
 
 
@@ -107,8 +108,8 @@ def _on_cpu(part: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
     return {name: tensor.cpu() for name, tensor in part.items()} if isinstance(part, dict) else part.cpu()
 
 
-class _Lent:
-    """How many jobs have made torch's threads use one core, and how many they used before the first."""
+class _ThreadLimit:
+    """How many jobs limit torch to one core for each thread, and how many it used before the first."""
 
     lock = Lock()
     jobs = 0
@@ -116,48 +117,48 @@ class _Lent:
 
 
 @contextmanager
-def _one_core_each() -> Iterator[None]:
-    """Restore torch's number of threads, which is one for the whole process, when the last job ends."""
-    with _Lent.lock:
-        if not _Lent.jobs:
-            _Lent.cores = torch.get_num_threads()
-        _Lent.jobs += 1
+def _one_thread_per_batch() -> Iterator[None]:
+    """Restore torch's number of threads, which is one for the entire process, when the last job ends."""
+    with _ThreadLimit.lock:
+        if not _ThreadLimit.jobs:
+            _ThreadLimit.cores = torch.get_num_threads()
+        _ThreadLimit.jobs += 1
     try:
         yield
     finally:
-        with _Lent.lock:
-            _Lent.jobs -= 1
-            if not _Lent.jobs:
-                torch.set_num_threads(_Lent.cores)
+        with _ThreadLimit.lock:
+            _ThreadLimit.jobs -= 1
+            if not _ThreadLimit.jobs:
+                torch.set_num_threads(_ThreadLimit.cores)
 
 
-def _narrow(network: nn.Module, precision: torch.dtype) -> None:
-    """Narrow once the weights that autocast would narrow in every batch; the numbers are the same."""
+def _cast_weights(network: nn.Module, precision: torch.dtype) -> None:
+    """Cast once the weights that autocast would cast in every batch; the numbers are the same."""
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             module.to(precision)
 
 
-def folded(network: nn.Module, height: int, width: int) -> nn.Module:
+def fold_batch_norms(network: nn.Module, height: int, width: int) -> nn.Module:
     """Copy a network and fold each batch norm that follows a convolution into its weights.
 
-    The copy computes the same up to rounding. Whether it does is tried out: a network that uses a
-    convolution's output in another way as well is copied without folding anything.
+    The copy computes the same up to rounding, which is tested with random pixels: a network that also uses a
+    convolution's output in another way is copied without folding anything.
     """
     probe = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected, pairs = _watch(network, probe)
+        expected, pairs = _foldable_pairs(network, probe)
         result = copy.deepcopy(network)
         for convolution, norm in pairs:
             fused = fuse_conv_bn_eval(result.get_submodule(convolution), result.get_submodule(norm))  # type: ignore[type-var, arg-type]
             result.set_submodule(convolution, fused)
-            result.set_submodule(norm, _what_remains(result.get_submodule(norm)))
+            result.set_submodule(norm, _rest_of(result.get_submodule(norm)))
         if torch.allclose(result(probe), expected, rtol=1e-3, atol=1e-3):
             return result
     return copy.deepcopy(network)
 
 
-def _watch(network: nn.Module, probe: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+def _foldable_pairs(network: nn.Module, probe: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
     """Run the network once; return its output, and names of convolutions with the norm that each feeds."""
     outputs: dict[int, tuple[str, Tensor]] = {}  # the tensors are kept, or their ids would be used again
     calls: list[str] = []
@@ -194,8 +195,8 @@ def _is_foldable(module: nn.Module) -> bool:
     return is_known and module.running_mean is not None and module.weight is not None
 
 
-def _what_remains(norm: nn.Module) -> nn.Module:
-    """What a batch norm did beside normalising: timm's come with an activation."""
+def _rest_of(norm: nn.Module) -> nn.Module:
+    """Return what a batch norm did apart from normalising: timm's come with an activation."""
     if type(norm) is nn.BatchNorm2d:
         return nn.Identity()
     return nn.Sequential(norm.drop, norm.act)  # type: ignore[arg-type]

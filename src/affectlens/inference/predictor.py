@@ -5,8 +5,8 @@
     >>> print(predictor("beach.jpg"))                        # doctest: +SKIP
     contentment 62 %, awe 27 %, excitement 6 %, amusement 5 %
 
-What comes out is how likely a picture is to evoke each emotion in those who look at it, on average; it
-says nothing about the feelings of any person.
+The answer is how likely a picture is to evoke each emotion in those who look at it, on average; it
+does not describe the feelings of any person.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -27,31 +27,33 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_of
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Source, read_pixels
-from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED, said_of
+from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
 from affectlens.inference.engine import Engine
-from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
-from affectlens.inference.stores import Held
-from affectlens.model_folder import Card, Model
+from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
+from affectlens.inference.stores import PictureBytes
+from affectlens.model_folder import Card
+from affectlens.models import saved
+from affectlens.models.saved import Model
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read
 MEASURED_DIGITS = 3  # of measured attributes in rows: decoding at reduced size can change the second
-BATCHES_AHEAD = 2  # decoded while one is judged; bounds the memory, whatever the number of pictures
+BATCHES_AHEAD = 2  # decoded while one is predicted; bounds the memory, whatever the number of pictures
 
 Answer: TypeAlias = EmotionDistribution | PictureError
-Said: TypeAlias = Mapping[str, Any] | None
-Given = TypeVar("Given", bound=Source | Held | PictureError)
+Attributes: TypeAlias = Mapping[str, Any] | None  # None where they are not wanted
+Given = TypeVar("Given", bound=Source | PictureBytes | PictureError)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a picture evokes, or why that cannot be said: of `emotions` and `error` one is None.
+    """What a picture evokes, or the error if it cannot be read: of `emotions` and `error` one is None.
 
-    `attributes` is None where it was not asked for. Else it holds, by the names of
-    `Predictor.attribute_names`, what can be said of the picture beside its emotions: measured ones as
-    numbers in 0..1, and what the model sees and judges by as `because.said_of` gives it. It is empty where
-    the picture could not be read.
+    `attributes` is None unless attributes were requested. Otherwise it holds, by the names of
+    `Predictor.attribute_names`, measured attributes as numbers in 0..1, and the attributes that the model
+    predicts, with those that speak for the emotion (`attribute_evidence.evidence_of`). It is empty where the
+    picture could not be read.
     """
 
     image: str
@@ -61,14 +63,14 @@ class Prediction:
 
     def to_row(self, model_name: str) -> dict[str, Any]:
         """Return plain data for JSON, CSV or a data frame; the same keys for every picture of a job."""
-        emotions, error, said = self.emotions, self.error, self.attributes
+        emotions, error, attributes = self.emotions, self.error, self.attributes
         polarity = polarity_of(emotions) if emotions else None
         return {
             "image": self.image,
             "top": emotions.top if emotions else None,
             "emotions": _rounded(emotions) if emotions else None,
             "polarity": _rounded(polarity) if polarity else None,
-            **({} if said is None else {"attributes": {name: _plain(value) for name, value in said.items()}}),
+            **({} if attributes is None else {"attributes": {k: _plain(v) for k, v in attributes.items()}}),
             "model": model_name,
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
         }
@@ -76,14 +78,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A picture fitted to the network, and what was measured of it before; None where not asked for."""
+    """A picture fitted to the network, and what was measured of it before; None if not requested."""
 
     pixels: Tensor
     measured: dict[str, float] | None
 
 
 class Predictor:
-    """Say which emotions pictures evoke.
+    """Predict which emotions pictures evoke.
 
     A picture is a path, the bytes of a picture file, a Pillow picture, an array or a tensor, as
     `images.read_pixels` takes them. May be used from several threads.
@@ -100,11 +102,11 @@ class Predictor:
         `device` is auto, cpu, cuda, cuda:1 or mps; `precision` auto, float32 or bfloat16. Raises
         `ModelNotFound`, `BadModelFolder` or `SettingsError`.
         """
-        return cls(library.load(name), device, precision)
+        return cls(saved.load(name), device, precision)
 
     @property
     def card(self) -> Card:
-        """How the model was made, what it was measured to do, and its limits."""
+        """How the model was made, its measured scores, and its limits."""
         return self._engine.card
 
     @property
@@ -114,38 +116,38 @@ class Predictor:
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
-        """What `predict_files` says of a picture where it is asked for attributes."""
-        return (*MEASURED, PREDICTED, BECAUSE) if self.card.attributes else MEASURED
+        """Names of the attributes that `predict_files` returns where attributes are requested."""
+        return (*MEASURED, PREDICTED, EVIDENCE) if self.card.attributes else MEASURED
 
     @overload
     def __call__(self, picture: Source) -> EmotionDistribution: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, picture: Iterable[Source]) -> list[EmotionDistribution]: ...
     def __call__(self, picture: Source | Iterable[Source]) -> EmotionDistribution | list[EmotionDistribution]:
-        """Judge one picture, or several in batches: a list, a tuple or any other iterable of pictures.
+        """Predict one picture, or several in batches: a list, a tuple or any other iterable of pictures.
 
         Raises `PictureError`; for several, that of the first that cannot be used. `predict_files`
         goes on after such a picture.
         """
         if isinstance(picture, Iterable) and not isinstance(picture, (str, bytes, np.ndarray, Tensor)):
             return [_raised(answer) for _, answer, _ in self._answers(picture, BATCH_SIZE, False)]
-        return self._judge([_raised(self._read(picture, False))])[0][0]
+        return self._predict([_raised(self._read(picture, False))])[0][0]
 
     def predict_files(
         self, paths: Iterable[Input], batch_size: int = BATCH_SIZE, *, attributes: bool = False
     ) -> Generator[Prediction, None, None]:
-        """Judge any number of files, and yield an answer for each in the order given.
+        """Predict any number of files, and yield an answer for each in the order given.
 
         Files are decoded in threads, some batches ahead of the network; `paths` is read only as far
         as that, so it may be endless. A file that cannot be read is an answer with an error, and the
-        job goes on; a `PictureError` among the paths is passed on in its place. URLs of object stores and
+        job goes on; a `PictureError` among the paths is passed on at its position. URLs of object stores and
         rows of tables (`inference.stores`) may stand among the paths. Pictures share a
         batch by their position alone, so the same paths give the same answers.
 
         With `attributes`, each answer also has those of `attribute_names`. Brightness and colourfulness are
         measured on the upright sRGB picture as it was decoded, before it is cut or squashed for the network:
         a large JPEG at 1/2, 1/4 or 1/8 of its size, anything else at full size. That changes them by less
-        than 0.02. A model that was trained on attributes also says which it sees, and which of them speak
+        than 0.02. A model that was trained on attributes also predicts them, and returns which of them speak
         for its first emotion.
         """
         if batch_size < 1:
@@ -155,7 +157,7 @@ class Predictor:
     def _predictions(
         self, paths: Iterable[Input], batch_size: int, attributes: bool
     ) -> Generator[Prediction, None, None]:
-        with closing(self._answers(read_ahead(paths), batch_size, attributes)) as answers:
+        with closing(self._answers(load_rows(paths), batch_size, attributes)) as answers:
             for given, answer, measured in answers:
                 if isinstance(answer, PictureError):
                     yield Prediction(name_of(given), None, answer, {} if attributes else None)
@@ -164,29 +166,29 @@ class Predictor:
 
     def _answers(
         self, sources: Iterable[Given], batch_size: int, attributes: bool
-    ) -> Generator[tuple[Given, Answer, Said], None, None]:
+    ) -> Generator[tuple[Given, Answer, Attributes], None, None]:
         def read(source: Given) -> tuple[Given, _Prepared | PictureError]:
             return source, self._read(source, attributes)
 
-        def judge(
+        def predict(
             batch: list[tuple[Given, _Prepared | PictureError]],
-        ) -> list[tuple[Given, Answer, Said]]:
-            judged = iter(self._judge([made for _, made in batch if isinstance(made, _Prepared)]))
+        ) -> list[tuple[Given, Answer, Attributes]]:
+            predicted = iter(self._predict([made for _, made in batch if isinstance(made, _Prepared)]))
             return [
-                (source, made, None) if isinstance(made, PictureError) else (source, *next(judged))
+                (source, made, None) if isinstance(made, PictureError) else (source, *next(predicted))
                 for source, made in batch
             ]
 
         # Closed also when the caller stops early or is interrupted: what has not begun is not begun.
         with (
             closing(map_ahead(read, sources, ahead=BATCHES_AHEAD * batch_size)) as decoded,  # type: ignore[type-var]
-            closing(self._engine.map(judge, self._together(decoded, batch_size))) as judged,
+            closing(self._engine.map(predict, self._together(decoded, batch_size))) as predicted,
         ):
-            for answers in judged:
+            for answers in predicted:
                 yield from answers
 
     def _together(self, items: Iterator[T], batch_size: int) -> Iterator[list[T]]:
-        """Group what goes through the network together: each batch for itself, in as many parts as pay."""
+        """Divide each batch into the parts that go through the network together."""
         at_once = self._engine.at_once(batch_size)
         sizes = [min(at_once, batch_size - begin) for begin in range(0, batch_size, at_once)]
         for size in cycle(sizes):
@@ -195,13 +197,13 @@ class Predictor:
                 return
             yield group
 
-    def _read(self, given: Source | Held | PictureError, attributes: bool) -> _Prepared | PictureError:
-        """Read a picture, measure it if asked to, and fit it to the network; or return why it cannot be."""
+    def _read(self, given: Source | PictureBytes | PictureError, attributes: bool) -> _Prepared | PictureError:
+        """Read a picture, measure it if requested, and fit it to the network; or return its error."""
         if isinstance(given, PictureError):
             return given
         preprocessing = self.card.preprocessing
         # Pillow loads a picture when it is first used, and two threads must not do that to the same one.
-        guard = nullcontext() if isinstance(given, (str, Path, bytes, Held)) else self._in_memory
+        guard = nullcontext() if isinstance(given, (str, Path, bytes, PictureBytes)) else self._in_memory
         try:
             with guard:
                 pixels = read_pixels(opened(given), at_least=preprocessing.at_least)
@@ -209,20 +211,20 @@ class Predictor:
         except PictureError as error:
             return renamed(error, given)
 
-    def _judge(self, prepared: list[_Prepared]) -> list[tuple[EmotionDistribution, Said]]:
-        """Judge pictures. Where they were measured, what a model sees and judges by comes with that."""
+    def _predict(self, prepared: list[_Prepared]) -> list[tuple[EmotionDistribution, Attributes]]:
+        """Predict pictures. Where they were measured, a model with attributes adds its own."""
         if not prepared:
             return []
         pixels = torch.stack([picture.pixels for picture in prepared])
-        said: list[Said] = [picture.measured for picture in prepared]
+        attributes: list[Attributes] = [picture.measured for picture in prepared]
         if self.card.attributes and prepared[0].measured is not None:
             rows, explained = self._engine.explain(pixels)
-            seen = said_of(explained, self.card.attributes, self.vocabulary)
-            said = [{**(measured or {}), **more} for measured, more in zip(said, seen, strict=True)]
+            evidence = evidence_of(explained, self.card.attributes, self.vocabulary)
+            attributes = [{**(old or {}), **new} for old, new in zip(attributes, evidence, strict=True)]
         else:
             rows = self._engine(pixels)
         answers = [EmotionDistribution(self.vocabulary, tuple(row)) for row in rows.tolist()]
-        return list(zip(answers, said, strict=True))
+        return list(zip(answers, attributes, strict=True))
 
 
 def _rounded(distribution: EmotionDistribution) -> dict[str, float]:

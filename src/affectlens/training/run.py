@@ -32,10 +32,11 @@ from affectlens.evaluation.scores import Scores, score
 from affectlens.files import atomic_write, clear_leftovers
 from affectlens.inference.labelled import Judged, judge
 from affectlens.machine import describe
-from affectlens.model_folder import Card, round_weights, save_model
+from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.backbones import HUB, NONE
 from affectlens.models.capabilities import HasBranches
+from affectlens.models.saved import round_weights, save_model
 from affectlens.training.attributes import attributes_of, fingerprint, network_options
 from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.card import LIMITS, licences, readme
@@ -117,7 +118,7 @@ def fit(request: Request, team: Team = ALONE) -> Iterator[Event]:
     building the network and training raise. Stopping the iteration anywhere leaves a run to resume.
     """
     settings = request.settings
-    source = splits.with_validation(request.source, settings.val_share, settings.seed)
+    source = splits.with_validation(request.source, settings.val_fraction, settings.seed)
     team.require_rows(settings.batch_size)
     _open_together(request, source, team)
     own_cache, log_file = request.out / CACHE, request.out / STEPS if team.leads else Path(os.devnull)

@@ -5,12 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from affectlens import library
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core import activations as taps
+from affectlens.explain.core import activations
 from affectlens.explain.features import visualisation as filters
 from affectlens.explain.features.visualisation import Ascent, Painting, paint, plan, respond, study
-from affectlens.models import catalog
+from affectlens.models import catalog, saved
 from affectlens.preprocess import Preprocessing
 
 SMALL = Preprocessing(height=64, width=64)
@@ -53,14 +52,14 @@ def planted() -> Planted:
 
 
 @pytest.fixture
-def block(planted: Planted) -> taps.Block:
-    return taps.named(taps.blocks(planted, 64, 64), "act")
+def block(planted: Planted) -> activations.Block:
+    return activations.find_block(activations.list_blocks(planted, 64, 64), "act")
 
 
 @pytest.fixture(scope="module")
 def default() -> nn.Module:
     """The pair that comes with the package: what it looks for was learnt."""
-    return library.load().network
+    return saved.load().network
 
 
 def grey(level: int = 128) -> Tensor:
@@ -78,7 +77,9 @@ def activation_of(network: nn.Module, painting: Painting, channel: int) -> float
     """What another channel of the same block sees in a painting, on average."""
     images = SMALL.normalise(painting.pixels[None])
     with torch.no_grad():
-        return float(taps.reach(network, painting.block, images)[0, channel].clamp(min=0).mean())
+        return float(
+            activations.activations_of(network, painting.block, images)[0, channel].clamp(min=0).mean()
+        )
 
 
 def snapshot(network: nn.Module) -> list[Any]:
@@ -95,7 +96,7 @@ def snapshot(network: nn.Module) -> list[Any]:
 # ------------------------------------------------------------------------------- what a channel looks for
 
 
-def test_a_channel_that_looks_for_red_gets_a_red_picture(planted: Planted, block: taps.Block) -> None:
+def test_a_channel_that_looks_for_red_gets_a_red_picture(planted: Planted, block: activations.Block) -> None:
     (painting,) = paint(planted, SMALL, block, [RED], QUICK)
     assert painting.pixels.dtype == torch.uint8
     red, green, blue = painting.pixels.float().mean(dim=(1, 2)).tolist()
@@ -104,7 +105,7 @@ def test_a_channel_that_looks_for_red_gets_a_red_picture(planted: Planted, block
 
 @pytest.mark.parametrize(("channel", "across", "along"), [(UPRIGHT, 2, 1), (LYING, 1, 2)])
 def test_a_channel_that_looks_for_stripes_gets_stripes_of_that_direction(
-    planted: Planted, block: taps.Block, channel: int, across: int, along: int
+    planted: Planted, block: activations.Block, channel: int, across: int, along: int
 ) -> None:
     (painting,) = paint(planted, SMALL, block, [channel], QUICK)
     light = painting.pixels.float().mean(dim=0, keepdim=True)
@@ -115,7 +116,7 @@ def test_a_channel_that_looks_for_stripes_gets_stripes_of_that_direction(
 def test_a_painting_beats_the_noise_it_began_with_and_those_of_other_channels(
     default: nn.Module, place: str
 ) -> None:
-    block = taps.named(taps.blocks(default, 64, 64), place)
+    block = activations.find_block(activations.list_blocks(default, 64, 64), place)
     first, second = paint(default, SMALL, block, [3, 20], QUICK)
     for one, other in ((first, second), (second, first)):
         assert one.activations[-1] > max(one.activations[0], 0) + 0.1
@@ -136,7 +137,7 @@ def test_a_network_is_left_as_it_was(kind: str) -> None:
 
 
 def test_activations_are_kept_from_the_noise_to_the_finished_pixels(
-    planted: Planted, block: taps.Block
+    planted: Planted, block: activations.Block
 ) -> None:
     (painting,) = paint(planted, SMALL, block, [RED], QUICK)
     assert len(painting.activations) == QUICK.steps + 1
@@ -144,7 +145,7 @@ def test_activations_are_kept_from_the_noise_to_the_finished_pixels(
 
 
 def test_the_same_seed_paints_the_same_picture_whatever_is_painted_beside_it(
-    planted: Planted, block: taps.Block
+    planted: Planted, block: activations.Block
 ) -> None:
     alone = paint(planted, SMALL, block, [UPRIGHT], QUICK)[0].pixels.int()
     beside = paint(planted, SMALL, block, [RED, UPRIGHT, LYING], QUICK)[1].pixels.int()
@@ -159,13 +160,13 @@ def test_a_channel_that_sees_nothing_in_noise_is_led_to_what_it_looks_for() -> N
     see.bias = nn.Parameter(torch.tensor([-1.5, 0.0, 0.0, 0.0]))
     choose.weight = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 4, 1, 1))
     deep = nn.Sequential(see, nn.ReLU(), choose, nn.ReLU()).eval()
-    block = taps.named(taps.blocks(deep, 64, 64), "3")
+    block = activations.find_block(activations.list_blocks(deep, 64, 64), "3")
     (painting,) = paint(deep, SMALL, block, [0], replace(QUICK, learning_rate=0.3))
     assert painting.activations[0] == 0
     assert painting.activations[-1] > 0.5
 
 
-def test_progress_is_told_step_by_step(planted: Planted, block: taps.Block) -> None:
+def test_progress_is_told_step_by_step(planted: Planted, block: activations.Block) -> None:
     told: list[int] = []
     paint(planted, SMALL, block, [RED, LYING], Ascent(steps=3), told.append)
     assert told == [1, 1, 1]
@@ -174,7 +175,7 @@ def test_progress_is_told_step_by_step(planted: Planted, block: taps.Block) -> N
 def test_paintings_of_shallow_blocks_are_small_so_that_cells_are_large() -> None:
     network = catalog.build("test_resnet", 2)
     preprocessing = Preprocessing(height=224, width=224)
-    known = taps.blocks(network, 224, 224)
+    known = activations.list_blocks(network, 224, 224)
     sides = [paint(network, preprocessing, one, [0], Ascent(steps=1))[0].pixels.shape[1] for one in known]
     assert sides == [48, 64, 96, 128, 144]
 
@@ -182,14 +183,14 @@ def test_paintings_of_shallow_blocks_are_small_so_that_cells_are_large() -> None
 def test_a_network_for_pictures_of_one_size_is_shown_that_size() -> None:
     network = catalog.build("test_coatnet", 2)
     preprocessing = Preprocessing(height=160, width=160)
-    block = taps.blocks(network, 160, 160)[0]
+    block = activations.list_blocks(network, 160, 160)[0]
     (painting,) = paint(network, preprocessing, block, [0], Ascent(steps=1))
     assert painting.pixels.shape == (3, 160, 160)
 
 
 @pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
 def test_where_the_caller_wants_no_gradients_paintings_are_made_all_the_same(
-    planted: Planted, block: taps.Block, without_gradients: Any
+    planted: Planted, block: activations.Block, without_gradients: Any
 ) -> None:
     with without_gradients():
         (painting,) = paint(planted, SMALL, block, [RED], QUICK)
@@ -199,7 +200,9 @@ def test_where_the_caller_wants_no_gradients_paintings_are_made_all_the_same(
 # --------------------------------------------------------------------------- where channels see something
 
 
-def test_the_map_points_at_the_patch_that_the_channel_looks_for(planted: Planted, block: taps.Block) -> None:
+def test_the_map_points_at_the_patch_that_the_channel_looks_for(
+    planted: Planted, block: activations.Block
+) -> None:
     response = respond(planted, SMALL, with_red_patch(), block)
     assert response.strongest() == [RED]
     found = response.map_of(RED, 64, 64)
@@ -212,7 +215,7 @@ def test_the_map_points_at_the_patch_that_the_channel_looks_for(planted: Planted
 
 
 def test_a_channel_that_sees_something_everywhere_is_not_the_strongest(
-    planted: Planted, block: taps.Block
+    planted: Planted, block: activations.Block
 ) -> None:
     response = respond(planted, SMALL, with_red_patch(), block)
     assert response.cells[ALWAYS].mean() > 10 * response.cells[RED].mean()
@@ -275,7 +278,7 @@ def test_what_is_not_there_is_an_error_before_any_work(planted: Planted) -> None
     with pytest.raises(SettingsError, match=r"act has no channel 4; it has 4, from 0 to 3\."):
         plan(planted, SMALL, blocks=["act"], channels=[0, 4])
     with pytest.raises(SettingsError, match="no channel -1"):
-        paint(planted, SMALL, taps.blocks(planted, 64, 64)[0], [-1])
+        paint(planted, SMALL, activations.list_blocks(planted, 64, 64)[0], [-1])
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"learning_rate": 0.0}, {"turn": 90.0}, {"zoom": 0.5}])

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from affectlens import library
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.attribution import Method
 from affectlens.explain.core.question import make_question
-from affectlens.explain.faithfulness.compare import Row
-from affectlens.explain.faithfulness.results import judge, summarise
+from affectlens.explain.faithfulness.compare import Measurement
+from affectlens.explain.faithfulness.results import decide, summarise
 from affectlens.explain.methods import catalog as methods
+from affectlens.models import saved
 from planted import model_of, small_member, why_fear
 
 SIDE = 160
@@ -84,24 +84,24 @@ def assert_unchanged(before: list[Any], after: list[Any]) -> None:
 
 @every_pair
 def test_a_picture_becomes_a_map_of_its_size_the_same_each_time(method: str, kind: str) -> None:
-    subject = model_of(network_of(kind), SIDE)
-    found = quick(method)(subject, picture(), why_fear())
+    model = model_of(network_of(kind), SIDE)
+    found = quick(method)(model, picture(), why_fear())
     assert found.values.shape == (SIDE, SIDE)
     assert found.values.dtype == torch.float32
     assert found.values.device.type == "cpu" and not found.values.requires_grad
     assert torch.isfinite(found.values).all()
     assert float(found.values.std()) > 0
     assert found.details["seconds"] > 0
-    assert torch.equal(found.values, quick(method)(subject, picture(), why_fear()).values)
+    assert torch.equal(found.values, quick(method)(model, picture(), why_fear()).values)
 
 
 @every_pair
 def test_each_of_the_eight_emotions_has_its_own_map(method: str, kind: str) -> None:
-    subject = model_of(network_of(kind), SIDE)
-    maps = [quick(method)(subject, picture(), make_question(MIKELS, word)).values for word in MIKELS.words]
+    model = model_of(network_of(kind), SIDE)
+    maps = [quick(method)(model, picture(), make_question(MIKELS, word)).values for word in MIKELS.words]
     pairs = [(one, two) for place, one in enumerate(maps) for two in maps[:place]]
     same = [torch.allclose(one, two, rtol=1e-3, atol=1e-3 * float(one.abs().max())) for one, two in pairs]
-    assert all(same) if not methods.find(method).asks else not any(same)
+    assert all(same) if not methods.find(method).depends_on_question else not any(same)
 
 
 @every_pair
@@ -109,9 +109,9 @@ def test_each_of_the_eight_emotions_has_its_own_map(method: str, kind: str) -> N
 def test_a_network_is_left_as_it_was_also_when_interrupted(
     method: str, kind: str, interrupted_at: int
 ) -> None:
-    subject = model_of(network_of(kind), SIDE)
-    network, calls = subject.network, 0
-    network.train()  # what a subject should not be, and must not be changed from
+    model = model_of(network_of(kind), SIDE)
+    network, calls = model.network, 0
+    network.train()  # what a model should not be, and must not be changed from
     list(network.children())[-1].eval()
     next(network.parameters()).requires_grad_(True)
 
@@ -125,7 +125,7 @@ def test_a_network_is_left_as_it_was_also_when_interrupted(
     next(m for m in network.modules() if isinstance(m, nn.Conv2d)).register_forward_pre_hook(interrupt)
     before = state_of(network)
     try:
-        quick(method)(subject, picture(), why_fear())
+        quick(method)(model, picture(), why_fear())
     except KeyboardInterrupt:
         assert calls == interrupted_at
     else:
@@ -164,9 +164,9 @@ def test_every_network_has_a_default_that_suits_it(kind: str) -> None:
 
 
 def test_the_default_models_default_is_what_the_comparison_supports() -> None:
-    document = Path(__file__).parents[2] / "benchmarks" / "results" / "explanations.json"
-    rows = [Row.from_json(row) for row in json.loads(document.read_text())["rows"]]
-    assert methods.default_for(library.load().network) == judge(summarise(rows)).chosen
+    document = Path(__file__).parents[3] / "benchmarks" / "results" / "explanations.json"
+    rows = [Measurement.from_json(row) for row in json.loads(document.read_text())["rows"]]
+    assert methods.default_for(saved.load().network) == decide(summarise(rows)).chosen
 
 
 def test_a_misspelt_method_or_option_is_an_error() -> None:

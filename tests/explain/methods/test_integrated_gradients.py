@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from affectlens import library
 from affectlens.data import fi
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.images import read_pixels
+from affectlens.models import saved
 from planted import FEAR, SIDE, OneSpot, model_of, noise, small_network, white, why_fear
 
 
@@ -47,9 +47,9 @@ def test_of_a_linear_answer_each_pixel_gets_its_weight_times_its_difference() ->
 
 def test_it_is_what_captum_finds_with_many_steps() -> None:
     captum = pytest.importorskip("captum.attr")
-    subject, image, question = model_of(small_network()), noise(0), why_fear()
-    ours = IntegratedGradients(tolerance=1e-4, absolute_tolerance=0)(subject, image, question)
-    theirs = captum.IntegratedGradients(lambda images: subject.score(images, question)).attribute(
+    model, image, question = model_of(small_network()), noise(0), why_fear()
+    ours = IntegratedGradients(tolerance=1e-4, absolute_tolerance=0)(model, image, question)
+    theirs = captum.IntegratedGradients(lambda images: model.score(images, question)).attribute(
         image, torch.zeros_like(image), n_steps=300, method="riemann_trapezoid"
     )
     expected = theirs.sum(dim=1)[0].float()
@@ -66,11 +66,11 @@ def test_steps_are_put_where_the_answer_bends() -> None:
 
 def test_errors_that_only_cancel_are_not_taken_for_exactness() -> None:
     # At nine equal steps all slopes are those of a straight line, and so is the sum: the error is 0.
-    subject = model_of(Along("waves"))
-    found = IntegratedGradients(baselines=("black",))(subject, white(), why_fear())
+    model = model_of(Along("waves"))
+    found = IntegratedGradients(baselines=("black",))(model, white(), why_fear())
     assert found.sums_up and found.details["steps"] > 30
     assert found.details["completeness_error_of_pieces"] <= min(0.5, 0.03 * found.details["variation"])
-    lucky = IntegratedGradients(baselines=("black",), max_steps=9)(subject, white(), why_fear())
+    lucky = IntegratedGradients(baselines=("black",), max_steps=9)(model, white(), why_fear())
     assert abs(lucky.details["completeness_error"]) < 1e-3
     assert lucky.details["completeness_error_of_pieces"] == pytest.approx(16, rel=1e-3)
     assert not lucky.sums_up
@@ -93,11 +93,9 @@ def test_a_picture_that_is_its_own_baseline_owes_nothing_to_any_pixel() -> None:
 
 
 def test_several_baselines_are_averaged_and_so_is_what_the_sum_should_be() -> None:
-    subject, image = model_of(small_network()), noise(0)
-    both = IntegratedGradients(baselines=("mean", "blurred"))(subject, image, why_fear())
-    each = [
-        IntegratedGradients(baselines=(name,))(subject, image, why_fear()) for name in ("mean", "blurred")
-    ]
+    model, image = model_of(small_network()), noise(0)
+    both = IntegratedGradients(baselines=("mean", "blurred"))(model, image, why_fear())
+    each = [IntegratedGradients(baselines=(name,))(model, image, why_fear()) for name in ("mean", "blurred")]
     torch.testing.assert_close(both.values, (each[0].values + each[1].values) / 2)
     assert both.details["difference"] == pytest.approx(sum(a.details["difference"] for a in each) / 2)
     assert both.details["steps"] == sum(a.details["steps"] for a in each)
@@ -116,9 +114,9 @@ def test_several_noises_are_several_baselines() -> None:
 
 
 def test_a_small_memory_changes_how_many_run_together_and_not_the_map() -> None:
-    subject, image = model_of(small_network()), noise(0)
+    model, image = model_of(small_network()), noise(0)
     ample, tight = (
-        IntegratedGradients(memory=mib, min_steps=33, max_steps=33)(subject, image, why_fear())
+        IntegratedGradients(memory=mib, min_steps=33, max_steps=33)(model, image, why_fear())
         for mib in (1024, 1)
     )
     assert ample.details["together"] > tight.details["together"]
@@ -126,9 +124,9 @@ def test_a_small_memory_changes_how_many_run_together_and_not_the_map() -> None:
 
 
 def test_the_error_of_bfloat16_is_measured_against_answers_in_float32() -> None:
-    subject, image = model_of(small_network()), noise(0)
-    exact = IntegratedGradients(min_steps=65, max_steps=65)(subject, image, why_fear())
-    rough = IntegratedGradients(min_steps=65, max_steps=65, precision="bfloat16")(subject, image, why_fear())
+    model, image = model_of(small_network()), noise(0)
+    exact = IntegratedGradients(min_steps=65, max_steps=65)(model, image, why_fear())
+    rough = IntegratedGradients(min_steps=65, max_steps=65, precision="bfloat16")(model, image, why_fear())
     assert rough.details["difference"] == pytest.approx(exact.details["difference"], abs=1e-5)
     assert rough.details["precision"] == "bfloat16"
     expected = float(rough.values.double().sum()) - exact.details["difference"]
@@ -149,24 +147,24 @@ def test_impossible_settings_are_errors() -> None:
 
 @pytest.mark.slow
 def test_the_default_model_is_explained_to_within_one_in_a_hundred() -> None:
-    subject = ExplainedModel.of(library.load(), "cpu")
+    model = ExplainedModel.of(saved.load(), "cpu")
     pixels = torch.linspace(0, 255, 224).expand(3, 224, 224).clone()
     pixels[:, 60:120, 90:150] = torch.tensor([200.0, 30.0, 20.0]).view(3, 1, 1)
-    image = subject.to_input(pixels.to(torch.uint8))
-    found = IntegratedGradients()(subject, image, make_question(subject.vocabulary, "fear"))
+    image = model.to_input(pixels.to(torch.uint8))
+    found = IntegratedGradients()(model, image, make_question(model.vocabulary, "fear"))
     assert found.sums_up
     assert found.details["completeness_error_relative"] < 0.01
 
 
 @pytest.mark.slow
 def test_twenty_real_pictures_are_explained_to_within_one_in_a_hundred(shared: Path) -> None:
-    subject = ExplainedModel.of(library.load(), "cpu")
-    fit = subject.preprocessing
+    model = ExplainedModel.of(saved.load(), "cpu")
+    fit = model.preprocessing
     records = fi.read(shared / "data" / "fi").splits["val"]
     for record in records[:: len(records) // 20][:20]:
-        image = subject.to_input(fit.fit_pixels(read_pixels(record.path, at_least=fit.at_least)))
-        emotion = subject.vocabulary.words[int(subject.logits(image).argmax())]
-        found = IntegratedGradients()(subject, image, make_question(subject.vocabulary, emotion))
+        image = model.to_input(fit.fit_pixels(read_pixels(record.path, at_least=fit.at_least)))
+        emotion = model.vocabulary.words[int(model.logits(image).argmax())]
+        found = IntegratedGradients()(model, image, make_question(model.vocabulary, emotion))
         assert found.sums_up, record.key
         relative = found.details["completeness_error_relative"]
         assert relative is None or relative < 0.01 or abs(found.details["difference"]) < 0.1, record.key

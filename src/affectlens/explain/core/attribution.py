@@ -1,4 +1,4 @@
-"""What is explained: a network as its users meet it, and a picture as the network sees it.
+"""What an explanation method takes and returns: a model, a picture as its network sees it, a map.
 
 Letters: B pictures, h x w pixels of the network's input, E emotions.
 """
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from affectlens.emotions import Vocabulary
 from affectlens.explain.core.question import Question
 from affectlens.machine import pick_device
-from affectlens.model_folder import Model
+from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
 class ExplainedModel:
-    """A network that can be asked, in evaluation mode and float32, none of its weights wanting a gradient.
+    """A model ready to be explained: in evaluation mode and float32, no weight requiring a gradient.
 
     Attributes:
         network: normalised images (B, 3, h, w) -> logits (B, E), before the temperature
@@ -35,22 +35,22 @@ class ExplainedModel:
     @classmethod
     def of(cls, model: Model, device: str = "auto") -> "ExplainedModel":
         """Take a loaded model. Its network is moved to the device and stays the caller's."""
-        card, place = model.card, pick_device(device)
-        network = model.network.eval().requires_grad_(False).to(place)
-        return cls(network, card.vocabulary, card.preprocessing, card.temperature, place, card.name)
+        card, picked = model.card, pick_device(device)
+        network = model.network.eval().requires_grad_(False).to(picked)
+        return cls(network, card.vocabulary, card.preprocessing, card.temperature, picked, card.name)
 
     def to_input(self, pixels: Tensor) -> Tensor:
-        """Bring fitted pixels to the network: uint8 (3, h, w) or (B, 3, h, w) -> float32 (B, 3, h, w)."""
+        """Normalise fitted pixels: uint8 (3, h, w) or (B, 3, h, w) -> float32 (B, 3, h, w) on the device."""
         batch = pixels if pixels.ndim == 4 else pixels[None]
         return self.preprocessing.normalise(batch.to(self.device))
 
     def logits(self, images: Tensor) -> Tensor:
-        """Calibrated logits, whose softmax is what `predict` says: (B, 3, h, w) -> (B, E)."""
-        answer: Tensor = self.network(images).float() / self.temperature
-        return answer
+        """Calibrated logits, whose softmax is what `predict` returns: (B, 3, h, w) -> (B, E)."""
+        logits: Tensor = self.network(images).float() / self.temperature
+        return logits
 
     def score(self, images: Tensor, question: Question) -> Tensor:
-        """Log-odds that the question is about, with gradient where images want one: -> (B,)."""
+        """Log-odds that the question is about, differentiable by the images: (B, 3, h, w) -> (B,)."""
         return question.score(self.logits(images))
 
 
@@ -69,5 +69,5 @@ class Attribution:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-# A method takes a subject, one image (1, 3, h, w) as `ExplainedModel.see` gives it, and a question.
+# A method takes a model, one image (1, 3, h, w) as `ExplainedModel.to_input` returns it, and a question.
 Method = Callable[[ExplainedModel, Tensor, Question], Attribution]

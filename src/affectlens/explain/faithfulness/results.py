@@ -1,7 +1,7 @@
-"""What a comparison of explanations says: means and intervals over pictures, and a verdict.
+"""Results of a comparison of explanations: means and intervals over pictures, and a verdict.
 
 Intervals are percentiles of a bootstrap over pictures (Efron and Tibshirani, "An Introduction to the
-Bootstrap", 1993, chapter 13). Methods see the same resamples, so that differences between two are of pairs.
+Bootstrap", 1993, chapter 13). All methods have the same resamples, so differences between two are of pairs.
 
 Letters: N pictures, R resamples.
 """
@@ -19,12 +19,13 @@ import torch
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Method
-from affectlens.explain.faithfulness.compare import CONTROLS, RANDOM, ComparisonOptions, Row
+from affectlens.explain.faithfulness.compare import CONTROLS, RANDOM, ComparisonOptions, Measurement
 from affectlens.explain.faithfulness.curves import PerturbationCurves
 from affectlens.machine import describe as describe_machine
-from affectlens.model_folder import Model
+from affectlens.metrics import bootstrap_interval
+from affectlens.models.saved import Model
 
-GRADIENT = "gradient"  # the plain one, which a method has to beat as well
+GRADIENT = "gradient"  # the plain gradient, which a method has to beat as well
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Summary:
     Attributes:
         pictures: how many
         methods: estimate by method and figure
-        rows: what they are of
+        rows: the measurements that were summarised
     """
 
     pictures: int
     methods: Mapping[str, Mapping[str, Estimate]]
-    rows: tuple[Row, ...] = field(repr=False)
+    rows: tuple[Measurement, ...] = field(repr=False)
     resamples: int = 2000
     seed: int = 0
 
@@ -67,12 +68,13 @@ class Summary:
     def gain(self, figure: str, method: str) -> Estimate:
         """Estimate a method's figure less that of random maps of the same pictures.
 
-        Pictures differ more than methods do: some fall apart whatever is taken out. This leaves that out.
+        Pictures differ more than methods do: with some, the answer falls whatever is removed. This leaves
+        that out.
         """
         return self.difference(figure, method, RANDOM)
 
     def replacements(self) -> list[str]:
-        """Names of what took the place of cells, in order."""
+        """Names of the replacements of cells, in order."""
         figures = next(iter(self.methods.values()))
         return [name.removeprefix("deletion ") for name in figures
                 if name.startswith("deletion ") and not name.endswith(" normalised")]  # fmt: skip
@@ -87,7 +89,7 @@ class Summary:
         }
 
 
-def summarise(rows: Sequence[Row], *, resamples: int = 2000, seed: int = 0) -> Summary:
+def summarise(rows: Sequence[Measurement], *, resamples: int = 2000, seed: int = 0) -> Summary:
     """Take means and intervals over pictures. Raises `SettingsError` for no rows."""
     if not rows:
         raise SettingsError("There is nothing to summarise: no picture was explained.")
@@ -105,10 +107,10 @@ def summarise(rows: Sequence[Row], *, resamples: int = 2000, seed: int = 0) -> S
     return Summary(pictures, MappingProxyType(methods), tuple(rows), resamples, seed)
 
 
-def decided(
+def settings_of(
     model: Model, source: DataSource, split: str, methods: Mapping[str, Method], options: ComparisonOptions
 ) -> dict[str, Any]:
-    """Say what decides the figures of a comparison beside the choice of pictures."""
+    """Return all that determines the figures of a comparison, but for the choice of pictures."""
     return {
         "model": {"name": model.card.name, "weights": model.card.weights_hash},
         "data": {"name": source.name, "split": split, "hash": digest(source.split(split))},
@@ -120,40 +122,41 @@ def decided(
     }
 
 
-def describe(
+def to_document(
     model: Model,
     source: DataSource,
     split: str,
-    rows: Sequence[Row],
+    rows: Sequence[Measurement],
     methods: Mapping[str, Method],
     options: ComparisonOptions,
 ) -> dict[str, Any]:
     """Put a comparison and all that it depends on into one document that can be written as JSON."""
     return {
-        **decided(model, source, split, methods, options),
+        **settings_of(model, source, split, methods, options),
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": describe_machine(),
         **summarise(rows).to_json(),
     }
 
 
-DECISIVE = ("model", "data", "options", "options_of_methods")  # of a document: other values, other figures
+# Keys of a document that determine its figures.
+SETTINGS = ("model", "data", "options", "options_of_methods")
 
 
-def go_on(earlier: Mapping[str, Any], begun: Mapping[str, Any]) -> list[Row]:
-    """Take the rows of an earlier, unfinished document that a comparison begun now would measure again.
+def resume(earlier: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Measurement]:
+    """Take the measurements of an earlier, unfinished document that a comparison with these settings keeps.
 
-    Rows of a picture whose methods were not all measured are left out. Raises `SettingsError` where the two
-    differ in what decides the figures.
+    Those of a picture whose methods were not all measured are left out. Raises `SettingsError` where the
+    settings differ.
     """
-    for part in DECISIVE:
+    for key in SETTINGS:
         # Through JSON, where a tuple is a list.
-        if json.loads(json.dumps(begun[part])) != earlier.get(part):
+        if json.loads(json.dumps(settings[key])) != earlier.get(key):
             raise SettingsError(
-                f"The comparison cannot go on: its {part.replace('_', ' ')} were {earlier.get(part)}, "
-                f"and are now {begun[part]}. Ask for the same, or for another file."
+                f"The comparison cannot go on: its {key.replace('_', ' ')} were {earlier.get(key)}, "
+                f"and are now {settings[key]}. Use the same options, or name another file."
             )
-    rows = [Row.from_json(row) for row in earlier["rows"]]
+    rows = [Measurement.from_json(row) for row in earlier["rows"]]
     methods = {row.method for row in rows}
     measured: dict[str, set[str]] = {}
     for row in rows:
@@ -168,8 +171,8 @@ class Verdict:
     Attributes:
         chosen: the quickest of `best` and `equal`; None where no method beats both random and gradient
         best: that beats both, with the greatest faithfulness
-        equal: others that beat both and cannot be told from the best: the interval of the difference in
-            faithfulness has 0 in it
+        equal: others that beat both and are not significantly different from the best: the interval of the
+            difference in faithfulness contains 0
         behind: that beat both, but are less faithful than the best
         failed: methods, and in which figures they do not beat which of the two
     """
@@ -181,8 +184,8 @@ class Verdict:
     failed: Mapping[str, tuple[str, ...]]
 
 
-def judge(summary: Summary, *, scale: str = "") -> Verdict:
-    """Judge methods by gains over random maps (`Summary.gain`).
+def decide(summary: Summary, *, scale: str = "") -> Verdict:
+    """Compare methods by gains over random maps (`Summary.gain`).
 
     Their intervals must overlap neither 0 nor the interval of the plain gradient's gain.
 
@@ -222,17 +225,17 @@ def _not_beaten(summary: Summary, name: str, controls: Sequence[str], scale: str
                 yield f"{insertion} against {control}"
 
 
-def _column(rows: Sequence[Row], method: str, figure: str) -> dict[str, float]:
+def _column(rows: Sequence[Measurement], method: str, figure: str) -> dict[str, float]:
     """One figure of one method by picture, of those that have it."""
     return {r.picture: r.figures[figure] for r in rows if r.method == method and figure in r.figures}
 
 
 def _estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
-    """Mean and percentiles of resampled means; the same draws whenever as many values come."""
+    """Mean and percentiles of resampled means; the same resamples for the same number of values."""
     if not values:
         return Estimate(math.nan, math.nan, math.nan, 0)
     column = torch.tensor(values, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(len(column), (resamples, len(column)), generator=generator)
-    ends = column[drawn].mean(dim=1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return Estimate(float(column.mean()), float(ends[0]), float(ends[1]), len(column))
+    sampled = torch.randint(len(column), (resamples, len(column)), generator=generator)
+    low, high = bootstrap_interval(column[sampled].mean(dim=1))
+    return Estimate(float(column.mean()), low, high, len(column))

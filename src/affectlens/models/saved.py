@@ -1,0 +1,128 @@
+"""Trained networks in model folders: build the network that a card names, load its weights, save it again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from affectlens import library, model_folder
+from affectlens.errors import BadModelFolder, SettingsError
+from affectlens.model_folder import WEIGHTS, Card
+from affectlens.models import catalog
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network in evaluation mode, float32 on the CPU, with its card."""
+
+    network: nn.Module
+    card: Card
+
+
+def load(name: str = library.DEFAULT) -> Model:
+    """Load a model by name or folder (`library.find`). Raises `ModelNotFound` or `BadModelFolder`."""
+    return load_model(library.find(name))
+
+
+def load_model(folder: Path) -> Model:
+    """Load a network ready for use. Raises `ModelNotFound` or `BadModelFolder` with what is wrong."""
+    card, data = model_folder.read(folder)
+    state = _decode(folder, data)
+    # Or a stranger's folder could have any file read, or fetched.
+    if "weights" in card.network_options:
+        raise BadModelFolder(folder, "its options name other weights to begin with.")
+    try:
+        network = catalog.build(card.network, len(card.vocabulary), **card.network_options)
+    except Exception as error:  # the options come from a file, and may be anything
+        raise BadModelFolder(folder, f"its network cannot be built: {error}") from None
+    _check_fit(folder, network, state)
+    network.load_state_dict(state)
+    return Model(network.eval(), card)
+
+
+def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype: str = "float32") -> None:
+    """Write a model folder, replacing a model that is there; completely or not at all.
+
+    `dtype` is how weights are stored: float32, float16 or bfloat16. Raises `BadModelFolder` for weights
+    that are not finite, in the network or once stored, and `OutputError` where it cannot be written or
+    where a folder lies that is not a model.
+    """
+    if dtype not in DTYPES:
+        raise SettingsError(f"Weights can be stored as {', '.join(DTYPES)}, not as {dtype!r}.")
+    stored = {name: _narrowed(value, DTYPES[dtype]) for name, value in network.state_dict().items()}
+    broken = [name for name, value in stored.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise BadModelFolder(folder, f"weights are not finite: {broken[0]}.", "Nothing was written.")
+    weights = safetensors.torch.save(stored, {"format": "pt"})
+    model_folder.write(folder, card, weights, readme, dtype=dtype, for_others=_for_others(card))
+
+
+def round_weights(network: nn.Module, dtype: str) -> None:
+    """Round a network's weights in place to what `save_model` stores, so that it can be measured as used."""
+    exact = network.state_dict()
+    network.load_state_dict({n: _narrowed(v, DTYPES[dtype]).to(v.dtype) for n, v in exact.items()})
+
+
+def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
+    value = value.detach().cpu().contiguous().clone()
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def _for_others(card: Card) -> dict[str, Any]:
+    """What timm and transformers look for in a config; empty for networks that they do not have."""
+    backbone = catalog.find(card.network).timm_name
+    if backbone is None:
+        return {}
+    p = card.preprocessing
+    words = list(card.vocabulary.words)
+    return {
+        "architecture": backbone.split(".")[0],
+        "num_classes": len(words),
+        "label_names": words,
+        "pretrained_cfg": {
+            "num_classes": len(words),
+            "input_size": [3, p.height, p.width],
+            "mean": list(p.mean),
+            "std": list(p.std),
+            "interpolation": p.interpolation,
+            "crop_pct": p.crop_fraction,
+            "crop_mode": {"squash": "squash", "crop": "center", "pad": "border"}[p.fit],
+            "label_names": words,
+        },
+    }
+
+
+def _decode(folder: Path, data: bytes) -> dict[str, Tensor]:
+    """Turn the bytes of a safetensors file into tensors; floats come back as float32."""
+    try:
+        state: dict[str, Tensor] = safetensors.torch.load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise BadModelFolder(folder, f"{WEIGHTS} is not a safetensors file: {error}.") from None
+    for name, value in state.items():
+        if value.is_floating_point() and value.dtype not in DTYPES.values():
+            raise BadModelFolder(folder, f"{name} is stored as {value.dtype}; expected {', '.join(DTYPES)}.")
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise BadModelFolder(folder, f"{name} holds values that are not finite.")
+    return {name: v.to(torch.float32) if v.is_floating_point() else v for name, v in state.items()}
+
+
+def _check_fit(folder: Path, network: nn.Module, state: dict[str, Tensor]) -> None:
+    wanted = network.state_dict()
+    differing = sorted(set(wanted) ^ set(state))
+    if differing:
+        raise BadModelFolder(
+            folder,
+            f"its weights are of another network: {len(differing)} names differ, as {differing[0]!r}.",
+        )
+    for name, value in state.items():
+        if value.shape != wanted[name].shape:
+            found, expected = tuple(value.shape), tuple(wanted[name].shape)
+            raise BadModelFolder(folder, f"{name} has the shape {found}; the network has {expected}.")
+        if value.dtype != wanted[name].dtype:
+            raise BadModelFolder(folder, f"{name} is of {value.dtype}; the network has {wanted[name].dtype}.")
