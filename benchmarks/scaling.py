@@ -138,7 +138,7 @@ def measure_training(network: str, workers: int, place: Path, steps: int) -> dic
     """Pictures per second from the step after the warm ones to the last."""
     source = folder.read(place / "labelled")
     settings = Settings(
-        network=network, weights="none", batch_size=BATCH, workers=0, cache_side=240, val_share=0.1
+        network=network, weights="none", batch_size=BATCH, num_workers=0, cache_side=240, val_fraction=0.1
     )
     settings = replace(settings, epochs=(steps + 1) * BATCH / len(source.split("all")))
     with tempfile.TemporaryDirectory(dir=place) as out:

@@ -13,7 +13,7 @@ BACKBONE = "mobilenetv2_100"
 
 # The recipe `plain`, which no row's authors wrote and none was tuned for, made short enough for a CPU.
 RECIPE = (
-    "workers=0", "epochs=4", "label_smoothing=0", "low_side=96", "low_share=1", "preprocessing.height=128",
+    "num_workers=0", "epochs=4", "label_smoothing=0", "low_res_size=96", "low_res_fraction=1", "preprocessing.height=128",
     "preprocessing.width=128", "cache_side=160", "precision=bfloat16",
 )  # fmt: skip
 ON_BACKBONE = f"network_options.backbone={BACKBONE}"

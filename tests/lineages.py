@@ -4,7 +4,7 @@ from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.search_space import Knob, name_of_draw, values_at
 
 TABLE = (
-    Knob("learning_rate", 1e-4, 1e-2, "factor", 1.25),
+    Knob("lr", 1e-4, 1e-2, "factor", 1.25),
     Knob("label_smoothing", 0.0, 0.3, "step", 0.05),
     Knob("mixup", 0.0, 0.8, "step", 0.1),
 )

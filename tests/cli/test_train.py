@@ -13,7 +13,7 @@ from affectlens.cli.train import Meter
 from affectlens.training.loop import Step
 from pictures import colour_set
 
-SMALL = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "workers=0", "--set", "weights=none",
+SMALL = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "num_workers=0", "--set", "weights=none",
          "--set", "preprocessing.height=32", "--set", "preprocessing.width=32")  # fmt: skip
 
 
@@ -92,8 +92,8 @@ def test_evaluating_with_an_unreadable_picture_counts_it_and_ends_with_status_on
 def test_a_misspelt_setting_is_named_with_the_nearest(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(data, tmp_path / "run", "--set", "learnig_rate=1") == 2
-    assert "Did you mean 'learning_rate'" in capsys.readouterr().err
+    assert train(data, tmp_path / "run", "--set", "weight_decy=1") == 2
+    assert "Did you mean 'weight_decay'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -19,7 +19,7 @@ from lineages import TABLE, family
 
 CONFIG = {
     MEMBER: 3,
-    "learning_rate": 0.5,
+    "lr": 0.5,
     "label_smoothing": 0.2,
     "mixup": 0.4,
     DRAW: "abc",

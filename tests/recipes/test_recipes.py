@@ -42,7 +42,7 @@ def test_the_rates_are_those_of_the_scripts(name: str, first: float, last: float
     settings = recipe(name)
     schedule = Schedule(19_292, settings)
     rates = [
-        settings.learning_rate * rate_at(step, schedule.total_steps, schedule.epoch_of(step), settings)
+        settings.lr * rate_at(step, schedule.total_steps, schedule.epoch_of(step), settings)
         for step in range(schedule.total_steps)
     ]
     assert rates[0] == pytest.approx(first)
@@ -54,7 +54,7 @@ def test_the_rates_are_those_of_the_scripts(name: str, first: float, last: float
 def test_every_seed_trains_by_its_own_recipe(name: str, tmp_path: Path) -> None:
     colour_set(tmp_path / "data", MIKELS.words, each=8)
     small = ["network_options.backbone=test_resnet", "weights=none", "epochs=0.5", "batch_size=16",
-             "workers=0", "preprocessing.height=64", "preprocessing.width=64",
+             "num_workers=0", "preprocessing.height=64", "preprocessing.width=64",
              "augmentation.squash=0"]  # fmt: skip
     request = Request(
         name=name, data="folder:data", source=open_data(f"folder:{tmp_path / 'data'}"),

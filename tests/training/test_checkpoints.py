@@ -23,7 +23,7 @@ def settings(optimizer: str, momentum: float = 0.9) -> Settings:
     """Everything random is on that a step has, and the rate changes on the way."""
     return Settings(
         network="test_resnet.r160_in1k", epochs=4, batch_size=4, optimizer=optimizer, momentum=momentum,
-        learning_rate=0.01, schedule="steps", step_epochs=1, mixup=0.2, average=0.9, preprocessing=SIZE,
+        lr=0.01, schedule="steps", step_epochs=1, mixup=0.2, ema_decay=0.9, preprocessing=SIZE,
         network_options={"dropout": 0.1}, decay_all=True,
     )  # fmt: skip
 

@@ -31,15 +31,15 @@ SIZE = 3  # which divides no batch below
 TOLERANCE = 2e-3  # of a weight: AdamW divides by the size of a gradient, also where that is all rounding
 
 SMALL = override(
-    Settings(epochs=2, batch_size=7, weights="none", workers=0, precision="float32", learning_rate=0.002),
+    Settings(epochs=2, batch_size=7, weights="none", num_workers=0, precision="float32", lr=0.002),
     ["preprocessing.height=32", "preprocessing.width=32"],
 )
 CASES = {
     # Batch norms, dropout, whole paths dropped, mixing, two batches a step, a running average of weights.
     "convolutional": override(
-        replace(SMALL, network="test_efficientnet", accumulate=2),
+        replace(SMALL, network="test_efficientnet", grad_accum_steps=2),
         ["network_options.dropout=0.3", "network_options.drop_path=0.3", "mixup=0.2", "cutmix=0.5",
-         "mix_share=0.7", "average=0.9", "class_weight=0.5"],
+         "mix_prob=0.7", "ema_decay=0.9", "class_weight=0.5"],
     ),
     # Pairs of pictures that are in different processes, and a loss that weighs rare emotions.
     "similarity": replace(

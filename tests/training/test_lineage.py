@@ -34,7 +34,7 @@ def test_a_true_lineage_is_verified_and_survives_the_disk(tmp_path: Path) -> Non
         ({"first_step": 9}, "another"),
         ({"parent": None}, "no parent"),
         ({"parent": 7}, "has no round before"),
-        ({"settings": {"learning_rate": 0.5}}, "other settings"),
+        ({"settings": {"lr": 0.5}}, "other settings"),
         ({"score": float("nan")}, "score nan"),
         ({"end_hash": "0200" + "f" * 60, "start_hash": "0200" + "f" * 60}, "say otherwise"),
         ({"member": 1}, "there twice"),

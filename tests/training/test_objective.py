@@ -68,7 +68,7 @@ def test_class_weights_grow_as_frequency_falls_and_keep_the_mean_loss() -> None:
 
 def test_prior_adjustment_makes_the_loss_see_the_frequencies() -> None:
     targets = one_hot(*[0] * 6, *[1] * 3, 2)
-    objective = make_objective(Settings(prior_adjustment=1.0, label_smoothing=0), targets, CPU)
+    objective = make_objective(Settings(logit_adjustment=1.0, label_smoothing=0), targets, CPU)
     loss, *_ = objective(Fixed(torch.zeros(10, 3)), targets, targets)
     frequency = targets.mean(0)
     torch.testing.assert_close(loss, -(frequency * frequency.log()).sum())
@@ -76,7 +76,7 @@ def test_prior_adjustment_makes_the_loss_see_the_frequencies() -> None:
 
 def test_an_emotion_without_pictures_does_not_make_the_loss_infinite() -> None:
     targets = one_hot(0, 1)
-    settings = Settings(class_weight=0.5, prior_adjustment=0.5)
+    settings = Settings(class_weight=0.5, logit_adjustment=0.5)
     loss, *_ = make_objective(settings, targets, CPU)(Fixed(torch.randn(2, 3)), targets, targets)
     assert torch.isfinite(loss)
 
@@ -91,7 +91,7 @@ def test_branches_are_trained_each_for_itself() -> None:
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_mixing_keeps_sums_and_shapes_and_depends_on_the_seed_alone(kind: str) -> None:
-    settings = Settings(**{kind: 1.0}, mix_share=1.0)  # type: ignore[arg-type]
+    settings = Settings(**{kind: 1.0}, mix_prob=1.0)  # type: ignore[arg-type]
     images, targets = torch.rand(6, 3, 16, 16), one_hot(0, 1, 2, 0, 1, 2)
 
     def mixed(seed: int) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,7 @@ def test_mixing_keeps_sums_and_shapes_and_depends_on_the_seed_alone(kind: str) -
 
 
 def test_the_share_of_mixed_batches_is_as_asked() -> None:
-    settings = Settings(mixup=0.4, mix_share=0.25)
+    settings = Settings(mixup=0.4, mix_prob=0.25)
     images, targets = torch.rand(2, 3, 4, 4), one_hot(0, 1)
     torch.manual_seed(0)
     unmixed = sum(mix(images, targets, settings)[0] is images for _ in range(400))
@@ -226,5 +226,5 @@ def test_attributes_need_a_network_that_names_them_and_learned_weights_one_that_
 
 
 def test_where_every_batch_is_mixed_attributes_cannot_be_learned() -> None:
-    with pytest.raises(SettingsError, match="mix_share below 1"):
-        Settings(loss=Loss(attributes=1.0), mixup=0.2, mix_share=1.0)
+    with pytest.raises(SettingsError, match="mix_prob below 1"):
+        Settings(loss=Loss(attributes=1.0), mixup=0.2, mix_prob=1.0)

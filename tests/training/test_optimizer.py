@@ -45,14 +45,14 @@ def rates_by_epoch(settings: Settings, pictures: int) -> list[set[float]]:
     for step in range(schedule.total_steps):
         epoch = schedule.epoch_of(step)
         share = rate_at(step, schedule.total_steps, epoch, settings)
-        rates[epoch].add(settings.learning_rate * share)
+        rates[epoch].add(settings.lr * share)
     return rates
 
 
 @pytest.mark.parametrize("pictures", [64, 103])  # with 103, epochs begin within a batch
 def test_a_rate_that_is_halved_every_ten_epochs_is_so_to_the_bit(pictures: int) -> None:
     settings = Settings(
-        epochs=60, batch_size=16, learning_rate=1e-4, warmup=0.0,
+        epochs=60, batch_size=16, lr=1e-4, warmup=0.0,
         schedule="steps", step_epochs=10, step_factor=0.5,
     )  # fmt: skip
     rates = rates_by_epoch(settings, pictures)
@@ -62,7 +62,7 @@ def test_a_rate_that_is_halved_every_ten_epochs_is_so_to_the_bit(pictures: int) 
 
 def test_a_tenth_every_ten_epochs_leaves_almost_nothing_at_seventy() -> None:
     settings = Settings(
-        epochs=80, batch_size=32, learning_rate=1e-3, warmup=0.0,
+        epochs=80, batch_size=32, lr=1e-3, warmup=0.0,
         schedule="steps", step_epochs=10, step_factor=0.1,
     )  # fmt: skip
     rates = rates_by_epoch(settings, 100)
@@ -80,7 +80,7 @@ def test_a_rate_that_falls_in_steps_rises_first_where_a_warm_up_is_asked_for() -
 
 def test_the_backbone_learns_at_the_rate_and_what_is_new_at_a_multiple_of_it() -> None:
     network = catalog.build("test_vit.r160_in1k", 8)
-    settings = Settings(layer_decay=1.0, new_layers_rate=10.0)
+    settings = Settings(layer_decay=1.0, head_lr_scale=10.0)
     scales = scale_by_name(network, make_optimizer(network, settings))
     assert {name for name, scale in scales.items() if scale == 10} == {"head.weight", "head.bias"}
     assert set(scales.values()) == {1, 10}
@@ -96,7 +96,7 @@ def test_everything_decays_where_that_is_asked_for() -> None:
 def test_sgd_steps_as_its_formula_says() -> None:
     layer = nn.Linear(1, 1)  # no backbone: learns at the full rate
     nn.init.ones_(layer.weight)
-    settings = Settings(optimizer="sgd", momentum=0.5, learning_rate=0.1, weight_decay=0.2)
+    settings = Settings(optimizer="sgd", momentum=0.5, lr=0.1, weight_decay=0.2)
     optimizer = make_optimizer(layer, settings)
     weight, direction = 1.0, 0.0
     for _ in range(3):

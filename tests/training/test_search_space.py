@@ -1,3 +1,5 @@
+"""The table of what a search changes, and how it samples."""
+
 import random
 from dataclasses import replace
 
@@ -11,14 +13,12 @@ from affectlens.training.search_space import (
     knobs,
     name_of_draw,
     perturb,
-    setting,
     values_at,
-    with_values,
 )
-from affectlens.training.settings import Settings, override
+from affectlens.training.settings import Settings, override, setting, with_values
 
 PLAIN = Settings(network="test_efficientnet", weights="none")
-LEARNING_RATE = Knob("learning_rate", 1e-5, 1e-2, "factor", 1.25)
+LEARNING_RATE = Knob("lr", 1e-5, 1e-2, "factor", 1.25)
 
 
 def names(settings: Settings) -> set[str]:
@@ -55,8 +55,8 @@ def test_every_value_in_the_table_is_a_setting_that_the_recipe_takes(recipe: str
 
 
 def test_limits_of_the_learning_rate_follow_the_recipe() -> None:
-    table = {knob.name: knob for knob in knobs(replace(PLAIN, learning_rate=0.02))}
-    assert (table["learning_rate"].low, table["learning_rate"].high) == pytest.approx((0.002, 0.1))
+    table = {knob.name: knob for knob in knobs(replace(PLAIN, lr=0.02))}
+    assert (table["lr"].low, table["lr"].high) == pytest.approx((0.002, 0.1))
 
 
 def test_a_loss_that_is_off_stays_off_and_whole_pictures_stay_whole() -> None:
@@ -94,8 +94,8 @@ def test_perturbing_stays_within_the_limits_and_moves_by_one_stride_or_anywhere(
     for _ in range(200):
         moved = perturb(table, positions, draw)
         assert all(0 <= position <= 1 for position in moved.values())
-        rate = next(knob for knob in table if knob.name == "learning_rate")
-        strides += moved["learning_rate"] in (0.0, 0.01 + rate.stride)
+        rate = next(knob for knob in table if knob.name == "lr")
+        strides += moved["lr"] in (0.0, 0.01 + rate.stride)
     assert 120 <= strides <= 175  # three quarters of 200, within chance
 
 

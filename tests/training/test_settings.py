@@ -1,10 +1,16 @@
+"""Settings, as files and assignments change them."""
+
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomli_w
 
+from affectlens import former_keys
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.preprocess import Preprocessing
-from affectlens.training.settings import Settings, override, read_settings
+from affectlens.training.settings import Loss, Settings, override, read_settings
 
 CHANGED = Settings(
     network="pair",
@@ -48,7 +54,7 @@ def test_a_later_assignment_counts() -> None:
 
 @pytest.mark.parametrize(
     ("assignment", "near"),
-    [("learnin_rate=1", "learning_rate"), ("augmentation.flop=1", "augmentation.flip")],
+    [("batch_sice=1", "batch_size"), ("augmentation.flop=1", "augmentation.flip")],
 )
 def test_a_misspelt_setting_is_an_error_with_the_right_one(assignment: str, near: str) -> None:
     with pytest.raises(UnknownName, match=f"Did you mean '{near}'"):
@@ -58,7 +64,7 @@ def test_a_misspelt_setting_is_an_error_with_the_right_one(assignment: str, near
 @pytest.mark.parametrize(
     "assignment",
     [
-        "batch_size=2.5", "batch_size=true", "learning_rate=true", "network=3", "learning_rate=fast",
+        "batch_size=2.5", "batch_size=true", "lr=true", "network=3", "lr=fast",
         "augmentation=3", "network_options=3", "network_options=[1]", "epochs.x=3",
         "preprocessing.fit=stretch", "preprocessing.mean=0.5", "preprocessing.mean=[0.5]", "precision=1",
     ],
@@ -71,11 +77,11 @@ def test_a_value_of_another_type_is_an_error(assignment: str) -> None:
 @pytest.mark.parametrize(
     "assignment",
     [
-        "epochs=0", "batch_size=0", "accumulate=-1", "learning_rate=-1", "learning_rate=nan", "epochs=inf",
-        "weight_decay=nan", "label_smoothing=1", "warmup=-0.1", "mix_share=1.1", "average=1", "clip=-1",
-        "select_by=loss", "workers=-2", "cache_side=-3", "low_side=-1", "augmentation.flip=2",
+        "epochs=0", "batch_size=0", "grad_accum_steps=-1", "lr=-1", "lr=nan", "epochs=inf",
+        "weight_decay=nan", "label_smoothing=1", "warmup=-0.1", "mix_prob=1.1", "ema_decay=1", "clip_grad=-1",
+        "select_by=loss", "num_workers=-2", "cache_side=-3", "low_res_size=-1", "augmentation.flip=2",
         "preprocessing.height=0", "momentum=1", "momentum=-0.1", "step_epochs=0", "step_factor=0",
-        "step_factor=1.5", "new_layers_rate=0", "optimizer=lion", "schedule=step", "augmentation.lighting=-1",
+        "step_factor=1.5", "head_lr_scale=0", "optimizer=lion", "schedule=step", "augmentation.lighting=-1",
         "augmentation.squash=-1",
     ],
 )  # fmt: skip
@@ -85,7 +91,15 @@ def test_an_impossible_value_is_an_error(assignment: str) -> None:
         override(CHANGED, [assignment])
 
 
-def test_a_whole_number_does_where_a_fraction_may_stand() -> None:
+@pytest.mark.parametrize(
+    "assignment", ["loss.similarity_of=logit", "loss.attribute_weights=learnt", "preprocessing.fit=crops"]
+)
+def test_a_misspelt_choice_is_an_error_with_the_right_one(assignment: str) -> None:
+    with pytest.raises(SettingsError, match=assignment.partition("=")[0] + ".* Did you mean"):
+        override(CHANGED, [assignment])
+
+
+def test_an_integer_is_accepted_where_a_fraction_may_stand() -> None:
     made = override(CHANGED, ["epochs=2"])
     assert made.epochs == 2.0
     assert isinstance(made.epochs, float)
@@ -108,3 +122,43 @@ def test_a_file_that_is_no_toml_is_an_error_that_names_it(tmp_path: Path, conten
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"none\.toml"):
         read_settings(tmp_path / "none.toml", Settings())
+
+
+# Files written before. ----------------------------------------------------------------------------
+
+
+def test_every_former_key_of_the_table_is_read_as_the_setting_that_it_is_now(tmp_path: Path) -> None:
+    """As format 1 wrote them: all keys, no version."""
+    former = {now: before for before, now in former_keys.SETTINGS.items()}
+    assert former.keys() <= {
+        *Settings().to_dict(),
+        *(f"loss.{name}" for name in Settings().to_dict()["loss"]),
+    }
+    plain = replace(CHANGED, lr=0.1, num_workers=3, loss=Loss(focal_gamma=2.5)).to_dict()
+    old = {former.get(name, name): value for name, value in plain.items()}
+    old["loss"] = {former.get(f"loss.{n}", n).removeprefix("loss."): v for n, v in plain["loss"].items()}
+    file = tmp_path / "settings.toml"
+    file.write_text(tomli_w.dumps(old))
+    assert "learning_rate = 0.1" in file.read_text() and "focus = 2.5" in file.read_text()
+    assert read_settings(file, Settings()) == Settings.from_dict(plain)
+
+
+def test_a_former_key_is_read_in_an_assignment_and_never_written() -> None:
+    assert override(CHANGED, ["learning_rate=0.1", "loss.focus=2"]).lr == 0.1
+    assert not {*tomllib.loads(CHANGED.to_toml())} & {*former_keys.SETTINGS}
+    assert tomllib.loads(CHANGED.to_toml())["format_version"] == 2
+
+
+def test_a_setting_under_both_of_its_names_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("lr = 0.1\nlearning_rate = 0.2\n")
+    with pytest.raises(SettingsError, match="lr is set twice"):
+        read_settings(file, Settings())
+
+
+@pytest.mark.parametrize("version", ["3", "0", '"2"', "[2]"])
+def test_a_file_of_another_format_is_refused(tmp_path: Path, version: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f"format_version = {version}\n")
+    with pytest.raises(SettingsError, match="format"):
+        read_settings(file, Settings())

@@ -152,7 +152,7 @@ Event = CacheProgress | SearchStarted | Interval | RoundEnd | SearchFinished
 def with_length(settings: Settings, plan: Plan, pictures: int) -> Settings:
     """Make a run as long as a search: interval x rounds steps."""
     each = Schedule(pictures, settings).pictures_a_step
-    workers = max(settings.workers, 0)  # -1, one a core, would be so many for each member
+    workers = max(settings.num_workers, 0)  # -1, one a core, would be so many for each member
     epochs = (plan.interval * plan.rounds - 0.5) * each / pictures
     return replace(settings, epochs=epochs, workers=workers)
 
@@ -166,7 +166,7 @@ def interval_steps(text: str, settings: Settings, source: DataSource) -> int:
         )
     number, unit = float(found[1]), found[2] or "steps"
     if unit.startswith("epoch"):
-        divided = splits.with_validation(source, settings.val_share, settings.seed)
+        divided = splits.with_validation(source, settings.val_fraction, settings.seed)
         schedule = Schedule(len(divided.split(splits.TRAIN)), replace(settings, epochs=number))
         return schedule.total_steps
     return int(number)
@@ -209,7 +209,7 @@ def _open(request: Search, listen: Callable[[Event], None]) -> tuple[Search, Tas
         raise RunError(
             f"The search in {out} has ended; its model is in {out / MODEL}. Nothing is left to do."
         )
-    source = splits.with_validation(run.source, run.settings.val_share, run.settings.seed)
+    source = splits.with_validation(run.source, run.settings.val_fraction, run.settings.seed)
     if not run.resume:
         length = with_length(run.settings, request.plan, len(source.split(splits.TRAIN)))
         run = replace(run, settings=length)
@@ -452,7 +452,7 @@ def _conclude(request: Search, task: Task, record: _Record, failed: str | None) 
     winner = lineage.best(record.intervals)
     if winner.score == DIVERGED:
         raise RunError(
-            f"Every member diverged, the last with: {winner.failed} Lower learning_rate, or set clip, and "
+            f"Every member diverged, the last with: {winner.failed} Lower lr, or set clip_grad, and "
             "search again in another folder."
         )
     try:

@@ -20,10 +20,10 @@ def paper() -> Settings:
     return Settings(
         network="mam_paper",
         epochs=10,
-        learning_rate=5e-4,
+        lr=5e-4,
         loss=Loss(cross_entropy=1.0, similarity=1.0),
         label_smoothing=0.0,
-        average=0.998,
+        ema_decay=0.998,
     )
 
 
@@ -39,7 +39,7 @@ def release() -> Settings:
         network="mam_release",
         epochs=80,
         batch_size=32,
-        learning_rate=1e-3,
+        lr=1e-3,
         step_factor=0.1,
         loss=Loss(),
         augmentation=replace(script.augmentation, crop_scale=0.2),

@@ -22,10 +22,10 @@ def paper() -> Settings:
     return Settings(
         network="mlm_paper",
         epochs=10,
-        learning_rate=5e-4,
+        lr=5e-4,
         loss=Loss(cross_entropy=0.0, class_imbalance=1.0),
         label_smoothing=0.0,
-        average=0.998,
+        ema_decay=0.998,
     )
 
 
@@ -42,7 +42,7 @@ def release() -> Settings:
         batch_size=16,
         optimizer="sgd",
         momentum=0.9,
-        learning_rate=1e-4,
+        lr=1e-4,
         weight_decay=1e-4,
         decay_all=True,
         layer_decay=1.0,
@@ -50,7 +50,7 @@ def release() -> Settings:
         schedule="steps",
         step_epochs=10,
         step_factor=0.5,
-        clip=0.0,
+        clip_grad=0.0,
         loss=Loss(cross_entropy=0.0, class_imbalance=MEAN_ALPHA, double_softmax=True),
         label_smoothing=0.0,
         augmentation=Augmentation(squash=256, crop_scale=0.08, colour_jitter=0.4, lighting=0.1),

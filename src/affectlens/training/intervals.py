@@ -20,9 +20,8 @@ from affectlens.training.checkpoints import hash_state, load_state, read_notes, 
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.loop import State
 from affectlens.training.run import BEST, LOG, Finished, Request, finish, quick_scores
-from affectlens.training.search_space import with_values
 from affectlens.training.session import Task
-from affectlens.training.settings import Settings
+from affectlens.training.settings import Settings, with_values
 
 STATES = "states"
 INTERVAL = "interval"  # the note in a state file

@@ -38,7 +38,9 @@ class State:
     @classmethod
     def start(cls, network: nn.Module, settings: Settings) -> "State":
         """The state before the first step, on the network's device."""
-        average = ModelEmaV3(network, decay=settings.average, use_warmup=True) if settings.average else None
+        average = (
+            ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+        )
         return cls(network, average, make_optimizer(network, settings))
 
     @property
@@ -82,7 +84,7 @@ class Schedule:
 
     @property
     def pictures_a_step(self) -> int:
-        return self.settings.batch_size * self.settings.accumulate
+        return self.settings.batch_size * self.settings.grad_accum_steps
 
     @property
     def total_steps(self) -> int:
@@ -98,9 +100,9 @@ class Schedule:
     def size(self, epoch: int) -> Preprocessing:
         """Size of the pictures in an epoch: low first, where settings ask for it."""
         full = self.settings.preprocessing
-        if not self.settings.low_side or epoch >= self.settings.low_share * self.settings.epochs:
+        if not self.settings.low_res_size or epoch >= self.settings.low_res_fraction * self.settings.epochs:
             return full
-        return replace(full, height=self.settings.low_side, width=self.settings.low_side)
+        return replace(full, height=self.settings.low_res_size, width=self.settings.low_res_size)
 
 
 def train(
@@ -126,11 +128,11 @@ def train(
         size = schedule.size(schedule.epoch_of(state.step))
         epoch_stream = stream.with_size(size)
         last = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
-        first_batch, last_batch = state.step * settings.accumulate, last * settings.accumulate
+        first_batch, last_batch = state.step * settings.grad_accum_steps, last * settings.grad_accum_steps
         batches = training_batches(epoch_stream, settings.batch_size, first_batch, last_batch, workers, rows)
         while state.step < last:
             with team.agreed():
-                group = list(islice(batches, settings.accumulate))
+                group = list(islice(batches, settings.grad_accum_steps))
             yield take_step(state, settings, schedule, group, objective, size, device, precision, team)
 
 
@@ -151,7 +153,7 @@ def take_step(
     """
     torch.manual_seed(derived_seed("step", settings.seed, state.step))
     epoch = schedule.epoch_of(state.step)
-    rate = settings.learning_rate * rate_at(state.step, schedule.total_steps, epoch, settings)
+    rate = settings.lr * rate_at(state.step, schedule.total_steps, epoch, settings)
     set_rate(state.optimizer, rate)
     state.network.train()
     state.optimizer.zero_grad(set_to_none=True)
@@ -170,12 +172,12 @@ def take_step(
             parts.setdefault(name, []).append(float(part))
     if not math.isfinite(loss_sum):
         raise RunError(
-            f"The loss is {loss_sum} at step {state.step + 1}. Lower learning_rate, or set clip or "
+            f"The loss is {loss_sum} at step {state.step + 1}. Lower lr, or set clip_grad or "
             "precision=float32, and start again; the last checkpoint is whole."
         )
     team.average_gradients(state.network.parameters())
-    if settings.clip:
-        nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
+    if settings.clip_grad:
+        nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_grad)
     state.optimizer.step()
     if state.average is not None:
         state.average.update(state.network, step=state.step)

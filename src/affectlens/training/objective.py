@@ -151,7 +151,9 @@ class Objective:
         return -(smooth * F.log_softmax(logits.float() + self.log_prior, dim=1) * self.weights).sum(dim=1)
 
     def _class_imbalance(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return class_imbalance_loss(logits, targets, self.alpha, self.loss.focus, self.loss.double_softmax)
+        return class_imbalance_loss(
+            logits, targets, self.alpha, self.loss.focal_gamma, self.loss.double_softmax
+        )
 
 
 def _mean(losses: Sequence[Tensor]) -> Tensor:
@@ -197,7 +199,7 @@ def make_objective(
         loss=settings.loss,
         smoothing=settings.label_smoothing,
         weights=class_weights(frequency, settings.class_weight, floor).to(device),
-        log_prior=(settings.prior_adjustment * frequency.clamp_min(floor).log()).to(device),
+        log_prior=(settings.logit_adjustment * frequency.clamp_min(floor).log()).to(device),
         alpha=class_weights(frequency, floor=floor).to(device),
         positive_weights={
             name: positive_weights(shares, settings.loss.attribute_balance).to(device)
@@ -213,7 +215,7 @@ def mix(images: Tensor, targets: Tensor, settings: Settings) -> tuple[Tensor, Te
     images float (B, 3, H, W), targets (B, E) -> the same shapes.
     """
     kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, kind) > 0]
-    if not kinds or float(torch.rand(())) >= settings.mix_share or len(images) < 2:
+    if not kinds or float(torch.rand(())) >= settings.mix_prob or len(images) < 2:
         return images, targets
     from torchvision.transforms import v2  # here: it takes a second to import
 

@@ -13,7 +13,7 @@ def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimi
     """AdamW or SGD with a group for each layer; a group's `scale` is its share of the learning rate.
 
     The parameter under d layers learns at layer_decay ** d of the rate: what ImageNet taught the first
-    layers changes least. What lies above all layers of the backbone learns at `new_layers_rate` of it.
+    layers changes least. What lies above all layers of the backbone learns at `head_lr_scale` of it.
     Biases, norms and tokens have groups of their own, which decay only with `decay_all`.
     """
     depths = layer_depths(network)
@@ -26,14 +26,14 @@ def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimi
         {
             "params": parameters,
             "weight_decay": 0.0 if plain and not settings.decay_all else settings.weight_decay,
-            "scale": settings.layer_decay**depth if depth else settings.new_layers_rate,
+            "scale": settings.layer_decay**depth if depth else settings.head_lr_scale,
         }
         for (depth, plain), parameters in sorted(groups.items(), key=lambda group: group[0])
     ]
     if settings.optimizer == "sgd":
         # Not fused: that fails on a parameter whose first gradient comes later than its neighbours'.
-        return torch.optim.SGD(layers, lr=settings.learning_rate, momentum=settings.momentum)
-    return torch.optim.AdamW(layers, lr=settings.learning_rate, betas=(0.9, 0.999), fused=True)
+        return torch.optim.SGD(layers, lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.AdamW(layers, lr=settings.lr, betas=(0.9, 0.999), fused=True)
 
 
 def rate_at(step: int, total_steps: int, epoch: int, settings: Settings) -> float:

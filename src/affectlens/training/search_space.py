@@ -19,7 +19,7 @@ from timm.layers.drop import DropPath
 
 from affectlens.errors import RunError, SettingsError
 from affectlens.models import catalog
-from affectlens.training.settings import Settings, override
+from affectlens.training.settings import Settings, setting
 
 T = TypeVar("T")
 SEARCH = "search.json"  # in the folder of a search: how it is searched, with its table
@@ -56,7 +56,7 @@ class Knob:
     def value(self, position: float) -> float:
         """What stands at a position, from 0 to 1, to six digits.
 
-        >>> Knob("learning_rate", 1e-4, 1e-2, "factor", 1.25).value(0.5)
+        >>> Knob("lr", 1e-4, 1e-2, "factor", 1.25).value(0.5)
         0.001
         """
         if self.kind == "factor":
@@ -81,7 +81,7 @@ class Knob:
 
 
 KNOBS = (
-    Knob("learning_rate", 0.1, 5.0, "factor", 1.25, relative=True),
+    Knob("lr", 0.1, 5.0, "factor", 1.25, relative=True),
     Knob("weight_decay", 0.005, 0.5, "factor", 1.6),
     Knob("network_options.drop_path", 0.0, 0.3, "step", 0.05),
     Knob("label_smoothing", 0.0, 0.3, "step", 0.05),
@@ -121,14 +121,6 @@ def _read(folder: Path, take: Callable[[dict[str, Any]], T]) -> T:
         raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
 
 
-def setting(settings: Settings, name: str) -> Any:
-    """Return a setting by its name; a dot reaches inside. 0.0 for an option that is not set."""
-    found: Any = settings.to_dict()
-    for part in name.split("."):
-        found = found.get(part, 0.0)
-    return found
-
-
 def knobs(settings: Settings) -> tuple[Knob, ...]:
     """The table as far as it applies to a recipe, with limits of its own.
 
@@ -149,7 +141,7 @@ def knobs(settings: Settings) -> tuple[Knob, ...]:
 
 
 def _mixes(settings: Settings) -> bool:
-    return not settings.loss.similarity and not (settings.loss.attributes and settings.mix_share == 1)
+    return not settings.loss.similarity and not (settings.loss.attributes and settings.mix_prob == 1)
 
 
 def _drops_paths(settings: Settings) -> bool:
@@ -195,11 +187,6 @@ def perturb(table: tuple[Knob, ...], positions: Mapping[str, float], draw: rando
 def values_at(table: tuple[Knob, ...], positions: Mapping[str, float]) -> dict[str, float]:
     """The settings at positions, by name."""
     return {knob.name: knob.value(positions[knob.name]) for knob in table}
-
-
-def with_values(settings: Settings, values: Mapping[str, float]) -> Settings:
-    """Change some settings by name."""
-    return override(settings, [f"{name}={value!r}" for name, value in values.items()])
 
 
 def name_of_draw(values: Mapping[str, float], drawn_from: str | None) -> str:

@@ -1,6 +1,6 @@
 """What is the same all through a run: data, pictures, device. A run trains it once, a search many times.
 
-Settings that change what data is read or how (`preprocessing`, `cache_side`, `val_share`, `seed`) belong to
+Settings that change what data is read or how (`preprocessing`, `cache_side`, `val_fraction`, `seed`) belong to
 the task. Others may change between two steps of the loop: a state goes on under them, because `start` and
 `steps` take the settings anew.
 """
@@ -99,7 +99,7 @@ class Task:
         """Train from where the state stands (`loop.train`)."""
         each = settings.pictures_per_emotion
         groups = (settings.batch_size // each, each) if each else None
-        order = Order(self.targets, settings.seed, settings.balance, groups)
+        order = Order(self.targets, settings.seed, settings.balanced_sampling, groups)
         stream = TrainingStream(
             self.training, order, settings.augmentation, settings.preprocessing, self.read, self.attributes
         )
@@ -137,7 +137,7 @@ def prepare(
     Raises `RunError` for a `shared_cache` of something else, `SettingsError` for a device that is not here
     and for data that the network cannot learn from, `PictureError` when the cache is made.
     """
-    source = splits.with_validation(source, settings.val_share, settings.seed)
+    source = splits.with_validation(source, settings.val_fraction, settings.seed)
     attributes = attributes_of(settings, source)
     keep_freed_memory()
     place = pick_device(device)
@@ -152,7 +152,7 @@ def prepare(
         read=read,
         device=place,
         precision=_precision(settings, place, team),
-        workers=settings.workers if settings.workers >= 0 else _one_a_core(team),
+        workers=settings.num_workers if settings.num_workers >= 0 else _one_a_core(team),
         team=team,
     )
 

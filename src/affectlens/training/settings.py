@@ -3,16 +3,17 @@
 import dataclasses
 import math
 import tomllib
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import tomli_w
 
 from affectlens.errors import SettingsError, UnknownName
+from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import Preprocessing
 from affectlens.training.augment import Augmentation
 
@@ -22,39 +23,39 @@ SCHEDULES = ("cosine", "linear", "steps")
 
 _CHOICES = {"select_by": SELECTION, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
-_RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+_Range = tuple[tuple[str, ...], Callable[[Any], bool], str]
+_RANGES: tuple[_Range, ...] = (
     (
-        ("epochs", "batch_size", "accumulate", "learning_rate", "layer_decay", "checkpoint_every"),
+        ("epochs", "batch_size", "grad_accum_steps", "lr", "layer_decay", "checkpoint_every",
+         "head_lr_scale", "step_epochs"),
         lambda value: value > 0,
         "above 0",
     ),
     (
-        ("weight_decay", "clip", "mixup", "cutmix", "class_weight", "balance", "prior_adjustment",
-         "low_side", "cache_side", "pictures_per_emotion"),
+        ("weight_decay", "clip_grad", "mixup", "cutmix", "class_weight", "balanced_sampling",
+         "logit_adjustment", "low_res_size", "cache_side", "pictures_per_emotion"),
         lambda value: value >= 0,
         "at least 0",
     ),
     (
-        ("warmup", "label_smoothing", "average", "val_share"),
+        ("warmup", "label_smoothing", "ema_decay", "val_fraction", "momentum"),
         lambda value: 0 <= value < 1,
         "at least 0 and below 1",
     ),
-    (("mix_share", "low_share"), lambda value: 0 <= value <= 1, "between 0 and 1"),
-    (("workers",), lambda value: value >= -1, "at least 0, or -1 for one a core"),
-    (("new_layers_rate", "step_epochs"), lambda value: value > 0, "above 0"),
-    (("momentum",), lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (("mix_prob", "low_res_fraction"), lambda value: 0 <= value <= 1, "between 0 and 1"),
+    (("num_workers",), lambda value: value >= -1, "at least 0, or -1 for one a core"),
     (("step_factor",), lambda value: 0 < value <= 1, "above 0 and at most 1"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """What a step makes smaller: a sum of losses, each times a weight; 0 is off.
+    """What a step minimises: a sum of losses, each times a weight; 0 is off.
 
     Attributes:
-        cross_entropy: its weight; `label_smoothing`, `class_weight` and `prior_adjustment` belong to it.
+        cross_entropy: its weight; `label_smoothing`, `class_weight` and `logit_adjustment` belong to it.
         class_imbalance: weight of MLM's loss against class imbalance (`losses.class_imbalance_loss`).
-        focus: its gamma: pictures already judged right count less.
+        focal_gamma: its gamma: pictures that are already predicted right count less.
         double_softmax: the defect of the authors' scripts, for faithful repetition only.
         similarity: weight of MAM's emotion similarity loss (`losses.emotion_similarity`).
         similarity_of: what it compares: `embedding`, the fused features, or `logits`.
@@ -69,7 +70,7 @@ class Loss:
 
     cross_entropy: float = 1.0
     class_imbalance: float = 0.0
-    focus: float = 1.0
+    focal_gamma: float = 1.0
     double_softmax: bool = False
     similarity: float = 0.0
     similarity_of: Literal["embedding", "logits"] = "embedding"
@@ -81,7 +82,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         for name in (
-            "cross_entropy", "class_imbalance", "similarity", "focus", "margin", "attributes",
+            "cross_entropy", "class_imbalance", "similarity", "focal_gamma", "margin", "attributes",
             "attribute_balance",
         ):  # fmt: skip
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
@@ -102,38 +103,40 @@ class Settings:
         weights: where the backbone starts: `hub`, `none`, or a file or folder of safetensors.
         epochs: passes over the training pictures; may be a fraction.
         batch_size: pictures of one forward pass.
-        accumulate: forward passes summed into one step of the optimizer.
+        grad_accum_steps: forward passes whose gradients are summed into one step of the optimizer.
         optimizer: one of `OPTIMIZERS`. AdamW takes weight decay off the weights; SGD adds it to the
-            gradient, so a share of it lives on in the momentum.
-        momentum: share of the last step's direction that SGD keeps; 0 is off.
+            gradient, so a part of it lives on in the momentum.
+        momentum: part of the last step's direction that SGD keeps; 0 is off.
+        lr: learning rate at its peak, before each layer's own scale.
         decay_all: weight decay shrinks biases, norms and tokens too, not only matrices.
-        learning_rate: at its peak, before each layer's own share of it.
         layer_decay: each layer further down learns this much slower; 1 is off (Bao et al., BEiT, 2022).
-        new_layers_rate: what lies above the backbone, the classifier first of all, learns this many times
-            as fast as `learning_rate`.
-        warmup: share of all steps in which the rate rises from 0; 0 is off.
+        head_lr_scale: what lies above the backbone, the classifier first of all, learns at this many times
+            `lr`.
+        warmup: fraction of all steps in which the learning rate rises from 0; 0 is off.
         schedule: how it then falls, one of `SCHEDULES`: to 0 as half a cosine or as a straight line, or in
             steps, where every `step_epochs` epochs it is multiplied by `step_factor`.
         loss: which losses, and how much each.
-        clip: largest norm of a step's gradient; 0 is off.
-        label_smoothing: share of each target that is spread evenly over all emotions.
+        clip_grad: largest norm of a step's gradient; 0 is off.
+        label_smoothing: part of each target that is spread evenly over all emotions.
         mixup, cutmix: parameter of their Beta distribution; 0 is off (Zhang 2018, Yun 2019).
-        mix_share: share of batches that are mixed, when either is on.
-        average: decay of the running average of weights, which is what is evaluated and kept; 0 is off.
+        mix_prob: probability that a batch is mixed, when either is on.
+        ema_decay: decay of the exponential moving average (EMA) of weights, which is what is evaluated and
+            kept; 0 is off.
         class_weight: an emotion with n pictures weighs n ** -class_weight in the loss; 0 is off.
-        balance: likewise for how often its pictures are drawn (`training.batches.Order`).
-        pictures_per_emotion: K of a batch of P emotions with K pictures each, which a loss over pairs needs
-            to find pairs; 0 is off.
-        prior_adjustment: adds this times the log frequency of each emotion to the logits in the loss
+        balanced_sampling: likewise for how often its pictures are sampled (`training.batches.Order`).
+        pictures_per_emotion: K of PK sampling, batches of P emotions with K pictures each, which a loss over
+            pairs needs to find pairs; 0 is off.
+        logit_adjustment: adds this times the log frequency of each emotion to the logits in the loss
             only, so that the network itself learns to favour none (Menon et al., ICLR 2021); 0 is off.
-        low_side, low_share: the first `low_share` of the epochs see pictures of `low_side` pixels a
-            side, which is faster; 0 is off. The network must accept several sizes.
+        low_res_size, low_res_fraction: the first `low_res_fraction` of the epochs see pictures of
+            `low_res_size` pixels a side, which is faster; 0 is off. The network must accept several sizes.
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
             mean is that of accuracy and balanced accuracy.
-        val_share: share drawn for validation where the data set has no such split.
-        checkpoint_every: steps between checkpoints, beside one at each end of an epoch.
+        val_fraction: part of each emotion that is held out for validation where the data set has no such
+            split.
+        checkpoint_every: steps between checkpoints; there is one at each end of an epoch as well.
         cache_side: pictures are decoded once and kept with this shorter side; 0 decodes each time.
-        workers: processes that read and vary pictures; -1 is one a core, at most 8.
+        num_workers: processes that read and vary pictures; -1 is one a core, at most 8.
     """
 
     network: str = "deit_tiny"
@@ -141,38 +144,38 @@ class Settings:
     weights: str = "hub"
     epochs: float = 10.0
     batch_size: int = 64
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     optimizer: str = "adamw"
     momentum: float = 0.9
-    learning_rate: float = 5e-4
+    lr: float = 5e-4
     weight_decay: float = 0.05
     decay_all: bool = False
     layer_decay: float = 0.75
-    new_layers_rate: float = 1.0
+    head_lr_scale: float = 1.0
     warmup: float = 0.1
     schedule: str = "cosine"
     step_epochs: int = 10
     step_factor: float = 0.1
     loss: Loss = field(default_factory=Loss)
-    clip: float = 1.0
+    clip_grad: float = 1.0
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0
-    mix_share: float = 0.5
-    average: float = 0.0
+    mix_prob: float = 0.5
+    ema_decay: float = 0.0
     class_weight: float = 0.0
-    balance: float = 0.0
+    balanced_sampling: float = 0.0
     pictures_per_emotion: int = 0
-    prior_adjustment: float = 0.0
-    low_side: int = 0
-    low_share: float = 0.0
+    logit_adjustment: float = 0.0
+    low_res_size: int = 0
+    low_res_fraction: float = 0.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     select_by: str = "mean"
-    val_share: float = 0.15
+    val_fraction: float = 0.15
     checkpoint_every: int = 200
     cache_side: int = 0
-    workers: int = -1
+    num_workers: int = -1
     precision: str = "auto"
     seed: int = 0
 
@@ -185,59 +188,72 @@ class Settings:
             for name in names:
                 if not possible(getattr(self, name)):
                     raise SettingsError(f"{name} must be {expected}, not {getattr(self, name)}.")
-        if self.pictures_per_emotion and (self.balance or self.batch_size % self.pictures_per_emotion):
+        if self.pictures_per_emotion and (
+            self.balanced_sampling or self.batch_size % self.pictures_per_emotion
+        ):
             raise SettingsError(
-                f"pictures_per_emotion={self.pictures_per_emotion} needs balance=0 and a batch_size that it "
-                f"divides, not balance={self.balance} and batch_size={self.batch_size}."
+                f"pictures_per_emotion={self.pictures_per_emotion} needs balanced_sampling=0 and a "
+                f"batch_size that it divides, not balanced_sampling={self.balanced_sampling} and "
+                f"batch_size={self.batch_size}."
             )
-        self._require_whole_pictures()
+        self._require_unmixed_pictures()
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise SettingsError(str(UnknownName("value", getattr(self, name), known, name)))
 
-    def _require_whole_pictures(self) -> None:
+    def _require_unmixed_pictures(self) -> None:
         if not self.mixup and not self.cutmix:
             return
         if self.loss.similarity:
-            raise SettingsError("loss.similarity compares whole pictures: set mixup=0 and cutmix=0.")
-        if self.loss.attributes and self.mix_share == 1:
+            raise SettingsError("loss.similarity compares complete pictures: set mixup=0 and cutmix=0.")
+        if self.loss.attributes and self.mix_prob == 1:
             raise SettingsError(
-                "Mixed pictures teach no attributes. Set mix_share below 1, or loss.attributes=0."
+                "Mixed pictures teach no attributes. Set mix_prob below 1, or loss.attributes=0."
             )
 
     @property
     def mixes(self) -> bool:
         """Whether any batch has pictures mixed with one another."""
-        return bool(self.mixup or self.cutmix) and self.mix_share > 0
+        return bool(self.mixup or self.cutmix) and self.mix_prob > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` and TOML take."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        plain: dict[str, Any] = msgspec.to_builtins(self)
         return plain
 
     def to_toml(self) -> str:
         """Return the text of a settings file."""
-        return tomli_w.dumps(self.to_dict())
+        return tomli_w.dumps({"format_version": FORMAT_VERSION, **self.to_dict()})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
         """Check names and types. Raises `SettingsError` or `UnknownName` for a misspelt setting."""
-        made = _build(cls, values, "")
-        assert isinstance(made, Settings)
-        return made
+        _check_names(cls, values, "")
+        try:
+            return msgspec.convert(dict(values), cls)
+        except msgspec.ValidationError as error:
+            raise SettingsError(_explained(error)) from None
 
 
 def read_settings(file: Path, base: Settings) -> Settings:
-    """Change `base` by what a TOML file sets. Raises `SettingsError`, `UnknownName`."""
+    """Change `base` by what a TOML file sets. Raises `SettingsError`, `UnknownName`.
+
+    Names of settings may be those of format 1 (`former_keys`).
+    """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"The settings file {file} cannot be read: {error}.") from None
-    return Settings.from_dict(_merged(base.to_dict(), values))
+    version = values.pop("format_version", FORMAT_VERSION)
+    if version not in range(1, FORMAT_VERSION + 1):
+        raise SettingsError(
+            f"The settings file {file} is of format {version!r}; this AffectLens reads 1 to {FORMAT_VERSION}."
+        )
+    return Settings.from_dict(_merged(base.to_dict(), current_settings(values)))
 
 
 def override(base: Settings, assignments: Iterable[str]) -> Settings:
-    """Change `base` by assignments `key=value`; a dot reaches inside.
+    """Change `base` by assignments as people type them, `key=value`; a dot reaches inside.
 
     >>> override(Settings(), ["epochs=3", "augmentation.flip=0"]).augmentation.flip
     0.0
@@ -247,18 +263,43 @@ def override(base: Settings, assignments: Iterable[str]) -> Settings:
         key, separator, text = assignment.partition("=")
         if not separator:
             raise SettingsError(f"{assignment!r} sets nothing. Write key=value, as in epochs=5.")
-        change: Any = _value(text.strip())
-        for part in reversed(key.strip().split(".")):
-            change = {part: change}
-        values = _merged(values, change)
+        values = _merged(values, current_settings(_nested(key.strip(), _value(text.strip()))))
     return Settings.from_dict(values)
+
+
+def with_values(base: Settings, values: Mapping[str, Any]) -> Settings:
+    """Change `base` by values of settings; a dot in a name reaches inside.
+
+    >>> with_values(Settings(), {"lr": 0.1, "augmentation.flip": 0.0}).augmentation.flip
+    0.0
+    """
+    changed = base.to_dict()
+    for name, value in values.items():
+        changed = _merged(changed, _nested(name, value))
+    return Settings.from_dict(changed)
+
+
+def setting(settings: Settings, name: str) -> Any:
+    """Return a setting by its name; a dot reaches inside. 0.0 for an option that is not set."""
+    found: Any = settings.to_dict()
+    for part in name.split("."):
+        found = found.get(part, 0.0)
+    return found
+
+
+def _nested(name: str, value: Any) -> dict[str, Any]:
+    first, *inner = name.split(".")
+    for part in reversed(inner):
+        value = {part: value}
+    return {first: value}
 
 
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text  # a bare word
+        # A bare word.
+        return text
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,40 +311,27 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+def _check_names(kind: type, values: Mapping[str, Any], prefix: str) -> None:
+    """Raise for names that msgspec would pass over, and for words where only some are known.
 
-
-def _build(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
+    Both with the nearest known name; types are left to msgspec.
+    """
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]
-    for name in values:
+    names = [each.name for each in dataclasses.fields(kind)]
+    for name, value in values.items():
         if name not in names:
             raise UnknownName("setting", prefix + name, [prefix + n for n in names], "a training run")
-    return kind(**{name: _checked(hints[name], value, prefix + name) for name, value in values.items()})
+        known = typing.get_args(hints[name]) if typing.get_origin(hints[name]) is Literal else ()
+        if known and value not in known:
+            raise SettingsError(str(UnknownName("value", str(value), known, prefix + name)))
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
+            _check_names(hints[name], value, f"{prefix}{name}.")
 
 
-def _checked(hint: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, Mapping):
-            raise SettingsError(f"{name} is a group of settings; set {name}.SOMETHING.")
-        return _build(hint, value, f"{name}.")
-    origin = typing.get_origin(hint)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_checked(typing.get_args(hint)[0], v, name) for v in value)
-    if origin is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise SettingsError(str(UnknownName("value", str(value), typing.get_args(hint), name)))
-        return value
-    if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, Mapping):
-            raise SettingsError(f"{name} is a group of settings; set {name}.SOMETHING.")
-        return dict(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    wanted = hint if isinstance(hint, type | types.UnionType) else object
-    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
-        raise SettingsError(f"{name} must be of type {getattr(hint, '__name__', hint)}, not {value!r}.")
-    return value
+def _explained(error: msgspec.ValidationError) -> str:
+    r"""Reword msgspec's messages, as "Expected `int`, got `str` - at `$.epochs`"."""
+    reason, _, path = str(error).partition(" - at `$.")
+    name = path.rstrip("`")
+    if reason.startswith("Expected `object`"):
+        return f"{name} is a group of settings; set {name}.SOMETHING."
+    return f"The setting {name} has a value of another type. {reason.replace('`', '')}."
