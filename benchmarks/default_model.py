@@ -27,14 +27,14 @@ from affectlens.data.catalog import open_data
 from affectlens.data.records import digest
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
-from affectlens.inference.labelled import judge
+from affectlens.inference.labelled import predict_labelled
+from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.metrics import bootstrap_interval
 from affectlens.models import saved
 from affectlens.models.pair import OneBranch, Pair
 from affectlens.models.saved import Model
-from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 
 HERE = Path(__file__).parent
 Variant = tuple[str, nn.Module, int]
@@ -63,7 +63,7 @@ def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str
     for name, variant, side in variants(network):
         size = replace(card.preprocessing, height=side, width=side)
         batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
-        judged = judge(variant, batches, size, device, pick_precision("auto", device))
+        judged = predict_labelled(variant, batches, size, device, pick_precision("auto", device))
         temperature = fit_temperature(judged.logits, judged.targets)
         rows.append((name, score(judged.logits, judged.targets, card.vocabulary, temperature=temperature)))
         print(name, f"{rows[-1][1].accuracy:.4f} {rows[-1][1].balanced_accuracy:.4f}", flush=True)

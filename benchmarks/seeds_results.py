@@ -21,12 +21,12 @@ from affectlens.data.records import Record, digest
 from affectlens.data.splits import VAL
 from affectlens.errors import RunError
 from affectlens.files import atomic_write
-from affectlens.inference.labelled import judge
+from affectlens.inference.labelled import predict_labelled
+from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.machine import pick_device, pick_precision
 from affectlens.model_folder import load_card
 from affectlens.models import backbones
 from affectlens.models.saved import load_model
-from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.run import LOG, MODEL, RUN, SETTINGS, read_run_settings
 from affectlens.training.session import EVALUATION_BATCH
 from affectlens.training.settings import Settings
@@ -219,7 +219,7 @@ def _judge(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
     size, device = model.card.preprocessing, pick_device()
     precision = pick_precision(read_run_settings(folder).precision, device)  # as the card was measured
     batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), EVALUATION_BATCH, 0)
-    judged = judge(model.network.to(device), batches, size, device, precision)
+    judged = predict_labelled(model.network.to(device), batches, size, device, precision)
     if judged.unreadable:
         raise judged.unreadable[0].error
     if int(metrics.top_words(judged.targets).sum()) != len(records):

@@ -23,10 +23,10 @@ import torch
 
 from affectlens.files import atomic_write
 from affectlens.inference.labelled import forward
+from affectlens.inference.labelled_batches import Batch
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import suit_cpu
-from affectlens.training.batches import Batch
 from affectlens.training.loop import Schedule, State, take_step
 from affectlens.training.objective import make_objective
 from seeds_rows import ROWS, Job, settings

@@ -32,12 +32,12 @@ from affectlens.data.catalog import open_data
 from affectlens.data.records import DataSource, Record
 from affectlens.errors import AffectLensError
 from affectlens.files import atomic_write
-from affectlens.inference.labelled import judge
+from affectlens.inference.labelled import predict_labelled
+from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.machine import describe, pick_device, pick_precision
 from affectlens.models.saved import load_model
 from affectlens.recipes.plain import settings as plain
 from affectlens.training import lineage
-from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.cache import PixelCache, build
 from affectlens.training.checkpoints import save_state
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
@@ -169,7 +169,7 @@ def judge_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
         shape, device = model.card.preprocessing, pick_device()
         precision = pick_precision(read_run_settings(out).precision, device)
         batches = evaluation_batches(EvaluationSet(records, shape, file_reader(shape)), EVALUATION_BATCH, 0)
-        judged = judge(model.network.to(device), batches, shape, device, precision)
+        judged = predict_labelled(model.network.to(device), batches, shape, device, precision)
         if judged.unreadable:
             raise judged.unreadable[0].error
         right = (judged.logits.argmax(1) == judged.targets.argmax(1)).int().tolist()

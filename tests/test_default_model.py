@@ -8,7 +8,7 @@ import pytest
 
 from affectlens import Predictor, library
 from affectlens.data import fi
-from affectlens.evaluation.evaluate import measure
+from affectlens.evaluation.evaluate import evaluate
 from affectlens.models import saved
 from affectlens.recipes import recipe
 from affectlens.training.settings import Settings
@@ -46,7 +46,7 @@ def test_its_card_has_scores_calibration_licences_and_limits() -> None:
 def test_on_fi_it_scores_what_its_card_says(shared: Path) -> None:
     model = saved.load()
     card = model.card
-    result = measure(
+    result = evaluate(
         model.network, card.vocabulary, card.preprocessing, fi.read(shared / "data" / "fi"), "val",
         temperature=card.temperature,
     )  # fmt: skip

@@ -11,8 +11,8 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.evaluation.attributes import (
     AttributeScore,
+    AttributeScores,
     ConceptScore,
-    Named,
     attribute_score,
     mean_average_precision,
     shared_attributes,
@@ -62,13 +62,13 @@ def test_what_is_known_of_no_picture_has_no_score(attribute: Attribute, truth: t
 def test_scores_are_plain_data_and_a_table_for_people() -> None:
     unknown = AttributeScore(measure="accuracy", value=None, guess=None, pictures=0)
     concepts = ConceptScore(accuracy=0.75, by_attributes=0.5, by_residual=0.7)
-    named = Named(attributes={"scene": unknown}, concepts=concepts)
+    named = AttributeScores(attributes={"scene": unknown}, concepts=concepts)
     stored = json.loads(json.dumps(named.to_json(), allow_nan=False))
     assert stored["attributes"]["scene"]["value"] is None
     assert stored["concepts"]["by_attributes"] == 0.5
     assert f"| scene | accuracy | {DASH} | {DASH} | 0 |" in named.markdown()
     assert "by the attributes alone for 50.0%" in named.markdown()
-    assert "alone" not in Named(attributes={"scene": unknown}, concepts=None).markdown()
+    assert "alone" not in AttributeScores(attributes={"scene": unknown}, concepts=None).markdown()
 
 
 def test_only_what_model_and_data_mean_alike_can_be_scored() -> None:

@@ -12,11 +12,12 @@ from affectlens.cli.main import main
 from affectlens.data import emoset, folder
 from affectlens.data.records import DataSource
 from affectlens.errors import RunError, SettingsError
-from affectlens.evaluation.attributes import name_and_score
+from affectlens.evaluation.attributes import score_attributes
+from affectlens.inference.labelled import predict_attributes
+from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.models import catalog
 from affectlens.models.saved import load_model
 from affectlens.training.attributes import attributes_of, fingerprint, network_options, word_frequencies
-from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.checkpoints import load_state
 from affectlens.training.loop import State, Step
 from affectlens.training.run import LAST, MODEL, STEPS, Finished, Request, fit
@@ -56,8 +57,8 @@ def finished(source: DataSource, tmp_path_factory: pytest.TempPathFactory) -> Fi
 
 def test_emotions_and_attributes_of_pictures_not_seen_before_are_named(finished: Finished) -> None:
     assert finished.scores.accuracy > 0.6, "by chance an eighth"
-    assert finished.named is not None
-    scores = finished.named.attributes
+    assert finished.attribute_scores is not None
+    scores = finished.attribute_scores.attributes
     for name in ("scene", "object", "facial_expression", "human_action"):
         value, guess = scores[name].value, scores[name].guess
         assert value is not None and guess is not None
@@ -73,9 +74,8 @@ def test_the_words_alone_come_to_the_right_emotions(source: DataSource, finished
     size = TINY.preprocessing
     pictures = EvaluationSet(source.split("val"), size, file_reader(size), source.attributes)
     batches = evaluation_batches(pictures, 48, 0)
-    named = name_and_score(
-        state.best_network, batches, source.attributes, size, torch.device("cpu"), torch.float32
-    )
+    predicted = predict_attributes(state.best_network, batches, size, torch.device("cpu"), torch.float32)
+    named = score_attributes(predicted, source.attributes)
     assert named.concepts is not None
     assert named.concepts.by_attributes > 0.6, "by chance an eighth"
 
@@ -86,10 +86,10 @@ def test_the_card_has_the_words_and_what_they_are_worth_and_needs_no_data(
     model = load_model(finished.model)
     card, network = model.card, model.network
     assert card.attributes == source.attributes
-    assert finished.named is not None
+    assert finished.attribute_scores is not None
     assert (
         card.scores["attributes"]["scene"]["value"]
-        == finished.named.to_json()["attributes"]["scene"]["value"]
+        == finished.attribute_scores.to_json()["attributes"]["scene"]["value"]
     )
     assert card.scores["concepts"]["accuracy"] == pytest.approx(finished.scores.accuracy)
     assert "## Attributes" in (finished.model / "README.md").read_text(encoding="utf-8")

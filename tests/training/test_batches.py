@@ -12,21 +12,18 @@ from affectlens.attributes import LEVELS, Attribute, BadAttribute
 from affectlens.data.records import Record
 from affectlens.emotions import MIKELS
 from affectlens.errors import EmptySplit, PictureDamaged, PictureEmpty, SettingsError, UnknownName
-from affectlens.preprocess import Preprocessing
-from affectlens.training.augment import Augmentation
-from affectlens.training.batches import (
+from affectlens.inference.labelled_batches import (
     Batch,
     EvaluationSet,
-    Order,
-    TrainingStream,
     Unreadable,
     attribute_tensors,
-    derived_seed,
     evaluation_batches,
     file_reader,
     target_tensor,
-    training_batches,
 )
+from affectlens.preprocess import Preprocessing
+from affectlens.training.augment import Augmentation
+from affectlens.training.batches import Order, TrainingStream, derived_seed, training_batches
 
 SIZE = Preprocessing(height=16, width=16)
 STRONG = Augmentation(colour_jitter=0.4, rand_augment=9, erase=0.3)

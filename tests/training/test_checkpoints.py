@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from affectlens.errors import RunError
+from affectlens.inference.labelled_batches import Batch
 from affectlens.models import catalog
 from affectlens.preprocess import Preprocessing
-from affectlens.training.batches import Batch
 from affectlens.training.checkpoints import load_state, save_state
 from affectlens.training.loop import Schedule, State, take_step
 from affectlens.training.objective import Outcome

@@ -37,7 +37,7 @@ def evaluate(
 
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.evaluation.evaluate import measure
+    from affectlens.evaluation.evaluate import evaluate as evaluate_network
     from affectlens.evaluation.tables import render
     from affectlens.files import atomic_write
     from affectlens.machine import describe, keep_freed_memory
@@ -50,7 +50,7 @@ def evaluate(
         raise click.UsageError(f"The model {card.name} names no attributes: leave out --attributes.")
     source = open_data(data)
     with counter("judging", len(source.split(split))) as advance:
-        result = measure(
+        result = evaluate_network(
             loaded.network,
             card.vocabulary,
             card.preprocessing,
@@ -69,8 +69,8 @@ def evaluate(
         with atomic_write(out, "w") as file:
             file.write(json.dumps(row, indent=2) + "\n")
     render(result.scores, Console())
-    if result.named:
-        click.echo(result.named.markdown())
+    if result.attribute_scores:
+        click.echo(result.attribute_scores.markdown())
     for note in source.notes:
         click.echo(f"Note: {note}.", err=True)
     for missing in result.unreadable[:10]:

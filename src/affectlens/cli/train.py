@@ -160,8 +160,8 @@ def show(events: "Iterator[Event]") -> None:
             elif isinstance(event, Finished):
                 progress.stop()
                 render(event.scores, Console())
-                if event.named:
-                    click.echo(event.named.markdown())
+                if event.attribute_scores:
+                    click.echo(event.attribute_scores.markdown())
                 click.echo(f"Model: {event.model}")
 
 

@@ -3,21 +3,20 @@
 Letters: N pictures, E emotions, W words of an attribute.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from affectlens import metrics
 from affectlens.attributes import Attribute
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError
-from affectlens.evaluation.tables import DASH
-from affectlens.machine import autocast
-from affectlens.preprocess import Preprocessing
-from affectlens.training.batches import Batch
+from affectlens.evaluation.tables import share
+from affectlens.inference.labelled import AttributePredictions
+from affectlens.report.text import markdown_table
 
 ACCURACY, AVERAGE_PRECISION = "accuracy", "mean average precision"
 
@@ -30,9 +29,9 @@ class AttributeScore:
         measure: accuracy of attributes with one word; of those with several the mean over words of the
             average precision, for words that any of the pictures has
         value: 0..1, or None where not one picture has an answer
-        guess: what the same measure gives to who has not seen the picture: the commonest word of these very
-            pictures, or words in any order
-        pictures: of how many an answer is known
+        guess: the same measure of guesses without the picture: the commonest word of these very pictures, or
+            words in any order
+        pictures: number of those whose answer is known
     """
 
     measure: str
@@ -45,8 +44,8 @@ class AttributeScore:
 class ConceptScore:
     """How often emotions are right: as answered, by the attributes alone, and by the residual alone.
 
-    `by_attributes` far below `accuracy` means that what the attributes say is not why; `by_residual` near it,
-    that they are idle.
+    `by_attributes` far below `accuracy` means that emotions are not predicted from the attributes;
+    `by_residual` near it, that the attributes contribute nothing.
     """
 
     accuracy: float
@@ -55,8 +54,8 @@ class ConceptScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
-    """Scores of every attribute by name, and of what they do for emotions; None for a network without."""
+class AttributeScores:
+    """Scores of every attribute by name, and of emotions read from them; None where they are not read so."""
 
     attributes: Mapping[str, AttributeScore]
     concepts: ConceptScore | None
@@ -68,14 +67,12 @@ class Named:
 
     def markdown(self) -> str:
         """Write a table for the card, ended by a line break."""
-        lines = [
-            "| attribute | measure | value | by guessing | pictures |",
-            "| --- | --- | ---: | ---: | ---: |",
+        rows = [
+            (name, score.measure, share(score.value), share(score.guess), f"{score.pictures:,}")
+            for name, score in self.attributes.items()
         ]
-        for name, score in self.attributes.items():
-            shown = (_share(score.value), _share(score.guess), f"{score.pictures:,}")
-            lines.append(f"| {name} | {score.measure} | {' | '.join(shown)} |")
-        text = "\n".join(lines) + "\n"
+        header = ("attribute", "measure", "value", "by guessing", "pictures")
+        text = markdown_table(header, rows, left=2) + "\n"
         if self.concepts is None:
             return text
         c = self.concepts
@@ -83,17 +80,6 @@ class Named:
             f"{text}\nEmotions are right for {c.accuracy:.1%} of the pictures; by the attributes alone for "
             f"{c.by_attributes:.1%}, by what has no name alone for {c.by_residual:.1%}.\n"
         )
-
-
-class _Answered(NamedTuple):
-    """What was said of N pictures and what is true of them."""
-
-    logits: Tensor
-    residual: Tensor
-    usual: Tensor
-    targets: Tensor
-    words: Mapping[str, Tensor]
-    truth: Mapping[str, Tensor]
 
 
 def shared_attributes(attributes: Sequence[Attribute], source: DataSource) -> tuple[Attribute, ...]:
@@ -119,34 +105,24 @@ def shared_attributes(attributes: Sequence[Attribute], source: DataSource) -> tu
     return shared
 
 
-def name_and_score(
-    network: nn.Module,
-    batches: Iterable[tuple[Batch | None, Sequence[object]]],
-    attributes: Sequence[Attribute],
-    preprocessing: Preprocessing,
-    device: torch.device,
-    precision: torch.dtype,
-) -> Named:
-    """Have a network that can `explain` name the attributes of all pictures that can be read, and score it.
-
-    `batches` must hold the attributes (`training.batches.EvaluationSet`).
-    """
-    said = _answer(network.eval(), batches, preprocessing, device, precision)
-    scores = {a.name: attribute_score(a, said.words[a.name], said.truth[a.name]) for a in attributes}
+def score_attributes(predictions: AttributePredictions, attributes: Sequence[Attribute]) -> AttributeScores:
+    """Score how well attributes are named, and what they do for emotions."""
+    p = predictions
     concepts = None
-    if getattr(network, "emotions", None) is not None:
+    if p.from_attributes:
         # As in training for pictures whose residual is left out: all of it, not what is unusual about it.
-        whole_residual = said.residual + network.usual_residual.cpu()  # type: ignore[operator]
+        full_residual = p.residual + p.usual_residual
         concepts = ConceptScore(
-            accuracy=metrics.accuracy(said.logits, said.targets),
-            by_attributes=metrics.accuracy(said.logits - whole_residual, said.targets),
-            by_residual=metrics.accuracy(said.usual + said.residual, said.targets),
+            accuracy=metrics.accuracy(p.logits, p.targets),
+            by_attributes=metrics.accuracy(p.logits - full_residual, p.targets),
+            by_residual=metrics.accuracy(p.usual + p.residual, p.targets),
         )
-    return Named(attributes=scores, concepts=concepts)
+    scores = {a.name: attribute_score(a, p.words[a.name], p.truth[a.name]) for a in attributes}
+    return AttributeScores(attributes=scores, concepts=concepts)
 
 
 def attribute_score(attribute: Attribute, logits: Tensor, truth: Tensor) -> AttributeScore:
-    """Score one attribute: logits (N, W), truth as `training.batches.attribute_tensors` gives it."""
+    """Score one attribute: logits (N, W), truth as `labelled_batches.attribute_tensors` returns it."""
     if attribute.several:
         known = truth[:, 0] >= 0
         truth = truth[known]
@@ -189,34 +165,3 @@ def _average_precision(scores: Tensor, truth: Tensor) -> float:
     last = len(scores) - 1 - torch.searchsorted(scores.flip(0), scores.contiguous())
     precision = hits[last] / (last + 1)
     return float(precision[truth[order]].mean())
-
-
-def _answer(
-    network: nn.Module,
-    batches: Iterable[tuple[Batch | None, Sequence[object]]],
-    preprocessing: Preprocessing,
-    device: torch.device,
-    precision: torch.dtype,
-) -> _Answered:
-    parts = []
-    for batch, _ in batches:
-        if batch is None:
-            continue
-        with torch.inference_mode(), autocast(device, precision):
-            images = preprocessing.normalise(batch.pixels.to(device))
-            found = network.explain(images.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
-        words = {name: logits.cpu() for name, logits in found.attributes.items()}
-        logits, residual, usual = found.logits.cpu(), found.residual.cpu(), found.usual.cpu()
-        parts.append(_Answered(logits, residual, usual, batch.targets, words, batch.attributes))
-    return _Answered(
-        torch.cat([part.logits for part in parts]),
-        torch.cat([part.residual for part in parts]),
-        parts[0].usual,
-        torch.cat([part.targets for part in parts]),
-        {name: torch.cat([part.words[name] for part in parts]) for name in parts[0].words},
-        {name: torch.cat([part.truth[name] for part in parts]) for name in parts[0].truth},
-    )
-
-
-def _share(value: float | None) -> str:
-    return DASH if value is None else f"{100 * value:.1f} %"

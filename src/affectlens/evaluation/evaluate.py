@@ -1,4 +1,4 @@
-"""Measure a network on a split of a data set: what `affectlens evaluate` does."""
+"""Evaluate a network on a split of a data set: what `affectlens evaluate` does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from affectlens.attributes import Attribute
 from affectlens.data.records import DataSource, digest
 from affectlens.emotions import Vocabulary
 from affectlens.errors import VocabularyMismatch
-from affectlens.evaluation.attributes import Named, name_and_score, shared_attributes
+from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.scores import Scores, score
-from affectlens.inference.labelled import judge
+from affectlens.inference.labelled import predict_attributes, predict_labelled
+from affectlens.inference.labelled_batches import EvaluationSet, Unreadable, evaluation_batches, file_reader
 from affectlens.machine import pick_device, pick_precision
 from affectlens.preprocess import Preprocessing
-from affectlens.training.batches import EvaluationSet, Unreadable, evaluation_batches, file_reader
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """Scores, what they were measured on, and the pictures that are in none of them.
 
-    `named` are those of attributes, where they were asked for.
+    `attribute_scores` are there where they were requested.
     """
 
     scores: Scores
@@ -30,7 +30,7 @@ class Measured:
     split: str
     digest: str
     unreadable: tuple[Unreadable, ...]
-    named: Named | None = None
+    attribute_scores: AttributeScores | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; an unreadable picture by its key and reason."""
@@ -38,11 +38,11 @@ class Measured:
             "data": {"name": self.data, "split": self.split, "hash": self.digest},
             "scores": self.scores.to_json(),
             "unreadable": [{"image": u.key, "error": str(u.error)} for u in self.unreadable],
-            **(self.named.to_json() if self.named else {}),
+            **(self.attribute_scores.to_json() if self.attribute_scores else {}),
         }
 
 
-def measure(
+def evaluate(
     network: nn.Module,
     vocabulary: Vocabulary,
     preprocessing: Preprocessing,
@@ -56,28 +56,29 @@ def measure(
     device: str = "auto",
     precision: str = "auto",
     progress: Callable[[int], None] = lambda done: None,
-) -> Measured:
-    """Judge every picture of a split and score the answers. `progress` is told how many each step read.
+) -> Evaluation:
+    """Predict every picture of a split and score the predictions.
 
-    `attributes` are the model's; those that the data has too are scored in a second pass over the pictures.
-    Raises `VocabularyMismatch` where data and network name other emotions, `EmptySplit`, `DatasetError`
-    when not one picture can be read, and `SettingsError` for a device that is not here and for attributes
-    that data and model do not share.
+    `progress` is called with how many pictures each step read. `attributes` are the model's; those that the
+    data has too are scored in a second pass over the pictures. Raises `VocabularyMismatch` where data and
+    network name other emotions, `EmptySplit`, `DatasetError` when not one picture can be read, and
+    `SettingsError` for a device that is not here and for attributes that data and model do not share.
     """
     if source.vocabulary != vocabulary:
         raise VocabularyMismatch(vocabulary.words, source.vocabulary.words)
     records = source.split(split)
     shared = shared_attributes(attributes, source) if attributes else ()
-    place = pick_device(device)
-    digits = pick_precision(precision, place)
+    where = pick_device(device)
+    digits = pick_precision(precision, where)
     pictures = EvaluationSet(records, preprocessing, file_reader(preprocessing), shared)
     batches = evaluation_batches(pictures, batch_size, workers)
-    judged = judge(network.to(place), batches, preprocessing, place, digits, progress)
-    named = None
+    found = predict_labelled(network.to(where), batches, preprocessing, where, digits, progress)
+    attribute_scores = None
     if shared:
-        again = evaluation_batches(pictures, batch_size, workers)
-        named = name_and_score(network, again, shared, preprocessing, place, digits)
+        batches = evaluation_batches(pictures, batch_size, workers)
+        named = predict_attributes(network, batches, preprocessing, where, digits)
+        attribute_scores = score_attributes(named, shared)
     scores = score(
-        judged.logits, judged.targets, vocabulary, temperature=temperature, unreadable=len(judged.unreadable)
+        found.logits, found.targets, vocabulary, temperature=temperature, unreadable=len(found.unreadable)
     )
-    return Measured(scores, source.name, split, digest(records), judged.unreadable, named)
+    return Evaluation(scores, source.name, split, digest(records), found.unreadable, attribute_scores)

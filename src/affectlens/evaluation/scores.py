@@ -301,9 +301,9 @@ def _intervals(
             resampled["polarity_accuracy"] = (polarity[0] @ times) / (polarity[1] @ times)
         for name, part in resampled.items():
             values.setdefault(name, []).append(part)
-    tails = torch.tensor([(1 - settings.level) / 2, (1 + settings.level) / 2], dtype=torch.float64)
+    tails = ((1 - settings.level) / 2, (1 + settings.level) / 2)
     # A resample may hold no picture with a polarity: that one says nothing and is left out.
-    limits = {name: torch.cat(parts).nanquantile(tails).tolist() for name, parts in values.items()}
+    limits = {name: metrics.bootstrap_interval(torch.cat(parts), tails) for name, parts in values.items()}
     return {name: (low, high) for name, (low, high) in limits.items() if not math.isnan(low)}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from affectlens.evaluation.scores import Scores
+from affectlens.report.text import markdown_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,12 +46,12 @@ def emotions_table(scores: Scores) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("emotion", "precision", "recall", "F1", "pictures")]
     for word, figures in scores.per_emotion.items():
         shares = (figures.precision, figures.recall, figures.f1)
-        rows.append((word, *(_share(value) for value in shares), _count(figures.support)))
+        rows.append((word, *(share(value) for value in shares), _count(figures.support)))
     return rows
 
 
 def confusion_table(scores: Scores) -> list[tuple[str, ...]]:
-    """Give the confusion matrix in percent of each row: a row is what the model said of one emotion.
+    """Give the confusion matrix in percent of each row: a row is what the model predicts for one emotion.
 
     The rows of emotions without pictures are dashes.
     """
@@ -63,7 +64,7 @@ def confusion_table(scores: Scores) -> list[tuple[str, ...]]:
 
 
 def summary(scores: Scores) -> str:
-    """Say in two or three sentences what was measured, and what the brackets mean."""
+    """Summarise in two or three sentences what was measured, and what the brackets mean."""
     parts = [f"{_count(scores.count)} pictures, {len(scores.words)} emotions of {scores.vocabulary}."]
     if scores.unreadable:
         parts.append(f"{_count(scores.unreadable)} more could not be read and are not counted.")
@@ -81,7 +82,7 @@ def summary(scores: Scores) -> str:
 
 
 def markdown(scores: Scores) -> str:
-    """Write scores as Markdown: the summary, the measures, the emotions, and who is mistaken for whom.
+    """Write scores as Markdown: the summary, the measures, the emotions, and which are confused.
 
     Has no heading, so that a card can put it under its own. Ends with a line break.
     """
@@ -89,10 +90,10 @@ def markdown(scores: Scores) -> str:
         "\n\n".join(
             [
                 summary(scores),
-                _markdown_table(scores_table(scores)),
-                _markdown_table(emotions_table(scores)),
+                _table(scores_table(scores)),
+                _table(emotions_table(scores)),
                 CONFUSION_CAPTION,
-                _markdown_table(confusion_table(scores)),
+                _table(confusion_table(scores)),
             ]
         )
         + "\n"
@@ -112,8 +113,8 @@ def render(scores: Scores, console: "Console") -> None:
     ):
         header, *body = rows
         table = Table(title=Text(title), title_justify="left")
-        for place, name in enumerate(header):
-            table.add_column(Text(name), justify="right" if place else "left")
+        for number, name in enumerate(header):
+            table.add_column(Text(name), justify="right" if number else "left")
         for row in body:
             table.add_row(*(Text(cell) for cell in row))  # Text, so that no word is read as a colour
         console.print(table)
@@ -140,15 +141,16 @@ def _polarity_title(scores: Scores) -> str:
     return f"positive or negative ({_count(scores.polarity_count)} pictures that are either)"
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """Write a share of 0..1 in percent with one decimal; a dash for None."""
     return DASH if value is None else f"{100 * value:.1f} %"
 
 
 def _share_with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None or interval is None:
-        return _share(value)
+        return share(value)
     low, high = interval
-    return f"{_share(value)} ({100 * low:.1f}{DASH}{100 * high:.1f})"
+    return f"{share(value)} ({100 * low:.1f}{DASH}{100 * high:.1f})"
 
 
 def _number_with_interval(value: float, interval: tuple[float, float] | None) -> str:
@@ -163,12 +165,6 @@ def _count(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def _markdown_table(rows: Rows) -> str:
+def _table(rows: Rows) -> str:
     header, *body = rows
-    rule = ("---", *["---:"] * (len(header) - 1))
-    return "\n".join(_markdown_row(row) for row in (header, rule, *body))
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+    return markdown_table(header, body)

@@ -1,60 +1,25 @@
-"""Records -> batches of uint8 pictures, in an order that a seed and a position determine.
+"""Records -> training batches of uint8 pictures, in an order that a seed and a position determine.
 
 A training run reads an endless stream: the permutation of epoch 0, then that of epoch 1, and so on.
-Batch n is positions n*B to (n+1)*B of it, so the step number is the whole position: nothing else
-needs saving to go on where a killed run stopped. No picture is left out at the end of an epoch.
+Batch n is positions n*B to (n+1)*B of it, so the number of the step tells the position: nothing else needs
+saving to go on where a killed run stopped. No picture is left out at the end of an epoch.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from affectlens.attributes import Attribute, BadAttribute
+from affectlens.attributes import Attribute
 from affectlens.data.records import Record
 from affectlens.errors import EmptySplit, PictureError, SettingsError
-from affectlens.images import read_pixels
+from affectlens.inference.labelled_batches import UNUSED_GENERATOR, Batch, Reader, attribute_tensors
 from affectlens.preprocess import Preprocessing
 from affectlens.training.augment import Augmentation, augment
-
-Reader = Callable[[Record], Tensor]
-
-# A loader draws a seed for its workers, which need none here; without this, from the caller's stream.
-_UNUSED = torch.Generator()
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pictures and what they evoke; B of them, E emotions.
-
-    Attributes:
-        pixels: uint8 (B, 3, H, W)
-        targets: float32 (B, E), rows sum to 1
-        keys: the records' keys
-        attributes: by name, as `attribute_tensors` gives them; empty where none were asked for
-    """
-
-    pixels: Tensor
-    targets: Tensor
-    keys: tuple[str, ...]
-    attributes: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def pin_memory(self) -> "Batch":
-        """Move to memory that a GPU copies from without waiting; loaders call it."""
-        attributes = {name: tensor.pin_memory() for name, tensor in self.attributes.items()}
-        return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys, attributes)
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A picture that could not be judged, and why."""
-
-    key: str
-    error: PictureError
 
 
 def derived_seed(*parts: object) -> int:
@@ -63,49 +28,11 @@ def derived_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def target_tensor(records: Sequence[Record]) -> Tensor:
-    """Stack the targets: float32 (N, E)."""
-    return torch.tensor([record.target.probabilities for record in records], dtype=torch.float32)
-
-
-def attribute_tensors(attributes: Sequence[Attribute], records: Sequence[Record]) -> dict[str, Tensor]:
-    """Encode the words of N records by name of the attribute, as losses want them.
-
-    An attribute with one word: int64 (N,), its position, or -1 where it is not known. One with several:
-    float32 (N, words), 1 for those that the picture has and 0 for the others, or a row of -1 where it is not
-    known. Raises `UnknownName` for a word that the attribute lacks, and `BadAttribute` for several in place
-    of one.
-    """
-    encode = {False: _one_word, True: _several_words}
-    return {attribute.name: encode[attribute.several](attribute, records) for attribute in attributes}
-
-
-def _one_word(attribute: Attribute, records: Sequence[Record]) -> Tensor:
-    encoded = torch.full((len(records),), -1)
-    for row, record in enumerate(records):
-        words = record.attributes.get(attribute.name, ())
-        if len(words) > 1:
-            raise BadAttribute(f"{record.key} has several words of {attribute.name}: {', '.join(words)}.")
-        if words:
-            encoded[row] = attribute.index(words[0])
-    return encoded
-
-
-def _several_words(attribute: Attribute, records: Sequence[Record]) -> Tensor:
-    encoded = torch.full((len(records), len(attribute)), -1.0)
-    for row, record in enumerate(records):
-        words = record.attributes.get(attribute.name)
-        if words is not None:
-            encoded[row] = 0
-            encoded[row, [attribute.index(word) for word in words]] = 1
-    return encoded
-
-
 @dataclass(frozen=True, eq=False)  # compared by identity: tensors give no truth value
 class Order:
     """Which record stands at each position of the endless stream.
 
-    `balance` 0 visits every record once an epoch. Above 0, an epoch draws as many pictures with
+    `balance` 0 visits every record once an epoch. Above 0, an epoch samples as many pictures with
     replacement, an emotion with n records with weight n ** (1 - balance): 1 makes all equally frequent.
 
     `groups` (P, K) makes every P * K positions in a row hold P emotions with K pictures of each (Hermans et
@@ -122,16 +49,16 @@ class Order:
     def __call__(self, position: int) -> int:
         if self.groups:
             return self._grouped(position, *self.groups)
-        epoch, place = divmod(position, len(self.targets))
-        return int(_permutation(self, epoch)[place])
+        epoch, index = divmod(position, len(self.targets))
+        return int(_permutation(self, epoch)[index])
 
     def _grouped(self, position: int, emotions: int, each: int) -> int:
         decks = _decks(self)
-        group, place = divmod(position, emotions * each)
-        turn, seat = divmod(group * emotions + place // each, len(decks))
+        group, index = divmod(position, emotions * each)
+        turn, seat = divmod(group * emotions + index // each, len(decks))
         emotion = int(_shuffled(self.seed, "emotions", turn, len(decks))[seat])
         deck = decks[emotion]
-        again, card = divmod(turn * each + place % each, len(deck))
+        again, card = divmod(turn * each + index % each, len(deck))
         return int(deck[_shuffled(self.seed, f"deck {emotion}", again, len(deck))[card]])
 
 
@@ -228,72 +155,13 @@ def training_batches(
     steps = [[n * batch_size + row for row in rows] for n in range(first_step, last_step)]
     loader = DataLoader(
         stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,
-        prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(), generator=_UNUSED,
+        prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(),
+        generator=UNUSED_GENERATOR,
     )  # fmt: skip
     for batch in loader:
         if isinstance(batch, PictureError):
             raise batch
         yield batch
-
-
-class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
-    """Every record once, in order, prepared as in use. An unreadable picture is returned as its error."""
-
-    def __init__(
-        self,
-        records: Sequence[Record],
-        preprocessing: Preprocessing,
-        read: Reader,
-        attributes: Sequence[Attribute] = (),
-    ) -> None:
-        self.records = records
-        self.preprocessing = preprocessing
-        self.read = read
-        self.attributes = attributes
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> tuple[Tensor | PictureError, int]:
-        try:
-            return self.preprocessing.fit_pixels(self.read(self.records[index])), index
-        except PictureError as error:
-            return error, index
-
-
-def evaluation_batches(
-    data: EvaluationSet, batch_size: int, workers: int
-) -> Iterator[tuple[Batch | None, list[Unreadable]]]:
-    """Yield batches in record order, each with the pictures that could not be read."""
-    loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=_UNUSED)
-    for items in loader:
-        good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
-        bad = [Unreadable(data.records[i].key, e) for e, i in items if isinstance(e, PictureError)]
-        yield _evaluation_batch(good, data.attributes), bad
-
-
-def _evaluation_batch(good: list[tuple[Tensor, Record]], attributes: Sequence[Attribute]) -> Batch | None:
-    if not good:
-        return None
-    pixels, records = torch.stack([pixels for pixels, _ in good]), [record for _, record in good]
-    keys = tuple(record.key for record in records)
-    return Batch(pixels, target_tensor(records), keys, attribute_tensors(attributes, records))
-
-
-@dataclass(frozen=True)
-class FileReader:
-    """Read pictures from their files. A class and no closure, because worker processes get a pickled copy."""
-
-    at_least: tuple[int, int]
-
-    def __call__(self, record: Record) -> Tensor:
-        return read_pixels(record.path, at_least=self.at_least)
-
-
-def file_reader(preprocessing: Preprocessing, side: int = 0) -> Reader:
-    """Read pictures from their files, at the size that the network needs, and `side`, or above."""
-    height, width = preprocessing.at_least
-    return FileReader((max(height, side), max(width, side)))
 
 
 def _collate(items: list[Item | PictureError]) -> Batch | PictureError:

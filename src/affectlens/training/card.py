@@ -1,6 +1,6 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
-from affectlens.evaluation.attributes import Named
+from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
 from affectlens.model_folder import Card
@@ -25,7 +25,7 @@ def licences(data: str) -> dict[str, str]:
     return {"code": "Apache-2.0", "weights": "research use, because of the data", "data": of_data}
 
 
-def readme(card: Card, scores: Scores, named: Named | None = None) -> str:
+def readme(card: Card, scores: Scores, named: AttributeScores | None = None) -> str:
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training
     words = ", ".join(card.vocabulary.words)
@@ -68,7 +68,7 @@ Command: `{training["command"]}`
 """
 
 
-def _attributes(named: Named | None) -> str:
+def _attributes(named: AttributeScores | None) -> str:
     if named is None:
         return ""
     return f"""## Attributes on the validation split

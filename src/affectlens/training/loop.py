@@ -15,9 +15,10 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from affectlens.errors import RunError
+from affectlens.inference.labelled_batches import Batch
 from affectlens.machine import autocast
 from affectlens.preprocess import Preprocessing
-from affectlens.training.batches import Batch, TrainingStream, derived_seed, training_batches
+from affectlens.training.batches import TrainingStream, derived_seed, training_batches
 from affectlens.training.distributed import ALONE, Team
 from affectlens.training.objective import Outcome, mix
 from affectlens.training.optimizer import make_optimizer, rate_at, set_rate

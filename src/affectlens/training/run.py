@@ -26,11 +26,12 @@ from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import RunError
-from affectlens.evaluation.attributes import Named, name_and_score
+from affectlens.evaluation.attributes import AttributeScores, score_attributes
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
 from affectlens.files import atomic_write, clear_leftovers
-from affectlens.inference.labelled import Judged, judge
+from affectlens.inference.labelled import Predictions, predict_attributes, predict_labelled
+from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.machine import describe
 from affectlens.model_folder import Card
 from affectlens.models import catalog
@@ -38,7 +39,6 @@ from affectlens.models.backbones import HUB, NONE
 from affectlens.models.capabilities import HasBranches
 from affectlens.models.saved import round_weights, save_model
 from affectlens.training.attributes import attributes_of, fingerprint, network_options
-from affectlens.training.batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.training.card import LIMITS, licences, readme
 from affectlens.training.checkpoints import load_state, load_weights, save_state, save_weights
 from affectlens.training.distributed import ALONE, Team
@@ -73,11 +73,11 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class Finished:
-    """The model folder, and its scores on the validation split; `named` where it answers attributes."""
+    """The model folder, and its scores on the validation split; of attributes, where it answers some."""
 
     model: Path
     scores: Scores
-    named: Named | None = None
+    attribute_scores: AttributeScores | None = None
 
 
 Event = Started | Step | EpochEnd | CacheProgress | Finished
@@ -227,7 +227,7 @@ def _step_of(line: str) -> float:
         return float("inf")  # a line that was cut off by the kill
 
 
-def quick_scores(judged: Judged) -> dict[str, float]:
+def quick_scores(judged: Predictions) -> dict[str, float]:
     """The few scores that are logged each epoch; `mean` is that of accuracy and balanced accuracy."""
     accuracy = metrics.accuracy(judged.logits, judged.targets)
     balanced = metrics.balanced_accuracy(judged.logits, judged.targets)
@@ -241,7 +241,7 @@ def quick_scores(judged: Judged) -> dict[str, float]:
 
 
 def _end_epoch(
-    request: Request, state: State, step: Step, judged: Judged, best: float, team: Team
+    request: Request, state: State, step: Step, judged: Predictions, best: float, team: Team
 ) -> EpochEnd:
     """Score an epoch, keep its weights when they are the best so far, log it."""
     scores = quick_scores(judged)
@@ -277,9 +277,9 @@ def finish(request: Request, task: Task) -> Finished:
         source.split(splits.VAL), settings.preprocessing, file_reader(settings.preprocessing), attributes
     )
 
-    def judged_by(judge_of: nn.Module) -> Judged:
+    def judged_by(judge_of: nn.Module) -> Predictions:
         batches = evaluation_batches(validation, EVALUATION_BATCH, 0)
-        return judge(judge_of.to(device), batches, settings.preprocessing, device, precision)
+        return predict_labelled(judge_of.to(device), batches, settings.preprocessing, device, precision)
 
     if isinstance(network, HasBranches):
         alone = [judged_by(branch) for branch in network.branch_networks().values()]
@@ -291,7 +291,8 @@ def finish(request: Request, task: Task) -> Finished:
     named = None
     if attributes:
         batches = evaluation_batches(validation, EVALUATION_BATCH, 0)
-        named = name_and_score(network, batches, attributes, settings.preprocessing, device, precision)
+        predicted = predict_attributes(network, batches, settings.preprocessing, device, precision)
+        named = score_attributes(predicted, attributes)
     about = json.loads((request.out / RUN).read_text(encoding="utf-8"))
     log = (request.out / LOG).read_text(encoding="utf-8").splitlines()
     card = Card(

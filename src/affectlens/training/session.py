@@ -18,21 +18,20 @@ from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.records import DataSource, Record
 from affectlens.errors import RunError
-from affectlens.inference.labelled import Judged, joined, judge
+from affectlens.inference.labelled import Predictions, concatenate, predict_labelled
+from affectlens.inference.labelled_batches import (
+    EvaluationSet,
+    Reader,
+    evaluation_batches,
+    file_reader,
+    target_tensor,
+)
 from affectlens.machine import keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
 from affectlens.training import cache
 from affectlens.training.attributes import attributes_of, network_options, word_frequencies
-from affectlens.training.batches import (
-    EvaluationSet,
-    Order,
-    Reader,
-    TrainingStream,
-    evaluation_batches,
-    file_reader,
-    target_tensor,
-)
+from affectlens.training.batches import Order, TrainingStream
 from affectlens.training.distributed import ALONE, Team
 from affectlens.training.loop import Schedule, State, Step, train
 from affectlens.training.objective import check_network, make_objective
@@ -108,17 +107,17 @@ class Task:
         objective = make_objective(settings, self.targets, self.device, frequencies, gather)
         return train(state, settings, stream, objective, self.device, self.precision, self.workers, self.team)
 
-    def judge(self, network: nn.Module, settings: Settings) -> Judged:
+    def judge(self, network: nn.Module, settings: Settings) -> Predictions:
         """Judge the validation pictures. Raises `PictureError` for one that cannot be read."""
         own = [self.validation[row] for row in self.team.rows(len(self.validation))]
         with self.team.agreed():
             judged = self._judge(own, network, settings) if own else None
-        return joined([part for part in self.team.gather(judged) if part])
+        return concatenate([part for part in self.team.gather(judged) if part])
 
-    def _judge(self, records: Sequence[Record], network: nn.Module, settings: Settings) -> Judged:
+    def _judge(self, records: Sequence[Record], network: nn.Module, settings: Settings) -> Predictions:
         held_out = EvaluationSet(records, settings.preprocessing, self.read)
         batches = evaluation_batches(held_out, EVALUATION_BATCH, self.workers)
-        judged = judge(network, batches, settings.preprocessing, self.device, self.precision)
+        judged = predict_labelled(network, batches, settings.preprocessing, self.device, self.precision)
         if judged.unreadable:
             raise judged.unreadable[0].error
         return judged

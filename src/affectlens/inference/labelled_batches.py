@@ -1,0 +1,153 @@
+"""Labelled pictures as batches, in record order: records -> pixels and targets, prepared as in use.
+
+Letters: B pictures of a batch, N records, E emotions, H x W pixels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from affectlens.attributes import Attribute, BadAttribute
+from affectlens.data.records import Record
+from affectlens.errors import PictureError
+from affectlens.images import read_pixels
+from affectlens.preprocess import Preprocessing
+
+Reader = Callable[[Record], Tensor]
+
+# A loader samples a seed for its workers, which need none here; without this, from the caller's stream.
+UNUSED_GENERATOR = torch.Generator()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and what they evoke.
+
+    Attributes:
+        pixels: uint8 (B, 3, H, W)
+        targets: float32 (B, E), rows sum to 1
+        keys: the records' keys
+        attributes: by name, as `attribute_tensors` gives them; empty where none were requested
+    """
+
+    pixels: Tensor
+    targets: Tensor
+    keys: tuple[str, ...]
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def pin_memory(self) -> "Batch":
+        """Move to memory that a GPU copies from without waiting; loaders call it."""
+        attributes = {name: tensor.pin_memory() for name, tensor in self.attributes.items()}
+        return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys, attributes)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that could not be read, and why."""
+
+    key: str
+    error: PictureError
+
+
+def target_tensor(records: Sequence[Record]) -> Tensor:
+    """Stack the targets: float32 (N, E)."""
+    return torch.tensor([record.target.probabilities for record in records], dtype=torch.float32)
+
+
+def attribute_tensors(attributes: Sequence[Attribute], records: Sequence[Record]) -> dict[str, Tensor]:
+    """Encode the words of N records by name of the attribute, as losses want them.
+
+    An attribute with one word: int64 (N,), its index, or -1 where it is not known. One with several:
+    float32 (N, words), 1 for those that the picture has and 0 for the others, or a row of -1 where it is not
+    known. Raises `UnknownName` for a word that the attribute lacks, and `BadAttribute` for several in place
+    of one.
+    """
+    encode = {False: _one_word, True: _several_words}
+    return {attribute.name: encode[attribute.several](attribute, records) for attribute in attributes}
+
+
+def _one_word(attribute: Attribute, records: Sequence[Record]) -> Tensor:
+    encoded = torch.full((len(records),), -1)
+    for row, record in enumerate(records):
+        words = record.attributes.get(attribute.name, ())
+        if len(words) > 1:
+            raise BadAttribute(f"{record.key} has several words of {attribute.name}: {', '.join(words)}.")
+        if words:
+            encoded[row] = attribute.index(words[0])
+    return encoded
+
+
+def _several_words(attribute: Attribute, records: Sequence[Record]) -> Tensor:
+    encoded = torch.full((len(records), len(attribute)), -1.0)
+    for row, record in enumerate(records):
+        words = record.attributes.get(attribute.name)
+        if words is not None:
+            encoded[row] = 0
+            encoded[row, [attribute.index(word) for word in words]] = 1
+    return encoded
+
+
+class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
+    """Every record once, in order, prepared as in use. An unreadable picture is returned as its error."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        preprocessing: Preprocessing,
+        read: Reader,
+        attributes: Sequence[Attribute] = (),
+    ) -> None:
+        self.records = records
+        self.preprocessing = preprocessing
+        self.read = read
+        self.attributes = attributes
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor | PictureError, int]:
+        try:
+            return self.preprocessing.fit_pixels(self.read(self.records[index])), index
+        except PictureError as error:
+            return error, index
+
+
+def evaluation_batches(
+    data: EvaluationSet, batch_size: int, workers: int
+) -> Iterator[tuple[Batch | None, list[Unreadable]]]:
+    """Yield batches in record order, each with the pictures that could not be read."""
+    loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=UNUSED_GENERATOR)
+    for items in loader:
+        good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
+        bad = [Unreadable(data.records[i].key, e) for e, i in items if isinstance(e, PictureError)]
+        yield _evaluation_batch(good, data.attributes), bad
+
+
+def _evaluation_batch(good: list[tuple[Tensor, Record]], attributes: Sequence[Attribute]) -> Batch | None:
+    if not good:
+        return None
+    pixels, records = torch.stack([pixels for pixels, _ in good]), [record for _, record in good]
+    keys = tuple(record.key for record in records)
+    return Batch(pixels, target_tensor(records), keys, attribute_tensors(attributes, records))
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Read pictures from their files.
+
+    A class and not a closure, because worker processes get a pickled copy.
+    """
+
+    at_least: tuple[int, int]
+
+    def __call__(self, record: Record) -> Tensor:
+        return read_pixels(record.path, at_least=self.at_least)
+
+
+def file_reader(preprocessing: Preprocessing, side: int = 0) -> Reader:
+    """Read pictures from their files, at the size that the network needs, and `side`, or above."""
+    height, width = preprocessing.at_least
+    return FileReader((max(height, side), max(width, side)))
