@@ -1,4 +1,4 @@
-"""Which explanation of the default model tells most truth, on pictures of the validation split of FI.
+"""Which explanation of the default model is most faithful, on pictures of the validation split of FI.
 
     python benchmarks/explanations.py --data fi:PATH [--pictures 24] [--checked 8] [--methods A,B,...]
     python benchmarks/explanations.py
@@ -17,8 +17,9 @@ from typing import Any
 
 import result_page
 from affectlens.explain.faithfulness import tables
-from affectlens.explain.faithfulness.compare import Row
-from affectlens.explain.faithfulness.results import judge, summarise
+from affectlens.explain.faithfulness.compare import Measurement
+from affectlens.explain.faithfulness.results import decide, summarise
+from affectlens.report.text import markdown_table
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explanations.json"
@@ -35,40 +36,44 @@ def measure(given: argparse.Namespace) -> None:
 
 
 def parts(document: dict[str, Any]) -> dict[str, str]:
-    """What stands in each place of the template."""
-    rows = [Row.from_json(row) for row in document["rows"]]
+    """Text of each slot of the template."""
+    rows = [Measurement.from_json(row) for row in document["rows"]]
     summary = summarise(rows, resamples=document["resamples"])
     machine, data = document["machine"], document["data"]
     checked = {row.picture for row in rows if "sensitivity" in row.figures}
     return {
-        "PICTURES": f"{summary.pictures} pictures, drawn evenly from the emotions of {data['name']}, split "
-        f"`{data['split']}` (hash `{data['hash']}`); the question is always why the model says what it says, "
-        "its first emotion against all others. In brackets 95 % intervals by bootstrap over pictures.",
-        "CONCLUSIONS": "\n".join(f"- {said}" for said in tables.conclusions(summary, judge(summary))),
+        "PICTURES": f"{summary.pictures} pictures, sampled evenly from the emotions of {data['name']}, split "
+        f"`{data['split']}` (hash `{data['hash']}`); the question is always why the model predicts what it "
+        "does, its first emotion against all others. In brackets 95 % intervals by bootstrap over pictures.",
+        "CONCLUSIONS": "\n".join(f"- {each}" for each in tables.conclusions(summary, decide(summary))),
         "RANDOM": str(document["options"]["random_maps"]),
-        "CURVES": tables.markdown(tables.curves_table(summary)),
-        "NORMALISED": tables.markdown(tables.curves_table(summary, scale="normalised")),
+        "CURVES": markdown(tables.curves_table(summary)),
+        "NORMALISED": markdown(tables.curves_table(summary, scale="normalised")),
         "CHECKED": str(len(checked)),
-        "CHECKS": tables.markdown(tables.checks_table(summary)),
+        "CHECKS": markdown(tables.checks_table(summary)),
         **completeness_parts(json.loads(COMPLETENESS.read_text(encoding="utf-8"))),
         "MACHINE": machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}",
     }
 
 
+def markdown(rows: tables.Rows) -> str:
+    return markdown_table(rows[0], rows[1:])
+
+
 def completeness_parts(document: dict[str, Any]) -> dict[str, str]:
-    """What stands in the places about integrated gradients, from what `completeness.py` measured."""
+    """Text of the slots about integrated gradients, from what `completeness.py` measured."""
     rows = document["rows"]
     errors = [row["completeness_error_relative"] for row in rows]
     equal = [row["equal_steps_error_relative"] for row in rows]
-    table = [
-        "| picture | explained | difference | variation | steps | error |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        cells = [Path(row["picture"]).stem, row["emotion"], f"{row['difference']:.2f}",
-                 f"{row['variation']:.2f}", str(row["steps"]),
-                 f"{row['completeness_error_relative']:.2%}"]  # fmt: skip
-        table.append(f"| {' | '.join(cells)} |")
+    table = markdown_table(
+        ["picture", "explained", "difference", "variation", "steps", "error"],
+        [
+            [Path(row["picture"]).stem, row["emotion"], f"{row['difference']:.2f}",
+             f"{row['variation']:.2f}", str(row["steps"]), f"{row['completeness_error_relative']:.2%}"]
+            for row in rows
+        ],
+        left=2,
+    )  # fmt: skip
     steps = [row["steps"] for row in rows]
     text = (
         f"Measured by `benchmarks/completeness.py` on {len(rows)} pictures, equally far apart in the order "
@@ -80,14 +85,16 @@ def completeness_parts(document: dict[str, Any]) -> dict[str, str]:
         f"{document['equal_steps']} equal steps for every picture the errors are "
         f"{statistics.median(equal):.0%} in the middle and {max(equal):.0%} at worst."
     )
-    return {"COMPLETENESS": text, "COMPLETENESS_TABLE": "\n".join(table)}
+    return {"COMPLETENESS": text, "COMPLETENESS_TABLE": table}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", help="fi:PATH; without it the last result is written up again")
+    parser.add_argument(
+        "--data", help="data set, as fi:PATH; without it the page is written from the last result"
+    )
     parser.add_argument("--pictures", type=int, default=24)
     parser.add_argument("--checked", type=int, default=8)
     parser.add_argument("--methods", help="names with commas; all that suit the model by default")

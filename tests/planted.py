@@ -30,6 +30,24 @@ class OneSpot(nn.Module):
         return logits
 
 
+class Weighted(nn.Module):
+    """Fear is a sum over pixels, each with a weight of its own, of either sign: (B, 3, h, w) -> (B, 8)."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        coarse = torch.randn(1, 1, 7, 7, generator=torch.Generator().manual_seed(seed))
+        self.weights = nn.Parameter(coarse.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3) / 50)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = torch.zeros(len(images), len(MIKELS))
+        logits[:, FEAR] = (images.mean(dim=1, keepdim=True) * self.weights).sum(dim=(1, 2, 3))
+        return logits
+
+    def truth(self) -> Tensor:
+        """What each pixel of a white picture adds: (h, w)."""
+        return self.weights.detach()[0, 0]
+
+
 class Brightness(nn.Module):
     """Fear grows with how dark a picture is on average, awe with how bright: (B, 3, h, w) -> (B, 8)."""
 

@@ -15,7 +15,7 @@ Sources:
     Brier score     Brier, "Verification of forecasts expressed in terms of probability", 1950.
     distributions   Geng, "Label Distribution Learning", IEEE TKDE 28(7), 2016.
 
-Letters: N pictures, E emotions, K cells; `...` any leading axes, such as bootstrap resamples.
+Letters: N pictures, E emotions, K cells, R resamples; `...` any leading axes, such as bootstrap resamples.
 """
 
 from collections.abc import Callable
@@ -362,6 +362,18 @@ def label_distribution(probabilities: Tensor, targets: Tensor) -> dict[str, floa
     0.5
     """
     return {name: float(rows(probabilities, targets).mean()) for name, rows in DISTRIBUTION_METRICS.items()}
+
+
+def bootstrap_interval(values: Tensor, tails: tuple[float, float] = (0.025, 0.975)) -> tuple[float, float]:
+    """Percentile interval of a figure: its values for each bootstrap resample, (R,) -> the two quantiles.
+
+    NaN, of a resample for which the figure is undefined, is left out; both are NaN where nothing is left.
+
+    >>> bootstrap_interval(torch.arange(41.0), tails=(0.25, 0.75))
+    (10.0, 30.0)
+    """
+    low, high = values.nanquantile(torch.tensor(tails, dtype=values.dtype)).tolist()
+    return low, high
 
 
 def top_words(targets: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+"""`affectlens explain filters`: one figure, and errors before any work."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -5,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from affectlens import library
 from affectlens.cli.main import main
 from affectlens.images import read_pixels
+from affectlens.models import saved
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_the_figure_is_written_where_it_was_asked_for(
     _, height, width = read_pixels(out).shape
     assert width > height > 500
     shown = capsys.readouterr()
-    assert shown.out == f"{out}: what tiny looks for, and what it sees in {photo}\n"
+    assert shown.out == f"{out}: what tiny detects, and where it is active in {photo}\n"
     assert shown.err == ""  # the bar is for terminals
 
 
@@ -53,8 +55,8 @@ def test_blocks_channels_steps_and_seed_are_as_asked_for(
     out = tmp_path / "figure.svg"
     asked = ("--block", "blocks.1", "--block", "blocks.3", "--channel", 4, "--channel", 7, "--seed", 5)
     assert filters(photo, tiny_model, "--out", out, *asked) == 0
-    text = out.read_text()  # an SVG has its words as comments
-    for words in ("<!-- blocks.1 -->", "<!-- blocks.3 -->", "<!-- channel 4 -->", "seed: 5"):
+    text = out.read_text()
+    for words in (">blocks.1<", ">blocks.3<", ">channel 4<", "seed: 5"):
         assert words in text
     assert "blocks.2" not in text and "colour" not in text
 
@@ -62,7 +64,7 @@ def test_blocks_channels_steps_and_seed_are_as_asked_for(
 def test_another_suffix_is_an_error_before_a_model_is_loaded(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "load", lambda name: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(saved, "load", lambda name: pytest.fail("a model was loaded"))
     assert filters(photo, "default", "--out", tmp_path / "figure.bmp") == 2
     assert "Use .png, .jpg, .jpeg, .pdf, .svg." in capsys.readouterr().err
 

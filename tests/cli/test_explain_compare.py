@@ -10,7 +10,7 @@ from affectlens.cli.explain import explain
 from affectlens.cli.explain_compare import compare
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.faithfulness.compare import Row
+from affectlens.explain.faithfulness.compare import Measurement
 from affectlens.explain.faithfulness.results import summarise
 from pictures import colour_set
 
@@ -29,7 +29,7 @@ def test_methods_are_compared_on_pictures_of_every_emotion(tiny_model: Path, tmp
     assert document["model"]["name"] == "tiny"
     assert document["options_of_methods"]["gradient"] == {"precision": "float32"}
     assert {Path(row["picture"]).parent.name for row in document["rows"]} == set(MIKELS.words[:4])
-    again = summarise([Row.from_json(row) for row in document["rows"]])
+    again = summarise([Measurement.from_json(row) for row in document["rows"]])
     kept, read = document["methods"]["grad_cam"], again.methods["grad_cam"]
     assert set(kept) == set(read)
     assert kept["faithfulness"]["low"] == pytest.approx(read["faithfulness"].low, abs=1e-5)

@@ -9,10 +9,10 @@ from affectlens.cli.explain_pictures import methods, pictures
 
 
 class WithEvaluate(DefaultCommand):
-    """`--evaluate DATA` asks for `compare`, too."""
+    """`--evaluate DATA` is another name for `compare DATA`."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        """Put `compare` in the place of `--evaluate`."""
+        """Replace `--evaluate` by `compare`."""
         if "--evaluate" in arguments:
             arguments = ["compare", *(word for word in arguments if word != "--evaluate")]
         return super().parse_args(context, arguments)
@@ -21,10 +21,10 @@ class WithEvaluate(DefaultCommand):
 @click.group(
     cls=WithEvaluate,
     default="pictures",
-    note="A picture that is called like a command is given with its folder, as ./filters.",
+    note="A picture with the name of a command is given with its folder, as ./filters.",
 )
 def explain() -> None:
-    """Show what a model looks at, and what it looks for."""
+    """Show why a model answers as it does, and what its layers detect."""
 
 
 explain.add_command(pictures)

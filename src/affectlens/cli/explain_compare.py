@@ -11,8 +11,8 @@ import click
 @click.option("--pictures", "number", default=24, show_default=True, type=click.IntRange(2),
               help="Number of pictures, sampled evenly from the emotions.")  # fmt: skip
 @click.option("--checked", default=8, show_default=True, type=click.IntRange(0),
-              help="Number of these pictures on which methods are also checked by noise, shuffled weights and "
-                   "a planted patch; each costs as much as five more.")  # fmt: skip
+              help="Number of these pictures on which methods are also checked by noise, shuffled weights "
+                   "and a planted patch; each costs as much as five more.")  # fmt: skip
 @click.option(
     "--split", default="val", show_default=True, help="Split of the data set: train, val, test or all."
 )

@@ -8,16 +8,18 @@ import click
 @click.command()
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("--model", "name", default="default", show_default=True,
-              help="A name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
+              help="Name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", default=Path("filters.png"),
-              show_default=True, help="The figure: .png, .jpg, .pdf or .svg.")  # fmt: skip
+              show_default=True, help="File for the figure: .png, .jpg, .pdf or .svg.")  # fmt: skip
 @click.option("--block", "blocks", multiple=True, metavar="NAME",
-              help="A block to look into, and to paint pictures of; may be given several times.")  # fmt: skip
+              help="Block to map and to visualise; may be repeated.")  # fmt: skip
 @click.option("--channel", "channels", multiple=True, type=click.IntRange(0), metavar="N",
-              help="A channel to show in place of the strongest; may be given several times.")  # fmt: skip
+              help="Channel to show instead of the strongest; may be repeated.")  # fmt: skip
 @click.option("--steps", default=96, show_default=True, type=click.IntRange(1),
               help="Steps of gradient ascent: more make clearer pictures.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of the noise that pictures are painted from.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Random seed of the noise that visualisations begin with."
+)
 def filters(
     picture: Path,
     name: str,
@@ -27,26 +29,26 @@ def filters(
     steps: int,
     seed: int,
 ) -> None:
-    """Draw what the layers of a model see in PICTURE, and what they look for.
+    """Draw where the layers of a model are active in PICTURE, and what they detect.
 
-    One figure: where in the picture the strongest channel of each block sees something, and the pictures
-    that channels of a shallow, a middle and a deep block would see most in. An existing file is replaced.
+    One figure: where in the picture the strongest channel of each block is active, and the pictures that
+    activate channels of a shallow, a middle and a deep block most. An existing file is replaced.
     """
     from affectlens.cli.progress import counter
-    from affectlens.explain.features import figure as report
-    from affectlens.explain.features.visualisation import Ascent, plan, study
+    from affectlens.explain.features import figure
+    from affectlens.explain.features.visualisation import GradientAscent, choose_blocks, study
     from affectlens.images import read_pixels
     from affectlens.models import saved
 
-    report.check_file(out)
-    ascent = Ascent(steps=steps, seed=seed)
+    figure.check_file(out)
+    ascent = GradientAscent(steps=steps, seed=seed)
     pixels = read_pixels(picture)
     model = saved.load(name)
     network, preprocessing = model.network, model.card.preprocessing
-    _, painted = plan(network, preprocessing, blocks, channels)
-    with counter("painting", ascent.steps * len(painted)) as advance:
+    _, visualised = choose_blocks(network, preprocessing, blocks, channels)
+    with counter("visualising", ascent.steps * len(visualised)) as advance:
         found = study(
             network, preprocessing, pixels, blocks=blocks, channels=channels, ascent=ascent, progress=advance
         )
-    report.write(out, found, model.card.name)
-    click.echo(f"{out}: what {model.card.name} looks for, and what it sees in {picture}")
+    figure.write(out, found, model.card.name)
+    click.echo(f"{out}: what {model.card.name} detects, and where it is active in {picture}")

@@ -22,7 +22,7 @@ COMMANDS = {
     "evaluate": "Measure a model on labelled pictures.",
     "models": "List models and networks, or show a model's card.",
     "film": "Say what films evoke, moment by moment.",
-    "explain": "Show what a model looks at, and what it looks for.",
+    "explain": "Show why a model answers as it does, and what its layers detect.",
     "data": "Check a data set, or divide it into splits.",
 }
 

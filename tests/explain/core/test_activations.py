@@ -1,3 +1,5 @@
+"""Blocks are listed, their activations are maps of the picture, and the network is left as it was."""
+
 from typing import Any
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core import activations as taps
+from affectlens.explain.core import activations
 from affectlens.models import catalog
 
 SIDE = 96
@@ -41,7 +43,7 @@ def is_untouched(network: nn.Module) -> bool:
 
 @every_network
 def test_blocks_are_listed_from_shallow_to_deep_for_each_network_within(kind: str) -> None:
-    found = taps.blocks(build(kind), SIDE, SIDE)
+    found = activations.list_blocks(build(kind), SIDE, SIDE)
     expected = NETWORKS[kind][2]
     assert [block.trunk for block in found] == [trunk for trunk, (_, n) in expected.items() for _ in range(n)]
     for trunk, (first, _) in expected.items():
@@ -53,8 +55,8 @@ def test_blocks_are_listed_from_shallow_to_deep_for_each_network_within(kind: st
 @every_network
 def test_a_block_is_reached_as_maps_of_as_many_channels_as_it_says(kind: str) -> None:
     network = build(kind)
-    for block in taps.blocks(network, SIDE, SIDE):
-        maps = taps.reach(network, block, images())
+    for block in activations.list_blocks(network, SIDE, SIDE):
+        maps = activations.activations_of(network, block, images())
         assert maps.shape[:2] == (2, block.channels)
         assert maps.shape[2] == maps.shape[3] == pytest.approx(SIDE / block.stride)
     assert is_untouched(network)
@@ -64,13 +66,16 @@ def test_a_block_is_reached_as_maps_of_as_many_channels_as_it_says(kind: str) ->
 def test_a_picture_moved_by_a_cell_moves_the_maps_and_not_the_channels(kind: str) -> None:
     """Which axes are cells and which are channels: exact where no cell sees another, as in a first block."""
     network = build(kind)
-    block = taps.blocks(network, SIDE, SIDE)[0]
+    block = activations.list_blocks(network, SIDE, SIDE)[0]
     step = 16  # whole cells of every first block here
     picture = torch.zeros(1, 3, SIDE, SIDE)
     picture[:, :, 32:48, 32:48] = 1
     with torch.no_grad():
         seen, moved = (
-            taps.reach(network, block, one).sub(taps.reach(network, block, one * 0)).abs().sum(dim=1)[0]
+            activations.activations_of(network, block, one)
+            .sub(activations.activations_of(network, block, one * 0))
+            .abs()
+            .sum(dim=1)[0]
             for one in (picture, picture.roll(step, dims=3))
         )
     across, down = (step / block.stride, 0)
@@ -80,21 +85,21 @@ def test_a_picture_moved_by_a_cell_moves_the_maps_and_not_the_channels(kind: str
 
 def test_what_is_read_is_the_input_of_the_last_nonlinearity_of_a_block() -> None:
     network = build("convolutional")
-    block = taps.named(taps.blocks(network, SIDE, SIDE), "layer2")
+    block = activations.find_block(activations.list_blocks(network, SIDE, SIDE), "layer2")
     assert (block.layer, block.is_input) == ("layer2.0.act2", True)
     after = network.get_submodule("layer2")
     outputs: list[Tensor] = []
     hook = after.register_forward_hook(lambda _module, _inputs, output: outputs.append(output.clone()))
     network(images())
     hook.remove()
-    torch.testing.assert_close(taps.reach(network, block, images()).relu(), outputs[0])
-    assert taps.reach(network, block, images()).min() < 0
+    torch.testing.assert_close(activations.activations_of(network, block, images()).relu(), outputs[0])
+    assert activations.activations_of(network, block, images()).min() < 0
 
 
 def test_gates_and_squeezed_maps_are_not_taken_for_what_a_block_sees() -> None:
     """The blocks of EfficientNet end in a gate whose own nonlinearity sees one cell, the whole picture."""
     network = catalog.build("efficientnet_b0", 2)
-    layers = [block.layer for block in taps.blocks(network, 64, 64)]
+    layers = [block.layer for block in activations.list_blocks(network, 64, 64)]
     assert layers == [
         f"blocks.{n}.bn{m}.act" for n, m in (("0.0", 1), ("1.1", 2), ("2.1", 2), ("4.2", 2), ("6.0", 2))
     ]
@@ -103,33 +108,35 @@ def test_gates_and_squeezed_maps_are_not_taken_for_what_a_block_sees() -> None:
 def test_pictures_that_are_not_square_keep_their_proportions() -> None:
     for kind in ("transformer", "channels last"):
         network = build(kind)
-        block = taps.blocks(network, 64, 128)[-1]
-        rows, columns = taps.reach(network, block, images(1, 64, 128)).shape[2:]
+        block = activations.list_blocks(network, 64, 128)[-1]
+        rows, columns = activations.activations_of(network, block, images(1, 64, 128)).shape[2:]
         assert columns == 2 * rows
 
 
 def test_a_network_without_any_from_timm_is_taken_child_by_child() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(4 * 16 * 16, 2))
-    (block,) = taps.blocks(network, 32, 32)
+    (block,) = activations.list_blocks(network, 32, 32)
     assert (block.name, block.channels, block.stride, block.is_input) == ("0", 4, 2.0, False)
-    torch.testing.assert_close(taps.reach(network, block, images(1, 32, 32)), network[0](images(1, 32, 32)))
+    torch.testing.assert_close(
+        activations.activations_of(network, block, images(1, 32, 32)), network[0](images(1, 32, 32))
+    )
 
 
 def test_a_network_without_maps_is_an_error() -> None:
     with pytest.raises(SettingsError, match="no block whose output is a map"):
-        taps.blocks(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)), 8, 8)
+        activations.list_blocks(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)), 8, 8)
 
 
 def test_an_unknown_block_is_an_error_with_the_names_that_there_are() -> None:
     with pytest.raises(UnknownName, match=r"Did you mean 'layer2'\? Known: act1, layer1, layer2"):
-        taps.named(taps.blocks(build("convolutional"), SIDE, SIDE), "layer22")
+        activations.find_block(activations.list_blocks(build("convolutional"), SIDE, SIDE), "layer22")
 
 
 def test_a_hook_is_gone_also_after_an_error() -> None:
     network = build("convolutional")
-    block = taps.blocks(network, SIDE, SIDE)[-1]
+    block = activations.list_blocks(network, SIDE, SIDE)[-1]
     with pytest.raises(RuntimeError):
-        taps.reach(network, block, torch.zeros(1, 7, SIDE, SIDE))
+        activations.activations_of(network, block, torch.zeros(1, 7, SIDE, SIDE))
     assert is_untouched(network)
 
 
@@ -139,7 +146,7 @@ def test_at_rest_nothing_learns_and_afterwards_all_is_as_it_was() -> None:
     network.get_submodule("layer1").eval()
     frozen = next(network.parameters()).requires_grad_(False)
     before = [module.training for module in network.modules()]
-    with pytest.raises(KeyError), taps.frozen(network):
+    with pytest.raises(KeyError), activations.frozen(network):
         assert not any(module.training for module in network.modules())
         assert not any(parameter.requires_grad for parameter in network.parameters())
         raise KeyError
@@ -150,7 +157,7 @@ def test_at_rest_nothing_learns_and_afterwards_all_is_as_it_was() -> None:
 def test_a_leak_changes_gradients_alone_and_ends() -> None:
     network = nn.Sequential(nn.ReLU(inplace=True), nn.ReLU6())
     values = torch.tensor([-1.0, 2.0, 7.0], requires_grad=True)
-    with taps.leaking(network, 0.1):
+    with activations.leaky_gradients(network, 0.1):
         leaked = network(values * 1)
         (slopes,) = torch.autograd.grad(leaked.sum(), values)
     assert leaked.tolist() == pytest.approx([0.0, 2.0, 6.0])
@@ -162,9 +169,9 @@ def test_a_leak_changes_gradients_alone_and_ends() -> None:
 
 def test_what_is_no_map_is_told_from_what_is() -> None:
     tokens = torch.arange(2 * 18 * 5).float().reshape(2, 18, 5)
-    maps = taps.as_maps(tokens, 64, 64)
+    maps = activations.as_maps(tokens, 64, 64)
     assert maps is not None and maps.shape == (2, 5, 4, 4)
     assert torch.equal(maps[:, :, 0, 0], tokens[:, 2])  # after a class token and one of distillation
     assert torch.equal(maps[:, :, 1, 0], tokens[:, 6])
-    assert taps.as_maps(torch.zeros(1, 8, 1, 1), 64, 64) is None
-    assert taps.as_maps(torch.zeros(1, 8), 64, 64) is None
+    assert activations.as_maps(torch.zeros(1, 8, 1, 1), 64, 64) is None
+    assert activations.as_maps(torch.zeros(1, 8), 64, 64) is None

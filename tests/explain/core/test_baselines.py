@@ -10,48 +10,46 @@ from affectlens.explain.core.baselines import BASELINES, baselines
 from affectlens.preprocess import Preprocessing
 from planted import OneSpot
 
-SUBJECT = ExplainedModel(
-    OneSpot(), MIKELS, Preprocessing(height=28, width=28), 1.0, torch.device("cpu"), "any"
-)
+MODEL = ExplainedModel(OneSpot(), MIKELS, Preprocessing(height=28, width=28), 1.0, torch.device("cpu"), "any")
 IMAGE = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
 def test_black_is_what_the_network_sees_of_a_black_picture() -> None:
-    black = SUBJECT.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))
-    torch.testing.assert_close(baselines(SUBJECT, IMAGE, ["black"]), black)
+    black = MODEL.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))
+    torch.testing.assert_close(baselines(MODEL, IMAGE, ["black"]), black)
 
 
 def test_mean_is_nothing_after_normalising() -> None:
-    assert not baselines(SUBJECT, IMAGE, ["mean"]).any()
+    assert not baselines(MODEL, IMAGE, ["mean"]).any()
 
 
 def test_a_blurred_picture_keeps_its_colours_and_loses_its_details() -> None:
-    blurred = baselines(SUBJECT, IMAGE + torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1), ["blurred"])
+    blurred = baselines(MODEL, IMAGE + torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1), ["blurred"])
     expected = IMAGE.mean(dim=(2, 3)) + torch.tensor([1.0, 0.0, -1.0])
     torch.testing.assert_close(blurred.mean(dim=(2, 3)), expected, atol=0.05, rtol=0)
     assert blurred.std(dim=(2, 3)).max() < 0.3 * IMAGE.std()
 
 
 def test_noise_is_the_same_for_the_same_seed_and_each_draw_another() -> None:
-    first, second = baselines(SUBJECT, IMAGE, ["uniform", "uniform"], seed=1)
+    first, second = baselines(MODEL, IMAGE, ["uniform", "uniform"], seed=1)
     assert not torch.equal(first, second)
-    assert torch.equal(baselines(SUBJECT, IMAGE, ["uniform"], seed=1)[0], first)
-    assert not torch.equal(baselines(SUBJECT, IMAGE, ["uniform"], seed=2)[0], first)
-    white = SUBJECT.to_input(torch.full((3, 28, 28), 255, dtype=torch.uint8))[0]
-    black = SUBJECT.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))[0]
+    assert torch.equal(baselines(MODEL, IMAGE, ["uniform"], seed=1)[0], first)
+    assert not torch.equal(baselines(MODEL, IMAGE, ["uniform"], seed=2)[0], first)
+    white = MODEL.to_input(torch.full((3, 28, 28), 255, dtype=torch.uint8))[0]
+    black = MODEL.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))[0]
     assert (first >= black).all() and (first <= white).all()
 
 
 @pytest.mark.parametrize("side", [5, 28, 50])
 def test_every_baseline_fits_pictures_of_every_size(side: int) -> None:
     image = torch.rand(1, 3, side, 2 * side)
-    assert baselines(SUBJECT, image, list(BASELINES)).shape == (len(BASELINES), 3, side, 2 * side)
+    assert baselines(MODEL, image, list(BASELINES)).shape == (len(BASELINES), 3, side, 2 * side)
 
 
 def test_a_misspelt_baseline_or_none_at_all_is_an_error() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'blurred'"):
-        baselines(SUBJECT, IMAGE, ["blured"])
+        baselines(MODEL, IMAGE, ["blured"])
     with pytest.raises(SettingsError, match="At least one"):
-        baselines(SUBJECT, IMAGE, [])
+        baselines(MODEL, IMAGE, [])
     with pytest.raises(SettingsError, match="several names"):
-        baselines(SUBJECT, IMAGE, "mean")
+        baselines(MODEL, IMAGE, "mean")

@@ -1,3 +1,5 @@
+"""A map lies where the picture shows what it is about, and is written without loss."""
+
 import io
 import json
 import math
@@ -84,7 +86,7 @@ def test_a_patch_is_found_where_it_lies_in_the_upright_picture(orientation: int,
 
 
 def middle_of(values: Tensor) -> tuple[float, float]:
-    """Row and column of the centre of mass of what exceeds the least value."""
+    """Measurement and column of the centre of mass of what exceeds the least value."""
     values = (values - values.min()).double()
     rows, columns = torch.arange(values.shape[0]), torch.arange(values.shape[1])
     total = float(values.sum())
@@ -209,7 +211,7 @@ def test_json_says_everything_but_the_map() -> None:
     assert (said["height"], said["width"]) == (100, 200)
     assert said["seen"] == {"top": 0, "left": 0.25, "bottom": 1, "right": 0.75}
     assert said["details"] == {"steps": 64}
-    assert said["unit"] == "relative to the strongest place"
+    assert said["unit"] == "relative to the maximum"
 
 
 def test_the_probability_of_a_polarity_is_the_sum_of_its_words() -> None:

@@ -10,19 +10,19 @@ from planted import OneSpot, model_of, noise, white, why_fear
 
 def test_keeping_all_gives_the_picture_and_keeping_nothing_its_replacement() -> None:
     image = noise(0)
-    trials = Perturbations(model_of(OneSpot()), image, why_fear(), replacement="blurred")
+    perturbations = Perturbations(model_of(OneSpot()), image, why_fear(), replacement="blurred")
     everything = torch.ones(1, 1, 28, 28)
-    torch.testing.assert_close(trials.mix(everything), image)
-    torch.testing.assert_close(trials.mix(0 * everything), trials.blank)
-    whole, blank = trials.ends()
-    assert trials(torch.cat([everything, 0 * everything])).tolist() == pytest.approx([whole, blank])
+    torch.testing.assert_close(perturbations.mix(everything), image)
+    torch.testing.assert_close(perturbations.mix(0 * everything), perturbations.blank)
+    whole, blank = perturbations.endpoints()
+    assert perturbations(torch.cat([everything, 0 * everything])).tolist() == pytest.approx([whole, blank])
 
 
 def test_answers_do_not_depend_on_how_many_are_asked_at_once() -> None:
     kept = (torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.5).float()
-    subject, image = model_of(OneSpot()), noise(1)
-    alone = Perturbations(subject, image, why_fear(), replacement="black", batch_size=1)(kept)
-    together = Perturbations(subject, image, why_fear(), replacement="black", batch_size=5)(kept)
+    model, image = model_of(OneSpot()), noise(1)
+    alone = Perturbations(model, image, why_fear(), replacement="black", batch_size=1)(kept)
+    together = Perturbations(model, image, why_fear(), replacement="black", batch_size=5)(kept)
     torch.testing.assert_close(alone, together)
     assert len(set(alone.tolist())) == 7
 

@@ -17,13 +17,13 @@ from affectlens.explain.faithfulness.compare import (
     EDGES,
     RANDOM,
     ComparisonOptions,
-    Row,
+    Measurement,
     centre,
-    choose,
     compare,
     edges,
+    sample_records,
 )
-from affectlens.explain.faithfulness.results import GRADIENT, judge, summarise
+from affectlens.explain.faithfulness.results import GRADIENT, decide, summarise
 from affectlens.explain.methods.gradient import Gradient, GradientTimesInput
 from planted import Brightness, OneSpot, model_of, noise, why_fear
 
@@ -31,15 +31,15 @@ QUICK = ComparisonOptions(replacements=("black",), cells=7, steps=7, random_maps
 PICTURES = [(f"{number}.jpg", noise(number)) for number in range(3)]
 
 
-def reversed_truth(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
-    found = GradientTimesInput(baseline="black")(subject, image, question)
+def reversed_truth(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    found = GradientTimesInput(baseline="black")(model, image, question)
     return Attribution(-found.values, details={"seconds": 0.0})
 
 
 def test_the_truth_is_found_better_than_chance_and_chance_better_than_its_reverse() -> None:
-    subject = model_of(OneSpot(strength=30.0))
+    model = model_of(OneSpot(strength=30.0))
     methods: dict[str, Method] = {"truth": GradientTimesInput(baseline="black"), "reverse": reversed_truth}
-    summary = summarise(list(compare(subject, PICTURES, methods, QUICK)))
+    summary = summarise(list(compare(model, PICTURES, methods, QUICK)))
     faith = {name: figures["faithfulness"].mean for name, figures in summary.methods.items()}
     assert faith["truth"] > faith[RANDOM] > faith["reverse"]
     assert summary.methods["truth"]["infidelity"].mean == pytest.approx(0, abs=1e-4)
@@ -51,7 +51,7 @@ def test_the_truth_is_found_better_than_chance_and_chance_better_than_its_revers
 
 def test_every_row_can_be_written_and_read_again() -> None:
     rows = list(compare(model_of(OneSpot()), PICTURES[:1], {"gradient": Gradient()}, QUICK))
-    assert [Row.from_json(json.loads(json.dumps(row.to_json()))).method for row in rows] == [
+    assert [Measurement.from_json(json.loads(json.dumps(row.to_json()))).method for row in rows] == [
         RANDOM, CENTRE, EDGES, "gradient",
     ]  # fmt: skip
     assert json.dumps(summarise(rows).to_json(), allow_nan=False)
@@ -77,9 +77,9 @@ def test_a_method_may_not_take_the_name_of_a_control() -> None:
 def test_controls_know_the_middle_and_the_edges() -> None:
     image = torch.zeros(1, 3, 9, 9)
     image[:, :, :, 4:] = 1
-    subject = model_of(OneSpot())
-    assert int(centre(subject, image, why_fear()).values.argmax()) == 40
-    found = edges(subject, image, why_fear()).values
+    model = model_of(OneSpot())
+    assert int(centre(model, image, why_fear()).values.argmax()) == 40
+    found = edges(model, image, why_fear()).values
     assert found.shape == (9, 9)
     assert found.nonzero()[:, 1].unique().tolist() == [3]
 
@@ -90,17 +90,17 @@ def test_pictures_are_drawn_evenly_from_the_emotions_and_the_same_for_a_seed() -
         for word, number_of in (("awe", 10), ("fear", 10), ("anger", 1))
         for number in range(number_of)
     ]
-    drawn = choose(records, 7, seed=1)
+    drawn = sample_records(records, 7, seed=1)
     tops = [record.target.top for record in drawn]
     assert sorted(tops) == ["anger", "awe", "awe", "awe", "fear", "fear", "fear"]
-    assert drawn == choose(records, 7, seed=1) != choose(records, 7, seed=2)
-    assert len(choose(records, 100)) == 21
+    assert drawn == sample_records(records, 7, seed=1) != sample_records(records, 7, seed=2)
+    assert len(sample_records(records, 100)) == 21
 
 
 # ---------------------------------------------------------------------------------------------- verdict
 
 
-def rows_of(figures: dict[str, tuple[float, float, float]], pictures: int = 40) -> list[Row]:
+def rows_of(figures: dict[str, tuple[float, float, float]], pictures: int = 40) -> list[Measurement]:
     """Rows of made-up methods: deletion, insertion and seconds of each, with noise that pictures share."""
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -114,7 +114,7 @@ def rows_of(figures: dict[str, tuple[float, float, float]], pictures: int = 40) 
                 "seconds": seconds,
             }
             measured["faithfulness"] = measured["insertion black"] - measured["deletion black"]
-            rows.append(Row(f"{number}.jpg", name, "fear", measured))
+            rows.append(Measurement(f"{number}.jpg", name, "fear", measured))
     return rows
 
 
@@ -122,7 +122,7 @@ CONTROLS = {RANDOM: (0.5, 0.5, 0.0), GRADIENT: (0.45, 0.55, 0.1)}
 
 
 def test_the_quickest_of_those_that_cannot_be_told_from_the_best_is_chosen() -> None:
-    verdict = judge(summarise(rows_of({
+    verdict = decide(summarise(rows_of({
         **CONTROLS, "slow": (0.2, 0.8, 9.0), "quick": (0.2, 0.8, 1.0), "worse": (0.3, 0.7, 0.1),
         "useless": (0.5, 0.5, 0.1),
     })))  # fmt: skip
@@ -134,7 +134,7 @@ def test_the_quickest_of_those_that_cannot_be_told_from_the_best_is_chosen() -> 
 
 
 def test_a_method_that_beats_both_in_one_kind_of_curve_alone_is_not_chosen() -> None:
-    verdict = judge(summarise(rows_of({**CONTROLS, "half": (0.2, 0.55, 1.0)})))
+    verdict = decide(summarise(rows_of({**CONTROLS, "half": (0.2, 0.55, 1.0)})))
     assert verdict.chosen is None and verdict.best is None
     assert verdict.failed["half"] == ("insertion black against gradient",)
 
@@ -145,7 +145,9 @@ def test_intervals_cover_the_mean_of_the_pictures_they_were_drawn_from() -> None
     covered = 0
     for trial in range(100):
         drawn = torch.randn(30, generator=generator).tolist()
-        rows = [Row(str(n), "method", "fear", {"deletion black": value}) for n, value in enumerate(drawn)]
+        rows = [
+            Measurement(str(n), "method", "fear", {"deletion black": value}) for n, value in enumerate(drawn)
+        ]
         estimate = summarise(rows, resamples=300, seed=trial).methods["method"]["deletion black"]
         covered += estimate.low <= 0 <= estimate.high
     assert 86 <= covered <= 99

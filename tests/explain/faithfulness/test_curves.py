@@ -7,53 +7,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
 
-from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.perturbations import Perturbations
-from affectlens.explain.core.question import Question
 from affectlens.explain.faithfulness.curves import (
     Curve,
-    Losses,
     Removal,
     RemovalOptions,
     by_cell,
     cell_numbers,
     faithfulness,
     ranks_from_greatest,
-    sensitivity,
 )
-from affectlens.explain.methods.gradient import GradientTimesInput
-from planted import FEAR, SIDE, OneSpot, model_of, noise, white, why_fear
+from planted import SIDE, OneSpot, Weighted, model_of, noise, white, why_fear
 
 CELLS = RemovalOptions(cells=7, steps=49, replacement="black", random_maps=8)
 
 
-class Weighted(nn.Module):
-    """Fear is a sum over pixels, each with a weight of its own, of either sign: (B, 3, h, w) -> (B, 8)."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        coarse = torch.randn(1, 1, 7, 7, generator=torch.Generator().manual_seed(seed))
-        self.weights = nn.Parameter(coarse.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3) / 50)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = torch.zeros(len(images), len(MIKELS))
-        logits[:, FEAR] = (images.mean(dim=1, keepdim=True) * self.weights).sum(dim=(1, 2, 3))
-        return logits
-
-    def truth(self) -> Tensor:
-        """What each pixel of a white picture adds: (h, w)."""
-        return self.weights.detach()[0, 0]
-
-
 def test_a_true_map_beats_chance_and_chance_beats_its_reverse() -> None:
     network = Weighted()
-    subject, image = model_of(network), white()
-    right = faithfulness(subject, image, why_fear(), network.truth(), CELLS)
-    wrong = faithfulness(subject, image, why_fear(), -network.truth(), CELLS)
+    model, image = model_of(network), white()
+    right = faithfulness(model, image, why_fear(), network.truth(), CELLS)
+    wrong = faithfulness(model, image, why_fear(), -network.truth(), CELLS)
     assert right.deletion_gain() > 0.1 and right.insertion_gain() > 0.1
     assert wrong.deletion_gain() < -0.1 and wrong.insertion_gain() < -0.1
 
@@ -162,80 +136,6 @@ def test_a_map_beats_random_ones_only_if_it_is_better_than_each_of_them_both_way
 def test_a_map_of_another_size_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"\(7, 7\) pixels, the image \(28, 28\)"):
         faithfulness(model_of(OneSpot()), white(), why_fear(), torch.zeros(7, 7))
-
-
-# ------------------------------------------------------------------------------ infidelity, sensitivity
-
-
-def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_whole_for_an_empty_map() -> None:
-    network = Weighted()
-    trials = Perturbations(model_of(network), white(), why_fear(), replacement="black")
-    truth = network.truth()
-    assert Losses(trials).infidelity(truth) == pytest.approx((0, 0), abs=1e-6)
-    assert Losses(trials).infidelity(3 * truth).relative == pytest.approx(0, abs=1e-6)
-    assert Losses(trials).infidelity(3 * truth).absolute > 0.01
-    assert Losses(trials).infidelity(-truth).relative == 1
-    assert Losses(trials).infidelity(torch.zeros(SIDE, SIDE)).relative == 1
-    halfway = Losses(trials).infidelity(
-        truth + 0.02 * torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    )
-    assert 0 < halfway.relative < 1
-
-
-def test_infidelity_is_captums() -> None:
-    """Theirs asks for what is subtracted from the picture; ours replaces, which subtracts what differs."""
-    from captum.metrics import infidelity as theirs
-
-    network, values = Weighted(), noise(3)[0, 0]
-    subject, image = model_of(network), noise(2)
-    trials = Perturbations(subject, image, why_fear(), replacement="black")
-    from affectlens.explain.faithfulness.curves import _rectangles
-
-    masks = list(_rectangles(SIDE, SIDE, 64, 0))
-    drawn = iter(masks)
-
-    def remove(inputs: Tensor) -> tuple[Tensor, Tensor]:
-        mask = torch.stack([next(drawn) for _ in range(len(inputs))])[:, None].expand_as(inputs)
-        return mask.clone(), inputs * (1 - mask)  # a map of whole pixels is spread over the channels below
-
-    spread = (values / 3).expand(1, 3, SIDE, SIDE).contiguous()
-    expected = theirs(trials.judge, remove, image, spread, n_perturb_samples=64, max_examples_per_batch=16)
-    assert Losses(trials, rectangles=64, seed=0).infidelity(values).absolute == pytest.approx(
-        float(expected), rel=1e-4
-    )
-
-
-def test_a_network_that_loses_nothing_has_no_relative_infidelity() -> None:
-    trials = Perturbations(model_of(OneSpot(strength=0.0)), white(), why_fear(), replacement="black")
-    assert math.isnan(Losses(trials).infidelity(white()[0, 0]).relative)
-
-
-def test_a_method_that_ignores_the_picture_is_not_sensitive_and_one_of_noise_is() -> None:
-    subject, image = model_of(OneSpot()), noise(0)
-
-    def constant(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
-        return Attribution(torch.ones(SIDE, SIDE))
-
-    def chaotic(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
-        seed = int(image.double().sum() * 1e6) % 2**31
-        return Attribution(torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(seed)))
-
-    assert sensitivity(constant, subject, image, why_fear()) == 0
-    assert sensitivity(chaotic, subject, image, why_fear()) > 1
-
-
-def test_sensitivity_of_a_linear_network_is_at_most_the_noise() -> None:
-    """Gradient times input moves as the input does, and the spot's levels are around a half."""
-    method = GradientTimesInput(baseline="black")
-    found = sensitivity(method, model_of(OneSpot()), 0 * noise(0) + 0.5, why_fear(), radius=0.05, tries=4)
-    assert 0 < found <= 0.05 / 0.5
-
-
-def test_a_map_of_zeros_has_no_sensitivity() -> None:
-    def nothing(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
-        return Attribution(torch.zeros(SIDE, SIDE))
-
-    assert math.isnan(sensitivity(nothing, model_of(OneSpot()), white(), why_fear()))
 
 
 # ------------------------------------------------------------------------------------------------ cells

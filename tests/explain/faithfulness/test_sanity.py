@@ -19,10 +19,10 @@ from planted import Brightness, OneSpot, model_of, noise, white, why_fear
 
 
 def test_shuffling_keeps_each_layers_weights_but_not_their_places_nor_the_original() -> None:
-    subject = model_of(OneSpot())
-    weights = subject.network.get_parameter("weights")
+    model = model_of(OneSpot())
+    weights = model.network.get_parameter("weights")
     before = weights.clone()
-    after = randomised(subject).network.get_parameter("weights")
+    after = randomised(model).network.get_parameter("weights")
     assert torch.equal(before, weights)
     assert not torch.equal(before, after)
     assert torch.equal(before.flatten().sort().values, after.flatten().sort().values)
@@ -37,9 +37,9 @@ def test_a_share_shuffles_the_last_layers_only() -> None:
 
 
 def test_the_map_of_a_network_that_unlearnt_everything_is_another() -> None:
-    subject, method = model_of(OneSpot()), GradientTimesInput(baseline="black")
-    learnt = method(subject, noise(0), why_fear()).values
-    unlearnt = method(randomised(subject), noise(0), why_fear()).values
+    model, method = model_of(OneSpot()), GradientTimesInput(baseline="black")
+    learnt = method(model, noise(0), why_fear()).values
+    unlearnt = method(randomised(model), noise(0), why_fear()).values
     assert rank_correlation(learnt, learnt) == 1
     assert abs(rank_correlation(learnt, unlearnt)) < 0.1
 
@@ -56,10 +56,10 @@ def test_rank_correlation_is_spearmans_with_ties() -> None:
 
 
 def test_a_planted_patch_is_where_it_moves_the_answer_most_and_alone_is_the_cause() -> None:
-    subject = model_of(Brightness())
+    model = model_of(Brightness())
     image = torch.full((1, 3, 28, 28), 0.4)
     image[:, :, :10, 18:] = 0.9  # here a bright patch adds little
-    planted = plant(subject, image, 0 * white() + torch.tensor([0.1, 0.9]).view(2, 1, 1, 1), size=0.3)
+    planted = plant(model, image, 0 * white() + torch.tensor([0.1, 0.9]).view(2, 1, 1, 1), size=0.3)
     assert planted is not None
     assert (planted.question.favour, planted.question.against) == (("awe",), ("fear",))
     assert planted.box.top >= 10 or planted.box.right <= 18  # where it is dark

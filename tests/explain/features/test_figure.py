@@ -1,3 +1,5 @@
+"""The figure of a study shows every map and visualisation, and nothing in it overlaps."""
+
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,12 @@ from matplotlib.transforms import Bbox
 from affectlens.errors import OutputError
 from affectlens.explain.core.activations import Block
 from affectlens.explain.features import figure as report
-from affectlens.explain.features.visualisation import ActivationMap, Ascent, Painting, Study
+from affectlens.explain.features.visualisation import (
+    ActivationMap,
+    FeatureStudy,
+    FeatureVisualisation,
+    GradientAscent,
+)
 from affectlens.images import read_pixels
 
 
@@ -21,7 +28,7 @@ def block(name: str, trunk: str = "") -> Block:
 
 def a_study(
     names: dict[str, list[str]], painted: int = 3, channels: int = 9, height: int = 40, width: int = 60
-) -> Study:
+) -> FeatureStudy:
     """A study of blocks by their network, with pictures of noise; the first are painted."""
     generator = torch.Generator().manual_seed(0)
 
@@ -33,11 +40,13 @@ def a_study(
         ActivationMap(one, 26, 1.0, torch.rand(4, 6), torch.rand(height, width, generator=generator))
         for inside in found.values() for one in inside
     ]  # fmt: skip
-    paintings = [
-        tuple(Painting(one, channel, noise(16, 16), (0.0, 1.0)) for channel in range(channels))
+    visualisations = [
+        tuple(FeatureVisualisation(one, channel, noise(16, 16), (0.0, 1.0)) for channel in range(channels))
         for inside in found.values() for one in inside[:painted]
     ]  # fmt: skip
-    return Study(noise(height, width), tuple(maps), tuple(paintings), Ascent(), False, False)
+    return FeatureStudy(
+        noise(height, width), tuple(maps), tuple(visualisations), GradientAscent(), False, False
+    )
 
 
 FIVE = [f"blocks.{number}" for number in range(5)]

@@ -13,8 +13,8 @@ from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.attention import (
     AttentionRollout,
     GradientAttention,
-    attentions,
-    read_weights,
+    attention_modules,
+    attention_weights,
     relevance,
     transformers,
 )
@@ -34,7 +34,7 @@ def attending_evenly() -> Any:
     network: Any = small_member("test_vit")
     with torch.no_grad():
         network.pos_embed.zero_()
-        for module in attentions(network):
+        for module in attention_modules(network):
             width = module.qkv.in_features
             module.qkv.weight[: 2 * width] = 0
             module.qkv.bias[: 2 * width] = 0
@@ -44,7 +44,7 @@ def attending_evenly() -> Any:
 def test_weights_sum_to_one_and_are_those_that_the_network_attends_by() -> None:
     network: Any = small_member("test_vit").eval()
     fused = network(picture())
-    with read_weights(network, [""]) as caught, torch.no_grad():
+    with attention_weights(network, [""]) as caught, torch.no_grad():
         explicit = network(picture())
     assert len(caught[""]) == len(network.blocks)
     for weights in caught[""]:
@@ -62,7 +62,7 @@ def test_rollout_of_even_attention_is_even() -> None:
 
 def test_rollout_is_the_product_of_the_blocks() -> None:
     network: Any = small_member("test_vit")
-    with read_weights(network.eval(), [""]) as caught, torch.no_grad():
+    with attention_weights(network.eval(), [""]) as caught, torch.no_grad():
         network(picture())
     product = torch.eye(101)
     for weights in caught[""]:
@@ -73,10 +73,10 @@ def test_rollout_is_the_product_of_the_blocks() -> None:
 
 
 def test_the_one_patch_that_differs_stands_out_for_what_it_speaks_for() -> None:
-    subject = model_of(attending_evenly(), SIDE)
+    model = model_of(attending_evenly(), SIDE)
     image = torch.zeros(1, 3, SIDE, SIDE)
     image[:, :, 32:48, 112:128] = torch.tensor([2.0, -2.0, 1.0]).view(3, 1, 1)
-    maps = torch.stack([relevance(subject, image, make_question(MIKELS, word))[""] for word in MIKELS.words])
+    maps = torch.stack([relevance(model, image, make_question(MIKELS, word))[""] for word in MIKELS.words])
     others = torch.ones(10, 10, dtype=torch.bool)
     others[2, 7] = False
     torch.testing.assert_close(maps[:, others], maps[:, 0, 0, None].expand(-1, 99), rtol=1e-3, atol=1e-7)
@@ -84,22 +84,22 @@ def test_the_one_patch_that_differs_stands_out_for_what_it_speaks_for() -> None:
 
 
 def test_a_question_changes_the_weighted_map_and_not_the_rollout() -> None:
-    subject = model_of(small_member("test_vit"), SIDE)
+    model = model_of(small_member("test_vit"), SIDE)
     questions = [
         make_question(MIKELS, "fear"),
         make_question(MIKELS, "awe"),
         make_question(MIKELS, "fear", "anger"),
     ]
-    weighted = [GradientAttention()(subject, picture(), question).values for question in questions]
+    weighted = [GradientAttention()(model, picture(), question).values for question in questions]
     assert not torch.allclose(weighted[0], weighted[1]) and not torch.allclose(weighted[0], weighted[2])
-    rolled = [AttentionRollout()(subject, picture(), question).values for question in questions]
+    rolled = [AttentionRollout()(model, picture(), question).values for question in questions]
     assert torch.equal(rolled[0], rolled[1])
 
 
 def test_gradients_are_those_of_the_attention_weights() -> None:
     """The first-order change of the answer when one weight changes, checked by changing it."""
     network: Any = small_member("test_vit")
-    subject, last = model_of(network, SIDE), network.blocks[-1].attn
+    model, last = model_of(network, SIDE), network.blocks[-1].attn
     nudge = torch.zeros(1, last.num_heads, 101, 101)
     nudge[0, 0, 0, 40] = 0.05
 
@@ -108,13 +108,13 @@ def test_gradients_are_those_of_the_attention_weights() -> None:
         last.fused_attn = False
         try:
             with torch.no_grad():
-                return float(subject.score(picture(), why_fear()))
+                return float(model.score(picture(), why_fear()))
         finally:
             hook.remove()
 
     slope = (nudged(1) - nudged(-1)) / 0.1
-    with read_weights(network, [""]) as caught, torch.enable_grad():
-        (gradient,) = torch.autograd.grad(subject.score(picture(), why_fear()).sum(), [caught[""][-1]])
+    with attention_weights(network, [""]) as caught, torch.enable_grad():
+        (gradient,) = torch.autograd.grad(model.score(picture(), why_fear()).sum(), [caught[""][-1]])
     assert float(gradient[0, 0, 0, 40]) == pytest.approx(slope, rel=0.05)
 
 
@@ -130,8 +130,8 @@ def test_within_a_pair_it_is_the_transformer_that_is_read(method: Any) -> None:
 @BOTH
 def test_of_a_pair_with_mirror_the_mirror_image_has_the_mirrored_map(method: Any) -> None:
     network = small_member("pair", transformer="test_vit", convolutional="test_efficientnet", mirror=True)
-    subject = model_of(network, SIDE)
-    found, mirrored = (method(subject, image, why_fear()).values for image in (picture(), picture().flip(3)))
+    model = model_of(network, SIDE)
+    found, mirrored = (method(model, image, why_fear()).values for image in (picture(), picture().flip(3)))
     torch.testing.assert_close(mirrored, found.flip(1), rtol=1e-3, atol=1e-8)
 
 
@@ -146,12 +146,12 @@ def test_attention_that_was_made_to_suit_a_cpu_gives_the_same_map(method: Any) -
 def test_afterwards_attention_is_fused_as_before_even_after_an_interruption() -> None:
     network: Any = small_member("test_vit")
     network.blocks[1].attn.fused_attn = False
-    before = [module.fused_attn for module in attentions(network)]
+    before = [module.fused_attn for module in attention_modules(network)]
     assert any(before) and not all(before)
-    with pytest.raises(KeyboardInterrupt), read_weights(network, [""]):
+    with pytest.raises(KeyboardInterrupt), attention_weights(network, [""]):
         raise KeyboardInterrupt
-    assert [module.fused_attn for module in attentions(network)] == before
-    assert not any(module.attn_drop._forward_hooks for module in attentions(network))
+    assert [module.fused_attn for module in attention_modules(network)] == before
+    assert not any(module.attn_drop._forward_hooks for module in attention_modules(network))
 
 
 def test_networks_without_such_a_transformer_are_refused() -> None:

@@ -22,36 +22,36 @@ def picture(seed: int = 0) -> Tensor:
     return torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
 
 
-def owed(subject: ExplainedModel, image: Tensor, baseline: str = "mean") -> float:
-    against = baselines(subject, image, [baseline])
-    return float(subject.score(image, why_fear()) - subject.score(against, why_fear()))
+def owed(model: ExplainedModel, image: Tensor, baseline: str = "mean") -> float:
+    against = baselines(model, image, [baseline])
+    return float(model.score(image, why_fear()) - model.score(against, why_fear()))
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
 @pytest.mark.parametrize("baseline", ["mean", "black", "blurred"])
 def test_of_a_convolutional_network_it_adds_up(name: str, baseline: str) -> None:
-    subject = model_of(small_member(name), SIDE)
-    found = Cam(baseline=baseline)(subject, picture(), why_fear())
+    model = model_of(small_member(name), SIDE)
+    found = Cam(baseline=baseline)(model, picture(), why_fear())
     assert found.sums_up
-    assert float(found.values.sum()) == pytest.approx(owed(subject, picture(), baseline), abs=2e-4)
-    assert abs(owed(subject, picture(), baseline)) > 0.01
+    assert float(found.values.sum()) == pytest.approx(owed(model, picture(), baseline), abs=2e-4)
+    assert abs(owed(model, picture(), baseline)) > 0.01
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_of_a_pair_it_adds_up_with_the_transformers_part_laid_out_by_attention(mirror: bool) -> None:
-    subject = model_of(small_member("pair", **PAIR, mirror=mirror), SIDE)
-    found = Cam()(subject, picture(), why_fear())
+    model = model_of(small_member("pair", **PAIR, mirror=mirror), SIDE)
+    found = Cam()(model, picture(), why_fear())
     assert found.sums_up
-    assert float(found.values.sum()) == pytest.approx(owed(subject, picture()), abs=2e-4)
+    assert float(found.values.sum()) == pytest.approx(owed(model, picture()), abs=2e-4)
     on_maps, by_attention = found.details["on_maps"], found.details["by_attention"]
-    assert on_maps + by_attention == pytest.approx(owed(subject, picture()), abs=2e-4)
+    assert on_maps + by_attention == pytest.approx(owed(model, picture()), abs=2e-4)
     assert abs(on_maps) > 1e-3 and abs(by_attention) > 1e-3
 
 
 def test_the_two_parts_of_a_pair_are_what_its_branches_say_when_two_emotions_are_compared() -> None:
     network: Any = small_member("pair", **PAIR)
-    subject, question = model_of(network, SIDE), make_question(MIKELS, "fear", "awe")
-    found = Cam()(subject, picture(), question)
+    model, question = model_of(network, SIDE), make_question(MIKELS, "fear", "awe")
+    found = Cam()(model, picture(), question)
     flat = torch.zeros_like(picture())
     expected = [
         float(question.score(branch(picture())) - question.score(branch(flat))) / 2
@@ -62,12 +62,12 @@ def test_the_two_parts_of_a_pair_are_what_its_branches_say_when_two_emotions_are
 
 def test_of_mlm_what_the_gram_branches_say_is_left_out_and_told() -> None:
     network = small_member("mlm_paper", backbone="test_resnet", reduction=2)
-    subject = model_of(network, SIDE)
-    found = Cam()(subject, picture(), why_fear())
+    model = model_of(network, SIDE)
+    found = Cam()(model, picture(), why_fear())
     assert not found.sums_up
     assert abs(found.details["elsewhere"]) > 0.01
     total = float(found.values.sum()) + found.details["elsewhere"]
-    assert total == pytest.approx(owed(subject, picture()), abs=2e-4)
+    assert total == pytest.approx(owed(model, picture()), abs=2e-4)
 
 
 def test_which_networks_read_their_last_map_linearly() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.upsampling import upsample
-from affectlens.explain.methods.grad_cam import GradCam, Place, last_map, makes_maps
+from affectlens.explain.methods.grad_cam import GradCam, MapLayer, last_map, makes_maps
 from planted import FEAR, OneSpot, model_of, small_member, why_fear
 
 SIDE = 160
@@ -49,20 +49,18 @@ def test_the_only_cell_that_counts_gets_all() -> None:
 
 def test_on_a_convolutional_network_it_is_captums() -> None:
     captum = pytest.importorskip("captum.attr")
-    subject, question = model_of(small_member("test_resnet"), SIDE), why_fear()
-    ours = GradCam()(subject, picture(), question)
-    layer = subject.network.get_submodule("layer4")
-    theirs = captum.LayerGradCam(lambda images: subject.score(images, question), layer).attribute(picture())
+    model, question = model_of(small_member("test_resnet"), SIDE), why_fear()
+    ours = GradCam()(model, picture(), question)
+    layer = model.network.get_submodule("layer4")
+    theirs = captum.LayerGradCam(lambda images: model.score(images, question), layer).attribute(picture())
     torch.testing.assert_close(ours.values, upsample(theirs[0, 0].detach(), SIDE, SIDE), rtol=1e-3, atol=1e-7)
     assert float(ours.values.std()) > 0
     assert ours.details["layers"] == ["layer4"]
 
 
 def test_where_the_last_map_is_averaged_pooling_the_gradients_changes_nothing() -> None:
-    subject = model_of(small_member("test_resnet"), SIDE)
-    pooled, single = (
-        GradCam(pooled=pooled)(subject, picture(), why_fear()).values for pooled in (True, False)
-    )
+    model = model_of(small_member("test_resnet"), SIDE)
+    pooled, single = (GradCam(pooled=pooled)(model, picture(), why_fear()).values for pooled in (True, False))
     torch.testing.assert_close(pooled, single, rtol=1e-3, atol=1e-7)
 
 
@@ -88,19 +86,17 @@ def test_of_a_pair_both_maps_are_added() -> None:
 
 def test_of_a_pair_with_mirror_the_mirror_image_has_the_mirrored_map() -> None:
     network = small_member("pair", transformer="test_vit", convolutional="test_efficientnet", mirror=True)
-    subject = model_of(network, SIDE)
-    found, mirrored = (
-        GradCam()(subject, image, why_fear()).values for image in (picture(), picture().flip(3))
-    )
+    model = model_of(network, SIDE)
+    found, mirrored = (GradCam()(model, image, why_fear()).values for image in (picture(), picture().flip(3)))
     torch.testing.assert_close(mirrored, found.flip(1), rtol=1e-3, atol=1e-5)
 
 
 def test_the_last_map_is_found_in_every_kind_of_network() -> None:
-    assert last_map(small_member("test_resnet"), "", SIDE, SIDE) == Place("layer4")
+    assert last_map(small_member("test_resnet"), "", SIDE, SIDE) == MapLayer("layer4")
     token = small_member("test_vit")
-    assert last_map(token, "", SIDE, SIDE) == Place("blocks.5.attn", is_input=True)
+    assert last_map(token, "", SIDE, SIDE) == MapLayer("blocks.5.attn", is_input=True)
     mlm = small_member("mlm_paper", backbone="test_resnet", reduction=2).eval()
-    assert last_map(mlm, "pyramid.body", SIDE, SIDE) == Place("pyramid.body.layer4")
+    assert last_map(mlm, "pyramid.body", SIDE, SIDE) == MapLayer("pyramid.body.layer4")
 
 
 def test_a_network_without_maps_cannot_be_explained_so() -> None:

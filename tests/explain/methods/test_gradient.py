@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.methods.gradient import Gradient, GradientTimesInput, Slopes
+from affectlens.explain.methods.gradient import Gradient, GradientTimesInput, InputGradients
 from planted import FEAR, SIDE, OneSpot, model_of, noise, why_fear
 
 
@@ -48,17 +48,19 @@ def test_where_the_answer_is_curved_it_says_how_far_the_sum_is_off() -> None:
 
 
 def test_groups_of_any_size_give_the_same_gradients() -> None:
-    subject, images = model_of(Curved()), noise(0, 5)
-    slopes = Slopes(subject, images[:1], why_fear())
+    model, images = model_of(Curved()), noise(0, 5)
+    slopes = InputGradients(model, images[:1], why_fear())
     scores, gradients = slopes(images)
     torch.testing.assert_close(gradients, 200 * images / (3 * SIDE**2), rtol=1e-4, atol=1e-6)
-    slopes.together = 2
+    slopes.batch_size = 2
     torch.testing.assert_close(slopes(images), (scores, gradients))
 
 
 def test_less_memory_means_fewer_pictures_at_once_and_never_none() -> None:
-    subject = model_of(nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 26**2, 8)))
-    ample, tight, none = (Slopes(subject, noise(0), why_fear(), memory=mib).together for mib in (1024, 2, 1))
+    model = model_of(nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 26**2, 8)))
+    ample, tight, none = (
+        InputGradients(model, noise(0), why_fear(), memory=mib).batch_size for mib in (1024, 2, 1)
+    )
     # Of each picture little is kept but the convolution's output, 64 x 26 x 26 floats of 4 bytes.
     assert 1 <= none <= tight <= 2 * 2**20 // (64 * 26**2 * 4)
     assert tight >= 6
@@ -78,6 +80,6 @@ def test_impossible_settings_are_errors() -> None:
     with pytest.raises(UnknownName, match="baseline"):
         GradientTimesInput(baseline="grey")
     with pytest.raises(SettingsError, match="memory"):
-        Slopes(model_of(OneSpot()), noise(0), why_fear(), memory=0)
+        InputGradients(model_of(OneSpot()), noise(0), why_fear(), memory=0)
     with pytest.raises(SettingsError, match="precision"):
         Gradient(precision="float8")(model_of(OneSpot()), noise(0), why_fear())

@@ -37,8 +37,8 @@ def test_patches_that_do_not_fit_evenly_still_cover_every_pixel() -> None:
 
 
 def test_the_size_of_the_batch_changes_nothing() -> None:
-    subject, image = model_of(OneSpot()), noise(0)
-    maps = [Occlusion(batch_size=size)(subject, image, why_fear()).values for size in (1, 10, 500)]
+    model, image = model_of(OneSpot()), noise(0)
+    maps = [Occlusion(batch_size=size)(model, image, why_fear()).values for size in (1, 10, 500)]
     torch.testing.assert_close(maps[0], maps[1])
     torch.testing.assert_close(maps[0], maps[2])
     assert float(maps[0].std()) > 0

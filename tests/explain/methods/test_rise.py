@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from affectlens.errors import SettingsError
-from affectlens.explain.methods.rise import Rise, Slope
+from affectlens.explain.methods.rise import PixelRegression, Rise
 from planted import OneSpot, model_of, noise, white, why_fear
 
 
@@ -17,9 +17,9 @@ def test_it_points_to_the_only_spot_that_counts() -> None:
 
 
 def test_the_same_seed_gives_the_same_map_in_batches_of_any_size_and_another_seed_another() -> None:
-    subject = model_of(OneSpot())
+    model = model_of(OneSpot())
     first, again, other = (
-        Rise(masks=40, seed=seed)(subject, noise(0), why_fear()).values for seed in (0, 0, 1)
+        Rise(masks=40, seed=seed)(model, noise(0), why_fear()).values for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
@@ -27,24 +27,22 @@ def test_the_same_seed_gives_the_same_map_in_batches_of_any_size_and_another_see
 
 def test_two_maps_differ_by_as_much_as_their_standard_errors_say() -> None:
     """Over many seeds the spread of a map is what one map says of itself."""
-    subject = model_of(OneSpot())
-    maps = [
-        Rise(masks=100, seed=seed, replacement="black")(subject, white(), why_fear()) for seed in range(30)
-    ]
+    model = model_of(OneSpot())
+    maps = [Rise(masks=100, seed=seed, replacement="black")(model, white(), why_fear()) for seed in range(30)]
     spread = float(torch.stack([found.values for found in maps]).var(dim=0).mean().sqrt())
     claimed = sum(found.details["standard_error"] for found in maps) / len(maps)
     assert claimed == pytest.approx(spread, rel=0.15)
 
 
 def test_four_times_the_masks_halve_the_standard_error() -> None:
-    subject = model_of(OneSpot())
-    few, many = (Rise(masks=masks)(subject, noise(0), why_fear()).details for masks in (200, 800))
+    model = model_of(OneSpot())
+    few, many = (Rise(masks=masks)(model, noise(0), why_fear()).details for masks in (200, 800))
     assert few["standard_error"] / many["standard_error"] == pytest.approx(2, rel=0.15)
     assert many["noise"] < few["noise"]
 
 
 def test_masks_are_smooth_keep_their_share_and_reach_every_pixel() -> None:
-    masks = torch.cat(list(Rise(masks=400, cells=4, kept=0.3).draw(30, 42)))
+    masks = torch.cat(list(Rise(masks=400, cells=4, kept=0.3).sample_masks(30, 42)))
     assert masks.shape == (400, 1, 30, 42)
     assert float(masks.mean()) == pytest.approx(0.3, abs=0.03)
     assert float(masks.amin()) >= 0 and float(masks.amax()) <= 1
@@ -55,16 +53,16 @@ def test_masks_are_smooth_keep_their_share_and_reach_every_pixel() -> None:
 def test_a_slope_is_that_of_the_line_through_masks_and_scores() -> None:
     generator = torch.Generator().manual_seed(0)
     masks, scores = torch.rand(50, 1, 1, generator=generator), torch.randn(50, generator=generator)
-    slope = Slope()
+    regression = PixelRegression()
     for begin in (0, 20):
         end = begin + (20 if begin == 0 else 30)
-        slope.add(masks[begin:end], 1000 + scores[begin:end])
+        regression.add(masks[begin:end], 1000 + scores[begin:end])
     design = torch.stack([torch.ones(50), masks[:, 0, 0]], dim=1).double()
     expected = torch.linalg.lstsq(design, scores[:, None].double()).solution[:, 0]
     left = scores.double() - design @ expected
     variance = (left**2).sum() / 48 * torch.linalg.inv(design.T @ design)[1, 1]
-    assert float(slope.values()) == pytest.approx(float(expected[1]), rel=1e-3)
-    assert float(slope.standard_errors()) == pytest.approx(float(variance.sqrt()), rel=1e-3)
+    assert float(regression.coefficients()) == pytest.approx(float(expected[1]), rel=1e-3)
+    assert float(regression.standard_errors()) == pytest.approx(float(variance.sqrt()), rel=1e-3)
 
 
 @pytest.mark.parametrize("options", [{"masks": 2}, {"cells": 1}, {"kept": 1.0}])

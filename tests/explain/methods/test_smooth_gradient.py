@@ -22,18 +22,18 @@ PLAIN: dict[str, Method] = {
 
 @pytest.mark.parametrize("of", AVERAGED)
 def test_without_noise_it_is_what_is_averaged(of: str) -> None:
-    subject, image = model_of(small_network()), noise(0)
-    smooth = SmoothGradient(of=of, samples=3, noise=0)(subject, image, why_fear())
-    torch.testing.assert_close(smooth.values, PLAIN[of](subject, image, why_fear()).values)
+    model, image = model_of(small_network()), noise(0)
+    smooth = SmoothGradient(of=of, samples=3, noise=0)(model, image, why_fear())
+    torch.testing.assert_close(smooth.values, PLAIN[of](model, image, why_fear()).values)
     assert float(smooth.values.std()) > 0
     assert smooth.details["halves_agree"] == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("of", AVERAGED)
 def test_the_same_seed_gives_the_same_map_and_another_another(of: str) -> None:
-    subject, image = model_of(small_network()), noise(0)
+    model, image = model_of(small_network()), noise(0)
     first, again, other = (
-        SmoothGradient(of=of, samples=2, seed=seed)(subject, image, why_fear()).values for seed in (0, 0, 1)
+        SmoothGradient(of=of, samples=2, seed=seed)(model, image, why_fear()).values for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
@@ -47,13 +47,13 @@ def test_noise_is_a_share_of_the_range_of_levels() -> None:
 
 
 def test_more_copies_agree_better() -> None:
-    subject, image = model_of(small_network()), noise(0)
+    model, image = model_of(small_network()), noise(0)
     few, many = (
-        SmoothGradient(samples=count, noise=0.3)(subject, image, why_fear()).details["halves_agree"]
+        SmoothGradient(samples=count, noise=0.3)(model, image, why_fear()).details["halves_agree"]
         for count in (4, 128)
     )
     assert many > few
-    assert SmoothGradient(samples=1)(subject, image, why_fear()).details["halves_agree"] is None
+    assert SmoothGradient(samples=1)(model, image, why_fear()).details["halves_agree"] is None
 
 
 def test_a_linear_answer_has_the_same_gradient_under_any_noise() -> None:

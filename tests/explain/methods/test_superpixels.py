@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.explain.methods import superpixels
-from affectlens.explain.methods.superpixels import Lime, Line, Shap, segment
+from affectlens.explain.methods.superpixels import Lime, RidgeRegression, Shap, segment
 from planted import FEAR, OneSpot, model_of, noise, white, why_fear
 
 pytest.importorskip("skimage", reason="the extra `superpixels` is not installed")
@@ -46,8 +46,8 @@ def blocks() -> Tensor:
 
 def test_shapley_values_add_up_to_the_answer_and_go_to_the_piece_that_counts() -> None:
     image = blocks()
-    subject = model_of(OneSpot(top=8, left=15, side=4))
-    found = Shap(segments=16, samples=200, replacement="black")(subject, image, why_fear())
+    model = model_of(OneSpot(top=8, left=15, side=4))
+    found = Shap(segments=16, samples=200, replacement="black")(model, image, why_fear())
     gained = float(5 * image[:, :, 8:12, 15:19].mean())
     assert found.sums_up
     assert float(found.values.sum()) == pytest.approx(gained, rel=1e-3)
@@ -66,8 +66,8 @@ def test_two_halves_that_only_count_together_share_the_answer(monkeypatch: pytes
 
 
 def test_lime_marks_the_piece_that_counts_and_says_how_well_it_fits() -> None:
-    subject, image = model_of(OneSpot(top=8, left=15, side=4)), blocks()
-    found = Lime(segments=16, samples=300, replacement="black")(subject, image, why_fear())
+    model, image = model_of(OneSpot(top=8, left=15, side=4)), blocks()
+    found = Lime(segments=16, samples=300, replacement="black")(model, image, why_fear())
     row, column = divmod(int(found.values.argmax()), 28)
     assert 7 <= row < 14 and 14 <= column < 21
     assert found.details["fit"] > 0.95
@@ -76,12 +76,12 @@ def test_lime_marks_the_piece_that_counts_and_says_how_well_it_fits() -> None:
 
 @pytest.mark.parametrize("method", [Lime, Shap])
 def test_the_seed_decides_the_samples_and_the_callers_random_numbers_go_on(method: Any) -> None:
-    subject, image = model_of(Cubed()), blocks()  # where a sample is not as good as another
+    model, image = model_of(Cubed()), blocks()  # where a sample is not as good as another
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
     first, again, other = (
-        method(segments=16, samples=40, seed=seed, replacement="black")(subject, image, why_fear()).values
+        method(segments=16, samples=40, seed=seed, replacement="black")(model, image, why_fear()).values
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.rand(1), expected)
@@ -94,20 +94,20 @@ def test_the_line_is_the_ridge_regression_of_scikit_learn() -> None:
     generator = torch.Generator().manual_seed(0)
     kept = (torch.rand(60, 5, generator=generator) < 0.5).float()
     answers, weights = torch.randn(60, generator=generator), torch.rand(60, generator=generator)
-    line = Line(penalty=0.7)
+    line = RidgeRegression(penalty=0.7)
     line.fit([(kept[:20], answers[:20], weights[:20]), (kept[20:], answers[20:], weights[20:])])
     theirs = linear_model.Ridge(alpha=0.7).fit(kept.numpy(), answers.numpy(), sample_weight=weights.numpy())
     torch.testing.assert_close(
         line.representation()[0], torch.tensor(theirs.coef_).float(), rtol=1e-4, atol=1e-5
     )
-    assert line.fitted == pytest.approx(
+    assert line.explained_variance == pytest.approx(
         theirs.score(kept.numpy(), answers.numpy(), weights.numpy()), rel=1e-4
     )
 
 
 def test_pieces_that_always_go_together_share_their_coefficient() -> None:
     kept = torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
-    line = Line()
+    line = RidgeRegression()
     line.fit([(kept, torch.tensor([4.0, 0.0, 4.0]), torch.ones(3))])
     torch.testing.assert_close(line.representation(), torch.tensor([[2.0, 2.0]]))
 

@@ -19,9 +19,9 @@ def picture(seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("name", ["mam_paper", "mam_release"])
 def test_what_is_on_the_maps_and_elsewhere_adds_up_to_the_answer(name: str) -> None:
-    subject = model_of(small_member(name, backbone="test_resnet"), SIDE)
-    found = TokenMaps()(subject, picture(), why_fear())
-    owed = float(subject.score(picture(), why_fear()) - subject.score(0 * picture(), why_fear()))
+    model = model_of(small_member(name, backbone="test_resnet"), SIDE)
+    found = TokenMaps()(model, picture(), why_fear())
+    owed = float(model.score(picture(), why_fear()) - model.score(0 * picture(), why_fear()))
     assert found.details["on_maps"] + found.details["elsewhere"] == pytest.approx(owed, abs=0.01)
     assert float(found.values.sum()) == pytest.approx(found.details["on_maps"], abs=1e-3)
     assert abs(found.details["on_maps"]) > 1e-3
@@ -57,5 +57,5 @@ def test_when_the_classifier_does_not_read_attributes_the_map_is_empty() -> None
 
 
 def test_a_network_without_tokens_is_refused() -> None:
-    with pytest.raises(SettingsError, match="Only MAM"):
+    with pytest.raises(SettingsError, match="no semantic tokens"):
         TokenMaps()(model_of(small_member("test_resnet"), SIDE), picture(), why_fear())

@@ -1,9 +1,9 @@
-"""Where a network can be looked into: its blocks, and what the channels of each make of pictures.
+"""Activations inside a network: its blocks, and the maps that the channels of each make of pictures.
 
 A block's channels are read before its last nonlinearity: of a ReLU, GELU and the like, a positive input
 means "seen here" and a negative one "not seen", while the sums that leave many blocks have no such sign
 (the linear bottlenecks of Sandler et al., "MobileNetV2", CVPR 2018; the residual stream of a transformer).
-Reading before it rather than after it leaves a slope to climb where nothing is seen yet. A block without
+Reading before it rather than after it leaves a gradient to climb where nothing is seen yet. A block without
 nonlinearity of its own is read at its end.
 
 Letters: B pictures, C channels, H x W pixels, h x w cells of a map.
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.models import backbones
 
-# By name, because timm has several of its own. Gates between 0 and 1 (sigmoids) see nothing themselves.
+# By name, since timm has several of its own. Gates between 0 and 1 (sigmoids) detect nothing themselves.
 _NONLINEAR = frozenset({
     "CELU", "ELU", "GELU", "GELUTanh", "HardMish", "HardMishMe", "HardSwish", "HardSwishMe", "Hardswish",
     "LeakyReLU", "Mish", "MishMe", "PReLU", "QuickGELU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Softplus",
@@ -52,11 +52,11 @@ class Block:
     any_size: bool
 
 
-def blocks(network: nn.Module, height: int = 224, width: int = 224) -> list[Block]:
+def list_blocks(network: nn.Module, height: int = 224, width: int = 224) -> list[Block]:
     """List a network's blocks, from shallow to deep; those of each timm network within it in turn.
 
-    A network without any from timm is taken child by child. The network is run once, on a grey picture
-    of `height` x `width` pixels. Raises `SettingsError` for one in which no block makes maps.
+    A network that contains none from timm is listed child by child. The network is run once, on a grey
+    picture of `height` x `width` pixels. Raises `SettingsError` for one in which no block makes maps.
     """
     found = [
         block
@@ -64,11 +64,13 @@ def blocks(network: nn.Module, height: int = 224, width: int = 224) -> list[Bloc
         for block in _blocks_of(network, trunk, height, width)
     ]
     if not found:
-        raise SettingsError("This network has no block whose output is a map; it cannot be looked into.")
+        raise SettingsError(
+            "This network has no block whose output is a map; its activations cannot be shown."
+        )
     return found
 
 
-def named(known: list[Block], name: str) -> Block:
+def find_block(known: list[Block], name: str) -> Block:
     """Return the block of that name. Raises `UnknownName` with the names that there are."""
     for block in known:
         if block.name == name:
@@ -76,30 +78,30 @@ def named(known: list[Block], name: str) -> Block:
     raise UnknownName("block", name, [block.name for block in known], "this network")
 
 
-def reach(network: nn.Module, block: Block, images: Tensor) -> Tensor:
+def activations_of(network: nn.Module, block: Block, images: Tensor) -> Tensor:
     """Run pictures as far as a block: (B, 3, H, W) -> (B, C, h, w), differentiable.
 
-    Cells are positive where a channel sees what it looks for. The network is left by its hook as soon as
-    the block is reached; the hook is gone afterwards.
+    Cells are positive where a channel is active. The forward pass ends by a hook as soon as the block is
+    reached; the hook is gone afterwards.
     """
-    caught: list[Tensor] = []
+    captured: list[Tensor] = []
 
-    def catch(values: Any) -> NoReturn:
-        caught.append(values[0] if isinstance(values, tuple) else values)
+    def capture(values: Any) -> NoReturn:
+        captured.append(values[0] if isinstance(values, tuple) else values)
         raise _Reached
 
     layer = network.get_submodule(block.layer)
     if block.is_input:
-        hook = layer.register_forward_pre_hook(lambda _module, inputs: catch(inputs))
+        hook = layer.register_forward_pre_hook(lambda _module, inputs: capture(inputs))
     else:
-        hook = layer.register_forward_hook(lambda _module, _inputs, output: catch(output))
+        hook = layer.register_forward_hook(lambda _module, _inputs, output: capture(output))
     try:
         network.get_submodule(block.trunk)(images)
     except _Reached:
         pass
     finally:
         hook.remove()
-    maps = as_maps(caught[0], images.shape[2], images.shape[3]) if caught else None
+    maps = as_maps(captured[0], images.shape[2], images.shape[3]) if captured else None
     if maps is None:
         raise SettingsError(f"The block {block.name} makes no map of pictures of this size.")
     return maps
@@ -107,30 +109,27 @@ def reach(network: nn.Module, block: Block, images: Tensor) -> Tensor:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Run a block of code with a network in evaluation mode and without gradients for its weights.
-
-    Afterwards every module and weight is as it was.
-    """
+    """Hold a network in evaluation mode and its weights without gradients; afterwards all is as it was."""
     modes = [(module, module.training) for module in network.modules()]
-    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    required = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
         network.eval()
-        for parameter, _ in wanted:
+        for parameter, _ in required:
             parameter.requires_grad_(False)
         yield
     finally:
         for module, mode in modes:
             module.training = mode
-        for parameter, requires_grad in wanted:
+        for parameter, requires_grad in required:
             parameter.requires_grad_(requires_grad)
 
 
 @contextmanager
-def leaking(trunk: nn.Module, slope: float) -> Iterator[None]:
+def leaky_gradients(trunk: nn.Module, slope: float) -> Iterator[None]:
     """Let a share of the gradient pass where a ReLU lets none: below zero, and for some above six.
 
-    What the network computes stays the same. Without this nothing could be learnt about a picture in which
-    a channel, or all that leads to it, sees nothing. (Olah et al., 2017, do the like.)
+    The forward pass stays the same. Without this there would be no gradient at a picture for which a channel,
+    or all that leads to it, is inactive. (Olah et al., 2017, do the like.)
     """
     hooks, in_place = [], []
 
@@ -152,10 +151,10 @@ def leaking(trunk: nn.Module, slope: float) -> Iterator[None]:
 
 
 def as_maps(values: Any, height: int, width: int) -> Tensor | None:
-    """Bring what a layer made of pictures of H x W pixels to (B, C, h, w); None for what is no map.
+    """Bring a layer's output for pictures of H x W pixels to (B, C, h, w); None for what is not a map.
 
-    Maps with channels last are turned; tokens, (B, tokens, C), are laid out in rows, without those that
-    precede the map. Which axes are cells is told by their proportions, those of the picture.
+    Maps with channels last are permuted; tokens, (B, tokens, C), are arranged in rows, without those that
+    precede the map. The axes of cells are known by their proportions, those of the picture.
     """
     if not isinstance(values, Tensor) or values.ndim not in (3, 4):
         return None
@@ -169,13 +168,14 @@ def as_maps(values: Any, height: int, width: int) -> Tensor | None:
         rows = round(((tokens - prefix) * height / width) ** 0.5)
         if rows and (tokens - prefix) % rows == 0:
             columns = (tokens - prefix) // rows
-            if abs(columns * height - rows * width) < max(height, width):  # to less than a cell
+            # Equal to less than a cell.
+            if abs(columns * height - rows * width) < max(height, width):
                 return values[:, prefix:].transpose(1, 2).reshape(batch, channels, rows, columns)
     return None
 
 
 class _Reached(Exception):
-    """A block was reached; what lies above it need not run."""
+    """A block was reached; the layers above it need not run."""
 
 
 def _by_children(network: nn.Module) -> backbones.Trunk:
@@ -183,30 +183,31 @@ def _by_children(network: nn.Module) -> backbones.Trunk:
 
 
 def _blocks_of(network: nn.Module, trunk: backbones.Trunk, height: int, width: int) -> list[Block]:
-    """Run a trunk once, note in which order its layers came and what they gave, and read off its blocks."""
+    """Run a trunk once, record the order and the output shapes of its layers, and derive its blocks."""
     module = network.get_submodule(trunk.path)
     inputs, outputs = _shapes(module, trunk.blocks, height, width)
     found = []
-    for place in trunk.blocks:
-        inside = [name for name in inputs if name == place or name.startswith(f"{place}.")]
-        layer, shape = (inside[-1], inputs[inside[-1]]) if inside else (place, outputs.get(place))
+    for block in trunk.blocks:
+        inside = [name for name in inputs if name == block or name.startswith(f"{block}.")]
+        layer, shape = (inside[-1], inputs[inside[-1]]) if inside else (block, outputs.get(block))
         if shape is not None:
-            name, path = _joined(trunk.path, place), _joined(trunk.path, layer)
+            name, path = _joined(trunk.path, block), _joined(trunk.path, layer)
             channels, rows, _ = shape
             found.append(Block(name, trunk.path, path, bool(inside), channels, height / rows, trunk.any_size))
     return found
 
 
 def _shapes(
-    trunk: nn.Module, places: tuple[str, ...], height: int, width: int
+    trunk: nn.Module, blocks: tuple[str, ...], height: int, width: int
 ) -> tuple[dict[str, tuple[int, int, int]], dict[str, tuple[int, int, int]]]:
-    """(C, h, w) of what goes into each nonlinearity, in order of running, and of what leaves each block."""
+    """(C, h, w) of the input of each nonlinearity, in order of execution, and of the output of each block."""
     inputs: dict[str, tuple[int, int, int]] = {}
     outputs: dict[str, tuple[int, int, int]] = {}
 
     def note(into: dict[str, tuple[int, int, int]], name: str, values: Any) -> None:
         maps = as_maps(values[0] if isinstance(values, tuple) else values, height, width)
-        if maps is not None and maps.shape[0] == 1:  # windows of attention come as a batch of their own
+        # Windows of attention come as a batch of their own.
+        if maps is not None and maps.shape[0] == 1:
             into.setdefault(name, (maps.shape[1], maps.shape[2], maps.shape[3]))
 
     hooks = [
@@ -215,10 +216,10 @@ def _shapes(
         if type(layer).__name__ in _NONLINEAR
     ]
     hooks += [
-        trunk.get_submodule(place).register_forward_hook(
-            lambda _module, _inputs, values, place=place: note(outputs, place, values)
+        trunk.get_submodule(block).register_forward_hook(
+            lambda _module, _inputs, values, block=block: note(outputs, block, values)
         )
-        for place in places
+        for block in blocks
     ]
     parameter = next(trunk.parameters(), torch.empty(0))
     try:

@@ -21,28 +21,29 @@ from affectlens.explain.core.attribution import ExplainedModel
 BLUR = 1 / 16  # standard deviation of the blur, as a share of the shorter side
 
 
-def black(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+def black(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
     """Every pixel black."""
-    return _seen(subject, torch.zeros_like(image))
+    return _normalised(model, torch.zeros_like(image))
 
 
-def mean(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+def mean(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
     """Every pixel of the mean colour of the pictures that the network learnt from."""
     return torch.zeros_like(image)
 
 
-def blurred(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+def blurred(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
     """The picture itself, of which only colours and rough shapes are left."""
     sigma = BLUR * min(image.shape[2:])
-    side = 2 * min(round(3 * sigma), min(image.shape[2:]) - 1) + 1  # reflected at the border, so not wider
+    # Reflected at the border, so not wider than the picture.
+    side = 2 * min(round(3 * sigma), min(image.shape[2:]) - 1) + 1
     softened: Tensor = gaussian_blur(image, [side, side], [sigma, sigma])
     return softened
 
 
-def uniform(subject: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise: every level of every pixel equally likely, drawn anew from the generator."""
+def uniform(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise: every level of every pixel equally likely, sampled anew from the generator."""
     noise = torch.rand(image.shape, generator=generator)  # on the CPU, where it is the same everywhere
-    return _seen(subject, noise.to(image))
+    return _normalised(model, noise.to(image))
 
 
 BASELINES: Mapping[str, Callable[[ExplainedModel, Tensor, torch.Generator], Tensor]] = MappingProxyType(
@@ -50,9 +51,10 @@ BASELINES: Mapping[str, Callable[[ExplainedModel, Tensor, torch.Generator], Tens
 )
 
 
-def check(names: Sequence[str]) -> None:
-    """Raise `UnknownName` for what is no baseline, `SettingsError` where there is none at all."""
-    if isinstance(names, str):  # a sequence of letters
+def check_names(names: Sequence[str]) -> None:
+    """Raise `UnknownName` for an unknown baseline, `SettingsError` where none is named."""
+    # A string is a sequence too, of letters.
+    if isinstance(names, str):
         raise SettingsError(f"Baselines must be several names, as ({names!r},), not one.")
     for name in names:
         if name not in BASELINES:
@@ -61,20 +63,20 @@ def check(names: Sequence[str]) -> None:
         raise SettingsError(f"At least one baseline is needed. Known: {', '.join(BASELINES)}.")
 
 
-def baselines(subject: ExplainedModel, image: Tensor, names: Sequence[str], seed: int = 0) -> Tensor:
+def baselines(model: ExplainedModel, image: Tensor, names: Sequence[str], seed: int = 0) -> Tensor:
     """Make the baselines of a picture, (1, 3, h, w) -> (number of names, 3, h, w), normalised as it is.
 
-    A name may come several times: each `uniform` is another noise. Raises as `check` does.
+    A name may be repeated: each `uniform` is another noise. Raises as `check_names` does.
     """
-    check(names)
+    check_names(names)
     generator = torch.Generator().manual_seed(seed)
-    return torch.cat([BASELINES[name](subject, image, generator) for name in names])
+    return torch.cat([BASELINES[name](model, image, generator) for name in names])
 
 
-def _seen(subject: ExplainedModel, levels: Tensor) -> Tensor:
+def _normalised(model: ExplainedModel, levels: Tensor) -> Tensor:
     """Levels in 0..1 as the network sees them: what `Preprocessing.normalise` makes of uint8 pixels."""
     mean, std = (
         torch.tensor(values, device=levels.device, dtype=levels.dtype).view(1, 3, 1, 1)
-        for values in (subject.preprocessing.mean, subject.preprocessing.std)
+        for values in (model.preprocessing.mean, model.preprocessing.std)
     )
     return (levels - mean) / std

@@ -1,9 +1,9 @@
-"""A picture's heat map: what each part of it speaks for, at the place where people see it.
+"""A picture's heat map: what each part of it speaks for, in the pixels of the picture that people see.
 
-A method answers in the pixels of the network's input, which is squashed, cropped or padded. Here that is
-taken back to the upright picture: what the network did not see has no value there, neither zero nor a guess.
+A method's map has the pixels of the network's input, which is squashed, cropped or padded. Here it is
+brought back to the upright picture: what the network did not see has no value there, neither 0 nor a guess.
 
-Letters: H x W pixels of the upright picture, h x w of the network's input, y x x of a map that is asked for.
+Letters: H x W pixels of the upright picture, h x w of the network's input, y x x of the map that is returned.
 """
 
 import json
@@ -21,10 +21,9 @@ from affectlens.emotions import EmotionDistribution
 from affectlens.explain.core.question import Question
 from affectlens.preprocess import View
 
-# Single pixels' values are mostly noise, of neighbours with opposite signs; eyes need their sum over a place.
-SMOOTHING = (
-    0.02  # standard deviation of the Gaussian that sums them, in sides of a square as large as what is seen
-)
+# Single pixels' values are mostly noise, of neighbours with opposite signs; eyes need their sum over a
+# region. Standard deviation of the Gaussian that sums them, in sides of a square as large as what is seen.
+SMOOTHING = 0.02
 MAX_PIXELS = 16_000_000  # of a map that is written; beyond, it is written smaller, in the same proportions
 DIGITS = 6
 
@@ -37,13 +36,13 @@ class Heatmap:
         image: name of the picture
         size: (H, W) of the upright picture
         view: which part of the picture the network saw, and where in its input
-        question: of what the map is the answer
+        question: that the map answers
         method: the catalogue's name of the method
         model: name of the model
         emotions: what the picture is likely to evoke, over all words, in people on average
         log_odds: the answer: log-odds that the question is about
         values: float32 (h, w), as the method gave them: log-odds where it divides them up (`sums_up`), else
-            in a unit of its own, good for comparing places
+            in a unit of its own, good for comparing regions
         details: what it took and how exact it is, as JSON. `cells`, [rows, columns] of a map coarser than
             pixels or a list of such, has that map smoothed until its cells do not show
     """
@@ -67,12 +66,12 @@ class Heatmap:
 
     @property
     def unit(self) -> str:
-        """What numbers of `at` mean, in words."""
-        return "log-odds per 1 % of the picture" if self.sums_up else "relative to the strongest place"
+        """Unit of the numbers of `at`, in words."""
+        return "log-odds per 1 % of the picture" if self.sums_up else "relative to the maximum"
 
     @property
     def on_padding(self) -> float:
-        """Share of all strength, in 0..1, that fell on filling around the picture, and is shown nowhere."""
+        """Share of all strength, in 0..1, that fell on the padding around the picture and is not shown."""
         total = float(self.values.abs().sum())
         return 1 - float(self._inside().abs().sum()) / total if total else 0.0
 
@@ -81,14 +80,16 @@ class Heatmap:
 
         Smoothed by a Gaussian, so that neither single pixels nor borders of patches show. In log-odds per
         1 % of what was seen where the method sums up, so that the size does not matter; else in -1..1,
-        relative to the strongest place.
+        relative to the map's maximum.
         """
         top, left, bottom, right = self.view.seen
-        rows, below = _places(height, top, bottom)
-        columns, beside = _places(width, left, right)
+        rows, vertical = _pixels_between(height, top, bottom)
+        columns, horizontal = _pixels_between(width, left, right)
         found = torch.full((height, width), math.nan)
         if len(rows) and len(columns):
-            found[below, beside] = (self._smooth(rows, columns, smoothing) * self._scale(smoothing)).float()
+            found[vertical, horizontal] = (
+                self._smooth(rows, columns, smoothing) * self._scale(smoothing)
+            ).float()
         return found
 
     def seen(self, smoothing: float = SMOOTHING) -> Tensor:
@@ -136,17 +137,18 @@ class Heatmap:
         return self.values[top:bottom, left:right].double()
 
     def _cells(self) -> tuple[Tensor, Tensor]:
-        """Where the middles of rows and of columns of `_inside` lie, in fractions of what was seen."""
+        """Centres of the rows and of the columns of `_inside`, in fractions of what was seen."""
         height, width = self._inside().shape
-        return _middles(height) / height, _middles(width) / width
+        return _centres(height) / height, _centres(width) / width
 
     def _smooth(self, rows: Tensor, columns: Tensor, smoothing: float) -> Tensor:
-        """Read the values, smoothed, at fractions of what was seen: (y,), (x,) -> (y, x)."""
+        """Values, smoothed, at fractions of what was seen: (y,), (x,) -> (y, x)."""
         inside = self._inside()
-        down, across = self._spreads(smoothing)
-        return _gaussian(rows, inside.shape[0], down) @ inside @ _gaussian(columns, inside.shape[1], across).T
+        vertical, horizontal = self._deviations(smoothing)
+        weights = _gaussian(columns, inside.shape[1], horizontal).T
+        return _gaussian(rows, inside.shape[0], vertical) @ inside @ weights
 
-    def _spreads(self, smoothing: float) -> tuple[float, float]:
+    def _deviations(self, smoothing: float) -> tuple[float, float]:
         """Standard deviations of the Gaussian, in rows and in columns of `_inside`.
 
         It is round in the picture, and not in an input that squashes the picture.
@@ -157,8 +159,8 @@ class Heatmap:
         side = smoothing * math.sqrt(tall * wide)
         rows, columns = _finest(self.details.get("cells"), height, width)
         # Not less than half a cell of a coarse map, or its cells would show; nor than one pixel.
-        least_down, least_across = self.values.shape[0] / rows / 2, self.values.shape[1] / columns / 2
-        return max(side * height / tall, least_down, 1.0), max(side * width / wide, least_across, 1.0)
+        half_row, half_column = self.values.shape[0] / rows / 2, self.values.shape[1] / columns / 2
+        return max(side * height / tall, half_row, 1.0), max(side * width / wide, half_column, 1.0)
 
     def _scale(self, smoothing: float) -> float:
         inside = self._inside()
@@ -177,22 +179,22 @@ def _finest(cells: Any, height: int, width: int) -> tuple[int, int]:
     return max(rows for rows, _ in each), max(columns for _, columns in each)
 
 
-def _middles(count: int) -> Tensor:
+def _centres(count: int) -> Tensor:
     return torch.arange(count, dtype=torch.float64) + 0.5
 
 
-def _places(length: int, begin: float, end: float) -> tuple[Tensor, slice]:
-    """Of `length` pixels, those whose middle lies between two fractions: places between these, and which."""
-    first, behind = math.ceil(begin * length - 0.5), math.floor(end * length - 0.5) + 1
-    inside = slice(max(0, first), min(length, behind))
-    return (_middles(length)[inside] / length - begin) / (end - begin), inside
+def _pixels_between(length: int, begin: float, end: float) -> tuple[Tensor, slice]:
+    """Of `length` pixels, those whose centre lies between two fractions: where between these, and which."""
+    first, stop = math.ceil(begin * length - 0.5), math.floor(end * length - 0.5) + 1
+    inside = slice(max(0, first), min(length, stop))
+    return (_centres(length)[inside] / length - begin) / (end - begin), inside
 
 
-def _gaussian(places: Tensor, count: int, spread: float) -> Tensor:
-    """Weights of `count` cells for each place, given as a fraction of them all: (n,) -> (n, count), sums 1.
+def _gaussian(positions: Tensor, count: int, deviation: float) -> Tensor:
+    """Weights of `count` cells at each position, a fraction of them all: (n,) -> (n, count), sums 1.
 
     Pixels of the map that lie further apart than cells would step over some, and take in what lies between.
     """
-    step = float(places[1] - places[0]) * count if len(places) > 1 else float(count)
-    distance = (places[:, None] * count - _middles(count)) / math.hypot(spread, step / 2)
+    step = float(positions[1] - positions[0]) * count if len(positions) > 1 else float(count)
+    distance = (positions[:, None] * count - _centres(count)) / math.hypot(deviation, step / 2)
     return torch.softmax(-(distance**2) / 2, dim=1)

@@ -1,11 +1,11 @@
-"""What a network says of a picture whose parts are replaced: how all that learns by trying asks it.
+"""What a network answers when parts of a picture are replaced: used by all methods that perturb pictures.
 
-What takes the place of a part decides what its loss means. Where its blurred self does, the picture stays
-plausible, and colour and rough shape stay with it; where a grey does, colour goes too, but edges come that no
-photograph has (Hooker et al., "A Benchmark for Interpretability Methods in Deep Neural Networks", NeurIPS
-2019, show how far such pictures lie from what a network learnt from). So the replacement is always named.
+What replaces a part decides what its loss means. Where its blurred self does, the picture stays plausible,
+and colour and rough shape stay with it; where a grey does, colour goes too, but edges come that no photograph
+has (Hooker et al., "A Benchmark for Interpretability Methods in Deep Neural Networks", NeurIPS 2019, show how
+far such pictures lie from what a network learnt from). So the replacement is always named.
 
-Letters: B trials, h x w pixels of the network's input.
+Letters: B perturbed pictures, h x w pixels of the network's input.
 """
 
 import torch
@@ -22,16 +22,16 @@ REPLACEMENT = "blurred"  # by default; a name of `baselines.BASELINES`
 
 
 class Perturbations:
-    """Asks one question about one picture again and again, each time with other parts of it replaced.
+    """Scores one picture for one question again and again, each time with other parts of it replaced.
 
     Attributes:
         image: the picture, (1, 3, h, w), normalised
-        blank: what stands where it is replaced, of the same shape
+        blank: its replacement, of the same shape
     """
 
     def __init__(
         self,
-        subject: ExplainedModel,
+        model: ExplainedModel,
         image: Tensor,
         question: Question,
         *,
@@ -40,40 +40,41 @@ class Perturbations:
         batch_size: int = BATCH_SIZE,
         precision: str = "float32",
     ) -> None:
-        """Prepare. `seed` is for a replacement that is drawn.
+        """Prepare. `seed` is for a replacement that is random.
 
-        Raises `UnknownName` for a replacement or `SettingsError` for a precision that there is not, or for
-        an empty batch.
+        Raises `UnknownName` for an unknown replacement, and `SettingsError` for an unknown precision or an
+        empty batch.
         """
         require("batch_size", batch_size, batch_size >= 1, "at least 1")
-        self.subject = subject
+        self.model = model
         self.question = question
         self.image = image
-        self.blank = baselines(subject, image, [replacement], seed)
+        self.blank = baselines(model, image, [replacement], seed)
         self.batch_size = batch_size
-        self.precision = pick_precision(precision, subject.device)
+        self.precision = pick_precision(precision, model.device)
 
     def __call__(self, kept: Tensor) -> Tensor:
         """Log-odds when this share of each pixel is kept: (B, 1, h, w), 0 to 1 -> (B,) on the CPU."""
-        return torch.cat([self.judge(self.mix(some)) for some in kept.split(self.batch_size)])
+        return torch.cat([self.score(self.mix(some)) for some in kept.split(self.batch_size)])
 
-    def ends(self) -> tuple[float, float]:
+    def endpoints(self) -> tuple[float, float]:
         """Log-odds of the whole picture, and of nothing but its replacement."""
-        whole, blank = self.judge(torch.cat([self.image, self.blank])).tolist()
+        whole, blank = self.score(torch.cat([self.image, self.blank])).tolist()
         return whole, blank
 
     def mix(self, kept: Tensor) -> Tensor:
         """Make pictures of which this share of each pixel is kept: (B, 1, h, w) -> (B, 3, h, w)."""
         return torch.lerp(self.blank, self.image, kept.to(self.image))
 
-    def judge(self, images: Tensor) -> Tensor:
-        """Log-odds of pictures, all at once: (B, 3, h, w) -> (B,) on the CPU."""
-        laid_out = images.contiguous(memory_format=torch.channels_last)  # a quarter faster on CPUs
-        with torch.no_grad(), autocast(self.subject.device, self.precision):
-            return self.subject.score(laid_out, self.question).float().cpu()
+    def score(self, images: Tensor) -> Tensor:
+        """Log-odds of pictures, all in one batch: (B, 3, h, w) -> (B,) on the CPU."""
+        # A quarter faster on CPUs.
+        laid_out = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), autocast(self.model.device, self.precision):
+            return self.model.score(laid_out, self.question).float().cpu()
 
 
 def require(name: str, value: object, is_possible: bool, expected: str) -> None:
-    """Raise `SettingsError` for an option that cannot be."""
+    """Raise `SettingsError` for an option whose value is impossible."""
     if not is_possible:
         raise SettingsError(f"{name} is {value!r}; expected {expected}.")

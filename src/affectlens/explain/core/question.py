@@ -1,4 +1,4 @@
-"""What is asked of a picture: why this emotion, and rather than which.
+"""The question that an explanation answers: why this emotion, and rather than which.
 
 Letters: B pictures, E emotions.
 """
@@ -26,9 +26,9 @@ class Question:
 
     def score(self, logits: Tensor) -> Tensor:
         """Log-odds of `favour` against `against`: (B, E) logits over the temperature -> (B,)."""
-        return self._weigh(logits, self.favour) - self._weigh(logits, self.against)
+        return self._log_sum(logits, self.favour) - self._log_sum(logits, self.against)
 
-    def _weigh(self, logits: Tensor, words: tuple[str, ...]) -> Tensor:
+    def _log_sum(self, logits: Tensor, words: tuple[str, ...]) -> Tensor:
         return torch.logsumexp(logits[:, [self.vocabulary.index(word) for word in words]], dim=1)
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Question:
 
 
 def make_question(vocabulary: Vocabulary, emotion: str, against: str | None = None) -> Question:
-    """Ask for an emotion or a polarity by name, against all others or against one other.
+    """Question about an emotion or a polarity by name, against all others or against one other.
 
     Raises `UnknownName` for a word that is neither, `SettingsError` for one against itself.
 
@@ -51,10 +51,9 @@ def make_question(vocabulary: Vocabulary, emotion: str, against: str | None = No
     opposed = words_of(vocabulary, against) if against else ()
     both = [word for word in favour if word in opposed]
     if both or len(favour) == len(vocabulary):
-        raise SettingsError(
-            f"{emotion} and {against} have {both[0] if both else 'all'} in common. Ask for two."
-        )
-    return Question(vocabulary, favour, opposed or tuple(w for w in vocabulary.words if w not in favour))
+        raise SettingsError(f"{emotion} and {against} have {both[0] if both else 'all'} in common. Name two.")
+    others = tuple(word for word in vocabulary.words if word not in favour)
+    return Question(vocabulary, favour, opposed or others)
 
 
 def words_of(vocabulary: Vocabulary, name: str) -> tuple[str, ...]:
@@ -69,7 +68,7 @@ def words_of(vocabulary: Vocabulary, name: str) -> tuple[str, ...]:
 
 
 def polarities(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
-    """Say which words are positive and which negative; empty where the vocabulary has no polarity."""
+    """Positive and negative words, by polarity; empty where the vocabulary has no polarity."""
     found: dict[str, list[str]] = {side: [] for side in POLARITY.words}
     if vocabulary == POLARITY:
         return {}
@@ -77,7 +76,8 @@ def polarities(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
         try:
             found[vocabulary.only(word).polarity.top].append(word)
         except NoConversion:
-            continue  # surprise and its like have none
+            # Surprise and its like have none.
+            continue
     return {side: tuple(words) for side, words in found.items() if words}
 
 

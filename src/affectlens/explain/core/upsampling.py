@@ -9,24 +9,24 @@ from torch import Tensor
 
 
 def upsample(cells: Tensor, height: int, width: int) -> Tensor:
-    """Give each cell's value to the pixels around it: (h, w) -> (height, width), of the same sum.
+    """Divide each cell's value among the pixels around it: (h, w) -> (height, width), of the same sum.
 
     Linear between the centres of cells, so that no borders of cells show. The sum is kept for each cell,
-    which plain resizing does only where a cell is a whole number of pixels.
+    which plain resizing does only where the side of a cell is an integer number of pixels.
     """
-    rows, columns = _shares(cells.shape[0], height, cells), _shares(cells.shape[1], width, cells)
+    rows, columns = _weights(cells.shape[0], height, cells), _weights(cells.shape[1], width, cells)
     return rows.T @ cells @ columns
 
 
 def merge_views(cells: Tensor, count: int) -> Tensor:
-    """Add what two views of a picture say: (count, h, w) as it is, (2 count, h, w) -> (count, h, w).
+    """Add the maps of a picture and of its mirror image: (2 count, h, w) -> (count, h, w).
 
-    A network with `mirror` runs each picture and its mirror image, in one batch.
+    A network with `mirror` runs both in one batch. Maps of the picture alone, (count, h, w), stay the same.
     """
     return cells if len(cells) == count else cells[:count] + cells[count:].flip(2)
 
 
-def _shares(cells: int, pixels: int, like: Tensor) -> Tensor:
+def _weights(cells: int, pixels: int, like: Tensor) -> Tensor:
     """(cells, pixels): which share of a cell goes to each pixel of its line; rows sum to 1."""
     one_each = torch.eye(cells, dtype=like.dtype, device=like.device)
     lines = F.interpolate(one_each[None], size=pixels, mode="linear", align_corners=False)[0]

@@ -1,9 +1,9 @@
-"""Whether a method looks at the network at all: checks whose right outcome is known beforehand.
+"""Whether a method depends on the network at all: checks whose right outcome is known beforehand.
 
 Randomised weights: Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018. A map of a network that
-    has unlearnt everything must not look as before.
+    has unlearnt everything must be another than before.
 Planted patches: a small picture pasted into another, where that moves the answer most. Nothing else changed,
-    so the patch is the cause, and a map that is asked for it must point there. After the pointing game (Zhang
+    so the patch is the cause, and a map that explains it must point there. After the pointing game (Zhang
     et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016), which takes what people have boxed
     for the cause.
 
@@ -25,14 +25,14 @@ from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import by_cell, cell_numbers
 
 
-def randomised(subject: ExplainedModel, *, share: float = 1.0, seed: int = 0) -> ExplainedModel:
+def randomised(model: ExplainedModel, *, share: float = 1.0, seed: int = 0) -> ExplainedModel:
     """Copy a network with its weights shuffled, each layer's among themselves: it has unlearnt everything.
 
     `share` of its layers, from the last towards the first in order of definition: a share that grows is the
-    cascade of Adebayo et al., who draw the weights anew. Shuffling keeps each layer's scale instead, so that
-    answers neither vanish nor explode. A map that stays as it was does not show what the network has learnt.
+    cascade of Adebayo et al., who sample new weights. Shuffling keeps each layer's scale instead, so that
+    answers neither vanish nor explode. A map that stays the same does not show what the network has learnt.
     """
-    network = copy.deepcopy(subject.network)
+    network = copy.deepcopy(model.network)
     generator = torch.Generator().manual_seed(seed)
     layers = [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
     with torch.no_grad():
@@ -42,11 +42,11 @@ def randomised(subject: ExplainedModel, *, share: float = 1.0, seed: int = 0) ->
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))
     return ExplainedModel(
         network,
-        subject.vocabulary,
-        subject.preprocessing,
-        subject.temperature,
-        subject.device,
-        f"{subject.name}, weights shuffled",
+        model.vocabulary,
+        model.preprocessing,
+        model.temperature,
+        model.device,
+        f"{model.name}, weights shuffled",
     )
 
 
@@ -72,14 +72,14 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedPatch:
     """A picture into which a small one was pasted, where that moved the answer most.
 
     Attributes:
         image: (1, 3, h, w), normalised
-        box: where the small picture is
+        box: of the small picture
         question: why its emotion, and not that of the picture without it
-        moved: log-odds that the question gained by it; what the patch causes, since nothing else changed
+        moved: log-odds that the question gained by it; the effect of the patch, since nothing else changed
     """
 
     image: Tensor
@@ -96,41 +96,41 @@ class Pointing(NamedTuple):
 
 
 def plant(
-    subject: ExplainedModel, image: Tensor, donors: Tensor, *, size: float = 0.3, places: int = 4
-) -> Planted | None:
+    model: ExplainedModel, image: Tensor, donors: Tensor, *, size: float = 0.3, grid: int = 4
+) -> PlantedPatch | None:
     """Paste one of several shrunken pictures, (B, 3, h, w), into one, (1, 3, h, w), to the greatest effect.
 
-    Tries each donor in `places` x `places` places, shrunk to `size` of the picture's sides. The question is
-    why the emotion that the network sees in the donor, and not the one that it sees in the picture. None if
-    no donor has another.
+    Tries each donor at `grid` x `grid` positions, shrunk to `size` of the picture's sides. The question is
+    why the emotion that the network predicts for the donor, and not the one that it predicts for the picture.
+    None if no donor has another.
     """
-    words = subject.vocabulary.words
+    words = model.vocabulary.words
     height, width = image.shape[2:]
     tall, wide = max(1, round(size * height)), max(1, round(size * width))
     small = F.interpolate(
         donors.to(image), (tall, wide), mode="bilinear", align_corners=False, antialias=True
     )
-    own = words[int(_top(subject, image)[0])]
-    tops = [round(place * (height - tall) / max(1, places - 1)) for place in range(places)]
-    lefts = [round(place * (width - wide) / max(1, places - 1)) for place in range(places)]
-    best: Planted | None = None
-    for patch, place in zip(small, _top(subject, donors), strict=True):
-        if words[int(place)] == own:
+    own = words[int(_top(model, image)[0])]
+    tops = [round(row * (height - tall) / max(1, grid - 1)) for row in range(grid)]
+    lefts = [round(column * (width - wide) / max(1, grid - 1)) for column in range(grid)]
+    best: PlantedPatch | None = None
+    for patch, top in zip(small, _top(model, donors), strict=True):
+        if words[int(top)] == own:
             continue
-        question = make_question(subject.vocabulary, words[int(place)], own)
-        boxes = [Box(top, left, top + tall, left + wide) for top in tops for left in lefts]
+        question = make_question(model.vocabulary, words[int(top)], own)
+        boxes = [Box(row, column, row + tall, column + wide) for row in tops for column in lefts]
         pasted = torch.cat([image, *(_paste(image, patch, box) for box in boxes)])
         with torch.no_grad():
-            scores = torch.cat([subject.score(some, question) for some in pasted.split(BATCH_SIZE)]).cpu()
+            scores = torch.cat([model.score(some, question) for some in pasted.split(BATCH_SIZE)]).cpu()
         moved, winner = (scores[1:] - scores[0]).max(dim=0)
         if best is None or float(moved) > best.moved:
             chosen = int(winner)
-            best = Planted(pasted[chosen + 1 : chosen + 2], boxes[chosen], question, float(moved))
+            best = PlantedPatch(pasted[chosen + 1 : chosen + 2], boxes[chosen], question, float(moved))
     return best
 
 
 def points_at(values: Tensor, box: Box, *, cells: int = 14) -> Pointing:
-    """Say whether a map, (h, w), points at a box. A box gets its share of the area by chance alone.
+    """Check whether a map, (h, w), points at a box. A box gets its share of the area by chance alone.
 
     The highest cell is inside if its centre is. A map without positive values has no mass anywhere.
     """
@@ -147,7 +147,7 @@ def points_at(values: Tensor, box: Box, *, cells: int = 14) -> Pointing:
 
 
 def _middle_ranks(values: Tensor) -> Tensor:
-    """Ranks of values, equal ones all with the middle of their places: (C,) -> float64 (C,)."""
+    """Ranks of values, equal ones all with the mean of their ranks: (C,) -> float64 (C,)."""
     _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
     ends = counts.cumsum(dim=0).double()
     middles: Tensor = ends - (counts - 1) / 2
@@ -160,6 +160,6 @@ def _paste(image: Tensor, patch: Tensor, box: Box) -> Tensor:
     return pasted
 
 
-def _top(subject: ExplainedModel, images: Tensor) -> Tensor:
+def _top(model: ExplainedModel, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([subject.logits(some) for some in images.split(BATCH_SIZE)]).argmax(dim=1).cpu()
+        return torch.cat([model.logits(some) for some in images.split(BATCH_SIZE)]).argmax(dim=1).cpu()

@@ -1,6 +1,6 @@
-"""A comparison of explanations for people: tables as rows of text, Markdown, and sentences that they support.
+"""A comparison of explanations for people: tables as rows of text, and the sentences that they support.
 
-Figures are means over pictures with 95 % intervals in brackets. What was not measured is a dash.
+Figures are means over pictures with 95 % intervals in brackets. A dash stands for what was not measured.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Rows = Sequence[tuple[str, ...]]  # the first is the header
-LEAST_PICTURES = 6  # below, a bootstrap says nothing, and the number of pictures stands in its place
-DASH = "\u2013"  # an en dash: within a range, and for what is not there
+LEAST_PICTURES = 6  # with fewer, a bootstrap is meaningless, and the number of pictures replaces the interval
+DASH = "\u2013"  # an en dash: within a range, and for what is missing
 
 
 def curves_table(summary: Summary, *, scale: str = "") -> list[tuple[str, ...]]:
-    """List insertion and deletion by replacement, and what is worth knowing beside; best methods first.
+    """List insertion and deletion by replacement, their difference and the seconds; best methods first.
 
     `scale` is "" for probabilities, "normalised" for normalised log-odds.
     """
@@ -51,40 +51,34 @@ def ranked(summary: Summary) -> list[str]:
 
 
 def conclusions(summary: Summary, verdict: Verdict) -> list[str]:
-    """Say in sentences what the figures support, and nothing else."""
-    said = [_on_choice(summary, verdict)]
+    """State in sentences what the figures support, and nothing else."""
+    sentences = [_choice(summary, verdict)]
     for method, reasons in verdict.failed.items():
-        said.append(f"`{method}` does not beat them in: {', '.join(reasons)}.")
+        sentences.append(f"`{method}` does not beat them in: {', '.join(reasons)}.")
     controls = {CENTRE: "a map of the middle", EDGES: "a map of edges"}
     for name in dict.fromkeys((verdict.best, verdict.chosen)):
         if name:
-            there = [(control, what) for control, what in controls.items() if control in summary.methods]
-            said += [_beside(summary, name, control, what) for control, what in there]
-    return said
-
-
-def markdown(rows: Rows) -> str:
-    """Write rows as a Markdown table, without a line break at its end."""
-    header, *body = rows
-    rule = ("---", *["---:"] * (len(header) - 1))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
+            present = [(control, what) for control, what in controls.items() if control in summary.methods]
+            sentences += [_compared(summary, name, control, what) for control, what in present]
+    return sentences
 
 
 def render(rows: Rows, console: "Console") -> None:
     """Print rows to a terminal."""
-    from rich.table import Table  # here, so that Markdown can be written without loading rich
+    # Here, so that Markdown can be written without loading rich.
+    from rich.table import Table
     from rich.text import Text
 
     header, *body = rows
     table = Table()
-    for place, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if place else "left")
+    for number, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if number else "left")
     for cells in body:
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
 
 
-def _on_choice(summary: Summary, verdict: Verdict) -> str:
+def _choice(summary: Summary, verdict: Verdict) -> str:
     titles = {RANDOM: "random maps", GRADIENT: "the plain gradient"}
     controls = " and ".join(title for name, title in titles.items() if name in summary.methods)
     if verdict.best is None or verdict.chosen is None:
@@ -92,29 +86,29 @@ def _on_choice(summary: Summary, verdict: Verdict) -> str:
             f"On {summary.pictures} pictures no method beats {controls} in every curve, by gains over random "
             "maps whose intervals do not overlap. The table supports no default."
         )
-    said = (
+    sentence = (
         f"On {summary.pictures} pictures `{verdict.best}` is the most faithful of the methods that beat "
         f"{controls} in insertion and deletion, with every replacement, by gains over random maps whose "
         "intervals do not overlap."
     )
     if verdict.behind:
-        said += f" Less faithful, but beating them as well: {_names(verdict.behind)}."
+        sentence += f" Less faithful, but beating them as well: {_names(verdict.behind)}."
     if not verdict.equal:
-        return f"{said} The table supports it as the default."
+        return f"{sentence} The table supports it as the default."
     seconds = _seconds(summary.methods[verdict.chosen]["seconds"])
     return (
-        f"{said} Not to be told from it in insertion less deletion: {_names(verdict.equal)}. Of these and "
-        f"`{verdict.best}` the quickest is `{verdict.chosen}` ({seconds} s a picture), which the table "
-        "supports as the default."
+        f"{sentence} Not significantly different from it in insertion less deletion: "
+        f"{_names(verdict.equal)}. Of these and `{verdict.best}` the quickest is `{verdict.chosen}` ({seconds} s a "
+        "picture), which the table supports as the default."
     )
 
 
-def _beside(summary: Summary, name: str, control: str, what: str) -> str:
+def _compared(summary: Summary, name: str, control: str, what: str) -> str:
     difference = summary.difference("faithfulness", name, control)
     if not difference.excludes_zero:
-        verb = "cannot be told from"
+        verb = "is not significantly different from"
     else:
-        verb = "says more than" if difference.mean > 0 else "says less than"
+        verb = "is more faithful than" if difference.mean > 0 else "is less faithful than"
     return f"`{name}` {verb} {what}: in insertion less deletion they differ by {_cell(difference)}."
 
 
@@ -140,7 +134,8 @@ def _cell(estimate: Estimate | None) -> str:
         return f"{estimate.mean:.2f} (of {estimate.count})"
     digits = 2 if max(abs(estimate.low), abs(estimate.high)) < 100 else 0
     low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
-    between = DASH if estimate.low >= 0 else " to "  # a minus beside a dash is hard to read
+    # A minus next to a dash is hard to read.
+    between = DASH if estimate.low >= 0 else " to "
     return f"{estimate.mean:.{digits}f} ({low}{between}{high})"
 
 

@@ -1,16 +1,17 @@
-"""What a layer looks for: where its channels see something in a picture, and what each would see most of.
+"""What a layer detects: where its channels are active in a picture, and which picture activates each most.
 
-Two questions, asked of every block from shallow to deep:
+Two questions, answered for every block from shallow to deep:
 
-`respond`  which channels see more in this picture than is usual, and where
-`paint`    which picture a channel sees most in, painted by gradient ascent from noise
+`respond`     which channels are more active for this picture than is usual, and where
+`visualise`   a picture that a channel is very active for, made from noise by gradient ascent
 
-The paintings follow Olah et al., "Feature Visualization", Distill, 2017: a picture is described by its
-frequencies, weighted as in photographs (1 / f), and by colours that are uncorrelated in photographs; and it
-is moved, turned and resized a little before each step, so that only what survives this is painted. It is
-moved round and round, which a description by frequencies allows: no border is left to paint at.
+The visualisations follow Olah et al., "Feature Visualization", Distill, 2017 (activation maximisation): a
+picture is described by its frequencies, weighted as in photographs (1 / f), and by colours that are
+uncorrelated in photographs; and it is moved, turned and resized a little before each step, so that only what
+survives this remains. It is moved cyclically, which a description by frequencies allows: it has no border.
 
-Letters: B pictures, C channels, H x W pixels of the picture, h x w cells of a map or pixels of a painting.
+Letters: B pictures, C channels, H x W pixels of the picture, h x w cells of a map or pixels of a
+visualisation.
 """
 
 import math
@@ -22,29 +23,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core import activations as taps
+from affectlens.explain.core import activations
 from affectlens.explain.core.activations import Block
 from affectlens.images import Pixels
 from affectlens.preprocess import Preprocessing, resize
 
-PAINTINGS = 9  # of a block, in three rows of three
-MAPS = 5  # of one network; of deeper ones the blocks are left out that lie between
+VISUALISATIONS = 9  # of a block, in three rows of three
+MAPS = 5  # of one network; of deeper ones the blocks between are left out
 
 # Principal axes of the colours of photographs, as columns, and how far colours spread along them: dark to
 # light, blue to yellow, green to magenta. Measured on ImageNet, for the colour changes of Krizhevsky et
 # al., "ImageNet Classification with Deep Convolutional Neural Networks", NeurIPS 2012, section 4.1.
 _COLOUR_AXES = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 _COLOUR_SPREAD = (0.4664, 0.1371, 0.0671)
-_BEGINNING = 0.3  # deviation of the frequencies that a painting begins with; in plain grey much is dead
-_FLAT = 4.0  # what the constant colour counts: from dark to light it has farther to go than any wave
-_SLOPE = 0.1  # what a cell counts that sees nothing, so that a channel which sees nothing yet can be led to
-_REFERENCES = 16  # pictures of noise that tell what is usual
-_SHOWN_SIDE = 640  # of the picture in a study
+_INITIAL = 0.3  # deviation of the frequencies that the ascent begins with; in plain grey much is inactive
+_FLAT = 4.0  # weight of the constant colour: from dark to light it has farther to go than any wave
+_LEAK = 0.1  # weight of an inactive cell, so that an inactive channel has a gradient
+_REFERENCES = 16  # pictures of noise that define what is usual
+_DISPLAY_SIDE = 640  # of the picture in a study
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ascent:
-    """How a picture is painted.
+class GradientAscent:
+    """How a picture is optimised.
 
     `steps` of Adam with `learning_rate` on the frequencies, which begin as noise from `seed`. Before each
     step the picture is moved anywhere, turned by up to `turn` degrees and resized by up to the share `zoom`.
@@ -59,7 +60,7 @@ class Ascent:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise SettingsError(f"A picture is painted in at least 1 step, not in {self.steps}.")
+            raise SettingsError(f"Gradient ascent takes at least 1 step, not {self.steps}.")
         if not 0 < self.learning_rate <= 1:
             raise SettingsError(f"learning_rate must lie above 0 and up to 1; it is {self.learning_rate}.")
         if not (0 <= self.turn <= 15 and 0 <= self.zoom <= 0.15):
@@ -70,11 +71,11 @@ class Ascent:
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """Where a channel sees something in a picture.
+    """Where a channel is active in a picture.
 
     Attributes:
-        score: how unusually much it sees, see `respond`
-        cells: (h, w), what it sees in each cell, from 0
+        score: how unusually active it is, see `respond`
+        cells: (h, w), its activation in each cell, from 0
         upsampled: (H, W), the same as large as the picture, from 0
     """
 
@@ -87,11 +88,11 @@ class ActivationMap:
 
 @dataclass(frozen=True)
 class Response:
-    """What all channels of a block see in a picture.
+    """How active all channels of a block are in a picture.
 
     Attributes:
         cells: (C, h, w), from 0
-        scores: (C,), how unusually much each sees, see `respond`
+        scores: (C,), how unusually active each is, see `respond`
     """
 
     block: Block
@@ -99,7 +100,7 @@ class Response:
     scores: Tensor
 
     def strongest(self, count: int = 1) -> list[int]:
-        """Channels that see most, the first first; all of a block that has fewer."""
+        """Top activating channels, the strongest first; all of a block that has fewer."""
         best: list[int] = self.scores.topk(min(count, self.block.channels)).indices.tolist()
         return best
 
@@ -108,19 +109,19 @@ class Response:
         check_channels(self.block, [channel])
         cells = self.cells[channel]
         size = (height, width)
-        # Bilinear: bicubic would overshoot, and show a channel as seeing something where it does not.
+        # Bilinear: bicubic would overshoot, and show a channel as active where it is not.
         upsampled = F.interpolate(cells[None, None], size, mode="bilinear", align_corners=False)[0, 0]
         return ActivationMap(self.block, channel, float(self.scores[channel]), cells, upsampled)
 
 
 @dataclass(frozen=True)
-class Painting:
-    """A picture that a channel sees much in.
+class FeatureVisualisation:
+    """A picture that a channel is very active for.
 
     Attributes:
         pixels: uint8, (3, h, w)
-        activations: what the channel made of the picture at each step, as it was moved, and last what it
-            makes of `pixels`: the mean over its cells, of which those where it sees nothing count a tenth
+        activations: of the channel at each step, for the picture as it was moved, and last for `pixels`: the
+            mean over its cells, of which those where it is inactive count a tenth
     """
 
     block: Block
@@ -130,90 +131,91 @@ class Painting:
 
 
 @dataclass(frozen=True)
-class Study:
-    """What the blocks of a network see in one picture, and what they look for.
+class FeatureStudy:
+    """Where the blocks of a network are active in one picture, and what they detect.
 
     Attributes:
         pixels: the picture, uint8, (3, H, W)
         maps: a channel of each block, from shallow to deep; of several networks one after the other
-        paintings: of some of these blocks several channels each, in the same order
-        ascent: how they were painted
+        visualisations: of some of these blocks several channels each, in the same order
+        ascent: how they were optimised
         named_blocks, named_channels: whether the caller named them, or they were chosen by the picture
     """
 
     pixels: Pixels
     maps: tuple[ActivationMap, ...]
-    paintings: tuple[tuple[Painting, ...], ...]
-    ascent: Ascent
+    visualisations: tuple[tuple[FeatureVisualisation, ...], ...]
+    ascent: GradientAscent
     named_blocks: bool
     named_channels: bool
 
 
 def respond(network: nn.Module, preprocessing: Preprocessing, pixels: Pixels, block: Block) -> Response:
-    """Measure what the channels of a block see in a picture, and how unusual that is.
+    """Measure how active the channels of a block are in a picture, and how unusual that is.
 
-    What a channel sees in a picture is the mean of its positive cells. Some channels see something in
-    every picture, so the score is how far this exceeds what the channel sees in noise, in standard
-    deviations over pictures of noise. The noise has the frequencies and colours of photographs, from rough
-    to smooth, from dark to light and from pale to vivid: beside noise that is always rough, channels for
-    whatever is flat would come first in every photograph. To a channel's own deviation the mean one of the
-    block is added, or channels that hardly ever see anything would come first by a trifle.
+    The activation of a channel is the mean of its positive cells. Some channels are active in every picture,
+    so the score is how far the activation exceeds that for noise, in standard deviations over pictures of
+    noise. The noise has the frequencies and colours of photographs, from rough to smooth, from dark to light
+    and from pale to vivid: compared with noise that is always rough, channels for flat areas would come first
+    in every photograph. To a channel's own deviation the mean deviation of the block is added, or channels
+    that are hardly ever active would come first by very little.
     """
-    with taps.frozen(network), torch.no_grad():
+    with activations.frozen(network), torch.no_grad():
         fitted = preprocessing.fit_pixels(pixels)[None].float() / 255
-        cells = _reach(network, preprocessing, block, fitted).clamp(min=0)[0]
+        cells = _activations(network, preprocessing, block, fitted).clamp(min=0)[0]
         noise = _noise(preprocessing.height, preprocessing.width)
-        usual = _reach(network, preprocessing, block, noise).clamp(min=0).mean(dim=(2, 3))
+        usual = _activations(network, preprocessing, block, noise).clamp(min=0).mean(dim=(2, 3))
     spread = usual.std(dim=0)
     scores = (cells.mean(dim=(1, 2)) - usual.mean(dim=0)) / (spread + spread.mean()).clamp(min=1e-12)
     return Response(block, cells.cpu(), scores.cpu())
 
 
-def paint(
+def visualise(
     network: nn.Module,
     preprocessing: Preprocessing,
     block: Block,
     channels: Sequence[int],
-    ascent: Ascent | None = None,
+    ascent: GradientAscent | None = None,
     progress: Callable[[int], None] = lambda steps: None,
-) -> list[Painting]:
-    """Paint for each channel a picture that it sees much in.
+) -> list[FeatureVisualisation]:
+    """Make for each channel a picture that it is very active for.
 
-    What is increased is the mean over all cells, so a pattern fills its picture. All begin with the same
-    noise, and none depends on which others are painted with it. The side is chosen so that a cell of a
-    shallow block is large enough to be looked at; networks for one size alone get theirs. `progress` is
-    called with 1 after each step. The network is left as it was. Raises `SettingsError` for a channel that
-    the block does not have.
+    The mean over all cells is increased, so a pattern fills its picture. All begin with the same noise, and
+    none depends on which others are made with it. The side is chosen so that a cell of a shallow block is
+    large enough to be recognised; networks for one size alone have pictures of that size. `progress` is
+    called with 1 after each step. The network stays unchanged. Raises `SettingsError` for a
+    channel that the block does not have.
     """
     check_channels(block, channels)
-    ascent = ascent or Ascent()
+    ascent = ascent or GradientAscent()
     rows, columns = list(range(len(channels))), list(channels)
-    trail: list[list[float]] = []
+    history: list[list[float]] = []
 
-    def look(pictures: Tensor) -> Tensor:
-        maps = _reach(network, preprocessing, block, pictures)[rows, columns]  # a channel of each picture
-        activations = F.leaky_relu(maps, _SLOPE).mean(dim=(1, 2))
-        trail.append(activations.tolist())
-        return activations
+    def measure(pictures: Tensor) -> Tensor:
+        # One channel of each picture.
+        maps = _activations(network, preprocessing, block, pictures)[rows, columns]
+        means = F.leaky_relu(maps, _LEAK).mean(dim=(1, 2))
+        history.append(means.tolist())
+        return means
 
     trunk, size = network.get_submodule(block.trunk), _size_of(block, preprocessing)
-    with taps.frozen(network), torch.inference_mode(mode=False), torch.enable_grad():
+    with activations.frozen(network), torch.inference_mode(mode=False), torch.enable_grad():
         generator = torch.Generator().manual_seed(ascent.seed)
-        frequencies = _beginning(len(channels), size, generator).to(_device(network)).requires_grad_()
+        frequencies = _initial(len(channels), size, generator).to(_device(network)).requires_grad_()
         # Gradients can be as small as Adam's usual guard against division by zero, which would stop it.
         optimizer = torch.optim.Adam([frequencies], lr=ascent.learning_rate, eps=1e-16)
         for step in range(ascent.steps):
-            with taps.leaking(trunk, _SLOPE if step < ascent.steps / 2 else 0.0):
-                activations = look(_moved(_picture(frequencies, size), ascent, generator))
+            with activations.leaky_gradients(trunk, _LEAK if step < ascent.steps / 2 else 0.0):
+                means = measure(_moved(_picture(frequencies, size), ascent, generator))
                 optimizer.zero_grad()
-                (-activations.sum()).backward()
+                (-means.sum()).backward()
             optimizer.step()
             progress(1)
         pixels = (_picture(frequencies.detach(), size) * 255).round().to(torch.uint8).cpu()
-        look(pixels.float() / 255)
+        measure(pixels.float() / 255)
     return [
-        Painting(block, channel, picture, tuple(row))
-        for channel, picture, *row in zip(channels, pixels, *trail, strict=True)
+        FeatureVisualisation(block, channel, picture, tuple(row))
+        for channel, picture, *row in zip(channels, pixels, *history, strict=True)
     ]
 
 
@@ -224,50 +226,51 @@ def study(
     *,
     blocks: Sequence[str] = (),
     channels: Sequence[int] = (),
-    ascent: Ascent | None = None,
+    ascent: GradientAscent | None = None,
     progress: Callable[[int], None] = lambda steps: None,
-) -> Study:
-    """Look into a network with one picture: a map of each block, and paintings of some.
+) -> FeatureStudy:
+    """Show the features of a network with one picture: a map of each block, and visualisations of some.
 
     Without `blocks`, up to `MAPS` blocks of each network within are taken, evenly from shallow to deep, and
-    the first, the middle and the last are painted; with them, those. Without `channels`, each map is
-    of the channel that sees most (`respond`), and the `PAINTINGS` first are painted; with them, the map is of
-    the first, and all are painted. `progress` is called with 1 after each step for each block painted.
-    Raises `UnknownName` for a block and `SettingsError` for a channel that is not there.
+    the first, the middle and the last are visualised; with them, those. Without `channels`, each map is of
+    the top activating channel (`respond`), and the `VISUALISATIONS` first are visualised; with them, the map
+    is of the first, and all are visualised. `progress` is called with 1 after each step for each visualised
+    block. Raises `UnknownName` for an unknown block and `SettingsError` for an unknown channel.
     """
-    ascent = ascent or Ascent()
-    shown, painted = plan(network, preprocessing, blocks, channels)
-    picture = _as_seen(pixels, preprocessing)
-    responses = [respond(network, preprocessing, pixels, block) for block in shown]
+    ascent = ascent or GradientAscent()
+    mapped, visualised = choose_blocks(network, preprocessing, blocks, channels)
+    picture = _as_displayed(pixels, preprocessing)
+    responses = [respond(network, preprocessing, pixels, block) for block in mapped]
     maps = [
         response.map_of(channels[0] if channels else response.strongest()[0], *picture.shape[1:])
         for response in responses
     ]
-    paintings = [
-        tuple(paint(network, preprocessing, r.block, channels or r.strongest(PAINTINGS), ascent, progress))
-        for r in responses
-        if r.block in painted
-    ]
-    return Study(picture, tuple(maps), tuple(paintings), ascent, bool(blocks), bool(channels))
+    visualisations = []
+    for response in responses:
+        if response.block in visualised:
+            top = channels or response.strongest(VISUALISATIONS)
+            found = visualise(network, preprocessing, response.block, top, ascent, progress)
+            visualisations.append(tuple(found))
+    return FeatureStudy(picture, tuple(maps), tuple(visualisations), ascent, bool(blocks), bool(channels))
 
 
-def plan(
+def choose_blocks(
     network: nn.Module, preprocessing: Preprocessing, blocks: Sequence[str] = (), channels: Sequence[int] = ()
 ) -> tuple[list[Block], list[Block]]:
-    """Say which blocks `study` shows, and which of them it paints. Raises as `study` does."""
-    known = taps.blocks(network, preprocessing.height, preprocessing.width)
+    """Return the blocks that `study` maps, and those of them that it visualises. Raises as `study` does."""
+    known = activations.list_blocks(network, preprocessing.height, preprocessing.width)
     if blocks:
-        shown = [taps.named(known, name) for name in dict.fromkeys(blocks)]
-        painted = shown
+        mapped = [activations.find_block(known, name) for name in dict.fromkeys(blocks)]
+        visualised = mapped
     else:
-        shown, painted = [], []
+        mapped, visualised = [], []
         for trunk in dict.fromkeys(block.trunk for block in known):
-            spread = _spread([block for block in known if block.trunk == trunk], MAPS)
-            shown += spread
-            painted += _spread(spread, 3)
-    for block in shown:
+            some = _evenly([block for block in known if block.trunk == trunk], MAPS)
+            mapped += some
+            visualised += _evenly(some, 3)
+    for block in mapped:
         check_channels(block, channels)
-    return shown, painted
+    return mapped, visualised
 
 
 def check_channels(block: Block, channels: Sequence[int]) -> None:
@@ -280,39 +283,40 @@ def check_channels(block: Block, channels: Sequence[int]) -> None:
             )
 
 
-def _spread(blocks: list[Block], count: int) -> list[Block]:
+def _evenly(blocks: list[Block], count: int) -> list[Block]:
     """Take so many evenly, with the first and the last."""
     if len(blocks) <= count:
         return blocks
-    return [blocks[round(place * (len(blocks) - 1) / (count - 1))] for place in range(count)]
+    return [blocks[round(index * (len(blocks) - 1) / (count - 1))] for index in range(count)]
 
 
-def _as_seen(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
-    """The part of a picture that the network sees, for maps to be laid on; undistorted where it can be."""
+def _as_displayed(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
+    """The part of a picture that the network sees, for maps to be laid on; undistorted where possible."""
     if preprocessing.fit != "squash":
         return preprocessing.fit_pixels(pixels)
     _, height, width = pixels.shape
-    scale = min(1, _SHOWN_SIDE / max(height, width))
+    scale = min(1, _DISPLAY_SIDE / max(height, width))
     return resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def _size_of(block: Block, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Height and width of a painting: the more pixels, the more a cell stands for."""
+    """Height and width of a visualisation: the more pixels a cell stands for, the larger."""
     if not block.any_size:
         return preprocessing.height, preprocessing.width
-    side = 16 * min(max(3, round(2.125 * block.stride**0.5)), 9)  # 48, 64, 96, 128, 144 for 2, 4, 8, 16, 32
+    # 48, 64, 96, 128, 144 for strides of 2, 4, 8, 16, 32.
+    side = 16 * min(max(3, round(2.125 * block.stride**0.5)), 9)
     return min(side, preprocessing.height), min(side, preprocessing.width)
 
 
-def _beginning(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+def _initial(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Frequencies of noise, the same for all pictures: (count, 3, h, w // 2 + 1, 2)."""
     height, width = size
-    noise = torch.randn(1, 3, height, width // 2 + 1, 2, generator=generator) * _BEGINNING
+    noise = torch.randn(1, 3, height, width // 2 + 1, 2, generator=generator) * _INITIAL
     return noise.repeat(count, 1, 1, 1, 1)
 
 
 def _picture(frequencies: Tensor, size: tuple[int, int]) -> Tensor:
-    """What frequencies (B, 3, h, w // 2 + 1, 2) describe, as levels in 0..1: (B, 3, h, w)."""
+    """The pictures of frequencies (B, 3, h, w // 2 + 1, 2), as levels in 0..1: (B, 3, h, w)."""
     height, width = size
     weights = _weights(height, width, 1.0) * _finest(height, width)
     weights[0, 0] *= _FLAT
@@ -363,14 +367,14 @@ def _colour_axes() -> Tensor:
     return torch.div(axes, axes.norm(dim=0).max())
 
 
-def _moved(pictures: Tensor, ascent: Ascent, generator: torch.Generator) -> Tensor:
-    """Move pictures round and round, turn and resize them, all alike: (B, 3, h, w) -> the same shape."""
+def _moved(pictures: Tensor, ascent: GradientAscent, generator: torch.Generator) -> Tensor:
+    """Move pictures cyclically, turn and resize them, all alike: (B, 3, h, w) -> the same shape."""
     height, width = pictures.shape[2:]
     random = torch.rand(4, generator=generator).tolist()
     shifts = (int(random[0] * height), int(random[1] * width))
     angle = math.radians(ascent.turn) * (2 * random[2] - 1)
     scale = 1 + ascent.zoom * (2 * random[3] - 1)
-    # Continued round its borders first, so that turning it draws in no corners.
+    # Continued cyclically first, so that turning it leaves no empty corners.
     tall, wide = height // 4, width // 4
     padded = F.pad(pictures.roll(shifts, dims=(2, 3)), (wide, wide, tall, tall), mode="circular")
     part = scale * height / (height + 2 * tall), scale * width / (width + 2 * wide)
@@ -379,19 +383,19 @@ def _moved(pictures: Tensor, ascent: Ascent, generator: torch.Generator) -> Tens
         [math.sin(angle) * part[0], math.cos(angle) * part[0], 0.0],
     ]
     matrix = torch.tensor(turn, device=pictures.device).expand(len(pictures), 2, 3)
-    places = F.affine_grid(matrix, list(pictures.shape), align_corners=False)
-    return F.grid_sample(padded, places, mode="bilinear", padding_mode="border", align_corners=False)
+    grid = F.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    return F.grid_sample(padded, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _reach(network: nn.Module, preprocessing: Preprocessing, block: Block, pictures: Tensor) -> Tensor:
-    """Show pictures, levels in 0..1, to a network as far as a block: (B, 3, h, w) -> (B, C, h', w')."""
+def _activations(network: nn.Module, preprocessing: Preprocessing, block: Block, pictures: Tensor) -> Tensor:
+    """Activations of a block for pictures, levels in 0..1: (B, 3, h, w) -> (B, C, h', w')."""
     pictures = pictures.to(_device(network))
     mean, std = (
         torch.tensor(values, device=pictures.device).view(3, 1, 1)
         for values in (preprocessing.mean, preprocessing.std)
     )
     images = ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
-    return taps.reach(network, block, images)
+    return activations.activations_of(network, block, images)
 
 
 def _device(network: nn.Module) -> torch.device:

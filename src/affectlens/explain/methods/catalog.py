@@ -1,4 +1,4 @@
-"""The explanations by name: what each is, how it is made, and of which networks.
+"""The explanation methods by name: what each shows, how it is made, and which networks it suits.
 
 One method, one file; a method's options are the fields of its dataclass, which can be called. To add one,
 write its file and add its entry.
@@ -23,7 +23,7 @@ from affectlens.explain.methods.rise import Rise
 from affectlens.explain.methods.smooth_gradient import SmoothGradient
 from affectlens.explain.methods.superpixels import Lime, Shap
 from affectlens.explain.methods.token_maps import TokenMaps
-from affectlens.models.mam import MAM
+from affectlens.models.capabilities import HasTokens
 
 
 def any_network(network: nn.Module) -> bool:
@@ -37,8 +37,8 @@ def with_transformer(network: nn.Module) -> bool:
 
 
 def with_tokens(network: nn.Module) -> bool:
-    """Suit MAM."""
-    return isinstance(network, MAM)
+    """Suit a network with semantic tokens."""
+    return isinstance(network, HasTokens)
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,20 @@ class MethodEntry:
         summary: one line for users: what it shows
         make: `(**options) -> method`; its options are the fields of this dataclass
         suits: whether a network can be explained by it
-        asks: whether its map depends on the question; without, it is the same for every emotion
+        depends_on_question: whether its map does; otherwise it is the same for every emotion
     """
 
     name: str
     summary: str
     make: Callable[..., Method]
     suits: Callable[[nn.Module], bool] = any_network
-    asks: bool = True
+    depends_on_question: bool = True
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What may be set, with its defaults."""
-        known: Any = self.make  # a dataclass, if it has options
+        """Options by name, with their defaults."""
+        # A dataclass, if it has options.
+        known: Any = self.make
         return {each.name: each.default for each in (fields(known) if is_dataclass(known) else ())}
 
 
@@ -79,29 +80,29 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
                     "what the answer owes each pixel, compared with a picture that says nothing",
                     IntegratedGradients),
         MethodEntry("grad_cam",
-                    "what the cells of the last map do for the answer", GradCam, makes_maps),
+                    "what the cells of the last map add to the answer", GradCam, makes_maps),
         MethodEntry("cam",
                     "what the answer owes each cell of a last map read linearly", Cam, reads_linearly),
         MethodEntry("attention_rollout",
-                    "where a transformer looks, the same for every emotion",
-                    AttentionRollout, with_transformer, asks=False),
+                    "where a transformer attends, the same for every emotion",
+                    AttentionRollout, with_transformer, depends_on_question=False),
         MethodEntry("gradient_attention",
-                    "where a transformer looks for what speaks for the answer",
+                    "where a transformer attends to what speaks for the answer",
                     GradientAttention, with_transformer),
         MethodEntry("token_maps",
-                    "what MAM's tokens do for the answer, where they look", TokenMaps, with_tokens),
+                    "what MAM's tokens add to the answer, where they attend", TokenMaps, with_tokens),
         MethodEntry("occlusion",
                     "what is lost when a patch is covered", Occlusion),
         MethodEntry("rise",
                     "what tends to be there when the answer is strong, under random masks", Rise),
         MethodEntry("lime",
-                    "a linear stand-in for the network near the picture, by superpixel", Lime),
+                    "a linear surrogate of the network near the picture, by superpixel", Lime),
         MethodEntry("shap",
                     "what a superpixel adds on average, in whichever order they come", Shap),
     )
 })  # fmt: skip
 
-# The first that suits a network is its default: docs/results/explanations.md says why. `rise` suits all.
+# The first that suits a network is its default, by docs/results/explanations.md. `rise` suits all.
 DEFAULTS = ("cam", "grad_cam", "rise")
 
 
@@ -126,7 +127,7 @@ def make(name: str, **options: Any) -> Method:
 
 
 def default_for(network: nn.Module) -> str:
-    """Name the method that explains a network where none is named."""
+    """Name the method that explains a network unless another is named."""
     return next(name for name in DEFAULTS if METHODS[name].suits(network))
 
 

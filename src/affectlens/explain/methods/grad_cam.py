@@ -1,4 +1,4 @@
-"""Grad-CAM: the last map of a network, its channels weighted by what they do for the answer.
+"""Grad-CAM: the last map of a network, its channels weighted by what they add to the answer.
 
 Paper: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
     ICCV 2017, eq. 1 and 2: a cell gets sum_c w_c M_c, w_c the gradient of the answer by channel c, averaged
@@ -8,8 +8,10 @@ Without `pooled` each cell has its own gradient: Draelos and Carin, "Use HiResCA
     linear layer, the two are the same.
 
 The last map of a transformer that answers from its class token is what its last attention reads: after that
-no patch matters. Of a network that holds several networks, as `pair`, each has a map. All are in units of
-the one log-odds that the question is about, so they are added; `details` says how much each has.
+no patch matters. Of a network that contains several networks, as `pair`, each has a map. All are in units of
+the one log-odds that the question is about, so they are added; `details` has the sum of each.
+
+captum's `LayerGradCam` takes one layer of convolutional maps; tests compare with it.
 
 Letters: B pictures, C channels, h x w pixels of the network's input.
 """
@@ -28,8 +30,9 @@ from affectlens.explain.core.activations import as_maps, frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.upsampling import merge_views, upsample
-from affectlens.explain.methods.attention import attentions, reads_token
+from affectlens.explain.methods.attention import reads_token
 from affectlens.models import backbones
+from affectlens.models.backbones import attention_modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +47,21 @@ class GradCam:
     pooled: bool = True
     positive: bool = False
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network that makes no maps."""
         started = time.perf_counter()
         height, width = image.shape[2:]
-        with frozen(subject.network):
-            places = [last_map(subject.network, path, height, width) for path in trunks(subject.network)]
-            with caught(subject.network, places) as found, torch.enable_grad():
-                score = subject.score(image, question).sum()
-                gradients = torch.autograd.grad(score, [found[place] for place in places])
+        with frozen(model.network):
+            layers = [last_map(model.network, path, height, width) for path in trunks(model.network)]
+            with captured(model.network, layers) as maps, torch.enable_grad():
+                score = model.score(image, question).sum()
+                gradients = torch.autograd.grad(score, [maps[layer] for layer in layers])
         cells = [
-            self._cells(as_cells(found[place], image), as_cells(slopes, image), len(image))
-            for place, slopes in zip(places, gradients, strict=True)
+            self._cells(as_cells(maps[layer], image), as_cells(gradient, image), len(image))
+            for layer, gradient in zip(layers, gradients, strict=True)
         ]
         details = {
-            "layers": [place.layer for place in places],
+            "layers": [layer.path for layer in layers],
             "cells": [list(each.shape) for each in cells],
             "sums": [float(each.sum()) for each in cells],
             "seconds": time.perf_counter() - started,
@@ -66,51 +69,51 @@ class GradCam:
         values = torch.stack([upsample(each, height, width) for each in cells]).sum(dim=0)
         return Attribution(values.cpu(), details=details)
 
-    def _cells(self, maps: Tensor, slopes: Tensor, count: int) -> Tensor:
+    def _cells(self, maps: Tensor, gradients: Tensor, count: int) -> Tensor:
         """(B, C, rows, columns) -> (rows, columns)."""
-        weights = slopes.mean(dim=(2, 3), keepdim=True) if self.pooled else slopes
+        weights = gradients.mean(dim=(2, 3), keepdim=True) if self.pooled else gradients
         cells = merge_views((weights * maps).sum(dim=1), count)[0]
         return cells.clamp_min(0) if self.positive else cells
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a map is read.
+class MapLayer:
+    """The layer whose output, or input, is a map.
 
     Attributes:
-        layer: path of the module
-        is_input: whether its input is read, and not its output
+        path: of the module
+        is_input: whether its input is the map, and not its output
     """
 
-    layer: str
+    path: str
     is_input: bool = False
 
 
 def makes_maps(network: nn.Module) -> bool:
-    """Whether a network has maps that can be weighted: it is timm's, holds one that is, or convolves."""
+    """Whether a network has maps that can be weighted: it is timm's, contains one that is, or convolves."""
     return bool(backbones.trunks(network)) or any(isinstance(m, nn.Conv2d) for m in network.modules())
 
 
 def trunks(network: nn.Module) -> list[str]:
-    """Paths of the networks within a network that see the picture; "" for itself."""
+    """Paths of the networks within a network that read the picture; "" for itself."""
     return [trunk.path for trunk in backbones.trunks(network)] or [""]
 
 
-def last_map(network: nn.Module, path: str, height: int, width: int) -> Place:
+def last_map(network: nn.Module, path: str, height: int, width: int) -> MapLayer:
     """Find the last map of the network at a path within a network, for pictures of `height` x `width` pixels.
 
-    The whole is run once, on a grey picture. Raises `SettingsError` where there is no map.
+    The outer network is run once, on a grey picture. Raises `SettingsError` where there is no map.
     """
     trunk = network.get_submodule(path)
     names = {module: f"{path}.{name}".strip(".") for name, module in trunk.named_modules()}
     if reads_token(trunk):
-        return Place(names[attentions(trunk)[-1]], is_input=True)
+        return MapLayer(names[attention_modules(trunk)[-1]], is_input=True)
     found: list[str] = []
 
     def note(name: str, values: Any) -> None:
-        # Windows of attention come as a larger batch; a network with `mirror` sees two views.
-        is_whole = isinstance(values, Tensor) and values.shape[0] <= 2
-        if is_whole and as_maps(values, height, width) is not None:
+        # Windows of attention come as a larger batch; a network with `mirror` reads two views.
+        is_complete = isinstance(values, Tensor) and values.shape[0] <= 2
+        if is_complete and as_maps(values, height, width) is not None:
             found.append(name)
 
     hooks = [
@@ -126,45 +129,46 @@ def last_map(network: nn.Module, path: str, height: int, width: int) -> Place:
             hook.remove()
     if not found:
         raise SettingsError("This network makes no map of the picture, so none can be weighted.")
-    return Place(found[-1])
+    return MapLayer(found[-1])
 
 
 @contextmanager
-def caught(
-    network: nn.Module, places: Sequence[Place], instead: Mapping[Place, Tensor] | None = None
-) -> Iterator[dict[Place, Tensor]]:
-    """Gather what is at some places as a network runs, and let it be differentiated by.
+def captured(
+    network: nn.Module, layers: Sequence[MapLayer], instead: Mapping[MapLayer, Tensor] | None = None
+) -> Iterator[dict[MapLayer, Tensor]]:
+    """Capture the maps of some layers as a network runs, as leaves that gradients can be taken by.
 
-    It is cut off from what made it. With `instead`, it is replaced by that. The hooks are gone afterwards.
+    They are detached from the layers below. With `instead`, they are replaced by these. The hooks are gone
+    afterwards.
     """
-    found: dict[Place, Tensor] = {}
+    maps: dict[MapLayer, Tensor] = {}
 
-    def take(place: Place, values: Tensor) -> Tensor:
-        found[place] = (instead[place] if instead else values).detach()
+    def capture(layer: MapLayer, values: Tensor) -> Tensor:
+        maps[layer] = (instead[layer] if instead else values).detach()
         if torch.is_grad_enabled():
-            found[place].requires_grad_()
-        return found[place]
+            maps[layer].requires_grad_()
+        return maps[layer]
 
     hooks = []
     try:
-        for place in places:
-            module = network.get_submodule(place.layer)
-            if place.is_input:
+        for layer in layers:
+            module = network.get_submodule(layer.path)
+            if layer.is_input:
                 hooks.append(module.register_forward_pre_hook(
-                    lambda _module, inputs, place=place: (take(place, inputs[0]), *inputs[1:])
+                    lambda _module, inputs, layer=layer: (capture(layer, inputs[0]), *inputs[1:])
                 ))  # fmt: skip
             else:
                 hooks.append(module.register_forward_hook(
-                    lambda _module, _inputs, values, place=place: take(place, values)
+                    lambda _module, _inputs, values, layer=layer: capture(layer, values)
                 ))  # fmt: skip
-        yield found
+        yield maps
     finally:
         for hook in hooks:
             hook.remove()
 
 
 def as_cells(values: Tensor, image: Tensor) -> Tensor:
-    """Lay out what a place holds as maps, without a graph: -> (B, C, rows, columns)."""
+    """Arrange the values of a layer as maps, without a graph: -> (B, C, rows, columns)."""
     maps = as_maps(values.detach(), image.shape[2], image.shape[3])
     assert maps is not None, "`last_map` finds maps alone"
     return maps.float()

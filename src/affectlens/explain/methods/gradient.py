@@ -5,7 +5,10 @@ Gradient: Simonyan et al., "Deep Inside Convolutional Networks: Visualising Imag
     either direction; not what the picture owes its answer to.
 Gradient times input: Shrikumar et al., "Not Just a Black Box: Learning Important Features Through Propagating
     Activation Differences", 2016. What the answer would change by if the network were linear, and each pixel
-    were replaced by the baseline's. It seldom is: `details` says how far the sum is off.
+    were replaced by the baseline's. It seldom is: `details` has the error of the sum.
+
+captum's `Saliency` and `InputXGradient` compute the same for one batch; here pictures run in groups that fit
+the memory allowed, in a chosen precision.
 
 Letters: B pictures, h x w pixels of the network's input.
 """
@@ -21,12 +24,12 @@ from torch import Tensor
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.baselines import baselines, check
+from affectlens.explain.core.baselines import baselines, check_names
 from affectlens.explain.core.question import Question
 from affectlens.machine import autocast, pick_precision
 
-MEMORY = 1024  # MiB that a method may fill with what it keeps of its pictures for the way back
-_MOST = 64  # pictures at once, however small
+MEMORY = 1024  # MiB that a method may fill with what it keeps of its pictures for the backward pass
+_LARGEST_BATCH = 64  # pictures, however small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +41,19 @@ class Gradient:
 
     precision: str = "float32"
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with frozen(subject.network):
-            _, slopes = Slopes(subject, image, question, precision=self.precision)(image)
-        return Attribution(slopes[0].abs().amax(dim=0).cpu(), details=_details(started))
+        with frozen(model.network):
+            _, gradients = InputGradients(model, image, question, precision=self.precision)(image)
+        return Attribution(gradients[0].abs().amax(dim=0).cpu(), details=_details(started))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientTimesInput:
     """Gradient times the difference from a baseline, summed over a pixel's channels: log-odds, roughly.
 
-    Raises `UnknownName` for a baseline that is none.
+    Raises `UnknownName` for an unknown baseline.
     """
 
     baseline: str = "mean"
@@ -58,16 +61,16 @@ class GradientTimesInput:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        check([self.baseline])
+        check_names([self.baseline])
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with frozen(subject.network):
-            against = baselines(subject, image, [self.baseline], self.seed)
-            slopes = Slopes(subject, image, question, precision=self.precision)
-            _, gradients = slopes(image)
-            answers = slopes.scores(torch.cat([image, against]))
+        with frozen(model.network):
+            against = baselines(model, image, [self.baseline], self.seed)
+            differentiate = InputGradients(model, image, question, precision=self.precision)
+            _, gradients = differentiate(image)
+            answers = differentiate.scores(torch.cat([image, against]))
         values = ((image - against) * gradients).sum(dim=1)[0]
         error = float(values.sum()) - float(answers[0] - answers[1])
         return Attribution(
@@ -75,64 +78,64 @@ class GradientTimesInput:
         )
 
 
-class Slopes:
-    """Log-odds of a question and their gradient, for as many pictures at a time as memory allows.
+class InputGradients:
+    """Log-odds of a question and their gradients by the pixels, in batches as large as memory allows.
 
     Attributes:
-        together: pictures that are run at once
+        batch_size: pictures in one batch
     """
 
     def __init__(
         self,
-        subject: ExplainedModel,
+        model: ExplainedModel,
         image: Tensor,
         question: Question,
         *,
         memory: int = MEMORY,
         precision: str = "float32",
     ) -> None:
-        """Run one picture, (1, 3, h, w), to see what it takes. `memory` is in MiB.
+        """Run one picture, (1, 3, h, w), to measure its memory. `memory` is in MiB.
 
-        Raises `SettingsError` for a precision that is none or memory below 1.
+        Raises `SettingsError` for an unknown precision or memory below 1.
         """
         if memory < 1:
             raise SettingsError(f"memory must be at least 1 MiB, not {memory}.")
-        self.subject = subject
+        self.model = model
         self.question = question
-        self.precision = pick_precision(precision, subject.device)
-        self.together = max(1, min(_MOST, memory * 2**20 // max(1, self._kept(image))))
+        self.precision = pick_precision(precision, model.device)
+        self.batch_size = max(1, min(_LARGEST_BATCH, memory * 2**20 // max(1, self._memory_of(image))))
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, h, w) -> float32 log-odds (B,) and their gradients (B, 3, h, w)."""
-        pairs = [self._of_some(some) for some in self.split(images)]
-        return torch.cat([scores for scores, _ in pairs]), torch.cat([slopes for _, slopes in pairs])
+        pairs = [self._differentiate(batch) for batch in self.split(images)]
+        return torch.cat([scores for scores, _ in pairs]), torch.cat([gradients for _, gradients in pairs])
 
     def split(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield the pictures in groups small enough: (B, 3, h, w) -> (b, 3, h, w) each."""
-        yield from torch.split(images, self.together)
+        """Yield the pictures in batches small enough: (B, 3, h, w) -> (b, 3, h, w) each."""
+        yield from torch.split(images, self.batch_size)
 
     def scores(self, images: Tensor) -> Tensor:
         """Log-odds alone, always computed in float32: (B, 3, h, w) -> (B,)."""
         with torch.no_grad():
-            return torch.cat([self.subject.score(some, self.question) for some in self.split(images)])
+            return torch.cat([self.model.score(batch, self.question) for batch in self.split(images)])
 
-    def _of_some(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _differentiate(self, images: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            laid_out = images.detach().contiguous(
-                memory_format=torch.channels_last
-            )  # a quarter faster on CPUs
-            wanted = laid_out.requires_grad_()
-            scores = self._score(wanted)
-            (slopes,) = torch.autograd.grad(scores.sum(), wanted)  # no picture knows of the others
-        return scores.detach(), slopes.float()
+            # A quarter faster on CPUs.
+            laid_out = images.detach().contiguous(memory_format=torch.channels_last)
+            inputs = laid_out.requires_grad_()
+            scores = self._score(inputs)
+            # Of the sum, since no picture's score depends on another picture.
+            (gradients,) = torch.autograd.grad(scores.sum(), inputs)
+        return scores.detach(), gradients.float()
 
     def _score(self, images: Tensor) -> Tensor:
-        with autocast(self.subject.device, self.precision):
-            return self.subject.score(images, self.question).float()
+        with autocast(self.model.device, self.precision):
+            return self.model.score(images, self.question).float()
 
-    def _kept(self, image: Tensor) -> int:
-        """Bytes that one picture keeps for the way back, weights left out: they are kept once for all."""
-        weights = {p.untyped_storage().data_ptr() for p in self.subject.network.parameters()}
+    def _memory_of(self, image: Tensor) -> int:
+        """Bytes that one picture keeps for the backward pass; without weights, which all pictures share."""
+        weights = {p.untyped_storage().data_ptr() for p in self.model.network.parameters()}
         found: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:

@@ -6,20 +6,22 @@ Paper: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", IC
 Several baselines averaged: Erion et al., "Improving performance of deep learning models with axiomatic
     attribution priors and expected gradients", Nature Machine Intelligence 2021.
 
-The integral is a sum over steps, and completeness says how far that sum is off; few people look. Along the
+The integral is a sum over steps, and completeness tells the error of that sum; few people check it. Along the
 path f is rough, most of all near the baseline, where contrast first appears: equal steps spend themselves
 where nothing happens (for the default model, an error of 10 % is usual after 64 steps, by whatever rule).
 So steps are put where they are needed. The path is cut into pieces, each with the trapezium of its two
-ends. For each piece too it is known what the sum should be, the difference of f between its ends; and the
-pieces that are furthest off are halved, no step being wasted, until the whole is within `tolerance`. Captum's
-has a number of steps to be given and begins anew for each.
+ends. For each piece too the right sum is known, the difference of f between its ends; and the pieces with
+the greatest errors are halved, no step being wasted, until the sum is within `tolerance`. captum's
+`IntegratedGradients` takes a fixed number of steps, and computes all of them anew for a greater one; tests
+compare with it.
 
-Errors of pieces may cancel, so their absolute sum has to be small as well: small beside the variation, all
-that f rises and falls along the path, not beside the difference of its ends. A picture's answer may wander
-by 3 and end .2 from where it began; its map is then as exact as another's long before its pieces' errors are
-small beside .2. Measured on four pictures of FI (the default model, maps of 650 to 4,000 steps as the truth):
-where both conditions first hold the map is within 3 % of the truth (relative l2 norm). Choosing weights for
-each piece's two ends such that the piece adds up makes the sum exact and the map worse, so it is not done.
+Errors of pieces may cancel, so their absolute sum has to be small as well: small compared with the
+variation, all that f rises and falls along the path, not with the difference of its ends. A picture's answer
+may wander by 3 and end .2 from where it began; its map is then as exact as another's long before its pieces'
+errors are small compared with .2. Measured on four pictures of FI (the default model, maps of 650 to 4,000
+steps as the truth): where both conditions first hold the map is within 3 % of the truth (relative l2 norm).
+Choosing weights for each piece's two ends such that the piece adds up makes the sum exact and the map worse,
+so it is not done.
 
 Letters: B pictures, h x w pixels of the network's input.
 """
@@ -35,9 +37,9 @@ from torch import Tensor
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.baselines import baselines, check
+from affectlens.explain.core.baselines import baselines, check_names
 from affectlens.explain.core.question import Question
-from affectlens.explain.methods.gradient import MEMORY, Slopes
+from affectlens.explain.methods.gradient import MEMORY, InputGradients
 
 # The absolute errors of all pieces may add up to so many tolerances of the variation: some of them cancel.
 _CANCELLING = 3
@@ -47,18 +49,18 @@ _CANCELLING = 3
 class IntegratedGradients:
     """What the answer owes each pixel, in log-odds, compared with a baseline or the mean over several.
 
-    Raises `UnknownName` for a baseline that is none, `SettingsError` for another impossible value.
+    Raises `UnknownName` for an unknown baseline, `SettingsError` for another impossible value.
 
     Attributes:
         baselines: names of `baselines.BASELINES`; one may come several times, as `uniform` should
         tolerance: error of the sum that is allowed, relative to the difference that it should be
         absolute_tolerance: error that is allowed in any case, in log-odds: where two answers are almost
-            equal, no error is small beside their difference
+            equal, no error is small compared with their difference
         min_steps, max_steps: gradients for each baseline
-        memory: MiB, see `Slopes`
-        precision: of the gradients; answers are float32 in any case, so the error that is reported is the
-            whole error
-        seed: of the baselines that are drawn
+        memory: MiB, see `InputGradients`
+        precision: of the gradients; answers are float32 in any case, so that the reported error includes the
+            error of the gradients
+        seed: of random baselines
     """
 
     baselines: tuple[str, ...] = ("mean",)
@@ -71,7 +73,7 @@ class IntegratedGradients:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(self.baselines)
+        check_names(self.baselines)
         if self.tolerance < 0 or self.absolute_tolerance < 0:
             raise SettingsError("Tolerances must be at least 0.")
         if not 2 <= self.min_steps <= self.max_steps:
@@ -80,23 +82,26 @@ class IntegratedGradients:
                 f"{self.max_steps}."
             )
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with frozen(subject.network):
-            against = baselines(subject, image, self.baselines, self.seed)
-            slopes = Slopes(subject, image, question, memory=self.memory, precision=self.precision)
-            paths = [self._walk(slopes, one[None], image) for one in against]
+        with frozen(model.network):
+            against = baselines(model, image, self.baselines, self.seed)
+            differentiate = InputGradients(
+                model, image, question, memory=self.memory, precision=self.precision
+            )
+            paths = [self._follow(differentiate, one[None], image) for one in against]
         values = torch.stack([path.values() for path in paths]).mean(dim=0)
         details = {**self._account(paths), "seconds": time.perf_counter() - started}
         return Attribution(values.cpu(), sums_up=bool(details["complete"]), details=details)
 
-    def _walk(self, slopes: Slopes, baseline: Tensor, image: Tensor) -> "_Path":
-        path = _Path(slopes, baseline, image)
+    def _follow(self, differentiate: InputGradients, baseline: Tensor, image: Tensor) -> "_Path":
+        path = _Path(differentiate, baseline, image)
         path.visit([step / (self.min_steps - 1) for step in range(self.min_steps)])
         while not self._is_complete(path) and path.steps < self.max_steps:
             worst = path.worst(self._allowed(path), self.max_steps - path.steps)
-            if not worst:  # no piece is to blame: what is left is rounding
+            # Where no piece is off by more than its part, what is left is rounding.
+            if not worst:
                 break
             path.visit(worst)
         return path
@@ -125,24 +130,24 @@ class IntegratedGradients:
             "completeness_error_of_pieces": pieces,
             "variation": sum(path.variation for path in paths) / count,
             "complete": all(self._is_complete(path) for path in paths),
-            "precision": str(paths[0].slopes.precision).removeprefix("torch."),
-            "together": paths[0].slopes.together,
+            "precision": str(paths[0].differentiate.precision).removeprefix("torch."),
+            "together": paths[0].differentiate.batch_size,
         }
 
 
 class _Path:
-    """The straight way from a baseline to a picture, and what was seen at its steps.
+    """The straight path from a baseline to a picture, and what was computed at its steps.
 
     Attributes:
         difference: of the answers at its ends
     """
 
-    def __init__(self, slopes: Slopes, baseline: Tensor, image: Tensor) -> None:
-        self.slopes = slopes
+    def __init__(self, differentiate: InputGradients, baseline: Tensor, image: Tensor) -> None:
+        self.differentiate = differentiate
         self.baseline = baseline
-        self.way = image - baseline
-        self.places: list[float] = []
-        # By place: the answer, what the pixels would give in all if its slope held everywhere, and each.
+        self.change = image - baseline
+        self.positions: list[float] = []
+        # By position: the answer; what all pixels, and each pixel, would add if its gradient held everywhere.
         self.scores: dict[float, float] = {}
         self.sums: dict[float, float] = {}
         self.pixels: dict[float, Tensor] = {}
@@ -150,7 +155,7 @@ class _Path:
     @property
     def steps(self) -> int:
         """Gradients taken so far."""
-        return len(self.places)
+        return len(self.positions)
 
     @property
     def difference(self) -> float:
@@ -161,34 +166,35 @@ class _Path:
         """All that the answer rises and falls between the steps; at least as large as the difference."""
         return sum(abs(self.scores[end] - self.scores[begin]) for begin, end in self._pieces())
 
-    def visit(self, places: Sequence[float]) -> None:
-        """Take the gradients at places in 0..1 that were not visited before."""
-        for begin in range(0, len(places), self.slopes.together):
-            some = places[begin : begin + self.slopes.together]
-            along = torch.tensor(some, device=self.way.device).view(-1, 1, 1, 1)
-            images = self.baseline + along * self.way
-            scores, gradients = self.slopes(images)
-            if self.slopes.precision != torch.float32:
-                scores = self.slopes.scores(images)
-            pixels = (gradients * self.way).sum(dim=1)  # (B, h, w)
-            for place, score, each in zip(some, scores.tolist(), pixels, strict=True):
-                self.scores[place], self.pixels[place] = score, each
-                self.sums[place] = float(each.double().sum())
-        self.places = sorted({*self.places, *places})
+    def visit(self, positions: Sequence[float]) -> None:
+        """Take the gradients at positions in 0..1 that were not visited before."""
+        batch_size = self.differentiate.batch_size
+        for begin in range(0, len(positions), batch_size):
+            batch = positions[begin : begin + batch_size]
+            along = torch.tensor(batch, device=self.change.device).view(-1, 1, 1, 1)
+            images = self.baseline + along * self.change
+            scores, gradients = self.differentiate(images)
+            if self.differentiate.precision != torch.float32:
+                scores = self.differentiate.scores(images)
+            pixels = (gradients * self.change).sum(dim=1)  # (B, h, w)
+            for position, score, each in zip(batch, scores.tolist(), pixels, strict=True):
+                self.scores[position], self.pixels[position] = score, each
+                self.sums[position] = float(each.double().sum())
+        self.positions = sorted({*self.positions, *positions})
 
     def errors(self) -> list[float]:
-        """What each piece's trapezium is off."""
+        """Error of each piece's trapezium."""
         return [self._error(begin, end) for begin, end in self._pieces()]
 
     def worst(self, allowed: float, most: int) -> list[float]:
-        """Middles of the pieces that are off by more than their part of what is allowed.
+        """Middles of the pieces whose error is more than their part of what is allowed.
 
         At most half of the pieces, the worst: halving them may show that the others will do.
         """
         pieces = self._pieces()
         share = allowed / len(pieces)
         bad = sorted((p for p in pieces if abs(self._error(*p)) > share), key=lambda p: -abs(self._error(*p)))
-        count = min(most, max(self.slopes.together, len(pieces) // 2))
+        count = min(most, max(self.differentiate.batch_size, len(pieces) // 2))
         return [(begin + end) / 2 for begin, end in bad[:count]]
 
     def values(self) -> Tensor:
@@ -199,7 +205,7 @@ class _Path:
         return total
 
     def _pieces(self) -> list[tuple[float, float]]:
-        return list(zip(self.places[:-1], self.places[1:], strict=True))
+        return list(zip(self.positions[:-1], self.positions[1:], strict=True))
 
     def _error(self, begin: float, end: float) -> float:
         trapezium = (self.sums[begin] + self.sums[end]) * (end - begin) / 2

@@ -1,8 +1,8 @@
-"""Occlusion: cover one patch after another, and see what the answer loses.
+"""Occlusion: cover one patch after another, and measure what the answer loses.
 
 Paper: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.
 By captum's `Occlusion`. A pixel's value is the mean, over the patches that cover it, of the log-odds lost.
-What is there twice (two faces, of which either would do) is lost only when both are covered, so this sees
+What is there twice (two faces, of which either would do) is lost only when both are covered, so this shows
 neither; RISE and Shapley values cover many parts at once.
 
 Letters: h x w pixels of the network's input.
@@ -30,7 +30,7 @@ class Occlusion:
         batch_size: pictures at once
         precision: float32, bfloat16, or auto for the faster of them
 
-    Raises `SettingsError` for what cannot be.
+    Raises `SettingsError` for an impossible value.
     """
 
     patch: float = 1 / 7
@@ -44,16 +44,17 @@ class Occlusion:
         require("patch", self.patch, 0 < self.patch <= 1, "a share of a side: above 0, and up to 1")
         require("stride", self.stride, 0 < self.stride <= self.patch, f"above 0 and up to {self.patch:.3g}")
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
-        from captum.attr import Occlusion as Sliding  # here: it takes a second to import
+        # Here, since it takes a second to import.
+        from captum.attr import Occlusion as SlidingWindow
 
         started = time.perf_counter()
         side = max(1, round(self.patch * min(image.shape[2:])))
         stride = min(side, max(1, round(self.stride * min(image.shape[2:]))))
-        with frozen(subject.network):
-            trials = Perturbations(
-                subject,
+        with frozen(model.network):
+            perturbations = Perturbations(
+                model,
                 image,
                 question,
                 replacement=self.replacement,
@@ -61,11 +62,11 @@ class Occlusion:
                 batch_size=self.batch_size,
                 precision=self.precision,
             )
-            lost = Sliding(trials.judge).attribute(
+            lost = SlidingWindow(perturbations.score).attribute(
                 image,
                 sliding_window_shapes=(3, side, side),
                 strides=(3, stride, stride),
-                baselines=trials.blank,
+                baselines=perturbations.blank,
                 perturbations_per_eval=self.batch_size,
             )
         details = {
@@ -74,4 +75,5 @@ class Occlusion:
             "replacement": self.replacement,
             "seconds": time.perf_counter() - started,
         }
-        return Attribution(lost[0, 0].float().cpu(), details=details)  # a patch covers all channels alike
+        # One channel of three, since a patch covers all alike.
+        return Attribution(lost[0, 0].float().cpu(), details=details)

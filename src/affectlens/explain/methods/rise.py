@@ -1,11 +1,12 @@
-"""RISE: cover the picture at random many times, and see which pixels were there when the answer was strong.
+"""RISE: cover the picture at random many times, and find pixels that were there when the answer was strong.
 
 Paper: Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC
     2018. Coarse random grids, enlarged without hard edges and shifted by part of a cell.
 Departs from it: the paper averages the masks, weighted by the probability. Log-odds may be negative, and a
-    mean of masks weighted by them would show little but their mean. We give the slope of the log-odds upon
-    the share of the pixel that is kept (for a positive constant score, both rank pixels alike). It is a
-    regression, so its standard error is known, and is reported.
+    mean of masks weighted by them would show little but their mean. We return the coefficient of the
+    regression of the log-odds on the share of the pixel that is kept (for a positive constant score, both
+    rank pixels alike). Of a regression the standard error is known, and is reported.
+captum has no RISE.
 
 Letters: B masks at once, h x w pixels of the network's input.
 """
@@ -26,19 +27,19 @@ from affectlens.explain.core.question import Question
 
 @dataclass(frozen=True, kw_only=True)
 class Rise:
-    """Asks about a picture under random masks. In log-odds for a pixel and what is kept along with it.
+    """Scores a picture under random masks. In log-odds for a pixel and what is kept along with it.
 
     `details` has the `standard_error` of a value, its root mean square over pixels, and the `noise`: which
     share of the map's variance that is. Four times the masks halve the one and quarter the other.
 
     Attributes:
-        masks: how many; also the number of times the network is asked
+        masks: how many; also the number of pictures that the network is run on
         cells: of a mask, along either side
         kept: share of the cells that are kept
         replacement, batch_size, precision: as for `Occlusion`
         seed: of the masks; the same seed, the same map
 
-    Raises `SettingsError` for what cannot be.
+    Raises `SettingsError` for an impossible value.
     """
 
     masks: int = 1000
@@ -55,13 +56,13 @@ class Rise:
         require("kept", self.kept, 0 < self.kept < 1, "between 0 and 1")
         require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        slope = Slope()
-        with frozen(subject.network):
-            trials = Perturbations(
-                subject,
+        regression = PixelRegression()
+        with frozen(model.network):
+            perturbations = Perturbations(
+                model,
                 image,
                 question,
                 replacement=self.replacement,
@@ -69,9 +70,9 @@ class Rise:
                 batch_size=self.batch_size,
                 precision=self.precision,
             )
-            for masks in self.draw(*image.shape[2:]):
-                slope.add(masks[:, 0], trials(masks))
-        values, errors = slope.values(), slope.standard_errors()
+            for masks in self.sample_masks(*image.shape[2:]):
+                regression.add(masks[:, 0], perturbations(masks))
+        values, errors = regression.coefficients(), regression.standard_errors()
         noise = float((errors**2).mean() / values.var().clamp(min=1e-12))
         details = {
             "masks": self.masks,
@@ -83,7 +84,7 @@ class Rise:
         }
         return Attribution(values, details=details)
 
-    def draw(self, height: int, width: int) -> Iterator[Tensor]:
+    def sample_masks(self, height: int, width: int) -> Iterator[Tensor]:
         """Yield the masks, in batches: float32 (B, 1, height, width), 1 where the picture is kept."""
         generator = torch.Generator().manual_seed(self.seed)
         high, wide = -(-height // self.cells), -(-width // self.cells)  # pixels of a cell, rounded up
@@ -100,8 +101,8 @@ class Rise:
             ])  # fmt: skip
 
 
-class Slope:
-    """Slope of a score upon each pixel of the masks under which it was got, summed up batch by batch."""
+class PixelRegression:
+    """Regression of a score on each pixel of the masks under which it was measured, batch by batch."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -110,10 +111,11 @@ class Slope:
         self._shift: float | None = None
 
     def add(self, masks: Tensor, scores: Tensor) -> None:
-        """Take in what was scored under some masks: (B, h, w) and (B,)."""
+        """Add masks and the scores under them: (B, h, w) and (B,)."""
         masks, scores = masks.double(), scores.double()
         if self._shift is None:
-            self._shift = float(scores.mean())  # small numbers, so that differences of squares stay exact
+            # Small numbers, so that differences of squares stay exact.
+            self._shift = float(scores.mean())
         scores = scores - self._shift
         self.number += len(masks)
         self._masks = self._masks + masks.sum(dim=0)
@@ -122,21 +124,22 @@ class Slope:
         self._scores += float(scores.sum())
         self._scores_squared += float((scores**2).sum())
 
-    def values(self) -> Tensor:
+    def coefficients(self) -> Tensor:
         """How much the score rises per pixel kept: float32 (h, w); 0 for one always kept, or never."""
-        return self._slope().float()
+        return self._coefficients().float()
 
     def standard_errors(self) -> Tensor:
         """Standard error of each value, as of any regression on one variable: float32 (h, w)."""
-        spread = self._spread()
+        variation = self._variation()
         total = self._scores_squared - self._scores**2 / self.number
-        left = (total - self._slope() ** 2 * spread).clamp(min=0) / max(1, self.number - 2)
-        return (left / spread.clamp(min=1e-12)).sqrt().float()
+        residual = (total - self._coefficients() ** 2 * variation).clamp(min=0) / max(1, self.number - 2)
+        return (residual / variation.clamp(min=1e-12)).sqrt().float()
 
-    def _spread(self) -> Tensor:
+    def _variation(self) -> Tensor:
         return self._squares - self._masks**2 / self.number
 
-    def _slope(self) -> Tensor:
-        together = self._products - self._masks * self._scores / self.number
-        spread = self._spread()
-        return torch.where(spread > 1e-9, together / spread.clamp(min=1e-12), torch.zeros_like(spread))
+    def _coefficients(self) -> Tensor:
+        covariation = self._products - self._masks * self._scores / self.number
+        variation = self._variation()
+        exact = covariation / variation.clamp(min=1e-12)
+        return torch.where(variation > 1e-9, exact, torch.zeros_like(variation))

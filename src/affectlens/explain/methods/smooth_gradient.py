@@ -1,12 +1,14 @@
 """SmoothGrad: a map averaged over noisy copies of the picture.
 
 Paper: Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017: gradients jump from one picture
-    to one that nobody could tell from it; their mean over such pictures does not. Noise of 10 to 20 % of
-    the range of levels, and 50 copies, were found to look well.
+    to one that no one could distinguish from it; their mean over such pictures does not. Noise of 10 to
+    20 % of the range of levels, and 50 copies, were found to look well. captum's `NoiseTunnel` does the same
+    in batches of a given size; here batches fit the memory allowed, and `details` tells how well two halves
+    of the copies agree.
 
-`of` says what is averaged: `gradient`, of which afterwards the largest of the three channels is taken;
+`of` names what is averaged: `gradient`, of which afterwards the largest of the three channels is taken;
 `gradient_times_input`; or `integrated_gradients`, each copy's with its own path, and steps as its options
-say.
+set.
 
 Letters: B pictures, h x w pixels of the network's input.
 """
@@ -20,9 +22,9 @@ from torch import Tensor
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.baselines import baselines, check
+from affectlens.explain.core.baselines import baselines, check_names
 from affectlens.explain.core.question import Question
-from affectlens.explain.methods.gradient import MEMORY, Slopes
+from affectlens.explain.methods.gradient import MEMORY, InputGradients
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 
 AVERAGED = ("gradient", "gradient_times_input", "integrated_gradients")
@@ -36,7 +38,7 @@ class SmoothGradient:
         of: what is averaged, of `AVERAGED`
         samples: copies
         noise: standard deviation, as a share of the picture's range of levels
-        seed: of the noise, and of a baseline that is drawn
+        seed: of the noise, and of a random baseline
         baseline: of all but `gradient`
         steps: gradients for each copy, of `integrated_gradients`
     """
@@ -51,7 +53,7 @@ class SmoothGradient:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        check([self.baseline])
+        check_names([self.baseline])
         if self.of not in AVERAGED:
             raise UnknownName("map", self.of, AVERAGED, "those that are averaged")
         if self.samples < 1 or not self.noise >= 0 or self.steps < 2:
@@ -60,22 +62,22 @@ class SmoothGradient:
                 f"{self.samples}, {self.noise} and {self.steps}."
             )
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        with frozen(subject.network):
+        with frozen(model.network):
             if self.of == "integrated_gradients":
-                maps = self._integrated(subject, image, question)
+                maps = self._integrated(model, image, question)
             else:
-                maps = self._slopes(subject, image, question)
+                maps = self._gradients(model, image, question)
         details = {
             "of": self.of,
             "samples": self.samples,
             "noise": self.noise,
-            "halves_agree": _agreement(self._read(maps[::2]), self._read(maps[1::2])),
+            "halves_agree": _agreement(self._average(maps[::2]), self._average(maps[1::2])),
             "seconds": time.perf_counter() - started,
         }
-        return Attribution(self._read(maps).cpu(), details=details)
+        return Attribution(self._average(maps).cpu(), details=details)
 
     def copies(self, image: Tensor) -> Tensor:
         """Noisy copies of a picture, the same for the same seed: (1, 3, h, w) -> (samples, 3, h, w)."""
@@ -83,25 +85,25 @@ class SmoothGradient:
         noise = torch.randn((self.samples, *image.shape[1:]), generator=generator).to(image)
         return image + self.noise * (image.max() - image.min()) * noise
 
-    def _slopes(self, subject: ExplainedModel, image: Tensor, question: Question) -> Tensor:
-        """Gradients at the copies, perhaps times what these are off the baseline: (samples, 3, h, w)."""
-        slopes = Slopes(subject, image, question, memory=self.memory, precision=self.precision)
+    def _gradients(self, model: ExplainedModel, image: Tensor, question: Question) -> Tensor:
+        """Gradients at the copies, or these times the difference from the baseline: (samples, 3, h, w)."""
+        differentiate = InputGradients(model, image, question, memory=self.memory, precision=self.precision)
         copies = self.copies(image)
-        _, gradients = slopes(copies)
+        _, gradients = differentiate(copies)
         if self.of == "gradient":
             return gradients
-        return gradients * (copies - baselines(subject, image, [self.baseline], self.seed))
+        return gradients * (copies - baselines(model, image, [self.baseline], self.seed))
 
-    def _integrated(self, subject: ExplainedModel, image: Tensor, question: Question) -> Tensor:
+    def _integrated(self, model: ExplainedModel, image: Tensor, question: Question) -> Tensor:
         """(samples, 1, h, w)."""
         explain = IntegratedGradients(
             baselines=(self.baseline,), min_steps=self.steps, max_steps=self.steps, memory=self.memory,
             precision=self.precision, seed=self.seed,
         )  # fmt: skip
-        maps = [explain(subject, copy[None], question).values for copy in self.copies(image)]
+        maps = [explain(model, copy[None], question).values for copy in self.copies(image)]
         return torch.stack(maps)[:, None]
 
-    def _read(self, maps: Tensor) -> Tensor:
+    def _average(self, maps: Tensor) -> Tensor:
         """(samples, channels, h, w) -> (h, w)."""
         mean = maps.mean(dim=0)
         return mean.abs().amax(dim=0) if self.of == "gradient" else mean.sum(dim=0)
@@ -110,6 +112,7 @@ class SmoothGradient:
 def _agreement(first: Tensor, second: Tensor) -> float | None:
     """Correlation of the maps of every second copy and of the others: how much of the map is not noise."""
     both = torch.stack([first.flatten(), second.flatten()])
-    if not torch.isfinite(both).all() or (both.std(dim=1) == 0).any():  # also of a single copy
+    if not torch.isfinite(both).all() or (both.std(dim=1) == 0).any():
+        # Also of a single copy.
         return None
     return float(torch.corrcoef(both)[0, 1])

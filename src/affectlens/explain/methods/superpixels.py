@@ -31,21 +31,21 @@ from affectlens.explain.core.question import Question
 
 @dataclass(frozen=True, kw_only=True)
 class Lime:
-    """A linear stand-in for the network near one picture, by superpixel. In log-odds per pixel.
+    """A linear surrogate of the network near one picture, by superpixel. In log-odds per pixel.
 
-    `details` has the `fit`: the share of the weighted variance of the answers that the stand-in accounts for.
+    `details` has the `fit`: the share of the weighted variance of the answers that the surrogate explains.
 
     Attributes:
         segments: superpixels, about
-        samples: pictures that the network is asked about
+        samples: pictures that the network is run on
         width: how far from the whole picture an answer still counts; the distance is 1 less the cosine
             between the pieces kept and all pieces, its weight exp(-(distance / width) ** 2 / 2)
-        penalty: on the squares of the stand-in's coefficients (ridge regression)
-        compactness: of superpixels, large for square ones; small, and photographs give far fewer than asked
+        penalty: on the squares of the surrogate's coefficients (ridge regression)
+        compactness: of superpixels, large for square ones; if small, there are far fewer than `segments`
         replacement, batch_size, precision: as for `Occlusion`
         seed: of the samples
 
-    Raises `SettingsError` for what cannot be, and when called without scikit-image.
+    Raises `SettingsError` for an impossible value, and when called without scikit-image.
     """
 
     segments: int = 48
@@ -63,22 +63,30 @@ class Lime:
         require("width", self.width, self.width > 0, "a number above 0")
         require("penalty", self.penalty, self.penalty >= 0, "0 or more")
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
-        from captum.attr import Lime as Sampled  # here: it takes a second to import
+        # Here, since it takes a second to import.
+        from captum.attr import Lime as CaptumLime
 
         started = time.perf_counter()
-        pieces = segment(subject, image, self.segments, self.compactness)
-        line = Line(self.penalty)
-        with frozen(subject.network), _seeded(self.seed):
-            trials = _trials(self, subject, image, question)
-            lime = Sampled(trials.judge, interpretable_model=line, similarity_func=self._weigh)
-            values = _ask(lime, trials, pieces, self.samples)
-        details = {**_details(self, pieces), "fit": line.fitted, "seconds": time.perf_counter() - started}
-        return Attribution(_spread(values, pieces), details=details)
+        pieces = segment(model, image, self.segments, self.compactness)
+        regression = RidgeRegression(self.penalty)
+        with frozen(model.network), _seeded(self.seed):
+            perturbations = _perturbations(self, model, image, question)
+            lime = CaptumLime(
+                perturbations.score, interpretable_model=regression, similarity_func=self._similarity
+            )
+            values = _attribute(lime, perturbations, pieces, self.samples)
+        details = {
+            **_details(self, pieces),
+            "fit": regression.explained_variance,
+            "seconds": time.perf_counter() - started,
+        }
+        return Attribution(_per_pixel(values, pieces), details=details)
 
-    def _weigh(self, image: Tensor, changed: Tensor, kept: Tensor, **_: object) -> Tensor:
-        distance = 1 - kept.float().mean().sqrt()  # this root is the cosine between 0s and 1s, and 1s alone
+    def _similarity(self, image: Tensor, changed: Tensor, kept: Tensor, **_: object) -> Tensor:
+        # This root is the cosine between 0s and 1s, and 1s alone.
+        distance = 1 - kept.float().mean().sqrt()
         return torch.exp(-((distance / self.width) ** 2) / 2)[None]
 
 
@@ -90,10 +98,10 @@ class Shap:
 
     Attributes:
         segments: superpixels, about
-        samples: pictures that the network is asked about; fewer than ten for each segment give mostly noise
+        samples: pictures that the network is run on; fewer than ten for each segment give mostly noise
         compactness, replacement, batch_size, precision, seed: as for `Lime`
 
-    Raises `SettingsError` for what cannot be, and when called without scikit-image.
+    Raises `SettingsError` for an impossible value, and when called without scikit-image.
     """
 
     segments: int = 48
@@ -107,59 +115,60 @@ class Shap:
     def __post_init__(self) -> None:
         _check(self)
 
-    def __call__(self, subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        pieces = segment(subject, image, self.segments, self.compactness)
-        line = Line()
-        with frozen(subject.network), _seeded(self.seed):
-            trials = _trials(self, subject, image, question)
-            values = _ask(_paired_shap(trials, line), trials, pieces, self.samples)
-            whole, blank = trials.ends()
+        pieces = segment(model, image, self.segments, self.compactness)
+        regression = RidgeRegression()
+        with frozen(model.network), _seeded(self.seed):
+            perturbations = _perturbations(self, model, image, question)
+            shap = _paired_shap(perturbations, regression)
+            values = _attribute(shap, perturbations, pieces, self.samples)
+            whole, blank = perturbations.endpoints()
         error = float(values.sum()) - (whole - blank)
         details = {
             **_details(self, pieces),
-            "fit": line.fitted,
+            "fit": regression.explained_variance,
             "difference": whole - blank,
             "completeness_error": error,
             "completeness_error_relative": abs(error / (whole - blank)) if whole != blank else None,
             "seconds": time.perf_counter() - started,
         }
-        return Attribution(_spread(values, pieces), sums_up=True, details=details)
+        return Attribution(_per_pixel(values, pieces), sums_up=True, details=details)
 
 
-class Line:
-    """Weighted ridge regression with a constant that is not penalised, as captum asks for one.
+class RidgeRegression:
+    """Weighted ridge regression with a constant that is not penalised, in the form that captum expects.
 
     Attributes:
-        fitted: share of the weighted variance accounted for, 0 to 1. A weight counts as 1 at most, lest the
-            whole and the empty picture, which KernelSHAP weighs a million times, be all that counts.
+        explained_variance: share of the weighted variance explained, 0 to 1. A weight counts as 1 at most, so
+            that the complete and the empty picture, which KernelSHAP weighs a million times, do not decide it
     """
 
     def __init__(self, penalty: float = 0.0) -> None:
         self.penalty = penalty
-        self.fitted = 0.0
+        self.explained_variance = 0.0
         self._coefficients = torch.zeros(0)
 
     def fit(self, train_data: Iterable[tuple[Tensor, Tensor, Tensor]], **_: object) -> None:
         """Fit to batches of pieces kept (N, S), answers (N,) and weights (N,)."""
         kept, answers, weights = (torch.cat(parts).double().cpu() for parts in zip(*train_data, strict=True))
         share = (weights / weights.sum())[:, None]
-        centre, middle = (share * kept).sum(dim=0), (share[:, 0] * answers).sum()
+        mean_kept, mean_answer = (share * kept).sum(dim=0), (share[:, 0] * answers).sum()
         root = weights.sqrt()[:, None]
-        rows = torch.cat([root * (kept - centre), self.penalty**0.5 * torch.eye(kept.shape[1]).double()])
-        wanted = torch.cat([root[:, 0] * (answers - middle), torch.zeros(kept.shape[1]).double()])
+        rows = torch.cat([root * (kept - mean_kept), self.penalty**0.5 * torch.eye(kept.shape[1]).double()])
+        targets = torch.cat([root[:, 0] * (answers - mean_answer), torch.zeros(kept.shape[1]).double()])
         # The driver that copes with pieces that were always kept, or always went together.
-        self._coefficients = torch.linalg.lstsq(rows, wanted[:, None], driver="gelsd").solution[:, 0]
-        left = answers - middle - (kept - centre) @ self._coefficients
-        self.fitted = _accounted(answers, left, weights.clamp(max=1))
+        self._coefficients = torch.linalg.lstsq(rows, targets[:, None], driver="gelsd").solution[:, 0]
+        residuals = answers - mean_answer - (kept - mean_kept) @ self._coefficients
+        self.explained_variance = _explained(answers, residuals, weights.clamp(max=1))
 
     def representation(self) -> Tensor:
         """Return the coefficients, float32 (1, S)."""
         return self._coefficients.float()[None]
 
 
-def segment(subject: ExplainedModel, image: Tensor, number: int, compactness: float = 30.0) -> Tensor:
+def segment(model: ExplainedModel, image: Tensor, number: int, compactness: float = 30.0) -> Tensor:
     """Divide a picture, (1, 3, h, w), into about so many superpixels, at least two: int64 (h, w) from 0.
 
     Raises `SettingsError` when scikit-image is not installed.
@@ -171,67 +180,70 @@ def segment(subject: ExplainedModel, image: Tensor, number: int, compactness: fl
             "Superpixels need scikit-image, which is not installed. Get it with "
             "`pip install 'affectlens[superpixels]'`, or choose another method."
         ) from None
-    preprocessing = subject.preprocessing
+    preprocessing = model.preprocessing
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
     levels = (image[0].float().cpu() * std + mean).clamp(0, 1).permute(1, 2, 0)
     labels = slic(levels.numpy(), n_segments=number, compactness=compactness, start_label=0, channel_axis=-1)
     pieces = torch.from_numpy(labels).long()
-    if int(pieces.max()) == 0:  # nothing to tell parts by: one piece could not be compared with another
+    # Of one colour: a single piece could not be compared with another.
+    if int(pieces.max()) == 0:
         pieces[:, pieces.shape[1] // 2 :] = 1
     return pieces
 
 
-def _paired_shap(trials: Perturbations, line: Line) -> Any:
+def _paired_shap(perturbations: Perturbations, regression: RidgeRegression) -> Any:
     """Make captum's KernelSHAP, whose every sample is followed by its complement.
 
-    That lessens the noise for nothing (Covert and Lee, "Improving KernelSHAP: Practical Shapley Value
+    That lessens the noise at no cost (Covert and Lee, "Improving KernelSHAP: Practical Shapley Value
     Estimation via Linear Regression", AISTATS 2021): pieces are in and out equally often.
     """
-    from captum.attr import KernelShap  # here: it takes a second to import
+    # Here, since it takes a second to import.
+    from captum.attr import KernelShap
 
     class Paired(KernelShap):  # type: ignore[misc, unused-ignore]
         def kernel_shap_perturb_generator(self, original_inp: Tensor, **kwargs: Any) -> Iterator[Tensor]:
             samples = super().kernel_shap_perturb_generator(original_inp, **kwargs)
-            yield from itertools.islice(samples, 2)  # the whole picture, and nothing of it
+            # The complete picture, and nothing of it.
+            yield from itertools.islice(samples, 2)
             for kept in samples:
                 yield kept
                 yield 1 - kept
 
-    shap = Paired(trials.judge)
-    shap.interpretable_model = line
+    shap = Paired(perturbations.score)
+    shap.interpretable_model = regression
     return shap
 
 
-def _ask(method: Any, trials: Perturbations, pieces: Tensor, samples: int) -> Tensor:
+def _attribute(method: Any, perturbations: Perturbations, pieces: Tensor, samples: int) -> Tensor:
     """Run one of captum's: values of the pieces, float32 (S,) on the CPU."""
     values: Tensor = method.attribute(
-        trials.image,
-        baselines=trials.blank,
-        feature_mask=pieces[None, None].to(trials.image.device),
+        perturbations.image,
+        baselines=perturbations.blank,
+        feature_mask=pieces[None, None].to(perturbations.image.device),
         n_samples=samples,
-        perturbations_per_eval=trials.batch_size,
+        perturbations_per_eval=perturbations.batch_size,
         return_input_shape=False,
     )
     return values.flatten().float().cpu()
 
 
-def _spread(values: Tensor, pieces: Tensor) -> Tensor:
+def _per_pixel(values: Tensor, pieces: Tensor) -> Tensor:
     """Divide each piece's value evenly among its pixels: (S,) and (h, w) -> (h, w)."""
     return (values / torch.bincount(pieces.flatten(), minlength=len(values)).clamp(min=1))[pieces]
 
 
-def _accounted(answers: Tensor, left: Tensor, weights: Tensor) -> float:
-    """Share of the weighted variance of the answers that is not left over, at least 0."""
-    middle = (weights * answers).sum() / weights.sum()
-    total = (weights * (answers - middle) ** 2).sum()
-    return max(0.0, float(1 - (weights * left**2).sum() / total)) if total > 0 else 0.0
+def _explained(answers: Tensor, residuals: Tensor, weights: Tensor) -> float:
+    """Share of the weighted variance of the answers that is not in the residuals, at least 0."""
+    mean = (weights * answers).sum() / weights.sum()
+    total = (weights * (answers - mean) ** 2).sum()
+    return max(0.0, float(1 - (weights * residuals**2).sum() / total)) if total > 0 else 0.0
 
 
-def _trials(
-    options: Lime | Shap, subject: ExplainedModel, image: Tensor, question: Question
+def _perturbations(
+    options: Lime | Shap, model: ExplainedModel, image: Tensor, question: Question
 ) -> Perturbations:
     return Perturbations(
-        subject,
+        model,
         image,
         question,
         replacement=options.replacement,
@@ -257,7 +269,7 @@ def _check(options: Lime | Shap) -> None:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Draw torch's random numbers from a seed, as captum takes no generator; leave the caller's untouched."""
+    """Seed torch's random numbers, since captum takes no generator; the caller's stay untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
