@@ -8,8 +8,9 @@ from torch import Tensor
 
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.core.question import Question, ask
-from affectlens.explain.story.influences import LOOKS, PLACES, Change, Influences
+from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.explainer import Explanation
+from affectlens.explain.story.effects import APPEARANCES, REGIONS, PerturbationEffect, PictureEffects
 from affectlens.preprocess import Preprocessing
 
 EMOTIONS = MIKELS.distribution(
@@ -39,8 +40,8 @@ def heatmap_of(
     """A map of a picture of this (H, W), by default as large as the network's input."""
     height, width = values.shape
     size = size or (height, width)
-    question = ask(MIKELS, emotion, against)
-    inside, beside = (
+    question = make_question(MIKELS, emotion, against)
+    favour, opposed = (
         math.fsum(emotions[word] for word in words) for words in (question.favour, question.against)
     )
     return Heatmap(
@@ -51,7 +52,7 @@ def heatmap_of(
         method="integrated_gradients",
         model="tiny",
         emotions=emotions,
-        log_odds=math.log(inside / beside),
+        log_odds=math.log(favour / opposed),
         values=values,
         sums_up=sums_up,
         details={"steps": 65, "baselines": ["mean"], "completeness_error_relative": 0.0042} | (details or {}),
@@ -66,21 +67,32 @@ def with_patch(height: int = 60, width: int = 90) -> Tensor:
     return values
 
 
-def influences_of(question: Question, effects: dict[str, float], noise: float = 0.3) -> Influences:
-    """Influences of which only some are beyond noise."""
-    changes = [
-        Change(
+def effects_of(question: Question, effects: dict[str, float], noise: float = 0.3) -> PictureEffects:
+    """Effects of which only some are beyond noise."""
+    perturbations = [
+        PerturbationEffect(
             name=name,
-            kind="look" if name in LOOKS else "place",
+            kind="appearance" if name in APPEARANCES else "region",
             area=1 / 3,
             effect=effects.get(name, noise / 2),
             emotions=EMOTIONS,
         )
-        for name in (*LOOKS, *PLACES)
+        for name in (*APPEARANCES, *REGIONS)
     ]
-    return Influences(
-        question=question, model="tiny", emotions=EMOTIONS, log_odds=0.0, noise=noise, changes=tuple(changes)
+    return PictureEffects(
+        question=question,
+        model="tiny",
+        emotions=EMOTIONS,
+        log_odds=0.0,
+        noise=noise,
+        perturbations=tuple(perturbations),
     )
+
+
+def explanation_of(*heatmaps: Heatmap, pixels: Tensor | None = None, **more: Any) -> Explanation:
+    """Explanation of a picture by its maps; by default the picture is grey."""
+    pixels = grey_picture() if pixels is None else pixels
+    return Explanation(heatmaps[0].image, heatmaps, pixels=pixels, **more)
 
 
 def grey_picture(height: int = 60, width: int = 90, level: int = 128) -> Tensor:

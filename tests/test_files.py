@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from affectlens.errors import OutputError
-from affectlens.files import atomic_folder, atomic_write
+from affectlens.files import atomic_folder, atomic_write, slug
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals, limits and modes of POSIX")
 
@@ -169,3 +169,9 @@ def test_a_reader_never_meets_a_part_of_a_file(tmp_path: Path) -> None:
                 out.flush()
                 assert not file.exists() or file.read_bytes() in contents
         assert file.read_bytes() == content
+
+
+def test_a_slug_has_letters_digits_and_hyphens_alone() -> None:
+    assert slug("anger or fear rather than Awe!") == "anger-or-fear-rather-than-awe"
+    assert slug("../a/b.mp4") == "a-b-mp4"
+    assert slug("...") == ""

@@ -1,3 +1,6 @@
+"""The command that explains pictures: what it writes and prints, and what it refuses."""
+
+import base64
 import io
 import json
 import os
@@ -8,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from affectlens import Explainer
-from affectlens.cli.explain_pictures import Names, slug
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
-from affectlens.explain.explainer import Explanation, Wish
 
 QUICK = ("--method", "gradient_times_input", "--no-faithfulness")
 
@@ -68,8 +71,7 @@ def test_every_format_is_written_and_can_be_read(tiny_model: Path, photos: Path,
         [f"{stem}.{kind}" for kind in ("html", "json", "npz", "png")]
         + ["green.plutchik.png", "green.wheel.png"]
     )
-    said = json.loads((tmp_path / f"{stem}.json").read_text())
-    (answer,) = said["explanations"]
+    (answer,) = json.loads((tmp_path / f"{stem}.json").read_text())["explanations"]
     assert answer["question"] == "fear rather than anger"
     assert answer["method"] == "gradient_times_input"
     assert len(answer["story"]) == 3
@@ -92,7 +94,7 @@ def test_all_emotions_are_one_sheet_and_one_file_of_arrays(
             assert not np.allclose(maps[one], maps[other], rtol=0.05)
 
 
-def test_the_map_written_is_that_of_the_emotion_that_was_asked_for(
+def test_the_map_written_is_that_of_the_emotion_that_was_requested(
     tiny_model: Path, photos: Path, tmp_path: Path
 ) -> None:
     for word in ("amusement", "sadness"):  # the first of the vocabulary, too, whose index is 0
@@ -150,10 +152,10 @@ def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(
     out = tmp_path / "out"
     assert status(tmp_path / "gone.jpg", photos / "red.webp", tmp_path / "torn.jpg", photos / "blue.png",
                   "--emotion", "awe", "--model", tiny_model, "--out", out, *QUICK) == 1  # fmt: skip
-    said = capsys.readouterr()
+    shown = capsys.readouterr()
     assert names(out) == ["blue.awe.png", "red.awe.png"]
-    assert said.err.count("Not explained: ") == 2
-    assert str(tmp_path / "gone.jpg") in said.err and str(tmp_path / "torn.jpg") in said.err
+    assert shown.err.count("Not explained: ") == 2
+    assert str(tmp_path / "gone.jpg") in shown.err and str(tmp_path / "torn.jpg") in shown.err
 
 
 @pytest.mark.parametrize(
@@ -163,11 +165,14 @@ def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(
         (["--emotion", "fear", "--against", "fear"], "in common"),
         (["--against", "anegr"], "Did you mean 'anger'"),
         (["--all", "--emotion", "fear"], "leave out --emotion"),
-        (["--method", "gradent"], "no method"),
+        (["--method", "gradent"], "is not a method"),
         (["--method", "token_maps"], "cannot explain tiny"),
-        (["--format", "png,gif"], "'gif' is no format. Known: png, html"),
+        (["--format", "png,gif"], "'gif' is not a format. Known: png, html"),
         (["--format", ","], "No format is named"),
-        (["--method", "integrated_gradients", "--set", "steps"], "with an option of integrated_gradients"),
+        (
+            ["--method", "integrated_gradients", "--set", "steps"],
+            "does not set an option",
+        ),
         (["--method", "integrated_gradients", "--set", "max_steps=many"], "max_steps=many: expected int"),
         (["--method", "integrated_gradients", "--set", "baselines=grey"], "grey"),
     ],
@@ -177,9 +182,9 @@ def test_wrong_use_is_status_two_before_any_picture_is_read(
 ) -> None:
     out = tmp_path / "out"
     assert status(tmp_path / "no picture.jpg", *words, "--model", tiny_model, "--out", out) == 2
-    said = capsys.readouterr()
-    assert message in said.err
-    assert "no picture.jpg" not in said.err
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert "no picture.jpg" not in shown.err
     assert not out.exists()
 
 
@@ -232,10 +237,10 @@ def test_a_picture_that_is_called_like_a_command_is_given_with_its_folder(
 
 def test_help_shows_what_pictures_take_and_the_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("--help") == 0
-    said = capsys.readouterr().out
-    assert "explain [OPTIONS] IMAGE..." in said
-    assert "--against" in said and "--story" in said
-    assert "\n  filters " in said and "\n  methods " in said
+    shown = capsys.readouterr().out
+    assert "explain [OPTIONS] IMAGE..." in shown
+    assert "--against" in shown and "--story" in shown
+    assert "\n  filters " in shown and "\n  methods " in shown
 
 
 def test_help_needs_neither_torch_nor_matplotlib() -> None:
@@ -262,23 +267,26 @@ def test_methods_are_listed_with_their_options_and_only_those_that_suit_a_model(
     assert "baselines=mean" in suiting
 
 
-# ---------------------------------------------------------------------------------------- names of files
-
-
-def test_pictures_of_one_name_do_not_overwrite_each_other() -> None:
-    given = Names(Path("out"))
-    wish = Wish()
-    files = [
-        given.file(Explanation(image), wish, "png").name
-        for image in ("a/x.jpg", "b/x.jpg", "a/x.png", "a/X.jpg", "x-2.jpg", "a/x.jpg")
-    ]
-    assert files[0] == files[5]
-    assert len({file.casefold() for file in files}) == 5
-
-
-def test_what_was_asked_is_part_of_a_name() -> None:
-    assert slug("anger or fear rather than Awe!") == "anger-or-fear-rather-than-awe"
-    given = Names(Path("out"))
-    assert given.file(Explanation("x.jpg"), Wish(every=True), "png") == Path("out/x.all.png")
-    every = given.file(Explanation("x.jpg"), Wish(every=True, against="fear"), "html")
-    assert every == Path("out/x.all-rather-than-fear.html")
+def test_a_row_of_a_table_is_drawn_from_its_own_bytes(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row holds a red picture and the name of a blue one, which lies where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    red = io.BytesIO()
+    Image.new("RGB", (500, 500), "red").save(red, format="PNG")
+    Image.new("RGB", (500, 500), "blue").save("same.png")
+    column = pa.array([{"bytes": red.getvalue(), "path": "same.png"}])
+    pq.write_table(pa.table({"image": column}), "table.parquet")
+    assert status("table.parquet", "--emotion", "awe", "--format", "png,html", "--model", tiny_model,
+                  "--out", "out", *QUICK) == 0  # fmt: skip
+    first = re.search(r'src="data:image/jpeg;base64,([^"]+)"', Path("out/same.awe.html").read_text())
+    assert first is not None
+    with Image.open(io.BytesIO(base64.b64decode(first[1]))) as shown:
+        r, _, b = np.asarray(shown).reshape(-1, 3).mean(axis=0)
+        assert r > 240 and b < 15
+    with Image.open("out/same.awe.png") as figure:
+        pixels = np.asarray(figure.convert("RGB")).astype(int)
+        is_red = (pixels[..., 0] > 240) & (pixels[..., 1:].max(axis=2) < 15)
+        is_blue = (pixels[..., 2] > 240) & (pixels[..., :2].max(axis=2) < 15)
+        assert is_red.sum() > 400 * 400
+        assert is_blue.sum() == 0

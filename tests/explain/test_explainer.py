@@ -180,7 +180,7 @@ def test_effects_and_faithfulness_are_measured_where_they_are_requested(
     fear = json.loads(json.dumps(found.to_json()))["explanations"][0]
     assert fear["details"]["faithfulness"]["random_maps"] == 2
     assert len(fear["story"]) == 3
-    assert {share["region"] for share in fear["regions"]} >= {"the inner half", "the top third"}
+    assert {share["place"] for share in fear["places"]} >= {"the inner half", "the top third"}
     (plain,) = explainer.explain_files([photo], ExplanationRequest(emotions=("fear",)))
     assert "faithfulness" not in plain.heatmaps[0].details
     assert not plain.effects

@@ -1,3 +1,5 @@
+"""Wheels of emotions: angles, areas, words, files."""
+
 import math
 from pathlib import Path
 
@@ -43,24 +45,24 @@ def test_the_area_of_a_petal_is_its_probability() -> None:
         assert area(petal) == pytest.approx(unit * EMOTIONS[word])
 
 
-def test_every_emotion_is_named_with_its_probability_beside_its_petal() -> None:
-    said = texts(draw(EMOTIONS, name="night street.jpg"))
-    assert "night street.jpg" in said
-    assert "fear 50 %" in said
-    assert "amusement 1 %" in said
-    assert "in people on average" in said
+def test_every_emotion_is_named_with_its_probability_next_to_its_petal() -> None:
+    text = texts(draw(EMOTIONS, name="night street.jpg"))
+    assert "night street.jpg" in text
+    assert "fear 50 %" in text
+    assert "amusement 1 %" in text
+    assert "in people on average" in text
 
 
-def test_on_plutchiks_wheel_the_mapping_and_its_loss_are_told_and_nothing_is_spread() -> None:
+def test_on_plutchiks_wheel_the_mapping_and_its_loss_are_stated_and_nothing_is_spread() -> None:
     figure = draw(EMOTIONS, plutchik=True)
-    said = texts(figure)
+    text = texts(figure)
     assert (
         "by a mapping from mikels-8 that loses something: amusement, contentment and excitement all become"
-        in said
+        in text
     )
-    assert "12 % of the answer has no place on this wheel." in said  # awe
-    assert "fear 50 %" in said
-    assert "joy 6 %" in said
+    assert "12 % of the answer cannot be shown on this wheel." in text  # awe
+    assert "fear 50 %" in text
+    assert "joy 6 %" in text
     by_word = dict(zip(PLUTCHIK_WHEEL, petals(figure), strict=True))
     assert area(by_word["joy"]) / area(by_word["fear"]) == pytest.approx(0.06 / 0.5)
     assert area(by_word["trust"]) == 0
@@ -78,7 +80,7 @@ def test_opposites_face_each_other_on_plutchiks_wheel() -> None:
         assert apart == pytest.approx(math.pi)
 
 
-def test_plutchiks_own_emotions_lose_nothing_and_nothing_is_said_of_a_mapping() -> None:
+def test_plutchiks_own_emotions_lose_nothing_and_no_mapping_is_mentioned() -> None:
     figure = draw(PLUTCHIK.distribution({"trust": 1, "joy": 3}), plutchik=True)
     assert "joy 75 %" in texts(figure)
     assert "mapping" not in texts(figure)
@@ -91,7 +93,7 @@ def test_emotions_without_a_circle_are_refused_with_those_that_have_one() -> Non
         draw(EKMAN.only("joy"), plutchik=True)
 
 
-def test_an_answer_that_has_no_place_on_plutchiks_wheel_at_all_is_refused() -> None:
+def test_an_answer_that_cannot_be_shown_on_plutchiks_wheel_at_all_is_refused() -> None:
     with pytest.raises(NoWheel, match="no place"):
         draw(MIKELS.only("awe"), plutchik=True)
 

@@ -27,7 +27,7 @@ OUT = Path("explanations")
               help="Emotion to compare with: why rather than this one. Default: all others.")  # fmt: skip
 @click.option("--all", "all_emotions", is_flag=True, help="All emotions of the model on one sheet.")
 @click.option("--method", "method", metavar="NAME",
-              help="Method, of `affectlens explain methods`. Default: the first that suits the model.")  # fmt: skip
+              help="Method of `affectlens explain methods`. Default: the first that suits.")  # fmt: skip
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Option of the method to change."
 )

@@ -232,8 +232,8 @@ class Job:
         """Heat maps of the peaks that the report shows."""
         from affectlens.explain.core.question import make_question
         from affectlens.explain.explainer import Explainer
+        from affectlens.explain.figures import laid_on
         from affectlens.film.report.page import LONGEST, MAX_PEAKS, shrunk
-        from affectlens.report.heatmaps import overlay
         from affectlens.video import stills
 
         explainer = Explainer(self.model, device=self.device)
@@ -241,11 +241,13 @@ class Job:
         maps = {}
         with _bar("explaining peaks", len(peaks)) as advance:
             for second, pixels in stills(source, sorted({peak.second for peak in peaks})):
-                sight = explainer.look(pixels)
+                prepared = explainer.prepare(pixels)
                 for peak in peaks:
                     if peak.second == second:
-                        heatmap = explainer.explain(sight, make_question(explainer.vocabulary, peak.emotion))
-                        maps[(second, peak.emotion)] = overlay(heatmap, shrunk(pixels, LONGEST))
+                        heatmap = explainer.explain(
+                            prepared, make_question(explainer.vocabulary, peak.emotion)
+                        )
+                        maps[(second, peak.emotion)] = laid_on(heatmap, shrunk(pixels, LONGEST))
                         advance(1)
         return maps
 

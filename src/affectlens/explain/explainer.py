@@ -32,8 +32,8 @@ from affectlens.explain.story import branches
 from affectlens.explain.story.effects import Box, PictureEffects, measure_effects, shares_by_region
 from affectlens.explain.story.text import story
 from affectlens.images import Pixels, Source, read_pixels, read_size
-from affectlens.inference.inputs import Input, name_of, opened, read_ahead, renamed
-from affectlens.inference.stores import Held
+from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
+from affectlens.inference.stores import PictureBytes
 from affectlens.model_folder import Card
 from affectlens.models import saved
 from affectlens.models.saved import Model
@@ -115,9 +115,9 @@ class Explanation:
         answers = []
         for index, heatmap in enumerate(self.heatmaps):
             answer = heatmap.to_json()
-            answer["regions"] = [_rounded(vars(share)) for share in shares_by_region(heatmap)]
+            answer["places"] = [share.to_json() for share in shares_by_region(heatmap)]
             if self.effects:
-                answer["effects"] = self.effects[index].to_json()
+                answer["influences"] = self.effects[index].to_json()
                 answer["story"] = story(self.effects[index])
             if self.parts:
                 answer["parts"] = self.parts[index].to_json()
@@ -210,13 +210,13 @@ class Explainer:
         for emotion in request.emotions:
             make_question(self.vocabulary, emotion, against)
 
-    def prepare(self, picture: Source | Held, *, displayed: bool = False) -> PreparedPicture:
+    def prepare(self, picture: Source | PictureBytes, *, displayed: bool = False) -> PreparedPicture:
         """Read a picture and predict its emotions; with `displayed`, keep it at display size, too.
 
         Raises `PictureError`.
         """
         preprocessing = self.card.preprocessing
-        guard = nullcontext() if isinstance(picture, (str, Path, bytes, Held)) else self._lock
+        guard = nullcontext() if isinstance(picture, (str, Path, bytes, PictureBytes)) else self._lock
         try:
             with guard:
                 source = opened(picture)
@@ -265,7 +265,7 @@ class Explainer:
     def _explanations(
         self, paths: Iterable[Input], request: ExplanationRequest, progress: Callable[[int], None]
     ) -> Generator[Explanation, None, None]:
-        for given in read_ahead(paths):
+        for given in load_rows(paths):
             try:
                 if isinstance(given, PictureError):
                     raise given
@@ -325,10 +325,6 @@ def _for_display(source: Source, size: tuple[int, int], pixels: Pixels) -> Pixel
 
 def _name_of(thing: Any) -> str:
     """The path of a file; of anything else its own name, or that of its type."""
-    if isinstance(thing, (str, Path, Held)):
+    if isinstance(thing, (str, Path, PictureBytes)):
         return name_of(thing)
     return str(getattr(thing, "filename", "") or getattr(thing, "__name__", "") or type(thing).__name__)
-
-
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}

@@ -1,36 +1,25 @@
-"""What every figure and page says of a heat map: what it shows, how it was made, how far to trust it.
+"""What every figure and page states about a heat map: what it shows, how it was made, how far to trust it.
 
-Nothing is said of a map that was not measured: a method without completeness or a map whose faithfulness
-nobody asked for says so by silence here, and by the numbers that are there.
+Nothing is stated about a map that was not measured: a method without completeness, or a map whose
+faithfulness was not measured, has no sentence about it.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affectlens.emotions import EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.story.text import feeling
-from affectlens.report.text import percent
+from affectlens.report.text import percent, printable_in_files
 
-ON_AVERAGE = (
-    "This is what the picture is likely to evoke in people on average, as one model judges it; not what any "
-    "person feels."
-)
 READING = "Orange speaks for the answer, blue against it, the stronger the more."
-_SHOWN_EMOTIONS = 3
 
 # Details that have sentences of their own, or that only machines want.
-_TOLD = frozenset({
+_OTHERWISE_REPORTED = frozenset({
     "steps", "baselines", "baseline", "seconds", "difference", "faithfulness", "complete", "together",
     "completeness_error", "completeness_error_relative", "completeness_error_of_pieces", "precision", "cells",
     "variation",
 })  # fmt: skip
 _KINDS = (str, int, float)
-
-
-def evokes(emotions: EmotionDistribution, shown: int = _SHOWN_EMOTIONS) -> str:
-    """Name the likeliest emotions with their probabilities: `fear 62 %, sadness 17 %`."""
-    return ", ".join(f"{word} {percent(value)}" for word, value in emotions.ranked[:shown])
 
 
 def title(heatmap: Heatmap) -> str:
@@ -43,17 +32,13 @@ def title(heatmap: Heatmap) -> str:
 
 
 def how_made(heatmaps: Sequence[Heatmap]) -> list[str]:
-    """Say in sentences how maps of one picture by one method were made, and how exact they are."""
-    first = heatmaps[0]
-    return [
-        part
-        for part in (_method(heatmaps), _exactness(heatmaps), _faithfulness(heatmaps), _place(first))
-        if part
-    ]
+    """Describe in sentences how maps of one picture by one method were made, and how exact they are."""
+    sentences = (_method(heatmaps), _exactness(heatmaps), _faithfulness(heatmaps), _view(heatmaps[0]))
+    return [sentence for sentence in sentences if sentence]
 
 
 def doubts(heatmaps: Sequence[Heatmap]) -> str:
-    """Warn of maps that their own measurement does not tell from random ones; "" where there is none."""
+    """Warn of maps that were measured and not found better than random ones; "" where there is none."""
     doubtful = [
         title(each)
         for each in heatmaps
@@ -80,11 +65,12 @@ def _method(heatmaps: Sequence[Heatmap]) -> str:
             f"compared with {compared if isinstance(compared, str) else ', '.join(map(str, compared))}"
         )
     for name, value in details.items():
-        if name not in _TOLD and isinstance(value, _KINDS) and not isinstance(value, bool):
-            parts.append(f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else
-                         f"{name.replace('_', ' ')} {value}")  # fmt: skip
-    said = f": {', '.join(parts)}" if parts else ""
-    return f"Model {first.model}. Method {first.method.replace('_', ' ')}{said}."
+        if name not in _OTHERWISE_REPORTED and isinstance(value, _KINDS) and not isinstance(value, bool):
+            number = f"{value:.3g}" if isinstance(value, float) else value
+            parts.append(f"{name.replace('_', ' ')} {number}")
+    options = f": {', '.join(parts)}" if parts else ""
+    model = printable_in_files(first.model)
+    return f"Model {model}. Method {first.method.replace('_', ' ')}{options}."
 
 
 def _steps(heatmaps: Sequence[Heatmap]) -> str:
@@ -105,14 +91,14 @@ def _exactness(heatmaps: Sequence[Heatmap]) -> str:
     if absolute:
         return f"Completeness error {at_most}{max(absolute):.2g} in log-odds."
     return (
-        "The values do not add up to the answer: compare places, not numbers."
+        "The values do not add up to the answer: compare regions, not numbers."
         if not heatmaps[0].sums_up
         else ""
     )
 
 
 def _faithfulness(heatmaps: Sequence[Heatmap]) -> str:
-    """Deletion and insertion beside random maps, averaged over the maps."""
+    """Deletion and insertion compared with random maps, averaged over the maps."""
     measured = [each.details["faithfulness"] for each in heatmaps if each.details.get("faithfulness")]
     if not measured:
         return ""
@@ -136,17 +122,15 @@ def _mean_of(measured: Sequence[Mapping[str, Any]], name: str) -> tuple[float, f
     )
 
 
-def _place(heatmap: Heatmap) -> str:
-    """Say what the network did not see, and what fell beside the picture."""
+def _view(heatmap: Heatmap) -> str:
+    """State what the network did not see, and what fell outside the picture."""
     top, left, bottom, right = heatmap.view.seen
     seen = (bottom - top) * (right - left)
     if seen < 1:
         return f"Hatched: not seen by the model, which crops the picture to {percent(seen)} of it."
-    return (
-        f"{percent(heatmap.on_filling)} of the map fell beside the picture."
-        if heatmap.on_filling > 0.005
-        else ""
-    )
+    if heatmap.on_padding > 0.005:
+        return f"{percent(heatmap.on_padding)} of the map fell outside the picture."
+    return ""
 
 
 def _share(value: float) -> str:

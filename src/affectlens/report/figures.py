@@ -8,7 +8,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure  # for types of those that may not import matplotlib
 from numpy.typing import NDArray
 
 from affectlens.errors import OutputError

@@ -3,6 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
+ON_AVERAGE = (
+    "This is what the picture is likely to evoke in people on average, as one model predicts it; not what "
+    "any person feels."
+)
+
 
 def percent(share: float) -> str:
     """Write a share of 0..1 as people read it; near the ends with a digit more.

@@ -5,8 +5,8 @@ Circular-Structured Representation for Visual Emotion Distribution Learning", CV
 neighbours, the positive ones lie on the left.
 
 Plutchik's wheel has other emotions. A picture's distribution is drawn on it only by the conversion of
-`emotions.convert`, which says what is lost; both stand below the wheel, and what has no place on it is said
-with its probability rather than spread over the others.
+`emotions.convert`, which states what is lost; both stand below the wheel, and what cannot be shown on it is
+named there with its probability rather than spread over the others.
 """
 
 import math
@@ -15,50 +15,40 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from affectlens.emotions import MIKELS, MIKELS_CIRCLE, PLUTCHIK, EmotionDistribution, NoConversion, convert
-from affectlens.errors import OutputError
-from affectlens.explain.text import ON_AVERAGE
-from affectlens.files import atomic_write
-from affectlens.report.text import percent
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+from affectlens.report import figures
+from affectlens.report.figures import INK, LINE, PALE, new_figure
+from affectlens.report.text import ON_AVERAGE, percent
 
 # Plutchik, "A general psychoevolutionary theory of emotion", 1980: opposites face each other. Drawn clockwise
 # from joy at the top, as usual.
 PLUTCHIK_WHEEL = ("joy", "trust", "fear", "surprise", "sadness", "disgust", "anger", "anticipation")
 
 # Tol's muted scheme (Paul Tol, "Colour Schemes", SRON technical note, 2021), which people with any of the
-# common colour deficiencies tell apart. Every petal has its name beside it: no colour need be recognised.
+# common colour deficiencies can distinguish. Every petal has its name next to it: no colour need be
+# recognised.
 COLOURS = {
     "amusement": "#DDCC77", "awe": "#88CCEE", "contentment": "#44AA99", "excitement": "#CC6677",
     "anger": "#882255", "disgust": "#999933", "fear": "#332288", "sadness": "#5A7FA8",
     "joy": "#DDCC77", "trust": "#44AA99", "surprise": "#88CCEE", "anticipation": "#CC6677",
 }  # fmt: skip
 OTHER = "#888888"
-_INK, _PALE, _LINE = "#1a1a1a", "#5c5c5c", "#d0d0d0"
-FONT: Any = {"font.family": "DejaVu Sans", "svg.hashsalt": "affectlens", "svg.fonttype": "none"}
 _WIDTH, _DISC, _ABOVE, _CAPTION_LINE = 6.4, 4.3, 0.72, 0.19  # inches; names stand above and below the disc
 _RINGS = (0.1, 0.25, 0.5, 1.0)
+_AREA = "The area of a petal is its probability."
 
 
 class NoWheel(NoConversion):
-    """Emotions that have no place on a wheel."""
+    """Emotions that cannot be shown on a wheel."""
 
 
 def write(file: Path, emotions: EmotionDistribution, *, plutchik: bool = False, name: str = "") -> None:
-    """Write a wheel: PNG, JPEG, PDF or SVG, as the suffix says. Raises `OutputError` or `NoWheel`."""
-    if file.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"{file}: the suffix says how a figure is written. Use {', '.join(SUFFIXES)}.")
-    kind = file.suffix.lower().lstrip(".")
-    dateless: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure = draw(emotions, plutchik=plutchik, name=name)
-    with matplotlib.rc_context(FONT), atomic_write(file) as out:
-        figure.savefig(out, format=kind, dpi=150, metadata=dateless.get(kind))
+    """Write a wheel: PNG, JPEG, PDF or SVG, by the suffix. Raises `OutputError` or `NoWheel`."""
+    figures.check_suffix(file)
+    figures.write(file, draw(emotions, plutchik=plutchik, name=name))
 
 
 def draw(
@@ -69,29 +59,25 @@ def draw(
     Raises `NoWheel` for emotions of another vocabulary.
     """
     shown, notes = _on_plutchik(emotions) if plutchik else (_on_mikels(emotions), [])
-    said = textwrap.wrap(" ".join([*notes, _AREA, ON_AVERAGE]), width=94) if caption else []
-    title, below = 0.5 if name else 0.0, _CAPTION_LINE * len(said) + 0.15
+    lines = textwrap.wrap(" ".join([*notes, _AREA, ON_AVERAGE]), width=94) if caption else []
+    title, below = 0.5 if name else 0.0, _CAPTION_LINE * len(lines) + 0.15
     height = title + _DISC + 2 * _ABOVE + below
-    figure = Figure(figsize=(_WIDTH, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    place = ((1 - _DISC / _WIDTH) / 2, (below + _ABOVE) / height, _DISC / _WIDTH, _DISC / height)
-    axes = figure.add_axes(place, projection="polar")
+    figure = new_figure(_WIDTH, height)
+    disc = ((1 - _DISC / _WIDTH) / 2, (below + _ABOVE) / height, _DISC / _WIDTH, _DISC / height)
+    axes = figure.add_axes(disc, projection="polar")
     _draw_petals(axes, shown, _angles(shown, clockwise=plutchik))
     if name:
         style: dict[str, Any] = {"weight": "bold", "ha": "center", "va": "top", "parse_math": False}
-        figure.text(0.5, 1 - 0.18 / height, name, fontsize=13, color=_INK, **style)
-    for number, line in enumerate(said):
+        figure.text(0.5, 1 - 0.18 / height, name, fontsize=13, color=INK, **style)
+    for number, line in enumerate(lines):
         figure.text(
-            0.04, (below - 0.05 - number * _CAPTION_LINE) / height, line, fontsize=8.5, color=_PALE, va="top"
+            0.04, (below - 0.05 - number * _CAPTION_LINE) / height, line, fontsize=8.5, color=PALE, va="top"
         )
     return figure
 
 
-_AREA = "The area of a petal is its probability."
-
-
 def plutchik_notes(emotions: EmotionDistribution) -> list[str]:
-    """Say by which mapping a distribution comes onto Plutchik's wheel, and what is lost. Raises `NoWheel`."""
+    """State by which mapping a distribution comes onto Plutchik's wheel, and its loss. Raises `NoWheel`."""
     return _on_plutchik(emotions)[1]
 
 
@@ -105,19 +91,20 @@ def _on_mikels(emotions: EmotionDistribution) -> dict[str, float]:
 
 
 def _on_plutchik(emotions: EmotionDistribution) -> tuple[dict[str, float], list[str]]:
-    """Probabilities of Plutchik's emotions, of all that was said, and what must be said beside them."""
+    """Probabilities of Plutchik's emotions, shares of the complete answer, and the notes that they need."""
     if emotions.vocabulary == PLUTCHIK:
         return {word: emotions[word] for word in PLUTCHIK_WHEEL}, []
     try:
         converted = convert(emotions, PLUTCHIK)
     except NoConversion as error:
         raise NoWheel(str(error)) from None
-    kept = 1 - converted.dropped  # not spread over the others: that would be another answer
+    # What is dropped is not spread over the others: that would be another answer.
+    kept = 1 - converted.dropped
     shown = {word: kept * converted.distribution[word] for word in PLUTCHIK_WHEEL}
     notes = [
         f"Plutchik's wheel, by a mapping from {emotions.vocabulary.name} that loses something: "
         f"{converted.lost}.",
-        f"{percent(converted.dropped)} of the answer has no place on this wheel.",
+        f"{percent(converted.dropped)} of the answer cannot be shown on this wheel.",
     ]
     return shown, notes
 
@@ -138,9 +125,9 @@ def _draw_petals(axes: Any, shown: dict[str, float], angles: Sequence[float]) ->
     radii = [math.sqrt(max(0.0, value) / outer) for value in shown.values()]
     around = np.linspace(0, 2 * math.pi, 361)
     for ring in (0.25, 0.5, 0.75, 1.0):
-        axes.plot(around, np.full(361, math.sqrt(ring)), color=_LINE, linewidth=0.7, zorder=1)
+        axes.plot(around, np.full(361, math.sqrt(ring)), color=LINE, linewidth=0.7, zorder=1)
     for angle in angles:
-        axes.plot([angle + width / 2] * 2, [0, 1], color=_LINE, linewidth=0.7, zorder=1)
+        axes.plot([angle + width / 2] * 2, [0, 1], color=LINE, linewidth=0.7, zorder=1)
     axes.bar(
         angles, radii, width=width * 0.96, color=[COLOURS.get(word, OTHER) for word in shown],
         edgecolor="white", linewidth=0.8, zorder=2,
@@ -150,14 +137,14 @@ def _draw_petals(axes: Any, shown: dict[str, float], angles: Sequence[float]) ->
     top = max(shown, key=lambda word: shown[word])
     for (word, value), angle in zip(shown.items(), angles, strict=True):
         x, y = math.cos(angle), math.sin(angle)
-        said = percent(value) if value else "none"
+        share = percent(value) if value else "none"
         axes.annotate(
-            f"{word}\n{said}", (0.5 + 0.545 * x, 0.5 + 0.545 * y), xycoords="axes fraction",
+            f"{word}\n{share}", (0.5 + 0.545 * x, 0.5 + 0.545 * y), xycoords="axes fraction",
             ha="center" if abs(x) < 0.2 else "left" if x > 0 else "right",
             va="center" if abs(y) < 0.7 else "bottom" if y > 0 else "top",
-            fontsize=11.5, color=_INK, weight="bold" if word == top else "normal", annotation_clip=False,
+            fontsize=11.5, color=INK, weight="bold" if word == top else "normal", annotation_clip=False,
         )  # fmt: skip
     axes.annotate(
         f"outer ring {100 * outer:.0f} %", (0.5, -0.135), xycoords="axes fraction", ha="center", va="top",
-        fontsize=8.5, color=_PALE, annotation_clip=False,
+        fontsize=8.5, color=PALE, annotation_clip=False,
     )  # fmt: skip

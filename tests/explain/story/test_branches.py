@@ -1,4 +1,4 @@
-"""An answer is divided among the parts of a network, without loss, and by what they really say."""
+"""An answer is divided among the parts of a network, without loss, and by what they really add."""
 
 import json
 from typing import Any
@@ -91,7 +91,7 @@ def test_a_part_that_the_classifier_does_not_read_adds_nothing(
         assert (abs(part.log_odds) < 1e-6) == ((part.name == "deep") == (deaf_to == "deep"))
 
 
-def test_the_parts_of_a_pair_are_half_of_what_each_branch_says() -> None:
+def test_the_parts_of_a_pair_are_half_of_what_each_branch_answers() -> None:
     network: Any = small_member("pair", transformer="test_vit", convolutional="test_efficientnet")
     question = make_question(MIKELS, "fear", "awe")
     found = contributions(model_of(network, SIDE), picture(), question, "mean")

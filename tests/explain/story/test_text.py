@@ -1,78 +1,80 @@
+"""The three sentences of a story, and when they are silent."""
+
 import pytest
 
 from affectlens.emotions import MIKELS, EmotionDistribution
-from affectlens.explain.core.question import Question, ask
-from affectlens.explain.story.influences import LOOKS, PLACES, Change, Influences
+from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.story.effects import APPEARANCES, REGIONS, PerturbationEffect, PictureEffects
 from affectlens.explain.story.text import story
 from affectlens.report.text import percent
 
 FEARFUL = MIKELS.distribution({"fear": 60, "awe": 25, "sadness": 15})
-NO_PLACE = (
-    "No single place carries {}: blurring any of them moves the answer no more than cutting 5 % off its "
+NO_REGION = (
+    "No single region carries {}: blurring any of them moves the answer no more than cutting 5 % off its "
     "sides does."
 )
-NO_LOOK = (
+NO_APPEARANCE = (
     "Changing its colours, its fine detail or its brightness moves the answer no more than cutting 5 % off "
     "its sides does."
 )
 
 
-def told(
+def story_of(
     effects: dict[str, float],
     question: Question | None = None,
     emotions: EmotionDistribution = FEARFUL,
     log_odds: float = 0.405,
     noise: float = 0.3,
 ) -> list[str]:
-    """Tell the story of a picture on which all but these changes had half the effect of noise."""
+    """The story of a picture on which all but these perturbations had half the effect of noise."""
     areas = {"half": 1 / 2, "third": 1 / 3, "ninth": 1 / 9}
-    changes = [
-        Change(
+    perturbations = [
+        PerturbationEffect(
             name=name,
-            kind="look" if name in LOOKS else "place",
+            kind="appearance" if name in APPEARANCES else "region",
             area=next((area for word, area in areas.items() if word in name), 1.0),
             effect=effects.get(name, noise / 2),
             emotions=emotions,
         )
-        for name in (*LOOKS, *PLACES)
+        for name in (*APPEARANCES, *REGIONS)
     ]
     return story(
-        Influences(
-            question=question or ask(MIKELS, "fear"),
+        PictureEffects(
+            question=question or make_question(MIKELS, "fear"),
             model="m",
             emotions=emotions,
             log_odds=log_odds,
             noise=noise,
-            changes=tuple(changes),
+            perturbations=tuple(perturbations),
         )
     )
 
 
-def test_three_sentences_are_told_whatever_was_found() -> None:
-    assert told({}) == [
+def test_there_are_three_sentences_whatever_was_found() -> None:
+    assert story_of({}) == [
         "On average this picture is most likely to evoke fear (60 %), then awe (25 %).",
-        NO_PLACE.format("fear"),
-        NO_LOOK,
+        NO_REGION.format("fear"),
+        NO_APPEARANCE,
     ]
 
 
-def test_effects_within_noise_are_not_told() -> None:
-    assert told({"the top third": -0.3, "without its colours": 0.29}) == told({})
-    assert told({"the top third": -0.31})[1] != told({})[1]
-    assert told({"without its colours": 0.31})[2] != told({})[2]
+def test_effects_within_noise_are_not_reported() -> None:
+    assert story_of({"the top third": -0.3, "without its colours": 0.29}) == story_of({})
+    assert story_of({"the top third": -0.31})[1] != story_of({})[1]
+    assert story_of({"without its colours": 0.31})[2] != story_of({})[2]
 
 
-def test_the_place_that_carries_the_answer_and_the_one_against_it_are_told_with_numbers() -> None:
-    assert told({"the top third": -1.5, "the bottom right ninth": 0.9})[1] == (
+def test_the_region_that_carries_the_answer_and_the_one_against_it_are_named_with_numbers() -> None:
+    assert story_of({"the top third": -1.5, "the bottom right ninth": 0.9})[1] == (
         "What speaks most for fear is the top third: with that blurred, it falls to 25 %; the bottom right "
         "ninth speaks against it: with that blurred, it rises to 79 %."
     )
-    assert told({"the top third": 1.5})[1] == (
-        "No single place carries fear; the top third speaks against it: with that blurred, it rises to 87 %."
+    assert story_of({"the top third": 1.5})[1] == (
+        "No single region carries fear; the top third speaks against it: with that blurred, it rises to 87 %."
     )
 
 
-def test_of_places_with_nearly_the_same_effect_the_smallest_is_told() -> None:
+def test_of_regions_with_nearly_the_same_effect_the_smallest_is_named() -> None:
     effects = {
         "the outer half": -3.0,
         "the top third": -2.4,
@@ -80,40 +82,40 @@ def test_of_places_with_nearly_the_same_effect_the_smallest_is_told() -> None:
         "the left third": -2.5,
     }
     assert (
-        "the left third" in told(effects)[1]
+        "the left third" in story_of(effects)[1]
     )  # of the two thirds the stronger; a ninth has too little of it
-    assert "the top left ninth" in told({**effects, "the top left ninth": -2.1})[1]
+    assert "the top left ninth" in story_of({**effects, "the top left ninth": -2.1})[1]
 
 
-def test_looks_are_told_greatest_first_with_each_verb_once() -> None:
+def test_appearances_are_named_greatest_first_with_each_verb_once() -> None:
     effects = {
         "without its colours": -1.0,
         "without its fine detail": -2.0,
         "one stop darker": 0.8,
     }
-    assert told(effects)[2] == (
+    assert story_of(effects)[2] == (
         "Fear falls to 17 % without its fine detail, to 36 % without its colours and rises to 77 % one stop "
         "darker; it hardly moves one stop brighter."
     )
 
 
-def test_an_emotion_that_is_not_the_most_likely_is_told_beside_it() -> None:
-    first, where, how = told({"without its colours": -1}, ask(MIKELS, "awe"), log_odds=-1.0986)
+def test_an_emotion_that_is_not_the_most_likely_is_named_after_it() -> None:
+    first, where, how = story_of({"without its colours": -1}, make_question(MIKELS, "awe"), log_odds=-1.0986)
     assert first == "On average this picture is most likely to evoke fear (60 %); awe has 25 %."
-    assert where == NO_PLACE.format("awe")
+    assert where == NO_REGION.format("awe")
     assert how.startswith("Awe falls to 11 % without its colours;")
 
 
-def test_a_polarity_is_told_as_a_feeling() -> None:
-    first, _, how = told({"without its colours": 1}, ask(MIKELS, "positive"), log_odds=-1.0986)
+def test_a_polarity_is_called_a_feeling() -> None:
+    first, _, how = story_of({"without its colours": 1}, make_question(MIKELS, "positive"), log_odds=-1.0986)
     assert (
         first == "On average this picture is most likely to evoke fear (60 %); a positive feeling has 25 %."
     )
     assert how.startswith("A positive feeling rises to 48 % without its colours;")
 
 
-def test_a_contrast_is_told_in_times_as_likely() -> None:
-    first, where, _ = told({"the top third": -2.0}, ask(MIKELS, "fear", "awe"), log_odds=0.8755)
+def test_a_contrast_is_given_in_times_as_likely() -> None:
+    first, where, _ = story_of({"the top third": -2.0}, make_question(MIKELS, "fear", "awe"), log_odds=0.8755)
     assert first == (
         "On average this picture is most likely to evoke fear (60 %); fear (60 %) is 2.4 times as likely as "
         "awe (25 %)."
@@ -121,9 +123,9 @@ def test_a_contrast_is_told_in_times_as_likely() -> None:
     assert where.endswith("with that blurred, it becomes 0.32 times as likely as awe.")
 
 
-def test_near_certainty_odds_are_told_where_percents_would_not_move() -> None:
+def test_near_certainty_odds_are_given_where_percents_would_not_move() -> None:
     sure = MIKELS.distribution({"fear": 1e6, "awe": 1})
-    how = told({"without its colours": -2}, emotions=sure, log_odds=13.8)[2]
+    how = story_of({"without its colours": -2}, emotions=sure, log_odds=13.8)[2]
     assert how.startswith("Fear falls 7.4-fold in its odds without its colours")
 
 

@@ -1,21 +1,22 @@
 """Three plain sentences about a picture, made from measurements, and only what these support.
 
-What the picture evokes, as the model says; which place that comes from; what in its look does it. The last
-two tell effects beyond noise alone (`influences.Influences.noise`), and where there is none, just that.
+What the picture evokes on average, as the model predicts; which region that comes from; what in its
+appearance does it. The last two report only effects beyond noise (`effects.PictureEffects.noise`), and where
+there is none, just that.
 """
 
 import math
 from collections.abc import Sequence
 
 from affectlens.explain.core.question import Question, polarities
-from affectlens.explain.story.influences import SHIFT, Change, Influences
-from affectlens.report.text import percent
+from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects
+from affectlens.report.text import listed, percent
 
-NEARLY = 2 / 3  # of the strongest effect: of the places that come so near, the smallest is told
+NEARLY = 2 / 3  # of the strongest effect: of the regions that come so near, the smallest is named
 
 
-def story(found: Influences) -> list[str]:
-    """Tell in three sentences what a picture evokes, where that comes from, and what in its look does it."""
+def story(found: PictureEffects) -> list[str]:
+    """Describe in three sentences what a picture evokes, where that comes from, and what in it does it."""
     return [_what(found), _where(found), _how(found)]
 
 
@@ -25,8 +26,8 @@ def feeling(question: Question, words: tuple[str, ...]) -> str:
     return f"a {sides[words]} feeling" if words in sides else " or ".join(words)
 
 
-def _what(found: Influences) -> str:
-    """Say what the picture evokes, and where the question's emotion stands among the others."""
+def _what(found: PictureEffects) -> str:
+    """State what the picture evokes, and where the question's emotion stands among the others."""
     question, emotions = found.question, found.emotions
     (first, most), (second, less) = emotions.ranked[:2]
     most_likely = f"most likely to evoke {first} ({percent(most)})"
@@ -44,58 +45,58 @@ def _what(found: Influences) -> str:
     return f"On average this picture is {most_likely}; {asked} has {likely}."
 
 
-def _where(found: Influences) -> str:
-    """Say which place carries the answer and which speaks against it."""
-    told = found.told("place")
-    carries = _most_precise([change for change in told if change.effect < 0])
-    opposes = _most_precise([change for change in told if change.effect > 0])
+def _where(found: PictureEffects) -> str:
+    """State which region carries the answer and which speaks against it."""
+    regions = found.beyond_noise("region")
+    carries = _most_precise([region for region in regions if region.effect < 0])
+    opposes = _most_precise([region for region in regions if region.effect > 0])
     asked = feeling(found.question, found.question.favour)
     if carries is None and opposes is None:
-        return f"No single place carries {asked}: blurring any of them {_LESS_THAN_NOISE}."
+        return f"No single region carries {asked}: blurring any of them {_LESS_THAN_NOISE}."
     if carries is None:
-        said = f"No single place carries {asked}"
+        begin = f"No single region carries {asked}"
     else:
-        said = (
+        begin = (
             f"What speaks most for {asked} is {carries.name}: with that blurred, it {_moves(found, carries)}"
         )
     if opposes is None:
-        return f"{said}."
-    return f"{said}; {opposes.name} speaks against it: with that blurred, it {_moves(found, opposes)}."
+        return f"{begin}."
+    return f"{begin}; {opposes.name} speaks against it: with that blurred, it {_moves(found, opposes)}."
 
 
-def _most_precise(changes: list[Change]) -> Change | None:
-    """Of places with nearly the strongest effect the smallest, which says best where."""
-    if not changes:
+def _most_precise(regions: list[PerturbationEffect]) -> PerturbationEffect | None:
+    """Of regions with nearly the strongest effect the smallest, which shows best where."""
+    if not regions:
         return None
-    strongest = max(abs(change.effect) for change in changes)
-    near = [change for change in changes if abs(change.effect) >= NEARLY * strongest]
-    return min(near, key=lambda change: (round(change.area, 2), -abs(change.effect)))
+    strongest = max(abs(region.effect) for region in regions)
+    near = [region for region in regions if abs(region.effect) >= NEARLY * strongest]
+    return min(near, key=lambda region: (round(region.area, 2), -abs(region.effect)))
 
 
-def _how(found: Influences) -> str:
-    """Say what of colour, detail and brightness matters."""
-    told = found.told("look")
-    rest = [change.name for change in found.changes if change.kind == "look" and change not in told]
-    if not told:
+def _how(found: PictureEffects) -> str:
+    """State which of colour, detail and brightness matter."""
+    strong = found.beyond_noise("appearance")
+    weak = [each.name for each in found.perturbations if each.kind == "appearance" and each not in strong]
+    if not strong:
         return f"Changing its colours, its fine detail or its brightness {_LESS_THAN_NOISE}."
     asked = feeling(found.question, found.question.favour)
-    said = _listed(_without_repeats([f"{_moves(found, change)} {change.name}" for change in told]), "and")
-    hardly = f"; it hardly moves {_listed(rest, 'or')}" if rest else ""
-    return f"{asked[0].upper()}{asked[1:]} {said}{hardly}."
+    moves = listed(_without_repeats([f"{_moves(found, each)} {each.name}" for each in strong]))
+    hardly = f"; it hardly moves {listed(weak, 'or')}" if weak else ""
+    return f"{asked[0].upper()}{asked[1:]} {moves}{hardly}."
 
 
 _LESS_THAN_NOISE = f"moves the answer no more than cutting {percent(SHIFT)} off its sides does"
 
 
-def _moves(found: Influences, change: Change) -> str:
-    """Say to what a change moves the answer: a verb and what follows it."""
+def _moves(found: PictureEffects, change: PerturbationEffect) -> str:
+    """State to what a perturbation moves the answer: a verb and what follows it."""
     after = found.log_odds + change.effect
     if is_contrast(found.question):
         against = feeling(found.question, found.question.against)
         return f"becomes {_times(after)} as likely as {against}"
     verb = "rises" if change.effect > 0 else "falls"
     was, now = (percent(1 / (1 + math.exp(-odds))) for odds in (found.log_odds, after))
-    if was == now:  # near the ends, where odds say more than percents
+    if was == now:  # near the ends, where odds show more than percents
         return f"{verb} {math.exp(abs(change.effect)):.2g}-fold in its odds"
     return f"{verb} to {now}"
 
@@ -126,7 +127,3 @@ def _without_repeats(phrases: Sequence[str]) -> list[str]:
         else phrase.removeprefix(f"{verbs[number]} ")
         for number, phrase in enumerate(phrases)
     ]
-
-
-def _listed(names: Sequence[str], last: str) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"

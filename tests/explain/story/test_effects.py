@@ -1,3 +1,5 @@
+"""What changes an answer: measured regions, appearance, noise; shares of a map."""
+
 import json
 import math
 from collections.abc import Callable
@@ -8,20 +10,20 @@ from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.core.question import ask
-from affectlens.explain.story.influences import (
+from affectlens.explain.core.question import make_question
+from affectlens.explain.story.effects import (
+    APPEARANCES,
     INNER,
     LEAST_EFFECT,
-    LOOKS,
     OUTER,
-    PLACES,
+    REGIONS,
     SHIFT,
-    Change,
-    Influences,
-    by_place,
-    influences,
+    PerturbationEffect,
+    PictureEffects,
+    measure_effects,
+    shares_by_region,
 )
 from affectlens.preprocess import Preprocessing
 
@@ -42,19 +44,19 @@ class Sees(nn.Module):
         return logits
 
 
-def subject(finds: Callable[[Tensor], Tensor], fit: str = "squash", side: int = 60) -> Subject:
+def subject(finds: Callable[[Tensor], Tensor], fit: str = "squash", side: int = 60) -> ExplainedModel:
     preprocessing = Preprocessing(height=side, width=side, fit=fit, **AS_IT_IS)  # type: ignore[arg-type]
-    return Subject(Sees(finds).eval(), MIKELS, preprocessing, 1.0, torch.device("cpu"), "sees")
+    return ExplainedModel(Sees(finds).eval(), MIKELS, preprocessing, 1.0, torch.device("cpu"), "sees")
 
 
-def measured(finds: Callable[[Tensor], Tensor], pixels: Tensor, fit: str = "squash") -> Influences:
-    (found,) = influences(subject(finds, fit), pixels, [ask(MIKELS, "fear")])
+def measured(finds: Callable[[Tensor], Tensor], pixels: Tensor, fit: str = "squash") -> PictureEffects:
+    (found,) = measure_effects(subject(finds, fit), pixels, [make_question(MIKELS, "fear")])
     return found
 
 
-def effect(found: Influences, name: str) -> float:
-    (change,) = [change for change in found.changes if change.name == name]
-    return change.effect
+def effect(found: PictureEffects, name: str) -> float:
+    (perturbation,) = [each for each in found.perturbations if each.name == name]
+    return perturbation.effect
 
 
 def with_patch(top: float, left: float, height: int = 150, width: int = 210) -> Tensor:
@@ -72,7 +74,7 @@ def brightest(images: Tensor) -> Tensor:
     return 4 * images.flatten(1).amax(dim=1)
 
 
-# ------------------------------------------------------------------------------------------------ places
+# ----------------------------------------------------------------------------------------------- regions
 
 
 @pytest.mark.parametrize(
@@ -85,32 +87,34 @@ def brightest(images: Tensor) -> Tensor:
                       "the third between left and right", OUTER}),
     ],
 )  # fmt: skip
-def test_removing_the_place_of_a_patch_and_no_other_takes_the_answer_away(
+def test_blurring_the_region_of_a_patch_and_no_other_takes_the_answer_away(
     top: float, left: float, names: set[str]
 ) -> None:
     found = measured(brightest, with_patch(top, left))
-    assert {c.name for c in found.told("place") if c.effect < -1} == names
+    assert {c.name for c in found.beyond_noise("region") if c.effect < -1} == names
 
 
-def test_a_place_that_the_network_does_not_see_has_no_effect() -> None:
+def test_a_region_that_the_network_does_not_see_has_no_effect() -> None:
     pixels = with_patch(0.45, 0.02, height=100, width=300)  # cropped away: only the middle third is seen
     found = measured(brightest, pixels, fit="crop")
     assert effect(found, "the left third") == pytest.approx(0, abs=1e-3)
 
 
-def test_inner_and_outer_half_are_halves_and_thirds_and_ninths_what_they_say() -> None:
-    areas = {c.name: c.area for c in measured(brightest, with_patch(0.4, 0.4)).changes if c.kind == "place"}
-    assert areas.keys() == PLACES.keys()
+def test_inner_and_outer_half_are_halves_thirds_thirds_and_ninths_ninths() -> None:
+    areas = {
+        c.name: c.area for c in measured(brightest, with_patch(0.4, 0.4)).perturbations if c.kind == "region"
+    }
+    assert areas.keys() == REGIONS.keys()
     for name, area in areas.items():
         share = 1 / 2 if "half" in name else 1 / 3 if "third" in name else 1 / 9
         assert area == pytest.approx(share, abs=0.01)
 
 
-def test_a_place_of_the_callers_own_is_measured_too() -> None:
-    (found,) = influences(
+def test_a_region_of_the_callers_own_is_measured_too() -> None:
+    (found,) = measure_effects(
         subject(brightest),
         with_patch(0.2, 0.6),
-        [ask(MIKELS, "fear")],
+        [make_question(MIKELS, "fear")],
         {"the faces": [(0.15, 0.55, 0.35, 0.75)], "the other faces": [(0.6, 0.1, 0.9, 0.3)]},
     )
     assert effect(found, "the faces") < -1
@@ -119,11 +123,11 @@ def test_a_place_of_the_callers_own_is_measured_too() -> None:
 
 @pytest.mark.parametrize("box", [(0.5, 0, 0.5, 1), (0, 0.2, 1, 1.1), (-0.1, 0, 1, 1), (0.6, 0, 0.5, 1)])
 def test_a_box_outside_the_picture_or_without_area_is_an_error(box: tuple[float, ...]) -> None:
-    with pytest.raises(SettingsError, match="no box of the faces; expected top, left, bottom and right"):
-        influences(subject(brightest), with_patch(0.4, 0.4), [], {"the faces": [box]})  # type: ignore[list-item]
+    with pytest.raises(SettingsError, match="not a box of the faces; expected top, left, bottom and right"):
+        measure_effects(subject(brightest), with_patch(0.4, 0.4), [], {"the faces": [box]})  # type: ignore[list-item]
 
 
-# ------------------------------------------------------------------------------------------------- looks
+# ------------------------------------------------------------------------------------------------- appearance
 
 
 def red_over_blue(images: Tensor) -> Tensor:
@@ -144,7 +148,7 @@ def test_colour_detail_and_brightness_each_move_the_answer_that_comes_from_them_
     noise = torch.randint(60, 140, (3, 120, 120), generator=generator)
     pixels = noise.sum(dim=0, keepdim=True).expand(3, -1, -1) // 3 + torch.tensor([40, 0, -40]).view(3, 1, 1)
     pixels = pixels.to(torch.uint8)
-    colours, fine, brighter, darker = LOOKS
+    colours, fine, brighter, darker = APPEARANCES
     found = measured(red_over_blue, pixels)
     assert effect(found, colours) < -1
     assert abs(effect(found, fine)) < LEAST_EFFECT
@@ -162,36 +166,36 @@ def test_a_stop_doubles_or_halves_the_light() -> None:
     grey = torch.full(
         (3, 2, 2), 100, dtype=torch.uint8
     )  # 0.127 in linear light; 137.6 and 71.9 on either side
-    brighter, darker = LOOKS["one stop brighter"](grey), LOOKS["one stop darker"](grey)
+    brighter, darker = APPEARANCES["one stop brighter"](grey), APPEARANCES["one stop darker"](grey)
     assert brighter.unique().tolist() == [138]
     assert darker.unique().tolist() == [71]
-    assert LOOKS["one stop brighter"](torch.full((3, 1, 1), 255, dtype=torch.uint8)).max() == 255
+    assert APPEARANCES["one stop brighter"](torch.full((3, 1, 1), 255, dtype=torch.uint8)).max() == 255
 
 
 # ------------------------------------------------------------------------------------------------- noise
 
 
-def test_an_effect_is_told_only_beyond_what_cutting_a_strip_off_a_side_does() -> None:
+def test_an_effect_is_reported_only_beyond_what_cutting_a_strip_off_a_side_does() -> None:
     pixels = with_patch(0.45, 0.45)
     pixels[:, :4] = 255  # a line at the very top, that every cut there takes away
     found = measured(lambda images: 3 * images[:, :, 0].mean(dim=(1, 2)) + brightest(images) / 8, pixels)
     assert found.noise == pytest.approx(3, abs=0.1)
-    assert found.told("place") == []  # the patch counts 0.5, and would be told without that line
+    assert found.beyond_noise("region") == []  # the patch counts 0.5, and would be reported without that line
     calm = measured(lambda images: brightest(images) / 8, pixels[:, 4:])
     assert calm.noise < 0.01
-    assert "the middle ninth" in {change.name for change in calm.told("place")}
+    assert "the middle ninth" in {each.name for each in calm.beyond_noise("region")}
 
 
-def test_an_effect_that_nobody_would_call_one_is_not_told_however_steady_the_answer() -> None:
+def test_an_effect_that_no_one_would_call_one_is_not_reported_however_steady_the_answer() -> None:
     found = measured(lambda images: brightest(images) / 4 * 0.9 * LEAST_EFFECT, with_patch(0.45, 0.45))
     assert found.noise < 1e-3
     assert effect(found, "the middle ninth") < -0.5 * LEAST_EFFECT
-    assert found.told("place") == found.told("look") == []
+    assert found.beyond_noise("region") == found.beyond_noise("appearance") == []
 
 
-def test_nothing_is_told_of_a_network_that_does_not_look() -> None:
+def test_nothing_is_reported_of_a_network_that_does_not_look() -> None:
     found = measured(lambda images: torch.ones(len(images)), with_patch(0.45, 0.45))
-    assert not any(map(found.is_told, found.changes))
+    assert not any(map(found.exceeds_noise, found.perturbations))
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -199,24 +203,24 @@ def test_nothing_is_told_of_a_network_that_does_not_look() -> None:
 
 def test_the_answer_is_that_of_the_picture_as_it_is() -> None:
     pixels = with_patch(0.4, 0.2)
-    (found, other) = influences(
-        subject(brightest), pixels, [ask(MIKELS, "fear"), ask(MIKELS, "anger", "fear")]
+    (found, other) = measure_effects(
+        subject(brightest), pixels, [make_question(MIKELS, "fear"), make_question(MIKELS, "anger", "fear")]
     )
     assert found.emotions["fear"] == pytest.approx(math.exp(4) / (math.exp(4) + 7), abs=1e-4)
     assert found.log_odds == pytest.approx(4 - math.log(7), abs=1e-4)
     assert other.log_odds == pytest.approx(-4, abs=1e-4)
     assert effect(other, INNER) == pytest.approx(-effect(found, INNER), abs=1e-6)
-    for change in found.changes:
-        odds = change.emotions["fear"] / (1 - change.emotions["fear"])
-        assert math.log(odds) == pytest.approx(found.log_odds + change.effect, abs=1e-4)
+    for each in found.perturbations:
+        odds = each.emotions["fear"] / (1 - each.emotions["fear"])
+        assert math.log(odds) == pytest.approx(found.log_odds + each.effect, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (400, 3), (17, 23)])
 def test_pictures_of_any_shape_are_measured(size: tuple[int, int]) -> None:
     pixels = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     found = measured(brightness, pixels)
-    assert len(found.changes) == len(LOOKS) + len(PLACES)
-    assert all(math.isfinite(change.effect) for change in found.changes)
+    assert len(found.perturbations) == len(APPEARANCES) + len(REGIONS)
+    assert all(math.isfinite(each.effect) for each in found.perturbations)
 
 
 def test_a_large_picture_is_shrunk_before_it_is_changed_thirty_times() -> None:
@@ -231,34 +235,34 @@ def test_a_large_picture_is_shrunk_before_it_is_changed_thirty_times() -> None:
 
     watching = Watching(**vars(preprocessing))
     pixels = torch.zeros(3, 1000, 2000, dtype=torch.uint8)
-    influences(Subject(asked.network, MIKELS, watching, 1.0, asked.device, "sees"), pixels, [])
+    measure_effects(ExplainedModel(asked.network, MIKELS, watching, 1.0, asked.device, "sees"), pixels, [])
     assert max(height for _, height, _ in seen) == 240  # four times what the network sees
     assert max(width for _, _, width in seen) == 480
 
 
-def test_json_has_every_change_and_whether_it_is_told() -> None:
-    said = json.loads(json.dumps(measured(brightest, with_patch(0.45, 0.45)).to_json()))
-    assert len(said["changes"]) == len(LOOKS) + len(PLACES)
-    middle = next(change for change in said["changes"] if change["name"] == "the middle ninth")
+def test_json_has_every_perturbation_and_whether_it_exceeds_noise() -> None:
+    data = json.loads(json.dumps(measured(brightest, with_patch(0.45, 0.45)).to_json()))
+    assert len(data["changes"]) == len(APPEARANCES) + len(REGIONS)
+    middle = next(each for each in data["changes"] if each["name"] == "the middle ninth")
     assert middle["told"] is True
     assert middle["effect"] < -1
     assert set(middle["emotions"]) == set(MIKELS.words)
 
 
-def test_changes_are_told_greatest_first() -> None:
+def test_effects_are_sorted_greatest_first() -> None:
     emotions = MIKELS.only("fear")
-    changes = [Change(name=n, kind="look", area=1, effect=e, emotions=emotions)
+    perturbations = [PerturbationEffect(name=n, kind="appearance", area=1, effect=e, emotions=emotions)
                for n, e in [("a", 0.5), ("b", -2.0), ("c", 0.2), ("d", 1.0)]]  # fmt: skip
-    found = Influences(
-        question=ask(MIKELS, "fear"),
+    found = PictureEffects(
+        question=make_question(MIKELS, "fear"),
         model="m",
         emotions=emotions,
         log_odds=0,
         noise=0.3,
-        changes=tuple(changes),
+        perturbations=tuple(perturbations),
     )
-    assert [change.name for change in found.told("look")] == ["b", "d", "a"]
-    assert found.told("place") == []
+    assert [each.name for each in found.beyond_noise("appearance")] == ["b", "d", "a"]
+    assert found.beyond_noise("region") == []
 
 
 # --------------------------------------------------------------------------------------- shares of a map
@@ -269,19 +273,19 @@ def shares_of(
 ) -> dict[str, tuple[float, ...]]:
     preprocessing = Preprocessing(height=values.shape[0], width=values.shape[1], fit=fit)  # type: ignore[arg-type]
     heatmap = Heatmap(
-        image="a.jpg", size=size, view=preprocessing.view(*size), question=ask(MIKELS, "fear"), method="m",
-        model="m", emotions=MIKELS.only("fear"), log_odds=1.0, values=values, sums_up=True,
+        image="a.jpg", size=size, view=preprocessing.view(*size), question=make_question(MIKELS, "fear"),
+        method="m", model="m", emotions=MIKELS.only("fear"), log_odds=1.0, values=values, sums_up=True,
     )  # fmt: skip
-    return {share.place: (share.area, share.favour, share.against) for share in by_place(heatmap)}
+    return {share.region: (share.area, share.favour, share.against) for share in shares_by_region(heatmap)}
 
 
-def test_an_even_map_gives_each_place_its_area() -> None:
+def test_an_even_map_gives_each_region_its_area() -> None:
     for area, favour, against in shares_of(torch.ones(90, 90)).values():
         assert favour == pytest.approx(area)
         assert against == 0
 
 
-def test_what_speaks_for_and_against_is_found_in_its_place() -> None:
+def test_what_speaks_for_and_against_is_found_in_its_region() -> None:
     values = torch.zeros(90, 90)
     values[5:20, 5:20] = 1
     values[70:85, 70:85] = -3
@@ -291,7 +295,7 @@ def test_what_speaks_for_and_against_is_found_in_its_place() -> None:
     assert found["the middle ninth"][1:] == pytest.approx((0, 0), abs=1e-3)
 
 
-def test_places_that_were_cropped_away_have_no_share() -> None:
+def test_regions_that_were_cropped_away_have_no_share() -> None:
     found = shares_of(torch.ones(90, 90), size=(90, 270), fit="crop")
     assert "the left third" not in found
     assert found["the third between left and right"] == pytest.approx((1, 1, 0))

@@ -1,12 +1,12 @@
-"""What moves an answer, measured by changing the picture and asking again.
+"""What changes an answer, measured by perturbing the picture and predicting again.
 
-Nothing here relies on a heat map: a picture is changed as a whole (colour, brightness, detail) or in one
-place (blurred until only its rough colour is left), goes the way that every picture goes to the network, and
+Nothing here relies on a heat map: a picture is perturbed everywhere (colour, brightness, detail) or in one
+region (blurred until only its rough colour is left), goes the way that every picture goes to the network, and
 the two answers are compared.
 
 How much is much? The same picture cut by a few percent at one side or another looks the same to people, and
-yet the answer moves. The furthest that it moves so is taken for noise: a smaller effect is written down as a
-number, but is never told in words.
+yet the answer changes. The largest such change is taken for noise: a smaller effect is reported as a number,
+but never in words.
 
 Letters: H x W pixels of the upright picture, E emotions.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from affectlens.emotions import EmotionDistribution
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Subject
+from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question
 from affectlens.images import Pixels
@@ -30,24 +30,26 @@ from affectlens.preprocess import resize
 
 # Top, left, bottom, right, in fractions of a picture's height and width.
 Box: TypeAlias = tuple[float, float, float, float]
-Kind = Literal["look", "place"]
+Kind = Literal["appearance", "region"]
+# Files keep the words that they had from the first.
+_KINDS_IN_FILES: Mapping[Kind, str] = {"appearance": "look", "region": "place"}
 
-LEAST_EFFECT = 0.1  # log-odds; less is a tenth of the odds, which nobody would call an influence
+LEAST_EFFECT = 0.1  # log-odds; less is a tenth of the odds, which no one would call an effect
 SHIFT = 0.05  # of a side, cut away to see how much of an effect is noise
 FINE_DETAIL = 1 / 32  # of the shorter side: what is smaller is gone without detail
-ROUGH = 1 / 6  # of the shorter side: what is smaller is gone where a place is removed
-SOFT_EDGE = 1 / 40  # of the shorter side: standard deviation of the transition around a removed place
+ROUGH = 1 / 6  # of the shorter side: what is smaller is gone where a region is blurred
+SOFT_EDGE = 1 / 40  # of the shorter side: standard deviation of the transition around a blurred region
 DIGITS = 4
 _AT_ONCE = 16
-_WORKING = 4  # times the size that the network needs: larger pictures are shrunk before they are changed
+_WORKING = 4  # times the size that the network needs: larger pictures are shrunk before they are perturbed
 
 _HALF_SIDE = math.sqrt(0.5)  # of a rectangle with half the area of what it lies in
 _MARGIN = (1 - _HALF_SIDE) / 2
 _THIRDS = ((0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0))
 
 
-def _places() -> dict[str, tuple[Box, ...]]:
-    """The places that every picture has, each as boxes that do not overlap."""
+def _regions() -> dict[str, tuple[Box, ...]]:
+    """The regions that every picture has, each as boxes that do not overlap."""
     m = _MARGIN
     found: dict[str, tuple[Box, ...]] = {
         INNER: ((m, m, 1 - m, 1 - m),),
@@ -61,25 +63,25 @@ def _places() -> dict[str, tuple[Box, ...]]:
         found[name] = ((0, begin, 1, end),)
     for row, (top, bottom) in zip(("top", "middle", "bottom"), _THIRDS, strict=True):
         for column, (left, right) in zip(("left", "middle", "right"), _THIRDS, strict=True):
-            where = row if row == column else f"{row} {column}"
-            found[f"the {where} ninth"] = ((top, left, bottom, right),)
+            name = row if row == column else f"{row} {column}"
+            found[f"the {name} ninth"] = ((top, left, bottom, right),)
     return found
 
 
 INNER, OUTER = "the inner half", "the outer half"  # of equal area, so that their effects can be compared
-PLACES: Mapping[str, Sequence[Box]] = MappingProxyType(_places())
+REGIONS: Mapping[str, Sequence[Box]] = MappingProxyType(_regions())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """What one change of the picture does to the answer.
+class PerturbationEffect:
+    """What one perturbation of the picture does to the answer.
 
     Attributes:
-        name: what was done to the whole picture, or the place that was removed
+        name: what was done to the picture, or the region that was blurred
         kind: which of the two
-        area: share of the picture that was changed, in 0..1
-        effect: log-odds of the question after the change, less those before
-        emotions: what the changed picture evokes
+        area: share of the picture that was perturbed, in 0..1
+        effect: log-odds of the question after the perturbation, less those before
+        emotions: what the perturbed picture evokes
     """
 
     name: str
@@ -90,12 +92,13 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Influences:
-    """What moves the answer for one picture.
+class PictureEffects:
+    """What changes the answer for one picture.
 
     Attributes:
         log_odds: the answer for the picture as it is
         noise: the largest effect, in log-odds, of cutting a few percent off it
+        perturbations: with their effects, in the order of `APPEARANCES` and the regions
     """
 
     question: Question
@@ -103,19 +106,19 @@ class Influences:
     emotions: EmotionDistribution
     log_odds: float
     noise: float
-    changes: tuple[Change, ...]
+    perturbations: tuple[PerturbationEffect, ...]
 
-    def is_told(self, change: Change) -> bool:
-        """Whether an effect is large enough to be told in words."""
-        return abs(change.effect) > max(self.noise, LEAST_EFFECT)
+    def exceeds_noise(self, perturbation: PerturbationEffect) -> bool:
+        """Whether an effect is large enough to be reported in words."""
+        return abs(perturbation.effect) > max(self.noise, LEAST_EFFECT)
 
-    def told(self, kind: Kind) -> list[Change]:
-        """Changes of one kind whose effect is told, greatest first."""
-        found = [change for change in self.changes if change.kind == kind and self.is_told(change)]
-        return sorted(found, key=lambda change: -abs(change.effect))
+    def beyond_noise(self, kind: Kind) -> list[PerturbationEffect]:
+        """Perturbations of one kind whose effect exceeds noise, greatest first."""
+        found = [each for each in self.perturbations if each.kind == kind and self.exceeds_noise(each)]
+        return sorted(found, key=lambda each: -abs(each.effect))
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain data."""
+        """Return everything as plain data; `told`: whether an effect exceeds noise."""
         return {
             "question": str(self.question),
             "model": self.model,
@@ -124,75 +127,82 @@ class Influences:
             "emotions": _rounded(self.emotions),
             "changes": [
                 {
-                    "name": change.name,
-                    "kind": change.kind,
-                    "area": round(change.area, DIGITS),
-                    "effect": round(change.effect, DIGITS),
-                    "told": self.is_told(change),
-                    "emotions": _rounded(change.emotions),
+                    "name": each.name,
+                    "kind": _KINDS_IN_FILES[each.kind],
+                    "area": round(each.area, DIGITS),
+                    "effect": round(each.effect, DIGITS),
+                    "told": self.exceeds_noise(each),
+                    "emotions": _rounded(each.emotions),
                 }
-                for change in self.changes
+                for each in self.perturbations
             ],
         }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """What a place has of a heat map.
+class RegionShare:
+    """What a region has of a heat map.
 
     Attributes:
         area: its share of what the network saw
         favour, against: its shares of all that speaks for the answer, and of all that speaks against it
     """
 
-    place: str
+    region: str
     area: float
     favour: float
     against: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        area, favour, against = (round(share, DIGITS) for share in (self.area, self.favour, self.against))
+        return {"place": self.region, "area": area, "favour": favour, "against": against}
 
-def influences(
-    subject: Subject,
+
+def measure_effects(
+    model: ExplainedModel,
     pixels: Pixels,
     questions: Sequence[Question],
     further: Mapping[str, Sequence[Box]] = MappingProxyType({}),
-) -> list[Influences]:
-    """Measure what moves the answers for a picture, uint8 (3, H, W), as `read_pixels` gives it.
+) -> list[PictureEffects]:
+    """Measure what changes the answers for a picture, uint8 (3, H, W), as `read_pixels` gives it.
 
-    Some thirty pictures go through the network, the same for all questions. `further` are places beside
-    `PLACES`, by names that fit into a sentence, as `{"the faces": boxes}` from a detector of the caller's.
-    Raises `SettingsError` for a box that is none.
+    Some thirty pictures go through the network, the same for all questions. `further` are regions in addition
+    to `REGIONS`, by names that fit into a sentence, as `{"the faces": boxes}` from a detector. Raises
+    `SettingsError` for what is not a box.
     """
-    places = {**PLACES, **further}
-    for name, boxes in places.items():
+    regions = {**REGIONS, **further}
+    for name, boxes in regions.items():
         _check(name, boxes)
-    pixels = _of_working_size(pixels, subject)
-    fitted = [subject.preprocessing.fit_pixels(each) for each in _variants(pixels, places)]
+    pixels = _of_working_size(pixels, model)
+    fitted = [model.preprocessing.fit_pixels(each) for each in _variants(pixels, regions)]
     with torch.no_grad():
         logits = torch.cat(
-            [subject.logits(subject.see(some)) for some in torch.stack(fitted).split(_AT_ONCE)]
+            [model.logits(model.to_input(some)) for some in torch.stack(fitted).split(_AT_ONCE)]
         )
-    return [_answer(subject, logits.double().cpu(), question, places) for question in questions]
+    return [_effects(model, logits.double().cpu(), question, regions) for question in questions]
 
 
-def by_place(heatmap: Heatmap, further: Mapping[str, Sequence[Box]] = MappingProxyType({})) -> list[Share]:
-    """Divide a heat map, smoothed as it is shown, among places; those that were not seen are left out.
+def shares_by_region(
+    heatmap: Heatmap, further: Mapping[str, Sequence[Box]] = MappingProxyType({})
+) -> list[RegionShare]:
+    """Divide a heat map, smoothed as it is shown, among regions; those that were not seen are left out.
 
-    Raises `SettingsError` for a box that is none.
+    Raises `SettingsError` for what is not a box.
     """
     values = heatmap.seen()
     top, left, bottom, right = heatmap.view.seen
     found = []
-    for name, boxes in {**PLACES, **further}.items():
+    for name, boxes in {**REGIONS, **further}.items():
         _check(name, boxes)
         mask = _mask(boxes, _middles(values.shape[0], top, bottom), _middles(values.shape[1], left, right))
         favour, against = (_part(side.clamp(min=0), mask) for side in (values, -values))
         if mask.any():
-            found.append(Share(place=name, area=float(mask.mean()), favour=favour, against=against))
+            found.append(RegionShare(region=name, area=float(mask.mean()), favour=favour, against=against))
     return found
 
 
-# ----------------------------------------------------------------------------------------- changed pictures
+# ----------------------------------------------------------------------------------------- perturbed pictures
 
 
 def _desaturated(pixels: Pixels) -> Pixels:
@@ -219,7 +229,7 @@ def _without_detail(pixels: Pixels, smallest: float) -> Pixels:
 
 
 # Names fit into sentences: "without its colours, fear falls ...".
-LOOKS: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType({
+APPEARANCES: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType({
     "without its colours": _desaturated,
     "without its fine detail": lambda pixels: _without_detail(pixels, FINE_DETAIL),
     "one stop brighter": lambda pixels: _exposed(pixels, 1),
@@ -227,27 +237,27 @@ LOOKS: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType({
 })  # fmt: skip
 
 
-def _of_working_size(pixels: Pixels, subject: Subject) -> Pixels:
+def _of_working_size(pixels: Pixels, model: ExplainedModel) -> Pixels:
     """Shrink what is far larger than the network needs: a scan of 100 megapixels is changed thirty times."""
     _, height, width = pixels.shape
-    least_height, least_width = subject.preprocessing.at_least
+    least_height, least_width = model.preprocessing.at_least
     shrink = _WORKING * max(least_height / height, least_width / width)
     if shrink >= 1:
         return pixels
     return resize(pixels, max(1, round(height * shrink)), max(1, round(width * shrink)))
 
 
-def _variants(pixels: Pixels, places: Mapping[str, Sequence[Box]]) -> Iterator[Pixels]:
-    """Yield the picture, cut, changed in its looks, and without each place: (3, H', W') each."""
+def _variants(pixels: Pixels, regions: Mapping[str, Sequence[Box]]) -> Iterator[Pixels]:
+    """Yield the picture, cut, changed in appearance, and with each region blurred: (3, H', W') each."""
     yield pixels
     yield from _cut(pixels)
-    for change in LOOKS.values():
+    for change in APPEARANCES.values():
         yield change(pixels)
     _, height, width = pixels.shape
     rough = _without_detail(pixels, ROUGH).float()
     soft = SOFT_EDGE * min(height, width)
     rows, columns = _middles(height), _middles(width)
-    for boxes in places.values():
+    for boxes in regions.values():
         mask = _mask(boxes, rows, columns, soft / height, soft / width)
         yield (rough * mask + pixels * (1 - mask)).round().to(torch.uint8)
 
@@ -273,12 +283,13 @@ def _mask(
     return inside.clamp(max=1)
 
 
-def _between(places: Tensor, begin: float, end: float, soft: float) -> Tensor:
-    """1 between two places and 0 elsewhere; soft at each that is no side of the picture. (n,) -> (n,)"""
+def _between(positions: Tensor, begin: float, end: float, soft: float) -> Tensor:
+    """1 between two positions, 0 elsewhere; soft at each that is not a side of the picture. (n,) -> (n,)"""
     if not soft:
-        return ((places >= begin) & (places < end)).float()
-    after_begin = torch.special.ndtr((places - begin) / soft) if begin > 0 else torch.ones_like(places)
-    after_end = torch.special.ndtr((places - end) / soft) if end < 1 else torch.zeros_like(places)
+        return ((positions >= begin) & (positions < end)).float()
+    ones, zeros = torch.ones_like(positions), torch.zeros_like(positions)
+    after_begin = torch.special.ndtr((positions - begin) / soft) if begin > 0 else ones
+    after_end = torch.special.ndtr((positions - end) / soft) if end < 1 else zeros
     return after_begin - after_end
 
 
@@ -291,35 +302,37 @@ def _check(name: str, boxes: Sequence[Box]) -> None:
     for top, left, bottom, right in boxes:
         if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
             raise SettingsError(
-                f"{(top, left, bottom, right)} is no box of {name}; expected top, left, bottom and right in "
-                "0..1, as fractions of the picture's height and width."
+                f"{(top, left, bottom, right)} is not a box of {name}; expected top, left, bottom and right "
+                "in 0..1, as fractions of the picture's height and width."
             )
 
 
 # ------------------------------------------------------------------------------------------------- answers
 
 
-def _answer(
-    subject: Subject, logits: Tensor, question: Question, places: Mapping[str, Sequence[Box]]
-) -> Influences:
+def _effects(
+    model: ExplainedModel, logits: Tensor, question: Question, regions: Mapping[str, Sequence[Box]]
+) -> PictureEffects:
     scores = question.score(logits)
     effects = (scores - scores[0]).tolist()
-    said = [EmotionDistribution(subject.vocabulary, tuple(row)) for row in logits.softmax(dim=1).tolist()]
-    first = len(logits) - len(LOOKS) - len(places)  # before it are the picture and what was cut from it
+    answers = [EmotionDistribution(model.vocabulary, tuple(row)) for row in logits.softmax(dim=1).tolist()]
+    # Before the first perturbation are the picture and what was cut from it.
+    first = len(logits) - len(APPEARANCES) - len(regions)
     rows = columns = _middles(200)
-    kinds: list[tuple[str, Kind, float]] = [(name, "look", 1.0) for name in LOOKS]
-    kinds += [(name, "place", float(_mask(boxes, rows, columns).mean())) for name, boxes in places.items()]
-    changes = [
-        Change(name=name, kind=kind, area=area, effect=effect, emotions=emotions)
-        for (name, kind, area), effect, emotions in zip(kinds, effects[first:], said[first:], strict=True)
-    ]
-    return Influences(
+    kinds: list[tuple[str, Kind, float]] = [(name, "appearance", 1.0) for name in APPEARANCES]
+    kinds += [(name, "region", float(_mask(boxes, rows, columns).mean())) for name, boxes in regions.items()]
+    return PictureEffects(
         question=question,
-        model=subject.name,
-        emotions=said[0],
+        model=model.name,
+        emotions=answers[0],
         log_odds=float(scores[0]),
         noise=max(map(abs, effects[1:first]), default=0.0),
-        changes=tuple(changes),
+        perturbations=tuple(
+            PerturbationEffect(name=name, kind=kind, area=area, effect=effect, emotions=emotions)
+            for (name, kind, area), effect, emotions in zip(
+                kinds, effects[first:], answers[first:], strict=True
+            )
+        ),
     )
 
 

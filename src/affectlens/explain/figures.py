@@ -1,0 +1,102 @@
+"""Heat maps as figures: the picture, each map laid on it, and all that must be stated about them.
+
+The scale of colours is, for maps that divide up log-odds, the same for all maps of a figure.
+
+Letters: H x W pixels of what is shown.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from affectlens.errors import SettingsError
+from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.explainer import Explanation
+from affectlens.explain.text import READING, doubts, how_made, title
+from affectlens.images import Pixels
+from affectlens.preprocess import resize
+from affectlens.report import figures, sheet
+from affectlens.report.heatmaps import ColourScale, Picture, overlay
+from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
+
+# Pixels. A panel is as large as the picture between these sides, by how many maps there are in the figure.
+_LONGEST = {1: 1600, 2: 1600, 3: 1100, 4: 1100}
+_LONGEST_OF_MANY = 800
+_LEAST = 480  # of the longer side: smaller pictures are enlarged, so that the map on them can be read
+_LONGEST_NAME = 48  # characters
+
+
+def write(file: Path, explanation: Explanation) -> None:
+    """Write the figure of one picture's maps: PNG, JPEG, PDF or SVG, by the suffix.
+
+    Raises `OutputError`, or `SettingsError` for an explanation that kept no pixels.
+    """
+    figures.check_suffix(file)
+    figures.write(file, draw(explanation), dpi=sheet.DPI)
+
+
+def draw(explanation: Explanation) -> figures.Figure:
+    """Draw a picture and its maps by one method, with all that must be stated about them."""
+    heatmaps = explanation.heatmaps
+    picture = displayed(explanation, _LONGEST.get(len(heatmaps), _LONGEST_OF_MANY))
+    scale = scale_of(heatmaps)
+    panels = [("the picture", as_array(picture))]
+    panels += [(title(each), laid_on(each, picture, scale)) for each in heatmaps]
+    header = f"{_short(Path(explanation.image).name)}: {likeliest(heatmaps[0].emotions.weights)}"
+    return sheet.draw(panels, header, _caption(heatmaps), scale)
+
+
+def displayed(explanation: Explanation, longest: int) -> Pixels:
+    """Return the picture of an explanation as it is shown: (3, H, W), its longer side at most `longest`.
+
+    A tiny picture is enlarged. Raises `SettingsError` for an explanation that kept no pixels.
+    """
+    pixels = explanation.pixels
+    if pixels is None:
+        raise SettingsError(
+            f"The explanation of {explanation.image} kept no pixels to show. "
+            "Leave `keep_pixels` of the request as it is."
+        )
+    size = explanation.heatmaps[0].size
+    shrink = min(1.0, longest / max(size))
+    pixels = resize(pixels, *(max(1, round(side * shrink)) for side in size))
+    grow = _LEAST / max(size)
+    if grow <= 1:
+        return pixels
+    height, width = (round(side * grow) for side in size)
+    return resize(pixels, height, width, "bicubic")
+
+
+def scale_of(heatmaps: Sequence[Heatmap]) -> ColourScale:
+    """Choose one scale for maps that are shown together; those in units of their own have each its own."""
+    if not all(each.sums_up for each in heatmaps):
+        return ColourScale(0.0, "relative to the maximum" + (" of each map" if len(heatmaps) > 1 else ""))
+    values = np.concatenate([each.seen().flatten().numpy() for each in heatmaps])
+    return ColourScale.of(values, heatmaps[0].unit)
+
+
+def laid_on(heatmap: Heatmap, pixels: Pixels, scale: ColourScale | None = None) -> Picture:
+    """Lay a map on its picture, uint8 (3, H, W) upright, of any size -> uint8 (H, W, 3)."""
+    scale = scale or scale_of([heatmap])
+    full = scale.full or float(heatmap.seen().abs().max()) or 1.0
+    values = heatmap.at(*pixels.shape[1:]).numpy().astype(np.float64)
+    return overlay(values, as_array(pixels), full)
+
+
+def as_array(pixels: Pixels) -> Picture:
+    """Turn uint8 (3, H, W) into (H, W, 3)."""
+    array: Picture = pixels.permute(1, 2, 0).numpy()
+    return array
+
+
+def _caption(heatmaps: Sequence[Heatmap]) -> str:
+    first = heatmaps[0]
+    why = f"Why {first.question}? " if len(heatmaps) == 1 else ""
+    sentences = [doubts(heatmaps), why + READING, *how_made(heatmaps), ON_AVERAGE]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _short(name: str) -> str:
+    name = printable_in_files(name)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -1,0 +1,54 @@
+"""Files of explanations: how they are named, and written in several formats at once."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from affectlens.explain.formats import FORMATS, ExplanationFormat
+from affectlens.files import slug
+
+if TYPE_CHECKING:
+    from affectlens.explain.explainer import Explanation, ExplanationRequest
+
+
+class ExplanationFiles:
+    """Files in a folder, named after the picture and what was asked, and never alike for two pictures."""
+
+    def __init__(self, folder: Path, request: "ExplanationRequest") -> None:
+        self.folder = folder
+        self.request = request
+        self._stems: dict[str, str] = {}  # stem in use: the picture that has it
+
+    def write(self, explanation: "Explanation", formats: Iterable[str]) -> list[Path]:
+        """Write one picture's explanation in each format, by name, and return the files.
+
+        Raises `OutputError`, or `NoWheel` for emotions that cannot be shown on a wheel.
+        """
+        written = []
+        for name in formats:
+            file = self.path(explanation, FORMATS[name])
+            FORMATS[name].write(file, explanation)
+            written.append(file)
+        return written
+
+    def path(self, explanation: "Explanation", entry: ExplanationFormat) -> Path:
+        """Return the path of one file."""
+        stem = self._stem(explanation.image)
+        if entry.by_question:
+            stem = f"{stem}.{self._asked(explanation)}"
+        return self.folder / f"{stem}{entry.suffix}"
+
+    def _asked(self, explanation: "Explanation") -> str:
+        """The questions, in words that suit the name of a file."""
+        against = self.request.against
+        if self.request.all_emotions:
+            return f"all-rather-than-{slug(against)}" if against else "all"
+        return "+".join(slug(str(each.question)) for each in explanation.heatmaps)
+
+    def _stem(self, image: str) -> str:
+        """A picture's own stem, with a number where another one has it."""
+        stem, number = Path(image).stem, 1
+        while self._stems.setdefault(stem.casefold(), image) != image:
+            number += 1
+            stem = f"{Path(image).stem}-{number}"
+        return stem

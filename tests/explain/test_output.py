@@ -1,0 +1,70 @@
+"""Files of explanations: their names, the registry of formats, and what each requests."""
+
+from pathlib import Path
+
+import pytest
+
+from affectlens.errors import SettingsError, UnknownName
+from affectlens.explain.explainer import Explanation, ExplanationRequest
+from affectlens.explain.formats import FORMATS, request_for
+from affectlens.explain.methods.options import listing, parse
+from affectlens.explain.output import ExplanationFiles
+from heat import effects_of, explanation_of, heatmap_of, with_patch
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other() -> None:
+    given = ExplanationFiles(Path("out"), ExplanationRequest())
+    files = [
+        given.path(Explanation(image), FORMATS["png"]).name
+        for image in ("a/x.jpg", "b/x.jpg", "a/x.png", "a/X.jpg", "x-2.jpg", "a/x.jpg")
+    ]
+    assert files[0] == files[5]
+    assert len({file.casefold() for file in files}) == 5
+
+
+def test_what_was_asked_is_part_of_a_name() -> None:
+    heatmaps = [heatmap_of(with_patch(), emotion="fear", against="anger"), heatmap_of(with_patch())]
+    for request, image, expected in (
+        (ExplanationRequest(), explanation_of(*heatmaps), "night street.fear-rather-than-anger+fear.png"),
+        (ExplanationRequest(all_emotions=True), Explanation("x.jpg"), "x.all.png"),
+        (ExplanationRequest(all_emotions=True, against="fear"), Explanation("x.jpg"),
+         "x.all-rather-than-fear.png"),
+    ):  # fmt: skip
+        assert ExplanationFiles(Path("out"), request).path(image, FORMATS["png"]) == Path("out") / expected
+
+
+def test_every_format_writes_its_file_and_no_two_the_same(tmp_path: Path) -> None:
+    heatmap = heatmap_of(with_patch())
+    explanation = explanation_of(heatmap, effects=(effects_of(heatmap.question, {}),))
+    written = ExplanationFiles(tmp_path / "out", ExplanationRequest()).write(explanation, FORMATS)
+    assert len(set(written)) == len(FORMATS)
+    assert sorted(written) == sorted((tmp_path / "out").iterdir())
+    assert all(
+        file.name.endswith(entry.suffix) for file, entry in zip(written, FORMATS.values(), strict=True)
+    )
+    assert all(file.stat().st_size > 500 for file in written)
+
+
+def test_only_what_a_format_shows_is_requested() -> None:
+    arrays = request_for(["npz"], emotions=("fear",))
+    assert (arrays.effects, arrays.removal, arrays.keep_pixels) == (False, None, False)
+    assert request_for([], story=True).effects
+    sheet = request_for(["npz", "png"])
+    assert sheet.keep_pixels and sheet.removal is not None and not sheet.effects
+    page = request_for(["html"], faithfulness=False)
+    assert page.keep_pixels and page.effects and page.removal is None
+
+
+def test_options_of_a_method_are_read_by_the_type_of_their_default() -> None:
+    found = parse("integrated_gradients", ["baselines=mean, black", "max_steps=64"])
+    assert found == {"baselines": ("mean", "black"), "max_steps": 64}
+    assert "baselines=mean" in listing("integrated_gradients")
+    for assignment, words in (
+        ("steps", "does not set an option of integrated_gradients"),
+        ("stepz=3", "Its options: "),
+        ("max_steps=many", "max_steps=many: expected int"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            parse("integrated_gradients", [assignment])
+    with pytest.raises(UnknownName):
+        parse("gradent", [])
