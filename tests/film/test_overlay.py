@@ -1,3 +1,5 @@
+"""What lies over a film that is written again: size, times, words, colours."""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""Curves, shots and moments say what the answers say, and travel through JSON unchanged."""
+"""Curves, shots and moments say what the predictions say, and travel through JSON unchanged."""
 
 import json
 from typing import Any
@@ -8,29 +8,30 @@ import pytest
 
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import OutputError, UnknownName
-from affectlens.film.analysis.build import Answer, Reading, build, shots_without_answers
+from affectlens.film.analysis.build import AnalysisSettings, FramePrediction, build, shots_without_samples
 from affectlens.film.analysis.curves import error_of_mean, smooth, uncertainty
 from affectlens.film.shots import Boundary
-from affectlens.film.timeline import Film, Timeline
+from affectlens.film.timeline import Timeline
+from affectlens.video import Film
 
 FILM = Film(name="film.mp4", duration=60.0, width=64, height=48, frame_rate=25.0)
 AWE, FEAR = MIKELS.index("awe"), MIKELS.index("fear")
 
 
-def answer(second: float, fear: float, awe: float | None = None) -> Answer:
+def prediction(second: float, fear: float, awe: float | None = None) -> FramePrediction:
     """Fear and awe as given, the rest spread over the other emotions."""
     awe = 1 - fear if awe is None else awe
     row = np.full(len(MIKELS), max(0.0, 1 - fear - awe) / 6)
     row[FEAR], row[AWE] = fear, awe
-    return Answer(second, round(second * 25), tuple(row.tolist()))
+    return FramePrediction(second, round(second * 25), tuple(row.tolist()))
 
 
 def timeline_of(
-    fears: Any, boundaries: tuple[Boundary, ...] = (), every: float = 0.5, **reading: float
+    fears: Any, boundaries: tuple[Boundary, ...] = (), every: float = 0.5, **analysis: float
 ) -> Timeline:
-    answers = [answer(number * every, float(fear)) for number, fear in enumerate(fears)]
-    end = len(answers) * every
-    return build(FILM, MIKELS, answers, boundaries, Reading(**reading), model="m", end=end)
+    predictions = [prediction(number * every, float(fear)) for number, fear in enumerate(fears)]
+    end = len(predictions) * every
+    return build(FILM, MIKELS, predictions, boundaries, AnalysisSettings(**analysis), model="m", end=end)
 
 
 def test_a_timeline_goes_through_json_and_comes_back_the_same() -> None:
@@ -57,14 +58,14 @@ def test_shots_follow_one_another_without_gaps_and_hold_their_samples() -> None:
 
 def test_a_shot_without_a_sample_is_named_and_else_joined_to_the_one_before() -> None:
     boundaries = (Boundary(1.1, "cut"), Boundary(1.4, "cut"))
-    assert shots_without_answers(boundaries, [0.0, 0.5, 1.0, 1.5], 0.0, 2.0) == pytest.approx([1.25])
+    assert shots_without_samples(boundaries, [0.0, 0.5, 1.0, 1.5], 0.0, 2.0) == pytest.approx([1.25])
     timeline = timeline_of([0.2] * 4, boundaries)
     assert [shot.start for shot in timeline.shots] == [0.0, 1.4]
 
 
 def test_a_shots_mean_weighs_samples_by_the_time_they_stand_for() -> None:
-    answers = [answer(0.0, 0.0), answer(9.0, 1.0), answer(10.0, 1.0)]
-    shot = build(FILM, MIKELS, answers, (), Reading(), model="m", end=10.0).shots[0]
+    predictions = [prediction(0.0, 0.0), prediction(9.0, 1.0), prediction(10.0, 1.0)]
+    shot = build(FILM, MIKELS, predictions, (), AnalysisSettings(), model="m", end=10.0).shots[0]
     assert shot.emotions[FEAR] == pytest.approx(0.55)  # 4.5 s of 10 without
     assert shot.key_second == 9.0
 
@@ -103,8 +104,8 @@ def test_the_error_of_a_mean_covers_it_as_often_as_it_should_also_where_frames_r
             steps = random.normal(size=60)
             values = np.empty(60)
             values[0] = steps[0]
-            for place in range(1, 60):
-                values[place] = likeness * values[place - 1] + np.sqrt(1 - likeness**2) * steps[place]
+            for step in range(1, 60):
+                values[step] = likeness * values[step - 1] + np.sqrt(1 - likeness**2) * steps[step]
             error = error_of_mean(values[:, None], np.ones(60))[0]
             covered += abs(values.mean()) < 1.96 * error
         assert 0.83 < covered / 300 < 0.99
@@ -153,11 +154,11 @@ def test_peaks_agree_with_scipy() -> None:
     curve = np.clip(0.5 + np.cumsum(random.normal(0, 0.05, 300)), 0, 1)
     curve = np.round(curve, 3)
     curve[[0, -1]] = 0.0  # scipy knows no peaks at the ends
-    places, found = signal.find_peaks(curve, prominence=0.1)
+    tops, found = signal.find_peaks(curve, prominence=0.1)
     ours = timeline_of(curve, half_life=0.0, distance=0.0).of("peak", "fear")
     prominences = {round(peak.prominence or 0, 4) for peak in ours}
     assert prominences == {round(float(p), 4) for p in found["prominences"]}
-    assert len(ours) == len(places)
+    assert len(ours) == len(tops)
 
 
 def test_moods_and_turns_are_where_the_lead_changes_for_a_while() -> None:
@@ -188,7 +189,9 @@ def test_polarity_is_what_is_positive_less_what_is_negative() -> None:
     timeline = timeline_of([0.25] * 4)
     assert timeline.polarity == pytest.approx([0.5] * 4)
     words = Vocabulary("two", ("calm", "wild"))
-    plain = build(FILM, words, [Answer(0.0, 0, (0.5, 0.5))], (), Reading(), model="m", end=1.0)
+    plain = build(
+        FILM, words, [FramePrediction(0.0, 0, (0.5, 0.5))], (), AnalysisSettings(), model="m", end=1.0
+    )
     assert plain.polarity is None and plain.valence is None
 
 
@@ -197,6 +200,6 @@ def test_moments_of_a_word_that_is_no_emotion_are_an_error_with_the_nearest() ->
         timeline_of([0.5] * 3).of("peak", "feer")
 
 
-def test_a_film_of_which_nothing_was_judged_has_no_timeline() -> None:
+def test_a_film_without_a_predicted_frame_has_no_timeline() -> None:
     with pytest.raises(OutputError, match="not one frame"):
-        build(FILM, MIKELS, [], (), Reading(), model="m")
+        build(FILM, MIKELS, [], (), AnalysisSettings(), model="m")

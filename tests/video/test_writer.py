@@ -1,3 +1,5 @@
+"""A film that is written again keeps all that is not drawn."""
+
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path

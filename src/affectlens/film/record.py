@@ -1,107 +1,142 @@
-"""What is on disk of a film that is watched; see `film` for the files.
+"""What is on disk of a film that is watched; see `film.watch` for the files.
 
-Answers are appended as they come, and the place is written whole, from time to time: a kill at any moment
-leaves what can be gone on with.
+Predictions are appended as they come, and the sampler's state is written from time to time, as a complete
+file: a kill at any moment leaves what can be resumed.
 """
 
+import base64
+import binascii
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import msgspec
+import numpy as np
+
 from affectlens.errors import OutputError, RunError
 from affectlens.files import atomic_write, clear_leftovers
-from affectlens.film.analysis.build import Answer
-from affectlens.film.sampler import Batch, Place
-from affectlens.film.settings import Request
+from affectlens.film.analysis.build import FramePrediction
+from affectlens.film.sampler import FrameBatch, SamplerState
+from affectlens.film.settings import WatchRequest
+from affectlens.film.shots import COLUMNS, ROWS, Thumbnail
 from affectlens.film.timeline import Timeline
 from affectlens.inference.engine import Engine
 from affectlens.video import Video
 
-FILM, SAMPLES, PLACE, TIMELINE = "film.json", "samples.jsonl", "place.json", "timeline.json"
-VERSION = 1
-SAVE_SECONDS = 2.0  # between two records of the place
+FILM, SAMPLES, STATE, TIMELINE = "film.json", "samples.jsonl", "state.json", "timeline.json"
+VERSION = 2
+SAVE_SECONDS = 2.0  # between two saves of the state
+
+# The state's file and its keys in version 1, which is read and never written.
+FORMER_STATE = "place.json"
+_FORMER_STATE_KEYS = {"judged": "predicted", "like": "reference"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Origin:
+    """film.json: what determines a timeline. All but the film's name must agree where it is resumed."""
+
+    version: int
+    film: str
+    fingerprint: str | None
+    model: str
+    weights: str
+    settings: dict[str, Any]
+    precision: str
+    frames_at_once: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A line of samples.jsonl: a batch by its number, or the late prediction for a second."""
+
+    samples: list[FramePrediction]
+    batch: int | None = None
+    late: float | None = None
 
 
 @dataclass
-class Record:
-    """What is on disk of a run: answers and the place.
+class FilmRecord:
+    """What is on disk of a run: predictions and the sampler's state.
 
     Attributes:
-        place: where to go on
-        answers: up to the place
-        known: answers of batches beyond it, by the batch's number
-        late: answers for shots that were passed over, by the second that was asked for
+        state: where to continue
+        predictions: up to the state
+        known: predictions of batches beyond it, by the batch's number
+        late: predictions for shots that were passed over, by the second that was requested
         finished: the timeline, where the run had ended
     """
 
     out: Path | None
-    place: Place = field(default_factory=Place)
-    answers: list[Answer] = field(default_factory=list)
-    known: dict[int, list[Answer]] = field(default_factory=dict)
-    late: dict[float, Answer] = field(default_factory=dict)
+    state: SamplerState = field(default_factory=SamplerState)
+    predictions: list[FramePrediction] = field(default_factory=list)
+    known: dict[int, list[FramePrediction]] = field(default_factory=dict)
+    late: dict[float, FramePrediction] = field(default_factory=dict)
     finished: Timeline | None = None
     _stream: Any = None
     _saved: float = 0.0
 
     @classmethod
-    def open(cls, request: Request, video: Video, engine: Engine) -> "Record":
-        """Begin a record, or read the one that is to be resumed."""
+    def open(cls, request: WatchRequest, video: Video, engine: Engine) -> "FilmRecord":
+        """Start a record, or read the one that is to be resumed.
+
+        Raises `RunError` where there is none, or where it is of another film, model or settings or damaged.
+        """
         out = request.out
         if out is None:
             if request.resume:
                 raise RunError("Nothing was written to resume from: name the folder.")
             return cls(None)
-        about = _about(request, video, engine)
-        if not request.resume:
-            if (out / FILM).exists():
-                raise RunError(
-                    f"{out} already holds a film that was watched. Go on with it by --resume, or choose "
-                    "another folder."
-                )
-            with atomic_write(out / FILM, "w") as file:
-                file.write(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-            record = cls(out)
-        else:
-            _check_same(out, about)
+        origin = _origin(request, video, engine)
+        record = cls(out)
+        if request.resume:
+            _check_same(out, origin)
             clear_leftovers(out)
-            record = cls(out)
-            record._read()
-        record._stream = _append(out / SAMPLES)
+            record._read(len(engine.card.vocabulary))
+        else:
+            _start(out, origin)
+        record._stream = _append_to(out / SAMPLES)
         return record
 
-    def _read(self) -> None:
+    def _read(self, num_emotions: int) -> None:
         assert self.out is not None
         if (self.out / TIMELINE).is_file():
-            self.finished = Timeline.from_text((self.out / TIMELINE).read_text(encoding="utf-8"))
+            self.finished = Timeline.read(self.out / TIMELINE)
             return
-        if (self.out / PLACE).is_file():
-            self.place = Place.from_json(json.loads((self.out / PLACE).read_text(encoding="utf-8")))
-        for line in _whole_lines(self.out / SAMPLES):
-            answers = [Answer(s, f, tuple(e), r) for s, f, e, r in line["samples"]]
-            if "late" in line:
-                self.late[line["late"]] = answers[0]
-            elif line["batch"] < self.place.batches:
-                self.answers += answers
-            else:
-                self.known[line["batch"]] = answers
+        former = self.out / FORMER_STATE
+        file = self.out / STATE if (self.out / STATE).is_file() else former
+        if file.is_file():
+            self.state = _read_state(file, _FORMER_STATE_KEYS if file == former else {})
+        batches = set()
+        for line in _read_lines(self.out / SAMPLES, num_emotions):
+            if line.late is not None:
+                self.late[line.late] = line.samples[0]
+            elif line.batch is not None and line.batch < self.state.batches:
+                self.predictions += line.samples
+                batches.add(line.batch)
+            elif line.batch is not None:
+                self.known[line.batch] = line.samples
+        if len(batches) != self.state.batches or bool(self.predictions) != (self.state.predicted > 0):
+            raise _damaged(self.out / SAMPLES, "batches are missing")
 
-    def write(self, batch: Batch, answers: list[Answer]) -> None:
-        """Append a batch's answers; now and then, record the place as well."""
+    def write(self, batch: FrameBatch, predictions: list[FramePrediction]) -> None:
+        """Append a batch's predictions; now and then, save the state as well."""
         if self._stream is None:
             return
         if batch.number not in self.known:
-            self._append({"batch": batch.number, "samples": answers})
+            self._append({"batch": batch.number, "samples": predictions})
         if monotonic() - self._saved > SAVE_SECONDS:
-            self._save(batch.place)
+            self._save(batch.state)
 
-    def write_late(self, middle: float, answer: Answer) -> None:
-        """Append the answer for a shot that was passed over."""
+    def write_late(self, middle: float, prediction: FramePrediction) -> None:
+        """Append the prediction for a shot that was passed over."""
         if self._stream is not None:
-            self._append({"late": middle, "samples": [answer]})
+            self._append({"late": middle, "samples": [prediction]})
 
     def finish(self, timeline: Timeline) -> None:
         """Write the timeline."""
@@ -109,10 +144,11 @@ class Record:
             return
         with atomic_write(self.out / TIMELINE, "w") as file:
             file.write(timeline.to_text())
-        (self.out / PLACE).unlink(missing_ok=True)
+        for name in (STATE, FORMER_STATE):
+            (self.out / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file of answers."""
+        """Close the file of predictions."""
         if self._stream is not None:
             self._stream.close()
 
@@ -123,45 +159,27 @@ class Record:
         except OSError as error:
             raise OutputError(f"{self.out} cannot be written: {error.strerror or error}.") from error
 
-    def _save(self, place: Place) -> None:
+    def _save(self, state: SamplerState) -> None:
         assert self.out is not None
-        with atomic_write(self.out / PLACE, "w") as file:
-            file.write(json.dumps(place.to_json()))
+        with atomic_write(self.out / STATE, "w") as file:
+            file.write(json.dumps(_state_as_plain(state)))
         self._saved = monotonic()
 
 
-def _append(file: Path) -> Any:
-    """Open a file of lines to append to, without the part of a line that a kill may have left."""
-    try:
-        stream = file.open("ab")
-        end = file.read_bytes().rfind(b"\n") + 1
-        stream.truncate(end)
-    except OSError as error:
-        raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
-    return stream
+# ------------------------------------------------------------------------------------------------- film.json
 
 
-def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
-    if not file.is_file():
-        return
-    with file.open("rb") as lines:
-        for line in lines:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
-
-
-def _about(request: Request, video: Video, engine: Engine) -> dict[str, Any]:
-    """What decides a timeline."""
-    return {
-        "version": VERSION,
-        "film": video.name,
-        "fingerprint": None if video.live else fingerprint(request.source),
-        "model": engine.card.name,
-        "weights": engine.card.weights_hash,
-        "settings": asdict(request.settings),
-        "precision": str(engine.precision).removeprefix("torch."),
-        "frames_at_once": engine.at_once(request.batch_size),
-    }
+def _origin(request: WatchRequest, video: Video, engine: Engine) -> _Origin:
+    return _Origin(
+        version=VERSION,
+        film=video.name,
+        fingerprint=None if video.live else fingerprint(request.source),
+        model=engine.card.name,
+        weights=engine.card.weights_hash,
+        settings=asdict(request.settings),
+        precision=str(engine.precision).removeprefix("torch."),
+        frames_at_once=engine.at_once(request.batch_size),
+    )
 
 
 def fingerprint(source: str) -> str:
@@ -179,14 +197,132 @@ def fingerprint(source: str) -> str:
     return digest.hexdigest()
 
 
-def _check_same(out: Path, about: dict[str, Any]) -> None:
+def _start(out: Path, origin: _Origin) -> None:
+    if (out / FILM).exists():
+        raise RunError(
+            f"{out} already holds a film that was watched. Continue it with --resume, or choose "
+            "another folder."
+        )
+    with atomic_write(out / FILM, "w") as file:
+        file.write(json.dumps(asdict(origin), indent=2, ensure_ascii=False) + "\n")
+
+
+def _check_same(out: Path, origin: _Origin) -> None:
     """Raise `RunError` where a folder holds nothing to resume, or something else."""
     if not (out / FILM).is_file():
         raise RunError(f"There is nothing to resume in {out}: {FILM} is missing. Start without --resume.")
-    stored = json.loads((out / FILM).read_text(encoding="utf-8"))
-    for name in about:
-        if name != "film" and stored.get(name) != about[name]:  # a film may have been moved
+    stored = _converted(out / FILM, _read_json(out / FILM), _Origin)
+    if stored.version not in (1, VERSION):
+        raise RunError(f"{out / FILM} is of version {stored.version}; known are 1 and {VERSION}.")
+    for each in fields(origin):
+        then, now = getattr(stored, each.name), getattr(origin, each.name)
+        # A film may have been moved.
+        if each.name not in ("version", "film") and then != now:
             raise RunError(
-                f"{out} was begun with another {name.replace('_', ' ')}: {stored.get(name)} then, "
-                f"{about[name]} now. Resume with the same, or choose another folder."
+                f"{out} was started with another {each.name.replace('_', ' ')}: {then} then, {now} now. "
+                "Resume with the same, or choose another folder."
             )
+
+
+# ------------------------------------------------------------------------------------------------ state.json
+
+
+def _state_as_plain(state: SamplerState) -> dict[str, Any]:
+    reference = None
+    if state.reference is not None:
+        reference = base64.b64encode(zlib.compress(state.reference.tobytes())).decode()
+    return {**vars(state), "reference": reference}
+
+
+def _read_state(file: Path, former_keys: dict[str, str]) -> SamplerState:
+    plain = _read_json(file)
+    if not isinstance(plain, dict):
+        raise _damaged(file, "expected a JSON object")
+    plain = {former_keys.get(name, name): value for name, value in plain.items()}
+    missing = [each.name for each in fields(SamplerState) if each.name not in plain]
+    if missing:
+        raise _damaged(file, f"{missing[0]} is missing")
+    state: SamplerState = _converted(file, plain, SamplerState)
+    if (state.reference is None) != (state.predicted == 0):
+        raise _damaged(file, "its reference does not go with its counts")
+    return state
+
+
+def _unpacked(_: type, packed: Any) -> Thumbnail:
+    """The one value that is neither a number nor made of numbers. Raises `ValueError`."""
+    if not isinstance(packed, str):
+        raise ValueError("Expected a thumbnail as text")
+    size = ROWS * COLUMNS * 3
+    try:
+        raw = zlib.decompressobj().decompress(base64.b64decode(packed), size + 1)
+    except (binascii.Error, ValueError, zlib.error) as error:
+        raise ValueError(f"Not a thumbnail: {error}") from error
+    if len(raw) != size:
+        raise ValueError("Not a thumbnail: it has another size")
+    return np.frombuffer(raw, np.uint8).reshape(ROWS, COLUMNS, 3)
+
+
+# --------------------------------------------------------------------------------------------- samples.jsonl
+
+
+def _append_to(file: Path) -> Any:
+    """Open a file of lines to append to, without the part of a line that a kill may have left."""
+    try:
+        stream = file.open("ab")
+        end = file.read_bytes().rfind(b"\n") + 1
+        stream.truncate(end)
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
+    return stream
+
+
+def _read_lines(file: Path, num_emotions: int) -> Iterator[_Line]:
+    if not file.is_file():
+        return
+    decoder = msgspec.json.Decoder(_Line)
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            # The last line may be torn by a kill: what it held is predicted again.
+            if not line.endswith(b"\n"):
+                continue
+            try:
+                found = decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+                raise _damaged(file, f"line {number}: {error}") from error
+            if any(len(each.emotions) != num_emotions for each in found.samples):
+                raise _damaged(file, f"line {number}: expected {num_emotions} probabilities a sample")
+            if (found.batch is None) == (found.late is None) or (
+                found.late is not None and not found.samples
+            ):
+                raise _damaged(file, f"line {number}: it is neither a batch nor a late prediction")
+            yield found
+
+
+# -------------------------------------------------------------------------------------------------- reading
+
+
+def _read_json(file: Path) -> Any:
+    """Plain JSON, in which Python writes an infinite time as -Infinity."""
+    try:
+        return json.loads(file.read_bytes(), parse_constant=_minus_infinity)
+    except OSError as error:
+        raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, str(error)) from error
+
+
+def _minus_infinity(name: str) -> float:
+    if name != "-Infinity":
+        raise ValueError(f"{name} is not a number")
+    return float("-inf")
+
+
+def _converted(file: Path, plain: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(plain, kind, dec_hook=_unpacked)
+    except msgspec.ValidationError as error:
+        raise _damaged(file, str(error)) from error
+
+
+def _damaged(file: Path, what: str) -> RunError:
+    return RunError(f"{file} is torn or was altered: {what}. Start anew in another folder.")

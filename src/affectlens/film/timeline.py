@@ -1,11 +1,11 @@
 """What a film evokes, second by second and shot by shot: plain data, as JSON and back.
 
-A `Timeline` says what each moment of a film is likely to evoke in those who watch it, on average, judged by
-its pictures alone: not its sound, not its story, and nothing of any person's feelings.
+A `Timeline` holds what each moment of a film is likely to evoke in those who watch it, on average, predicted
+from its pictures alone: not its sound, not its story, and nothing of any person's feelings.
 
-    timeline.samples[i].emotions       what the model said of the frame at `second`
+    timeline.samples[i].emotions       the model's prediction for the frame at `second`
     timeline.samples[i].smoothed       the same, smoothed within its shot
-    timeline.shots                     what each shot evokes, and how sure that is
+    timeline.shots                     what each shot evokes, and how certain that is
     timeline.of("peak"), .of("turn")   where to look first
 
 Seconds are the film's own, as a player shows them: true timestamps of frames, 0 where the film begins.
@@ -14,19 +14,28 @@ Letters: S samples, E emotions, in the order of the vocabulary's words.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
+from math import isfinite
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from affectlens.emotions import EmotionDistribution, Vocabulary
-from affectlens.errors import OutputError
-from affectlens.film.shots import Beginning
-from affectlens.video import Film as Film  # a part of a timeline, and named with it
+import msgspec
 
-VERSION = 1
+from affectlens.emotions import BadDistribution, EmotionDistribution, Vocabulary
+from affectlens.errors import OutputError, SettingsError
+from affectlens.film.settings import FilmSettings
+from affectlens.film.shots import Beginning
+from affectlens.video import Film
+
+VERSION = 2
 DIGITS = 6  # of probabilities; times keep what their time base has
 Kind = Literal["peak", "turn", "mood", "typical", "extreme"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Keys of `counts` in version 1, which is read and never written.
+_FORMER_COUNTS = {"judged": "predicted"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +46,10 @@ class Sample:
         second: timestamp of the frame
         frame: its number in the order shown, from 0; None where frames were passed over before it
         shot: number of its shot, from 1
-        emotions: (E,) probabilities as the model gave them
+        emotions: (E,) probabilities as the model returned them
         smoothed: (E,) the same, smoothed within the shot
-        uncertainty: entropy of `emotions` by that of knowing nothing, in 0..1
-        reused: whether the answer is that of a frame before, which looks the same
+        uncertainty: entropy of `emotions` divided by that of a uniform distribution, in 0..1
+        reused: whether the prediction is that of a frame before, which looks the same
     """
 
     second: float
@@ -58,14 +67,14 @@ class Shot:
 
     Attributes:
         number: from 1
-        start, end: seconds; a shot ends where the next begins. A fade's middle, its darkest moment, parts two
-            shots, and so does a dissolve's
+        start, end: seconds; a shot ends where the next begins. A fade's middle, its darkest moment, separates
+            two shots, and so does a dissolve's
         begins: how: the film's start, a cut, a fade or a dissolve
-        transition: seconds that the transition at its beginning takes; 0 of a cut
+        transition: duration of the transition at its beginning in seconds; 0 for a cut
         emotions: (E,) mean of the samples' distributions, each weighted by the time that it stands for
-        error: (E,) standard error of that mean, allowing for neighbours that resemble one another; of
-            a shot with one sample, what a typical sample of this film departs from its shot's mean
-        key_second: timestamp of the judged frame that is most like the shot's mean: the one to show
+        error: (E,) standard error of that mean, allowing for neighbours that resemble one another; for
+            a shot with one sample, the typical distance of this film's samples from their shot's mean
+        key_second: timestamp of the sample that is most like the shot's mean: the one to show
         first, count: its samples are `timeline.samples[first : first + count]`; count is at least 1
     """
 
@@ -88,18 +97,18 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """A place in a film that is worth looking at.
+    """A moment or stretch of a film that is worth looking at.
 
     `kind` and what `emotion`, `second`, `start`, `end` and `value` mean with it:
-        peak      the emotion stands out: `second` of the greatest smoothed probability `value`, which exceeds
-                  the valleys on both sides by `prominence` at least; it lasts from `start` to `end`, at half
-                  of that prominence
+        peak      the emotion is more likely than before and after: `second` of the greatest smoothed
+                  probability `value`, which exceeds the valleys on both sides by `prominence` at least; it
+                  lasts from `start` to `end`, at half of that prominence
         turn      the strongest emotion changes for a while, from `before` to `emotion`, at `second`; `value`
                   is by how much `emotion` leads `before` on average until the next turn
         mood      one emotion is the strongest from `start` to `end`; `value` is its mean probability
-        typical   the judged frame that is most like what the film does with this emotion: nearest to the mean
-                  of all frames that evoke it most; `value` is its probability there
-        extreme   the judged frame with the greatest probability `value` of the emotion, unsmoothed
+        typical   the sample that is most like what the film does with this emotion: nearest to the mean
+                  of all samples that evoke it most; `value` is its probability there
+        extreme   the sample with the greatest probability `value` of the emotion, unsmoothed
     `shot` is the number of the shot in which `second` lies.
     """
 
@@ -115,7 +124,7 @@ class Moment:
 
     @property
     def duration(self) -> float:
-        """Length in seconds; 0 of a single frame."""
+        """Length in seconds; 0 for a single frame."""
         return self.end - self.start
 
 
@@ -124,16 +133,16 @@ class Counts:
     """What was done with the frames of a film.
 
     Attributes:
-        decoded: frames that came out of the decoder and were looked at for shots
-        judged: frames that went through the network
-        reused: samples whose answer is that of a frame that looks the same
+        decoded: frames that came out of the decoder and were checked for shots
+        predicted: frames that went through the network
+        reused: samples whose prediction is that of a frame that looks the same
         broken: packets that could not be decoded, which were passed over
-        undated: frames without a timestamp, which got one by the frame rate
-        dropped: frames of a live source that came while others were at work, and were passed over
+        undated: frames without a timestamp, which got one from the frame rate
+        dropped: frames of a live source that came while others were processed, and were passed over
     """
 
     decoded: int = 0
-    judged: int = 0
+    predicted: int = 0
     reused: int = 0
     broken: int = 0
     undated: int = 0
@@ -148,14 +157,14 @@ class Timeline:
         film: what was watched
         model, weights_hash: name of the model, and SHA-256 of its weights file
         vocabulary: the emotions, in the order of all tuples of E numbers
-        settings: how it was watched, as plain data (`film.FilmSettings`)
+        settings: how it was watched, as plain data (`film.settings.FilmSettings`)
         samples: in the order of time
         shots: in the order of time, without gaps
-        moments: of all kinds; of each kind the weightiest first, see `of`
-        emotions: (E,) what the film evokes over its whole time, each shot weighted by its length
-        polarity: (S,) probability of a positive less that of a negative feeling, in -1..1, from the
-            smoothed answers; None where the emotions' words do not say
-        valence, arousal: (S,) smoothed, where the model answers them; else None
+        moments: of all kinds; of each kind the most important first, see `of`
+        emotions: (E,) what the film evokes over its complete time, each shot weighted by its length
+        polarity: (S,) probability of a positive feeling minus that of a negative one, in -1..1, from the
+            smoothed predictions; None where the emotions' words do not say
+        valence, arousal: (S,) smoothed, where the model predicts them; else None
         counts: what was done with the frames
         notes: sentences for people: what is unusual about the film and what was done about it
     """
@@ -176,10 +185,10 @@ class Timeline:
     notes: tuple[str, ...] = ()
 
     def of(self, kind: Kind, emotion: str | None = None) -> tuple[Moment, ...]:
-        """Moments of a kind, and of one emotion if asked for, the weightiest first.
+        """Moments of a kind, and of one emotion if given, the most important first.
 
-        Weight is the prominence of a peak, the lead of a turn, the length of a mood, and the probability of
-        what is typical or extreme. Raises `UnknownName` for a word that is no emotion of the vocabulary.
+        Importance is the prominence of a peak, the lead of a turn, the length of a mood, and the probability
+        of what is typical or extreme. Raises `UnknownName` for a word that is not in the vocabulary.
         """
         word = None if emotion is None else self.vocabulary.word(emotion)
         return tuple(m for m in self.moments if m.kind == kind and word in (None, m.emotion))
@@ -190,15 +199,15 @@ class Timeline:
 
     def curve(self, emotion: str, *, smoothed: bool = True) -> tuple[float, ...]:
         """One emotion's probability at each sample: (S,). Raises `UnknownName`."""
-        place = self.vocabulary.index(emotion)
-        return tuple((s.smoothed if smoothed else s.emotions)[place] for s in self.samples)
+        index = self.vocabulary.index(emotion)
+        return tuple((s.smoothed if smoothed else s.emotions)[index] for s in self.samples)
 
     def samples_of(self, shot: Shot) -> tuple[Sample, ...]:
         """The samples that lie in a shot."""
         return self.samples[shot.first : shot.first + shot.count]
 
     def to_json(self) -> dict[str, Any]:
-        """Write it as plain data for `json.dump`; `from_json` gives the same timeline back."""
+        """Return it as plain data for `json.dump`; `from_json` returns the same timeline."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
             "affectlens_timeline": VERSION,
@@ -215,53 +224,108 @@ class Timeline:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Timeline":
-        """Read what `to_json` wrote, whether it went through a file or not.
+        """Read what `to_json` returned, whether it went through a file or not; version 1 as well.
 
-        Raises `OutputError` for anything else, or another version.
+        Raises `OutputError` for anything else.
         """
-        if plain.get("affectlens_timeline") != VERSION:
-            raise OutputError(
-                f"This is no timeline of version {VERSION} (affectlens_timeline is "
-                f"{plain.get('affectlens_timeline')!r}). Expected what Timeline.to_json wrote."
-            )
-        try:
-            values = {f.name: plain[f.name] for f in fields(cls)}
-            vocabulary = Vocabulary(values["vocabulary"]["name"], tuple(values["vocabulary"]["words"]))
-            return cls(
-                **{
-                    **values,
-                    "film": Film(**values["film"]),
-                    "vocabulary": vocabulary,
-                    "samples": tuple(Sample(**_tuples(sample)) for sample in values["samples"]),
-                    "shots": tuple(Shot(**_tuples(shot)) for shot in values["shots"]),
-                    "moments": tuple(Moment(**moment) for moment in values["moments"]),
-                    "emotions": tuple(values["emotions"]),
-                    "counts": Counts(**values["counts"]),
-                    "notes": tuple(values["notes"]),
-                    **{
-                        name: None if values[name] is None else tuple(values[name])
-                        for name in ("polarity", "valence", "arousal")
-                    },
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise OutputError(f"This timeline is incomplete or was altered: {error!r}.") from error
+        return _from_plain(plain)
 
     def to_text(self) -> str:
-        """Write it as one JSON document."""
+        """Return it as one JSON document."""
         return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n"
 
     @classmethod
-    def from_text(cls, text: str) -> "Timeline":
-        """Read what `to_text` wrote. Raises `OutputError` for anything else."""
+    def from_text(cls, text: str | bytes) -> "Timeline":
+        """Read what `to_text` returned. Raises `OutputError` for anything else."""
         try:
-            plain = json.loads(text)
-        except ValueError as error:
-            raise OutputError(f"This is no timeline: it is no JSON ({error}).") from error
-        if not isinstance(plain, dict):
-            raise OutputError("This is no timeline: expected a JSON object.")
-        return cls.from_json(plain)
+            plain = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise OutputError(f"This is not a timeline: it is not JSON ({error}).") from error
+        return _from_plain(plain)
+
+    @classmethod
+    def read(cls, file: Path) -> "Timeline":
+        """Read a `timeline.json`. Raises `OutputError`, with the file's name, where it holds no timeline."""
+        try:
+            return cls.from_text(file.read_bytes())
+        except OSError as error:
+            raise OutputError(f"{file} cannot be read: {error.strerror or error}.") from error
+        except OutputError as error:
+            raise OutputError(f"{file}: {error}") from error
 
 
-def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+def _from_plain(plain: Any) -> Timeline:
+    if not isinstance(plain, Mapping):
+        raise OutputError("This is not a timeline: expected a JSON object.")
+    version = plain.get("affectlens_timeline")
+    if type(version) is not int or version not in (1, VERSION):
+        raise OutputError(
+            f"This is not a timeline of version 1 or {VERSION} (affectlens_timeline is {version!r}). "
+            "Expected what Timeline.to_json returned."
+        )
+    if version == 1 and isinstance(plain.get("counts"), Mapping):
+        counts = {_FORMER_COUNTS.get(name, name): value for name, value in plain["counts"].items()}
+        plain = {**plain, "counts": counts}
+    try:
+        timeline = msgspec.convert(dict(plain), Timeline)
+        msgspec.convert(dict(timeline.settings), FilmSettings)
+        wrong = next(_contradictions(timeline), None)
+    except (msgspec.ValidationError, BadDistribution, SettingsError, RecursionError) as error:
+        raise OutputError(f"This timeline is incomplete or was altered: {error}") from error
+    if wrong:
+        raise OutputError(f"This timeline is incomplete or was altered: {wrong}.")
+    return timeline
+
+
+def _contradictions(timeline: Timeline) -> Iterator[str]:
+    """What in a timeline disagrees with the rest of it. Raises `BadDistribution`."""
+    yield from _wrong_samples(timeline)
+    yield from _wrong_shots(timeline)
+    for moment in timeline.moments:
+        words = timeline.vocabulary.words
+        known = moment.emotion in words and moment.before in (None, *words)
+        if not known or not 1 <= moment.shot <= len(timeline.shots):
+            yield f"a {moment.kind} is of an emotion or a shot that it does not have"
+    yield from _impossible_numbers(timeline)
+
+
+def _wrong_samples(timeline: Timeline) -> Iterator[str]:
+    EmotionDistribution(timeline.vocabulary, timeline.emotions)
+    for sample in timeline.samples:
+        EmotionDistribution(timeline.vocabulary, sample.emotions)
+        EmotionDistribution(timeline.vocabulary, sample.smoothed)
+        if not 1 <= sample.shot <= len(timeline.shots):
+            yield f"a sample lies in shot {sample.shot} of {len(timeline.shots)}"
+    if any(one.second > other.second for one, other in pairwise(timeline.samples)):
+        yield "its samples are not in the order of time"
+    for name in ("polarity", "valence", "arousal"):
+        curve = getattr(timeline, name)
+        if curve is not None and len(curve) != len(timeline.samples):
+            yield f"{name} has {len(curve)} values for {len(timeline.samples)} samples"
+
+
+def _wrong_shots(timeline: Timeline) -> Iterator[str]:
+    after = 0
+    for number, shot in enumerate(timeline.shots, start=1):
+        EmotionDistribution(timeline.vocabulary, shot.emotions)
+        if (shot.number, shot.first) != (number, after) or shot.count < 1:
+            yield f"shot {number} does not hold the samples that follow those of the shot before"
+        if len(shot.error) != len(timeline.vocabulary) or not shot.start <= shot.end + 1e-6:
+            yield f"the numbers of shot {number} cannot be"
+        after += shot.count
+    if after != len(timeline.samples):
+        yield f"its shots hold {after} samples of {len(timeline.samples)}"
+
+
+def _impossible_numbers(timeline: Timeline) -> Iterator[str]:
+    """Times and sizes that no film has; JSON from elsewhere may hold them."""
+    film = timeline.film
+    times = [
+        *(sample.second for sample in timeline.samples),
+        *(second for shot in timeline.shots for second in (shot.start, shot.end, shot.key_second)),
+        *(second for moment in timeline.moments for second in (moment.second, moment.start, moment.end)),
+        film.duration or 0.0,
+        film.frame_rate or 0.0,
+    ]
+    if not all(map(isfinite, times)) or min(film.width, film.height) < 1 or (film.frame_rate or 0.0) < 0:
+        yield "a time or a size in it cannot be"

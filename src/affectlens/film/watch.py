@@ -2,18 +2,19 @@
 
 On disk, in the folder `out`:
     film.json         what is watched and how: film, its fingerprint, model, settings
-    samples.jsonl     answers as they come, a batch a line, appended
-    place.json        up to where that is all there is, and what is needed to go on from there
+    samples.jsonl     predictions as they come, a batch a line, appended
+    state.json        the sampler's state, up to which all predictions are there; removed at the end
     timeline.json     the finished `Timeline`
 
-A killed run goes on at its place: the film is sought a few seconds before it, and decoded up to it without
-being judged. Batches that were judged beyond the place are found in samples.jsonl, and are not judged again.
-Frames make up the same batches either way, so that the timeline comes out the same, bit by bit.
+A killed run continues from its state: it seeks a few seconds before it, and decodes up to it without
+predicting. Batches that were predicted beyond the state are found in samples.jsonl, and are not predicted
+again. Frames make up the same batches either way, so that the timeline comes out the same, bit by bit.
 
-film_settings.py    what is asked, and the events
-film_looking.py     shots, and which frames are judged
-film_judging.py     judging them
-film_record.py      the files
+    settings.py       the request, and the events
+    sampler.py        shots, and which frames are sampled
+    predictions.py    predictions for them
+    record.py         the files
+    analysis/         the timeline made of both
 """
 
 from collections.abc import Generator
@@ -21,25 +22,20 @@ from contextlib import closing
 from dataclasses import asdict, replace
 
 from affectlens.errors import RunError, SettingsError
-from affectlens.film.analysis.build import Answer, Reading, build
-from affectlens.film.predictions import judge_missing, judged
-from affectlens.film.record import Record
-from affectlens.film.sampler import Batch, Looking
-from affectlens.film.settings import Event as Event
-from affectlens.film.settings import FilmSettings as FilmSettings
-from affectlens.film.settings import Finished as Finished
-from affectlens.film.settings import Progress as Progress
-from affectlens.film.settings import Request as Request
-from affectlens.film.settings import Started as Started
-from affectlens.film.timeline import Counts, Film, Timeline
+from affectlens.film.analysis.build import AnalysisSettings, FramePrediction, build
+from affectlens.film.predictions import predict_batches, predict_missing_shots
+from affectlens.film.record import FilmRecord
+from affectlens.film.sampler import FrameBatch, FrameSampler
+from affectlens.film.settings import WatchEvent, WatchFinished, WatchProgress, WatchRequest, WatchStarted
+from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
-from affectlens.video import Video, is_live, without_password
+from affectlens.video import Film, Video, is_live, without_password
 
 
-def watch(request: Request) -> Generator[Event, None, None]:
-    """Watch a film; yield what happens. The first event is `Started`, the last `Finished`.
+def watch(request: WatchRequest) -> Generator[WatchEvent, None, None]:
+    """Watch a film; yield what happens. The first event is `WatchStarted`, the last `WatchFinished`.
 
-    Stopping the iteration anywhere leaves what `resume` goes on with; the timeline then comes out the same.
+    Stopping the iteration anywhere leaves what `resume` continues from; the timeline then comes out the same.
     Raises `VideoError` for a film that cannot be read, `RunError` where `out` holds another film, model or
     settings, or none to resume, `SettingsError`, and `OutputError` where nothing can be written.
     """
@@ -54,65 +50,60 @@ def watch(request: Request) -> Generator[Event, None, None]:
         request.source, threads=request.threads, keyframes=keyframes, hardware=request.hardware
     ) as video:
         engine = Engine(request.model, request.device, request.precision)
-        record = Record.open(request, video, engine)
+        record = FilmRecord.open(request, video, engine)
         with closing(record):
-            resumed_at = record.place.second if request.resume else None
-            precision = str(engine.precision).removeprefix("torch.")
-            yield Started(
-                film=video.film, device=str(engine.device), precision=precision, resumed_at=resumed_at
+            yield WatchStarted(
+                film=video.film,
+                device=str(engine.device),
+                precision=str(engine.precision).removeprefix("torch."),
+                resumed_at=record.state.second if request.resume else None,
             )
-            if record.finished is not None:
-                yield Finished(timeline=record.finished, folder=request.out)
-                return
-            looking = Looking(request, video, engine, record.place)
-            answers = list(record.answers)
-            with closing(judged(looking, engine, record)) as batches:
-                for batch, rows in batches:
-                    answers += rows
-                    record.write(batch, rows)
-                    yield _progress(looking, batch, answers)
-            answers += judge_missing(looking, engine, record, answers)
-            timeline = _timeline(request, engine, looking, answers)
-            record.finish(timeline)
-        yield Finished(timeline=timeline, folder=request.out)
+            timeline = record.finished
+            if timeline is None:
+                timeline = yield from _watch(request, video, engine, record)
+        yield WatchFinished(timeline=timeline, folder=request.out)
 
 
-def _progress(looking: Looking, batch: Batch, answers: list[Answer]) -> Progress:
-    place, end = batch.place, looking.end
-    second = max(place.second, looking.begin)
+def _watch(
+    request: WatchRequest, video: Video, engine: Engine, record: FilmRecord
+) -> Generator[WatchEvent, None, Timeline]:
+    sampler = FrameSampler(request, video, engine, record.state)
+    predictions = list(record.predictions)
+    with closing(predict_batches(sampler, engine, record)) as batches:
+        for batch, found in batches:
+            predictions += found
+            record.write(batch, found)
+            yield _progress(sampler, batch, predictions)
+    predictions += predict_missing_shots(sampler, engine, record, predictions)
+    timeline = _timeline(request, engine, sampler, predictions)
+    record.finish(timeline)
+    return timeline
+
+
+def _progress(sampler: FrameSampler, batch: FrameBatch, predictions: list[FramePrediction]) -> WatchProgress:
+    state, begin, end = batch.state, sampler.begin, sampler.end
     share = None
-    if end is not None and end > looking.begin:
-        share = min(1.0, (place.end - looking.begin) / (end - looking.begin))
-    return Progress(
-        second=second,
+    if end is not None and end > begin:
+        share = min(1.0, (state.end - begin) / (end - begin))
+    return WatchProgress(
+        second=max(state.second, begin),
         share=share,
-        decoded=place.frames,
-        judged=place.judged,
-        reused=place.reused,
-        shots=len(place.boundaries) + 1,
-        broken=place.broken,
-        dropped=looking.video.decoded.dropped,
-        newest=answers[-1].emotions if answers else None,
+        decoded=state.frames,
+        predicted=state.predicted,
+        reused=state.reused,
+        shots=len(state.boundaries) + 1,
+        broken=state.broken,
+        dropped=sampler.video.decoded.dropped,
+        newest=predictions[-1].emotions if predictions else None,
     )
 
 
-def _timeline(request: Request, engine: Engine, looking: Looking, answers: list[Answer]) -> Timeline:
-    place, settings, card = looking.place, request.settings, engine.card
-    film = _film_as_seen(looking)
-    end = place.end
-    if settings.sampling == "keyframes" and film.duration:  # the last one stands for all that follows it
-        end = max(end, film.duration)
-    if settings.end is not None:
-        end = min(end, settings.end)
-    counts = Counts(
-        decoded=place.frames,
-        judged=place.judged,
-        reused=place.reused,
-        broken=place.broken,
-        undated=place.undated,
-        dropped=looking.video.decoded.dropped,
-    )
-    reading = Reading(
+def _timeline(
+    request: WatchRequest, engine: Engine, sampler: FrameSampler, predictions: list[FramePrediction]
+) -> Timeline:
+    settings, card = request.settings, engine.card
+    film, counts = _film_as_seen(sampler), _counts(sampler)
+    analysis = AnalysisSettings(
         half_life=settings.half_life,
         prominence=settings.prominence,
         distance=settings.distance,
@@ -121,49 +112,70 @@ def _timeline(request: Request, engine: Engine, looking: Looking, answers: list[
     return build(
         film,
         card.vocabulary,
-        answers,
-        place.boundaries,
-        reading,
+        predictions,
+        sampler.state.boundaries,
+        analysis,
         model=card.name,
         weights_hash=card.weights_hash,
-        begin=looking.begin,
-        end=end,
+        begin=sampler.begin,
+        end=_end(sampler, film),
         settings=asdict(settings),
         counts=counts,
-        notes=_notes(looking, film, counts),
+        notes=_notes(sampler, film, counts),
     )
 
 
-def _film_as_seen(looking: Looking) -> Film:
-    """What the file says of itself, put right by what was seen."""
-    film, place = looking.video.film, looking.place
-    whole = (
-        looking.settings.end is None and not looking.ended_early and looking.settings.sampling != "keyframes"
+def _end(sampler: FrameSampler, film: Film) -> float:
+    """The second at which the last shot ends."""
+    settings, end = sampler.settings, sampler.state.end
+    # The last keyframe stands for all that follows it.
+    if settings.sampling == "keyframes" and film.duration:
+        end = max(end, film.duration)
+    return end if settings.end is None else min(end, settings.end)
+
+
+def _counts(sampler: FrameSampler) -> Counts:
+    state = sampler.state
+    return Counts(
+        decoded=state.frames,
+        predicted=state.predicted,
+        reused=state.reused,
+        broken=state.broken,
+        undated=state.undated,
+        dropped=sampler.video.decoded.dropped,
     )
-    duration = place.end if whole and not film.live else film.duration
-    return replace(film, duration=duration, variable=not place.even, interlaced=place.interlaced)
 
 
-def _notes(looking: Looking, film: Film, counts: Counts) -> list[str]:
+def _film_as_seen(sampler: FrameSampler) -> Film:
+    """The film as its file describes it, corrected by what was decoded."""
+    film, state, settings = sampler.video.film, sampler.state, sampler.settings
+    complete = settings.end is None and not sampler.ended_early and settings.sampling != "keyframes"
+    duration = state.end if complete and not film.live else film.duration
+    return replace(film, duration=duration, variable=not state.even, interlaced=state.interlaced)
+
+
+def _notes(sampler: FrameSampler, film: Film, counts: Counts) -> list[str]:
     notes = []
     if film.hdr:
-        notes.append(f"HDR ({film.hdr}): tone mapped to sRGB for a screen of 203 cd/m2 before it was judged.")
+        notes.append(f"HDR ({film.hdr}): tone mapped to sRGB for a screen of 203 cd/m2 for the model.")
     if film.interlaced:
-        notes.append("Interlaced: frames were judged as stored, with both fields interwoven.")
+        notes.append("Interlaced: the model saw frames as stored, with both fields interwoven.")
     if film.variable:
         notes.append("Frames follow one another at uneven times; times are those of the frames.")
     if counts.broken:
         notes.append(
-            f"Packets that could not be decoded: {counts.broken:,}. What they showed was not judged."
+            f"Packets that could not be decoded: {counts.broken:,}. The model did not see what they showed."
         )
     if counts.undated:
         notes.append(
-            f"Frames without a usable timestamp: {counts.undated:,}. They were placed by the frame rate."
+            f"Frames without a usable timestamp: {counts.undated:,}. They were dated by the frame rate."
         )
     if counts.dropped:
-        notes.append(f"Live: {counts.dropped:,} frames came while others were at work, and were passed over.")
-    if looking.settings.sampling == "keyframes":
-        notes.append("Keyframes alone were looked at: shots begin at one, cuts between them are not found.")
-    if looking.ended_early:
-        notes.append(looking.ended_early)
+        notes.append(
+            f"Live: {counts.dropped:,} frames came while others were processed, and were passed over."
+        )
+    if sampler.settings.sampling == "keyframes":
+        notes.append("Only keyframes were decoded: shots begin at one, and cuts between them are not found.")
+    if sampler.ended_early:
+        notes.append(sampler.ended_early)
     return notes

@@ -1,1 +1,1 @@
-"""From answers for single frames to a timeline: smoothing, uncertainty, peaks, moods."""
+"""From predictions for single frames to a timeline: smoothing, uncertainty, peaks, moods."""

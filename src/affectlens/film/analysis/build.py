@@ -1,4 +1,4 @@
-"""A `Timeline`, made of a model's answers and the places where shots begin."""
+"""A `Timeline`, made of a model's predictions and the boundaries of shots."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,12 @@ from affectlens.film.analysis.curves import (
 )
 from affectlens.film.analysis.moments import examples, moods_and_turns, peaks
 from affectlens.film.shots import Boundary
-from affectlens.film.timeline import DIGITS, Counts, Film, Sample, Shot, Timeline
+from affectlens.film.timeline import DIGITS, Counts, Moment, Sample, Shot, Timeline
+from affectlens.video import Film
 
 
-class Answer(NamedTuple):
-    """What a model said of one frame: (E,) probabilities; `reused` where that of a frame that looks alike."""
+class FramePrediction(NamedTuple):
+    """A model's (E,) probabilities for one frame; `reused` where they are those of a frame before."""
 
     second: float
     frame: int | None
@@ -34,8 +35,8 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How answers become curves and moments; see `film.FilmSettings`, which says what each setting means."""
+class AnalysisSettings:
+    """How predictions become curves and moments; `film.settings.FilmSettings` explains each setting."""
 
     half_life: float = 0.5
     prominence: float = 0.1
@@ -46,9 +47,9 @@ class Reading:
 def build(
     film: Film,
     vocabulary: Vocabulary,
-    answers: Iterable[Answer],
+    predictions: Iterable[FramePrediction],
     boundaries: Sequence[Boundary],
-    reading: Reading,
+    analysis: AnalysisSettings,
     *,
     model: str,
     weights_hash: str = "",
@@ -58,47 +59,30 @@ def build(
     counts: Counts | None = None,
     notes: Sequence[str] = (),
 ) -> Timeline:
-    """Make a timeline of a model's answers and the places where shots begin.
+    """Make a timeline of a model's predictions and the boundaries of shots.
 
-    A shot of which nothing was judged is joined to the one before it. Raises `OutputError` where there is no
-    answer at all.
+    A shot without a sample is joined to the one before it. Raises `OutputError` where there is no prediction
+    at all.
     """
-    ordered = sorted({answer.second: answer for answer in answers}.values())
+    ordered = sorted({each.second: each for each in predictions}.values())
     if not ordered:
-        raise OutputError(f"Of {film.name} not one frame was judged: there is nothing to make a timeline of.")
+        raise OutputError(
+            f"Of {film.name} not one frame was predicted: there is nothing to make a timeline of."
+        )
     end = max(end or 0.0, ordered[-1].second)
-    seconds = np.array([answer.second for answer in ordered])
-    emotions = np.array([answer.emotions for answer in ordered], dtype=np.float64)
-    starts = _with_answers(boundaries, seconds, begin)
+    seconds = np.array([each.second for each in ordered])
+    emotions = np.array([each.emotions for each in ordered], dtype=np.float64)
+    starts = _with_samples(boundaries, seconds, begin)
     numbers = np.searchsorted([b.second for b in starts], seconds + 1e-9, side="right").clip(1)
     edges = [*(boundary.second for boundary in starts), end]
     weights = _weights(seconds, numbers, edges)
     smoothed = np.concatenate(
-        [smooth(emotions[rows], seconds[rows], weights[rows], reading.half_life) for rows in _rows(numbers)]
+        [smooth(emotions[rows], seconds[rows], weights[rows], analysis.half_life) for rows in _rows(numbers)]
     )
-    samples = tuple(
-        Sample(
-            second=answer.second,
-            frame=answer.frame,
-            shot=int(number),
-            emotions=answer.emotions,
-            smoothed=rounded(row),
-            uncertainty=round(uncertainty(answer.emotions), DIGITS),
-            reused=answer.reused,
-        )
-        for answer, number, row in zip(ordered, numbers, smoothed, strict=True)
-    )
+    samples = _samples(ordered, numbers, smoothed)
     shots = _shots(starts, edges, numbers, emotions, weights, seconds)
     lengths = np.array([shot.duration for shot in shots]) + 1e-9
     overall = np.average([shot.emotions for shot in shots], axis=0, weights=lengths)
-    moments = [
-        *sorted(
-            peaks(smoothed, seconds, numbers, vocabulary, reading.prominence, reading.distance),
-            key=lambda peak: -(peak.prominence or 0.0),
-        ),
-        *moods_and_turns(smoothed, seconds, numbers, edges, vocabulary, reading.shortest_mood),
-        *examples(emotions, seconds, numbers, vocabulary),
-    ]
     return Timeline(
         film=film,
         model=model,
@@ -107,7 +91,7 @@ def build(
         settings=dict(settings or {}),
         samples=samples,
         shots=shots,
-        moments=tuple(moments),
+        moments=_moments(emotions, smoothed, seconds, numbers, edges, vocabulary, analysis),
         emotions=rounded(overall),
         polarity=_polarity(samples, vocabulary),
         counts=counts or Counts(),
@@ -115,18 +99,18 @@ def build(
     )
 
 
-def shots_without_answers(
+def shots_without_samples(
     boundaries: Sequence[Boundary], seconds: Sequence[float], begin: float, end: float
 ) -> list[float]:
-    """Middles, in seconds, of the shots in which nothing was judged."""
+    """Middles, in seconds, of the shots without a sample."""
     starts = [begin, *(b.second for b in boundaries if b.second > begin)]
     edges = np.array([*starts, end])
     counts = np.histogram(seconds, bins=edges)[0] if len(edges) > 1 and np.all(np.diff(edges) > 0) else [1]
     return [float(edges[i] + edges[i + 1]) / 2 for i, count in enumerate(counts) if not count]
 
 
-def _with_answers(boundaries: Sequence[Boundary], seconds: Values, begin: float) -> list[Boundary]:
-    """The shots' beginnings, the film's first; without those in which nothing was judged."""
+def _with_samples(boundaries: Sequence[Boundary], seconds: Values, begin: float) -> list[Boundary]:
+    """The shots' beginnings, the film's first; without those of shots that hold no sample."""
     starts = [Boundary(begin, "start"), *(b for b in sorted(boundaries) if b.second > begin)]
     ends = [*(b.second for b in starts[1:]), float("inf")]
     kept = [
@@ -137,6 +121,40 @@ def _with_answers(boundaries: Sequence[Boundary], seconds: Values, begin: float)
     if len(kept) > 1 and not np.any(seconds < kept[1].second - 1e-9):  # nothing in the first one
         kept = [kept[0], *kept[2:]]
     return kept
+
+
+def _samples(
+    predictions: Sequence[FramePrediction], numbers: NDArray[np.int64], smoothed: Values
+) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(
+            second=each.second,
+            frame=each.frame,
+            shot=int(number),
+            emotions=each.emotions,
+            smoothed=rounded(row),
+            uncertainty=round(uncertainty(each.emotions), DIGITS),
+            reused=each.reused,
+        )
+        for each, number, row in zip(predictions, numbers, smoothed, strict=True)
+    )
+
+
+def _moments(
+    emotions: Values,
+    smoothed: Values,
+    seconds: Values,
+    numbers: NDArray[np.int64],
+    edges: Sequence[float],
+    vocabulary: Vocabulary,
+    analysis: AnalysisSettings,
+) -> tuple[Moment, ...]:
+    found = peaks(smoothed, seconds, numbers, vocabulary, analysis.prominence, analysis.distance)
+    return (
+        *sorted(found, key=lambda peak: -(peak.prominence or 0.0)),
+        *moods_and_turns(smoothed, seconds, numbers, edges, vocabulary, analysis.shortest_mood),
+        *examples(emotions, seconds, numbers, vocabulary),
+    )
 
 
 def _weights(seconds: Values, numbers: NDArray[np.int64], edges: Sequence[float]) -> Values:
@@ -169,18 +187,18 @@ def _shots(
         errors.append(error_of_mean(emotions[row], weights[row]))
         apart.append(emotions[row] - mean)
     several = [part for part in apart if len(part) > 1]
-    # Of a shot with one frame it is not known how its frames differ: as those of other shots do, or at most.
+    # How the frames of a shot with one sample differ is unknown: as those of other shots do, or at most.
     usual = np.sqrt((np.concatenate(several) ** 2).mean(axis=0)) if several else None
     shots = []
-    for place, (row, mean, error) in enumerate(zip(rows, means, errors, strict=True)):
+    for index, (row, mean, error) in enumerate(zip(rows, means, errors, strict=True)):
         alone = np.sqrt(mean * (1 - mean)) if usual is None else usual
         shots.append(
             Shot(
-                number=place + 1,
-                start=float(edges[place]),
-                end=float(edges[place + 1]),
-                begins=starts[place].begins,
-                transition=round(starts[place].transition, 3),
+                number=index + 1,
+                start=float(edges[index]),
+                end=float(edges[index + 1]),
+                begins=starts[index].begins,
+                transition=round(starts[index].transition, 3),
                 emotions=rounded(mean),
                 error=rounded(np.where(np.isnan(error), alone, error)),
                 key_second=float(seconds[row][hellinger(emotions[row], mean).argmin()]),

@@ -1,4 +1,4 @@
-"""Arithmetic of answers along a film, on arrays.
+"""Arithmetic of predictions along a film, on arrays.
 
 Letters: S samples of a film, n of one shot, E emotions.
 """
@@ -14,7 +14,7 @@ Values = NDArray[np.float64]
 
 
 def smooth(values: Values, seconds: Values, weights: Values, half_life: float) -> Values:
-    """Smooth the answers of one shot both ways in time: (n, E) at (n,) seconds, weighted by (n,).
+    """Smooth the predictions of one shot both ways in time: (n, E) at (n,) seconds, weighted by (n,).
 
     A sample counts for another by its weight times 2 to the power of -(seconds between) / half_life: an
     exponential that looks ahead as far as back, so that a peak stays where it is. Rows that sum to 1 still
@@ -25,16 +25,16 @@ def smooth(values: Values, seconds: Values, weights: Values, half_life: float) -
     kept = 0.5 ** (np.diff(seconds) / half_life)  # of a sum, from one sample to the next
     weighted = np.concatenate([values * weights[:, None], weights[:, None]], axis=1)
     back, ahead = weighted.copy(), weighted.copy()
-    for place in range(1, len(values)):
-        back[place] += kept[place - 1] * back[place - 1]
-        ahead[-place - 1] += kept[-place] * ahead[-place]
+    for row in range(1, len(values)):
+        back[row] += kept[row - 1] * back[row - 1]
+        ahead[-row - 1] += kept[-row] * ahead[-row]
     sums = back + ahead - weighted
     result: Values = sums[:, :-1] / sums[:, -1:]
     return result
 
 
 def uncertainty(emotions: Sequence[float]) -> float:
-    """Entropy of (E,) probabilities by that of knowing nothing: 0 where sure, 1 where all are alike.
+    """Entropy of (E,) probabilities divided by that of a uniform distribution: 0 to 1.
 
     >>> uncertainty((1.0, 0.0)), uncertainty((0.5, 0.5))
     (0.0, 1.0)
@@ -44,10 +44,10 @@ def uncertainty(emotions: Sequence[float]) -> float:
 
 
 def error_of_mean(values: Values, weights: Values) -> Values:
-    """Standard error of the weighted mean of a shot's (n, k) values: (k,). NaN of fewer than two.
+    """Standard error of the weighted mean of a shot's (n, k) values: (k,). NaN for fewer than two.
 
-    Frames that follow one another resemble one another, so that many of them say little more than a few: n is
-    reduced by (1 - r) / (1 + r), r being their correlation with the next (Bayley and Hammersley, 1946),
+    Frames that follow one another resemble one another, so that many of them tell little more than a few: n
+    is reduced by (1 - r) / (1 + r), r being their correlation with the next (Bayley and Hammersley, 1946),
     pooled over the k columns and bounded to 0..1.
     """
     if len(values) < 2:
@@ -56,8 +56,8 @@ def error_of_mean(values: Values, weights: Values) -> Values:
     apart = values - share @ values
     effective = 1 / (share**2).sum()
     variance = (share[:, None] * apart**2).sum(axis=0) * effective / max(effective - 1, 1e-9)
-    whole = (apart**2).sum()
-    r = float((apart[1:] * apart[:-1]).sum() / whole) if whole > 0 else 0.0
+    total = (apart**2).sum()
+    r = float((apart[1:] * apart[:-1]).sum() / total) if total > 0 else 0.0
     r = min(max(r, 0.0), 1 - 1e-9)
     independent = max(1.0, effective * (1 - r) / (1 + r))
     error: Values = np.sqrt(variance / independent)

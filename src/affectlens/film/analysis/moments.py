@@ -26,12 +26,12 @@ def peaks(
 ) -> Iterator[Moment]:
     """Peaks of (S, E) curves, for each emotion the most prominent first.
 
-    A peak's prominence is by how much it stands above the higher of the two valleys that part it from higher
-    ground, or from the film's ends; there, the curve is taken to fall to its least value. Of two peaks that
-    are less than `distance` seconds apart, the more prominent counts.
+    A peak's prominence is by how much it exceeds the higher of the two valleys between it and higher ground,
+    or the film's ends; there, the curve is taken to fall to its least value. Of two peaks that are less than
+    `distance` seconds apart, the more prominent counts.
     """
-    for place, word in enumerate(vocabulary.words):
-        curve = curves[:, place]
+    for index, word in enumerate(vocabulary.words):
+        curve = curves[:, index]
         found = sorted(_prominences(curve), reverse=True)
         kept: list[int] = []
         for height, top in found:
@@ -53,7 +53,7 @@ def peaks(
 
 
 def _prominences(curve: Values) -> Iterator[tuple[float, int]]:
-    """(prominence, place) of each local maximum; of a plateau, its first place."""
+    """(prominence, index) of each local maximum; for a plateau, its first index."""
     least = float(curve.min())
     for top in range(len(curve)):
         value = curve[top]
@@ -72,7 +72,7 @@ def _prominences(curve: Values) -> Iterator[tuple[float, int]]:
 
 
 def _span(curve: Values, top: int, level: float) -> tuple[int, int]:
-    """First and last place around a peak that lie at a level or above."""
+    """First and last index around a peak that lie at a level or above."""
     below = np.flatnonzero(curve < level)
     before, after = below[below < top], below[below > top]
     return (int(before[-1]) + 1 if len(before) else 0), (int(after[0]) - 1 if len(after) else len(curve) - 1)
@@ -86,7 +86,7 @@ def moods_and_turns(
     vocabulary: Vocabulary,
     shortest: float,
 ) -> Iterator[Moment]:
-    """Stretches in which one emotion leads, the longest first, and the places where the lead changes."""
+    """Stretches in which one emotion leads, the longest first, and when the lead changes."""
     borders = borders_between(seconds, shots, edges)
     runs = _runs(curves, borders, shortest)
     moods, turns = [], []
@@ -111,7 +111,7 @@ def moods_and_turns(
 def _runs(curves: Values, borders: Values, shortest: float) -> list[tuple[int, int, int]]:
     """(first, last + 1, emotion) of stretches with one leading emotion, none shorter than `shortest` seconds.
 
-    The shortest is given to that neighbour whose emotion is stronger in it, until all are long enough.
+    The shortest is joined to that neighbour whose emotion is stronger in it, until all are long enough.
     """
     leads = curves.argmax(axis=1)
     changes = (np.flatnonzero(np.diff(leads)) + 1).tolist()
@@ -134,26 +134,26 @@ def _runs(curves: Values, borders: Values, shortest: float) -> list[tuple[int, i
 def examples(
     emotions: Values, seconds: Values, shots: NDArray[np.int64], vocabulary: Vocabulary
 ) -> Iterator[Moment]:
-    """The most typical and the most extreme frame of each emotion."""
+    """The most typical and the most extreme sample of each emotion."""
     tops = emotions.argmax(axis=1)
     typical, extreme = [], []
-    for place, word in enumerate(vocabulary.words):
-        chosen = np.flatnonzero(tops == place)
-        most = int(emotions[:, place].argmax())
-        extreme.append(_moment("extreme", word, most, emotions[most, place], seconds, shots))
+    for index, word in enumerate(vocabulary.words):
+        chosen = np.flatnonzero(tops == index)
+        most = int(emotions[:, index].argmax())
+        extreme.append(_moment("extreme", word, most, emotions[most, index], seconds, shots))
         if len(chosen):
             near = hellinger(emotions[chosen], emotions[chosen].mean(axis=0))
             best = int(chosen[near.argmin()])
-            typical.append(_moment("typical", word, best, emotions[best, place], seconds, shots))
+            typical.append(_moment("typical", word, best, emotions[best, index], seconds, shots))
     yield from sorted(typical, key=lambda moment: -moment.value)
     yield from sorted(extreme, key=lambda moment: -moment.value)
 
 
 def _moment(
-    kind: Kind, word: str, place: int, value: float, seconds: Values, shots: NDArray[np.int64]
+    kind: Kind, word: str, sample: int, value: float, seconds: Values, shots: NDArray[np.int64]
 ) -> Moment:
-    second = float(seconds[place])
+    second = float(seconds[sample])
     return Moment(
-        kind=kind, emotion=word, second=second, start=second, end=second, shot=int(shots[place]),
+        kind=kind, emotion=word, second=second, start=second, end=second, shot=int(shots[sample]),
         value=round(float(value), DIGITS),
     )  # fmt: skip
