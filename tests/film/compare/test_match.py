@@ -1,3 +1,5 @@
+"""Films compared: how they are aligned, and how far they differ."""
+
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The page of two films compared."""
+
 import re
 
 import pytest

@@ -1,3 +1,5 @@
+"""Chapters, as libavformat reads them."""
+
 import io
 from dataclasses import replace
 from fractions import Fraction

@@ -1,3 +1,5 @@
+"""The registry of film formats."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Markers in CMX 3600 and OpenTimelineIO, as OpenTimelineIO reads them."""
+
 import json
 import re
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Subtitles, as libavformat reads them."""
+
 import io
 from fractions import Fraction
 from typing import Any

@@ -1,3 +1,5 @@
+"""Tables of samples and shots."""
+
 import csv
 import json
 from dataclasses import replace

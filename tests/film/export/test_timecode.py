@@ -1,3 +1,5 @@
+"""Timecode, with and without dropped numbers."""
+
 from datetime import timedelta
 from fractions import Fraction
 
@@ -12,7 +14,7 @@ NTSC = Fraction(30000, 1001)
 
 
 @pytest.mark.parametrize(
-    ("frame", "said"),
+    ("frame", "expected"),
     [
         (0, "00:00:00;00"),
         (1799, "00:00:59;29"),
@@ -26,8 +28,8 @@ NTSC = Fraction(30000, 1001)
         (2589408, "00:00:00;00"),
     ],
 )
-def test_drop_frame_leaves_out_two_numbers_a_minute_but_not_of_every_tenth(frame: int, said: str) -> None:
-    assert of_rate(NTSC).of_frame(frame) == said
+def test_drop_frame_leaves_out_two_numbers_a_minute_but_not_of_every_tenth(frame: int, expected: str) -> None:
+    assert of_rate(NTSC).of_frame(frame) == expected
 
 
 def test_59_94_leaves_out_four() -> None:
@@ -48,10 +50,10 @@ def test_drop_frame_timecode_keeps_to_the_clock_within_four_hundredths_of_a_seco
 ) -> None:
     hours, minutes, rest = of_rate(NTSC).of_frame(frame).split(":")
     seconds, frames = rest.split(";")
-    said = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds)).total_seconds()
+    shown = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds)).total_seconds()
     # Numbers are left out at the beginning of minutes: within one they run up to 0.06 s behind, and in 24
     # hours by 2.6 frames.
-    assert abs(said + int(frames) / 30 - float(frame / NTSC)) < 0.16
+    assert abs(shown + int(frames) / 30 - float(frame / NTSC)) < 0.16
 
 
 def test_the_frame_shown_at_its_own_time_is_itself_however_far_into_the_film() -> None:

@@ -1,3 +1,5 @@
+"""The chart of a film."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""A timeline as curves of bounded length."""
+
 from dataclasses import replace
 from itertools import pairwise
 

@@ -1,9 +1,12 @@
+"""The page of a film: what it shows, and that nothing in a timeline can change its structure."""
+
 import base64
 import io
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -124,7 +127,7 @@ def hostile_timeline(hostile: str) -> Timeline:
         model=hostile,
         weights_hash=hostile,
         settings={"sampling": "time", "every": 1.0, hostile: hostile},
-        shots=tuple(replace(shot, begins=hostile) for shot in made.shots),
+        shots=tuple(replace(shot, begins=cast(Any, hostile)) for shot in made.shots),
         notes=(hostile,),
         counts=Counts(decoded=100, predicted=8, broken=1, dropped=1),
     )

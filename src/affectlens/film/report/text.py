@@ -9,7 +9,7 @@ from affectlens.report.text import clock, duration, likeliest, percent, printabl
 
 ON_AVERAGE = (
     "This is what the pictures are likely to evoke in people on average, as one model predicts it frame by "
-    "frame. It does not cover the sound or the story, nor what any one person feels."
+    "frame: not the sound, not the story, and not what any one person feels."
 )
 PHOTOGRAPHS = (
     "The model was trained on still photographs: it does not see movement, nor what came before a frame."
