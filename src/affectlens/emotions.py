@@ -4,7 +4,9 @@ An emotion here is always one that a picture *evokes* in those who look at it. L
 name, never by index: at least four orders of Mikels' eight emotions are in circulation.
 
 Sources:
-    mikels-8    Mikels et al., "Emotional category data on images from the IAPS", 2005; used by FI and EmoSet.
+    mikels-8    Mikels et al., "Emotional category data on images from the International Affective Picture
+                System", Behavior Research Methods 37, 2005, 626-630: amusement, awe, contentment, excitement,
+                anger, disgust, fear and sadness; used by FI and EmoSet.
     ekman-6     Ekman, "An argument for basic emotions", 1992; used by Emotion6's folders and Ekman-6 (video).
     emotion6-7  Peng et al., "A Mixed Bag of Emotions", CVPR 2015: Ekman's six and neutral.
     plutchik-8  Plutchik, "A general psychoevolutionary theory of emotion", 1980; used by VideoEmotion-8.

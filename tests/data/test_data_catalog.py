@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from affectlens.data.catalog import READERS, open_data
+from affectlens.data.catalog import DATA_SETS, UNKNOWN_LICENCE, licence, open_data
 from affectlens.data.records import ALL
 from affectlens.errors import DatasetNotFound, SettingsError, UnknownName
 
@@ -52,7 +52,13 @@ def test_what_is_no_path_and_no_name_is_an_error_that_says_how() -> None:
         open_data("nothing-of-that-name")
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_a_path_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     with pytest.raises(DatasetNotFound, match="gone"):
         open_data(f"{name}:{tmp_path / 'gone'}")
+
+
+def test_published_data_sets_have_licences_of_their_own_and_others_whatever_their_makers_gave() -> None:
+    own = {name for name in DATA_SETS if licence(name) != UNKNOWN_LICENCE}
+    assert own == {"emoset", "fi"}
+    assert licence("unheard-of") == UNKNOWN_LICENCE

@@ -5,11 +5,29 @@ of a training run, write `csv:FILE@FOLDER`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from affectlens.data import emoset, fi, folder, table
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError, UnknownName
+
+UNKNOWN_LICENCE = "as given by whoever made the data set"
+
+
+@dataclass(frozen=True)
+class DataSetEntry:
+    """A data set, or a way to store one.
+
+    Attributes:
+        read: its folder or file -> records
+        summary: one line for users
+        licence: of its pictures and labels, a clause without its full stop
+    """
+
+    read: Callable[[Path], DataSource]
+    summary: str
+    licence: str = UNKNOWN_LICENCE
 
 
 def _table(path: Path) -> DataSource:
@@ -19,34 +37,48 @@ def _table(path: Path) -> DataSource:
     return table.read(path)
 
 
-READERS: Mapping[str, tuple[Callable[[Path], DataSource], str]] = {
-    "emoset": (emoset.read, "EmoSet-118K (Yang et al., 2023), either release, with its attributes"),
-    "fi": (fi.read, "Flickr and Instagram (You et al., 2016), in any of its layouts"),
-    "folder": (folder.read, "one folder of pictures for each emotion, with or without splits above"),
-    "csv": (
-        _table,
-        "a CSV or TSV file: path, label or weights, split; FILE@FOLDER if its pictures lie there",
+DATA_SETS: Mapping[str, DataSetEntry] = {
+    "emoset": DataSetEntry(
+        emoset.read, "EmoSet-118K (Yang et al., 2023), either release, with its attributes", emoset.LICENCE
     ),
-    "jsonl": (_table, "a JSONL file with the same; likewise FILE@FOLDER"),
+    "fi": DataSetEntry(fi.read, "Flickr and Instagram (You et al., 2016), in any of its layouts", fi.LICENCE),
+    "folder": DataSetEntry(
+        folder.read, "one folder of pictures for each emotion, with or without splits above"
+    ),
+    "csv": DataSetEntry(
+        _table, "a CSV or TSV file: path, label or weights, split; FILE@FOLDER if its pictures lie there"
+    ),
+    "jsonl": DataSetEntry(_table, "a JSONL file with the same; likewise FILE@FOLDER"),
 }
+
+
+def licence(name: str) -> str:
+    """Return the licence of a data set by its name (`DataSource.name`).
+
+    >>> licence("folder")
+    'as given by whoever made the data set'
+    """
+    return DATA_SETS[name].licence if name in DATA_SETS else UNKNOWN_LICENCE
 
 
 def open_data(spec: str) -> DataSource:
     """Read the data set that `NAME:PATH` means; a bare path is looked at to find what it is.
 
-    Raises `UnknownName` for a name that is no data set, and what its reader raises.
+    Raises `UnknownName` for a name that is not a data set, and what its reader raises.
     """
     name, separator, path = spec.partition(":")
-    if separator and name in READERS:
-        return READERS[name][0](Path(path).expanduser())
+    if separator and name in DATA_SETS:
+        return DATA_SETS[name].read(Path(path).expanduser())
     bare = Path(spec).expanduser()
     if bare.is_dir():
         return _reader_of(bare)(bare)
     if bare.is_file() or Path(spec.rpartition("@")[0]).expanduser().is_file():
         return _table(bare)
     if separator and len(name) > 1:  # one letter is a drive of Windows
-        raise UnknownName("data set", name, READERS, "the catalogue")
-    raise SettingsError(f"{spec!r} is no data set. Write NAME:PATH with a name of: {', '.join(READERS)}.")
+        raise UnknownName("data set", name, DATA_SETS, "the catalogue")
+    raise SettingsError(
+        f"{spec!r} is not a data set. Write NAME:PATH with a name of: {', '.join(DATA_SETS)}."
+    )
 
 
 def _reader_of(root: Path) -> Callable[[Path], DataSource]:

@@ -33,6 +33,7 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import DatasetError, DatasetNotFound, UnknownName
 
 TITLE, SOURCE = "EmoSet-118K", "https://vcc.tech/EmoSet"
+LICENCE = "EmoSet was released for research; its pictures belong to those who made them"
 INFO = "info.json"
 PUBLISHED = {"train": 94_481, "val": 5_905, "test": 17_716}  # pictures by split
 

@@ -23,6 +23,8 @@ from pathlib import Path
 from affectlens.data import folder, table
 from affectlens.data.records import DataSource, Record
 
+LICENCE = "FI (Flickr and Instagram) was released for research; its pictures belong to those who took them"
+
 # The same bytes this often are a placeholder and no picture: a photo that people posted twice or
 # three times stays in. Copies made with the same tool are equal to the byte.
 PLACEHOLDER_COPIES = 10

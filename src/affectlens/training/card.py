@@ -1,5 +1,6 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
+from affectlens.data.catalog import licence
 from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
@@ -13,16 +14,10 @@ LIMITS = (
     "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
 )
 
-DATA_LICENCES = {
-    "fi": "FI (Flickr and Instagram) was released for research; its pictures belong to those who took them",
-    "emoset": "EmoSet was released for research; its pictures belong to those who made them",
-}
-
 
 def licences(data: str) -> dict[str, str]:
     """Licences of code, weights and data for a model trained on a data set of the catalogue."""
-    of_data = DATA_LICENCES.get(data, "as given by whoever made the data set")
-    return {"code": "Apache-2.0", "weights": "research use, because of the data", "data": of_data}
+    return {"code": "Apache-2.0", "weights": "research use, because of the data", "data": licence(data)}
 
 
 def readme(card: Card, scores: Scores, named: AttributeScores | None = None) -> str:
