@@ -1,3 +1,5 @@
+"""Data sets by name: every spelling leads to its reader, every name has its licence."""
+
 from pathlib import Path
 
 import pytest
