@@ -76,11 +76,11 @@ def test_an_otio_document_is_read_and_written_alike_by_opentimelineio() -> None:
 
 
 def test_a_film_watched_from_its_middle_keeps_its_own_time_in_otio() -> None:
-    whole = timeline_of()
-    part = replace(whole, shots=whole.shots[1:])
+    complete = timeline_of()
+    part = replace(complete, shots=complete.shots[1:])
     read = opentimelineio.adapters.read_from_string(otio(part, PLAIN), "otio_json")
     first = next(iter(read.find_clips()))
-    assert read.tracks[0].range_of_child(first).start_time.to_seconds() == whole.shots[1].start
+    assert read.tracks[0].range_of_child(first).start_time.to_seconds() == complete.shots[1].start
 
 
 def test_frame_numbers_of_a_variable_frame_rate_are_reported_as_inexact() -> None:

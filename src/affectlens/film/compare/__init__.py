@@ -1,1 +1,1 @@
-"""Two films, or two cuts of one, laid beside one another."""
+"""Two films, or two cuts of one, compared."""

@@ -25,7 +25,7 @@ _HATCH = "///"
 
 
 def write(file: Path, timeline: Timeline) -> None:
-    """Write the chart: PNG, JPEG, PDF or SVG, as the suffix says. Raises `OutputError`."""
+    """Write the chart: PNG, JPEG, PDF or SVG by its suffix. Raises `OutputError`."""
     figures.check_suffix(file)
     with matplotlib.rc_context(_STYLE):
         figure = draw(timeline)

@@ -197,8 +197,8 @@ def _polarity_error(timeline: Timeline, shot: Shot, signs: NDArray[np.int64]) ->
     """
     own = slice(shot.first, shot.first + shot.count)
     if shot.count > 1:
-        answers = np.array([sample.emotions for sample in timeline.samples[own]], dtype=np.float64)
-        values: NDArray[np.float64] = answers @ signs
+        predictions = np.array([sample.emotions for sample in timeline.samples[own]], dtype=np.float64)
+        values: NDArray[np.float64] = predictions @ signs
         weights = np.array([stop - start for start, stop in sample_spans(timeline, shot)])
         if weights.sum() > 0:
             return float(error_of_mean(values[:, None], weights)[0])

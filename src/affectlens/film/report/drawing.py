@@ -1,7 +1,7 @@
 """A film's curves as plain values that templates draw: paths, polygons, labels, marks, colours.
 
 Paths are in the units of a viewBox that stretches with its frame, so that one page fits a phone and a desk;
-labels lie above as text, at shares of the frame, and are not stretched. Colour never stands alone: areas
+labels are text above it, at shares of the frame, and are not stretched. Colour never stands alone: areas
 carry their word, negative ones are hatched, and the page repeats in text what a drawing shows.
 
 Letters: P points, E emotions, from the top of the stack to its bottom.
@@ -93,7 +93,7 @@ class WordLabel:
 
 @dataclass(frozen=True)
 class StackDrawing:
-    """Emotions over time, each an area as thick as it is likely; where hatching begins is polarity.
+    """Emotions over time, each an area as thick as it is likely; where hatching starts is polarity.
 
     Attributes:
         areas: CSS class and path, 1000 x 1000, from the top down; each covers all below it
@@ -210,14 +210,14 @@ def assign_lanes(positions: Sequence[float], distance: float, lanes: int) -> lis
 
 
 def _above(found: EmotionCurves, vocabulary: Vocabulary) -> NDArray[np.float64]:
-    """Return the share of the stack that lies above each word at each point: (P, E + 1), from 0 to 1."""
+    """Return the share of the stack above each word at each point: (P, E + 1), from 0 to 1."""
     order = [vocabulary.index(word) for word in by_polarity(vocabulary)]
     sums = np.cumsum(found.emotions[:, order], axis=1)
     return np.column_stack([np.zeros(len(sums)), sums / sums[:, -1:]])
 
 
 def _area(x: NDArray[np.float64], top: NDArray[np.float64]) -> str:
-    """Return all that lies below a line: the next word is drawn over it."""
+    """Return everything below a line: the next word is drawn over it."""
     line = "L".join(f"{1000 * at:.1f} {1000 * y:.0f}" for at, y in zip(x, top, strict=True))
     return f"M0 1001L0 {1000 * top[0]:.0f}L{line}L1000 {1000 * top[-1]:.0f}L1000 1001Z"
 
