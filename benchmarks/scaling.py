@@ -163,7 +163,7 @@ def steps_of(request: Request, workers: int) -> Iterator[Step]:
 
 def measure_prediction(workers: int, place: Path) -> dict[str, float]:
     """Pictures per second from when the first is begun to the last answer."""
-    from affectlens.cluster.predict import Listing, Question, judge_on_ray
+    from affectlens.cluster.predict import PictureListing, PredictionOptions, predict_on_ray
 
     words = [str(place / "photos")]
     start = time.time()
@@ -174,8 +174,8 @@ def measure_prediction(workers: int, place: Path) -> dict[str, float]:
         ended = time.time()
     else:
         with connected(Cluster(address="none")):
-            question = Question(model=library.DEFAULT, batch_size=BATCH)
-            parts = list(judge_on_ray(question, Listing(tuple(words)), workers, count(words)))
+            options = PredictionOptions(model=library.DEFAULT, batch_size=BATCH)
+            parts = list(predict_on_ray(options, PictureListing(tuple(words)), workers, count(words)))
         began, ended = min(part.began for part in parts), max(part.ended for part in parts)
         done = sum(part.count for part in parts)
     return {"pictures_per_second": done / (ended - began), "seconds_to_start": began - start}
@@ -186,14 +186,15 @@ def measure_driver(rows: int = 200_000) -> dict[str, float]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from affectlens.cluster.predict import Listing, parts_of
+    from affectlens.cluster.predict import PictureListing, parts_of
     from affectlens.emotions import MIKELS
-    from affectlens.inference.output import JsonLines, open_output
+    from affectlens.inference.output.json_lines import JsonLines
+    from affectlens.inference.output.writer import open_output
 
     with tempfile.TemporaryDirectory() as name:
         table, file = Path(name) / "list.parquet", Path(name) / "rows.jsonl"
         pq.write_table(pa.table({"path": [f"photos/{n // 1000:06}/{n:09}.jpg" for n in range(rows)]}), table)
-        listing = Listing((str(table),))
+        listing = PictureListing((str(table),))
         began = time.process_time()
         for _ in parts_of(listing, 512):
             pass

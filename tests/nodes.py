@@ -37,7 +37,7 @@ class Nodes:
         self.processes = processes
 
     def workers(self, name: str) -> list[psutil.Process]:
-        """Processes of the nodes whose title has `name` in it, as Ray gives them one: ray::Judge.map."""
+        """Processes of the nodes whose title has `name` in it, which is the class of Ray's actor."""
         found = []
         for process in self.processes:
             for child in psutil.Process(process.pid).children(recursive=True):

@@ -22,7 +22,7 @@ from affectlens.cli.predict import _show
 from affectlens.data import table
 from affectlens.errors import PictureError
 from affectlens.images import read_pixels
-from affectlens.inference.output import journal_of
+from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.predictor import Predictor
 
 COMMAND = [sys.executable, "-m", "affectlens", "predict"]

@@ -151,7 +151,7 @@ def test_every_picture_has_its_row_in_its_place_though_a_worker_is_killed(
         killed_at[:] = [file.read_bytes().count(b"\n") if file.exists() else 0]
         return killed_at[0] > 0
 
-    killer = threading.Thread(target=nodes.kill_one, args=("Judge", is_time))
+    killer = threading.Thread(target=nodes.kill_one, args=("PredictionWorker", is_time))
     killer.start()
     ended = status("predict", *common, "--out", file, "--workers", 2, "--address", nodes.address)
     killer.join()

@@ -10,9 +10,9 @@ import pytest
 from affectlens.cli.main import main
 from affectlens.cli.train import portable_command
 from affectlens.cluster.event_queue import Relay
-from affectlens.cluster.predict import Judge, Question, part_size
+from affectlens.cluster.predict import PredictionOptions, PredictionWorker, part_size
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
-from affectlens.cluster.retries import Attempts
+from affectlens.cluster.retries import LocalRetryCount
 from affectlens.errors import ClusterError
 from affectlens.inference.predictor import Predictor
 from pictures import colour_set
@@ -102,17 +102,17 @@ def test_starts_that_come_to_no_step_are_told_from_others() -> None:
 
 
 class Deadly(Exception):
-    """In place of the end of a process."""
+    """Stands for the end of a process."""
 
 
-def test_a_picture_that_ends_whoever_reads_it_is_an_error_and_the_rest_of_its_part_is_judged(
+def test_a_picture_that_ends_its_reader_is_an_error_and_the_rest_of_its_part_is_predicted(
     tiny_model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tally = Attempts()
-    judge = Judge(Question(model=str(tiny_model), precision="float32"), False, tally)
+    retries = LocalRetryCount()
+    worker = PredictionWorker(PredictionOptions(model=str(tiny_model), precision="float32"), False, retries)
     given = sorted(map(str, (data / "awe").iterdir()))
     row = {"number": 7, "pictures": pickle.dumps(given)}
-    expected = rows_of(judge(row))
+    expected = rows_of(worker(row))
     read = Predictor._read
 
     def deadly(self: Predictor, picture: Any, attributes: bool) -> Any:
@@ -123,8 +123,8 @@ def test_a_picture_that_ends_whoever_reads_it_is_an_error_and_the_rest_of_its_pa
     monkeypatch.setattr(Predictor, "_read", deadly)
     for _ in range(3):
         with pytest.raises(Deadly):
-            judge(row)
-    answer = judge(row)
+            worker(row)
+    answer = worker(row)
     rows = rows_of(answer)
     assert rows[3]["image"] == given[3] and "2 processes ended" in rows[3]["error"]["message"]
     assert answer["failed"] == 1 and answer["count"] == len(given)
@@ -133,13 +133,13 @@ def test_a_picture_that_ends_whoever_reads_it_is_an_error_and_the_rest_of_its_pa
 
 
 def test_what_ends_processes_otherwise_is_not_tried_for_ever() -> None:
-    tally = Attempts()
-    assert [tally.begin(0)[0] for _ in range(3)] == [1, 2, 3]
-    tally.reading(0, 4)
-    tally.reading(0, None)
-    assert tally.begin(0) == (4, [])
-    tally.done(0)
-    assert tally.begin(0) == (1, [])
+    retries = LocalRetryCount()
+    assert [retries.begin(0)[0] for _ in range(3)] == [1, 2, 3]
+    retries.reading(0, 4)
+    retries.reading(0, None)
+    assert retries.begin(0) == (4, [])
+    retries.done(0)
+    assert retries.begin(0) == (1, [])
 
 
 def rows_of(answer: dict[str, Any]) -> list[dict[str, Any]]:

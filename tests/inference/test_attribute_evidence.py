@@ -9,7 +9,7 @@ import torch
 from affectlens.attributes import LEVELS, MEASURED, Attribute
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.inference.attribute_evidence import BECAUSE, PREDICTED, in_words, said_of
+from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_lines, evidence_of
 from affectlens.inference.predictor import Predictor
 from affectlens.model_folder import Card
 from affectlens.models import catalog
@@ -53,45 +53,45 @@ def explanation(residual: float = 0.0, person: float = 0.0) -> AttributeExplanat
 
 
 def test_reasons_are_shares_of_all_that_speaks_for_the_first_emotion() -> None:
-    (said,) = said_of(explanation(residual=1.0), [LIGHT, SCENE, OBJECT], WORDS)
-    first, second, unnamed = said[BECAUSE]
+    (evidence,) = evidence_of(explanation(residual=1.0), [LIGHT, SCENE, OBJECT], WORDS)
+    first, second, unnamed = evidence[EVIDENCE]
     assert (first["attribute"], first["word"], first["share"]) == ("scene", "cemetery", 0.5)
     assert (second["attribute"], second["word"], second["share"]) == ("brightness", "0.0", 0.25)
     assert (unnamed["attribute"], unnamed["word"], unnamed["share"]) == (None, None, 0.25)
-    assert {reason["emotion"] for reason in said[BECAUSE]} == {"sadness"}
+    assert {reason["emotion"] for reason in evidence[EVIDENCE]} == {"sadness"}
 
 
 def test_a_residual_that_speaks_against_the_emotion_is_no_reason_for_it() -> None:
-    (said,) = said_of(explanation(residual=-1.0), [SCENE], WORDS)
-    assert [(reason["word"], reason["share"]) for reason in said[BECAUSE]] == [("cemetery", 1.0)]
+    (evidence,) = evidence_of(explanation(residual=-1.0), [SCENE], WORDS)
+    assert [(reason["word"], reason["share"]) for reason in evidence[EVIDENCE]] == [("cemetery", 1.0)]
 
 
 def test_what_adds_to_all_emotions_alike_is_no_reason() -> None:
     same = explanation()
     same.contributions["scene"] += torch.tensor([[[9.0, 0.0]] * 3])
-    assert said_of(same, [SCENE], WORDS) == said_of(explanation(), [SCENE], WORDS)
+    assert evidence_of(same, [SCENE], WORDS) == evidence_of(explanation(), [SCENE], WORDS)
 
 
 def test_that_something_usual_is_missing_is_said_so() -> None:
-    (said,) = said_of(explanation(person=4.0), [SCENE, OBJECT], WORDS)
-    assert said[BECAUSE][0]["word"] == "person" and said[BECAUSE][0]["absent"]
-    assert in_words(said)[1] == "sadness because of no object person (67%), scene cemetery (33%)"
+    (evidence,) = evidence_of(explanation(person=4.0), [SCENE, OBJECT], WORDS)
+    assert evidence[EVIDENCE][0]["word"] == "person" and evidence[EVIDENCE][0]["absent"]
+    assert evidence_lines(evidence)[1] == "sadness because of no object person (67%), scene cemetery (33%)"
 
 
 def test_one_word_comes_with_its_probability_and_several_where_they_are_likely() -> None:
-    (said,) = said_of(explanation(), [SCENE, OBJECT], WORDS)
+    (evidence,) = evidence_of(explanation(), [SCENE, OBJECT], WORDS)
     likely = round(float(torch.tensor(LIKELY).sigmoid()), 3)
-    assert said[PREDICTED]["scene"] == {"word": "cemetery", "probability": pytest.approx(0.982)}
-    assert said[PREDICTED]["object"] == [{"word": "skull", "probability": pytest.approx(likely)}]
-    assert in_words(said)[0] == "seen: scene cemetery (98%), object skull (88%)"
+    assert evidence[PREDICTED]["scene"] == {"word": "cemetery", "probability": pytest.approx(0.982)}
+    assert evidence[PREDICTED]["object"] == [{"word": "skull", "probability": pytest.approx(likely)}]
+    assert evidence_lines(evidence)[0] == "seen: scene cemetery (98%), object skull (88%)"
 
 
 def test_a_network_that_judges_by_features_sees_but_gives_no_reasons() -> None:
-    (said,) = said_of(explanation()._replace(contributions={}), [SCENE], WORDS)
-    assert said[PREDICTED]["scene"]["word"] == "cemetery"
-    assert said[BECAUSE] == []
-    assert len(in_words(said)) == 1
-    assert in_words({}) == []
+    (evidence,) = evidence_of(explanation()._replace(contributions={}), [SCENE], WORDS)
+    assert evidence[PREDICTED]["scene"]["word"] == "cemetery"
+    assert evidence[EVIDENCE] == []
+    assert len(evidence_lines(evidence)) == 1
+    assert evidence_lines({}) == []
 
 
 # In use. ------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_the_same_emotions_with_and_without_attributes_and_reasons_that_come_to_
     model: Path, photos: list[Path]
 ) -> None:
     predictor = Predictor.load(str(model), device="cpu", precision="float32")
-    assert predictor.attribute_names == (*MEASURED, PREDICTED, BECAUSE)
+    assert predictor.attribute_names == (*MEASURED, PREDICTED, EVIDENCE)
     plain, named = (list(predictor.predict_files([*photos, "gone.jpg"], attributes=a)) for a in (False, True))
     for without, answer in zip(plain, named, strict=True):
         assert without.attributes is None and answer.attributes is not None
@@ -141,7 +141,7 @@ def test_the_same_emotions_with_and_without_attributes_and_reasons_that_come_to_
         assert answer.emotions.probabilities == pytest.approx(without.emotions.probabilities, abs=1e-6)
         assert tuple(answer.attributes) == predictor.attribute_names
         assert set(answer.attributes[PREDICTED]) == {"brightness", "object", "scene"}
-        reasons = answer.attributes[BECAUSE]
+        reasons = answer.attributes[EVIDENCE]
         assert {reason["emotion"] for reason in reasons} == {answer.emotions.top}
         assert 0 < sum(reason["share"] for reason in reasons) <= 1.001
     assert len({json.dumps(answer.attributes) for answer in named}) == len(named), "pictures must differ"
@@ -162,7 +162,7 @@ def test_what_is_seen_is_written_and_continued_to_the_same_rows(
     assert status([*words, "--resume"]) == 0
     assert rows(file) == whole
     for row in whole:
-        seen, reasons = row[PREDICTED], row[BECAUSE]
+        seen, reasons = row[PREDICTED], row[EVIDENCE]
         if suffix != "jsonl":
             seen, reasons = json.loads(seen), json.loads(reasons)
         assert seen["scene"]["word"] in SCENE.words

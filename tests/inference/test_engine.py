@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.inference.engine import CPU_BATCH, Engine, folded
+from affectlens.inference.engine import CPU_BATCH, Engine, fold_batch_norms
 from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.saved import Model, load_model
@@ -97,7 +97,7 @@ def test_the_models_own_network_stays_as_it_was() -> None:
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
 def test_every_batch_norm_behind_a_convolution_is_folded(name: str) -> None:
     network = with_used_norms(catalog.build(name, 8))
-    copy = folded(network, SIDE, SIDE)
+    copy = fold_batch_norms(network, SIDE, SIDE)
     assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in copy.modules())
 
@@ -147,7 +147,7 @@ class Unfollowed(nn.Module):
 def test_a_norm_that_cannot_be_folded_is_kept(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     network = with_used_norms(build())
-    copy = folded(network, 16, 16)
+    copy = fold_batch_norms(network, 16, 16)
     images = torch.randn(2, 3, 16, 16)
     assert any(isinstance(module, nn.BatchNorm2d) for module in copy.modules())
     torch.testing.assert_close(copy(images), network(images))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from affectlens.errors import PictureDenied, PictureError, PictureNotFound
-from affectlens.inference.inputs import Input, count, listed, name_of, pictures
+from affectlens.inference.inputs import Input, count, name_of, paths_in, pictures
 
 
 @pytest.fixture
@@ -103,7 +103,11 @@ def test_a_path_may_begin_in_one_read_and_end_in_the_next() -> None:
         def read1(self, size: int | None = -1, /) -> bytes:
             return super().read1(3)
 
-    assert list(listed(Slow(b"first.jpg\nsecond.jpg\nthird.jpg"))) == ["first.jpg", "second.jpg", "third.jpg"]
+    assert list(paths_in(Slow(b"first.jpg\nsecond.jpg\nthird.jpg"))) == [
+        "first.jpg",
+        "second.jpg",
+        "third.jpg",
+    ]
 
 
 def test_standard_input_is_read_only_as_far_as_needed() -> None:

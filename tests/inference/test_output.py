@@ -12,7 +12,9 @@ from affectlens.attributes import MEASURED
 from affectlens.emotions import MIKELS, POLARITY, Vocabulary
 from affectlens.errors import OutputError, PictureDamaged
 from affectlens.inference.inputs import Input
-from affectlens.inference.output import columns, journal_of, open_output
+from affectlens.inference.output.formats import journal_of
+from affectlens.inference.output.rows import columns
+from affectlens.inference.output.writer import open_output
 from affectlens.inference.predictor import Prediction
 
 BATCH = 4

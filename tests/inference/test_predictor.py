@@ -283,7 +283,7 @@ def test_the_package_offers_its_names_without_loading_torch_at_once() -> None:
 MEMORY = """
 import itertools, os, sys, psutil
 from pathlib import Path
-from affectlens.inference.output import open_output
+from affectlens.inference.output.writer import open_output
 from affectlens.inference.predictor import Predictor
 
 model, picture, file = sys.argv[1:]

@@ -16,9 +16,9 @@ from affectlens.errors import (
     PictureNotFound,
     UnknownName,
 )
-from affectlens.inference.inputs import Input, count, name_of, pictures, read_ahead
+from affectlens.inference.inputs import Input, count, load_rows, name_of, pictures
 from affectlens.inference.predictor import Predictor
-from affectlens.inference.stores import Held, TableRow, fetch, listed_at
+from affectlens.inference.stores import PictureBytes, TableRow, fetch, pictures_at
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_what_cannot_be_fetched_is_the_error_that_a_file_would_give(
 
 
 def test_a_folder_without_pictures_or_a_url_of_no_known_kind_is_an_error_in_its_place(tmp_path: Path) -> None:
-    (empty,) = listed_at(url(tmp_path))
+    (empty,) = pictures_at(url(tmp_path))
     assert isinstance(empty, PictureNotFound)
-    (strange,) = listed_at("ftp://somewhere/a.jpg")
+    (strange,) = pictures_at("ftp://somewhere/a.jpg")
     assert isinstance(strange, PictureDenied) and "ftp://somewhere/a.jpg" in str(strange)
 
 
@@ -105,7 +105,9 @@ def test_the_options_of_a_url_are_kept_in_the_names_of_what_lies_below(
         return memory
 
     monkeypatch.setattr(stores, "_store", opened)
-    assert list(listed_at("s3://bucket/deep?region=eu-west-1")) == ["s3://bucket/deep/a.png?region=eu-west-1"]
+    assert list(pictures_at("s3://bucket/deep?region=eu-west-1")) == [
+        "s3://bucket/deep/a.png?region=eu-west-1"
+    ]
     assert asked == [("s3", "bucket", "region=eu-west-1")]
 
 
@@ -125,13 +127,13 @@ def test_rows_with_bytes_are_read_from_wherever_one_begins(tmp_path: Path, begin
     table = table_of(tmp_path / "all.parquet", {"bytes": data, "label": list(range(10))})
     rows = expand(table)
     assert rows[0] == TableRow(f"{table}#0", table, "bytes", 0)
-    assert list(read_ahead(rows[begin:])) == [Held(f"{table}#{n}", data[n]) for n in range(begin, 10)]
+    assert list(load_rows(rows[begin:])) == [PictureBytes(f"{table}#{n}", data[n]) for n in range(begin, 10)]
 
 
 def test_rows_that_do_not_follow_one_another_and_paths_between_them_keep_their_places(tmp_path: Path) -> None:
     table = table_of(tmp_path / "all.parquet", {"bytes": [b"a", b"b", b"", b"d"]})
     a, b, empty, d = expand(table)
-    found = list(read_ahead([d, "x.jpg", a, b, empty]))
+    found = list(load_rows([d, "x.jpg", a, b, empty]))
     assert [getattr(given, "data", given) for given in found[:4]] == [b"d", "x.jpg", b"a", b"b"]
     assert isinstance(found[4], PictureEmpty)
 
@@ -139,9 +141,8 @@ def test_rows_that_do_not_follow_one_another_and_paths_between_them_keep_their_p
 def test_the_images_of_a_hugging_face_data_set_go_by_their_own_names(tmp_path: Path) -> None:
     images = [{"bytes": b"a", "path": "x.jpg"}, {"bytes": b"b", "path": None}]
     table = table_of(tmp_path / "train.parquet", {"label": [1, 2], "image": images})
-    assert [(given.name, given.data) for given in read_ahead(expand(table)) if isinstance(given, Held)] == [
-        ("x.jpg", b"a"), (f"{table}#1", b"b"),
-    ]  # fmt: skip
+    expected = [PictureBytes("x.jpg", b"a"), PictureBytes(f"{table}#1", b"b")]
+    assert list(load_rows(expand(table))) == expected
 
 
 def test_the_column_can_be_named_and_must_be_where_it_is_not_plain(tmp_path: Path) -> None:

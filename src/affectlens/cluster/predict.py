@@ -1,16 +1,17 @@
-"""Many pictures judged by several processes and machines: Ray Data moves them, `inference.predictor` judges.
+"""Predictions by several processes and machines: Ray Data moves pictures, `inference.predictor` predicts.
 
-    list        one task expands the words of the command, lazily, into parts of some hundred pictures
-    judge       each of `workers` actors loads the model once and turns parts into encoded rows
+    list        one process expands the paths of the command, lazily, into parts of some hundred pictures
+    predict     each of `workers` actors loads the model once and turns parts into encoded rows
     write       the caller puts the rows of each part into the file, in the order of the parts
 
-A part is a whole number of batches, and pictures are at the same place in the same batch as in one process.
+A part is a whole number of batches, and a picture has the same position in the same batch as in one process.
 So the file has the rows that `affectlens predict` without workers writes, in the same order, and either of
 them goes on with what the other left (`inference.output`).
 
-What an actor that dies was judging, another judges again; only what arrived whole is written, and only by the
-caller. So each picture has one row, whatever was killed (`attempts` has what kills). Ray lists and judges no
-further ahead than its share of memory allows, so the number of pictures does not matter.
+What an actor did not finish when it died, another predicts again; only what arrived completely is written,
+and only by the caller. So each picture has one row, whatever was killed (`retries` has pictures that kill).
+Ray lists and predicts no further ahead than its share of memory allows, so the number of pictures does not
+matter.
 
 Pictures must be reachable from every machine under the names that are given: a shared folder, or URLs.
 """
@@ -20,30 +21,32 @@ import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import count, islice
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from itertools import count as count_from
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from affectlens.cluster.event_queue import packed, unpacked
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
-from affectlens.cluster.retries import DEATHS, MOST, Attempts, Remote, Tally
+from affectlens.cluster.retries import DEATHS, MOST, LocalRetryCount, RemoteRetryCount, RetryCount
 from affectlens.errors import ClusterError, PictureDamaged
-from affectlens.inference.inputs import STANDARD_INPUT, Input, name_of, pictures
+from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures
+from affectlens.inference.job import SHOWN_FAILURES, JobCounts, PredictionJob, Progress
 
-LARGEST_PART = 512  # pictures; a restarted actor judges at most this many again
+LARGEST_PART = 512  # pictures; a restarted actor predicts at most this many again
 PARTS_EACH = 8  # for each worker, of a job whose size is known: so that all end at about the same time
-SHOWN = 10  # failures of a part that are told by name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked of every picture.
+class PredictionOptions:
+    """How every picture is predicted.
 
     Attributes:
         model: as in the command; found anew by every actor, so a folder must be on every machine
-        suffix: of the result file, which says how rows are encoded
-        folder: in which the command was called: relative names are of it
+        suffix: of the result file: its format, in which rows are encoded
+        folder: in which the command was called: relative paths begin there
     """
 
     model: str
@@ -56,33 +59,33 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Listing:
+class PictureListing:
     """The pictures of a job, in an order that is the same each time it is listed.
 
     Attributes:
-        words: of the command
-        given: what was on standard input, if `-` is among the words
+        paths: of the command
+        standard_input: its bytes, if `-` is among the paths
         column: of tables
-        skip: so many at the beginning were judged before
+        skip: so many at the beginning were predicted before
     """
 
-    words: tuple[str, ...]
-    given: bytes = b""
+    paths: tuple[str, ...]
+    standard_input: bytes = b""
     column: str | None = None
     skip: int = 0
 
     @classmethod
-    def of(cls, words: Sequence[str], column: str | None) -> "Listing":
-        """The listing of a command; reads standard input to its end where it is among the words."""
-        given = sys.stdin.buffer.read() if STANDARD_INPUT in words else b""
-        return cls(tuple(words), given, column)
+    def of(cls, paths: Sequence[str], column: str | None) -> "PictureListing":
+        """List the pictures of a command; reads standard input to its end where it is among the paths."""
+        standard_input = sys.stdin.buffer.read() if STANDARD_INPUT in paths else b""
+        return cls(tuple(paths), standard_input, column)
 
     def __iter__(self) -> Iterator[Input]:
-        return islice(pictures(self.words, io.BytesIO(self.given), self.column), self.skip, None)
+        return islice(pictures(self.paths, io.BytesIO(self.standard_input), self.column), self.skip, None)
 
 
 @dataclass(frozen=True)
-class Part:
+class InputPart:
     """Answers to some pictures that follow one another.
 
     Attributes:
@@ -90,7 +93,7 @@ class Part:
         count: of pictures
         failures: of the first few that could not be read
         failed: how many could not
-        began, ended: when it was judged, in seconds since 1970 by the clock of whoever did
+        began, ended: when it was predicted, in seconds since 1970 by the clock of the worker
     """
 
     rows: bytes
@@ -102,7 +105,7 @@ class Part:
 
 
 def part_size(total: int | None, workers: int, batch_size: int) -> int:
-    """Pictures of a part: a multiple of the batch size, small enough that every worker has several.
+    """Return the pictures of a part: a multiple of the batch size, so small that every worker has several.
 
     >>> part_size(None, 2, 32), part_size(100, 2, 32), part_size(4000, 2, 32), part_size(4000, 2, 1000)
     (512, 32, 256, 1000)
@@ -114,9 +117,40 @@ def part_size(total: int | None, workers: int, batch_size: int) -> int:
     return max(1, min(most, share)) * batch_size
 
 
-def judge_on_ray(
-    question: Question, listing: Listing, workers: int, total: int | None = None
-) -> Generator[Part, None, None]:
+def write_on_ray(
+    job: PredictionJob,
+    file: Path,
+    options: PredictionOptions,
+    listing: PictureListing,
+    workers: int,
+    *,
+    resume: bool = False,
+    progress: Progress = lambda counts: None,
+) -> JobCounts:
+    """Write the file of a job by several workers; Ray must be connected.
+
+    The pictures are those of the listing, whatever the job's inputs are. Raises what `PredictionJob.write`
+    and `predict_on_ray` raise.
+    """
+    job.inputs = iter(listing)
+    with job.open(file, resume=resume) as writer:
+        counts = job.counts
+        total = count(listing.paths)
+        left = None if total is None else max(0, total - counts.kept)
+        counts.started = time.monotonic()
+        progress(counts)
+        listing = replace(listing, skip=counts.kept)
+        with closing(predict_on_ray(options, listing, workers, left)) as parts:
+            for part in parts:
+                writer.write_encoded(part.rows)
+                counts.add(part.count, part.failed, part.failures)
+                progress(counts)
+    return job.counts
+
+
+def predict_on_ray(
+    options: PredictionOptions, listing: PictureListing, workers: int, total: int | None = None
+) -> Generator[InputPart, None, None]:
     """Yield the answers to all pictures, part by part in their order; Ray must be connected.
 
     `total` is the number of pictures, if it is known. Raises `ClusterError` where Ray cannot start so many
@@ -124,20 +158,25 @@ def judge_on_ray(
     """
     import ray
 
-    gpu = on_gpus(question.device, ray.cluster_resources().get("GPU", 0.0), workers)
+    gpu = on_gpus(options.device, ray.cluster_resources().get("GPU", 0.0), workers)
     cores = cores_for_each(cpus_of(ray.nodes()), workers)
     try:
-        for row in _pipeline(question, listing, workers, total, gpu, cores).iter_rows():
-            yield Part(**{**row, "failures": tuple(unpacked(row["failures"]))})
+        for row in _pipeline(options, listing, workers, total, gpu, cores).iter_rows():
+            yield InputPart(**{**row, "failures": tuple(unpacked(row["failures"]))})
     except ray.exceptions.RayError as error:
         raise ClusterError(
-            f"Some pictures could not be judged: {_reason(error)} The rows before them are kept; go on with "
-            "--resume."
+            f"Some pictures could not be predicted: {_reason(error)} The rows before them are kept; go on "
+            "with --resume."
         ) from error
 
 
 def _pipeline(
-    question: Question, listing: Listing, workers: int, total: int | None, gpu: bool, cores: int
+    options: PredictionOptions,
+    listing: PictureListing,
+    workers: int,
+    total: int | None,
+    gpu: bool,
+    cores: int,
 ) -> Any:
     import logging
 
@@ -148,18 +187,18 @@ def _pipeline(
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    # Of one part each, or Ray would gather a thousand parts into a block before anyone judges one.
+    # Of one part each, or Ray would gather a thousand parts into a block before any is predicted.
     context.target_max_block_size = 1
     context.target_min_block_size = 1
-    at_once = part_size(total, workers, question.batch_size)
-    source = _source(listing, at_once, question.folder)
+    at_once = part_size(total, workers, options.batch_size)
+    source = _source(listing, at_once, options.folder)
     listed = ray.data.read_datasource(
         source, override_num_blocks=1, num_cpus=0, label_selector={"ray.io/node-id": _here()}
     )
-    tally = Remote(ray.remote(num_cpus=0)(Attempts).remote())
+    retries = RemoteRetryCount(ray.remote(num_cpus=0)(LocalRetryCount).remote())
     return listed.map(
-        Judge,
-        fn_constructor_kwargs={"question": question, "gpu": gpu, "tally": tally},
+        PredictionWorker,
+        fn_constructor_kwargs={"options": options, "gpu": gpu, "retries": retries},
         compute=ActorPoolStrategy(size=workers),
         num_cpus=cores,
         num_gpus=1 if gpu else 0,
@@ -167,14 +206,14 @@ def _pipeline(
 
 
 def _here() -> str:
-    """The list is made where the command was called: there its names are known to mean something."""
+    """Return the node that lists pictures: where the command was called, its paths are sure to exist."""
     import ray
 
     return str(ray.get_runtime_context().get_node_id())
 
 
-def _source(listing: Listing, at_once: int, folder: str) -> Any:
-    """What Ray Data reads: one task that yields a part after the other, and waits while enough are listed."""
+def _source(listing: PictureListing, at_once: int, folder: str) -> Any:
+    """Return what Ray Data reads: a source that yields part after part, and waits while enough are listed."""
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
@@ -192,7 +231,7 @@ def _source(listing: Listing, at_once: int, folder: str) -> Any:
     return Pictures()  # type: ignore[no-untyped-call]
 
 
-def _listed(listing: Listing, at_once: int, folder: str) -> Iterator[Any]:
+def _listed(listing: PictureListing, at_once: int, folder: str) -> Iterator[Any]:
     _go_to(folder)
     yield from parts_of(listing, at_once)
 
@@ -202,27 +241,27 @@ def parts_of(listing: Iterable[Input], at_once: int) -> Iterator[Any]:
     import pyarrow as pa
 
     left = iter(listing)
-    for number in count():
+    for number in count_from():
         part = list(islice(left, at_once))
         if not part:
             return
         yield pa.table({"number": [number], "pictures": [packed(part)]})
 
 
-class Judge:
+class PredictionWorker:
     """An actor: loads a model, and turns parts of pictures into encoded rows."""
 
-    def __init__(self, question: Question, gpu: bool, tally: Tally) -> None:
-        from affectlens.inference.output import encoding_of
+    def __init__(self, options: PredictionOptions, gpu: bool, retries: RetryCount) -> None:
+        from affectlens.inference.output.formats import FORMATS
         from affectlens.inference.predictor import Predictor
 
-        _go_to(question.folder)
-        device = "cpu" if question.device == "auto" and not gpu else question.device
-        self.question = question
-        self.tally = tally
-        self.predictor = Predictor.load(question.model, device, question.precision)
-        names = self.predictor.attribute_names if question.attributes else ()
-        self.encoding = encoding_of(question.suffix, self.predictor.vocabulary, names)
+        _go_to(options.folder)
+        device = "cpu" if options.device == "auto" and not gpu else options.device
+        self.options = options
+        self.retries = retries
+        self.predictor = Predictor.load(options.model, device, options.precision)
+        names = self.predictor.attribute_names if options.attributes else ()
+        self.encoding = FORMATS[options.suffix.lower()].encoding(self.predictor.vocabulary, names)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         given: list[Input] = unpacked(row["pictures"])
@@ -233,37 +272,37 @@ class Judge:
             rows += self.encoding.encode(answer.to_row(self.predictor.card.name))
             if answer.error is not None:
                 failed += 1
-                if len(failures) < SHOWN:
+                if len(failures) < SHOWN_FAILURES:
                     failures.append(str(answer.error))
-        self.tally.done(row["number"])
+        self.retries.done(row["number"])
         return {
             "rows": bytes(rows), "count": len(given), "failures": packed(failures), "failed": failed,
             "began": began, "ended": time.time(),
         }  # fmt: skip
 
     def _safe(self, part: int, given: list[Input]) -> list[Input]:
-        """Put an error in the place of each picture that ended processes; find it where one has ended."""
-        attempt, deadly = self.tally.begin(part)
-        if attempt > MOST:
+        """Put an error in place of each picture that ended processes; find it where one has ended."""
+        start, deadly = self.retries.begin(part)
+        if start > MOST:
             raise ClusterError(f"{MOST} processes ended on the pictures from {name_of(given[0])} on.")
-        for place in deadly:
-            name = name_of(given[place])
-            given[place] = PictureDamaged(name, f"{DEATHS} processes ended while they read it. Leave it out.")
-        if attempt > 1:
-            for place, picture in enumerate(given):
-                self.tally.reading(part, place)
+        for index in deadly:
+            name = name_of(given[index])
+            given[index] = PictureDamaged(name, f"{DEATHS} processes ended while they read it. Leave it out.")
+        if start > 1:
+            for index, picture in enumerate(given):
+                self.retries.reading(part, index)
                 for _ in self.predictor.predict_files([picture]):
                     pass
-            self.tally.reading(part, None)
+            self.retries.reading(part, None)
         return given
 
     def _answers(self, given: Iterable[Input]) -> Iterator[Any]:
-        question = self.question
-        return self.predictor.predict_files(given, question.batch_size, attributes=question.attributes)
+        options = self.options
+        return self.predictor.predict_files(given, options.batch_size, attributes=options.attributes)
 
 
 def _go_to(folder: str) -> None:
-    with suppress(OSError):  # on other machines there may be no such folder, and names that are whole
+    with suppress(OSError):  # on other machines there may be no such folder, and paths that are absolute
         os.chdir(folder)
 
 

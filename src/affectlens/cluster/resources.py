@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affectlens.errors import ClusterError
+from affectlens.errors import ClusterError, SettingsError
 
 
 def cores_for_each(nodes: Sequence[float], workers: int) -> int:
@@ -24,15 +24,38 @@ def cores_for_each(nodes: Sequence[float], workers: int) -> int:
 
 
 def cpus_of(nodes: Sequence[Mapping[str, Any]]) -> list[float]:
-    """CPUs of the nodes that are alive, as `ray.nodes()` tells them."""
+    """Return the CPUs of the nodes that are alive, as `ray.nodes()` lists them."""
     return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
 
 
 def on_gpus(device: str, gpus: float, workers: int) -> bool:
-    """Whether each worker gets a GPU: where asked for, or where `auto` finds enough of them.
+    """Whether each worker gets a GPU: where requested, or where `auto` finds enough of them.
 
-    Raises `ClusterError` where a GPU is asked for and there are too few.
+    Raises `ClusterError` where GPUs are requested and there are too few.
     """
     if device.startswith("cuda") and gpus < workers:
         raise ClusterError(f"{workers} workers need a GPU each, and Ray has {gpus:g}. Use fewer --workers.")
     return device.startswith("cuda") or (device == "auto" and gpus >= workers)
+
+
+def parse_resources(text: str) -> dict[str, float]:
+    """Turn `cpu=1,gpu=0.25` into numbers. Raises `SettingsError`.
+
+    >>> parse_resources("cpu=1,gpu=0.25")
+    {'cpu': 1.0, 'gpu': 0.25}
+    """
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        found = {name.strip(): float(number) for name, number in pairs}
+    except ValueError:
+        found = {}
+    if not found or not found.keys() <= {"cpu", "gpu"}:
+        raise SettingsError(f"{text!r} does not list resources as cpu=1,gpu=0.25 does.")
+    return found
+
+
+def default_resources(device: str) -> dict[str, float]:
+    """What a member of a search gets by default: a CPU, and a GPU where this machine has one."""
+    from affectlens.machine import pick_device
+
+    return {"cpu": 1.0, "gpu": float(pick_device(device).type == "cuda")}

@@ -1,12 +1,12 @@
-"""What a network that names attributes sees in a picture, and which of it speaks for the emotion it answers.
+"""Which attributes a network finds in a picture, and which of them speak for the emotion that it predicts.
 
     sadness because of scene cemetery (40%), brightness 0.2 (15%), what has no name (30%)
 
-An answer is a sum of parts (`models.capabilities.AttributeExplanation`). What speaks for an emotion is what
-adds more to it than to the emotions on average, for what adds to all alike decides nothing. A share is of all
-that speaks for the emotion: named words and the residual, which has no name. What speaks against it is left
-out.
-This tells how the network came to its answer; whether people would give the same reasons is another question.
+A prediction is a sum of parts (`models.capabilities.AttributeExplanation`). What speaks for an emotion is
+what adds more to it than to the emotions on average, for what adds to all alike decides nothing. A share is
+of all that speaks for the emotion: named words and the residual, which has no name. What speaks against it
+is left out. This shows how the network came to its prediction; whether people would give the same reasons is
+another question.
 
 Letters: B pictures, E emotions, W words of one attribute.
 """
@@ -21,10 +21,11 @@ from affectlens.attributes import MEASURED, Attribute
 from affectlens.emotions import Vocabulary
 from affectlens.models.capabilities import AttributeExplanation
 
-PREDICTED, BECAUSE = "predicted_attributes", "because"
+# Keys of rows.
+PREDICTED, EVIDENCE = "predicted_attributes", "because"
 SHOWN = 3  # reasons of a picture
 LEAST_SHARE = 0.05  # of a reason that is worth mentioning
-EVEN_ODDS = 0.5  # above it, one of several words is said to be there
+EVEN_ODDS = 0.5  # above it, one of several words counts as present
 DIGITS = 3
 
 
@@ -44,39 +45,40 @@ class Reason:
     absent: bool = False
 
 
-def said_of(
-    explained: AttributeExplanation, attributes: Sequence[Attribute], vocabulary: Vocabulary
+def evidence_of(
+    explanation: AttributeExplanation, attributes: Sequence[Attribute], vocabulary: Vocabulary
 ) -> list[dict[str, Any]]:
-    """Put an explanation of B pictures into plain data, one a picture.
+    """Turn an explanation of B pictures into plain data, one dictionary a picture.
 
     `predicted_attributes` holds by name the likeliest word with its probability, or of attributes with
-    several words a list of those that are likelier there than not. `because` holds reasons, the greatest
-    first and what has no name last; it is empty where the network does not judge by attributes.
+    several words a list of those that are likelier present than not. `because` holds reasons, the greatest
+    first and what has no name last; it is empty where the network does not predict emotions from attributes.
     """
-    sure = {a.name: _probabilities(a, explained.attributes[a.name]) for a in attributes}
-    said = []
-    for picture in range(len(explained.logits)):
-        reasons = _reasons(explained, sure, attributes, vocabulary, picture)
-        seen = {a.name: _named(a, sure[a.name][picture]) for a in attributes}
-        said.append({PREDICTED: seen, BECAUSE: [asdict(reason) for reason in reasons]})
-    return said
+    probabilities = {a.name: _probabilities(a, explanation.attributes[a.name]) for a in attributes}
+    evidence = []
+    for picture in range(len(explanation.logits)):
+        reasons = _reasons(explanation, probabilities, attributes, vocabulary, picture)
+        seen = {a.name: _likeliest_words(a, probabilities[a.name][picture]) for a in attributes}
+        evidence.append({PREDICTED: seen, EVIDENCE: [asdict(reason) for reason in reasons]})
+    return evidence
 
 
-def in_words(said: Mapping[str, Any]) -> list[str]:
-    """Say what `said_of` gave for people; nothing of other data.
+def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
+    """Write what `evidence_of` returned for people; nothing of other data.
 
-    >>> in_words({"because": [{"attribute": "scene", "word": "cemetery", "emotion": "sadness", "share": 0.4,
-    ...     "absent": False}], "predicted_attributes": {"scene": {"word": "cemetery", "probability": 0.8}}})
+    >>> evidence_lines({"because": [{"attribute": "scene", "word": "cemetery", "emotion": "sadness",
+    ...     "share": 0.4, "absent": False}],
+    ...     "predicted_attributes": {"scene": {"word": "cemetery", "probability": 0.8}}})
     ['seen: scene cemetery (80%)', 'sadness because of scene cemetery (40%)']
     """
     lines = []
-    seen = [f"{name} {_listed(found)}" for name, found in said.get(PREDICTED, {}).items() if found]
+    seen = [f"{name} {_listed(found)}" for name, found in evidence.get(PREDICTED, {}).items() if found]
     if seen:
         lines.append(f"seen: {', '.join(seen)}")
-    reasons = said.get(BECAUSE) or ()
+    reasons = evidence.get(EVIDENCE) or ()
     if reasons:
-        because = ", ".join(f"{_reason(reason)} ({reason['share']:.0%})" for reason in reasons)
-        lines.append(f"{reasons[0]['emotion']} because of {because}")
+        listed = ", ".join(f"{_reason_text(reason)} ({reason['share']:.0%})" for reason in reasons)
+        lines.append(f"{reasons[0]['emotion']} because of {listed}")
     return lines
 
 
@@ -84,44 +86,44 @@ def _probabilities(attribute: Attribute, logits: Tensor) -> Tensor:
     return logits.sigmoid() if attribute.several else logits.softmax(dim=1)
 
 
-def _named(attribute: Attribute, probabilities: Tensor) -> Any:
+def _likeliest_words(attribute: Attribute, probabilities: Tensor) -> Any:
     """(W,) -> the likeliest word, or of several those above even odds, likeliest first."""
     order = probabilities.argsort(descending=True).tolist()
     words = [
-        {"word": attribute.words[place], "probability": round(float(probabilities[place]), DIGITS)}
-        for place in order
-        if not attribute.several or probabilities[place] > EVEN_ODDS
+        {"word": attribute.words[index], "probability": round(float(probabilities[index]), DIGITS)}
+        for index in order
+        if not attribute.several or probabilities[index] > EVEN_ODDS
     ]
     return words if attribute.several else words[0]
 
 
 def _reasons(
-    explained: AttributeExplanation,
-    sure: Mapping[str, Tensor],
+    explanation: AttributeExplanation,
+    probabilities: Mapping[str, Tensor],
     attributes: Sequence[Attribute],
     vocabulary: Vocabulary,
     picture: int,
 ) -> list[Reason]:
-    if not explained.contributions:
+    if not explanation.contributions:
         return []
-    top = int(explained.logits[picture].argmax())
+    top = int(explanation.logits[picture].argmax())
     emotion = vocabulary.words[top]
     found = []
     for a in attributes:
-        parts = _speaking_for(explained.contributions[a.name][picture], top)
-        p = sure[a.name][picture]
+        parts = _speaking_for(explanation.contributions[a.name][picture], top)
+        p = probabilities[a.name][picture]
         if a.name in MEASURED:
             found.append((float(parts.sum()), a.name, a.words[int(p.argmax())], False))
         else:
-            absent = ((p < explained.usual_words[a.name]) & a.several).tolist()
+            absent = ((p < explanation.usual_words[a.name]) & a.several).tolist()
             rows = zip(parts.tolist(), a.words, absent, strict=True)
-            found += [(part, a.name, word, gone) for part, word, gone in rows]
-    unnamed = max(0.0, float(_speaking_for(explained.residual[picture], top)))
+            found += [(part, a.name, word, is_absent) for part, word, is_absent in rows]
+    unnamed = max(0.0, float(_speaking_for(explanation.residual[picture], top)))
     found = sorted((row for row in found if row[0] > 0), reverse=True)
     total = sum(row[0] for row in found) + unnamed
     reasons = [
-        Reason(name, word, emotion, round(part / total, DIGITS), gone)
-        for part, name, word, gone in found[:SHOWN]
+        Reason(name, word, emotion, round(part / total, DIGITS), is_absent)
+        for part, name, word, is_absent in found[:SHOWN]
         if part / total >= LEAST_SHARE
     ]
     if unnamed > 0:
@@ -130,7 +132,7 @@ def _reasons(
 
 
 def _speaking_for(contributions: Tensor, emotion: int) -> Tensor:
-    """What is added to one emotion beyond what is added to all on average: (E, ...) -> (...)."""
+    """Return what is added to one emotion beyond what is added to all on average: (E, ...) -> (...)."""
     return contributions[emotion] - contributions.mean(dim=0)
 
 
@@ -139,7 +141,7 @@ def _listed(found: Any) -> str:
     return ", ".join(f"{word['word']} ({word['probability']:.0%})" for word in words)
 
 
-def _reason(reason: Mapping[str, Any]) -> str:
+def _reason_text(reason: Mapping[str, Any]) -> str:
     if reason["attribute"] is None:
         return "what has no name"
     return f"{'no ' if reason['absent'] else ''}{reason['attribute']} {reason['word']}"

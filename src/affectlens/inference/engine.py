@@ -27,7 +27,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from affectlens.data.prefetch import map_ahead
 from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
-from affectlens.models.capabilities import AttributeExplanation
+from affectlens.models.capabilities import AttributeExplanation, HasAttributes
 from affectlens.models.saved import Model
 
 In = TypeVar("In")

@@ -197,7 +197,9 @@ class Predictor:
                 return
             yield group
 
-    def _read(self, given: Source | PictureBytes | PictureError, attributes: bool) -> _Prepared | PictureError:
+    def _read(
+        self, given: Source | PictureBytes | PictureError, attributes: bool
+    ) -> _Prepared | PictureError:
         """Read a picture, measure it if requested, and fit it to the network; or return its error."""
         if isinstance(given, PictureError):
             return given

@@ -1,9 +1,9 @@
-"""Pictures that are no local files: in object stores by URL, and in the rows of Parquet tables.
+"""Pictures that are not local files: in object stores by URL, and in the rows of Parquet tables.
 
     s3://bucket/key, gs://bucket/key, file:///path     whatever `pyarrow.fs` opens. A folder is walked and a
                     pattern matched as on a disk; `?` begins options, as in s3://bucket/key?region=eu-west-1
     TABLE.parquet   one picture a row: a column of paths or URLs, or one of encoded bytes, with or without a
-                    name beside them. The column `image` of a Hugging Face data set is one of these
+                    a column of names. The column `image` of a Hugging Face data set is one of these
 
 A relative path in a table is relative to the table's folder, as in any table of pictures (`data.table`).
 """
@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 64  # encoded pictures of a table that are held at once
 
 
 @dataclass(frozen=True)
-class Held:
+class PictureBytes:
     """A picture file's bytes, under the name that its answer will have."""
 
     name: str
@@ -52,18 +52,18 @@ class TableRow:
 # --------------------------------------------------------------------------------------- object stores
 
 
-def is_url(word: str) -> bool:
-    """Whether a word names a place in an object store.
+def is_url(path: str) -> bool:
+    """Whether a path is a URL of an object store.
 
     >>> is_url("s3://bucket/a.jpg"), is_url("photos/a.jpg")
     (True, False)
     """
-    scheme, separator, _ = word.partition("://")
+    scheme, separator, _ = path.partition("://")
     return bool(separator) and scheme.isalnum()
 
 
 def fetch(url: str) -> bytes:
-    """Read a whole picture file. Raises `PictureError`."""
+    """Read all bytes of a picture file. Raises `PictureError`."""
     store, path = _opened(url)
     try:
         with store.open_input_file(path) as file:
@@ -79,10 +79,10 @@ def fetch(url: str) -> bytes:
     return data
 
 
-def listed_at(url: str) -> Iterator[str | PictureError]:
+def pictures_at(url: str) -> Iterator[str | PictureError]:
     """Expand a URL: a file to itself, a folder to the pictures below by name, a pattern to what matches.
 
-    One folder at a time is listed, and held, as on a disk. What stands for no picture becomes its error.
+    One folder at a time is listed, and held, as on a disk. A URL without pictures becomes a `PictureError`.
     """
     try:
         store, path = _opened(url)
@@ -107,10 +107,10 @@ def listed_at(url: str) -> Iterator[str | PictureError]:
 
 
 def _opened(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it."""
+    """Return the file system of a URL, and the path in it."""
     scheme, _, rest = url.partition("://")
-    place, _, options = rest.partition("?")
-    bucket, _, key = place.partition("/")
+    path, _, options = rest.partition("?")
+    bucket, _, key = path.partition("/")
     try:
         store = _store(scheme, bucket, options)
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
@@ -121,21 +121,21 @@ def _opened(url: str) -> tuple[Any, str]:
 
 @lru_cache(maxsize=64)
 def _store(scheme: str, bucket: str, options: str) -> Any:
-    from pyarrow import fs  # here: who reads local files need not wait for it
+    from pyarrow import fs  # here: jobs on local files need not wait for it
 
     store, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}/{'?' if options else ''}{options}")
     return store
 
 
 def _url_of(example: str, path: str) -> str:
-    """The URL of a path in the same store, with the same options."""
+    """Return the URL of a path in the same store, with the same options."""
     scheme, _, rest = example.partition("://")
     options = rest.partition("?")[2]
     return f"{scheme}://{path}" + (f"?{options}" if options else "")
 
 
 def _before_pattern(path: str) -> str:
-    """The deepest folder above the first part that has a wildcard."""
+    """Return the deepest folder above the first part that has a wildcard."""
     plain: list[str] = []
     for part in path.split("/"):
         if any(letter in part for letter in "*[") and plain:
@@ -145,7 +145,7 @@ def _before_pattern(path: str) -> str:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """As on a disk: * stays within a folder, ** is any number of folders."""
+    """Match as on a disk: * stays within a folder, ** is any number of folders."""
     return _match(path.split("/"), pattern.split("/"))
 
 
@@ -158,7 +158,7 @@ def _match(parts: list[str], patterns: list[str]) -> bool:
 
 
 def _walk(store: Any, root: str) -> Iterator[str]:
-    """Files below a folder, by name, depth first, hidden ones left out."""
+    """Yield files below a folder, by name, depth first, hidden ones left out."""
     from pyarrow import fs
 
     waiting = [(root, True)]
@@ -180,9 +180,9 @@ def _denied(url: str, error: OSError) -> PictureDenied:
 # --------------------------------------------------------------------------------------- Parquet tables
 
 
-def is_table(word: str) -> bool:
-    """Whether a word names a Parquet table, on a disk or in a store."""
-    return PurePosixPath(word.partition("?")[0]).suffix.lower() == TABLE
+def is_table(path: str) -> bool:
+    """Whether a path names a Parquet table, on a disk or in a store."""
+    return PurePosixPath(path.partition("?")[0]).suffix.lower() == TABLE
 
 
 def table_rows(table: str, column: str | None = None) -> Iterator[str | TableRow | PictureError]:
@@ -197,17 +197,17 @@ def table_rows(table: str, column: str | None = None) -> Iterator[str | TableRow
         row = 0
         for batch in file.iter_batches(batch_size=4096, columns=[paths] if paths else []):
             names = batch.column(0) if paths else [None] * batch.num_rows
-            for said in names if not paths else _leaves(names):
+            for path in names if not paths else _leaves(names):
                 if has_bytes:
-                    yield TableRow(said or f"{table}#{row}", table, name, row)
-                elif said:
-                    yield said if is_url(said) else _beside(table, said)
+                    yield TableRow(path or f"{table}#{row}", table, name, row)
+                elif path:
+                    yield path if is_url(path) else _relative_to(table, path)
                 else:
                     yield PictureNotFound(f"{table}#{row}", f"the column {name!r} is empty in this row.")
                 row += 1
 
 
-def held(rows: Iterable[TableRow]) -> Iterator[Held | PictureError]:
+def read_rows(rows: Iterable[TableRow]) -> Iterator[PictureBytes | PictureError]:
     """Read the bytes of rows that follow one another in one table, a few at once."""
     given = iter(rows)
     row = next(given, None)
@@ -219,7 +219,7 @@ def held(rows: Iterable[TableRow]) -> Iterator[Held | PictureError]:
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=groups, columns=[leaf]):
             for data in _leaves(batch.column(0).slice(skip)):
                 empty = PictureEmpty(row.name, f"row {row.row} of {row.table} has no bytes.")
-                yield Held(row.name, data) if data else empty
+                yield PictureBytes(row.name, data) if data else empty
                 row = next(given, None)
                 if row is None:
                     return
@@ -234,27 +234,29 @@ def _parquet(table: str) -> Any:
         if is_url(table):
             store, path = _opened(table)
             return pq.ParquetFile(store.open_input_file(path), buffer_size=2**20)
-        return pq.ParquetFile(table, buffer_size=2**20)  # a buffer: a column is not read as a whole
+        return pq.ParquetFile(table, buffer_size=2**20)  # a buffer: a column is never read at once
     except (OSError, pa.ArrowException, PictureError) as error:
-        raise DatasetError(f"{table} is no Parquet table that can be read: {error}") from None
+        raise DatasetError(f"{table} is not a Parquet table that can be read: {error}") from None
 
 
-def _picture_column(table: str, schema: Any, asked: str | None) -> str:
+def _picture_column(table: str, schema: Any, wanted: str | None) -> str:
     usable = [name for name in schema.names if _kind(schema.field(name).type)]
-    if asked is not None:
-        if asked not in usable:
-            raise UnknownName("column of pictures", asked, usable, table)
-        return asked
+    if wanted is not None:
+        if wanted not in usable:
+            raise UnknownName("column of pictures", wanted, usable, table)
+        return wanted
     found = [name for name in COLUMNS if name in usable] or (usable if len(usable) == 1 else [])
     if not found:
         raise DatasetError(
-            f"{table} does not say which column holds pictures. Name one by --column: {', '.join(usable)}."
+            f"Several columns of {table} could hold pictures. Name one by --column: {', '.join(usable)}."
+            if usable
+            else f"No column of {table} holds paths or bytes of pictures."
         )
     return found[0]
 
 
 def _kind(kind: Any) -> str:
-    """What a column can hold: `bytes`, `paths`, `both` in a structure, or "" for neither."""
+    """Return what a column can hold: `bytes`, `paths`, `both` in a structure, or "" for neither."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
@@ -269,14 +271,14 @@ def _kind(kind: Any) -> str:
 
 
 def _leaf_with_names(schema: Any, column: str) -> tuple[str | None, bool]:
-    """The column that names the pictures, if any, and whether the pictures are bytes."""
+    """Return the column that names the pictures, if any, and whether the pictures are bytes."""
     kind = _kind(schema.field(column).type)
     if kind == "both":
         return f"{column}.path", True
     if kind == "paths":
         return column, False
-    beside = [name for name in COLUMNS if name in schema.names and _kind(schema.field(name).type) == "paths"]
-    return (beside[0] if beside else None), True
+    named = [name for name in COLUMNS if name in schema.names and _kind(schema.field(name).type) == "paths"]
+    return (named[0] if named else None), True
 
 
 def _leaf_with_bytes(schema: Any, column: str) -> str:
@@ -284,13 +286,13 @@ def _leaf_with_bytes(schema: Any, column: str) -> str:
 
 
 def _leaves(column: Any) -> Iterator[Any]:
-    """Values of a column, or of the one field of a structure that was read."""
+    """Yield values of a column, or of the one field of a structure that was read."""
     for value in column.to_pylist():
         yield next(iter(value.values())) if isinstance(value, dict) else value
 
 
 def _groups_from(metadata: Any, row: int) -> tuple[list[int], int]:
-    """The row groups from the one that holds a row on, and where in it the row stands."""
+    """Return the row groups from the one that holds a row on, and the row's index in it."""
     first = 0
     while (count := metadata.row_group(first).num_rows) <= row:
         row -= count
@@ -298,9 +300,9 @@ def _groups_from(metadata: Any, row: int) -> tuple[list[int], int]:
     return list(range(first, metadata.num_row_groups)), row
 
 
-def _beside(table: str, path: str) -> str:
-    """A path of a table as it can be opened."""
+def _relative_to(table: str, path: str) -> str:
+    """Return a path of a table as it can be opened."""
     if is_url(table):
-        place, _, options = table.partition("?")
-        return f"{place.rpartition('/')[0]}/{path}" + (f"?{options}" if options else "")
+        address, _, options = table.partition("?")
+        return f"{address.rpartition('/')[0]}/{path}" + (f"?{options}" if options else "")
     return str(Path(table).parent / path)

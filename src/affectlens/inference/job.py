@@ -1,0 +1,131 @@
+"""A prediction job: any number of pictures -> predictions, or a file of rows that can be resumed.
+
+>>> from affectlens import Predictor
+>>> from affectlens.inference.inputs import pictures
+>>> job = PredictionJob(Predictor.load(), pictures(["photos/"]))    # doctest: +SKIP
+>>> job.write(Path("emotions.csv"))                                 # doctest: +SKIP
+>>> job.counts.summary()                                            # doctest: +SKIP
+'1,204 pictures, 3 could not be read, 212 pictures/s'
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from affectlens.inference.inputs import Input
+from affectlens.inference.output.writer import RowWriter, open_output
+from affectlens.inference.predictor import BATCH_SIZE, Prediction, Predictor
+from affectlens.report.text import printable
+
+SHOWN_FAILURES = 10
+
+
+@dataclass
+class JobCounts:
+    """What a job has done so far.
+
+    Attributes:
+        done: pictures of this run, those that could not be read included
+        kept: rows of an earlier run that was resumed
+        failed: pictures of both that could not be read
+        failures: the first errors, as text for a terminal
+    """
+
+    done: int = 0
+    kept: int = 0
+    failed: int = 0
+    failures: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def total(self) -> int:
+        """Pictures of this run and rows of an earlier one."""
+        return self.kept + self.done
+
+    @property
+    def speed(self) -> str:
+        """Pictures a second since the job started, as text."""
+        speed = self.done / max(time.monotonic() - self.started, 1e-9)
+        return f"{speed:,.0f} pictures/s" if speed >= 10 else f"{speed:.1f} pictures/s"
+
+    def add(self, done: int, failed: int, failures: Iterable[str]) -> None:
+        """Count some pictures; `failures` are the first few of those that failed."""
+        self.done += done
+        self.failed += failed
+        room = SHOWN_FAILURES - len(self.failures)
+        self.failures += [printable(failure) for failure in islice(failures, room)]
+
+    def failure_lines(self) -> list[str]:
+        """Write the first failures for people, and how many more there are."""
+        lines = [f"Not read: {failure}" for failure in self.failures]
+        more = self.failed - len(self.failures)
+        return [*lines, f"Not read: {more:,} more."] if more else lines
+
+    def summary(self) -> str:
+        """Write all counts and the speed for people."""
+        kept = f", {self.kept:,} of them before" if self.kept else ""
+        pictures = f"{self.total:,} picture{'s' * (self.total != 1)}{kept}"
+        return f"{pictures}, {self.failed:,} could not be read, {self.speed}"
+
+
+Progress = Callable[[JobCounts], None]  # called first with nothing done, then after each picture or more
+
+
+@dataclass
+class PredictionJob:
+    """Pictures to predict, and how.
+
+    Attributes:
+        inputs: as `inference.inputs.pictures` yields them
+        attributes: whether rows have attributes as well as emotions
+        counts: of what was done so far
+    """
+
+    predictor: Predictor
+    inputs: Iterator[Input]
+    batch_size: int = BATCH_SIZE
+    attributes: bool = False
+    counts: JobCounts = field(default_factory=JobCounts)
+
+    def predictions(self, progress: Progress = lambda counts: None) -> Generator[Prediction, None, None]:
+        """Predict the pictures in their order and count them."""
+        answers = self.predictor.predict_files(self.inputs, self.batch_size, attributes=self.attributes)
+        self.counts.started = time.monotonic()
+        progress(self.counts)
+        with closing(answers):
+            for prediction in answers:
+                yield prediction
+                error = prediction.error
+                self.counts.add(1, int(error is not None), [] if error is None else [str(error)])
+                progress(self.counts)
+
+    def write(
+        self, file: Path, *, resume: bool = False, progress: Progress = lambda counts: None
+    ) -> JobCounts:
+        """Write a row for each picture to a file; the suffix is its format (`output.formats.FORMATS`).
+
+        With `resume`, rows that an interrupted job wrote are kept. Raises `OutputError`.
+        """
+        model = self.predictor.card.name
+        # The generator is closed at once after an interruption: files that were not begun are not decoded.
+        with self.open(file, resume=resume) as writer, closing(self.predictions(progress)) as predictions:
+            for prediction in predictions:
+                writer.write(prediction.to_row(model))
+        return self.counts
+
+    def open(self, file: Path, *, resume: bool) -> RowWriter:
+        """Open the file of a job; leave what is left to predict among the inputs, and count what is kept."""
+        writer, self.inputs, kept = open_output(
+            file,
+            self.predictor.card.name,
+            self.predictor.vocabulary,
+            self.inputs,
+            resume=resume,
+            batch_size=self.batch_size,
+            attributes=self.predictor.attribute_names if self.attributes else (),
+        )
+        self.counts.kept, self.counts.failed = kept.rows, kept.failed
+        return writer

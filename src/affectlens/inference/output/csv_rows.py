@@ -1,0 +1,41 @@
+"""CSV as RFC 4180 has it, but with the line ends of Unix; bytes of a name that are not text are kept."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from affectlens.emotions import Vocabulary
+from affectlens.inference.output.rows import Row, StoredRow, columns, flatten
+
+
+class CsvRows:
+    """The rows of a CSV file, whose first line names the columns."""
+
+    def __init__(self, vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> None:
+        self.columns = columns(vocabulary, attributes)
+        self.header = self._line(self.columns)
+
+    def encode(self, row: Row) -> bytes:
+        """Return a row as a line, or as several where a name has line ends."""
+        return self._line(flatten(row, self.columns).values())
+
+    def decode(self, record: bytes) -> StoredRow:
+        """Read a row. Raises `ValueError` for other columns."""
+        text = io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")
+        try:
+            cells = next(csv.reader(text, strict=True), [])
+        except csv.Error as error:
+            raise ValueError(str(error)) from None
+        row = dict(zip(self.columns, cells, strict=True))
+        return StoredRow(row["image"], row["model"], row["error_type"] != "")
+
+    def is_complete(self, record: bytes) -> bool:
+        """Whether a line ends its row: within a quoted name it does not. Quotes in a field are doubled."""
+        return record.count(b'"') % 2 == 0
+
+    def _line(self, values: Iterable[Any]) -> bytes:
+        text = io.StringIO(newline="")
+        # With these line ends either of their letters makes the writer quote a field.
+        csv.writer(text, lineterminator="\r\n").writerow(values)
+        return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")

@@ -1,0 +1,65 @@
+"""The formats of result files by suffix.
+
+To add one, write a file with its `RowEncoding` and add its entry. A format that cannot grow row by row, as
+Parquet, has its rows in a journal first: `from_journal` writes the file when all rows are there, `to_journal`
+takes a finished file apart to resume it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from affectlens.emotions import Vocabulary
+from affectlens.errors import OutputError
+from affectlens.inference.output import parquet
+from affectlens.inference.output.csv_rows import CsvRows
+from affectlens.inference.output.json_lines import JsonLines
+from affectlens.inference.output.rows import RowEncoding
+
+Convert = Callable[[Path, Path, Vocabulary, Sequence[str]], None]  # from, to, emotions, attributes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFormat:
+    """A format of result files.
+
+    Attributes:
+        summary: one line for users
+        encoding: emotions and attributes -> how rows are written while the job runs
+        from_journal, to_journal: see above; None where the rows are the file
+    """
+
+    summary: str
+    encoding: Callable[[Vocabulary, Sequence[str]], RowEncoding]
+    from_journal: Convert | None = None
+    to_journal: Convert | None = None
+
+    def rows_file(self, file: Path) -> Path:
+        """Return where the rows are while the job runs."""
+        return file if self.from_journal is None else journal_of(file)
+
+
+FORMATS: Mapping[str, RowFormat] = MappingProxyType({
+    ".jsonl": RowFormat(summary="JSON Lines, one object a picture", encoding=JsonLines),
+    ".csv": RowFormat(summary="CSV, one line a picture and one column an emotion", encoding=CsvRows),
+    ".parquet": RowFormat(
+        summary="Parquet, with the columns of CSV",
+        encoding=JsonLines,
+        from_journal=parquet.from_journal,
+        to_journal=parquet.to_journal,
+    ),
+})  # fmt: skip
+
+
+def format_of(file: Path) -> RowFormat:
+    """Find the format of a file by its suffix. Raises `OutputError` with those that are known."""
+    suffix = file.suffix.lower()
+    if suffix not in FORMATS:
+        raise OutputError(f"{file}: the suffix is the format of the results. Use {', '.join(FORMATS)}.")
+    return FORMATS[suffix]
+
+
+def journal_of(file: Path) -> Path:
+    """Return where the rows of a file are that cannot grow, until all are there."""
+    return file.with_name(f".{file.name}.partial.jsonl")

@@ -1,0 +1,83 @@
+"""JSON Lines: one object a line, as `Prediction.to_row` returns it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from affectlens.emotions import Vocabulary
+from affectlens.inference.output.rows import Row, StoredRow
+
+
+class JsonLines:
+    """The rows of a file of JSON Lines."""
+
+    header = b""
+
+    def __init__(self, vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> None:
+        self.words = vocabulary.words
+        self.attributes = tuple(attributes)
+
+    def encode(self, row: Row) -> bytes:
+        """Return a row as a line."""
+        return json_line(row).encode()
+
+    def decode(self, record: bytes) -> StoredRow:
+        """Read a row. Raises `ValueError` for other JSON, and other emotions or attributes."""
+        row = read_row(record)
+        if row.emotions is not None and tuple(row.emotions) != self.words:
+            raise ValueError(f"its emotions are {', '.join(row.emotions)}")
+        has_attributes = row.attributes is not msgspec.UNSET
+        if has_attributes != bool(self.attributes):
+            raise ValueError(f"it has {'' if has_attributes else 'no '}attributes")
+        names = tuple(row.attributes) if isinstance(row.attributes, dict) else ()
+        if row.error is None and names != self.attributes:
+            raise ValueError(f"its attributes are {', '.join(names)}")
+        return StoredRow(row.image, row.model, row.error is not None)
+
+    def is_complete(self, record: bytes) -> bool:
+        """Whether the row ends where the line does: always."""
+        return True
+
+
+class JsonError(msgspec.Struct):
+    """The error of a picture that could not be read."""
+
+    type: str
+    message: str
+
+
+class JsonRow(msgspec.Struct):
+    """A row as it is stored; `attributes` is unset where none were requested."""
+
+    image: str
+    top: str | None
+    emotions: dict[str, float] | None
+    polarity: dict[str, float] | None
+    model: str
+    error: JsonError | None
+    attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+def read_row(record: bytes) -> JsonRow:
+    """Read and validate a line. Raises `ValueError` for other JSON, or none."""
+    try:
+        # Not parsed by msgspec, which refuses names that are not text: they have unpaired surrogates.
+        return msgspec.convert(json.loads(record), JsonRow)
+    except RecursionError:
+        raise ValueError("its brackets are nested too deep") from None
+
+
+def json_line(row: Row) -> str:
+    """Return a row as JSON with its line end; names that are not text are escaped: it is always UTF-8.
+
+    >>> json_line({"image": "café.jpg"}), json_line({"image": "caf\\udce9.jpg"})
+    ('{"image": "café.jpg"}\\n', '{"image": "caf\\\\udce9.jpg"}\\n')
+    """
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(row)
+    return text + "\n"

@@ -1,0 +1,74 @@
+"""Parquet: cannot be read before its end is written, so its rows are first kept in a journal of JSON Lines.
+
+The journal lies next to the file, as `.NAME.parquet.partial.jsonl`, and becomes the Parquet file at the end,
+in one step. Only a thousand rows are held at once.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from affectlens.emotions import Vocabulary
+from affectlens.errors import OutputError
+from affectlens.files import atomic_write
+from affectlens.inference.output.json_lines import JsonLines, read_row
+from affectlens.inference.output.rows import STRUCTURED, columns, flatten, text_of, unflatten
+
+ROW_GROUP = 1_000  # rows that are held at once
+
+
+def from_journal(journal: Path, file: Path, vocabulary: Vocabulary, attributes: Sequence[str]) -> None:
+    """Write the Parquet file of a journal. Raises `OutputError` for a journal that is damaged."""
+    # Imported here: a job that writes JSON Lines need not wait for it.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = columns(vocabulary, attributes)
+    schema = _schema(names)
+    try:
+        with journal.open("rb") as lines, atomic_write(file) as out, pq.ParquetWriter(out, schema) as writer:
+            while group := [_cells(line, names) for line in islice(lines, ROW_GROUP)]:
+                writer.write_table(pa.Table.from_pylist(group, schema))
+    except (ValueError, pa.ArrowException) as error:
+        raise OutputError(
+            f"{journal} has a row that cannot be written to {file} ({error}). Delete it and start again."
+        ) from error
+
+
+def to_journal(file: Path, journal: Path, vocabulary: Vocabulary, attributes: Sequence[str]) -> None:
+    """Write the journal of a finished file, to resume it. Raises `OutputError` for another table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    encoding = JsonLines(vocabulary, attributes)
+    try:
+        with pq.ParquetFile(file) as table, atomic_write(journal) as out:
+            if table.schema_arrow.names != columns(vocabulary, attributes):
+                raise OutputError(
+                    f"{file} has other columns than this model's answers, or those of a run with or without "
+                    "--attributes. Name another file."
+                )
+            for batch in table.iter_batches(ROW_GROUP):
+                out.writelines(
+                    encoding.encode(unflatten(values, encoding.words, encoding.attributes))
+                    for values in batch.to_pylist()
+                )
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise OutputError(
+            f"{file} is not a Parquet file that can be read: {error}. Name another file."
+        ) from error
+
+
+def _cells(line: bytes, names: Sequence[str]) -> dict[str, Any]:
+    row = flatten(msgspec.to_builtins(read_row(line)), names)
+    return {name: text_of(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _schema(names: Iterable[str]) -> Any:
+    import pyarrow as pa
+
+    texts = {"image", "top", "model", "error_type", "error_message", *STRUCTURED}
+    return pa.schema([(name, pa.string() if name in texts else pa.float64()) for name in names])

@@ -1,0 +1,99 @@
+"""Rows of answers as plain data: nested as JSON has them, or flat with a value for each column.
+
+Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, one for each attribute where
+these were requested, model, error_type, error_message. A missing value is an empty field in CSV and null in
+Parquet. What is neither a number nor text, as the reasons for an answer, is JSON in its cell.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from affectlens.emotions import POLARITY, Vocabulary
+from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
+
+Row: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
+
+STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """What must be known of a row that was written before."""
+
+    image: str
+    model: str
+    failed: bool
+
+
+class RowEncoding(Protocol):
+    """How rows become bytes, one after the other, in a file that may be cut off at any byte."""
+
+    header: bytes
+
+    def encode(self, row: Row) -> bytes:
+        """Return the bytes of a row, its line end included."""
+
+    def decode(self, record: bytes) -> StoredRow:
+        """Read a row that was written before. Raises `ValueError` for what is not such a row."""
+
+    def is_complete(self, record: bytes) -> bool:
+        """Whether the row ends where the line does."""
+
+
+def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
+    """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
+    emotions = [*vocabulary.words, *POLARITY.words]
+    return list(
+        dict.fromkeys(["image", "top", *emotions, *attributes, "model", "error_type", "error_message"])
+    )
+
+
+def flatten(row: Row, names: Iterable[str]) -> dict[str, Any]:
+    """Return a row as one value a column, None where there is none."""
+    error = row["error"] or {}
+    values = {
+        **{name: _cell(value) for name, value in row.get("attributes", {}).items()},
+        **(row["polarity"] or {}),
+        **(row["emotions"] or {}),
+        "image": row["image"],
+        "top": row["top"],
+        "model": row["model"],
+        "error_type": error.get("type"),
+        "error_message": error.get("message"),
+    }
+    return {name: values.get(name) for name in names}
+
+
+def unflatten(values: Mapping[str, Any], words: Iterable[str], attributes: Sequence[str]) -> Row:
+    """Undo `flatten`. Raises `ValueError` for a cell that should be JSON and is not."""
+    failed = values["error_type"] is not None
+    described = {} if failed else {name: _from_cell(name, values[name]) for name in attributes}
+    polarity = {word: values[word] for word in POLARITY.words}
+    return {
+        "image": values["image"],
+        "top": values["top"],
+        "emotions": None if failed else {word: values[word] for word in words},
+        "polarity": None if None in polarity.values() else polarity,
+        **({"attributes": described} if attributes else {}),
+        "model": values["model"],
+        "error": {"type": values["error_type"], "message": values["error_message"]} if failed else None,
+    }
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _from_cell(name: str, value: Any) -> Any:
+    return json.loads(value) if name in STRUCTURED and isinstance(value, str) else value
+
+
+def text_of(name: str) -> str:
+    r"""Return a name as valid UTF-8: bytes that are not text are escaped, as Parquet's strings need it.
+
+    >>> text_of("caf\udce9.jpg")
+    'caf\\udce9.jpg'
+    """
+    return name.encode("utf-8", "backslashreplace").decode()

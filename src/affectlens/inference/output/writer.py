@@ -1,0 +1,138 @@
+"""Write result files: row by row, each complete before the next, so that a job can be killed and resumed.
+
+A job that is killed leaves complete rows and at most a part of one. A format that cannot grow has its rows in
+a journal until all are there (`formats`).
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from affectlens.emotions import Vocabulary
+from affectlens.errors import OutputError
+from affectlens.inference.inputs import Input
+from affectlens.inference.output.formats import format_of, journal_of
+from affectlens.inference.output.resume import KeptRows, keep_rows
+from affectlens.inference.output.rows import Row
+
+
+class RowWriter:
+    """A result file being written. As a context manager it is finished only where the block was.
+
+    `write` and the end of the block raise `OutputError` where the disk is full or the like.
+    """
+
+    def __init__(
+        self, file: Path, encode: Callable[[Row], bytes], stream: IO[bytes], finish: Callable[[], None]
+    ) -> None:
+        self.file = file
+        self._encode = encode
+        self._stream = stream
+        self._finish = finish
+
+    def write(self, row: Row) -> None:
+        """Append a row and hand it to the system: it outlives this process, however that ends."""
+        self.write_encoded(self._encode(row))
+
+    def write_encoded(self, rows: bytes) -> None:
+        """Append rows that were encoded elsewhere, by the same `RowEncoding`."""
+        try:
+            self._stream.write(rows)
+            self._stream.flush()
+        except OSError as error:
+            raise _unwritable(self.file, error) from error
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            with suppress(OSError):  # what could not be written was reported already
+                self._stream.close()
+            return
+        try:
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+        except OSError as problem:
+            raise _unwritable(self.file, problem) from problem
+        self._finish()
+
+
+def open_output(
+    file: Path,
+    model: str,
+    vocabulary: Vocabulary,
+    inputs: Iterator[Input],
+    *,
+    resume: bool,
+    batch_size: int,
+    attributes: Sequence[str] = (),
+) -> tuple[RowWriter, Iterator[Input], KeptRows]:
+    """Open a result file; return it, the inputs that are left to predict, and what was kept.
+
+    `attributes` are the names of those that every row will have; none where they were not requested.
+    With `resume`, rows of an earlier run with the same model and the same pictures in the same order
+    are kept; where there are none, it is as without. Raises `OutputError`: see `check_file`, and where
+    rows do not fit model or pictures.
+    """
+    check_file(file, resume)
+    row_format = format_of(file)
+    rows_file = row_format.rows_file(file)
+    encoding = row_format.encoding(vocabulary, attributes)
+    reopened = file != rows_file and file.exists() and not rows_file.exists()
+    try:
+        if reopened and row_format.to_journal:
+            row_format.to_journal(file, rows_file, vocabulary, attributes)
+        rows_file.parent.mkdir(parents=True, exist_ok=True)
+        stream = rows_file.open("r+b" if rows_file.exists() else "w+b")
+        try:
+            end, kept, rest = keep_rows(stream, file, model, encoding, inputs, batch_size)
+            stream.seek(end)
+            stream.truncate()
+            if not end:
+                stream.write(encoding.header)
+                stream.flush()
+        except BaseException:
+            stream.close()
+            if reopened:
+                rows_file.unlink()
+            raise
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+    def finish() -> None:
+        if row_format.from_journal:
+            row_format.from_journal(rows_file, file, vocabulary, attributes)
+            rows_file.unlink()
+
+    return RowWriter(file, encoding.encode, stream, finish), rest, kept
+
+
+def check_file(file: Path, resume: bool) -> None:
+    """Raise `OutputError` for a suffix that is not known, a folder, or rows that would be overwritten."""
+    row_format = format_of(file)
+    if file.is_dir():
+        raise OutputError(f"{file} is a folder. Name a file to write.")
+    if resume:
+        return
+    if file.exists():
+        raise OutputError(
+            f"{file} exists and is not overwritten. Go on with it by --resume, or name another file."
+        )
+    if row_format.from_journal and journal_of(file).exists():
+        raise OutputError(
+            f"An interrupted run left its rows in {journal_of(file)}. Go on with them by --resume, or delete "
+            "that file."
+        )
+
+
+def _unwritable(file: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{file} cannot be written: {error.strerror or error}. Rows written so far are kept; make room or "
+        "change rights, then go on with --resume."
+    )
