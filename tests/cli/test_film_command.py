@@ -1,3 +1,5 @@
+"""The command `affectlens film`: what it writes and prints, how it fails, and how it is interrupted."""
+
 import json
 import os
 import signal
@@ -15,9 +17,9 @@ import pytest
 from affectlens.cli.film_watch import live_line
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
-from affectlens.film import watch as watching
+from affectlens.film import job as film_job
+from affectlens.film.settings import WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.timeline import Counts, Timeline
-from affectlens.film.watch import Finished, Progress, Request, Started
 from timelines import film_of, led_by, timeline_of
 
 Run = Callable[..., Any]
@@ -31,11 +33,11 @@ def small_film(tmp_path: Path) -> Path:
     with av.open(file, "w") as out:
         stream: Any = out.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        for place in range(40):
-            colour = (200, 40, 30) if place < 20 else (30, 60, 200)
+        for number in range(40):
+            colour = (200, 40, 30) if number < 20 else (30, 60, 200)
             noisy = np.clip(np.array(colour) + rng.normal(0, 25, (96, 128, 3)), 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(noisy, format="rgb24")
-            frame.pts, frame.time_base = place, Fraction(1, 10)
+            frame.pts, frame.time_base = number, Fraction(1, 10)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return file
@@ -90,8 +92,8 @@ def test_a_film_that_cannot_be_read_is_reported_and_the_others_are_done(
     broken.write_bytes(b"no film at all" * 100)
     result = run(broken, small_film, tmp_path / "gone.mp4")
     assert result.exit_code == 1
-    assert "3 films, 2 could not be watched" in result.output
-    assert result.output.count("Not watched:") == 2
+    assert "3 films, 2 failed" in result.output
+    assert result.output.count("Failed:") == 2
     assert (tmp_path / "out" / "a film" / "report.html").exists()
 
 
@@ -118,8 +120,8 @@ def test_films_of_one_name_have_folders_of_their_own(run: Run, tmp_path: Path, m
     ("words", "said"),
     [
         (("--every", "1", "--keyframes"), "name one"),
-        (("--render", "tint", "--end", "5"), "writes the whole film"),
-        (("--format", "html,doc"), "'doc' is no format"),
+        (("--render", "tint", "--end", "5"), "writes the complete film"),
+        (("--format", "html,doc"), "'doc' is not a format"),
         (("--format", ","), "No format is named"),
     ],
 )
@@ -129,27 +131,27 @@ def test_wrong_use_is_said_before_anything_is_watched(run: Run, words: tuple[str
     assert said in result.output
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, timeline: Timeline, events: Any = ()) -> list[Request]:
+def scripted(monkeypatch: pytest.MonkeyPatch, timeline: Timeline, events: Any = ()) -> list[WatchRequest]:
     """Let watching give a timeline that is known; returns what was asked for."""
-    seen: list[Request] = []
+    seen: list[WatchRequest] = []
 
-    def watch(request: Request) -> Iterator[Any]:
+    def watch(request: WatchRequest) -> Iterator[Any]:
         seen.append(request)
-        yield Started(film=timeline.film, device="cpu", precision="float32")
+        yield WatchStarted(film=timeline.film, device="cpu", precision="float32")
         yield from events(request) if events else ()
         if request.out:
             request.out.mkdir(parents=True, exist_ok=True)
             (request.out / "timeline.json").write_text(timeline.to_text())
-        yield Finished(timeline=timeline, folder=request.out)
+        yield WatchFinished(timeline=timeline, folder=request.out)
 
-    monkeypatch.setattr(watching, "watch", watch)
+    monkeypatch.setattr(film_job, "watch", watch)
     return seen
 
 
-def progress(second: float, dropped: int = 0) -> Progress:
+def progress(second: float, dropped: int = 0) -> WatchProgress:
     newest = led_by("fear", 0.65)
-    return Progress(
-        second=second, share=None, decoded=9, judged=3, reused=0, shots=1, dropped=dropped, newest=newest
+    return WatchProgress(
+        second=second, share=None, decoded=9, predicted=3, reused=0, shots=1, dropped=dropped, newest=newest
     )
 
 
@@ -158,13 +160,13 @@ def test_a_live_source_prints_a_line_for_each_answer_and_ctrl_c_ends_it_with_its
 ) -> None:
     live = film_of(22.0, name="/dev/video7", live=True)
 
-    def events(request: Request) -> Iterator[Progress]:
+    def events(request: WatchRequest) -> Iterator[WatchProgress]:
         assert request.stop is not None
-        for place in range(1000):
+        for second in range(1000):
             if request.stop.is_set():
                 return
-            yield progress(float(place), dropped=place)
-            if place == 3:
+            yield progress(float(second), dropped=second)
+            if second == 3:
                 os.kill(os.getpid(), signal.SIGINT)
                 request.stop.wait(5)
 
@@ -175,7 +177,7 @@ def test_a_live_source_prints_a_line_for_each_answer_and_ctrl_c_ends_it_with_its
     assert result.exit_code == 0, result.output
     lines = [line for line in result.output.splitlines() if "frames dropped" in line]
     assert len(lines) == 3
-    assert "3 frames were passed over" in result.output
+    assert "3 frames were dropped" in result.output
     assert (tmp_path / "out" / "video7" / "report.html").exists()
     assert live_line(progress(65.25, 2), MIKELS).startswith(
         "1:05.2  fear 65 %, amusement 5 %, awe 5 %  polarity"
@@ -183,14 +185,14 @@ def test_a_live_source_prints_a_line_for_each_answer_and_ctrl_c_ends_it_with_its
 
 
 def test_ctrl_c_during_a_film_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def events(request: Request) -> Iterator[Progress]:
+    def events(request: WatchRequest) -> Iterator[WatchProgress]:
         os.kill(os.getpid(), signal.SIGINT)
         yield progress(1.0)
 
     scripted(monkeypatch, timeline_of(), events)
     result = run("a.mp4")
     assert result.exit_code == 130
-    assert "go on with --resume" in result.output
+    assert "continue with --resume" in result.output
 
 
 def test_finished_folders_are_compared_into_a_page_and_numbers(run: Run, tmp_path: Path) -> None:
@@ -200,12 +202,12 @@ def test_finished_folders_are_compared_into_a_page_and_numbers(run: Run, tmp_pat
     out = tmp_path / "c.html"
     result = run("compare", tmp_path / "one", tmp_path / "two", "--out", out, "--align", "time")
     assert result.exit_code == 0, result.output
-    assert "Compared by share of their time" in result.output
+    assert "Compared by relative position" in result.output
     assert json.loads(out.with_suffix(".json").read_text())["alignment"] == "time"
-    assert "Two films beside one another" in out.read_text()
+    assert "Two films compared" in out.read_text()
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds no timeline.json" in run("compare", tmp_path / "one", empty).output
     (empty / "timeline.json").write_text("{}")
     refused = run("compare", tmp_path / "one", empty)
-    assert (refused.exit_code, "no timeline" in refused.output) == (2, True)
+    assert (refused.exit_code, "not a timeline" in refused.output) == (2, True)

@@ -69,11 +69,11 @@ def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
 
 
 def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
-    from affectlens.cli.film_watch import Shown
+    from affectlens.cli.film_watch import WatchOutput
+    from affectlens.cli.progress import progress_bar
     from affectlens.film.settings import (
         FilmSettings,
         WatchFinished,
-        WatchProgress,
         WatchRequest,
         WatchStarted,
     )
@@ -82,14 +82,13 @@ def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
 
     model = saved.load(name)
     request = WatchRequest(source=source, model=model, settings=FilmSettings(every=every), device=device)
-    with Shown() as shown:
+    with progress_bar() as bar:
+        output = WatchOutput(bar, model.card.vocabulary)
+        output.begin(source)
         for event in watch(request):
-            if isinstance(event, WatchStarted):
-                if event.film.live:
-                    raise click.UsageError(f"{source} is live: it cannot be compared. Watch it first.")
-                shown.begin(source, event.film, None)
-            elif isinstance(event, WatchProgress):
-                shown.advance(event, model.card.vocabulary)
-            elif isinstance(event, WatchFinished):
+            if isinstance(event, WatchStarted) and event.film.live:
+                raise click.UsageError(f"{source} is live: it cannot be compared. Watch it first.")
+            if isinstance(event, WatchFinished):
                 return event.timeline
+            output.show(event)
     raise AssertionError("watching ended without an end")

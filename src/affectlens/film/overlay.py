@@ -1,11 +1,11 @@
-"""What is drawn over a film that is written again: which emotions it evokes, moment by moment.
+"""Drawings over a film that is written again: which emotions it evokes, moment by moment.
 
     bar     a dark strip along the lower edge: the strongest emotion with its probability in words, and all
             emotions as parts of one line
     tint    the film's edges take the colour of the strongest emotion, and its word stands in a corner
 
 White words on a dark ground can be read on any picture. Sizes are shares of the picture's shorter side, so
-that a film of a telephone and one of a cinema look alike.
+that a film of a phone and one of a cinema look alike.
 
 Letters: H x W pixels of the film as shown, h x w of a drawing.
 """
@@ -23,35 +23,37 @@ from numpy.typing import NDArray
 from affectlens.emotions import by_polarity
 from affectlens.film.report.curves import sample_spans
 from affectlens.film.report.drawing import colours
-from affectlens.film.timeline import Film, Timeline
+from affectlens.film.timeline import Timeline
+from affectlens.report.figures import STYLE
 from affectlens.report.text import percent
-from affectlens.report.wheel import FONT
+from affectlens.video import Film
 from affectlens.video.writer import Drawing
 
-Kind = Literal["bar", "tint"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+OverlayKind = Literal["bar", "tint"]
+KINDS: tuple[OverlayKind, ...] = get_args(OverlayKind)
 
-STRIP = 0.085  # height of the strip, or of the word in a corner, by the shorter side
-LEAST = 20  # pixels of that height
-_TEXT = 0.5  # height of letters by that of the strip
-_GROUND = (
-    185  # opacity of what words stand on, of 255: white on it keeps a contrast of 4.5 on a white picture
-)
-_EDGE, _STRONGEST = 0.14, 0.62  # width of the tinted edge by the shorter side, and its opacity at the rim
+# Height of the strip, or of the word in a corner, by the shorter side; and its least number of pixels.
+STRIP, LEAST = 0.085, 20
+# Height of letters by that of the strip.
+_TEXT = 0.5
+# Opacity of what words stand on, of 255: white on it keeps a contrast of 4.5 on a white picture.
+_GROUND = 185
+# Width of the tinted edge by the shorter side, and its opacity at the rim.
+_EDGE, _STRONGEST = 0.14, 0.62
 
 
-def drawings(timeline: Timeline, kind: Kind) -> Callable[[Film], Iterator[Drawing]]:
-    """What `video.writer.write` draws for a timeline: a drawing whenever what is said changes."""
+def drawings(timeline: Timeline, kind: OverlayKind) -> Callable[[Film], Iterator[Drawing]]:
+    """What `video.writer.write` draws for a timeline: a new drawing whenever its content changes."""
     return lambda film: _drawings(timeline, kind, film.width, film.height)
 
 
-def _drawings(timeline: Timeline, kind: Kind, width: int, height: int) -> Iterator[Drawing]:
+def _drawings(timeline: Timeline, kind: OverlayKind, width: int, height: int) -> Iterator[Drawing]:
     draw = _Bar(timeline, width, height) if kind == "bar" else _Tint(timeline, width, height)
-    said: tuple[Any, ...] | None = None
+    shown: tuple[Any, ...] | None = None
     for sample, (start, _) in zip(timeline.samples, sample_spans(timeline), strict=True):
-        now = draw.says(sample.smoothed)
-        if now != said:
-            said = now
+        now = draw.content(sample.smoothed)
+        if now != shown:
+            shown = now
             yield Drawing(start, draw(now), draw.left, draw.top)
 
 
@@ -73,23 +75,23 @@ class _Bar:
     def _letters(self) -> int:
         return round(_TEXT * self.height)
 
-    def says(self, probabilities: tuple[float, ...]) -> tuple[Any, ...]:
+    def content(self, probabilities: tuple[float, ...]) -> tuple[Any, ...]:
         """What of a moment can be seen: the word with its probability, and where parts of the line end."""
-        top = max(range(len(probabilities)), key=lambda place: probabilities[place])
+        top = max(range(len(probabilities)), key=lambda index: probabilities[index])
         line = self.width - self.words - self.height // 2
-        ends = np.rint(np.cumsum([probabilities[place] for place in self.order]) * line).astype(int)
+        ends = np.rint(np.cumsum([probabilities[index] for index in self.order]) * line).astype(int)
         return f"{self.vocabulary.words[top]} {percent(probabilities[top])}", tuple(ends.tolist())
 
-    def __call__(self, said: tuple[Any, ...]) -> NDArray[np.uint8]:
-        words, ends = said
+    def __call__(self, content: tuple[Any, ...]) -> NDArray[np.uint8]:
+        words, ends = content
         picture = np.zeros((self.height, self.width, 4), dtype=np.uint8)
         picture[..., 3] = _GROUND
         _write(picture, text(words, self._letters), self.height // 3, self.words - self.height // 3)
         upper, lower = round(0.3 * self.height), round(0.7 * self.height)
         start = self.words
-        for place, end in zip(self.order, ends, strict=True):
+        for index, end in zip(self.order, ends, strict=True):
             stop = self.words + end
-            picture[upper:lower, start : max(start, stop - 1), :3] = self.colours[place]
+            picture[upper:lower, start : max(start, stop - 1), :3] = self.colours[index]
             picture[upper:lower, start:stop, 3] = 255
             start = stop
         return picture
@@ -108,13 +110,13 @@ class _Tint:
         inwards = np.minimum(rows, columns) / (_EDGE * min(width, height))
         self.opacity = (255 * _STRONGEST * np.clip(1 - inwards, 0, 1) ** 1.5).astype(np.uint8)
 
-    def says(self, probabilities: tuple[float, ...]) -> tuple[Any, ...]:
+    def content(self, probabilities: tuple[float, ...]) -> tuple[Any, ...]:
         """What of a moment can be seen: the strongest emotion, and its probability in words."""
-        top = max(range(len(probabilities)), key=lambda place: probabilities[place])
+        top = max(range(len(probabilities)), key=lambda index: probabilities[index])
         return top, f"{self.vocabulary.words[top]} {percent(probabilities[top])}"
 
-    def __call__(self, said: tuple[Any, ...]) -> NDArray[np.uint8]:
-        top, words = said
+    def __call__(self, content: tuple[Any, ...]) -> NDArray[np.uint8]:
+        top, words = content
         picture = np.empty((*self.opacity.shape, 4), dtype=np.uint8)
         picture[..., :3], picture[..., 3] = self.colours[top], self.opacity
         mask = text(words, round(_TEXT * self.chip))
@@ -133,7 +135,7 @@ def strip_height(width: int, height: int) -> int:
 def text(words: str, letters: int) -> NDArray[np.uint8]:
     """Words as opacity, (h, w), in letters of so many pixels; cut to their width."""
     size = (len(words) * letters + 2 * letters, 2 * letters)
-    with matplotlib.rc_context(FONT):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="none")
         canvas = FigureCanvasAgg(figure)
         style: dict[str, Any] = {"va": "center", "color": "white", "weight": "bold", "parse_math": False}
@@ -156,4 +158,4 @@ def _write(picture: NDArray[np.uint8], mask: NDArray[np.uint8], left: int, right
 
 
 def _levels(colour: str) -> tuple[int, ...]:
-    return tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return tuple(int(colour[start : start + 2], 16) for start in (1, 3, 5))

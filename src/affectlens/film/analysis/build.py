@@ -66,9 +66,7 @@ def build(
     """
     ordered = sorted({each.second: each for each in predictions}.values())
     if not ordered:
-        raise OutputError(
-            f"Of {film.name} not one frame was predicted: there is nothing to make a timeline of."
-        )
+        raise OutputError(f"Of {film.name} not one frame was predicted: there is no timeline to make.")
     end = max(end or 0.0, ordered[-1].second)
     seconds = np.array([each.second for each in ordered])
     emotions = np.array([each.emotions for each in ordered], dtype=np.float64)

@@ -1,0 +1,248 @@
+"""A film from its file to all that is written of it: watched, exported, rendered; one film or several.
+
+    job = FilmJob(model=saved.load("default"), out=Path("films"), formats=("html", "csv"))
+    for event in analyse_films(["night train.mp4", "day.mp4"], job):
+        ...
+
+Each film has a folder of its own in `out`, with its `timeline.json` and a file or two for each format.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event as Flag
+from typing import Literal
+
+from affectlens.errors import RunError, SettingsError, UnknownName, VideoError
+from affectlens.files import slug
+from affectlens.film.export import markers
+from affectlens.film.export.formats import FORMATS
+from affectlens.film.export.options import ExportOptions
+from affectlens.film.overlay import KINDS, OverlayKind, drawings
+from affectlens.film.record import TIMELINE
+from affectlens.film.report.page import LONGEST, MAX_PEAKS, FilmPictures, needed
+from affectlens.film.settings import FilmSettings, WatchEvent, WatchFinished, WatchRequest
+from affectlens.film.timeline import Timeline
+from affectlens.film.watch import watch
+from affectlens.models.saved import Model
+from affectlens.video import stills, without_password, writer
+
+# Characters of a folder that is named after an address.
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmJob:
+    """What to do with each film.
+
+    Attributes:
+        model: as `models.saved.load` returns it
+        out: the folder in which each film gets a folder
+        settings: how films are watched
+        formats: names of `film.export.formats.FORMATS`
+        options: options of the formats; pictures and the film's path are filled in for each film
+        render: how the film is written again with what it evokes drawn over it; None writes no film. Live
+            sources are not rendered
+        explain_peaks: whether formats with pictures get heat maps of the peaks they show
+        resume: whether to continue from what the folders hold, and to keep a film that is rendered already
+        batch_size, device, precision, hardware: as in `WatchRequest`
+    Raises `UnknownName` for a format, and `SettingsError` for what cannot be combined.
+    """
+
+    model: Model
+    out: Path
+    settings: FilmSettings = field(default_factory=FilmSettings)
+    formats: Sequence[str] = ("html",)
+    options: ExportOptions = field(default_factory=ExportOptions)
+    render: OverlayKind | None = None
+    explain_peaks: bool = False
+    resume: bool = False
+    batch_size: int = 32
+    device: str = "auto"
+    precision: str = "auto"
+    hardware: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMATS:
+                raise UnknownName("format", name, FORMATS, "films")
+        if self.render not in (None, *KINDS):
+            raise UnknownName("overlay", str(self.render), KINDS, "films")
+        if self.render and (self.settings.begin is not None or self.settings.end is not None):
+            raise SettingsError("The complete film is rendered: leave out begin and end.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmStarted:
+    """The job begins with a film, whose files are written to the folder."""
+
+    source: str
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportProgress:
+    """How far a step after watching has come: of stills and heat maps their number, of rendering seconds."""
+
+    step: Literal["stills", "heat maps", "rendering"]
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileWritten:
+    """A file is complete; `notes` are sentences for people about its content."""
+
+    file: Path
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmFailed:
+    """A film that cannot be used; the job continues with the next."""
+
+    source: str
+    error: VideoError | RunError | SettingsError
+
+
+FilmEvent = FilmStarted | WatchEvent | ExportProgress | FileWritten | FilmFailed
+
+
+def analyse_films(
+    sources: Sequence[str], job: FilmJob, stop: Flag | None = None
+) -> Generator[FilmEvent, None, None]:
+    """Analyse film after film; yield what happens. `stop` ends the watching of one film, and is then cleared.
+
+    A film that cannot be used is a `FilmFailed`. Raises `OutputError` where nothing can be written, and
+    `SettingsError` where there is only one film and its settings do not fit it.
+    """
+    for source, name in zip(sources, folder_names(sources), strict=True):
+        if stop is not None:
+            stop.clear()
+        try:
+            yield from analyse_film(source, job, job.out / name, stop)
+        except (VideoError, RunError) as error:
+            yield FilmFailed(source=source, error=error)
+        except SettingsError as error:
+            if len(sources) == 1:
+                raise
+            yield FilmFailed(source=source, error=error)
+
+
+def analyse_film(
+    source: str, job: FilmJob, folder: Path, stop: Flag | None = None
+) -> Generator[FilmEvent, None, Timeline]:
+    """Watch a film and write all of it; yield what happens, return its timeline.
+
+    Events come in this order: `FilmStarted`, those of `film.watch.watch`, then a `FileWritten` for each file,
+    the timeline first. Raises as `watch` does, and `SettingsError` for options that do not fit the film.
+    """
+    yield FilmStarted(source=source, folder=folder)
+    timeline = yield from _watched(source, job, folder, stop)
+    yield FileWritten(file=folder / TIMELINE)
+    yield from export(source, timeline, job, folder)
+    if job.render and not timeline.film.live:
+        yield from render(source, timeline, job, folder)
+    return timeline
+
+
+def _watched(
+    source: str, job: FilmJob, folder: Path, stop: Flag | None
+) -> Generator[FilmEvent, None, Timeline]:
+    request = WatchRequest(
+        source=source,
+        model=job.model,
+        out=folder,
+        settings=job.settings,
+        resume=job.resume,
+        device=job.device,
+        precision=job.precision,
+        batch_size=job.batch_size,
+        hardware=job.hardware,
+        stop=stop,
+    )
+    with closing(watch(request)) as events:
+        for event in events:
+            yield event
+            if isinstance(event, WatchFinished):
+                return event.timeline
+    raise AssertionError("watching ended without a timeline")
+
+
+def export(
+    source: str, timeline: Timeline, job: FilmJob, folder: Path
+) -> Generator[ExportProgress | FileWritten, None, None]:
+    """Write a timeline in each of the job's formats."""
+    options, formats = job.options, [FORMATS[name] for name in job.formats]
+    if any(each.with_pictures for each in formats):
+        pictures = yield from film_pictures(source, timeline, job)
+        film = Path(source) if Path(source).is_file() else None
+        options = replace(options, pictures=pictures, film=film)
+    for each in formats:
+        files = each.write(folder, timeline, options)
+        notes = tuple(markers.notes(timeline, options)) if each.with_timecode else ()
+        for file in files:
+            yield FileWritten(file=file, notes=notes)
+
+
+def film_pictures(
+    source: str, timeline: Timeline, job: FilmJob
+) -> Generator[ExportProgress, None, FilmPictures]:
+    """Collect the pictures that a page shows of a film: none of a live source, whose frames are gone."""
+    if timeline.film.live:
+        return FilmPictures()
+    seconds = needed(timeline)
+    shown = {}
+    # Without pictures it is a report, too.
+    with suppress(VideoError):
+        for second, pixels in stills(source, seconds, LONGEST):
+            shown[second] = pixels
+            yield ExportProgress(step="stills", done=len(shown), total=len(seconds))
+    maps = {}
+    if job.explain_peaks:
+        # Imported here because most jobs explain nothing.
+        from affectlens.film.peak_maps import peak_maps
+
+        peaks = timeline.of("peak")[:MAX_PEAKS]
+        for each in peak_maps(source, peaks, job.model, job.device):
+            maps[(each.peak.second, each.peak.emotion)] = each.picture
+            yield ExportProgress(step="heat maps", done=len(maps), total=len(peaks))
+    return FilmPictures(shown, maps)
+
+
+def render(
+    source: str, timeline: Timeline, job: FilmJob, folder: Path
+) -> Generator[ExportProgress | FileWritten, None, None]:
+    """Write the film again with what it evokes drawn over it."""
+    assert job.render is not None
+    file = folder / f"{Path(source).stem}.{job.render}{writer.suffix_for(Path(source))}"
+    # The file is there only when it is complete.
+    if not (job.resume and file.exists()):
+        with closing(writer.write(file, source, drawings(timeline, job.render))) as steps:
+            for step in steps:
+                yield ExportProgress(step="rendering", done=step.second, total=timeline.film.duration)
+    yield FileWritten(file=file)
+
+
+def folder_names(sources: Sequence[str]) -> list[str]:
+    """Name a folder for each film: its own stem, with a number where another film has it.
+
+    >>> folder_names(["one/a.mp4", "two/a.mp4", "one/a.mp4", "rtsp://me:secret@camera/1"])
+    ['a', 'a-2', 'a', 'rtsp-me-camera-1']
+    """
+    taken: dict[str, str] = {}
+    names = []
+    for source in sources:
+        is_address = "://" in source
+        own = (
+            slug(without_password(source))[:_LONGEST_NAME]
+            if is_address
+            else Path(source).stem or slug(source)
+        )
+        name, number = own or "film", 1
+        while taken.setdefault(name.casefold(), source) != source:
+            number += 1
+            name = f"{own}-{number}"
+        names.append(name)
+    return names
