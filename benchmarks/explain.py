@@ -90,15 +90,15 @@ def measure(name: str, pictures: list[Path]) -> dict[str, float]:
     images = [model.to_input(preprocessing.fit_pixels(read_pixels(path))) for path in pictures]
     with torch.no_grad():
         tops = [model.vocabulary.words[int(model.logits(image).argmax())] for image in images]
-    asked = [make_question(model.vocabulary, top) for top in tops]
-    method(model, images[0], asked[0])
+    questions = [make_question(model.vocabulary, top) for top in tops]
+    method(model, images[0], questions[0])
     started = time.perf_counter()
-    found = [method(model, image, question) for image, question in zip(images, asked, strict=True)]
+    found = [method(model, image, question) for image, question in zip(images, questions, strict=True)]
     seconds = (time.perf_counter() - started) / len(images)
     peak = peak_mebibytes()
     result = {"seconds": seconds, "peak_mebibytes": peak}
     if name != NOTHING:  # after the clock and the peak: what the map is worth
-        each = [gain(model, *one) for one in zip(images, asked, found, strict=True)]
+        each = [gain(model, *one) for one in zip(images, questions, found, strict=True)]
         result["deletion_gain"], result["insertion_gain"] = (
             statistics.mean(g) for g in zip(*each, strict=True)
         )
@@ -156,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=Path, help="a folder of pictures, of which a few are taken")
+    parser.add_argument("--pictures", type=Path, help="folder of pictures, of which a few are taken")
     parser.add_argument("--count", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--methods", help="names with commas; by default all that suit the default model")

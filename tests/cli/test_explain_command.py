@@ -29,7 +29,7 @@ def filters(photo: Path, model: Path | str, *words: object) -> int:
     return status("filters", photo, "--model", model, "--steps", 1, *words)
 
 
-def test_the_figure_is_written_where_it_was_asked_for(
+def test_the_figure_is_written_to_the_named_file(
     tiny_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "below" / "figure.png"
@@ -49,12 +49,12 @@ def test_without_out_it_is_filters_png_here(
     assert (photo.parent / "filters.png").is_file()
 
 
-def test_blocks_channels_steps_and_seed_are_as_asked_for(
+def test_blocks_channels_steps_and_seed_are_those_given(
     tiny_model: Path, photo: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "figure.svg"
-    asked = ("--block", "blocks.1", "--block", "blocks.3", "--channel", 4, "--channel", 7, "--seed", 5)
-    assert filters(photo, tiny_model, "--out", out, *asked) == 0
+    options = ("--block", "blocks.1", "--block", "blocks.3", "--channel", 4, "--channel", 7, "--seed", 5)
+    assert filters(photo, tiny_model, "--out", out, *options) == 0
     text = out.read_text()
     for words in (">blocks.1<", ">blocks.3<", ">channel 4<", "seed: 5"):
         assert words in text
@@ -70,7 +70,7 @@ def test_another_suffix_is_an_error_before_a_model_is_loaded(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--block", "blocks.9"), "'blocks.9' is not a block of this network. Did you mean 'blocks."),
         (("--channel", "40000"), "The block blocks.0 has no channel 40000"),
@@ -80,11 +80,11 @@ def test_another_suffix_is_an_error_before_a_model_is_loaded(
 )
 def test_what_is_not_there_is_status_two_with_a_sentence(
     tiny_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    words: tuple[str, ...], told: str,
+    words: tuple[str, ...], message: str,
 ) -> None:  # fmt: skip
     out = tmp_path / "figure.png"
     assert filters(photo, tiny_model, "--out", out, *words) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 

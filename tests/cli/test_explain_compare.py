@@ -52,17 +52,17 @@ def test_a_comparison_goes_on_where_it_ended_and_to_more_pictures(tiny_model: Pa
     cut = json.loads((tmp_path / "halves.json").read_text())
     cut["rows"].pop()  # as if it had ended within the second picture
     (tmp_path / "halves.json").write_text(json.dumps(cut))
-    whole = rows("halves.json", "--pictures", "4", "--resume")
-    again = rows("whole.json", "--pictures", "4")
-    assert len(half) == 2 * 4 and len(whole) == 4 * 4
+    resumed = rows("halves.json", "--pictures", "4", "--resume")
+    again = rows("complete.json", "--pictures", "4")
+    assert len(half) == 2 * 4 and len(resumed) == 4 * 4
     for key, figures in again.items():
-        assert whole[key] | {"seconds": 0} == figures | {"seconds": 0}
+        assert resumed[key] | {"seconds": 0} == figures | {"seconds": 0}
     first = cut["rows"][0]["picture"]
-    assert whole[first, "gradient"] == half[first, "gradient"]  # seconds too: it was not measured again
+    assert resumed[first, "gradient"] == half[first, "gradient"]  # seconds too: it was not measured again
     with pytest.raises(SettingsError, match="its options of methods were"):
         ended = CliRunner().invoke(compare, [
             f"folder:{data}", "--split", "all", "--model", str(tiny_model), "--methods", "occlusion",
-            "--checked", "0", "--out", str(tmp_path / "whole.json"), "--resume",
+            "--checked", "0", "--out", str(tmp_path / "complete.json"), "--resume",
         ])  # fmt: skip
         raise ended.exception or AssertionError(ended.output)
 

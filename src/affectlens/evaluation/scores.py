@@ -1,7 +1,7 @@
 """Everything that is reported about a model on one set of pictures, as plain data with intervals.
 
 Intervals are percentiles of a bootstrap over pictures: Efron and Tibshirani, "An Introduction to the
-Bootstrap", 1993, chapter 13. They say how far the figures depend on which pictures were drawn; not
+Bootstrap", 1993, chapter 13. They say how far the figures depend on which pictures were sampled; not
 how far they depend on the training run. The calibration error has none: a resample adds noise to
 every bin and an absolute gap grows with noise, so for a well calibrated model whole intervals lie
 above the estimate.
@@ -12,9 +12,9 @@ Letters: N pictures, E emotions, K cells, R resamples, M metrics.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from dataclasses import fields as fields_of
 from typing import Any, Self
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -23,14 +23,14 @@ from affectlens.emotions import POLARITY, NoConversion, Vocabulary, convert
 from affectlens.errors import AffectLensError, SettingsError
 
 CERTAIN = 1 - 1e-6  # a target with a weight above this is a single label
-DRAWS_AT_ONCE = 2**21  # bounds the memory of the bootstrap to some 100 MB
+SAMPLES_AT_ONCE = 2**21  # bounds the memory of the bootstrap to some 100 MB
 
 
 class BadScores(AffectLensError):
-    """Data that are no scores: a figure is missing or of the wrong type."""
+    """Data that are not scores: a figure is missing or of the wrong type."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"These data are no scores: {reason}. Evaluate the model again to get them.")
+        super().__init__(f"These data are not scores: {reason}. Evaluate the model again to get them.")
 
 
 class VocabularySizeDiffers(metrics.NotMeasurable):
@@ -108,7 +108,7 @@ class Scores:
     bootstrap: Bootstrap
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data that can be written as JSON, without NaN; `from_json` is the way back."""
+        """Return plain data that can be written as JSON, without NaN; `from_json` reads it."""
         data = asdict(self)
         data["words"] = list(self.words)
         data["confusion"] = {
@@ -120,39 +120,11 @@ class Scores:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_json` gave; keys of later versions are passed over. Raises `BadScores`."""
+        """Read what `to_json` gave; keys of later versions are ignored. Raises `BadScores`."""
         try:
-            fields = _pick(cls, data)
-            for name in _FIGURES:
-                if isinstance(fields[name], bool) or not isinstance(fields[name], int | float):
-                    raise BadScores(f"{name} is no number but {fields[name]!r}")
-            fields["words"] = tuple(fields["words"])
-            fields["per_emotion"] = {
-                word: EmotionScores(**_pick(EmotionScores, figures))
-                for word, figures in fields["per_emotion"].items()
-            }
-            fields["confusion"] = Confusion(
-                labels=tuple(fields["confusion"]["labels"]),
-                rows=tuple(tuple(row) for row in fields["confusion"]["rows"]),
-            )
-            fields["intervals"] = {name: (low, high) for name, (low, high) in fields["intervals"].items()}
-            fields["bootstrap"] = Bootstrap(**_pick(Bootstrap, fields["bootstrap"]))
-        except KeyError as error:
-            raise BadScores(f"{error} is missing") from error
-        except (AttributeError, TypeError, ValueError) as error:
-            raise BadScores(str(error)) from error
-        return cls(**fields)
-
-
-_FIGURES = (
-    "count", "unreadable", "shared_top", "temperature", "accuracy", "balanced_accuracy", "macro_f1",
-    "negative_log_likelihood", "expected_calibration_error", "brier", "polarity_count",
-)  # fmt: skip
-
-
-def _pick(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the values of a dataclass's fields out of JSON data. Raises `KeyError`."""
-    return {field.name: data[field.name] for field in fields_of(kind)}
+            return msgspec.convert(data, cls)
+        except msgspec.ValidationError as error:
+            raise BadScores(str(error)) from None
 
 
 def score(
@@ -169,8 +141,8 @@ def score(
 
     Columns are the vocabulary's words in its order. Probabilities are softmax(logits / temperature).
     `resamples` = 0 leaves out intervals; the same `seed` gives the same ones. `unreadable` is
-    passed on, so that no one takes a part of the data set for the whole. Raises `SettingsError`,
-    and `NotMeasurable` for no pictures, shapes that differ, NaN, and targets that are no distribution.
+    passed on, so that no one takes a part of the data set for all of it. Raises `SettingsError`,
+    and `NotMeasurable` for no pictures, shapes that differ, NaN, and targets that are not distributions.
     """
     _require_settings(temperature, resamples, unreadable)
     if logits.ndim == 2 and logits.shape[1] != len(vocabulary):
@@ -234,7 +206,7 @@ def polarity_weights(vocabulary: Vocabulary) -> Tensor | None:
 
 
 def _polarity_rows(logits: Tensor, targets: Tensor, vocabulary: Vocabulary) -> tuple[Tensor, Tensor] | None:
-    """Say which pictures have the right polarity, and which have one at all: (N, E) -> twice (N,).
+    """Return which pictures have the right polarity, and which have one at all: (N, E) -> twice (N,).
 
     Weights are summed to polarity before they are compared: the polarity of the sum, not of the top
     word. None where no picture has a polarity.
@@ -275,7 +247,7 @@ def _intervals(
     """Measure resamples of the pictures and give the middle `level` of each metric's values.
 
     Every metric here is a function of sums over pictures. So a resample need not be made: it is a
-    column that says how often each picture was drawn, and its sums are a product with that column.
+    column of how often each picture was sampled, and its sums are a product with that column.
     A class that a resample lacks is left out of that resample's averages.
     """
     if not settings.resamples:
@@ -283,12 +255,12 @@ def _intervals(
     table = torch.stack(list(terms.values()))  # (M, N)
     count = table.shape[1]
     generator = torch.Generator().manual_seed(settings.seed)
-    at_once = max(1, DRAWS_AT_ONCE // count)
+    at_once = max(1, SAMPLES_AT_ONCE // count)
     values: dict[str, list[Tensor]] = {}
     for start in range(0, settings.resamples, at_once):
-        drawn = torch.randint(count, (count, min(at_once, settings.resamples - start)), generator=generator)
-        times = torch.zeros(drawn.shape, dtype=torch.float64)  # (N, R)
-        times.scatter_add_(0, drawn, torch.ones_like(times))
+        sampled = torch.randint(count, (count, min(at_once, settings.resamples - start)), generator=generator)
+        times = torch.zeros(sampled.shape, dtype=torch.float64)  # (N, R)
+        times.scatter_add_(0, sampled, torch.ones_like(times))
         resampled = dict(zip(terms, table @ times / count, strict=True))
         confusion = torch.zeros(size * size, times.shape[1], dtype=torch.float64)
         confusion.index_add_(
@@ -302,7 +274,7 @@ def _intervals(
         for name, part in resampled.items():
             values.setdefault(name, []).append(part)
     tails = ((1 - settings.level) / 2, (1 + settings.level) / 2)
-    # A resample may hold no picture with a polarity: that one says nothing and is left out.
+    # A resample may hold no picture with a polarity: that one is undefined and is left out.
     limits = {name: metrics.bootstrap_interval(torch.cat(parts), tails) for name, parts in values.items()}
     return {name: (low, high) for name, (low, high) in limits.items() if not math.isnan(low)}
 

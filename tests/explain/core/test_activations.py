@@ -53,7 +53,7 @@ def test_blocks_are_listed_from_shallow_to_deep_for_each_network_within(kind: st
 
 
 @every_network
-def test_a_block_is_reached_as_maps_of_as_many_channels_as_it_says(kind: str) -> None:
+def test_a_block_is_reached_as_maps_of_its_number_of_channels(kind: str) -> None:
     network = build(kind)
     for block in activations.list_blocks(network, SIDE, SIDE):
         maps = activations.activations_of(network, block, images())
@@ -67,7 +67,7 @@ def test_a_picture_moved_by_a_cell_moves_the_maps_and_not_the_channels(kind: str
     """Which axes are cells and which are channels: exact where no cell sees another, as in a first block."""
     network = build(kind)
     block = activations.list_blocks(network, SIDE, SIDE)[0]
-    step = 16  # whole cells of every first block here
+    step = 16  # an integer number of cells of every first block here
     picture = torch.zeros(1, 3, SIDE, SIDE)
     picture[:, :, 32:48, 32:48] = 1
     with torch.no_grad():
@@ -79,8 +79,8 @@ def test_a_picture_moved_by_a_cell_moves_the_maps_and_not_the_channels(kind: str
             for one in (picture, picture.roll(step, dims=3))
         )
     across, down = (step / block.stride, 0)
-    places = [divmod(int(maps.argmax()), maps.shape[1]) for maps in (seen, moved)]
-    assert (places[1][0] - places[0][0], places[1][1] - places[0][1]) == (down, across)
+    peaks = [divmod(int(maps.argmax()), maps.shape[1]) for maps in (seen, moved)]
+    assert (peaks[1][0] - peaks[0][0], peaks[1][1] - peaks[0][1]) == (down, across)
 
 
 def test_what_is_read_is_the_input_of_the_last_nonlinearity_of_a_block() -> None:
@@ -97,7 +97,7 @@ def test_what_is_read_is_the_input_of_the_last_nonlinearity_of_a_block() -> None
 
 
 def test_gates_and_squeezed_maps_are_not_taken_for_what_a_block_sees() -> None:
-    """The blocks of EfficientNet end in a gate whose own nonlinearity sees one cell, the whole picture."""
+    """The blocks of EfficientNet end in a gate whose own nonlinearity has one cell, the whole picture."""
     network = catalog.build("efficientnet_b0", 2)
     layers = [block.layer for block in activations.list_blocks(network, 64, 64)]
     assert layers == [
@@ -140,7 +140,7 @@ def test_a_hook_is_gone_also_after_an_error() -> None:
     assert is_untouched(network)
 
 
-def test_at_rest_nothing_learns_and_afterwards_all_is_as_it_was() -> None:
+def test_a_frozen_network_learns_nothing_and_afterwards_all_is_as_it_was() -> None:
     network = build("convolutional")
     network.train()
     network.get_submodule("layer1").eval()
@@ -159,15 +159,15 @@ def test_a_leak_changes_gradients_alone_and_ends() -> None:
     values = torch.tensor([-1.0, 2.0, 7.0], requires_grad=True)
     with activations.leaky_gradients(network, 0.1):
         leaked = network(values * 1)
-        (slopes,) = torch.autograd.grad(leaked.sum(), values)
+        (leaky,) = torch.autograd.grad(leaked.sum(), values)
     assert leaked.tolist() == pytest.approx([0.0, 2.0, 6.0])
-    assert slopes.tolist() == pytest.approx([0.1 * 0.1, 1.1 * 1.1, 1.1 * 0.1])
+    assert leaky.tolist() == pytest.approx([0.1 * 0.1, 1.1 * 1.1, 1.1 * 0.1])
     (plain,) = torch.autograd.grad(network(values * 1).sum(), values)
     assert plain.tolist() == [0.0, 1.0, 0.0]
     assert is_untouched(network) and network[0].inplace and not network[1].inplace
 
 
-def test_what_is_no_map_is_told_from_what_is() -> None:
+def test_maps_and_other_outputs_are_distinguished() -> None:
     tokens = torch.arange(2 * 18 * 5).float().reshape(2, 18, 5)
     maps = activations.as_maps(tokens, 64, 64)
     assert maps is not None and maps.shape == (2, 5, 4, 4)

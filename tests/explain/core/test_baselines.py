@@ -30,7 +30,7 @@ def test_a_blurred_picture_keeps_its_colours_and_loses_its_details() -> None:
     assert blurred.std(dim=(2, 3)).max() < 0.3 * IMAGE.std()
 
 
-def test_noise_is_the_same_for_the_same_seed_and_each_draw_another() -> None:
+def test_noise_is_the_same_for_the_same_seed_and_each_sample_another() -> None:
     first, second = baselines(MODEL, IMAGE, ["uniform", "uniform"], seed=1)
     assert not torch.equal(first, second)
     assert torch.equal(baselines(MODEL, IMAGE, ["uniform"], seed=1)[0], first)

@@ -118,7 +118,7 @@ def test_where_nothing_is_cropped_every_pixel_has_a_value(fit: Any) -> None:
     assert not found.isnan().any()
 
 
-def test_what_fell_on_filling_is_shown_nowhere_but_told() -> None:
+def test_what_fell_on_padding_is_not_shown_but_counted() -> None:
     preprocessing = Preprocessing(height=60, width=60, fit="pad")
     values = torch.zeros(60, 60)
     values[:10] = 3  # above a picture of 20 x 60, which fills the rows from 20 to 40
@@ -128,12 +128,12 @@ def test_what_fell_on_filling_is_shown_nowhere_but_told() -> None:
     assert found.at(20, 60).min() == pytest.approx(found.at(20, 60).max())
 
 
-def test_a_map_of_squashed_pixels_alone_has_nothing_on_filling() -> None:
+def test_a_map_of_squashed_pixels_alone_has_nothing_on_padding() -> None:
     assert plain(torch.ones(9, 9)).on_padding == 0
     assert plain(torch.zeros(9, 9)).on_padding == 0
 
 
-# ------------------------------------------------------------------------------------------- how it looks
+# ------------------------------------------------------------------------------------------- how it is shown
 
 
 def test_a_map_that_sums_up_adds_up_to_the_same_at_any_size() -> None:
@@ -146,7 +146,7 @@ def test_a_map_that_sums_up_adds_up_to_the_same_at_any_size() -> None:
         assert float(found.at(*size).mean()) * 100 == pytest.approx(float(values.sum()), rel=0.02)
 
 
-def test_a_map_in_a_unit_of_its_own_is_relative_to_its_strongest_place() -> None:
+def test_a_map_in_a_unit_of_its_own_is_relative_to_its_maximum() -> None:
     values = torch.zeros(64, 64)
     values[10:20, 10:20] = 7
     values[40:50, 40:50] = -14
@@ -171,7 +171,7 @@ def steepness(values: Tensor) -> float:
     return float(values.diff(dim=1).abs().max() / (values.max() - values.min()))
 
 
-def test_single_pixels_are_summed_over_a_place() -> None:
+def test_single_pixels_are_summed_over_a_region() -> None:
     noise = torch.randn(224, 224, generator=torch.Generator().manual_seed(2))
     noise[100:140, 60:100] += 0.5  # a twentieth of the noise's range, yet seen once it is smoothed
     found = plain(noise).at(224, 224)
@@ -200,18 +200,18 @@ def test_a_map_of_zeros_is_a_map_of_zeros() -> None:
 # ------------------------------------------------------------------------------------------- as plain data
 
 
-def test_json_says_everything_but_the_map() -> None:
+def test_json_has_everything_but_the_map() -> None:
     preprocessing = Preprocessing(height=64, width=64, fit="crop")
     found = heatmap(torch.ones(64, 64), (100, 200), preprocessing, details={"steps": 64})
-    said = json.loads(json.dumps(found.to_json()))
-    assert said["question"] == "fear"
-    assert said["favour"] == ["fear"]
-    assert said["probability"] == 0.75
-    assert said["log_odds"] == pytest.approx(math.log(3), abs=1e-6)
-    assert (said["height"], said["width"]) == (100, 200)
-    assert said["seen"] == {"top": 0, "left": 0.25, "bottom": 1, "right": 0.75}
-    assert said["details"] == {"steps": 64}
-    assert said["unit"] == "relative to the maximum"
+    data = json.loads(json.dumps(found.to_json()))
+    assert data["question"] == "fear"
+    assert data["favour"] == ["fear"]
+    assert data["probability"] == 0.75
+    assert data["log_odds"] == pytest.approx(math.log(3), abs=1e-6)
+    assert (data["height"], data["width"]) == (100, 200)
+    assert data["seen"] == {"top": 0, "left": 0.25, "bottom": 1, "right": 0.75}
+    assert data["details"] == {"steps": 64}
+    assert data["unit"] == "relative to the maximum"
 
 
 def test_the_probability_of_a_polarity_is_the_sum_of_its_words() -> None:
@@ -220,7 +220,7 @@ def test_the_probability_of_a_polarity_is_the_sum_of_its_words() -> None:
     assert Heatmap(**{**vars(found), "question": question}).probability == 0.75
 
 
-def test_arrays_are_read_without_pickle_and_hold_the_whole_map(tmp_path: Any) -> None:
+def test_arrays_are_read_without_pickle_and_hold_the_complete_map(tmp_path: Any) -> None:
     values = torch.rand(64, 64)
     found = heatmap(values, (100, 200), Preprocessing(height=64, width=64, fit="crop"))
     arrays_of: dict[str, Any] = found.to_arrays()

@@ -1,4 +1,4 @@
-"""What a network says of a picture with parts replaced."""
+"""What a network answers for a picture with parts replaced."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_keeping_all_gives_the_picture_and_keeping_nothing_its_replacement() -> 
     assert perturbations(torch.cat([everything, 0 * everything])).tolist() == pytest.approx([whole, blank])
 
 
-def test_answers_do_not_depend_on_how_many_are_asked_at_once() -> None:
+def test_answers_do_not_depend_on_the_batch_size() -> None:
     kept = (torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     model, image = model_of(OneSpot()), noise(1)
     alone = Perturbations(model, image, why_fear(), replacement="black", batch_size=1)(kept)

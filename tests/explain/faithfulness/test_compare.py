@@ -1,4 +1,4 @@
-"""ComparisonOptions methods: rows, intervals, and a verdict that only says what they support."""
+"""Comparing methods: measurements, intervals, and a verdict that they support."""
 
 import json
 import math
@@ -84,16 +84,16 @@ def test_controls_know_the_middle_and_the_edges() -> None:
     assert found.nonzero()[:, 1].unique().tolist() == [3]
 
 
-def test_pictures_are_drawn_evenly_from_the_emotions_and_the_same_for_a_seed() -> None:
+def test_pictures_are_sampled_evenly_from_the_emotions_and_the_same_for_a_seed() -> None:
     records = [
         Record(f"{word}/{number}", "x", MIKELS.only(word))  # type: ignore[arg-type]
         for word, number_of in (("awe", 10), ("fear", 10), ("anger", 1))
         for number in range(number_of)
     ]
-    drawn = sample_records(records, 7, seed=1)
-    tops = [record.target.top for record in drawn]
+    sampled = sample_records(records, 7, seed=1)
+    tops = [record.target.top for record in sampled]
     assert sorted(tops) == ["anger", "awe", "awe", "awe", "fear", "fear", "fear"]
-    assert drawn == sample_records(records, 7, seed=1) != sample_records(records, 7, seed=2)
+    assert sampled == sample_records(records, 7, seed=1) != sample_records(records, 7, seed=2)
     assert len(sample_records(records, 100)) == 21
 
 
@@ -121,7 +121,7 @@ def rows_of(figures: dict[str, tuple[float, float, float]], pictures: int = 40) 
 CONTROLS = {RANDOM: (0.5, 0.5, 0.0), GRADIENT: (0.45, 0.55, 0.1)}
 
 
-def test_the_quickest_of_those_that_cannot_be_told_from_the_best_is_chosen() -> None:
+def test_the_quickest_of_those_not_significantly_different_from_the_best_is_chosen() -> None:
     verdict = decide(summarise(rows_of({
         **CONTROLS, "slow": (0.2, 0.8, 9.0), "quick": (0.2, 0.8, 1.0), "worse": (0.3, 0.7, 0.1),
         "useless": (0.5, 0.5, 0.1),
@@ -139,16 +139,17 @@ def test_a_method_that_beats_both_in_one_kind_of_curve_alone_is_not_chosen() -> 
     assert verdict.failed["half"] == ("insertion black against gradient",)
 
 
-def test_intervals_cover_the_mean_of_the_pictures_they_were_drawn_from() -> None:
+def test_intervals_cover_the_mean_of_the_pictures_they_were_sampled_from() -> None:
     """Of many small samples, about 95 in 100 intervals cover the mean of all."""
     generator = torch.Generator().manual_seed(0)
     covered = 0
-    for trial in range(100):
-        drawn = torch.randn(30, generator=generator).tolist()
+    for seed in range(100):
+        sampled = torch.randn(30, generator=generator).tolist()
         rows = [
-            Measurement(str(n), "method", "fear", {"deletion black": value}) for n, value in enumerate(drawn)
+            Measurement(str(n), "method", "fear", {"deletion black": value})
+            for n, value in enumerate(sampled)
         ]
-        estimate = summarise(rows, resamples=300, seed=trial).methods["method"]["deletion black"]
+        estimate = summarise(rows, resamples=300, seed=seed).methods["method"]["deletion black"]
         covered += estimate.low <= 0 <= estimate.high
     assert 86 <= covered <= 99
 

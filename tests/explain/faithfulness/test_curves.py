@@ -1,4 +1,4 @@
-"""Measurements of maps: a true map does better than chance, and no trick of scale helps."""
+"""Perturbation curves: a true map does better than chance, and no change of scale matters."""
 
 import math
 from dataclasses import replace
@@ -74,9 +74,9 @@ def test_only_the_order_of_a_map_counts(factor: float, offset: float, shape: str
 def test_equal_values_are_taken_in_random_order_not_from_the_top_down() -> None:
     number = 400
     ranks = ranks_from_greatest(torch.zeros(number), torch.Generator().manual_seed(0)).double()
-    places = torch.arange(number).double()
-    assert sorted(ranks.tolist()) == places.tolist()
-    assert abs(float(torch.corrcoef(torch.stack([ranks, places]))[0, 1])) < 0.15
+    indices = torch.arange(number).double()
+    assert sorted(ranks.tolist()) == indices.tolist()
+    assert abs(float(torch.corrcoef(torch.stack([ranks, indices]))[0, 1])) < 0.15
 
 
 def test_greater_values_come_first() -> None:
@@ -108,12 +108,12 @@ def test_areas_are_mean_heights_on_each_scale() -> None:
     assert early.area("normalised") == pytest.approx(0.05)
 
 
-def test_a_picture_that_says_no_more_than_its_replacement_has_no_normalised_area() -> None:
+def test_a_picture_that_scores_no_more_than_its_replacement_has_no_normalised_area() -> None:
     assert math.isnan(Curve((0.0, 1.0), (0.1, 0.0), whole=0.1, blank=0.0).area("normalised"))
     assert math.isnan(Curve((0.0, 1.0), (0.0, 3.0), whole=0.0, blank=3.0).area("normalised"))
 
 
-def test_without_random_maps_there_is_no_gain_and_json_says_none() -> None:
+def test_without_random_maps_there_is_no_gain_and_json_has_none() -> None:
     found = faithfulness(
         model_of(OneSpot()), white(), why_fear(), white()[0, 0], RemovalOptions(cells=4, random_maps=0)
     )

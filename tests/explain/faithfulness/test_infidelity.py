@@ -14,7 +14,7 @@ from affectlens.explain.methods.gradient import GradientTimesInput
 from planted import SIDE, OneSpot, Weighted, model_of, noise, white, why_fear
 
 
-def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_whole_for_an_empty_map() -> None:
+def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_for_an_empty_map() -> None:
     network = Weighted()
     perturbations = Perturbations(model_of(network), white(), why_fear(), replacement="black")
     truth = network.truth()
@@ -30,7 +30,7 @@ def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_whole_for_
 
 
 def test_infidelity_is_captums() -> None:
-    """Theirs asks for what is subtracted from the picture; ours replaces, which subtracts what differs."""
+    """Theirs takes what is subtracted from the picture; ours replaces, which subtracts the difference."""
     from captum.metrics import infidelity as theirs
 
     network, values = Weighted(), noise(3)[0, 0]
@@ -39,15 +39,16 @@ def test_infidelity_is_captums() -> None:
     from affectlens.explain.faithfulness.infidelity import _rectangles
 
     masks = list(_rectangles(SIDE, SIDE, 64, 0))
-    drawn = iter(masks)
+    remaining = iter(masks)
 
     def remove(inputs: Tensor) -> tuple[Tensor, Tensor]:
-        mask = torch.stack([next(drawn) for _ in range(len(inputs))])[:, None].expand_as(inputs)
-        return mask.clone(), inputs * (1 - mask)  # a map of whole pixels is spread over the channels below
+        mask = torch.stack([next(remaining) for _ in range(len(inputs))])[:, None].expand_as(inputs)
+        return mask.clone(), inputs * (1 - mask)
 
-    spread = (values / 3).expand(1, 3, SIDE, SIDE).contiguous()
+    # A map has one value for the three channels of a pixel.
+    per_channel = (values / 3).expand(1, 3, SIDE, SIDE).contiguous()
     expected = theirs(
-        perturbations.score, remove, image, spread, n_perturb_samples=64, max_examples_per_batch=16
+        perturbations.score, remove, image, per_channel, n_perturb_samples=64, max_examples_per_batch=16
     )
     assert RectangleLosses(perturbations, rectangles=64, seed=0).infidelity(values).absolute == pytest.approx(
         float(expected), rel=1e-4

@@ -18,7 +18,7 @@ from affectlens.explain.methods.gradient import GradientTimesInput
 from planted import Brightness, OneSpot, model_of, noise, white, why_fear
 
 
-def test_shuffling_keeps_each_layers_weights_but_not_their_places_nor_the_original() -> None:
+def test_shuffling_keeps_each_layers_weights_but_not_their_order_nor_the_original() -> None:
     model = model_of(OneSpot())
     weights = model.network.get_parameter("weights")
     before = weights.clone()

@@ -1,4 +1,4 @@
-"""Comparisons in words: sentences that say what the intervals support, and tables that leave nothing out."""
+"""Comparisons in words: sentences that the intervals support, and tables that leave nothing out."""
 
 import torch
 
@@ -38,16 +38,16 @@ def test_the_sentences_name_the_choice_its_equals_and_what_it_does_not_beat() ->
     assert "Less faithful, but beating them as well: `worse`." in first
     assert "random maps and the plain gradient" in first
     assert second.startswith("`bad` does not beat them in: deletion mean against random")
-    said = " ".join(rest)
-    assert "`quick` is more faithful than a map of the middle" in said
-    assert "`quick` is not significantly different from a map of edges" in said
+    sentences = " ".join(rest)
+    assert "`quick` is more faithful than a map of the middle" in sentences
+    assert "`quick` is not significantly different from a map of edges" in sentences
 
 
 def test_where_nothing_beats_the_controls_no_default_is_supported() -> None:
     summary = summary_of({**CONTROLS, "same": (0.5, 0.5, 1.0)})
-    said = conclusions(summary, decide(summary))
-    assert "no method beats random maps and the plain gradient" in said[0]
-    assert "supports no default" in said[0]
+    sentences = conclusions(summary, decide(summary))
+    assert "no method beats random maps and the plain gradient" in sentences[0]
+    assert "supports no default" in sentences[0]
 
 
 def test_one_that_stands_alone_is_the_default_without_talk_of_speed() -> None:
@@ -82,7 +82,7 @@ def test_pictures_that_differ_more_than_methods_do_hide_no_gain() -> None:
     assert set(decide(summary).failed) == {"useless"}
 
 
-def test_of_very_few_pictures_their_number_stands_in_place_of_an_interval() -> None:
+def test_of_very_few_pictures_their_number_replaces_the_interval() -> None:
     rows = [
         Measurement(f"{n}.jpg", "rise", "fear", {"faithfulness": 0.2, "sensitivity": 0.25}) for n in range(2)
     ]

@@ -27,9 +27,9 @@ def block(name: str, trunk: str = "") -> Block:
 
 
 def a_study(
-    names: dict[str, list[str]], painted: int = 3, channels: int = 9, height: int = 40, width: int = 60
+    names: dict[str, list[str]], visualised: int = 3, channels: int = 9, height: int = 40, width: int = 60
 ) -> FeatureStudy:
-    """A study of blocks by their network, with pictures of noise; the first are painted."""
+    """A study of blocks by their network, with pictures of noise; the first are visualised."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(rows: int, columns: int) -> torch.Tensor:
@@ -42,7 +42,7 @@ def a_study(
     ]  # fmt: skip
     visualisations = [
         tuple(FeatureVisualisation(one, channel, noise(16, 16), (0.0, 1.0)) for channel in range(channels))
-        for inside in found.values() for one in inside[:painted]
+        for inside in found.values() for one in inside[:visualised]
     ]  # fmt: skip
     return FeatureStudy(
         noise(height, width), tuple(maps), tuple(visualisations), GradientAscent(), False, False
@@ -50,15 +50,16 @@ def a_study(
 
 
 FIVE = [f"blocks.{number}" for number in range(5)]
+# Nine channels, as in real studies, once: drawing takes long, and grids of four are laid out in the same way.
 STUDIES = {
-    "one network": a_study({"": FIVE}),
+    "one network": a_study({"": FIVE}, channels=4),
     "two networks": a_study({"transformer": FIVE, "convolutional": FIVE}),
-    "one block": a_study({"": FIVE[:1]}, channels=4),
-    "more blocks than fit a row": a_study({"": [f"layer{n}" for n in range(12)]}, painted=5, channels=10),
-    "long names": a_study({"": ["features.denseblock1.denselayer16", *FIVE[:4]]}),
-    "a tall picture": a_study({"": FIVE}, height=200, width=30),
-    "a wide picture": a_study({"": FIVE}, height=30, width=200),
-}  # fmt: skip
+    "one block": a_study({"": FIVE[:1]}, channels=1),
+    "more blocks than fit a row": a_study({"": [f"layer{n}" for n in range(12)]}, visualised=4, channels=2),
+    "long names": a_study({"": ["features.denseblock1.denselayer16", *FIVE[:4]]}, channels=1),
+    "a tall picture": a_study({"": FIVE}, channels=1, height=200, width=30),
+    "a wide picture": a_study({"": FIVE}, channels=1, height=30, width=200),
+}
 
 
 def texts_of(figure: Figure) -> list[str]:
@@ -69,17 +70,17 @@ def texts_of(figure: Figure) -> list[str]:
 def test_nothing_in_the_figure_overlaps_or_is_cut_off(kind: str) -> None:
     figure = report.draw(STUDIES[kind], "a model of tests")
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    places: list[tuple[str, Bbox]] = [(t.get_text(), t.get_window_extent(renderer)) for t in figure.texts]
-    places += [(f"image {number}", axes.get_window_extent()) for number, axes in enumerate(figure.axes)]
-    for (first, one), (second, other) in itertools.combinations(places, 2):
+    boxes: list[tuple[str, Bbox]] = [(t.get_text(), t.get_window_extent(renderer)) for t in figure.texts]
+    boxes += [(f"image {number}", axes.get_window_extent()) for number, axes in enumerate(figure.axes)]
+    for (first, one), (second, other) in itertools.combinations(boxes, 2):
         assert not one.padded(-0.5).overlaps(other), f"{first!r} lies on {second!r}"
     page = figure.bbox
-    for name, place in places:
-        assert page.x0 <= place.x0 and place.x1 <= page.x1, name
-        assert page.y0 <= place.y0 and place.y1 <= page.y1, name
+    for name, box in boxes:
+        assert page.x0 <= box.x0 and box.x1 <= page.x1, name
+        assert page.y0 <= box.y0 and box.y1 <= page.y1, name
 
 
-def test_every_map_and_painting_is_there_with_its_block_and_channel() -> None:
+def test_every_map_and_visualisation_is_there_with_its_block_and_channel() -> None:
     figure = report.draw(STUDIES["two networks"], "default")
     assert len(figure.axes) == 2 * (1 + 5 + 3 * 9)
     texts = texts_of(figure)
@@ -96,17 +97,17 @@ def test_a_shallow_a_middle_and_a_deep_block_are_titled_colour_texture_and_struc
     assert named.count("blocks.0") == 2
 
 
-def test_the_caption_says_which_model_and_how_the_channels_were_chosen() -> None:
+def test_the_caption_names_the_model_and_how_the_channels_were_chosen() -> None:
     chosen = " ".join(texts_of(report.draw(STUDIES["one network"], "a $model$ of tests")))
     assert "Model a $model$ of tests." in chosen
     assert "exceeds its response to noise most" in chosen
     assert "(steps: 96, seed: 0)" in chosen
     named = replace(STUDIES["one network"], named_channels=True)
-    told = " ".join(texts_of(report.draw(named, "default")))
-    assert "where channel 26 of each block" in told and "response to noise" not in told
+    caption = " ".join(texts_of(report.draw(named, "default")))
+    assert "where channel 26 of each block" in caption and "response to noise" not in caption
 
 
-def test_a_map_shines_where_its_channel_sees_something_and_leaves_the_rest_grey() -> None:
+def test_a_map_is_bright_where_its_channel_is_active_and_leaves_the_rest_grey() -> None:
     upsampled = torch.zeros(20, 20)
     upsampled[:5, :5] = 2.0
     picture = np.full((20, 20, 3), (200, 40, 40), dtype=np.uint8)
@@ -118,7 +119,7 @@ def test_a_map_shines_where_its_channel_sees_something_and_leaves_the_rest_grey(
     assert np.ptp(laid[0, 0]) > 0.2
 
 
-def test_a_map_of_a_channel_that_sees_nothing_is_the_grey_picture() -> None:
+def test_a_map_of_an_inactive_channel_is_the_grey_picture() -> None:
     picture = np.full((4, 4, 3), (200, 40, 40), dtype=np.uint8)
     laid = report._laid_on(picture, ActivationMap(block("a"), 0, 0.0, torch.zeros(2, 2), torch.zeros(4, 4)))
     assert np.isfinite(laid).all()
@@ -129,7 +130,7 @@ def test_a_map_of_a_channel_that_sees_nothing_is_the_grey_picture() -> None:
     ("suffix", "begins"),
     [(".png", b"\x89PNG"), (".JPG", b"\xff\xd8\xff"), (".pdf", b"%PDF"), (".svg", b"<?xml")],
 )
-def test_the_suffix_says_how_it_is_written_and_the_same_study_gives_the_same_bytes(
+def test_the_suffix_decides_the_format_and_the_same_study_gives_the_same_bytes(
     tmp_path: Path, suffix: str, begins: bytes
 ) -> None:
     files = [tmp_path / f"{name}{suffix}" for name in ("first", "second")]
@@ -142,10 +143,11 @@ def test_the_suffix_says_how_it_is_written_and_the_same_study_gives_the_same_byt
 
 
 def test_it_is_as_large_as_a_page_at_a_resolution_for_print(tmp_path: Path) -> None:
-    report.write(tmp_path / "figure.png", STUDIES["one network"], "default")
-    _, height, width = read_pixels(tmp_path / "figure.png").shape
-    assert width == 10 * report.DPI
-    assert 0.4 * width < height < 0.8 * width
+    report.write(tmp_path / "figure.png", STUDIES["one block"], "default")
+    _, _, pixels = read_pixels(tmp_path / "figure.png").shape
+    assert pixels == 10 * report.DPI
+    width, height = report.draw(STUDIES["one network"], "default").get_size_inches()
+    assert width == 10 and 0.4 * width < height < 0.8 * width
 
 
 @pytest.mark.parametrize("name", ["figure.gif", "figure"])
@@ -155,7 +157,7 @@ def test_another_suffix_is_an_error_with_those_that_can_be_written(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_in_the_files_place_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "figure.png").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         report.check_file(tmp_path / "figure.png")

@@ -35,24 +35,24 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 class Planted(nn.Module):
-    """A network of which is known what its channels look for: red, stripes either way, and anything."""
+    """A network whose channels detect what is known: red, stripes either way, and anything."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.see = nn.Conv2d(3, 4, 8, stride=2)
+        self.detect = nn.Conv2d(3, 4, 8, stride=2)
         self.act = nn.ReLU(inplace=True)
         wave = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]) / 64
         with torch.no_grad():
-            self.see.weight.zero_()
-            self.see.weight[RED] = torch.tensor([1.0, -0.5, -0.5]).view(3, 1, 1) / 64
-            self.see.weight[UPRIGHT] = wave  # changes from left to right
-            self.see.weight[LYING] = wave[:, None]
-            self.see.bias = nn.Parameter(torch.tensor([-0.1, 0.0, 0.0, 5.0]))
-        self.judge = nn.Linear(4, 2)
+            self.detect.weight.zero_()
+            self.detect.weight[RED] = torch.tensor([1.0, -0.5, -0.5]).view(3, 1, 1) / 64
+            self.detect.weight[UPRIGHT] = wave  # changes from left to right
+            self.detect.weight[LYING] = wave[:, None]
+            self.detect.bias = nn.Parameter(torch.tensor([-0.1, 0.0, 0.0, 5.0]))
+        self.read = nn.Linear(4, 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        judged: Tensor = self.judge(self.act(self.see(images)).mean(dim=(2, 3)))
-        return judged
+        logits: Tensor = self.read(self.act(self.detect(images)).mean(dim=(2, 3)))
+        return logits
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def block(planted: Planted) -> activations.Block:
 
 @pytest.fixture(scope="module")
 def default() -> nn.Module:
-    """The pair that comes with the package: what it looks for was learnt."""
+    """The pair that comes with the package: what it detects was learnt."""
     return saved.load().network
 
 
@@ -83,7 +83,7 @@ def with_red_patch() -> Tensor:
 
 
 def activation_of(network: nn.Module, visualisation: FeatureVisualisation, channel: int) -> float:
-    """What another channel of the same block sees in a visualisation, on average."""
+    """Mean activation of another channel of the same block for a visualisation."""
     images = SMALL.normalise(visualisation.pixels[None])
     with torch.no_grad():
         return float(
@@ -92,7 +92,7 @@ def activation_of(network: nn.Module, visualisation: FeatureVisualisation, chann
 
 
 def snapshot(network: nn.Module) -> list[Any]:
-    """All that looking into a network must leave as it was."""
+    """All of a network that must stay as it was."""
     return [
         {name: value.clone() for name, value in network.state_dict().items()},
         [module.training for module in network.modules()],
@@ -102,10 +102,10 @@ def snapshot(network: nn.Module) -> list[Any]:
     ]
 
 
-# ------------------------------------------------------------------------------- what a channel looks for
+# ------------------------------------------------------------------------------------- what a channel detects
 
 
-def test_a_channel_that_looks_for_red_gets_a_red_picture(planted: Planted, block: activations.Block) -> None:
+def test_a_channel_that_detects_red_gets_a_red_picture(planted: Planted, block: activations.Block) -> None:
     (visualisation,) = visualise(planted, SMALL, block, [RED], QUICK)
     assert visualisation.pixels.dtype == torch.uint8
     red, green, blue = visualisation.pixels.float().mean(dim=(1, 2)).tolist()
@@ -113,7 +113,7 @@ def test_a_channel_that_looks_for_red_gets_a_red_picture(planted: Planted, block
 
 
 @pytest.mark.parametrize(("channel", "across", "along"), [(UPRIGHT, 2, 1), (LYING, 1, 2)])
-def test_a_channel_that_looks_for_stripes_gets_stripes_of_that_direction(
+def test_a_channel_that_detects_stripes_gets_stripes_of_that_direction(
     planted: Planted, block: activations.Block, channel: int, across: int, along: int
 ) -> None:
     (visualisation,) = visualise(planted, SMALL, block, [channel], QUICK)
@@ -121,11 +121,11 @@ def test_a_channel_that_looks_for_stripes_gets_stripes_of_that_direction(
     assert light.diff(dim=across).abs().mean() > 1.3 * light.diff(dim=along).abs().mean()
 
 
-@pytest.mark.parametrize("place", ["transformer.blocks.6", "convolutional.blocks.2"])
-def test_a_painting_beats_the_noise_it_began_with_and_those_of_other_channels(
-    default: nn.Module, place: str
+@pytest.mark.parametrize("name", ["transformer.blocks.6", "convolutional.blocks.2"])
+def test_a_visualisation_beats_the_noise_it_began_with_and_those_of_other_channels(
+    default: nn.Module, name: str
 ) -> None:
-    block = activations.find_block(activations.list_blocks(default, 64, 64), place)
+    block = activations.find_block(activations.list_blocks(default, 64, 64), name)
     first, second = visualise(default, SMALL, block, [3, 20], QUICK)
     for one, other in ((first, second), (second, first)):
         assert one.activations[-1] > max(one.activations[0], 0) + 0.1
@@ -135,10 +135,10 @@ def test_a_painting_beats_the_noise_it_began_with_and_those_of_other_channels(
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_network_is_left_as_it_was(kind: str) -> None:
     torch.manual_seed(0)
-    name, options, place = NETWORKS[kind]
+    name, options, block = NETWORKS[kind]
     network = catalog.build(name, 8, **options).train()
     before = snapshot(network)
-    study(network, SMALL, with_red_patch(), blocks=[place], channels=[1], ascent=GradientAscent(steps=2))
+    study(network, SMALL, with_red_patch(), blocks=[block], channels=[1], ascent=GradientAscent(steps=2))
     after = snapshot(network)
     assert before[0].keys() == after[0].keys()
     assert all(torch.equal(value, after[0][name]) for name, value in before[0].items())
@@ -155,35 +155,35 @@ def test_activations_are_kept_from_the_noise_to_the_finished_pixels(
     )
 
 
-def test_the_same_seed_paints_the_same_picture_whatever_is_painted_beside_it(
+def test_the_same_seed_gives_the_same_picture_whatever_else_is_visualised(
     planted: Planted, block: activations.Block
 ) -> None:
     alone = visualise(planted, SMALL, block, [UPRIGHT], QUICK)[0].pixels.int()
-    beside = visualise(planted, SMALL, block, [RED, UPRIGHT, LYING], QUICK)[1].pixels.int()
+    together = visualise(planted, SMALL, block, [RED, UPRIGHT, LYING], QUICK)[1].pixels.int()
     other_seed = visualise(planted, SMALL, block, [UPRIGHT], replace(QUICK, seed=1))[0].pixels.int()
-    assert (alone - beside).abs().max() <= 2
+    assert (alone - together).abs().max() <= 2
     assert (alone - other_seed).abs().float().mean() > 10
 
 
-def test_a_channel_that_sees_nothing_in_noise_is_led_to_what_it_looks_for() -> None:
+def test_a_channel_that_is_inactive_for_noise_is_led_to_what_it_detects() -> None:
     """Below its threshold a ReLU passes no gradient, and grey is below it."""
-    see, choose = Planted().see, nn.Conv2d(4, 1, 1, bias=False)
-    see.bias = nn.Parameter(torch.tensor([-1.5, 0.0, 0.0, 0.0]))
+    detect, choose = Planted().detect, nn.Conv2d(4, 1, 1, bias=False)
+    detect.bias = nn.Parameter(torch.tensor([-1.5, 0.0, 0.0, 0.0]))
     choose.weight = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 4, 1, 1))
-    deep = nn.Sequential(see, nn.ReLU(), choose, nn.ReLU()).eval()
+    deep = nn.Sequential(detect, nn.ReLU(), choose, nn.ReLU()).eval()
     block = activations.find_block(activations.list_blocks(deep, 64, 64), "3")
     (visualisation,) = visualise(deep, SMALL, block, [0], replace(QUICK, learning_rate=0.3))
     assert visualisation.activations[0] == 0
     assert visualisation.activations[-1] > 0.5
 
 
-def test_progress_is_told_step_by_step(planted: Planted, block: activations.Block) -> None:
-    told: list[int] = []
-    visualise(planted, SMALL, block, [RED, LYING], GradientAscent(steps=3), told.append)
-    assert told == [1, 1, 1]
+def test_progress_is_reported_step_by_step(planted: Planted, block: activations.Block) -> None:
+    reported: list[int] = []
+    visualise(planted, SMALL, block, [RED, LYING], GradientAscent(steps=3), reported.append)
+    assert reported == [1, 1, 1]
 
 
-def test_paintings_of_shallow_blocks_are_small_so_that_cells_are_large() -> None:
+def test_visualisations_of_shallow_blocks_are_small_so_that_cells_are_large() -> None:
     network = catalog.build("test_resnet", 2)
     preprocessing = Preprocessing(height=224, width=224)
     known = activations.list_blocks(network, 224, 224)
@@ -203,7 +203,7 @@ def test_a_network_for_pictures_of_one_size_is_shown_that_size() -> None:
 
 
 @pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
-def test_where_the_caller_wants_no_gradients_paintings_are_made_all_the_same(
+def test_where_the_caller_disables_gradients_visualisations_are_made_all_the_same(
     planted: Planted, block: activations.Block, without_gradients: Any
 ) -> None:
     with without_gradients():
@@ -211,10 +211,10 @@ def test_where_the_caller_wants_no_gradients_paintings_are_made_all_the_same(
     assert visualisation.activations[-1] > visualisation.activations[0] + 0.5
 
 
-# --------------------------------------------------------------------------- where channels see something
+# --------------------------------------------------------------------------- -------- where channels are active
 
 
-def test_the_map_points_at_the_patch_that_the_channel_looks_for(
+def test_the_map_points_at_the_patch_that_the_channel_detects(
     planted: Planted, block: activations.Block
 ) -> None:
     response = respond(planted, SMALL, with_red_patch(), block)
@@ -228,7 +228,7 @@ def test_the_map_points_at_the_patch_that_the_channel_looks_for(
     assert 40 <= row < 56 and 8 <= column < 24
 
 
-def test_a_channel_that_sees_something_everywhere_is_not_the_strongest(
+def test_a_channel_that_is_active_everywhere_is_not_the_strongest(
     planted: Planted, block: activations.Block
 ) -> None:
     response = respond(planted, SMALL, with_red_patch(), block)
@@ -236,7 +236,7 @@ def test_a_channel_that_sees_something_everywhere_is_not_the_strongest(
     assert response.strongest(4)[0] == RED
 
 
-def test_a_map_is_laid_out_as_the_picture_is_and_not_as_the_network_sees_it(planted: Planted) -> None:
+def test_a_map_has_the_shape_of_the_picture_and_not_of_the_networks_input(planted: Planted) -> None:
     pixels = with_red_patch().repeat_interleave(2, dim=2)  # twice as wide, and squashed for the network
     found = study(planted, SMALL, pixels, blocks=["act"], channels=[RED], ascent=GradientAscent(steps=1))
     (one,) = found.maps
@@ -255,24 +255,24 @@ def test_where_the_centre_is_cut_out_the_picture_shown_is_the_centre(planted: Pl
 # -------------------------------------------------------------------------------------------- both at once
 
 
-def test_a_study_shows_blocks_of_each_network_and_paints_shallow_middle_and_deep_ones() -> None:
+def test_a_study_maps_blocks_of_each_network_and_visualises_shallow_middle_and_deep_ones() -> None:
     torch.manual_seed(0)
     name, options, _ = NETWORKS["pair"]
     network = catalog.build(name, 8, **options)
     found = study(network, SMALL, with_red_patch(), ascent=GradientAscent(steps=1))
-    painted = [row[0].block.name for row in found.visualisations]
-    assert painted == [
+    visualised = [row[0].block.name for row in found.visualisations]
+    assert visualised == [
         "transformer.blocks.0", "transformer.blocks.2", "transformer.blocks.5",
         "convolutional.blocks.0", "convolutional.blocks.2", "convolutional.blocks.4",
     ]  # fmt: skip
     assert {len(row) for row in found.visualisations} == {9}
     assert len(found.maps) == 10
-    assert set(painted) < {one.block.name for one in found.maps}
+    assert set(visualised) < {one.block.name for one in found.maps}
     first = {one.block.name: one.channel for one in found.maps}
     assert all(row[0].channel == first[row[0].block.name] for row in found.visualisations)
 
 
-def test_blocks_and_channels_that_are_named_are_those_shown_and_painted(planted: Planted) -> None:
+def test_blocks_and_channels_that_are_named_are_those_mapped_and_visualised(planted: Planted) -> None:
     found = study(
         planted,
         SMALL,
@@ -286,13 +286,13 @@ def test_blocks_and_channels_that_are_named_are_those_shown_and_painted(planted:
     assert (found.named_blocks, found.named_channels) == (True, True)
 
 
-def test_a_block_of_few_channels_has_all_of_them_painted(planted: Planted) -> None:
+def test_a_block_of_few_channels_has_all_of_them_visualised(planted: Planted) -> None:
     found = study(planted, SMALL, with_red_patch(), blocks=["act"], ascent=GradientAscent(steps=1))
     assert sorted(one.channel for one in found.visualisations[0]) == [RED, UPRIGHT, LYING, ALWAYS]
 
 
 def test_what_is_not_there_is_an_error_before_any_work(planted: Planted) -> None:
-    with pytest.raises(UnknownName, match="Known: see, act"):
+    with pytest.raises(UnknownName, match="Known: detect, act"):
         choose_blocks(planted, SMALL, blocks=["acts"])
     with pytest.raises(SettingsError, match=r"act has no channel 4; it has 4, from 0 to 3\."):
         choose_blocks(planted, SMALL, blocks=["act"], channels=[0, 4])
@@ -301,7 +301,7 @@ def test_what_is_not_there_is_an_error_before_any_work(planted: Planted) -> None
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"learning_rate": 0.0}, {"turn": 90.0}, {"zoom": 0.5}])
-def test_an_impossible_way_of_painting_is_an_error(wrong: dict[str, Any]) -> None:
+def test_impossible_settings_of_the_ascent_are_errors(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         GradientAscent(**wrong)
 

@@ -30,7 +30,7 @@ def picture(seed: int = 0) -> Tensor:
 
 
 def attending_evenly() -> Any:
-    """A transformer all of whose tokens attend to all alike, and which cannot tell places apart."""
+    """A transformer all of whose tokens attend to all alike, and which cannot distinguish positions."""
     network: Any = small_member("test_vit")
     with torch.no_grad():
         network.pos_embed.zero_()
@@ -44,10 +44,10 @@ def attending_evenly() -> Any:
 def test_weights_sum_to_one_and_are_those_that_the_network_attends_by() -> None:
     network: Any = small_member("test_vit").eval()
     fused = network(picture())
-    with attention_weights(network, [""]) as caught, torch.no_grad():
+    with attention_weights(network, [""]) as captured, torch.no_grad():
         explicit = network(picture())
-    assert len(caught[""]) == len(network.blocks)
-    for weights in caught[""]:
+    assert len(captured[""]) == len(network.blocks)
+    for weights in captured[""]:
         assert weights.shape == (1, network.blocks[0].attn.num_heads, 101, 101)
         torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
     torch.testing.assert_close(explicit, fused, rtol=1e-4, atol=1e-4)
@@ -62,10 +62,10 @@ def test_rollout_of_even_attention_is_even() -> None:
 
 def test_rollout_is_the_product_of_the_blocks() -> None:
     network: Any = small_member("test_vit")
-    with attention_weights(network.eval(), [""]) as caught, torch.no_grad():
+    with attention_weights(network.eval(), [""]) as captured, torch.no_grad():
         network(picture())
     product = torch.eye(101)
-    for weights in caught[""]:
+    for weights in captured[""]:
         product = (weights[0].mean(dim=0) + torch.eye(101)) / 2 @ product
     cells = relevance(model_of(network, SIDE), picture(), None)[""]
     torch.testing.assert_close(cells, product[0, 1:].reshape(10, 10))
@@ -112,10 +112,10 @@ def test_gradients_are_those_of_the_attention_weights() -> None:
         finally:
             hook.remove()
 
-    slope = (nudged(1) - nudged(-1)) / 0.1
-    with attention_weights(network, [""]) as caught, torch.enable_grad():
-        (gradient,) = torch.autograd.grad(model.score(picture(), why_fear()).sum(), [caught[""][-1]])
-    assert float(gradient[0, 0, 0, 40]) == pytest.approx(slope, rel=0.05)
+    expected = (nudged(1) - nudged(-1)) / 0.1
+    with attention_weights(network, [""]) as captured, torch.enable_grad():
+        (gradient,) = torch.autograd.grad(model.score(picture(), why_fear()).sum(), [captured[""][-1]])
+    assert float(gradient[0, 0, 0, 40]) == pytest.approx(expected, rel=0.05)
 
 
 @BOTH

@@ -48,7 +48,7 @@ def test_of_a_pair_it_adds_up_with_the_transformers_part_laid_out_by_attention(m
     assert abs(on_maps) > 1e-3 and abs(by_attention) > 1e-3
 
 
-def test_the_two_parts_of_a_pair_are_what_its_branches_say_when_two_emotions_are_compared() -> None:
+def test_the_two_parts_of_a_pair_are_the_answers_of_its_branches_when_two_emotions_are_compared() -> None:
     network: Any = small_member("pair", **PAIR)
     model, question = model_of(network, SIDE), make_question(MIKELS, "fear", "awe")
     found = Cam()(model, picture(), question)
@@ -60,7 +60,7 @@ def test_the_two_parts_of_a_pair_are_what_its_branches_say_when_two_emotions_are
     assert [found.details["on_maps"], found.details["by_attention"]] == pytest.approx(expected, abs=1e-3)
 
 
-def test_of_mlm_what_the_gram_branches_say_is_left_out_and_told() -> None:
+def test_of_mlm_the_gram_branches_are_left_out_and_their_amount_is_reported() -> None:
     network = small_member("mlm_paper", backbone="test_resnet", reduction=2)
     model = model_of(network, SIDE)
     found = Cam()(model, picture(), why_fear())

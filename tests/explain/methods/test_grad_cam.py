@@ -17,15 +17,15 @@ class Whiteness(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.look = nn.Conv2d(3, 1, 4, 4, bias=False)
-        nn.init.constant_(self.look.weight, 1 / 48)
+        self.detect = nn.Conv2d(3, 1, 4, 4, bias=False)
+        nn.init.constant_(self.detect.weight, 1 / 48)
         self.read = nn.Linear(1, 8, bias=False)
         with torch.no_grad():
             self.read.weight.zero_()
             self.read.weight[FEAR] = 49.0
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.read(self.look(images).mean(dim=(2, 3)))
+        logits: Tensor = self.read(self.detect(images).mean(dim=(2, 3)))
         return logits
 
 
@@ -44,7 +44,7 @@ def test_the_only_cell_that_counts_gets_all() -> None:
     cells = torch.zeros(7, 7)
     cells[2, 4] = 1  # 49 cells of which one is white, times 49
     torch.testing.assert_close(found.values, upsample(cells, 28, 28))
-    assert found.details["layers"] == ["look"]
+    assert found.details["layers"] == ["detect"]
 
 
 def test_on_a_convolutional_network_it_is_captums() -> None:

@@ -40,7 +40,7 @@ def test_times_the_input_it_adds_up_where_the_answer_is_linear() -> None:
     assert found.details["completeness_error"] == pytest.approx(0, abs=1e-5)
 
 
-def test_where_the_answer_is_curved_it_says_how_far_the_sum_is_off() -> None:
+def test_where_the_answer_is_curved_the_error_of_the_sum_is_reported() -> None:
     image = noise(1)
     found = GradientTimesInput(baseline="black")(model_of(Curved()), image, why_fear())
     square = 100 * float(image.square().mean())  # of which the gradient times the input makes twice as much
@@ -49,11 +49,11 @@ def test_where_the_answer_is_curved_it_says_how_far_the_sum_is_off() -> None:
 
 def test_groups_of_any_size_give_the_same_gradients() -> None:
     model, images = model_of(Curved()), noise(0, 5)
-    slopes = InputGradients(model, images[:1], why_fear())
-    scores, gradients = slopes(images)
+    differentiate = InputGradients(model, images[:1], why_fear())
+    scores, gradients = differentiate(images)
     torch.testing.assert_close(gradients, 200 * images / (3 * SIDE**2), rtol=1e-4, atol=1e-6)
-    slopes.batch_size = 2
-    torch.testing.assert_close(slopes(images), (scores, gradients))
+    differentiate.batch_size = 2
+    torch.testing.assert_close(differentiate(images), (scores, gradients))
 
 
 def test_less_memory_means_fewer_pictures_at_once_and_never_none() -> None:

@@ -1,4 +1,4 @@
-"""Integrated gradients add up, and say by how much they do not."""
+"""Integrated gradients add up, and report by how much they do not."""
 
 import math
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_steps_are_put_where_the_answer_bends() -> None:
 
 
 def test_errors_that_only_cancel_are_not_taken_for_exactness() -> None:
-    # At nine equal steps all slopes are those of a straight line, and so is the sum: the error is 0.
+    # At nine equal steps all gradients are those of a straight line, and so is the sum: the error is 0.
     model = model_of(Along("waves"))
     found = IntegratedGradients(baselines=("black",))(model, white(), why_fear())
     assert found.sums_up and found.details["steps"] > 30
@@ -76,7 +76,7 @@ def test_errors_that_only_cancel_are_not_taken_for_exactness() -> None:
     assert not lucky.sums_up
 
 
-def test_when_steps_run_out_the_error_is_told_and_nothing_is_claimed() -> None:
+def test_when_steps_run_out_the_error_is_reported_and_nothing_is_claimed() -> None:
     options = IntegratedGradients(baselines=("black",), min_steps=2, max_steps=3)
     found = options(model_of(Along("late")), white(), why_fear())
     assert found.details["steps"] == 3

@@ -1,4 +1,4 @@
-"""RISE: random masks, the slope upon them, and how sure it is."""
+"""RISE: random masks, the regression on them, and its standard error."""
 
 import pytest
 import torch
@@ -25,8 +25,8 @@ def test_the_same_seed_gives_the_same_map_in_batches_of_any_size_and_another_see
     assert not torch.allclose(first, other)
 
 
-def test_two_maps_differ_by_as_much_as_their_standard_errors_say() -> None:
-    """Over many seeds the spread of a map is what one map says of itself."""
+def test_two_maps_differ_by_their_standard_errors() -> None:
+    """Over many seeds the spread of a map is what one map reports of itself."""
     model = model_of(OneSpot())
     maps = [Rise(masks=100, seed=seed, replacement="black")(model, white(), why_fear()) for seed in range(30)]
     spread = float(torch.stack([found.values for found in maps]).var(dim=0).mean().sqrt())
@@ -50,7 +50,7 @@ def test_masks_are_smooth_keep_their_share_and_reach_every_pixel() -> None:
     assert float(masks.diff(dim=3).abs().max()) < 0.25  # no edge that the network could take for one
 
 
-def test_a_slope_is_that_of_the_line_through_masks_and_scores() -> None:
+def test_a_coefficient_is_that_of_the_line_through_masks_and_scores() -> None:
     generator = torch.Generator().manual_seed(0)
     masks, scores = torch.rand(50, 1, 1, generator=generator), torch.randn(50, generator=generator)
     regression = PixelRegression()

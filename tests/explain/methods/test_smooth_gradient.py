@@ -1,4 +1,4 @@
-"""SmoothGrad averages what it says, over noise that can be drawn again."""
+"""SmoothGrad averages what it names, over noise that is the same for the same seed."""
 
 import math
 from typing import Any

@@ -65,7 +65,7 @@ def test_two_halves_that_only_count_together_share_the_answer(monkeypatch: pytes
     assert float(found.values[:, 14:].sum()) == pytest.approx(3, rel=1e-4)
 
 
-def test_lime_marks_the_piece_that_counts_and_says_how_well_it_fits() -> None:
+def test_lime_marks_the_piece_that_counts_and_reports_how_well_it_fits() -> None:
     model, image = model_of(OneSpot(top=8, left=15, side=4)), blocks()
     found = Lime(segments=16, samples=300, replacement="black")(model, image, why_fear())
     row, column = divmod(int(found.values.argmax()), 28)
@@ -94,22 +94,22 @@ def test_the_line_is_the_ridge_regression_of_scikit_learn() -> None:
     generator = torch.Generator().manual_seed(0)
     kept = (torch.rand(60, 5, generator=generator) < 0.5).float()
     answers, weights = torch.randn(60, generator=generator), torch.rand(60, generator=generator)
-    line = RidgeRegression(penalty=0.7)
-    line.fit([(kept[:20], answers[:20], weights[:20]), (kept[20:], answers[20:], weights[20:])])
+    regression = RidgeRegression(penalty=0.7)
+    regression.fit([(kept[:20], answers[:20], weights[:20]), (kept[20:], answers[20:], weights[20:])])
     theirs = linear_model.Ridge(alpha=0.7).fit(kept.numpy(), answers.numpy(), sample_weight=weights.numpy())
     torch.testing.assert_close(
-        line.representation()[0], torch.tensor(theirs.coef_).float(), rtol=1e-4, atol=1e-5
+        regression.representation()[0], torch.tensor(theirs.coef_).float(), rtol=1e-4, atol=1e-5
     )
-    assert line.explained_variance == pytest.approx(
+    assert regression.explained_variance == pytest.approx(
         theirs.score(kept.numpy(), answers.numpy(), weights.numpy()), rel=1e-4
     )
 
 
 def test_pieces_that_always_go_together_share_their_coefficient() -> None:
     kept = torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
-    line = RidgeRegression()
-    line.fit([(kept, torch.tensor([4.0, 0.0, 4.0]), torch.ones(3))])
-    torch.testing.assert_close(line.representation(), torch.tensor([[2.0, 2.0]]))
+    regression = RidgeRegression()
+    regression.fit([(kept, torch.tensor([4.0, 0.0, 4.0]), torch.ones(3))])
+    torch.testing.assert_close(regression.representation(), torch.tensor([[2.0, 2.0]]))
 
 
 def test_even_a_picture_of_one_colour_has_two_pieces() -> None:
@@ -119,7 +119,7 @@ def test_even_a_picture_of_one_colour_has_two_pieces() -> None:
         assert len(pieces.unique()) == int(pieces.max()) + 1 >= 2
 
 
-def test_without_scikit_image_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scikit_image_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     imported = builtins.__import__
 
     def without(name: str, *rest: Any, **more: Any) -> Any:

@@ -1,4 +1,4 @@
-"""MAM's tokens are laid out where they look, as heavy as what they do for the answer."""
+"""MAM's tokens are laid out where they attend, weighted by what they add to the answer."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ def test_what_is_on_the_maps_and_elsewhere_adds_up_to_the_answer(name: str) -> N
     assert not found.sums_up
 
 
-def test_every_token_has_a_share() -> None:
+def test_every_token_has_a_contribution() -> None:
     network: Any = small_member("mam_paper", backbone="test_resnet", num_tokens=6)
     found = TokenMaps()(model_of(network, SIDE), picture(), why_fear())
     assert [len(each) for each in found.details["tokens"]] == [6] * len(network.token_maps(picture()))
 
 
-def test_a_token_that_looks_at_one_place_puts_its_share_there() -> None:
+def test_a_token_that_attends_to_one_cell_has_its_contribution_there() -> None:
     network: Any = small_member("mam_release", backbone="test_resnet", num_tokens=1)
     seen = network.eval().token_maps(picture())[-1][0, 0]
     where = torch.zeros_like(seen)

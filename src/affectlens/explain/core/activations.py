@@ -125,8 +125,8 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def leaky_gradients(trunk: nn.Module, slope: float) -> Iterator[None]:
-    """Let a share of the gradient pass where a ReLU lets none: below zero, and for some above six.
+def leaky_gradients(trunk: nn.Module, share: float) -> Iterator[None]:
+    """Let this share of the gradient pass where a ReLU lets none: below zero, and for some above six.
 
     The forward pass stays the same. Without this there would be no gradient at a picture for which a channel,
     or all that leads to it, is inactive. (Olah et al., 2017, do the like.)
@@ -134,9 +134,9 @@ def leaky_gradients(trunk: nn.Module, slope: float) -> Iterator[None]:
     hooks, in_place = [], []
 
     def leak(_module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-        return output + slope * (inputs[0] - inputs[0].detach())
+        return output + share * (inputs[0] - inputs[0].detach())
 
-    for module in trunk.modules() if slope else ():
+    for module in trunk.modules() if share else ():
         if isinstance(module, nn.ReLU | nn.ReLU6):
             hooks.append(module.register_forward_hook(leak))
             in_place.append((module, module.inplace))

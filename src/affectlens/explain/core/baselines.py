@@ -1,4 +1,4 @@
-"""What a picture is compared with: pictures that say nothing, or less.
+"""What a picture is compared with: pictures that show nothing, or less.
 
 A map that divides up an answer divides the difference between two answers, and so depends on what the
 picture is compared with. Against black, black pixels can never matter; against its blurred self, colour and

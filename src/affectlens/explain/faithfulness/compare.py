@@ -4,7 +4,7 @@ Every figure is of one method and one picture; `results.py` summarises them over
 
 The methods are compared with maps that do not depend on the network: `random`, `centre`, which always points
 to the middle, where photographers put what matters, and `edges`. A method that is not better than these
-explains nothing, however good its map may look.
+explains nothing, however good its map may seem.
 
 Letters: M methods, N pictures, h x w pixels of the network's input.
 """

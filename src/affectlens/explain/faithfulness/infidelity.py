@@ -1,8 +1,8 @@
 """Infidelity and sensitivity: whether a map predicts what the network loses, and how steady a method is.
 
-Both: Yeh et al., "On the (In)fidelity and Sensitivity of Explanations", NeurIPS 2019. Infidelity asks what
+Both: Yeh et al., "On the (In)fidelity and Sensitivity of Explanations", NeurIPS 2019. Infidelity is what
 happens when parts are replaced, so it is about its own replacement only (`perturbations`). captum's
-`infidelity` draws its perturbations anew for each map; here all maps of a picture are measured on the same.
+`infidelity` samples new perturbations for each map; here all maps of a picture are measured on the same.
 
 Letters: B rectangles, h x w pixels of the network's input.
 """

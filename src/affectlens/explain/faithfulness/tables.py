@@ -96,10 +96,11 @@ def _choice(summary: Summary, verdict: Verdict) -> str:
     if not verdict.equal:
         return f"{sentence} The table supports it as the default."
     seconds = _seconds(summary.methods[verdict.chosen]["seconds"])
+    equal = _names(verdict.equal)
     return (
-        f"{sentence} Not significantly different from it in insertion less deletion: "
-        f"{_names(verdict.equal)}. Of these and `{verdict.best}` the quickest is `{verdict.chosen}` ({seconds} s a "
-        "picture), which the table supports as the default."
+        f"{sentence} Not significantly different from it in insertion less deletion: {equal}. Of these and "
+        f"`{verdict.best}` the quickest is `{verdict.chosen}` ({seconds} s a picture), which the table "
+        "supports as the default."
     )
 
 

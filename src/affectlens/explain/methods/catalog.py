@@ -77,7 +77,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
         MethodEntry("smooth_gradient",
                     "the gradient, averaged over noisy copies of the picture", SmoothGradient),
         MethodEntry("integrated_gradients",
-                    "what the answer owes each pixel, compared with a picture that says nothing",
+                    "what the answer owes each pixel, compared with a picture that shows nothing",
                     IntegratedGradients),
         MethodEntry("grad_cam",
                     "what the cells of the last map add to the answer", GradCam, makes_maps),

@@ -6,7 +6,7 @@ Paper: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", IC
 Several baselines averaged: Erion et al., "Improving performance of deep learning models with axiomatic
     attribution priors and expected gradients", Nature Machine Intelligence 2021.
 
-The integral is a sum over steps, and completeness tells the error of that sum; few people check it. Along the
+The integral is a sum over steps, and its error is known by completeness; few people check it. Along the
 path f is rough, most of all near the baseline, where contrast first appears: equal steps spend themselves
 where nothing happens (for the default model, an error of 10 % is usual after 64 steps, by whatever rule).
 So steps are put where they are needed. The path is cut into pieces, each with the trapezium of its two

@@ -3,7 +3,7 @@
 Paper: Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017: gradients jump from one picture
     to one that no one could distinguish from it; their mean over such pictures does not. Noise of 10 to
     20 % of the range of levels, and 50 copies, were found to look well. captum's `NoiseTunnel` does the same
-    in batches of a given size; here batches fit the memory allowed, and `details` tells how well two halves
+    in batches of a given size; here batches fit the memory allowed, and `details` has how well two halves
     of the copies agree.
 
 `of` names what is averaged: `gradient`, of which afterwards the largest of the three channels is taken;
