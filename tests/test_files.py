@@ -1,3 +1,5 @@
+"""Files and folders written completely or not at all; words as parts of names."""
+
 import os
 import signal
 import stat

@@ -231,7 +231,7 @@ def test_a_method_is_made_by_name_with_its_options(tiny_model: Path, photo: Path
     assert found.details["baselines"] == ["black"]
     with pytest.raises(SettingsError, match="has no option 'basline'"):
         Explainer.load(str(tiny_model), "gradient_times_input", basline="black")
-    with pytest.raises(UnknownName, match="no method"):
+    with pytest.raises(UnknownName, match="is not a method"):
         Explainer.load(str(tiny_model), "gradent")
 
 

@@ -59,7 +59,7 @@ def pictures(
     """Show what in IMAGE speaks for an emotion and what against it, as a model predicts it.
 
     IMAGE is a picture, a folder of pictures (with all below it), a pattern such as 'photos/**/*.jpg', or -
-    for a list of pictures on standard input. Files are named after the picture and what was asked; existing
+    for a list of pictures on standard input. Files are named after the picture and the question; existing
     ones are replaced. A picture that cannot be read is reported and the rest is done.
 
     Exit status: 0 all pictures were explained, 1 some were not, 2 wrong use.
@@ -114,7 +114,7 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
         click.echo(f"  {doubt}")
     if with_story:
         for index, found in enumerate(explanation.effects):
-            # The first sentence, on what the picture evokes, is the same for all but for what was asked.
+            # The first sentence, on what the picture evokes, differs only in what it adds about the question.
             for sentence in story(found)[1 if index else 0 :]:
                 click.echo(f"  {sentence}")
     for file in written:

@@ -56,7 +56,7 @@ class PreparedPicture:
         image: the network's input, (1, 3, h, w)
         logits: calibrated, float64 (1, E)
         emotions: the softmax of the logits: what `Predictor` answers in float32
-        displayed: pixels for figures and pages, or None where they were not asked for
+        displayed: pixels for figures and pages, or None where they were not requested
     """
 
     name: str

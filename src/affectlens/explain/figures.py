@@ -60,7 +60,8 @@ def displayed(explanation: Explanation, longest: int) -> Pixels:
         )
     size = explanation.heatmaps[0].size
     shrink = min(1.0, longest / max(size))
-    pixels = resize(pixels, *(max(1, round(side * shrink)) for side in size))
+    height, width = (max(1, round(side * shrink)) for side in size)
+    pixels = resize(pixels, height, width)
     grow = _LEAST / max(size)
     if grow <= 1:
         return pixels

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ExplanationFiles:
-    """Files in a folder, named after the picture and what was asked, and never alike for two pictures."""
+    """Files in a folder, named after picture and question, and never alike for two pictures."""
 
     def __init__(self, folder: Path, request: "ExplanationRequest") -> None:
         self.folder = folder
@@ -35,10 +35,10 @@ class ExplanationFiles:
         """Return the path of one file."""
         stem = self._stem(explanation.image)
         if entry.by_question:
-            stem = f"{stem}.{self._asked(explanation)}"
+            stem = f"{stem}.{self._questions(explanation)}"
         return self.folder / f"{stem}{entry.suffix}"
 
-    def _asked(self, explanation: "Explanation") -> str:
+    def _questions(self, explanation: "Explanation") -> str:
         """The questions, in words that suit the name of a file."""
         against = self.request.against
         if self.request.all_emotions:

@@ -89,7 +89,7 @@ def _effects(found: PictureEffects) -> Values:
     rows = [each for each in found.perturbations if not each.name.endswith(" ninth")]
     return {
         "story": story(found),
-        "asked": favour[0] if len(favour) == 1 else str(found.question),
+        "favour": favour[0] if len(favour) == 1 else str(found.question),
         "probability": _probability(found.emotions, favour),
         "shift": SHIFT,
         "noise": max(found.noise, LEAST_EFFECT),
@@ -182,7 +182,8 @@ def _side(effect: float) -> str:
 
 
 def _opacity(effect: float) -> float:
-    return 0.75 * min(1.0, abs(effect) / _STRONG_EFFECT) ** 0.7
+    strength = min(1.0, abs(effect) / _STRONG_EFFECT)
+    return 0.75 * math.pow(strength, 0.7)
 
 
 def _channels(colour: tuple[float, float, float]) -> str:

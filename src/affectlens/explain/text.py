@@ -34,7 +34,7 @@ def title(heatmap: Heatmap) -> str:
 def how_made(heatmaps: Sequence[Heatmap]) -> list[str]:
     """Describe in sentences how maps of one picture by one method were made, and how exact they are."""
     sentences = (_method(heatmaps), _exactness(heatmaps), _faithfulness(heatmaps), _view(heatmaps[0]))
-    return [sentence for sentence in sentences if sentence]
+    return [printable_in_files(sentence) for sentence in sentences if sentence]
 
 
 def doubts(heatmaps: Sequence[Heatmap]) -> str:
@@ -69,8 +69,7 @@ def _method(heatmaps: Sequence[Heatmap]) -> str:
             number = f"{value:.3g}" if isinstance(value, float) else value
             parts.append(f"{name.replace('_', ' ')} {number}")
     options = f": {', '.join(parts)}" if parts else ""
-    model = printable_in_files(first.model)
-    return f"Model {model}. Method {first.method.replace('_', ' ')}{options}."
+    return f"Model {first.model}. Method {first.method.replace('_', ' ')}{options}."
 
 
 def _steps(heatmaps: Sequence[Heatmap]) -> str:

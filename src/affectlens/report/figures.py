@@ -29,7 +29,7 @@ DPI = 150
 def check_suffix(file: Path) -> None:
     """Raise `OutputError` where a suffix names no format of figures."""
     if file.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"{file}: the suffix says how a figure is written. Use {', '.join(SUFFIXES)}.")
+        raise OutputError(f"{file}: the suffix decides how a figure is written. Use {', '.join(SUFFIXES)}.")
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
@@ -40,7 +40,7 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
 
 
 def write(file: Path, figure: Figure, *, style: Any = STYLE, dpi: float = DPI) -> None:
-    """Write a figure as its file's suffix says, atomically and without a date.
+    """Write a figure in the format of its file's suffix, atomically and without a date.
 
     Give the `style` that the figure was drawn with. Raises `OutputError`.
     """

@@ -1,4 +1,4 @@
-"""Pages of HTML from the templates in `templates/`: escaped by default, whole files that need no network."""
+"""Pages of HTML from the templates in `templates/`: escaped by default, complete without a network."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def write(file: Path, page: str) -> None:
-    """Write a page, whole or not at all. Raises `OutputError`."""
+    """Write a page, completely or not at all. Raises `OutputError`."""
     with atomic_write(file, "w") as out:
         out.write(page)
 

@@ -225,8 +225,8 @@ def test_pictures_of_any_shape_are_measured(size: tuple[int, int]) -> None:
 
 def test_a_large_picture_is_shrunk_before_it_is_changed_thirty_times() -> None:
     seen: list[tuple[int, ...]] = []
-    asked = subject(brightness)
-    preprocessing = asked.preprocessing
+    model = subject(brightness)
+    preprocessing = model.preprocessing
 
     class Watching(Preprocessing):
         def fit_pixels(self, pixels: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def test_a_large_picture_is_shrunk_before_it_is_changed_thirty_times() -> None:
 
     watching = Watching(**vars(preprocessing))
     pixels = torch.zeros(3, 1000, 2000, dtype=torch.uint8)
-    measure_effects(ExplainedModel(asked.network, MIKELS, watching, 1.0, asked.device, "sees"), pixels, [])
+    measure_effects(ExplainedModel(model.network, MIKELS, watching, 1.0, model.device, "sees"), pixels, [])
     assert max(height for _, height, _ in seen) == 240  # four times what the network sees
     assert max(width for _, _, width in seen) == 480
 
@@ -303,4 +303,4 @@ def test_regions_that_were_cropped_away_have_no_share() -> None:
 
 
 def test_a_strip_that_is_cut_is_five_percent() -> None:
-    assert SHIFT == 0.05  # the words of the story and of the documentation say so
+    assert SHIFT == 0.05  # as the story and the documentation have it

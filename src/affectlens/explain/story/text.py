@@ -32,17 +32,17 @@ def _what(found: PictureEffects) -> str:
     (first, most), (second, less) = emotions.ranked[:2]
     most_likely = f"most likely to evoke {first} ({percent(most)})"
     likely = percent(math.fsum(emotions[word] for word in question.favour))
-    asked = feeling(question, question.favour)
+    favoured = feeling(question, question.favour)
     if is_contrast(question):
         other = feeling(question, question.against)
         compared = percent(math.fsum(emotions[word] for word in question.against))
         return (
-            f"On average this picture is {most_likely}; {asked} ({likely}) is {_times(found.log_odds)} as "
+            f"On average this picture is {most_likely}; {favoured} ({likely}) is {_times(found.log_odds)} as "
             f"likely as {other} ({compared})."
         )
     if question.favour == (first,):
         return f"On average this picture is {most_likely}, then {second} ({percent(less)})."
-    return f"On average this picture is {most_likely}; {asked} has {likely}."
+    return f"On average this picture is {most_likely}; {favoured} has {likely}."
 
 
 def _where(found: PictureEffects) -> str:
@@ -50,15 +50,14 @@ def _where(found: PictureEffects) -> str:
     regions = found.beyond_noise("region")
     carries = _most_precise([region for region in regions if region.effect < 0])
     opposes = _most_precise([region for region in regions if region.effect > 0])
-    asked = feeling(found.question, found.question.favour)
+    favoured = feeling(found.question, found.question.favour)
     if carries is None and opposes is None:
-        return f"No single region carries {asked}: blurring any of them {_LESS_THAN_NOISE}."
+        return f"No single region carries {favoured}: blurring any of them {_LESS_THAN_NOISE}."
     if carries is None:
-        begin = f"No single region carries {asked}"
+        begin = f"No single region carries {favoured}"
     else:
-        begin = (
-            f"What speaks most for {asked} is {carries.name}: with that blurred, it {_moves(found, carries)}"
-        )
+        moves = _moves(found, carries)
+        begin = f"What speaks most for {favoured} is {carries.name}: with that blurred, it {moves}"
     if opposes is None:
         return f"{begin}."
     return f"{begin}; {opposes.name} speaks against it: with that blurred, it {_moves(found, opposes)}."
@@ -79,10 +78,10 @@ def _how(found: PictureEffects) -> str:
     weak = [each.name for each in found.perturbations if each.kind == "appearance" and each not in strong]
     if not strong:
         return f"Changing its colours, its fine detail or its brightness {_LESS_THAN_NOISE}."
-    asked = feeling(found.question, found.question.favour)
+    favoured = feeling(found.question, found.question.favour)
     moves = listed(_without_repeats([f"{_moves(found, each)} {each.name}" for each in strong]))
     hardly = f"; it hardly moves {listed(weak, 'or')}" if weak else ""
-    return f"{asked[0].upper()}{asked[1:]} {moves}{hardly}."
+    return f"{favoured[0].upper()}{favoured[1:]} {moves}{hardly}."
 
 
 _LESS_THAN_NOISE = f"moves the answer no more than cutting {percent(SHIFT)} off its sides does"
@@ -102,7 +101,7 @@ def _moves(found: PictureEffects, change: PerturbationEffect) -> str:
 
 
 def is_contrast(question: Question) -> bool:
-    """Whether a question asks about some emotions rather than some others, and not than all others."""
+    """Whether a question compares some emotions with some others, and not with all others."""
     return len(question.favour) + len(question.against) < len(question.vocabulary)
 
 
