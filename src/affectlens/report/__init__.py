@@ -1,4 +1,10 @@
-"""Results -> figures. The only folder that imports matplotlib.
+"""How results look, for every command: numbers, words and pictures; nothing of what they are results of.
 
-filters.py       what a layer looks for
+text.py          numbers, times and names in words
+figures.py       figures: style, files, and addresses for pages
+canvas.py        a figure filled from the top
+sheet.py         pictures in rows with titles, the colours of their maps and a caption
+heatmaps.py      maps of numbers laid on pictures
+wheel.py         emotions as a wheel
+html.py          pages, from the templates in templates/
 """
