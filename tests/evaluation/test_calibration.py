@@ -17,11 +17,11 @@ unhurried = settings(deadline=None)  # the first call into torch is slow
 
 
 def honest(seed: int, *, pictures: int = 4000, spread: float = 2.0) -> tuple[Tensor, Tensor]:
-    """Logits, and one-hot targets drawn from their own softmax: twice (N, 8)."""
+    """Logits, and one-hot targets sampled from their own softmax: twice (N, 8)."""
     generator = torch.Generator().manual_seed(seed)
     logits = spread * torch.randn(pictures, 8, generator=generator, dtype=torch.float64)
-    drawn = torch.multinomial(logits.softmax(dim=1), 1, generator=generator).squeeze(1)
-    return logits, torch.eye(8)[drawn]
+    sampled = torch.multinomial(logits.softmax(dim=1), 1, generator=generator).squeeze(1)
+    return logits, torch.eye(8)[sampled]
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])

@@ -224,8 +224,8 @@ def test_the_bootstrap_without_loops_agrees_with_measuring_resampled_pictures_on
     fast = score(logits, targets, EKMAN, resamples=3000).intervals
     generator = torch.Generator().manual_seed(1)
     slow = [
-        score(logits[drawn], targets[drawn], EKMAN, resamples=0)
-        for drawn in torch.randint(12, (1000, 12), generator=generator)
+        score(logits[sampled], targets[sampled], EKMAN, resamples=0)
+        for sampled in torch.randint(12, (1000, 12), generator=generator)
     ]
     tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
     for name, limits in fast.items():
@@ -266,7 +266,7 @@ def test_ninety_five_percent_intervals_cover_the_truth_nearly_that_often() -> No
 def test_resamples_made_a_few_at_a_time_to_save_memory_are_all_used(monkeypatch: pytest.MonkeyPatch) -> None:
     logits, targets = single_labels(0)
     low, high = score(logits, targets, MIKELS, resamples=500).intervals["accuracy"]
-    monkeypatch.setattr("affectlens.evaluation.scores.DRAWS_AT_ONCE", 3 * len(logits))
+    monkeypatch.setattr("affectlens.evaluation.scores.SAMPLES_AT_ONCE", 3 * len(logits))
     few = score(logits, targets, MIKELS, resamples=500).intervals["accuracy"]
     assert few == pytest.approx((low, high), abs=0.15 * (high - low))
 
@@ -332,11 +332,11 @@ def test_json_of_a_later_version_is_read_and_its_new_figures_passed_over() -> No
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ({"accuracy": None}, "accuracy is no number"),
-        ({"count": "many"}, "count is no number"),
-        ({"intervals": {"accuracy": [0.1]}}, "no scores"),
-        ({"per_emotion": {"awe": {"recall": 1.0}}}, "'precision' is missing"),
-        ({"confusion": []}, "no scores"),
+        ({"accuracy": None}, r"Expected `float`, got `null` - at `\$\.accuracy`"),
+        ({"count": "many"}, r"\$\.count"),
+        ({"intervals": {"accuracy": [0.1]}}, "not scores"),
+        ({"per_emotion": {"awe": {"recall": 1.0}}}, "missing required field `precision`"),
+        ({"confusion": []}, "not scores"),
     ],
 )
 def test_json_that_is_no_scores_is_refused_with_what_is_wrong(
@@ -350,7 +350,7 @@ def test_json_that_is_no_scores_is_refused_with_what_is_wrong(
 def test_json_that_lacks_a_figure_is_refused_with_its_name() -> None:
     data = score(*single_labels(4), MIKELS, resamples=0).to_json()
     del data["macro_f1"]
-    with pytest.raises(BadScores, match="'macro_f1' is missing"):
+    with pytest.raises(BadScores, match="missing required field `macro_f1`"):
         Scores.from_json(data)
 
 
