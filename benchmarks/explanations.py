@@ -17,7 +17,7 @@ from typing import Any
 
 import result_page
 from affectlens.explain.faithfulness import tables
-from affectlens.explain.faithfulness.compare import Measurement
+from affectlens.explain.faithfulness.measurements import Measurement
 from affectlens.explain.faithfulness.results import decide, summarise
 from affectlens.report.text import markdown_table
 

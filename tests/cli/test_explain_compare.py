@@ -10,7 +10,7 @@ from affectlens.cli.explain import explain
 from affectlens.cli.explain_compare import compare
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.faithfulness.compare import Measurement
+from affectlens.explain.faithfulness.measurements import Measurement
 from affectlens.explain.faithfulness.results import summarise
 from pictures import colour_set
 

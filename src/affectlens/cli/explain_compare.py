@@ -56,6 +56,7 @@ def compare(
     from affectlens.explain.core.attribution import ExplainedModel
     from affectlens.explain.faithfulness import compare as comparison
     from affectlens.explain.faithfulness import results, tables
+    from affectlens.explain.faithfulness.measurements import CONTROLS, Measurement
     from affectlens.explain.methods.catalog import make, suitable_for
     from affectlens.files import atomic_write
     from affectlens.models import saved
@@ -67,13 +68,13 @@ def compare(
     source = open_data(data)
     records = comparison.sample_records(source.split(split), number, seed)
     options = comparison.ComparisonOptions(checked=checked, seed=seed)
-    rows: list[comparison.Measurement] = []
+    rows: list[Measurement] = []
     if resume and out and out.exists():
         settings = results.settings_of(model, source, split, made, options)
         rows = results.resume(json.loads(out.read_text()), settings)
     pictures = comparison.open_pictures(explained, records)
     done = {row.picture for row in rows}
-    with counter("comparing", len(pictures) * len(comparison.CONTROLS | made.keys())) as advance:
+    with counter("comparing", len(pictures) * len(CONTROLS | made.keys())) as advance:
         advance(len(rows))
         for row in comparison.compare(explained, pictures, made, options, done):
             rows.append(row)

@@ -13,17 +13,14 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
 from affectlens.explain.core.question import Question
 from affectlens.explain.faithfulness.compare import (
-    CENTRE,
-    EDGES,
-    RANDOM,
     ComparisonOptions,
-    Measurement,
     centre,
     compare,
     edges,
     sample_records,
 )
-from affectlens.explain.faithfulness.results import GRADIENT, decide, summarise
+from affectlens.explain.faithfulness.measurements import CENTRE, EDGES, GRADIENT, RANDOM, Measurement
+from affectlens.explain.faithfulness.results import decide, summarise
 from affectlens.explain.methods.gradient import Gradient, GradientTimesInput
 from planted import Brightness, OneSpot, model_of, noise, why_fear
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from affectlens.explain.faithfulness.compare import CENTRE, EDGES, RANDOM, Measurement
-from affectlens.explain.faithfulness.results import GRADIENT, Summary, decide, summarise
+from affectlens.explain.faithfulness.measurements import CENTRE, EDGES, GRADIENT, RANDOM, Measurement
+from affectlens.explain.faithfulness.results import Summary, decide, summarise
 from affectlens.explain.faithfulness.tables import checks_table, conclusions, curves_table, ranked
 
 

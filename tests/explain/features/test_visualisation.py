@@ -102,7 +102,7 @@ def snapshot(network: nn.Module) -> list[Any]:
     ]
 
 
-# ------------------------------------------------------------------------------------- what a channel detects
+# ------------------------------------------------------------------------ what a channel detects
 
 
 def test_a_channel_that_detects_red_gets_a_red_picture(planted: Planted, block: activations.Block) -> None:
@@ -211,7 +211,7 @@ def test_where_the_caller_disables_gradients_visualisations_are_made_all_the_sam
     assert visualisation.activations[-1] > visualisation.activations[0] + 0.5
 
 
-# --------------------------------------------------------------------------- -------- where channels are active
+# ------------------------------------------------------------------------ where channels are active
 
 
 def test_the_map_points_at_the_patch_that_the_channel_detects(

@@ -13,12 +13,12 @@ from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.attention import (
     AttentionRollout,
     GradientAttention,
-    attention_modules,
     attention_weights,
     relevance,
     transformers,
 )
 from affectlens.models import backbones
+from affectlens.models.backbones import attention_modules
 from planted import model_of, small_member, why_fear
 
 SIDE = 160

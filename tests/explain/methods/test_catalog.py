@@ -12,7 +12,7 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.attribution import Method
 from affectlens.explain.core.question import make_question
-from affectlens.explain.faithfulness.compare import Measurement
+from affectlens.explain.faithfulness.measurements import Measurement
 from affectlens.explain.faithfulness.results import decide, summarise
 from affectlens.explain.methods import catalog as methods
 from affectlens.models import saved

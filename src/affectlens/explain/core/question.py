@@ -4,12 +4,13 @@ Letters: B pictures, E emotions.
 """
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from affectlens.emotions import POLARITY, NoConversion, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Question:
     favour: tuple[str, ...]
     against: tuple[str, ...]
 
-    def score(self, logits: Tensor) -> Tensor:
+    def score(self, logits: "Tensor") -> "Tensor":
         """Log-odds of `favour` against `against`: (B, E) logits over the temperature -> (B,)."""
         return self._log_sum(logits, self.favour) - self._log_sum(logits, self.against)
 
-    def _log_sum(self, logits: Tensor, words: tuple[str, ...]) -> Tensor:
-        return torch.logsumexp(logits[:, [self.vocabulary.index(word) for word in words]], dim=1)
+    def _log_sum(self, logits: "Tensor", words: tuple[str, ...]) -> "Tensor":
+        return logits[:, [self.vocabulary.index(word) for word in words]].logsumexp(dim=1)
 
     def __str__(self) -> str:
         every = len(self.favour) + len(self.against) == len(self.vocabulary)

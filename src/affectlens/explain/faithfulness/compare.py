@@ -12,8 +12,7 @@ Letters: M methods, N pictures, h x w pixels of the network's input.
 import math
 import random as chance
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +25,7 @@ from affectlens.explain.core.perturbations import BATCH_SIZE, require
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import PerturbationCurves, Removal, RemovalOptions
 from affectlens.explain.faithfulness.infidelity import RectangleLosses, sensitivity
+from affectlens.explain.faithfulness.measurements import CENTRE, CONTROLS, EDGES, RANDOM, Measurement
 from affectlens.explain.faithfulness.sanity import (
     PlantedPatch,
     plant,
@@ -35,8 +35,6 @@ from affectlens.explain.faithfulness.sanity import (
 )
 from affectlens.images import read_pixels
 
-RANDOM, CENTRE, EDGES = "random", "centre", "edges"
-CONTROLS = frozenset({RANDOM, CENTRE, EDGES})  # maps that do not depend on the network
 LEAST_MOVED = 1.0  # log-odds: a planted patch that moves the answer less is not a clear cause
 _DONORS = 8  # pictures tried as a patch
 
@@ -79,31 +77,6 @@ class ComparisonOptions:
             batch_size=self.batch_size,
             precision=self.precision,
         )
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The figures of one method on one picture.
-
-    Attributes:
-        figures: by name; what could not be measured is absent. `deletion blurred` is the area under the curve
-            of probabilities when cells are replaced by their blurred selves, `deletion blurred normalised`
-            that of normalised log-odds; `faithfulness` the mean of insertion less deletion over replacements
-    """
-
-    picture: str
-    method: str
-    question: str
-    figures: Mapping[str, float] = field(hash=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data, figures to six digits."""
-        return {**asdict(self), "figures": {name: round(value, 6) for name, value in self.figures.items()}}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Measurement":
-        """Read what `to_json` returned."""
-        return cls(data["picture"], data["method"], data["question"], data["figures"])
 
 
 def sample_records(records: Sequence[Record], number: int, seed: int = 0) -> list[Record]:

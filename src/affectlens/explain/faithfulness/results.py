@@ -12,20 +12,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Method
-from affectlens.explain.faithfulness.compare import CONTROLS, RANDOM, ComparisonOptions, Measurement
-from affectlens.explain.faithfulness.curves import PerturbationCurves
+from affectlens.explain.faithfulness.measurements import CONTROLS, GRADIENT, KINDS, RANDOM, Measurement
 from affectlens.machine import describe as describe_machine
 from affectlens.metrics import bootstrap_interval
-from affectlens.models.saved import Model
 
-GRADIENT = "gradient"  # the plain gradient, which a method has to beat as well
+if TYPE_CHECKING:
+    from affectlens.explain.core.attribution import Method
+    from affectlens.explain.faithfulness.compare import ComparisonOptions
+    from affectlens.models.saved import Model
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,11 @@ def summarise(rows: Sequence[Measurement], *, resamples: int = 2000, seed: int =
 
 
 def settings_of(
-    model: Model, source: DataSource, split: str, methods: Mapping[str, Method], options: ComparisonOptions
+    model: "Model",
+    source: DataSource,
+    split: str,
+    methods: Mapping[str, "Method"],
+    options: "ComparisonOptions",
 ) -> dict[str, Any]:
     """Return all that determines the figures of a comparison, but for the choice of pictures."""
     return {
@@ -123,12 +127,12 @@ def settings_of(
 
 
 def to_document(
-    model: Model,
+    model: "Model",
     source: DataSource,
     split: str,
     rows: Sequence[Measurement],
-    methods: Mapping[str, Method],
-    options: ComparisonOptions,
+    methods: Mapping[str, "Method"],
+    options: "ComparisonOptions",
 ) -> dict[str, Any]:
     """Put a comparison and all that it depends on into one document that can be written as JSON."""
     return {
@@ -211,9 +215,7 @@ def decide(summary: Summary, *, scale: str = "") -> Verdict:
 def _not_beaten(summary: Summary, name: str, controls: Sequence[str], scale: str) -> Iterator[str]:
     for control in controls:
         for replacement in summary.replacements():
-            deletion, insertion = (
-                f"{kind} {replacement} {scale}".strip() for kind in PerturbationCurves._fields
-            )
+            deletion, insertion = (f"{kind} {replacement} {scale}".strip() for kind in KINDS)
             own, theirs = (
                 {figure: summary.gain(figure, one) for figure in (deletion, insertion)}
                 for one in (name, control)

@@ -6,8 +6,8 @@ Figures are means over pictures with 95 % intervals in brackets. A dash stands f
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from affectlens.explain.faithfulness.compare import CENTRE, EDGES, RANDOM
-from affectlens.explain.faithfulness.results import GRADIENT, Estimate, Summary, Verdict
+from affectlens.explain.faithfulness.measurements import CENTRE, EDGES, GRADIENT, RANDOM
+from affectlens.explain.faithfulness.results import Estimate, Summary, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
