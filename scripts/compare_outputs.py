@@ -13,9 +13,9 @@ folders; FILMS holds one film or more, of which the first six seconds are read. 
 WORK/new; a command whose exit status is already there is not run again, so that one old side serves for many
 comparisons. Delete WORK/new, or one command's folder in it, to run it again.
 
-Compared are: JSON, CSV and Parquet by value, with the keys of the old side renamed by `FORMER_KEYS`; arrays
-by value; pictures and films by pixels; pages by their visible text and by the pixels of the pictures in them;
-text by lines; weights by their bytes. What depends on the clock or on the machine's load is left out:
+Compared are: JSON, TOML, CSV and Parquet by value, with the keys of the old side renamed by `FORMER_KEYS`;
+arrays by value; pictures and films by pixels; pages by their visible text and by the pixels of the pictures
+in them; text by lines; weights by their bytes. What depends on the clock or on the machine's load is left out:
 `UNSTABLE_KEYS` and `UNSTABLE_TEXT` name it.
 """
 
@@ -30,6 +30,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -77,11 +78,27 @@ for folder, arguments in json.load(sys.stdin):
 """
 
 # Keys of JSON, CSV and Parquet that were renamed: old -> new, at any depth.
-FORMER_KEYS: dict[str, str] = {}
+FORMER_KEYS = {
+    "accumulate": "grad_accum_steps",
+    "average": "ema_decay",
+    "balance": "balanced_sampling",
+    "clip": "clip_grad",
+    "focus": "focal_gamma",
+    "judged": "predicted",
+    "learning_rate": "lr",
+    "low_share": "low_res_fraction",
+    "low_side": "low_res_size",
+    "mix_share": "mix_prob",
+    "new_layers_rate": "head_lr_scale",
+    "prior_adjustment": "logit_adjustment",
+    "val_share": "val_fraction",
+    "workers": "num_workers",
+}
 
 # Keys whose values depend on the clock, on the machine's load or on the version: left out on both sides.
 UNSTABLE_KEYS = {
-    "affectlens": "the version of the package",
+    "format_version": "rises when keys are renamed",
+    "affectlens_timeline": "the same, of timelines",
     "seconds": "how long it took",
     "pictures_per_second": "how long it took",
 }
@@ -284,6 +301,10 @@ def compare_json_lines(old: bytes, new: bytes) -> str:
     return compare_values(a, b)
 
 
+def compare_toml(old: bytes, new: bytes) -> str:
+    return compare_values(tomllib.loads(old.decode()), tomllib.loads(new.decode()))
+
+
 def compare_csv(old: bytes, new: bytes) -> str:
     a, b = (list(csv.DictReader(io.StringIO(side.decode()))) for side in (old, new))
     return compare_values(a, b)
@@ -396,6 +417,7 @@ COMPARISONS: dict[str, Callable[[bytes, bytes], str]] = {
     ".otio": compare_json,
     ".jsonl": compare_json_lines,
     ".csv": compare_csv,
+    ".toml": compare_toml,
     ".parquet": compare_parquet,
     ".npz": compare_npz,
     ".png": compare_pixels,
