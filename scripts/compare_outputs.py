@@ -15,7 +15,7 @@ comparisons. Delete WORK/new, or one command's folder in it, to run it again.
 
 Compared are: JSON, TOML, CSV and Parquet by value, with the keys of the old side renamed by `FORMER_KEYS`;
 arrays by value; pictures and films by pixels; pages by their visible text and by the pixels of the pictures
-in them; text by lines; weights by their bytes. What depends on the clock or on the machine's load is left out:
+in them; text by lines; weights by their bytes. What depends on the clock or the machine's load is left out:
 `UNSTABLE_KEYS` and `UNSTABLE_TEXT` name it.
 """
 
@@ -218,8 +218,8 @@ def _explanation_jobs(pictures: Path) -> Iterator[Job]:
     yield Job("explain_methods", ("explain", "methods"))
     for method in OTHER_METHODS:
         options = [option for value in CHEAP.get(method, ()) for option in ("--set", value)]
-        asked = (few[1], "--method", method, *options, "--no-faithfulness", "--format", "npz,json")
-        yield Job(f"explain_{method}", ("explain", *asked, "--out", "out"))
+        given = (few[1], "--method", method, *options, "--no-faithfulness", "--format", "npz,json")
+        yield Job(f"explain_{method}", ("explain", *given, "--out", "out"))
     compared = ("--methods", "cam,gradient", "--pictures", "2", "--checked", "1", "--split", "all")
     yield Job("explain_compare", ("explain", "compare", f"folder:{pictures}", *compared, "--out", "out.json"))
     yield Job("explain_filters", ("explain", "filters", few[0], "--steps", "4"))
