@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PQ, HLG = 16, 18  # of ITU-T H.273: transfer
+from affectlens.colour import linear_to_srgb
+
+# Transfer characteristics of ITU-T H.273.
+PQ, HLG = 16, 18
 HDR = {PQ: "PQ", HLG: "HLG"}
-WHITE = 203.0  # cd/m2 of a white page in HDR films, and of the screen that they are shown on here (BT.2408)
-PEAK = 1000.0  # cd/m2 that films are taken to be mastered for: the greatest of most screens and graders
+# Luminance in cd/m2 of a white page in HDR films, and of the screen that they are shown on here (BT.2408).
+WHITE = 203.0
+# Luminance in cd/m2 that films are taken to be mastered for: the greatest of most screens.
+PEAK = 1000.0
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
 _BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
@@ -35,8 +40,7 @@ def as_sdr(array: NDArray[np.uint16], transfer: int) -> NDArray[np.uint8]:
     mapped = _from_pq(_compressed(_to_pq(np.minimum(brightest, PEAK))))
     light = light * (mapped / np.maximum(brightest, 1e-6))
     linear = np.clip(light @ _BT2020_TO_BT709.T / WHITE, 0, 1)
-    shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (shown * 255).round().astype(np.uint8)  # type: ignore[no-any-return]
+    return (linear_to_srgb(linear) * 255).round().astype(np.uint8)  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=2)

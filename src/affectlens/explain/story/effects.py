@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from affectlens.colour import linear_to_srgb, srgb_to_linear
 from affectlens.emotions import EmotionDistribution
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import ExplainedModel
@@ -213,11 +215,9 @@ def _desaturated(pixels: Pixels) -> Pixels:
 
 def _exposed(pixels: Pixels, stops: int) -> Pixels:
     """As if exposed longer (stops above 0) or shorter; light doubles with each stop, in linear sRGB."""
-    level = torch.arange(256, dtype=torch.float64) / 255
-    light = torch.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
-    light = (light * 2.0**stops).clamp(max=1)
-    level = torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (level * 255).round().to(torch.uint8)[pixels.long()]
+    light = np.minimum(srgb_to_linear(np.arange(256) / 255) * 2.0**stops, 1)
+    levels = (linear_to_srgb(light) * 255).round().astype(np.uint8)
+    return torch.from_numpy(levels)[pixels.long()]
 
 
 def _without_detail(pixels: Pixels, smallest: float) -> Pixels:

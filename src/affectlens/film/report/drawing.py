@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from affectlens.colour import srgb_to_linear
 from affectlens.emotions import Vocabulary, by_polarity, polarity_signs
 from affectlens.film.report.curves import EmotionCurves, Span, bands, leading_runs
 from affectlens.film.timeline import Timeline
@@ -52,9 +53,8 @@ def ink_on(colour: str) -> str:
     >>> ink_on("#332288"), ink_on("#DDCC77")
     ('#fff', '#111')
     """
-    levels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    light = srgb_to_linear(np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255)
+    luminance = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
     return "#111" if luminance > _LIGHT else "#fff"
 
 
