@@ -83,14 +83,14 @@ def test_copies_are_found_within_and_across_splits_and_under_other_labels(root: 
     shutil.copy(root / "train" / "awe" / "0.jpg", root / "train" / "awe" / "again.jpg")
     shutil.copy(root / "train" / "awe" / "1.jpg", root / "train" / "fear" / "other.jpg")
     found = check(root)
-    assert [(len(group.places), group.across_splits, group.conflicting) for group in found.duplicates] == [
+    assert [(len(group.pictures), group.across_splits, group.conflicting) for group in found.duplicates] == [
         (2, False, False), (2, False, True)
     ]  # fmt: skip
     assert found.sound
     shutil.copy(root / "train" / "awe" / "2.jpg", root / "val" / "awe" / "leak.jpg")
     found = check(root)
     leak = next(group for group in found.duplicates if group.across_splits)
-    assert [(place.key, place.split, place.emotion) for place in leak.places] == [
+    assert [(each.key, each.split, each.emotion) for each in leak.pictures] == [
         ("train/awe/2.jpg", "train", "awe"), ("val/awe/leak.jpg", "val", "awe")
     ]  # fmt: skip
     assert not found.sound
@@ -115,7 +115,7 @@ def test_a_picture_that_was_stored_anew_is_a_near_duplicate(root: Path, disguise
         ("val/awe/copy", "train/awe/3.jpg")
     ]
     assert found.near_duplicates[0].distance <= 2
-    assert found.sound, "what only looks alike is for people to judge"
+    assert found.sound, "what only looks alike is left to people"
     assert "train/awe/3.jpg (train, awe)" in text(found)
 
 
@@ -151,7 +151,7 @@ def test_scenes_of_one_build_are_not_taken_for_one_another(root: Path) -> None:
     assert check(root).near_duplicates == ()
 
 
-def test_a_hash_tells_a_picture_from_its_mirror_image() -> None:
+def test_a_hash_distinguishes_a_picture_from_its_mirror_image() -> None:
     pixels = torch.from_numpy(np.array(photo(0))).permute(2, 0, 1)
     assert difference_hash(grey_cells(torch.zeros(3, 50, 50, dtype=torch.uint8))) is None
     mirrored, plain = difference_hash(grey_cells(pixels.flip(2))), difference_hash(grey_cells(pixels))
@@ -177,20 +177,20 @@ def test_findings_are_plain_data_that_json_can_hold(root: Path) -> None:
     plain = json.loads(json.dumps(check(root).to_json()))
     assert plain["sound"] is False
     assert plain["unreadable"][0]["key"] == "train/awe/empty.jpg"
-    assert plain["duplicates"][0]["places"][1]["split"] == "val"
+    assert plain["duplicates"][0]["pictures"][1]["split"] == "val"
     assert plain["smallest"]["height"] == 120
     assert str(root) not in json.dumps(plain), "no path of this machine is written"
 
 
-def test_progress_tells_of_every_picture_once(root: Path) -> None:
-    told: list[int] = []
-    audit(folder.read(root), told.append)
-    assert sum(told) == 10
+def test_progress_counts_every_picture_once(root: Path) -> None:
+    counts: list[int] = []
+    audit(folder.read(root), counts.append)
+    assert sum(counts) == 10
 
 
 def test_notes_of_the_reader_are_passed_on(root: Path) -> None:
     (root / "extra").mkdir()
-    assert "Note: folders beside the splits were not read: extra." in check(root).lines()
+    assert "Note: folders next to the splits were not read: extra." in check(root).lines()
 
 
 def test_a_data_set_of_nothing_readable_is_still_described(tmp_path: Path) -> None:

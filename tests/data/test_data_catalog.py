@@ -49,7 +49,7 @@ def test_a_misspelt_name_is_an_error_with_the_right_one(root: Path) -> None:
         open_data(f"foldr:{root}")
 
 
-def test_what_is_no_path_and_no_name_is_an_error_that_says_how() -> None:
+def test_what_is_neither_a_path_nor_a_name_is_an_error_with_the_names() -> None:
     with pytest.raises(SettingsError, match="NAME:PATH"):
         open_data("nothing-of-that-name")
 

@@ -120,7 +120,7 @@ def test_spaces_around_a_listed_word_do_not_count(root: Path) -> None:
         ({"object": ["Toy", "Tee"]}, "'Tee' is none of the 9 words for 'object'. Did you mean 'Tree'"),
         ({"brightness": 0.35}, "'0.35' is none of the 11 words for 'brightness'"),
         ({"colorfulness": 12}, "'12' is none of the 11 words for 'colorfulness'"),
-        ({"scene": 3}, "3 is no word for 'scene'"),
+        ({"scene": 3}, "3 is not a word for 'scene'"),
         ({"scene": ["beach", "street"]}, "several words for 'scene', beach, street"),
     ],
 )
@@ -158,28 +158,28 @@ def test_a_row_whose_file_is_gone_is_an_error_that_names_both(root: Path, what: 
         (["amusment", "x", "image/x.jpg", "annotation/x.json"], "Did you mean 'amusement'"),
     ],
 )
-def test_a_wrong_row_is_an_error_that_names_its_place(root: Path, row: Any, reason: str) -> None:
+def test_a_wrong_row_is_an_error_with_its_number(root: Path, row: Any, reason: str) -> None:
     relist(root, lambda rows: [rows[0], row])
     with pytest.raises(DatasetError, match=f"train.json, row 2: .*({reason})"):
         emoset.read(root)
 
 
-def test_a_list_that_is_none_is_an_error(root: Path) -> None:
+def test_an_object_instead_of_a_list_is_an_error(root: Path) -> None:
     relist(root, lambda _: {"rows": []})
-    with pytest.raises(DatasetError, match=r"train\.json is no list"):
+    with pytest.raises(DatasetError, match=r"train\.json is not as EmoSet-118K has it"):
         emoset.read(root)
 
 
 @pytest.mark.parametrize("listed", [[], {"label2idx": ["beach"]}, {"label2idx": {}}, {"label2idx": {"": 0}}])
-def test_words_that_are_none_are_an_error_of_the_info_file(root: Path, listed: Any) -> None:
+def test_words_that_are_not_listed_are_an_error_of_the_info_file(root: Path, listed: Any) -> None:
     info = json.loads((root / "info.json").read_text())
     (root / "info.json").write_text(json.dumps({**info, "scene": listed}))
-    with pytest.raises(DatasetError, match=r"info.json: 'scene' is no list of words"):
+    with pytest.raises(DatasetError, match=r"info.json: 'scene' does not list words"):
         emoset.read(root)
 
 
 @pytest.mark.parametrize("gone", ["info.json", "*.json"])
-def test_a_folder_that_is_no_emoset_is_an_error_that_says_where_to_get_it(root: Path, gone: str) -> None:
+def test_a_folder_that_is_not_an_emoset_is_an_error_with_where_to_get_it(root: Path, gone: str) -> None:
     for file in root.glob(gone):
         file.unlink()
     with pytest.raises(
@@ -195,7 +195,7 @@ def test_lists_that_are_all_gone_are_an_error_that_names_the_first(root: Path) -
         emoset.read(root)
 
 
-def test_a_copy_with_one_list_is_read_and_its_notes_say_so(root: Path) -> None:
+def test_a_copy_with_one_list_is_read_with_a_note(root: Path) -> None:
     (root / "train.json").unlink()
     (root / "val.json").unlink()
     source = emoset.read(root)
@@ -203,11 +203,11 @@ def test_a_copy_with_one_list_is_read_and_its_notes_say_so(root: Path) -> None:
     assert "train has 0 of the 94,481 pictures that were published" in source.notes
 
 
-def test_notes_say_what_contradicts_itself_and_what_is_known(root: Path) -> None:
+def test_notes_list_what_contradicts_itself_and_what_is_known(root: Path) -> None:
     annotate(root, emotion="fear", brightness=0.5)
     relist(root, lambda rows: [*rows, rows[0]])
     notes = " ".join(emoset.read(root).notes)
-    assert "1 pictures stand in the lists more than once" in notes
+    assert "1 pictures are in the lists more than once" in notes
     assert (
         "1 annotations name another emotion than the lists do, which were followed; "
         f"the first is of image/awe/{AWE}" in notes

@@ -83,6 +83,6 @@ def test_the_real_data_set_is_listed_without_opening_a_picture(shared: Path, tmp
     assert not ({r.key for r in source.split("train")} & {r.key for r in source.split("val")})
 
 
-def test_the_real_pictures_lie_where_the_list_says(shared: Path) -> None:
+def test_the_real_pictures_lie_where_the_list_has_them(shared: Path) -> None:
     records = fi.read(shared / "data" / "fi").split(ALL)
     assert all(record.path.is_file() for record in records[::500])

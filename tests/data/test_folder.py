@@ -37,7 +37,7 @@ def test_two_folders_for_one_split_are_an_error_and_none_is_lost(tmp_path: Path)
         folder.read(touch(tmp_path, "train/joy/1.jpg", "val/joy/2.jpg", "valid/joy/3.jpg"))
 
 
-def test_what_lies_beside_the_emotions_is_left_out_and_said(tmp_path: Path) -> None:
+def test_what_lies_next_to_the_emotions_is_left_out_with_a_note(tmp_path: Path) -> None:
     names = [
         "train/joy/1.jpg",
         "val/joy/2.jpg",
@@ -49,7 +49,7 @@ def test_what_lies_beside_the_emotions_is_left_out_and_said(tmp_path: Path) -> N
     source = folder.read(touch(tmp_path, *names))
     assert len(source.split(ALL)) == 2
     notes = " ".join(source.notes)
-    assert "folders beside the splits were not read: fear" in notes
+    assert "folders next to the splits were not read: fear" in notes
     assert f"1 pictures in {tmp_path.name}" in notes
     assert "1 pictures in train" in notes
 

@@ -109,9 +109,11 @@ def test_what_predict_writes_is_read_back(tmp_path: Path) -> None:
                   "2.jpg,,,,,PictureEmpty,zero bytes\n"),
     ],
 )  # fmt: skip
-def test_a_row_that_predict_could_not_judge_says_so(tmp_path: Path, name: str, content: str) -> None:
+def test_a_row_of_a_picture_that_could_not_be_read_is_an_error(
+    tmp_path: Path, name: str, content: str
+) -> None:
     line = 3 if name.endswith("csv") else 2
-    with pytest.raises(BadRow, match=rf"line {line}: a picture that could not be judged \(zero bytes\)"):
+    with pytest.raises(BadRow, match=rf"line {line}: a picture that could not be predicted \(zero bytes\)"):
         table.read(write(tmp_path, name, content))
 
 
@@ -145,7 +147,7 @@ def test_columns_of_polarity_alone_are_the_emotions(tmp_path: Path) -> None:
         ("a.csv", "path,awe,fear\n1.jpg,1,0\n2.jpg,0,0\n", 3, "not all zero"),
         ("a.csv", "path,awe,fear\n1.jpg,1,0\n2.jpg,-1,2\n", 3, "not negative"),
         ("a.csv", "path,awe,fear\n1.jpg,nan,2\n", 2, "finite"),
-        ("a.jsonl", '{"path": "1.jpg", "label": "awe"}\n{"path": \n', 2, "no JSON"),
+        ("a.jsonl", '{"path": "1.jpg", "label": "awe"}\n{"path": \n', 2, "not JSON"),
         ("a.jsonl", '["1.jpg", "awe"]\n', 1, "expected a JSON object"),
         ("a.jsonl", '{"path": 7, "label": "awe"}\n', 1, "no path"),
         ("a.jsonl", '{"path": "1.jpg", "emotions": {}}\n', 1, "neither a label"),

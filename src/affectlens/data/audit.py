@@ -1,13 +1,13 @@
-"""Open every picture of a data set and say what is wrong with it, before a week of training does.
+"""Open every picture of a data set and report what is wrong with it, before a week of training does.
 
-What is looked for:
+Checked are:
     unreadable pictures
     exact duplicates        files of the same bytes, within a split, across splits, with other labels
     near-duplicates         across splits: the same picture stored or scaled anew
     sizes, counts, balance
 
 Near-duplicates are found by a difference hash: the picture is shrunk to 9 x 8 grey cells, and each of 64
-bits says whether a cell is brighter than its left neighbour. Two pictures are near-duplicates when at most
+bits is set where a cell is brighter than its left neighbour. Two pictures are near-duplicates when at most
 2 bits differ and their cells correlate by 0.9 or more. The bits alone take scenes of one build for the same,
 as any two with a light in the middle: on FI they named 19 pictures of one split and hardly a copy; with the
 correlation 4 were left, of which 2 are copies.
@@ -43,8 +43,8 @@ _SHOWN = 5  # findings of one kind that `lines` writes out
 
 
 @dataclass(frozen=True)
-class Place:
-    """One record: its key, its split and its top emotion."""
+class PictureLocation:
+    """Where a picture is in a data set: its key and its split, with its top emotion."""
 
     key: str
     split: str
@@ -65,11 +65,11 @@ class Duplicates:
     """Records whose files have the same bytes.
 
     Attributes:
-        across_splits: whether they stand in more than one split, so that one tests what another trained
+        across_splits: whether they are in more than one split, so that one tests what another trained
         conflicting: whether their labels differ
     """
 
-    places: tuple[Place, ...]
+    pictures: tuple[PictureLocation, ...]
     across_splits: bool
     conflicting: bool
 
@@ -78,8 +78,8 @@ class Duplicates:
 class NearDuplicate:
     """A picture and the nearest one of an earlier split, `distance` bits apart."""
 
-    picture: Place
-    like: Place
+    picture: PictureLocation
+    like: PictureLocation
     distance: int
 
 
@@ -119,7 +119,7 @@ class Audit:
 
     @property
     def sound(self) -> bool:
-        """Whether every picture can be read and none stands, to the byte, in two splits."""
+        """Whether every picture can be read and none is, to the byte, in two splits."""
         return not self.unreadable and not any(group.across_splits for group in self.duplicates)
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Audit:
         return {"sound": self.sound, **asdict(self)}
 
     def lines(self) -> list[str]:
-        """Say what was found in sentences for people."""
+        """Write what was found in sentences for people."""
         return [
             *self._lines_on_counts(),
             *self._lines_on_unreadable(),
@@ -171,7 +171,7 @@ class Audit:
         worst_first = sorted(
             self.duplicates, key=lambda group: (not group.across_splits, not group.conflicting)
         )
-        yield from _shown([" = ".join(map(_named, group.places[:4])) for group in worst_first])
+        yield from _shown([" = ".join(map(_named, group.pictures[:4])) for group in worst_first])
 
     def _lines_on_near_duplicates(self) -> Iterator[str]:
         if len(self.counts) < 2:
@@ -186,37 +186,37 @@ class Audit:
 
 
 def audit(source: DataSource, progress: Callable[[int], None] = lambda done: None) -> Audit:
-    """Open all pictures of a data set. `progress` is told how many more were opened.
+    """Open all pictures of a data set. `progress` is called with how many more were opened.
 
     Takes milliseconds a picture and core, and about a kilobyte of memory a picture.
     """
-    placed = [(record, split) for split, part in source.splits.items() for record in part]
-    looks = []
-    for look in map_ahead(_look, [record for record, _ in placed]):
-        looks.append(look)
+    listed = [(record, split) for split, part in source.splits.items() for record in part]
+    fingerprints = []
+    for fingerprint in map_ahead(_fingerprint, [record for record, _ in listed]):
+        fingerprints.append(fingerprint)
         progress(1)
     counts = source.counts()
     totals = {word: sum(part[word] for part in counts.values()) for word in source.vocabulary.words}
     present = [number for number in totals.values() if number]
     sizes = [
-        Size(record.key, look.height, look.width)
-        for (record, _), look in zip(placed, looks, strict=True)
-        if isinstance(look, _Look)
+        Size(record.key, fingerprint.height, fingerprint.width)
+        for (record, _), fingerprint in zip(listed, fingerprints, strict=True)
+        if isinstance(fingerprint, _Fingerprint)
     ]
     return Audit(
         data=source.name,
         vocabulary=source.vocabulary.name,
-        pictures=len(placed),
+        pictures=len(listed),
         counts=counts,
         imbalance=max(present) / min(present) if present else 1.0,
         absent=tuple(word for word, number in totals.items() if not number),
         unreadable=tuple(
-            UnreadablePicture(record.key, split, look)
-            for (record, split), look in zip(placed, looks, strict=True)
-            if isinstance(look, str)
+            UnreadablePicture(record.key, split, fingerprint)
+            for (record, split), fingerprint in zip(listed, fingerprints, strict=True)
+            if isinstance(fingerprint, str)
         ),
-        duplicates=tuple(_duplicates(placed, looks)),
-        near_duplicates=tuple(_near_duplicates(placed, looks)),
+        duplicates=tuple(_duplicates(listed, fingerprints)),
+        near_duplicates=tuple(_near_duplicates(listed, fingerprints)),
         smallest=min(sizes, key=_area, default=None),
         largest=max(sizes, key=_area, default=None),
         notes=source.notes,
@@ -243,7 +243,7 @@ def difference_hash(cells: NDArray[np.uint16]) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Fingerprint:
     """What is kept of a picture that was read."""
 
     content: bytes  # hash of the file
@@ -253,11 +253,11 @@ class _Look:
     width: int
 
 
-_Looks = Sequence[_Look | str]  # the text of an error in place of a picture that cannot be read
-_Placed = Sequence[tuple[Record, str]]
+_Fingerprints = Sequence[_Fingerprint | str]  # an error's text for a picture that cannot be read
+_Listed = Sequence[tuple[Record, str]]
 
 
-def _look(record: Record) -> _Look | str:
+def _fingerprint(record: Record) -> _Fingerprint | str:
     try:
         data = _bytes_of(record.path)
         pixels = read_pixels(data)
@@ -265,7 +265,7 @@ def _look(record: Record) -> _Look | str:
         return f"{record.key}: {error.reason}"
     cells = grey_cells(pixels)
     content = hashlib.sha256(data).digest()[:16]
-    return _Look(content, cells.tobytes(), difference_hash(cells), pixels.shape[1], pixels.shape[2])
+    return _Fingerprint(content, cells.tobytes(), difference_hash(cells), pixels.shape[1], pixels.shape[2])
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -279,38 +279,40 @@ def _bytes_of(path: Path) -> bytes:
     raise PictureNotFound(path, "it could not be read a moment ago. Run the check again.")
 
 
-def _duplicates(placed: _Placed, looks: _Looks) -> Iterator[Duplicates]:
+def _duplicates(listed: _Listed, fingerprints: _Fingerprints) -> Iterator[Duplicates]:
     by_content: dict[bytes, list[tuple[Record, str]]] = defaultdict(list)
-    for one, look in zip(placed, looks, strict=True):
-        if isinstance(look, _Look):
-            by_content[look.content].append(one)
+    for one, fingerprint in zip(listed, fingerprints, strict=True):
+        if isinstance(fingerprint, _Fingerprint):
+            by_content[fingerprint.content].append(one)
     for same in by_content.values():
         if len(same) > 1:
             yield Duplicates(
-                tuple(_place(record, split) for record, split in same),
+                tuple(_location(record, split) for record, split in same),
                 across_splits=len({split for _, split in same}) > 1,
                 conflicting=len({record.target for record, _ in same}) > 1,
             )
 
 
-def _near_duplicates(placed: _Placed, looks: _Looks) -> Iterator[NearDuplicate]:
+def _near_duplicates(listed: _Listed, fingerprints: _Fingerprints) -> Iterator[NearDuplicate]:
     """For each picture the nearest one of a split before its own, exact duplicates aside."""
     by_split: dict[str, list[int]] = defaultdict(list)
-    for index, ((_, split), look) in enumerate(zip(placed, looks, strict=True)):
-        if isinstance(look, _Look) and look.bits is not None:
+    for index, ((_, split), fingerprint) in enumerate(zip(listed, fingerprints, strict=True)):
+        if isinstance(fingerprint, _Fingerprint) and fingerprint.bits is not None:
             by_split[split].append(index)
     before: list[int] = []
     for indices in by_split.values():
-        for index, other, distance in _pairs(indices, before, looks):
-            yield NearDuplicate(_place(*placed[index]), _place(*placed[other]), distance)
+        for index, other, distance in _pairs(indices, before, fingerprints):
+            yield NearDuplicate(_location(*listed[index]), _location(*listed[other]), distance)
         before += indices
 
 
-def _pairs(indices: list[int], others: list[int], looks: _Looks) -> Iterator[tuple[int, int, int]]:
+def _pairs(
+    indices: list[int], others: list[int], fingerprints: _Fingerprints
+) -> Iterator[tuple[int, int, int]]:
     """For each of `indices` that looks like some of `others` the nearest of them, and the bits between."""
     if not indices or not others:
         return
-    ours, theirs = _Columns.of(indices, looks), _Columns.of(others, looks)
+    ours, theirs = _Columns.of(indices, fingerprints), _Columns.of(others, fingerprints)
     for start in range(0, len(indices), _ROWS_AT_ONCE):
         chunk = slice(start, start + _ROWS_AT_ONCE)
         distances = _capped_distances(ours.bits[chunk, None] ^ theirs.bits[None])
@@ -318,8 +320,8 @@ def _pairs(indices: list[int], others: list[int], looks: _Looks) -> Iterator[tup
         rows, columns = np.nonzero(distances <= NEAR_BITS)
         correlations = (ours.shapes[rows + start] * theirs.shapes[columns]).sum(axis=1)
         found: dict[int, tuple[int, int]] = {}
-        for place in np.flatnonzero(correlations >= LEAST_CORRELATION):
-            row, column = int(rows[place]), int(columns[place])
+        for index in np.flatnonzero(correlations >= LEAST_CORRELATION):
+            row, column = int(rows[index]), int(columns[index])
             nearer = (int(distances[row, column]), column)
             found[row] = min(nearer, found.get(row, nearer))
         for row, (distance, column) in found.items():
@@ -335,13 +337,13 @@ class _Columns:
     shapes: NDArray[np.float32]
 
     @classmethod
-    def of(cls, indices: list[int], looks: _Looks) -> "_Columns":
-        chosen = [look for look in (looks[i] for i in indices) if isinstance(look, _Look)]
-        cells = np.stack([np.frombuffer(look.cells, np.uint16) for look in chosen]).astype(np.float32)
+    def of(cls, indices: list[int], fingerprints: _Fingerprints) -> "_Columns":
+        chosen = [each for each in (fingerprints[i] for i in indices) if isinstance(each, _Fingerprint)]
+        cells = np.stack([np.frombuffer(each.cells, np.uint16) for each in chosen]).astype(np.float32)
         cells -= cells.mean(axis=1, keepdims=True)
         return cls(
-            np.array([look.bits or 0 for look in chosen], np.uint64),
-            np.array([int.from_bytes(look.content[:8], "big") for look in chosen], np.uint64),
+            np.array([each.bits or 0 for each in chosen], np.uint64),
+            np.array([int.from_bytes(each.content[:8], "big") for each in chosen], np.uint64),
             cells / np.linalg.norm(cells, axis=1, keepdims=True),
         )
 
@@ -355,16 +357,16 @@ def _capped_distances(differing: NDArray[np.uint64]) -> NDArray[np.uint8]:
     return count
 
 
-def _place(record: Record, split: str) -> Place:
-    return Place(record.key, split, record.target.top)
+def _location(record: Record, split: str) -> PictureLocation:
+    return PictureLocation(record.key, split, record.target.top)
 
 
 def _area(size: Size) -> int:
     return size.height * size.width
 
 
-def _named(place: Place) -> str:
-    return f"{place.key} ({place.split}, {place.emotion})"
+def _named(picture: PictureLocation) -> str:
+    return f"{picture.key} ({picture.split}, {picture.emotion})"
 
 
 def _shown(findings: list[str]) -> Iterator[str]:

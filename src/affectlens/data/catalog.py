@@ -62,7 +62,7 @@ def licence(name: str) -> str:
 
 
 def open_data(spec: str) -> DataSource:
-    """Read the data set that `NAME:PATH` means; a bare path is looked at to find what it is.
+    """Read the data set that `NAME:PATH` means; the kind of a bare path is found by what lies there.
 
     Raises `UnknownName` for a name that is not a data set, and what its reader raises.
     """

@@ -18,13 +18,14 @@ where it has none, those found in the annotations, sorted. What is absent, null,
 All annotations are read: some seconds for the whole set.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 from affectlens.attributes import BRIGHTNESS, COLOURFULNESS, LEVELS, Attribute, BadAttribute
 from affectlens.data.prefetch import map_ahead
@@ -55,9 +56,9 @@ Words = Mapping[str, tuple[str, ...]]  # of info.json by attribute, or of a pict
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of a list: where it stands, its emotion, and the paths of its two files below root."""
+    """A row of a list: its file and number, its emotion, and the paths of its two files below root."""
 
-    place: str
+    source: str
     emotion: str
     image: str
     annotation: str
@@ -68,15 +69,15 @@ class _Annotation:
     """What is known of a picture, and the emotion that the annotation names; None where it names none."""
 
     words: Words
-    emotion: str | None
+    emotion: str | int | float | None
 
 
 def read(root: Path) -> DataSource:
     """List EmoSet as either release has it, with attributes. Opens no picture.
 
-    Notes say how complete the copy is. Raises `DatasetNotFound` where the root lacks info.json or all lists,
-    and `DatasetError`, with the file, for a list or an annotation that is damaged, a row whose picture or
-    annotation is not there, and a word that is no emotion or none of its attribute.
+    Notes describe how complete the copy is. Raises `DatasetNotFound` where the root lacks info.json or all
+    lists, and `DatasetError`, with the file, for a list or an annotation that is damaged, a row whose picture
+    or annotation is not there, and a word that is not an emotion or not one of its attribute.
     """
     known = _words_of(root / INFO)
     lists = {split: root / f"{split}.json" for split in PUBLISHED}
@@ -100,47 +101,46 @@ def read(root: Path) -> DataSource:
 
 
 def _words_of(file: Path) -> Words:
-    """The words of each attribute that info.json lists, in its order; none in the earlier release.
+    """Return the words of each attribute that info.json lists, in its order; none in the earlier release.
 
-    Levels are ours whatever it says.
+    Levels are ours whatever it lists.
     """
     if not file.is_file():
         raise DatasetNotFound(TITLE, file, SOURCE)
-    info = _json(file)
+    info = _read_json(file, dict[str, Any])
     words = {}
     for name, key in KEYS.items():
-        if name not in _LEVELLED and isinstance(info, dict) and key in info:
+        if name not in _LEVELLED and key in info:
             try:
-                numbers = info[key]["label2idx"]
+                numbers = msgspec.convert(info[key], _WordList).label2idx
                 listed = tuple(word.strip() for word in sorted(numbers, key=numbers.__getitem__))
                 words[name] = Attribute(name, listed, name in SEVERAL).words
-            except (KeyError, TypeError, AttributeError, BadAttribute) as error:
-                raise DatasetError(f"{file}: {key!r} is no list of words ({error}). Get it again.") from None
+            except (msgspec.ValidationError, BadAttribute) as error:
+                raise DatasetError(f"{file}: {key!r} does not list words ({error}). Get it again.") from None
     return words
 
 
 def _rows(file: Path) -> list[_Row]:
     """Read the list of a split, in either form."""
-    entries = _json(file)
-    if not isinstance(entries, list):
-        raise DatasetError(f"{file} is no list. Expected rows of [emotion, id, image, annotation].")
+    entries = _read_json(file, list[Any])
     return [_row(f"{file}, row {number}", entry) for number, entry in enumerate(entries, start=1)]
 
 
-def _row(place: str, entry: Any) -> _Row:
-    if not isinstance(entry, list) or len(entry) not in (3, 4) or not all(isinstance(e, str) for e in entry):
-        raise DatasetError(
-            f"{place}: expected [emotion, id, image, annotation], or that without the id, not {entry!r:.60}."
-        )
-    emotion, *_, image, annotation = entry
+def _row(source: str, entry: Any) -> _Row:
     try:
-        return _Row(place, MIKELS.word(emotion), image, annotation)
+        emotion, *_, image, annotation = msgspec.convert(entry, _StoredEntry)
+    except msgspec.ValidationError:
+        raise DatasetError(
+            f"{source}: expected [emotion, id, image, annotation], or that without the id, not {entry!r:.60}."
+        ) from None
+    try:
+        return _Row(source, MIKELS.word(emotion), image, annotation)
     except UnknownName as error:
-        raise DatasetError(f"{place}: {error}") from None
+        raise DatasetError(f"{source}: {error}") from None
 
 
 def _require_files(root: Path, rows: Sequence[_Row]) -> None:
-    """Look for every row's files, by listing each folder once: asking for each file can take minutes."""
+    """Check that every row's files exist, by listing each folder once: file by file it can take minutes."""
     folders: dict[str, frozenset[str]] = {}
     for what in ("image", "annotation"):
         gone = []
@@ -155,7 +155,7 @@ def _require_files(root: Path, rows: Sequence[_Row]) -> None:
             row, path = gone[0]
             more = f" Nor do {len(gone) - 1:,} others." if len(gone) > 1 else ""
             raise DatasetError(
-                f"{row.place}: its {what} {root / path} does not exist.{more} "
+                f"{row.source}: its {what} {root / path} does not exist.{more} "
                 f"Unpack or get {TITLE} again ({SOURCE})."
             )
 
@@ -175,16 +175,13 @@ def _annotations(root: Path, rows: Sequence[_Row], known: Words) -> Iterator[_An
 
 
 def _annotation(file: Path, known: Words) -> _Annotation:
-    stored = _json(file)
-    if not isinstance(stored, dict):
-        raise DatasetError(f"{file} is no JSON object. Expected attributes by name.")
-    words = {name: _words(file, name, stored[key], known) for name, key in KEYS.items() if key in stored}
-    emotion = stored.get("emotion")
-    return _Annotation({name: found for name, found in words.items() if found}, emotion)
+    stored = _read_json(file, _StoredAnnotation)
+    words = {name: _words(file, name, getattr(stored, key), known) for name, key in KEYS.items()}
+    return _Annotation({name: found for name, found in words.items() if found}, stored.emotion)
 
 
-def _words(file: Path, name: str, value: Any, known: Words) -> tuple[str, ...]:
-    """The words of one attribute in an annotation; none where they are not known."""
+def _words(file: Path, name: str, value: "_Value", known: Words) -> tuple[str, ...]:
+    """Return the words of one attribute in an annotation; none where they are not known."""
     values = value if isinstance(value, list) else [value]
     given = [_spelt(file, name, value) for value in values if not _is_missing(value)]
     words = tuple(dict.fromkeys(given))  # each once
@@ -206,17 +203,17 @@ def _is_missing(value: Any) -> bool:
 
 
 def _spelt(file: Path, name: str, value: Any) -> str:
-    """A value as a word. Levels are numbers, and 1 means the level 1.0."""
+    """Return a value as a word. Levels are numbers, and 1 means the level 1.0."""
     if name in _LEVELLED and isinstance(value, int | float):
         tenth = f"{value:.1f}"
         return tenth if tenth in LEVELS and abs(value - float(tenth)) < 1e-6 else str(value)
     if not isinstance(value, str):
-        raise DatasetError(f"{file}: {value!s:.60} is no word for {KEYS[name]!r}.")
+        raise DatasetError(f"{file}: {value!s:.60} is not a word for {KEYS[name]!r}.")
     return value.strip()
 
 
 def _attributes(known: Words, annotations: Iterable[Words]) -> tuple[Attribute, ...]:
-    """The attributes with their words: of info.json, or else those that were found."""
+    """Return the attributes with their words: of info.json, or else those that were found."""
     found: dict[str, set[str]] = {name: set() for name in KEYS}
     for words in annotations:
         for name, of_picture in words.items():
@@ -230,7 +227,7 @@ def _attributes(known: Words, annotations: Iterable[Words]) -> tuple[Attribute, 
 def _notes_on_rows(
     splits: Mapping[str, Sequence[Record]], annotations: Mapping[_Row, _Annotation]
 ) -> Iterator[str]:
-    """What of the published set is not here, and what contradicts itself."""
+    """Note what is missing of the published set, and what contradicts itself."""
     for split, published in PUBLISHED.items():
         here = len(splits.get(split, ()))
         if here != published:
@@ -238,7 +235,7 @@ def _notes_on_rows(
     times = Counter(record.key for part in splits.values() for record in part)
     repeated = sum(count > 1 for count in times.values())
     if repeated:
-        yield f"{repeated:,} pictures stand in the lists more than once"
+        yield f"{repeated:,} pictures are in the lists more than once"
     other = [row for row, a in annotations.items() if a.emotion is not None and a.emotion != row.emotion]
     if other:
         yield (
@@ -262,11 +259,37 @@ def _notes_on_attributes(
         yield f"{INFO} has no words for {', '.join(made_up)}: those of the annotations were taken, sorted"
 
 
-def _json(file: Path) -> Any:
-    """Read a file. Raises `DatasetError` for one that cannot be read or is no JSON."""
+# What the files hold. -------------------------------------------------------------------------------
+
+_Word = str | int | float | None  # -1 and None: not known
+_Value = _Word | list[_Word]
+_StoredEntry = Annotated[list[str], msgspec.Meta(min_length=3, max_length=4)]
+T = TypeVar("T")
+
+
+class _WordList(msgspec.Struct):
+    """An attribute in info.json: its words with their numbers."""
+
+    label2idx: dict[str, int | float]
+
+
+class _StoredAnnotation(msgspec.Struct):
+    """A file of annotations; other keys are ignored."""
+
+    emotion: _Word = None
+    brightness: _Value = None
+    colorfulness: _Value = None
+    scene: _Value = None
+    object: _Value = None
+    facial_expression: _Value = None
+    human_action: _Value = None
+
+
+def _read_json(file: Path, kind: type[T]) -> T:
+    """Read and validate a file. Raises `DatasetError` for one that cannot be read or is something else."""
     try:
-        return json.loads(file.read_bytes())
+        return msgspec.json.decode(file.read_bytes(), type=kind)
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{file} is no JSON ({error}). Get {TITLE} again ({SOURCE}).") from None
+        raise DatasetError(f"{file} is not as {TITLE} has it ({error}). Get it again ({SOURCE}).") from None

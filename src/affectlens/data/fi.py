@@ -3,10 +3,10 @@
 Paper: You et al., "Building a Large Scale Dataset for Image Emotion Recognition: The Fine Print
     and The Benchmark", AAAI 2016.
 Get it: from its authors, for research. Circulating copies differ in size (23,308 to 22,700 pictures)
-    and have no common split, so every figure needs the hash of its split beside it.
+    and have no common split, so every figure needs the hash of its split next to it.
 
 On disk, any of:
-    root/splits.tsv                          path, label, split; pictures as the paths say
+    root/splits.tsv                          path, label, split; pictures where the paths point
     root/{train,val,test}/<emotion>/*.jpg
     root/<emotion>/*.jpg, root/emotion_dataset/<emotion>/*.jpg        raw, without a split
 
@@ -48,7 +48,7 @@ def find_placeholders(records: list[Record], copies: int = PLACEHOLDER_COPIES) -
     """Find files whose very bytes occur at least `copies` times.
 
     Only files that share their size with that many others are read: seconds for all of FI. Files that
-    are empty or cannot be read stay in; whoever opens them says what is wrong with them.
+    are empty or cannot be read stay in; what is wrong with them is reported when they are opened.
     """
     by_size: dict[int, list[Path]] = defaultdict(list)
     for record in records:

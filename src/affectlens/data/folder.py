@@ -17,10 +17,10 @@ from affectlens.images import PICTURE_SUFFIXES, list_pictures
 
 
 def read(root: Path, name: str = "folder") -> DataSource:
-    """List the pictures below each emotion's folder; notes say what lies beside them and was not read.
+    """List the pictures below each emotion's folder; notes list what else lies there and was not read.
 
-    Raises `DatasetNotFound` where root is no folder, `UnknownName` for a folder that is no emotion, and
-    `DatasetError` where there are no folders, or two for one split.
+    Raises `DatasetNotFound` where root is not a folder, `UnknownName` for a folder that is not an emotion,
+    and `DatasetError` where there are no folders, or two for one split.
     """
     if not root.is_dir():
         raise DatasetNotFound("The data set", root, "wherever your pictures are")
@@ -49,13 +49,13 @@ def _parts(root: Path) -> dict[str, Path]:
 
 def _left_out(root: Path, parts: dict[str, Path]) -> Iterator[str]:
     if ALL not in parts:
-        beside = [folder.name for folder in _folders(root) if folder not in parts.values()]
-        if beside:
-            yield f"folders beside the splits were not read: {', '.join(beside)}"
-    for place in sorted({root, *parts.values()}):
-        loose = sum(f.suffix.lower() in PICTURE_SUFFIXES for f in place.iterdir() if f.is_file())
+        others = [folder.name for folder in _folders(root) if folder not in parts.values()]
+        if others:
+            yield f"folders next to the splits were not read: {', '.join(others)}"
+    for folder in sorted({root, *parts.values()}):
+        loose = sum(f.suffix.lower() in PICTURE_SUFFIXES for f in folder.iterdir() if f.is_file())
         if loose:
-            yield f"{loose:,} pictures in {place.name} lie in no emotion's folder and were left out"
+            yield f"{loose:,} pictures in {folder.name} lie in no emotion's folder and were left out"
 
 
 def records_below(part: Path, root: Path, vocabulary: Vocabulary) -> list[Record]:

@@ -69,7 +69,7 @@ def digest(records: Iterable[Record]) -> str:
     """Hash of which pictures carry which labels, whatever the order and the machine: 16 hex digits.
 
     It names a split in run folders and cards, so that two results can be known to be comparable. Labels are
-    emotions alone: results on them compare whether or not attributes were read beside them.
+    emotions alone: results on them compare whether or not attributes were read as well.
     """
     lines = sorted(f"{r.key}\t{[round(p, 6) for p in r.target.probabilities]}" for r in records)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

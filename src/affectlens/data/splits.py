@@ -15,7 +15,7 @@ TRAIN, VAL, TEST = "train", "val", "test"
 
 
 def stratified(records: Sequence[Record], shares: Mapping[str, float], seed: int) -> dict[str, list[Record]]:
-    """Divide records so that each split has each emotion in the proportion of the whole.
+    """Divide records so that each split has each emotion in the proportion that all records have.
 
     `shares` (positive, sum below 1) go to the named splits; what is left goes to `train`. The same
     records and seed give the same split whatever the order of the records. An emotion with at least
@@ -61,8 +61,7 @@ def write(file: Path, source: DataSource) -> None:
     """Write splits as a table: path, label (or weights by word), split.
 
     Attributes are not written. Paths are relative to the data set, so that the file means the same on every
-    machine. `data.table`
-    reads it back with the data set's folder as `root`; in that folder it needs none.
+    machine. `data.table` reads it back with the data set's folder as `root`; in that folder it needs none.
     """
     words = source.vocabulary.words
     with atomic_write(file, "w") as out:

@@ -8,7 +8,7 @@ Columns (CSV, TSV) or keys (JSONL), whatever their order:
     split                              optional: train, val, test
 
 What `affectlens predict --out x.jsonl` or `x.csv` writes can be read back as such a table; a row with an
-error in place of weights is a `BadRow`.
+error instead of weights is a `BadRow`.
 """
 
 import csv
@@ -17,6 +17,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from affectlens.attributes import MEASURED
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
@@ -37,7 +39,7 @@ def read(file: Path, name: str = "table", root: Path | None = None) -> DataSourc
     """List the rows of a table. Every row becomes a record or the error names its line.
 
     `root` is where paths that are not absolute begin: by default the table's folder. Raises
-    `DatasetNotFound`, `DatasetError` for a file that is no such table, and `BadRow`.
+    `DatasetNotFound`, `DatasetError` for a file that is not such a table, and `BadRow`.
     """
     if not file.is_file():
         raise DatasetNotFound("The table of pictures", file, "wherever your labels are")
@@ -60,7 +62,7 @@ def read(file: Path, name: str = "table", root: Path | None = None) -> DataSourc
 
 
 def _vocabulary(file: Path, rows: list[tuple[int, Row]]) -> Vocabulary:
-    """Find the vocabulary of all rows; a word of none is an error of the line where it first stands."""
+    """Find the vocabulary of all rows; a word of none is an error of the line where it first occurs."""
     lines: dict[str, int] = {}
     for number, row in rows:
         for word in _words(file, number, row):
@@ -99,7 +101,7 @@ def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
                 raise BadRow(file, reader.line_num, "more cells than columns. Quote cells that hold a comma.")
             yield reader.line_num, {name.strip().lower(): cell for name, cell in row.items() if name and cell}
     except csv.Error as error:
-        raise BadRow(file, reader.line_num + 1, f"no such table: {error}.") from None
+        raise BadRow(file, reader.line_num + 1, f"not a row of this table: {error}.") from None
 
 
 def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
@@ -107,18 +109,19 @@ def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            # Not parsed by msgspec, which refuses names that are not text; `affectlens predict` has them.
+            row = msgspec.convert(json.loads(line), dict[str, Any])
+        except msgspec.ValidationError:
+            raise BadRow(file, number, f"expected a JSON object, found {line.strip()[:60]!r}.") from None
         except json.JSONDecodeError as error:
-            raise BadRow(file, number, f"no JSON: {error.msg} at column {error.colno}.") from None
+            raise BadRow(file, number, f"not JSON: {error.msg} at column {error.colno}.") from None
         except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
             raise BadRow(file, number, f"JSON that cannot be read ({error}).") from None
-        if not isinstance(row, dict):
-            raise BadRow(file, number, f"expected a JSON object, found {line.strip()[:60]!r}.")
         yield number, {key.strip().lower(): value for key, value in row.items()}
 
 
 def _weights(row: Row) -> Mapping[str, Any]:
-    """The weights of a row that has no label: the `emotions` object, or the columns that are emotions."""
+    """Return the weights of a row without a label: the `emotions` object, or columns that are emotions."""
     given = row.get(WEIGHTS_KEY)
     if isinstance(given, dict):
         return given
@@ -143,7 +146,7 @@ def _words(file: Path, number: int, row: Row) -> Iterable[str]:
     problem = next((row[c] for c in ERROR_COLUMNS if row.get(c)), None)
     if problem and not row.get(WEIGHTS_KEY):
         reason = problem.get("message", problem) if isinstance(problem, dict) else problem
-        raise BadRow(file, number, f"a picture that could not be judged ({reason}). Remove the row.")
+        raise BadRow(file, number, f"a picture that could not be predicted ({reason}). Remove the row.")
     words = [word.strip().lower() for word in _weights(row)]
     if not words:
         raise BadRow(file, number, "neither a label (column 'label') nor weights by emotion.")
