@@ -9,14 +9,13 @@ ratings of OASIS (Kurdi, Lozano and Banaji, 2017), pictures that nothing was cho
 """
 
 import argparse
-import copy
 import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,22 +31,26 @@ from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batc
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.metrics import bootstrap_interval
-from affectlens.models import saved
-from affectlens.models.pair import OneBranch, Pair
+from affectlens.models import catalog, saved
+from affectlens.models.capabilities import HasBranches
 from affectlens.models.saved import Model
+from affectlens.report.text import markdown_table
 
 HERE = Path(__file__).parent
 Variant = tuple[str, nn.Module, int]
 
 
-def variants(network: Pair) -> list[Variant]:
+def variants(model: Model) -> list[Variant]:
     """Name, network and side of each row."""
-    mirrored = copy.deepcopy(network)
-    mirrored.mirror = True
+    card, network = model.card, model.network
+    mirrored = catalog.build(
+        card.network, len(card.vocabulary), **{**card.network_options, "mirror": True}
+    ).eval()
+    mirrored.load_state_dict(network.state_dict())
+    assert isinstance(network, HasBranches)
     return [
         ("as shipped: both branches, 224 pixels", network, 224),
-        ("the transformer branch alone", OneBranch(network, 0), 224),
-        ("the convolutional branch alone", OneBranch(network, 1), 224),
+        *((f"the {name} branch alone", branch, 224) for name, branch in network.branch_networks().items()),
         ("picture and mirror image averaged", mirrored, 224),
         ("as shipped, but 256 pixels", network, 256),
     ]
@@ -58,14 +61,15 @@ def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str
     source = open_data(spec)
     records = source.split("val")
     card, device = model.card, pick_device()
-    network = cast(Pair, model.network)
     rows = []
-    for name, variant, side in variants(network):
+    for name, variant, side in variants(model):
         size = replace(card.preprocessing, height=side, width=side)
         batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
-        judged = predict_labelled(variant, batches, size, device, pick_precision("auto", device))
-        temperature = fit_temperature(judged.logits, judged.targets)
-        rows.append((name, score(judged.logits, judged.targets, card.vocabulary, temperature=temperature)))
+        predicted = predict_labelled(variant, batches, size, device, pick_precision("auto", device))
+        temperature = fit_temperature(predicted.logits, predicted.targets)
+        rows.append(
+            (name, score(predicted.logits, predicted.targets, card.vocabulary, temperature=temperature))
+        )
         print(name, f"{rows[-1][1].accuracy:.4f} {rows[-1][1].balanced_accuracy:.4f}", flush=True)
     return rows, {"name": source.name, "split": "val", "hash": digest(records), "pictures": len(records)}
 
@@ -96,15 +100,19 @@ def table(rows: list[tuple[str, Scores]]) -> str:
         low, high = scores.intervals[name]
         return f"{percent(getattr(scores, name))} ({percent(low)}–{percent(high)})"  # noqa: RUF001
 
-    lines = [
-        "| variant | accuracy | balanced accuracy | macro F1 | negative log-likelihood | calibration error |",
-        "| --- | --- | --- | --- | --- | --- |",
+    shares = ("accuracy", "balanced_accuracy", "macro_f1")
+    cells = [
+        [
+            name,
+            *(cell(scores, share, "{:.1%}".format) for share in shares),
+            f"{scores.negative_log_likelihood:.3f}",
+            f"{scores.expected_calibration_error:.3f}",
+        ]
+        for name, scores in rows
     ]
-    for name, s in rows:
-        cells = [cell(s, metric, "{:.1%}".format) for metric in ("accuracy", "balanced_accuracy", "macro_f1")]
-        rest = f"{s.negative_log_likelihood:.3f} | {s.expected_calibration_error:.3f}"
-        lines.append(f"| {name} | {' | '.join(cells)} | {rest} |")
-    return "\n".join(lines)
+    header = ["variant", *(share.replace("_f1", " F1").replace("_", " ") for share in shares)]
+    header += ["negative log-likelihood", "calibration error"]
+    return markdown_table(header, cells, left=len(header))
 
 
 def main() -> None:

@@ -1,3 +1,5 @@
+"""Attributes, their words, brightness and colourfulness."""
+
 import colorsys
 import json
 import statistics
@@ -28,7 +30,7 @@ def plain(red: int, green: int, blue: int) -> Tensor:
     return torch.tensor([red, green, blue], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 7)
 
 
-def beside(*pictures: Tensor) -> Tensor:
+def next_to(*pictures: Tensor) -> Tensor:
     return torch.cat(pictures, dim=2)
 
 
@@ -64,7 +66,7 @@ def test_colourfulness_is_what_the_formula_gives_pixel_by_pixel(
 def test_differences_of_colour_are_signed() -> None:
     # In whole numbers from 0 to 255, green less red would wrap round, and the spread be that of 255 and 1.
     reddish, greenish = plain(101, 100, 100), plain(100, 101, 100)
-    assert colourfulness(beside(reddish, greenish)) < 0.02
+    assert colourfulness(next_to(reddish, greenish)) < 0.02
     assert colourfulness(plain(0, 1, 0)) < 0.01
     assert colourfulness(plain(1, 0, 0)) == pytest.approx(colourfulness(plain(0, 1, 0)))
 
@@ -75,8 +77,8 @@ def test_grey_is_not_colourful_and_as_bright_as_it_is(grey: int) -> None:
 
 
 def test_a_picture_of_all_colours_is_extremely_colourful() -> None:
-    assert colourfulness(beside(plain(255, 0, 0), plain(0, 255, 0), plain(0, 0, 255))) == 1.0
-    muted = beside(plain(150, 110, 110), plain(110, 150, 110), plain(110, 110, 150))
+    assert colourfulness(next_to(plain(255, 0, 0), plain(0, 255, 0), plain(0, 0, 255))) == 1.0
+    muted = next_to(plain(150, 110, 110), plain(110, 150, 110), plain(110, 110, 150))
     assert 0.2 < colourfulness(muted) < 0.5
 
 
@@ -106,7 +108,7 @@ def test_levels_are_tenths_from_0_to_1() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_remarkable_has_a_word_beside_its_value() -> None:
+def test_what_is_remarkable_has_a_word_next_to_its_value() -> None:
     assert in_words({"brightness": 0.1, "colourfulness": 0.0}) == [
         "brightness 0.10 (dark)",
         "colourfulness 0.00 (low)",
@@ -135,8 +137,8 @@ def test_a_misspelt_word_is_an_error_with_the_right_one() -> None:
         ("scene", ("beach", ""), "empty"),
         ("scene", ("boxing ",), "outer spaces"),
         ("scene", ("beach", "street", "beach"), "'beach' twice"),
-        ("a scene", ("beach",), "no name"),
-        ("", ("beach",), "no name"),
+        ("a scene", ("beach",), "is not a name"),
+        ("", ("beach",), "is not a name"),
     ],
 )
 def test_an_attribute_that_cannot_be_is_refused(name: str, words: tuple[str, ...], reason: str) -> None:
@@ -158,6 +160,6 @@ def test_an_attribute_survives_json(several: bool) -> None:
      {"name": "scene", "words": ["beach"], "several": 0},
      {"name": "scene", "words": ["beach"], "several": False, "more": 1}],
 )  # fmt: skip
-def test_what_is_no_stored_attribute_is_an_error(stored: object) -> None:
+def test_what_is_not_a_stored_attribute_is_an_error(stored: object) -> None:
     with pytest.raises(BadAttribute):
         Attribute.from_json(stored)

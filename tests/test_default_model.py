@@ -1,4 +1,4 @@
-"""The model that ships: small, complete, and as good as its card says."""
+"""The model that ships: small, complete, and as good as its card states."""
 
 import csv
 from pathlib import Path
@@ -10,7 +10,7 @@ from affectlens import Predictor, library
 from affectlens.data import fi
 from affectlens.evaluation.evaluate import evaluate
 from affectlens.models import saved
-from affectlens.recipes import recipe
+from affectlens.recipes.catalog import recipe
 from affectlens.training.settings import Settings
 
 FOLDER = library.BUNDLED / "default"
@@ -21,11 +21,11 @@ def test_it_is_under_sixteen_megabytes() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 16 * MEGABYTE
 
 
-def test_its_card_tells_how_it_was_made_and_with_which_recipe() -> None:
+def test_its_card_holds_how_it_was_made_and_with_which_recipe() -> None:
     training = library.card().training
     assert training["command"].startswith("affectlens train default --data fi:PATH")
     assert training["data"]["counts"]["train"]["fear"] == 659
-    # Through Settings, which says what was done where there was no choice yet.
+    # Through Settings, which holds what was done where there was no choice yet.
     made, now = Settings.from_dict(training["settings"]).to_dict(), recipe("default").to_dict()
     where = ("weights", "workers")  # depend on the machine, and on what lies there
     assert {k: v for k, v in made.items() if k not in where} == {
@@ -43,7 +43,7 @@ def test_its_card_has_scores_calibration_licences_and_limits() -> None:
     assert f"{card.scores['accuracy']:.1%}".replace("%", " %") in text
 
 
-def test_on_fi_it_scores_what_its_card_says(shared: Path) -> None:
+def test_on_fi_it_scores_what_its_card_states(shared: Path) -> None:
     model = saved.load()
     card = model.card
     result = evaluate(
@@ -64,5 +64,5 @@ def test_what_it_finds_positive_people_find_pleasant(shared: Path) -> None:
     answers = list(Predictor.load().predict_files([folder / name for name in rated]))
     assert len(answers) == 274 and not [a for a in answers if a.error]
     positive = [a.emotions.polarity["positive"] for a in answers if a.emotions]
-    # Measured: 0.46. Fires, which evoke awe in FI, are rated unpleasant; empty walls are no emotion's.
+    # Measured: 0.46. Fires, which evoke awe in FI, are rated unpleasant; empty walls evoke none.
     assert np.corrcoef(positive, list(rated.values()))[0, 1] > 0.4

@@ -1,3 +1,5 @@
+"""Vocabularies, distributions and conversions."""
+
 import math
 
 import pytest
@@ -145,7 +147,7 @@ def test_numbers_that_are_no_probabilities_are_refused(values: tuple[float, ...]
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda m: f"{m.source.name} to {m.target.name}")
-def test_every_mapping_says_where_each_word_goes(mapping: object) -> None:
+def test_every_mapping_holds_where_each_word_goes(mapping: object) -> None:
     source, words, target = mapping.source, mapping.words, mapping.target  # type: ignore[attr-defined]
     assert tuple(words) == source.words
     assert {new for new in words.values() if new} <= set(target.words)
@@ -154,7 +156,9 @@ def test_every_mapping_says_where_each_word_goes(mapping: object) -> None:
 
 @pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda m: f"{m.source.name} to {m.target.name}")
 @given(data=st.data())
-def test_a_conversion_sums_the_groups_and_says_what_was_dropped(mapping: object, data: st.DataObject) -> None:
+def test_a_conversion_sums_the_groups_and_reports_what_it_drops(
+    mapping: object, data: st.DataObject
+) -> None:
     source, words, target = mapping.source, mapping.words, mapping.target  # type: ignore[attr-defined]
     before = source.distribution(data.draw(weights_of(source.words)))
     kept = math.fsum(before[word] for word, new in words.items() if new)
@@ -188,7 +192,7 @@ def test_a_distribution_of_its_own_vocabulary_comes_back_untouched() -> None:
     assert convert(evoked, MIKELS).distribution is evoked
 
 
-def test_weight_without_a_place_is_dropped_and_said() -> None:
+def test_weight_without_a_counterpart_is_dropped_and_reported() -> None:
     made = convert(EMOTION6.distribution({"neutral": 1, "joy": 3}), EKMAN)
     assert (made.distribution.top, made.dropped) == ("joy", 0.25)
     assert "neutral" in made.lost
@@ -204,7 +208,7 @@ def test_vocabularies_without_a_mapping_are_refused_with_the_known_ones() -> Non
         convert(POLARITY.only("positive"), MIKELS)
 
 
-def test_a_distribution_reads_as_a_sentence_would_say_it() -> None:
+def test_a_distribution_reads_like_a_sentence() -> None:
     assert (
         str(MIKELS.distribution({"fear": 1, "awe": 1, "sadness": 2})) == "sadness 50 %, awe 25 %, fear 25 %"
     )

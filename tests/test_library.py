@@ -1,3 +1,5 @@
+"""Model folders by name."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +54,7 @@ def test_an_unknown_name_is_an_error_that_lists_what_there_is(shelf: Path) -> No
         library.find("yours")
 
 
-def test_a_folder_that_is_no_model_is_named(tmp_path: Path, shelf: Path) -> None:
+def test_a_folder_that_is_not_a_model_is_named(tmp_path: Path, shelf: Path) -> None:
     with pytest.raises(ModelNotFound):
         saved.load(str(tmp_path))
 
@@ -78,8 +80,8 @@ def test_a_name_on_the_hub_without_a_network_is_a_clear_error(
 ) -> None:
     code = (
         "from affectlens.models import saved\nfrom affectlens.errors import ModelNotFound\n"
-        "try: saved.load('nobody/no-such-model')\nexcept ModelNotFound as error: print(error)"
+        "try: saved.load('no-one/no-such-model')\nexcept ModelNotFound as error: print(error)"
     )
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "nobody/no-such-model is not on this machine and cannot be fetched" in shown
+    assert "no-one/no-such-model is not on this machine and cannot be fetched" in shown

@@ -1,3 +1,5 @@
+"""Losses against their papers and worked examples."""
+
 import math
 
 import pytest
@@ -104,7 +106,7 @@ def test_perfect_features_of_eight_emotions_with_four_pictures_each_give_the_lea
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [5, 5, 5, 5], [3]])
-def test_a_batch_without_pairs_of_both_kinds_is_harmless_and_said(labels: list[int]) -> None:
+def test_a_batch_without_pairs_of_both_kinds_is_harmless_and_reported(labels: list[int]) -> None:
     embedding = torch.randn(len(labels), 6, requires_grad=True)
     loss, has_pairs = emotion_similarity(embedding, torch.tensor(labels))
     assert not has_pairs

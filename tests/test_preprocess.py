@@ -1,3 +1,5 @@
+"""Preprocessing against torchvision, and its settings."""
+
 import hashlib
 import json
 from typing import Any
@@ -149,7 +151,7 @@ SIZES = [(97, 211), (301, 203), (40, 3000), (2000, 31), (640, 480), (224, 224)]
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", SIZES)
-def test_a_place_in_the_picture_is_found_where_the_view_says_it_is_seen(
+def test_a_point_of_the_picture_is_found_where_the_view_has_it(
     size: tuple[int, int], way: dict[str, Any]
 ) -> None:
     height, width = size
@@ -167,12 +169,12 @@ def test_a_place_in_the_picture_is_found_where_the_view_says_it_is_seen(
         (0, (y0, y1), height, bottom - top),
         (1, (x0, x1), width, right - left),
     ):
-        # Where the middle of each cell of the input lies in the picture, and which level was painted there.
-        places = begin + (torch.arange(cells) + 0.5) / cells * (end - begin)
-        painted = ((places * length - 0.5) / max(1, length - 1)).clamp(0, 1) * 255
+        # Where the middle of each cell of the input lies in the picture, and which level it was given there.
+        centres = begin + (torch.arange(cells) + 0.5) / cells * (end - begin)
+        levels = ((centres * length - 0.5) / max(1, length - 1)).clamp(0, 1) * 255
         found = inside[channel].mean(dim=1 if channel == 0 else 0)
         cell = 255 * (end - begin) / cells  # levels between two cells
-        assert ((found - painted)[1:-1].abs() <= 0.5 * cell + 1.5).all()
+        assert ((found - levels)[1:-1].abs() <= 0.5 * cell + 1.5).all()
 
 
 def test_pad_keeps_the_shape_and_fills_with_what_the_network_takes_for_nothing() -> None:
@@ -208,20 +210,20 @@ def test_settings_survive_json() -> None:
         ({"version": "1"}, "version '1' is not known"),
         ({"version": 2, "colour_space": "lab"}, "version 2 is not known"),
         ({"height": 0}, "height is 0; expected a whole number"),
-        ({"width": 224.0}, r"width is 224\.0; expected a whole number"),
-        ({"width": True}, "width is True"),
-        ({"fit": "stretch"}, "fit is 'stretch'; expected one of squash, crop, pad"),
-        ({"fit": ["crop"]}, "fit is"),
-        ({"interpolation": "nearest"}, "interpolation is 'nearest'"),
+        ({"width": 224.0}, r"Expected `int`, got `float` - at `\$\.width`"),
+        ({"width": True}, r"\$\.width"),
+        ({"fit": "stretch"}, r"\'stretch\' - at `\$\.fit`"),
+        ({"fit": ["crop"]}, r"\$\.fit"),
+        ({"interpolation": "nearest"}, r"\'nearest\' - at `\$\.interpolation`"),
         ({"crop_fraction": 0.875}, "expected 1 with fit='squash'"),
         ({"fit": "crop", "crop_fraction": 0}, r"expected 0\.001 to 1"),
         ({"fit": "crop", "crop_fraction": 1.5}, r"expected 0\.001 to 1"),
-        ({"crop_fraction": "1"}, "crop_fraction is '1'"),
-        ({"mean": [0.5, 0.5]}, "three numbers"),
+        ({"crop_fraction": "1"}, r"\$\.crop_fraction"),
+        ({"mean": [0.5, 0.5]}, r"\$\.mean"),
         ({"mean": [124, 116, 104]}, "in 0..1"),
         ({"std": [0.2, 0.0, 0.2]}, "above 0"),
         ({"std": [0.2, float("nan"), 0.2]}, "above 0"),
-        ({"std": 0.2}, "three numbers"),
+        ({"std": 0.2}, r"\$\.std"),
     ],
 )
 def test_unknown_and_impossible_settings_are_refused(change: dict[str, Any], words: str) -> None:

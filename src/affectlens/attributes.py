@@ -1,4 +1,4 @@
-"""What can be said of a picture beside its emotions: attributes, their words, and two measured from pixels.
+"""What describes a picture besides its emotions: attributes, their words, and two measured from pixels.
 
 An attribute is a question about a picture with a list of possible answers: what scene it shows, which
 objects, how bright it is. EmoSet annotates six of them (Yang et al., "EmoSet: A Large-scale Visual Emotion
@@ -14,7 +14,7 @@ Brightness and colourfulness need no annotation. What is known of how EmoSet mad
                 and Süsstrunk.
     assumed     Colourfulness here is that of Hasler and Süsstrunk, "Measuring Colourfulness in Natural
                 Images", 2003: Panetta's, a product of logarithms, is not defined for a grey picture. How
-                EmoSet normalised it is told in a supplement that could not be read; here 1 stands for 109 and
+                EmoSet normalised it stands in a supplement that could not be read; here 1 stands for 109 and
                 more, which Hasler and Süsstrunk's observers called extremely colourful. Rounding is to the
                 nearest level. So EmoSet's level of a picture and the one measured here need not be the same.
 """
@@ -69,7 +69,7 @@ class Attribute:
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise BadAttribute(
-                f"{self.name!r} is no name for an attribute. Use letters, digits and underscores."
+                f"{self.name!r} is not a name for an attribute. Use letters, digits and underscores."
             )
         if not self.words or not all(word.strip() == word and word for word in self.words):
             raise BadAttribute(
@@ -109,7 +109,7 @@ class Attribute:
         """
         try:
             attribute = msgspec.convert(stored, _StoredAttribute)
-        except msgspec.ValidationError as error:
+        except ValueError as error:
             raise BadAttribute(
                 f"Expected an object with name, words and several, found {str(stored)[:60]!r}: {error}."
             ) from None
@@ -168,15 +168,15 @@ def level(value: float) -> str:
 
 
 def in_words(attributes: Mapping[str, Any]) -> list[str]:
-    """Say attributes for people, each as its name, its value and, where that is remarkable, a word for it.
+    """Word attributes for people, each as its name, its value and, where that is remarkable, a word for it.
 
     >>> in_words({"brightness": 0.2, "colourfulness": 0.4, "scene": "cemetery"})
     ['brightness 0.20 (dark)', 'colourfulness 0.40', 'scene cemetery']
     """
-    return [f"{name} {_said(name, value)}" for name, value in attributes.items()]
+    return [f"{name} {_value_in_words(name, value)}" for name, value in attributes.items()]
 
 
-def _said(name: str, value: Any) -> str:
+def _value_in_words(name: str, value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
     low, low_word, high, high_word = _REMARKABLE.get(name, (-math.inf, "", math.inf, ""))

@@ -24,7 +24,7 @@ TOLERANCE = 1e-4
 
 
 class BadDistribution(AffectLensError):
-    """Weights that are no probability distribution: negative, not finite, or all zero."""
+    """Weights that are not a probability distribution: negative, not finite, or all zero."""
 
 
 class NoConversion(AffectLensError):
@@ -151,12 +151,12 @@ class Conversion:
 
     distribution: EmotionDistribution
     lost: str
-    dropped: float  # share of the original weight that has no place in the new vocabulary
+    dropped: float  # share of the original weight without a counterpart in the new vocabulary
 
 
 @dataclass(frozen=True)
 class _Mapping:
-    """For each word of a source vocabulary its word in the target, or None where it has no place."""
+    """For each word of a source vocabulary its word in the target, or None where it has no counterpart."""
 
     source: Vocabulary
     target: Vocabulary
@@ -165,7 +165,7 @@ class _Mapping:
 
 
 def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion:
-    """Express a distribution in another vocabulary, and say what that loses.
+    """Express a distribution in another vocabulary, and state what that loses.
 
     Weight of words without a counterpart is dropped and the rest renormalised. Raises
     `NoConversion` where no mapping is known, or where all weight would be dropped.
@@ -187,7 +187,9 @@ def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion
             sums[new] = sums.get(new, 0.0) + max(0.0, weight)  # a hair below 0 counts as 0
     kept = math.fsum(sums.values())
     if kept <= 0:
-        raise NoConversion(f"All weight of {distribution} has no place in {target.name}: {mapping.lost}")
+        raise NoConversion(
+            f"All weight of {distribution} has no counterpart in {target.name}: {mapping.lost}"
+        )
     return Conversion(target.distribution(sums), mapping.lost, max(0.0, 1.0 - kept))
 
 
@@ -307,7 +309,7 @@ MIKELS_CIRCLE = ("sadness", "fear", "excitement", "awe", "contentment", "amuseme
 
 
 def _by_target(source: Vocabulary, target: Vocabulary, lost: str, groups: Mapping[str, str]) -> _Mapping:
-    """Turn 'new word': 'old words' into a mapping; old words that are not named have no place."""
+    """Turn 'new word': 'old words' into a mapping; old words that are not named have no counterpart."""
     words: dict[str, str | None] = dict.fromkeys(source.words)
     for new, old in groups.items():
         words.update(dict.fromkeys(old.split(), target.word(new)))

@@ -78,7 +78,7 @@ class NotDistributions(NotMeasurable):
 
 
 def correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Say for each picture whether the prediction is among the top words of its target: (N, E) -> (N,).
+    """Return for each picture whether the prediction is among the top words of its target: (N, E) -> (N,).
 
     `outputs` are logits or probabilities. Gives 1.0 or 0.0. Raises `NotMeasurable`.
     """
@@ -122,7 +122,7 @@ class Cells(NamedTuple):
 
 
 def confusion_cells(outputs: Tensor, targets: Tensor) -> Cells:
-    """Say which cells of the confusion matrix each picture falls into: (N, E) -> four times (K,).
+    """Return which cells of the confusion matrix each picture falls into: (N, E) -> four times (K,).
 
     A right prediction falls into the diagonal with weight 1; a wrong one into the column of the
     prediction, in equal parts over the words that share the target's top. Raises `NotMeasurable`.
@@ -261,10 +261,10 @@ def calibration_bins(probabilities: Tensor, targets: Tensor, *, bins: int = 15) 
     probabilities, targets = _probabilities_and_targets(probabilities, targets)
     confidence = probabilities.amax(dim=1)
     inner_edges = torch.arange(1, bins, dtype=torch.float64) / bins
-    place = torch.bucketize(confidence, inner_edges)
+    index = torch.bucketize(confidence, inner_edges)
 
     def total(values: Tensor) -> Tensor:
-        return torch.zeros(bins, dtype=torch.float64).index_add_(0, place, values)
+        return torch.zeros(bins, dtype=torch.float64).index_add_(0, index, values)
 
     return CalibrationBins(
         total(torch.ones_like(confidence)), total(confidence), total(correct(probabilities, targets))
@@ -289,12 +289,12 @@ def adaptive_calibration_error(probabilities: Tensor, targets: Tensor, *, bins: 
     """
     _require_bins(bins)
     probabilities, targets = _probabilities_and_targets(probabilities, targets)
-    values, place = torch.unique(probabilities.amax(dim=1), return_inverse=True)  # values in rising order
-    right = torch.zeros_like(values).index_add_(0, place, correct(probabilities, targets))
+    values, index = torch.unique(probabilities.amax(dim=1), return_inverse=True)  # values in rising order
+    right = torch.zeros_like(values).index_add_(0, index, correct(probabilities, targets))
     # Equally confident pictures share their accuracy, so that a bin edge that falls among them does
     # not make the result depend on the order of the rows.
-    gaps = values - right / torch.bincount(place)
-    return float(sum(part.sum().abs() for part in gaps[place.sort().values].tensor_split(bins)) / len(place))
+    gaps = values - right / torch.bincount(index)
+    return float(sum(part.sum().abs() for part in gaps[index.sort().values].tensor_split(bins)) / len(index))
 
 
 def chebyshev(probabilities: Tensor, targets: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class _StoredWeights(msgspec.Struct):
 
 
 class _StoredCard(msgspec.Struct, kw_only=True):
-    """What `config.json` says under "affectlens", of which `Card` tells the meaning."""
+    """What `config.json` holds under "affectlens"; `Card` explains it."""
 
     name: str
     network: str
@@ -157,7 +157,7 @@ def write(
 
 
 def _hash_of(config: Mapping[str, Any]) -> str:
-    """Hash what a config says, however it is laid out in the file."""
+    """Hash the content of a config, however it is laid out in the file."""
     as_read = json.loads(json.dumps(config))  # numbers as keys become text, as in the file
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
@@ -165,11 +165,12 @@ def _hash_of(config: Mapping[str, Any]) -> str:
 def _read_card(folder: Path) -> tuple[_StoredCard, Card]:
     plain = _read_config(folder)
     try:
-        stored = msgspec.convert(plain, _StoredCard)
+        stored = msgspec.convert(_of_today(plain), _StoredCard)
         card = _card(folder, stored)
     except BadModelFolder:
         raise
-    except (msgspec.ValidationError, AffectLensError) as error:
+    # ValueError is what msgspec raises, also for half of a surrogate pair.
+    except (ValueError, AffectLensError) as error:
         raise BadModelFolder(folder, f"{CONFIG} lacks or spoils an entry: {error}.") from None
     sizes = {a.name: {"words": len(a), "several": a.several} for a in card.attributes}
     if card.attributes and sizes != card.network_options.get("attributes"):
@@ -178,7 +179,7 @@ def _read_card(folder: Path) -> tuple[_StoredCard, Card]:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Read our part of config.json, with the keys of today, once its version and hash are known to be right."""
+    """Read our part of config.json, and check that its version and hash are right."""
     file = folder / CONFIG
     if not file.is_file():
         raise ModelNotFound(
@@ -204,15 +205,16 @@ def _read_config(folder: Path) -> dict[str, Any]:
             folder, f"{CONFIG} was changed after it was written (its hash differs).",
             "Get the model again; to change its card, load it and save it with another.",
         )  # fmt: skip
-    return ours if version == FORMAT_VERSION else _of_today(ours)
+    return ours
 
 
 def _of_today(ours: dict[str, Any]) -> dict[str, Any]:
     """Rename what earlier formats called otherwise: the settings of the training run."""
     training = ours.get("training")
-    if not isinstance(training, dict) or not isinstance(training.get("settings"), dict):
+    settings = training.get("settings") if isinstance(training, dict) else None
+    if ours["format_version"] == FORMAT_VERSION or not isinstance(settings, dict):
         return ours
-    return {**ours, "training": {**training, "settings": current_settings(training["settings"])}}
+    return {**ours, "training": {**training, "settings": current_settings(settings)}}
 
 
 def _card(folder: Path, stored: _StoredCard) -> Card:

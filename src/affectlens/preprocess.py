@@ -133,17 +133,17 @@ class Preprocessing:
         _require_keys(settings, [field.name for field in fields(cls)])
         try:
             return msgspec.convert(settings, cls)
-        except msgspec.ValidationError as error:
+        except ValueError as error:
             raise SettingsError(f"A preprocessing setting is wrong: {error}.") from None
 
     def view(self, height: int, width: int) -> View:
-        """Say which part of a picture of H x W pixels the network sees, and where in its input."""
+        """Return which part of a picture of H x W pixels the network sees, and where in its input."""
         if self.fit == "squash":
             return View((0.0, 0.0, 1.0, 1.0), (0, 0, self.height, self.width))
         if self.fit == "pad":
-            rows, columns, top, left = self._place_in_canvas(height, width)
+            rows, columns, top, left = self._canvas_region(height, width)
             return View((0.0, 0.0, 1.0, 1.0), (top, left, top + rows, left + columns))
-        cut = self._place_cut(height, width)
+        cut = self._cut_of(height, width)
         kept_height, kept_width = height - 2 * cut.top_end, width - 2 * cut.left_end
         seen = (
             (cut.top_end + cut.top / cut.rows * kept_height) / height,
@@ -155,12 +155,12 @@ class Preprocessing:
 
     def _crop(self, pixels: Pixels) -> Pixels:
         _, height, width = pixels.shape
-        cut = self._place_cut(height, width)
+        cut = self._cut_of(height, width)
         pixels = pixels[:, cut.top_end : height - cut.top_end, cut.left_end : width - cut.left_end]
         pixels = resize(pixels, cut.rows, cut.columns, self.interpolation)
         return pixels[:, cut.top : cut.top + self.height, cut.left : cut.left + self.width]
 
-    def _place_cut(self, height: int, width: int) -> _Cut:
+    def _cut_of(self, height: int, width: int) -> _Cut:
         """Cover (height, width) / crop_fraction, rounded as torchvision's `Resize` and `CenterCrop` do."""
         cover_height, cover_width = self.at_least
         scale = max(cover_height / height, cover_width / width)
@@ -174,7 +174,7 @@ class Preprocessing:
         return _Cut(top_end, left_end, rows, columns, top, left)
 
     def _pad(self, pixels: Pixels) -> Pixels:
-        rows, columns, top, left = self._place_in_canvas(pixels.shape[1], pixels.shape[2])
+        rows, columns, top, left = self._canvas_region(pixels.shape[1], pixels.shape[2])
         # The mean colour, so that after `normalise` the padding is as good as zero.
         colour = torch.tensor([round(255 * value) for value in self.mean], dtype=torch.uint8)
         canvas = colour.view(3, 1, 1).repeat(1, self.height, self.width)
@@ -182,7 +182,7 @@ class Preprocessing:
         inside[:] = resize(pixels, rows, columns, self.interpolation)
         return canvas
 
-    def _place_in_canvas(self, height: int, width: int) -> tuple[int, int, int, int]:
+    def _canvas_region(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return rows, columns, top and left of a picture that lies within the input."""
         scale = min(self.height / height, self.width / width)
         rows = min(self.height, max(1, round(height * scale)))

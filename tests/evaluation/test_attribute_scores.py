@@ -1,3 +1,5 @@
+"""Scores of attributes against scikit-learn and worked examples."""
+
 import json
 from pathlib import Path
 
@@ -39,13 +41,13 @@ def test_words_that_no_picture_has_are_left_out() -> None:
     assert mean_average_precision(scores, torch.zeros(2, 2)) is None
 
 
-def test_one_word_is_scored_where_it_is_known_beside_the_commonest() -> None:
+def test_one_word_is_scored_where_it_is_known_next_to_the_commonest() -> None:
     logits = torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0], [2.0, 0, 0]])
     found = attribute_score(SCENE, logits, torch.tensor([0, 1, 1, -1]))
     assert found == AttributeScore(measure="accuracy", value=2 / 3, guess=2 / 3, pictures=3)
 
 
-def test_several_words_are_scored_where_they_are_known_beside_their_frequency() -> None:
+def test_several_words_are_scored_where_they_are_known_next_to_their_frequency() -> None:
     truth = torch.tensor([[1.0, 0], [0, 0], [-1, -1]])
     found = attribute_score(OBJECT, torch.tensor([[2.0, 0], [3.0, 0], [9.0, 9]]), truth)
     assert found == AttributeScore(measure="mean average precision", value=0.5, guess=0.5, pictures=2)

@@ -84,7 +84,7 @@ def test_figures_are_those_of_the_metrics_at_the_given_temperature() -> None:
 def test_a_confusion_in_one_direction_stands_in_the_row_of_what_was_evoked() -> None:
     logits, targets = torch.eye(8)[[MIKELS.index("fear")]], torch.eye(8)[[MIKELS.index("awe")]]
     confusion = score(logits, targets, MIKELS, resamples=0).confusion
-    at = {label: place for place, label in enumerate(confusion.labels)}
+    at = {label: index for index, label in enumerate(confusion.labels)}
     assert confusion.rows[at["awe"]][at["fear"]] == 1
     assert sum(map(sum, confusion.rows)) == 1
 
@@ -114,7 +114,7 @@ def test_the_order_of_the_pictures_changes_no_figure(seed: int) -> None:
 def test_the_order_of_the_vocabulary_changes_only_the_order_of_emotions(seed: int, order: list[int]) -> None:
     logits, targets = votes(seed)
     words = Vocabulary("letters", tuple("abcdef"))
-    reordered = Vocabulary("letters", tuple(words.words[place] for place in order))
+    reordered = Vocabulary("letters", tuple(words.words[index] for index in order))
     before = score(logits, targets, words, resamples=20)
     after = score(logits[:, order], targets[:, order], reordered, resamples=20)
     assert figures(after) == pytest.approx(figures(before))
@@ -139,7 +139,7 @@ def test_temperature_changes_no_figure_that_looks_only_at_the_prediction(
     assert tempered.confusion == plain.confusion
 
 
-def test_temperature_changes_probabilities_in_the_direction_it_says() -> None:
+def test_temperature_changes_probabilities_in_its_direction() -> None:
     logits, targets = single_labels(0)
     losses = [
         score(100 * logits, targets, MIKELS, temperature=temperature, resamples=0).negative_log_likelihood
@@ -149,11 +149,11 @@ def test_temperature_changes_probabilities_in_the_direction_it_says() -> None:
 
 
 @pytest.mark.parametrize("name", VOCABULARIES)
-def test_polarity_weights_say_of_any_distribution_what_convert_says(name: str) -> None:
+def test_polarity_weights_agree_with_convert_on_any_distribution(name: str) -> None:
     vocabulary = VOCABULARIES[name]
     weights = polarity_weights(vocabulary)
     assert weights is not None
-    mixture = vocabulary.distribution({word: place + 1 for place, word in enumerate(vocabulary.words)})
+    mixture = vocabulary.distribution({word: index + 1 for index, word in enumerate(vocabulary.words)})
     summed = torch.tensor(mixture.probabilities, dtype=torch.float64) @ weights
     expected = convert(mixture, POLARITY).distribution.probabilities
     assert (summed / summed.sum()).tolist() == pytest.approx(expected)
@@ -175,9 +175,9 @@ def test_polarity_accuracy_agrees_with_converting_picture_by_picture() -> None:
             truth = convert(EKMAN.distribution(dict(zip(EKMAN.words, target, strict=True))), POLARITY)
         except NoConversion:  # all votes for surprise
             continue
-        said = convert(EKMAN.distribution(dict(zip(EKMAN.words, row, strict=True))), POLARITY)
+        converted = convert(EKMAN.distribution(dict(zip(EKMAN.words, row, strict=True))), POLARITY)
         positive, negative = truth.distribution.probabilities
-        right.append(abs(positive - negative) < 1e-6 or said.distribution.top == truth.distribution.top)
+        right.append(abs(positive - negative) < 1e-6 or converted.distribution.top == truth.distribution.top)
     scores = score(logits, targets, EKMAN, resamples=0)
     assert 0 < sum(right) < len(right)
     assert scores.polarity_accuracy == pytest.approx(sum(right) / len(right))
@@ -339,7 +339,7 @@ def test_json_of_a_later_version_is_read_and_its_new_figures_passed_over() -> No
         ({"confusion": []}, "not scores"),
     ],
 )
-def test_json_that_is_no_scores_is_refused_with_what_is_wrong(
+def test_json_that_is_not_scores_is_refused_with_what_is_wrong(
     damage: dict[str, object], message: str
 ) -> None:
     data = score(*single_labels(4), MIKELS, resamples=20).to_json()

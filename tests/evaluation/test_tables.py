@@ -27,9 +27,9 @@ from affectlens.evaluation.tables import (
 def scores() -> Scores:
     """A model that calls two of four awes fear, and everything else by its name; no sadness is seen."""
     words = ["awe", "awe", "awe", "awe", "amusement", "contentment", "excitement", "anger", "disgust", "fear"]
-    said = ["awe", "awe", "fear", "fear", *words[4:]]
+    predicted = ["awe", "awe", "fear", "fear", *words[4:]]
     targets = torch.eye(8)[[MIKELS.index(word) for word in words]]
-    logits = 5 * torch.eye(8)[[MIKELS.index(word) for word in said]]
+    logits = 5 * torch.eye(8)[[MIKELS.index(word) for word in predicted]]
     return score(logits, targets, MIKELS, resamples=100, unreadable=1)
 
 
@@ -38,7 +38,7 @@ def test_a_share_is_percent_with_its_interval(scores: Scores) -> None:
     assert shown["accuracy"] == f"70.1 % (68.2{DASH}72.0)"
 
 
-def test_a_number_that_is_no_share_has_three_decimals_and_its_interval(scores: Scores) -> None:
+def test_a_number_that_is_not_a_share_has_three_decimals_and_its_interval(scores: Scores) -> None:
     shown = dict(scores_table(replace(scores, brier=0.4, intervals={"brier": (0.35, 0.4567)})))
     assert shown["Brier score (0 to 2)"] == f"0.400 (0.350{DASH}0.457)"
     assert re.fullmatch(r"\d\.\d{3}", shown["negative log-likelihood"])
@@ -73,7 +73,7 @@ def test_emotions_are_listed_in_vocabulary_order_with_dashes_for_the_undefined(s
     assert shown["sadness"] == (DASH, DASH, DASH, "0")
 
 
-def test_a_row_of_the_confusion_is_what_the_model_said_of_one_emotion(scores: Scores) -> None:
+def test_a_row_of_the_confusion_is_what_the_model_predicts_for_one_emotion(scores: Scores) -> None:
     header, *body = confusion_table(scores)
     shown = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in body}
     assert shown["awe"]["fear"] == "50.0"
@@ -101,7 +101,7 @@ def test_parts_of_a_picture_from_shared_tops_are_not_rounded_to_whole_ones() -> 
     assert [row[-1] for row in table[1:]] == ["0.5", "0.5", "0", "0", "0", "0"]
 
 
-def test_polarity_over_a_part_of_the_pictures_says_over_how_many() -> None:
+def test_polarity_over_a_part_of_the_pictures_names_how_many() -> None:
     targets = torch.eye(7)[[EMOTION6.index(word) for word in ("joy", "fear", "neutral")]]
     shown = dict(scores_table(score(5 * targets, targets, EMOTION6, resamples=0)))
     assert shown["positive or negative (2 pictures that are either)"] == "100.0 %"

@@ -1,3 +1,5 @@
+"""Any timm network: weights checked strictly, layers counted, equal operations on CPUs."""
+
 import copy
 from pathlib import Path
 
@@ -37,8 +39,8 @@ def images(count: int = 2, side: int = SIDE) -> Tensor:
 @pytest.mark.parametrize("name", ["weights.safetensors", f"{VIT}.safetensors", "model.safetensors"])
 def test_weights_come_from_a_file_or_from_its_folder(tmp_path: Path, vit: nn.Module, name: str) -> None:
     file = stored(vit, tmp_path / name)
-    place = file if name == "weights.safetensors" else tmp_path
-    network = backbones.classifier(f"{VIT}.r160_in1k", 8, weights=str(place))
+    path = file if name == "weights.safetensors" else tmp_path
+    network = backbones.classifier(f"{VIT}.r160_in1k", 8, weights=str(path))
     assert all(torch.equal(w, body(vit)[name]) for name, w in body(network).items())
 
 
@@ -73,7 +75,7 @@ def test_a_weight_of_another_shape_or_kind_is_an_error(tmp_path: Path, vit: nn.M
             backbones.classifier(VIT, 8, weights=str(file))
 
 
-def test_weights_that_the_network_has_no_place_for_are_an_error(tmp_path: Path, vit: nn.Module) -> None:
+def test_weights_that_the_network_lacks_are_an_error(tmp_path: Path, vit: nn.Module) -> None:
     file = stored(vit, tmp_path / "w.safetensors", **{"blocks.99.norm1.weight": torch.zeros(64)})
     with pytest.raises(WeightsNotFound, match=r"1 are new.*blocks\.99"):
         backbones.classifier(VIT, 8, weights=str(file))
@@ -92,16 +94,16 @@ def test_a_file_that_is_damaged_is_an_error(tmp_path: Path, vit: nn.Module, cont
     file = stored(vit, tmp_path / "w.safetensors")
     whole = file.read_bytes()
     file.write_bytes({"cut": whole[: len(whole) // 2], "text": b"no weights at all", "empty": b""}[content])
-    with pytest.raises(WeightsNotFound, match=r"w\.safetensors is no readable safetensors file"):
+    with pytest.raises(WeightsNotFound, match=r"w\.safetensors is not a readable safetensors file"):
         backbones.classifier(VIT, 8, weights=str(file))
 
 
-def test_a_place_without_weights_is_an_error_that_says_what_was_tried(tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_an_error_that_lists_what_was_tried(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFound, match=rf"{VIT}\.safetensors.*model\.safetensors"):
         backbones.classifier(VIT, 8, weights=str(tmp_path))
 
 
-def test_without_a_network_the_hub_is_an_error_that_says_what_to_do(
+def test_without_a_network_the_hub_is_an_error_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -115,13 +117,13 @@ def test_a_network_that_timm_does_not_have_is_an_error_with_near_names() -> None
         backbones.classifier("resnet5", 8)
 
 
-def test_pooled_features_have_the_width_that_they_say() -> None:
+def test_pooled_features_have_the_width_that_they_report() -> None:
     network = backbones.pooled(RESNET).eval()
     assert network(images()).shape == (2, network.num_features)
 
 
 @pytest.mark.parametrize("name", [RESNET, "test_efficientnet", VIT])
-def test_a_pyramid_has_the_channels_and_strides_that_it_says(tmp_path: Path, name: str) -> None:
+def test_a_pyramid_has_the_channels_and_strides_that_it_reports(tmp_path: Path, name: str) -> None:
     whole = backbones.classifier(name, 8)
     file = stored(whole, tmp_path / "w.safetensors")
     pyramid = Pyramid(name, weights=str(file)).eval()

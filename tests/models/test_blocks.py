@@ -1,3 +1,5 @@
+"""Gram matrices, tokens and pyramids against worked examples."""
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -60,7 +62,7 @@ def test_a_token_is_the_mean_of_what_lies_where_it_looks() -> None:
     torch.testing.assert_close(tokens, torch.einsum("blhw,bhwt->blt", where, values))
 
 
-def test_a_token_looks_at_the_cell_that_its_weights_ask_for() -> None:
+def test_a_token_looks_at_the_cell_that_its_weights_select() -> None:
     tokenizer, maps = SemanticTokenizer(4, num_tokens=1, token_width=2).eval(), torch.zeros(1, 4, 5, 5)
     maps[0, 2, 1, 3] = 10.0
     with torch.no_grad():

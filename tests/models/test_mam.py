@@ -1,3 +1,5 @@
+"""MAM: sizes and structure of paper and release."""
+
 from typing import Any
 
 import pytest
@@ -49,7 +51,7 @@ def test_the_maps_are_those_of_the_five_stages() -> None:
 
 
 @pytest.mark.parametrize(("release", "tokenizers"), [(True, 5), (False, 3)])
-def test_a_second_method_says_where_each_token_looks(release: bool, tokenizers: int) -> None:
+def test_a_second_method_returns_where_each_token_looks(release: bool, tokenizers: int) -> None:
     network = small(release=release, num_tokens=4)
     maps = network.token_maps(images())
     sizes = [level.shape[2:] for level in network.pyramid(images()).maps][-tokenizers:]
@@ -70,13 +72,13 @@ def test_the_classifier_reads_attributes_before_deep_features() -> None:
 
 
 def test_permuting_the_batch_permutes_the_logits_and_one_picture_is_as_good_as_three() -> None:
-    network = small(release=True)  # the script has weights for each place in the batch
+    network = small(release=True)  # the script has weights for each index in the batch
     logits, order = network(images()), [2, 0, 1]
     torch.testing.assert_close(network(images()[order]), logits[order], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(network(images()[1:2]), logits[1:2], rtol=1e-4, atol=1e-5)
 
 
-def test_tokens_are_related_only_where_that_is_asked_for() -> None:
+def test_tokens_are_related_only_where_that_is_requested() -> None:
     plain, related = small(), small(relation=True)
     assert count(related) > count(plain)
     assert related(images()).shape == (3, 8)

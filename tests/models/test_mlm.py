@@ -1,3 +1,5 @@
+"""MLM: sizes and structure of paper and release."""
+
 from typing import Any
 
 import pytest
@@ -61,41 +63,41 @@ def test_the_upper_triangle_halves_the_weights_above_the_gram_matrices() -> None
         (False, [(64, 112, 112), (256, 56, 56), (512, 28, 28)]),
     ],
 )
-def test_the_taps_lie_where_paper_and_script_have_them(release: bool, shapes: list[tuple[int, ...]]) -> None:
-    taps = on_meta(release=release).taps(torch.empty(1, 3, 224, 224, device="meta"))
-    assert [tuple(tap.shape[1:]) for tap in taps.shallow] == shapes
-    assert taps.deep.shape == (1, 2048)
+def test_the_maps_lie_where_paper_and_script_have_them(release: bool, shapes: list[tuple[int, ...]]) -> None:
+    levels = on_meta(release=release).levels(torch.empty(1, 3, 224, 224, device="meta"))
+    assert [tuple(each.shape[1:]) for each in levels.maps] == shapes
+    assert levels.deep.shape == (1, 2048)
 
 
-def test_a_released_branch_is_a_dense_layer_over_the_whole_gram_matrix_of_the_pooled_tap() -> None:
+def test_a_released_branch_is_a_dense_layer_over_the_full_gram_matrix_of_the_pooled_map() -> None:
     network = small(release=True)
-    tap = network.taps(images()).shallow[1]
-    pooled = nn.functional.max_pool2d(tap, kernel_size=3, stride=2, padding=1)
+    features = network.levels(images()).maps[1]
+    pooled = nn.functional.max_pool2d(features, kernel_size=3, stride=2, padding=1)
     branch: Any = network.encoders[1]
     expected = (gram_matrix(pooled).flatten(1) @ branch.project.weight.T + branch.project.bias).relu()
-    torch.testing.assert_close(network.texture(network.taps(images()).shallow)[1], expected)
+    torch.testing.assert_close(network.texture(network.levels(images()).maps)[1], expected)
     first: Any = network.encoders[0]
-    assert isinstance(first.pool, nn.Identity), "the first tap is not pooled"
+    assert isinstance(first.pool, nn.Identity), "the first map is not pooled"
 
 
 def test_the_classifier_reads_deep_features_before_style() -> None:
     network = small(reduction=1)
-    taps = network.taps(images())
-    style = network.style(torch.cat(network.texture(taps.shallow), dim=1))
+    maps, deep = network.levels(images())
+    style = network.style(torch.cat(network.texture(maps), dim=1))
     logits, embedding = network.embed(images())
-    torch.testing.assert_close(embedding, torch.cat([taps.deep, style], dim=1))
+    torch.testing.assert_close(embedding, torch.cat([deep, style], dim=1))
     torch.testing.assert_close(logits, network.classifier(embedding))
     assert torch.equal(network(images()), logits)
 
 
 @pytest.mark.parametrize("release", [True, False])
 def test_style_and_meaning_can_be_multiplied_or_added_where_their_widths_are_one(release: bool) -> None:
-    taps = {}
+    fused = {}
     for fusion in ("multiply", "add"):
         network = small(release=release, reduction=1, fusion=fusion)
         deep, style = torch.randn(2, 96), torch.randn(2, 96)
-        taps[fusion] = network.fuse(deep, style)
-        torch.testing.assert_close(taps[fusion], deep * style if fusion == "multiply" else deep + style)
+        fused[fusion] = network.fuse(deep, style)
+        torch.testing.assert_close(fused[fusion], deep * style if fusion == "multiply" else deep + style)
         assert network(images()).shape == (2, 8)
     with pytest.raises(SettingsError, match=r"one width, but they have 24 and 96\. Set style_width=96"):
         small(reduction=4, fusion="add")

@@ -58,7 +58,7 @@ def test_every_network_of_the_catalogue_stands_here() -> None:
 
 
 @pytest.mark.parametrize("name", catalog.NETWORKS)
-def test_every_entry_says_what_it_is_and_where_it_comes_from(name: str) -> None:
+def test_every_entry_names_what_it_is_and_where_it_comes_from(name: str) -> None:
     entry = catalog.find(name)
     assert entry.name == name
     assert entry.summary
@@ -74,14 +74,14 @@ def test_images_become_one_logit_an_emotion(kind: str) -> None:
 
 
 @every_network
-def test_a_picture_is_judged_alone_whatever_else_is_in_the_batch(kind: str) -> None:
+def test_the_answer_to_a_picture_does_not_depend_on_others_in_the_batch(kind: str) -> None:
     network, pictures = build(kind).eval(), images()
     with torch.inference_mode():
         together = network(pictures)
         assert together.std(dim=0).max() > 1e-3, "the pictures must differ to the network"
-        for place in range(3):
-            alone = network(pictures[place : place + 1])
-            torch.testing.assert_close(together[place : place + 1], alone, rtol=1e-4, atol=1e-4)
+        for index in range(3):
+            alone = network(pictures[index : index + 1])
+            torch.testing.assert_close(together[index : index + 1], alone, rtol=1e-4, atol=1e-4)
 
 
 @every_network
@@ -165,7 +165,7 @@ def test_a_network_of_no_catalogue_is_an_error_with_the_nearest() -> None:
         catalog.build("pairs", 8)
 
 
-def test_a_pair_is_the_mean_of_what_its_branches_say() -> None:
+def test_a_pair_is_the_mean_of_the_answers_of_its_branches() -> None:
     network = build("pair").eval()
     with torch.inference_mode():
         branches = network.branches(images())  # type: ignore[operator]

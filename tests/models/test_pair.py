@@ -1,3 +1,5 @@
+"""Pair: the mean of two branches, each with a temperature of its own."""
+
 import copy
 
 import pytest

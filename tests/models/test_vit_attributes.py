@@ -1,3 +1,5 @@
+"""The network that names attributes: an exact sum, and words that keep their meaning."""
+
 from typing import Any
 
 import pytest
@@ -48,7 +50,7 @@ def test_usual_answer_contributions_and_residual_add_up_to_the_logits(concepts: 
 
 
 @every_way
-def test_all_three_ways_to_ask_give_the_same_emotions(concepts: str) -> None:
+def test_all_three_methods_give_the_same_emotions(concepts: str) -> None:
     network, images = build(concepts=concepts), pictures()
     with torch.inference_mode():
         logits, answers, explained = network(images), network.with_attributes(images), network.explain(images)
@@ -60,7 +62,7 @@ def test_all_three_ways_to_ask_give_the_same_emotions(concepts: str) -> None:
     assert all(torch.equal(answers.attributes[name], explained.attributes[name]) for name in SIZES)
 
 
-def test_a_number_added_to_the_weights_of_all_words_of_an_attribute_is_no_reason_for_anything() -> None:
+def test_a_number_added_to_the_weights_of_all_words_of_an_attribute_is_not_a_reason_for_anything() -> None:
     network, images = build(), pictures()
     before = network.explain(images).contributions
     assert network.emotions is not None
@@ -97,7 +99,7 @@ def test_what_is_usual_is_the_mean_over_training_and_stands_still_in_use() -> No
     assert int(network.batches_seen) == 2
 
 
-def test_without_its_residual_a_picture_in_training_is_judged_by_words_alone() -> None:
+def test_without_its_residual_a_picture_in_training_is_predicted_by_words_alone() -> None:
     network, images = build(residual_dropout=0.999), pictures()
     torch.manual_seed(0)
     loss = F.cross_entropy(network.train()(images), torch.tensor([0, 1]))
@@ -137,7 +139,7 @@ def test_it_begins_undecided_about_one_word_and_expecting_one_of_several() -> No
     torch.testing.assert_close(words["object"].sigmoid().sum(dim=1), torch.ones(2), rtol=0, atol=0.2)
 
 
-def test_weights_of_attributes_are_there_when_asked_for() -> None:
+def test_weights_of_attributes_are_there_when_requested() -> None:
     assert build().task_log_variances is None
     variances = build(weigh_tasks=True).task_log_variances
     assert variances is not None and variances.shape == (2,)
@@ -155,11 +157,11 @@ def test_weights_of_attributes_are_there_when_asked_for() -> None:
         ({"residual_dropout": 1.0}, "residual_dropout must be at least 0 and below 1"),
     ],
 )
-def test_what_cannot_be_built_is_an_error_that_says_why(options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_built_is_an_error_with_the_reason(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         config(**options)
 
 
-def test_a_backbone_without_drop_path_says_so() -> None:
+def test_a_backbone_without_drop_path_is_an_error_that_names_it() -> None:
     with pytest.raises(SettingsError, match="no option for this"):
         build(backbone="vgg11", drop_path=0.1)

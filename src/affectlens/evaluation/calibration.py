@@ -36,11 +36,11 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     wanted = (targets * logits).sum(dim=1).mean()
 
     def too_cold(temperature: float) -> bool:
-        """Whether the likelihood rises with temperature, from its slope in 1 / T."""
+        """Whether the likelihood rises with temperature, from its derivative in 1 / T."""
         expected = ((logits / temperature).softmax(dim=1) * logits).sum(dim=1).mean()
         return bool(expected > wanted)
 
-    # The loss is convex in 1 / T: its slope changes sign once, so bisection cannot end in a local
+    # The loss is convex in 1 / T: its derivative changes sign once, so bisection cannot end in a local
     # minimum. Bisecting the logarithm treats halving and doubling alike.
     low, high = math.log(COLDEST), math.log(HOTTEST)
     if too_cold(HOTTEST):
@@ -51,7 +51,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if too_cold(math.exp(middle)) else (low, middle)
     temperature = min(max(math.exp((low + high) / 2), COLDEST), HOTTEST)
-    # Where the likelihood is flat the slope is rounding noise: then change nothing.
+    # Where the likelihood is flat the derivative is rounding noise: then change nothing.
     return temperature if metrics.negative_log_likelihood(logits / temperature, targets) < before else 1.0
 
 
@@ -79,13 +79,13 @@ def reliability(probabilities: Tensor, targets: Tensor, bins: int = 15) -> tuple
     sums = metrics.calibration_bins(probabilities, targets, bins=bins)
     return tuple(
         ReliabilityBin(
-            low=place / bins,
-            high=(place + 1) / bins,
+            low=index / bins,
+            high=(index + 1) / bins,
             count=int(count),
             confidence=confidence / count if count else None,
             accuracy=correct / count if count else None,
         )
-        for place, (count, confidence, correct) in enumerate(
+        for index, (count, confidence, correct) in enumerate(
             zip(sums.pictures.tolist(), sums.confidence.tolist(), sums.correct.tolist(), strict=True)
         )
     )

@@ -62,8 +62,8 @@ def attribute_tensors(attributes: Sequence[Attribute], records: Sequence[Record]
 
     An attribute with one word: int64 (N,), its index, or -1 where it is not known. One with several:
     float32 (N, words), 1 for those that the picture has and 0 for the others, or a row of -1 where it is not
-    known. Raises `UnknownName` for a word that the attribute lacks, and `BadAttribute` for several in place
-    of one.
+    known. Raises `UnknownName` for a word that the attribute lacks, and `BadAttribute` for several
+    instead of one.
     """
     encode = {False: _one_word, True: _several_words}
     return {attribute.name: encode[attribute.several](attribute, records) for attribute in attributes}

@@ -137,7 +137,7 @@ def _strided_afterwards(self: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def layer_depths(network: nn.Module) -> dict[str, int]:
-    """Say for each parameter how many layers lie above it: 0 for the classifier, most for the stem.
+    """Count for each parameter how many layers lie above it: 0 for the classifier, most for the stem.
 
     timm's networks know their layers: the blocks of a transformer, the stages of a convolutional
     network. A network built around some takes each one's layers, counted from the top; whatever it adds
@@ -213,7 +213,7 @@ def num_prefix_tokens(network: nn.Module) -> int | None:
 
 
 def pools_token(network: nn.Module) -> bool:
-    """Whether one of timm's transformers answers from its class token, and not from the mean of all tokens."""
+    """Whether one of timm's transformers answers from its class token, not from the mean of all tokens."""
     pool = getattr(network, "global_pool", "token")
     return bool(num_prefix_tokens(network)) and pool in ("token", "")
 
@@ -260,16 +260,16 @@ def _fetch(name: str) -> Path:
         ) from error
 
 
-def weights_file(name: str, place: Path) -> Path:
+def weights_file(name: str, path: Path) -> Path:
     """Find a network's weights: the file itself, or in a folder NAME.safetensors or model.safetensors."""
-    if place.is_file():
-        return place
-    candidates = [place / f"{name}.safetensors", place / f"{name.split('.')[0]}.safetensors"]
-    candidates.append(place / "model.safetensors")
+    if path.is_file():
+        return path
+    candidates = [path / f"{name}.safetensors", path / f"{name.split('.')[0]}.safetensors"]
+    candidates.append(path / "model.safetensors")
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    tried = ", ".join(str(c) for c in [place, *candidates])
+    tried = ", ".join(str(c) for c in [path, *candidates])
     raise WeightsNotFound(f"No weights for {name}. Tried: {tried}. Pass a safetensors file or its folder.")
 
 
@@ -278,7 +278,7 @@ def _load(network: nn.Module, file: Path) -> None:
     try:
         given = load_file(file)
     except (SafetensorError, OSError) as error:
-        raise WeightsNotFound(f"{file} is no readable safetensors file: {error}.") from error
+        raise WeightsNotFound(f"{file} is not a readable safetensors file: {error}.") from error
     heads = tuple(f"{head}." for head in _classifier_names(network))
     wanted = {name: w for name, w in network.state_dict().items() if not name.startswith(heads)}
     missing = [name for name in wanted if name not in given]

@@ -47,7 +47,7 @@ def gram_matrix(features: Tensor) -> Tensor:
 class GramValues(nn.Module):
     """The values of a map's Gram matrix in a row: (B, C, H, W) -> (B, `count`).
 
-    A Gram matrix is symmetric, so its upper triangle says all that it says: C (C + 1) / 2 values, not C².
+    A Gram matrix is symmetric, so its upper triangle holds all: C (C + 1) / 2 values, not C².
     """
 
     def __init__(self, channels: int, triangle: bool) -> None:
@@ -66,7 +66,7 @@ class GramValues(nn.Module):
 class SemanticTokenizer(nn.Module):
     """Gather the cells of a map into tokens: (B, C, H, W) -> (B, L, T).
 
-    With x the cells (H W, C), each normalised over its channels: A = softmax over the cells of x W_A says
+    With x the cells (H W, C), each normalised over its channels: A = softmax over the cells of x W_A is
     where each token looks, V = x W_V what is there, and the tokens are A^T V. Both W are 1 x 1 convolutions
     without bias (MAM's figure; Wu et al., "Visual Transformers", 2020). The script has a W for each index
     in the batch, so that an answer depends on a picture's index in it, and normalises over the width

@@ -37,7 +37,7 @@ class NetworkEntry:
     attributes: bool = False
 
 
-# What every plain classifier can be told; a network that lacks one says so when it is built.
+# Options of every plain classifier; a network that lacks one raises an error when it is built.
 PLAIN_OPTIONS: Mapping[str, Any] = MappingProxyType({"drop_path": 0.0, "dropout": 0.0})
 
 
@@ -108,16 +108,16 @@ NETWORKS: Mapping[str, NetworkEntry] = {
                  "a small transformer and a small convolutional network, averaged: the default model's",
                  "ours, see models/pair.py", pair.Pair, pair.PairConfig,
                  ("transformer", "convolutional", "drop_path", "dropout", "mirror")),
-        composed("mlm_paper", "MLM: Gram matrices of stem, stage 1 and stage 2 beside the deep features",
+        composed("mlm_paper", "MLM: Gram matrices of stem, stage 1 and stage 2 with the deep features",
                  MLM_SOURCE, mlm.MLM, mlm.MLMConfig, (*MLM_OPTIONS, "reduction", "triangle"), release=False),
-        composed("mlm_release", "MLM as its script computes it: each tap one layer lower, raw Gram matrices",
+        composed("mlm_release", "MLM as its script computes it: each map one layer lower, raw Gram matrices",
                  MLM_SOURCE, mlm.MLM, mlm.MLMConfig, MLM_OPTIONS, release=True),
         composed("mam_paper", "MAM: Gram encoders early, semantic tokenizers later",
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, (*MAM_OPTIONS, "triangle"), release=False),
         composed("mam_release", "MAM as its script has it: semantic tokenizers on all maps",
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, MAM_OPTIONS, release=True),
         replace(
-            composed("vit_attributes", "ViT-B/16 that names scene, objects and more, and judges by them",
+            composed("vit_attributes", "ViT-B/16 that names scene, objects and more, and predicts by them",
                      ATTRIBUTES_SOURCE, vit_attributes.AttributesNetwork, vit_attributes.AttributesConfig,
                      ATTRIBUTES_OPTIONS),
             attributes=True,

@@ -17,8 +17,8 @@ Two variants:
               and text ("early", "later"). Where exactly they sit in the authors' own network is not known.
     release   Tokenizers on all five maps: the script defines a Gram encoder and never calls it.
 In both the tokenizer's weights are shared by all pictures and its norm is over channels
-(`blocks.SemanticTokenizer` says what the script does). Both depart from the authors in the backbone: timm's
-ResNet-50 in place of MXNet's resnet50_v2.
+(`blocks.SemanticTokenizer` describes what the script does). Both depart from the authors in the backbone:
+timm's ResNet-50 instead of MXNet's resnet50_v2.
 
 The loss is cross-entropy + weight * `losses.emotion_similarity` of the fused features.
 
@@ -51,7 +51,7 @@ class MAMConfig:
 
     Attributes:
         release: tokenizers everywhere, as in the script
-        triangle: take the upper triangle of a Gram matrix, which says all and halves the weights
+        triangle: take the upper triangle of a Gram matrix, which holds all and halves the weights
         relation: let the tokens of a map attend to one another
         branch_width, attributes_width: of each branch's answer, and of all together
     """

@@ -5,20 +5,20 @@ Paper: Zhang et al., "Learning multi-level representations for affective image r
     appearance for two classes, positive and negative; tables of eight classes have it at 67.49 %.
 Code: the authors' script, MXNet, read for what it computes.
 
-    shallow   tap_i -> [1 x 1 conv, norm] -> max pool but for the first -> Gram -> [norm] -> Dense w_i -> ReLU
+    shallow   map_i -> [1 x 1 conv, norm] -> max pool but for the first -> Gram -> [norm] -> Dense w_i -> ReLU
     style     concat of the three -> dropout 0.8 -> Dense S -> ReLU -> norm
     deep      what the backbone's own classifier would see
     fusion    concat(deep, style), or their product or sum -> norm -> Dense E
 
 Two variants:
-    paper     Taps are the stem, stage 1 and stage 2, as widths and comments of the script say was meant.
+    paper     Maps are those of stem, stage 1 and stage 2, as widths and comments of the script mean them.
               Channels are reduced by 4 before the Gram matrix, whose upper triangle is normalised: its raw
               values are of order 0.001, and a Dense layer above them would hardly learn.
-    release   What the script computes: each tap lies one layer too low (stem, its max pool, stage 1),
-              because the backbone that it was written for has one layer less in front. Whole Gram matrices,
+    release   What the script computes: each map lies one layer too low (stem, its max pool, stage 1),
+              because the backbone that it was written for has one layer less in front. Full Gram matrices,
               unreduced, unnormalised; widths 64, 256, 512. 60.1 million parameters on ResNet-50.
 Which of them gave the published figure is not known. Both depart from the authors in the backbone: timm's
-ResNet-50 in place of MXNet's resnet50_v2.
+ResNet-50 instead of MXNet's resnet50_v2.
 
 The loss is `losses.class_imbalance_loss`, equation and defects there.
 
@@ -27,7 +27,6 @@ Letters: B images, C channels, H x W cells of a map, S width of the style, D of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +45,8 @@ class MLMConfig:
     """What MLM is made of.
 
     Attributes:
-        release: the script's taps and whole raw Gram matrices, in place of the paper's
-        reduction: the taps' channels are divided by it before the Gram matrix; of `paper` only
+        release: the script's maps and full raw Gram matrices, instead of the paper's
+        reduction: the maps' channels are divided by it before the Gram matrix; of `paper` only
         triangle: take the upper triangle of a Gram matrix; of `paper` only
         style_width: S; 0 is D divided by the reduction
         dropout: of the style's input
@@ -69,13 +68,6 @@ class MLMConfig:
             raise SettingsError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}.")
         if self.reduction < 1:
             raise SettingsError(f"reduction must be at least 1, not {self.reduction}.")
-
-
-class Taps(NamedTuple):
-    """What the two paths begin with: three maps (B, C_i, H_i, W_i) and the deep features (B, D)."""
-
-    shallow: Sequence[Tensor]
-    deep: Tensor
 
 
 class MLM(nn.Module):
@@ -119,24 +111,24 @@ class MLM(nn.Module):
 
     def embed(self, images: Tensor) -> Embedded:
         """Logits (B, E) and the fused features that they are read from."""
-        shallow, deep = self.taps(images)
-        fused = self.fuse(deep, self.style(torch.cat(self.texture(shallow), dim=1)))
+        maps, deep = self.levels(images)
+        fused = self.fuse(deep, self.style(torch.cat(self.texture(maps), dim=1)))
         return Embedded(self.classifier(fused), fused)
 
-    def taps(self, images: Tensor) -> Taps:
-        """The three maps whose Gram matrices are taken, before their branches pool them."""
+    def levels(self, images: Tensor) -> backbones.Levels:
+        """The three maps whose Gram matrices are taken, before branches pool them, and deep features."""
         levels = self.pyramid(images)
         first, second, third, *_ = levels.maps
         if self.release:
-            return Taps((first, nn.functional.max_pool2d(first, 3, 2, 1), second), levels.deep)
-        return Taps((first, second, third), levels.deep)
+            return backbones.Levels([first, nn.functional.max_pool2d(first, 3, 2, 1), second], levels.deep)
+        return backbones.Levels([first, second, third], levels.deep)
 
-    def texture(self, shallow: Sequence[Tensor]) -> list[Tensor]:
-        """What each branch makes of its tap, (B, w_i) each."""
-        return [branch(tap) for branch, tap in zip(self.encoders, shallow, strict=True)]
+    def texture(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """What each branch makes of its map, (B, w_i) each."""
+        return [branch(each) for branch, each in zip(self.encoders, maps, strict=True)]
 
     def fuse(self, deep: Tensor, style: Tensor) -> Tensor:
-        """Join deep (B, D) and style (B, S) as `fusion` says: (B, D + S) or (B, D)."""
+        """Join deep (B, D) and style (B, S) by `fusion`: (B, D + S) or (B, D)."""
         if self.fusion == "concatenate":
             return torch.cat([deep, style], dim=1)
         return deep * style if self.fusion == "multiply" else deep + style
@@ -150,8 +142,8 @@ class MLM(nn.Module):
         """Before the last norm, which remembers the mean of both."""
 
         def describe(images: Tensor) -> dict[str, Tensor]:
-            shallow, deep = self.taps(images)
-            return {"style": self.style(torch.cat(self.texture(shallow), dim=1)), "deep": deep}
+            maps, deep = self.levels(images)
+            return {"style": self.style(torch.cat(self.texture(maps), dim=1)), "deep": deep}
 
         def answer(parts: Mapping[str, Tensor]) -> Tensor:
             logits: Tensor = self.classifier(self.fuse(parts["deep"], parts["style"]))
@@ -167,8 +159,8 @@ class MLM(nn.Module):
         names = [f"texture {number + 1}" for number in range(len(self.encoders))]
 
         def describe(images: Tensor) -> dict[str, Tensor]:
-            shallow, deep = self.taps(images)
-            return {**dict(zip(names, self.texture(shallow), strict=True)), "deep": deep}
+            maps, deep = self.levels(images)
+            return {**dict(zip(names, self.texture(maps), strict=True)), "deep": deep}
 
         def answer(parts: Mapping[str, Tensor]) -> Tensor:
             style = self.style(torch.cat([parts[name] for name in names], dim=1))
@@ -191,8 +183,8 @@ class PaperBranch(nn.Module):
         self.norm = nn.BatchNorm1d(self.gram.count, eps=NORM_EPSILON)
         self.project = nn.Linear(self.gram.count, width)
 
-    def forward(self, tap: Tensor) -> Tensor:
-        projected: Tensor = self.project(self.norm(self.gram(self.pool(self.reduce(tap)))))
+    def forward(self, features: Tensor) -> Tensor:
+        projected: Tensor = self.project(self.norm(self.gram(self.pool(self.reduce(features)))))
         return projected.relu()
 
 
@@ -205,6 +197,6 @@ class ReleasedBranch(nn.Module):
         self.gram = GramValues(channels, triangle=False)
         self.project = nn.Linear(self.gram.count, width)
 
-    def forward(self, tap: Tensor) -> Tensor:
-        projected: Tensor = self.project(self.gram(self.pool(tap)))
+    def forward(self, features: Tensor) -> Tensor:
+        projected: Tensor = self.project(self.gram(self.pool(features)))
         return projected.relu()

@@ -79,7 +79,7 @@ class Pair(nn.Module):
     def scale_branches(self, temperatures: Sequence[float]) -> None:
         """Divide each branch's logits by its temperature, for good, in the weights of its classifier.
 
-        A branch that is less sure than it is right would otherwise have too little say in the mean.
+        A branch that is less sure than it is right would otherwise count too little in the mean.
         """
         with torch.no_grad():
             for branch, temperature in zip((self.transformer, self.convolutional), temperatures, strict=True):

@@ -1,4 +1,4 @@
-"""A network that names what it sees and judges emotions by it: attributes -> emotions, and a residual.
+"""A network that names what it sees and predicts emotions by it: attributes -> emotions, and a residual.
 
 Data: the six attributes of EmoSet-118K (Yang et al., ICCV 2023). Its authors gain 2 to 3 points by them with
     ImageNet's weights (table 4: ResNet-50 from 74.04 to 76.60 %).
@@ -11,24 +11,24 @@ Concepts: Koh et al., "Concept Bottleneck Models", ICML 2020; with a residual: Y
     p        = probabilities of all words, linear in features     (B, V)
     emotions = bias + p weight^T + residual, linear in features   (B, E)
 
-An answer is a sum, so each word's part of it can be read off. Four things decide whether that says anything:
+An answer is a sum, so each word's part of it can be read off. Four things decide whether that means anything:
 
 A picture is compared with the usual one. `usual_words` is the mean of p over the pictures seen in training,
-and `explain` says what a picture's words add to the answer for those means. The probabilities of an
-attribute with one word sum to 1, so a number added to an emotion's weights of all its words says nothing of
+and `explain` returns what a picture's words add to the answer for those means. The probabilities of an
+attribute with one word sum to 1, so a number added to an emotion's weights of all its words tells nothing of
 any picture: it is one more bias. Parts are therefore counted from the usual weight, p_w (weight_w - sum_v
 usual_v weight_v): there such a number cancels, and a word that is not seen has no part. With several words
 it is (p_w - usual_w) weight_w.
 
 The residual must not do the words' work, as it could: it sees all features. In training it is left out for a
 share `residual_dropout` of the pictures, whose loss the words have to make small by themselves. Making it
-narrow would be no help: it has E outputs, and a matrix of rank E says all that a linear one can.
+narrow would not help: it has E outputs, and a matrix of rank E holds all that a linear one can.
 
-Words must keep their meaning. A head that learns from emotions too may hide in its probabilities what tells
-emotions apart but is not what the word means (Mahinpei et al., "Promises and Pitfalls of Black-Box Concept
-Learning Models", 2021). With `detach` the heads learn from annotators alone.
+Words must keep their meaning. A head that learns from emotions too may hide in its probabilities what
+distinguishes emotions but is not what the word means (Mahinpei et al., "Promises and Pitfalls of Black-Box
+Concept Learning Models", 2021). With `detach` the heads learn from annotators alone.
 
-And the words' share has to be measured: the card says how often they are right alone
+And the words' share has to be measured: the card states how often they are right alone
 (`evaluation.attributes`).
 
 Letters: B images, D features, E emotions, W words of one attribute, V words of all.
@@ -56,7 +56,7 @@ class AttributesConfig:
 
     Attributes:
         attributes: for each attribute by name `{"words": W, "several": bool}`, as the data set has them
-        concepts: `none`, emotions from features, attributes beside them; `residual`, from both; `only`, from
+        concepts: `none`, emotions from features, attributes next to them; `residual`, from both; `only`, from
             attributes alone
         residual_dropout: share of pictures in training whose residual is left out
         detach: attributes learn from attributes alone, and emotions reach the backbone by the residual
@@ -254,7 +254,7 @@ class ConceptHead(nn.Module):
 
     Its weights are `gain` times a parameter. Adam's steps are all of one size, and a picture has D features
     but hardly more words than there are attributes: with a gain of 1 the residual would be there long before,
-    and the words idle though they say something.
+    and the words idle though they are informative.
     """
 
     def __init__(self, num_emotions: int, num_words: int, gain: float) -> None:

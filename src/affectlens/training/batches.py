@@ -145,7 +145,7 @@ def training_batches(
     Of each batch `rows`, numbers below `batch_size`, are read; None is all.
 
     An unreadable picture raises its `PictureError`: training on fewer pictures than the run folder
-    says would be a silent lie.
+    lists would be a silent lie.
     """
     if not stream.records:
         raise EmptySplit("the data", "train", [])

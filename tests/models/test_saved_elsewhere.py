@@ -61,7 +61,7 @@ def test_timm_loads_a_plain_network_with_its_weights(tmp_path: Path, photo: Path
 @pytest.mark.parametrize(
     ("fit", "crop_fraction"), [("squash", 1.0), ("crop", 1.0), ("crop", 0.9), ("pad", 1.0)]
 )
-def test_the_pipeline_of_transformers_says_what_we_say(
+def test_the_pipeline_of_transformers_predicts_what_we_predict(
     tmp_path: Path, photo: Path, network: str, fit: Fit, crop_fraction: float
 ) -> None:
     transformers = pytest.importorskip("transformers")
