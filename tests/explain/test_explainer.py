@@ -110,7 +110,7 @@ def test_a_picture_in_memory_is_explained_like_its_file(explainer: Explainer, ph
     [("fera", None, UnknownName, "Did you mean 'fear'"), ("fear", "angre", UnknownName, "anger"),
      ("fear", "fear", SettingsError, "in common"), ("fear", "negative", SettingsError, "in common")],
 )  # fmt: skip
-def test_what_cannot_be_asked_is_an_error_before_the_picture_is_read(
+def test_an_impossible_question_is_an_error_before_the_picture_is_read(
     explainer: Explainer, emotion: str, against: str | None, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):

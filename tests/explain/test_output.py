@@ -22,7 +22,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other() -> None:
     assert len({file.casefold() for file in files}) == 5
 
 
-def test_what_was_asked_is_part_of_a_name() -> None:
+def test_the_question_is_part_of_a_name() -> None:
     heatmaps = [heatmap_of(with_patch(), emotion="fear", against="anger"), heatmap_of(with_patch())]
     for request, image, expected in (
         (ExplanationRequest(), explanation_of(*heatmaps), "night street.fear-rather-than-anger+fear.png"),

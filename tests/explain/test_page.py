@@ -68,7 +68,7 @@ def test_a_page_states_what_is_evoked_the_story_and_how_it_was_made() -> None:
         "0.71, in a random order to 0.45 (more is better)",
         "Model tiny.",
         "without its colours",
-        "12 % of the answer cannot be shown on this wheel.",
+        "12 % of the answer has no counterpart on this wheel.",
     ):
         assert words in text
     assert all(word in text for word in MIKELS.words)

@@ -25,14 +25,14 @@ OUT = Path("explanations")
                    "Default: the most likely one.")  # fmt: skip
 @click.option("--against", metavar="WORD",
               help="Emotion to compare with: why rather than this one. Default: all others.")  # fmt: skip
-@click.option("--all", "all_emotions", is_flag=True, help="All emotions of the model on one sheet.")
+@click.option("--all", "all_emotions", is_flag=True, help="Every emotion of the model, on one sheet.")
 @click.option("--method", "method", metavar="NAME",
               help="Method of `affectlens explain methods`. Default: the first that suits.")  # fmt: skip
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Option of the method to change."
 )
 @click.option("--model", "name", default="default", show_default=True,
-              help="A name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
+              help="Name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help=f"Folder of the files. Default: {OUT}; none is written with --story alone.")  # fmt: skip
 @click.option("--format", "formats", metavar="LIST", callback=options.formats(FORMATS),
@@ -41,7 +41,7 @@ OUT = Path("explanations")
               help="Three sentences made from measurements of each picture, printed.")  # fmt: skip
 @click.option("--faithfulness/--no-faithfulness", default=True, show_default=True,
               help="Comparison of each map with random ones; takes the longer half of the time.")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 def pictures(
     paths: tuple[str, ...],
     emotions: tuple[str, ...],

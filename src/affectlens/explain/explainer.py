@@ -29,7 +29,7 @@ from affectlens.explain.core.question import Question, make_question, words_of
 from affectlens.explain.faithfulness.curves import RemovalOptions, faithfulness
 from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story import branches
-from affectlens.explain.story.effects import Box, PictureEffects, measure_effects, shares_by_region
+from affectlens.explain.story.effects import Box, PictureEffects, divide_by_region, measure_effects
 from affectlens.explain.story.text import story
 from affectlens.images import Pixels, Source, read_pixels, read_size
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
@@ -75,7 +75,7 @@ class ExplanationRequest:
 
     Attributes:
         emotions: why these, by name, each for itself; none means the most likely one
-        all_emotions: all of the model's, in place of `emotions`
+        all_emotions: all of the model's, rather than `emotions`
         against: rather than which; None means than all others
         effects: measure what changes the answers, too
         removal: how to measure faithfulness; None for not at all
@@ -115,7 +115,7 @@ class Explanation:
         answers = []
         for index, heatmap in enumerate(self.heatmaps):
             answer = heatmap.to_json()
-            answer["places"] = [share.to_json() for share in shares_by_region(heatmap)]
+            answer["places"] = [share.to_json() for share in divide_by_region(heatmap)]
             if self.effects:
                 answer["influences"] = self.effects[index].to_json()
                 answer["story"] = story(self.effects[index])

@@ -104,7 +104,7 @@ def _on_plutchik(emotions: EmotionDistribution) -> tuple[dict[str, float], list[
     notes = [
         f"Plutchik's wheel, by a mapping from {emotions.vocabulary.name} that loses something: "
         f"{converted.lost}.",
-        f"{percent(converted.dropped)} of the answer cannot be shown on this wheel.",
+        f"{percent(converted.dropped)} of the answer has no counterpart on this wheel.",
     ]
     return shown, notes
 

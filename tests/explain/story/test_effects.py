@@ -22,8 +22,8 @@ from affectlens.explain.story.effects import (
     SHIFT,
     PerturbationEffect,
     PictureEffects,
+    divide_by_region,
     measure_effects,
-    shares_by_region,
 )
 from affectlens.preprocess import Preprocessing
 
@@ -268,7 +268,7 @@ def test_effects_are_sorted_greatest_first() -> None:
 # --------------------------------------------------------------------------------------- shares of a map
 
 
-def shares_of(
+def divided(
     values: Tensor, size: tuple[int, int] = (90, 90), fit: str = "squash"
 ) -> dict[str, tuple[float, ...]]:
     preprocessing = Preprocessing(height=values.shape[0], width=values.shape[1], fit=fit)  # type: ignore[arg-type]
@@ -276,11 +276,11 @@ def shares_of(
         image="a.jpg", size=size, view=preprocessing.view(*size), question=make_question(MIKELS, "fear"),
         method="m", model="m", emotions=MIKELS.only("fear"), log_odds=1.0, values=values, sums_up=True,
     )  # fmt: skip
-    return {share.region: (share.area, share.favour, share.against) for share in shares_by_region(heatmap)}
+    return {share.region: (share.area, share.favour, share.against) for share in divide_by_region(heatmap)}
 
 
 def test_an_even_map_gives_each_region_its_area() -> None:
-    for area, favour, against in shares_of(torch.ones(90, 90)).values():
+    for area, favour, against in divided(torch.ones(90, 90)).values():
         assert favour == pytest.approx(area)
         assert against == 0
 
@@ -289,14 +289,14 @@ def test_what_speaks_for_and_against_is_found_in_its_region() -> None:
     values = torch.zeros(90, 90)
     values[5:20, 5:20] = 1
     values[70:85, 70:85] = -3
-    found = shares_of(values)
+    found = divided(values)
     assert found["the top left ninth"][1] > 0.99
     assert found["the bottom right ninth"][2] > 0.99
     assert found["the middle ninth"][1:] == pytest.approx((0, 0), abs=1e-3)
 
 
 def test_regions_that_were_cropped_away_have_no_share() -> None:
-    found = shares_of(torch.ones(90, 90), size=(90, 270), fit="crop")
+    found = divided(torch.ones(90, 90), size=(90, 270), fit="crop")
     assert "the left third" not in found
     assert found["the third between left and right"] == pytest.approx((1, 1, 0))
     assert found["the top third"][0] == pytest.approx(1 / 3, abs=0.01)

@@ -1,1 +1,1 @@
-"""What changes a prediction, measured, and told in sentences."""
+"""What changes a prediction, measured, and put into sentences."""

@@ -109,10 +109,10 @@ def contributions(
         def score(parts: Mapping[str, Tensor]) -> Tensor:
             return question.score(division.answer(parts).float() / model.temperature)
 
-        shares = {name: float(values.sum()) for name, values in divide(score, begin, end).items()}
+        log_odds = {name: float(values.sum()) for name, values in divide(score, begin, end).items()}
         before, after = float(score(begin)), float(score(end))
-    parts = tuple(BranchPart(name, kind, shares[name]) for name, kind in division.kinds.items())
-    error = sum(shares.values()) - (after - before)
+    parts = tuple(BranchPart(name, kind, log_odds[name]) for name, kind in division.kinds.items())
+    error = sum(log_odds.values()) - (after - before)
     return Contributions(str(question), after, reference, before, parts, error)
 
 

@@ -120,7 +120,7 @@ class PictureEffects:
         return sorted(found, key=lambda each: -abs(each.effect))
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain data; `told`: whether an effect exceeds noise."""
+        """Return everything as plain data."""
         return {
             "question": str(self.question),
             "model": self.model,
@@ -185,7 +185,7 @@ def measure_effects(
     return [_effects(model, logits.double().cpu(), question, regions) for question in questions]
 
 
-def shares_by_region(
+def divide_by_region(
     heatmap: Heatmap, further: Mapping[str, Sequence[Box]] = MappingProxyType({})
 ) -> list[RegionShare]:
     """Divide a heat map, smoothed as it is shown, among regions; those that were not seen are left out.
