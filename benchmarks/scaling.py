@@ -5,8 +5,8 @@
 Every measurement has a process of its own; within a round all take turns, so that what else the machine does
 falls on all. Ratios to the plain command are of each round, and their median counts. What is counted is the
 work: from the third training step, or from when the first picture is begun, to the last. Loading, Ray's start
-(told apart, as `seconds_to_start`) and the end of a run are left out, for they do not grow with the number of
-pictures.
+(measured by itself, as `seconds_to_start`) and the end of a run are left out, for they do not grow with the
+number of pictures.
 
 Training: DeiT-Tiny, and MobileNetV2 with its batch norms, whose statistics are exchanged too; without
 pretrained weights, at 224 pixels from a cache, batches of 32. Prediction: the default model, JPEGs of
@@ -37,7 +37,8 @@ from affectlens.inference.inputs import count, pictures
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe
 from affectlens.training.loop import Step
-from affectlens.training.run import Request, fit
+from affectlens.training.run import fit
+from affectlens.training.run_folder import TrainingRequest
 from affectlens.training.settings import Settings
 from noise import photo_like
 
@@ -56,24 +57,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=900, help="of prediction")
-    parser.add_argument("--steps", type=int, default=12, help="of training")
+    parser.add_argument("--pictures", type=int, default=900, help="number of pictures for prediction")
+    parser.add_argument("--steps", type=int, default=12, help="number of steps of training")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--one", nargs=3, metavar=("JOB", "WORKERS", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        job, workers, place = arguments.one
+        job, workers, pictures_folder = arguments.one
         if job in NETWORKS:
-            found = measure_training(job, int(workers), Path(place), arguments.steps)
+            found = measure_training(job, int(workers), Path(pictures_folder), arguments.steps)
         else:
-            found = measure_prediction(int(workers), Path(place))
+            found = measure_prediction(int(workers), Path(pictures_folder))
         print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        write_pictures(place, arguments.pictures)
+        root = Path(name)
+        write_pictures(root, arguments.pictures)
         rounds = [
-            {(job, workers): one(job, workers, place, arguments.steps) for job in JOBS for workers in WORKERS}
+            {(job, workers): one(job, workers, root, arguments.steps) for job in JOBS for workers in WORKERS}
             for _ in range(arguments.rounds)
         ]
     document: dict[str, Any] = {
@@ -109,40 +110,40 @@ def summed_up(
     }
 
 
-def one(job: str, workers: int, place: Path, steps: int) -> dict[str, float]:
+def one(job: str, workers: int, root: Path, steps: int) -> dict[str, float]:
     """Measure in a process of its own."""
-    command = [sys.executable, __file__, "--steps", str(steps), "--one", job, str(workers), str(place)]
-    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    command = [sys.executable, __file__, "--steps", str(steps), "--one", job, str(workers), str(root)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
     print(f"{job}, {title(workers)}: {found['pictures_per_second']:.1f} pictures/s", file=sys.stderr)
     return found
 
 
-def write_pictures(place: Path, count: int) -> None:
+def write_pictures(root: Path, count: int) -> None:
     """Pictures with emotions for training, and others for prediction."""
     for emotion in EMOTIONS:
-        (place / "labelled" / emotion).mkdir(parents=True)
+        (root / "labelled" / emotion).mkdir(parents=True)
         for number in range(30):
             picture = Image.fromarray(photo_like(160, 160, seed=number))
-            picture.save(place / "labelled" / emotion / f"{number}.jpg")
-    (place / "photos").mkdir()
+            picture.save(root / "labelled" / emotion / f"{number}.jpg")
+    (root / "photos").mkdir()
     for number in range(count):
-        path = place / "photos" / f"{number:06}.jpg"
+        path = root / "photos" / f"{number:06}.jpg"
         if number < DISTINCT:
             Image.fromarray(photo_like(375, 500, seed=number)).save(path, quality=90)
         else:
-            path.write_bytes((place / "photos" / f"{number % DISTINCT:06}.jpg").read_bytes())
+            path.write_bytes((root / "photos" / f"{number % DISTINCT:06}.jpg").read_bytes())
 
 
-def measure_training(network: str, workers: int, place: Path, steps: int) -> dict[str, float]:
+def measure_training(network: str, workers: int, root: Path, steps: int) -> dict[str, float]:
     """Pictures per second from the step after the warm ones to the last."""
-    source = folder.read(place / "labelled")
+    source = folder.read(root / "labelled")
     settings = Settings(
         network=network, weights="none", batch_size=BATCH, num_workers=0, cache_side=240, val_fraction=0.1
     )
     settings = replace(settings, epochs=(steps + 1) * BATCH / len(source.split("all")))
-    with tempfile.TemporaryDirectory(dir=place) as out:
-        request = Request(
+    with tempfile.TemporaryDirectory(dir=root) as out:
+        request = TrainingRequest(
             name="bench", data="folder", source=source, settings=settings, out=Path(out) / "run"
         )
         began = time.perf_counter()
@@ -153,7 +154,7 @@ def measure_training(network: str, workers: int, place: Path, steps: int) -> dic
     }
 
 
-def steps_of(request: Request, workers: int) -> Iterator[Step]:
+def steps_of(request: TrainingRequest, workers: int) -> Iterator[Step]:
     """Train, in this process or on Ray."""
     from affectlens.cluster.train import fit_on_ray
 
@@ -161,11 +162,11 @@ def steps_of(request: Request, workers: int) -> Iterator[Step]:
     return (event for event in events if isinstance(event, Step))
 
 
-def measure_prediction(workers: int, place: Path) -> dict[str, float]:
+def measure_prediction(workers: int, root: Path) -> dict[str, float]:
     """Pictures per second from when the first is begun to the last answer."""
     from affectlens.cluster.predict import PictureListing, PredictionOptions, predict_on_ray
 
-    words = [str(place / "photos")]
+    words = [str(root / "photos")]
     start = time.time()
     if not workers:
         predictor = Predictor.load()

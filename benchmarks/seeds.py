@@ -1,4 +1,4 @@
-"""The seeds' networks side by side: what MLM's and MAM's parts add to a plain backbone, on FI.
+"""The seeds' networks compared: what MLM's and MAM's parts add to a plain backbone, on FI.
 
     python benchmarks/seeds.py train --data fi:PATH --weights FOLDER --out RUNS [--parallel 2] [--only ROW]
     python benchmarks/seeds.py report [--runs RUNS --data fi:PATH] [--out docs/results/seeds.md]
@@ -28,7 +28,7 @@ from affectlens.data.catalog import open_data
 from affectlens.data.splits import TRAIN, VAL
 from affectlens.errors import AffectLensError
 from affectlens.training.cache import PixelCache, build
-from affectlens.training.run import SETTINGS
+from affectlens.training.run_folder import SETTINGS
 from seeds_results import check_settings, collect, is_finished, load, save
 from seeds_rows import ROWS, Job, assignments, jobs, settings
 
@@ -122,25 +122,31 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True)
     one = commands.add_parser("train", help="make the runs")
     one.set_defaults(do=train)
-    one.add_argument("--data", required=True, help="fi:PATH")
-    one.add_argument("--weights", required=True, type=Path, help="a folder with the backbone's weights")
-    one.add_argument("--out", required=True, type=Path, help="the folder of the run folders")
-    one.add_argument("--parallel", type=int, default=2, help="runs at a time")
-    one.add_argument("--only", action="append", choices=ROWS, help="a row; may be given several times")
-    one.add_argument("--cache", type=Path, help="of decoded pictures, for all runs. Default: OUT/cache")
+    one.add_argument("--data", required=True, help="data set, as fi:PATH")
+    one.add_argument("--weights", required=True, type=Path, help="folder with the backbone's weights")
+    one.add_argument("--out", required=True, type=Path, help="folder of the run folders")
+    one.add_argument("--parallel", type=int, default=2, help="number of runs at a time")
+    one.add_argument("--only", action="append", choices=ROWS, help="row to train; may be given several times")
+    one.add_argument(
+        "--cache", type=Path, help="folder of decoded pictures, for all runs. Default: OUT/cache"
+    )
     one = commands.add_parser("report", help="write the page")
     one.set_defaults(do=report)
-    one.add_argument("--runs", type=Path, help="the folder of the run folders")
-    one.add_argument("--data", help="fi:PATH, for runs whose answers are not stored beside them yet")
+    one.add_argument("--runs", type=Path, help="folder of the run folders")
+    one.add_argument(
+        "--data", help="data set, as fi:PATH, for runs whose answers are not stored in their folders yet"
+    )
     one.add_argument("--out", type=Path, default=HERE.parent / "docs" / "results" / "seeds.md")
-    one.add_argument("--results", type=Path, default=RESULTS, help="the folder of seeds.json")
+    one.add_argument("--results", type=Path, default=RESULTS, help="folder of seeds.json")
     one = commands.add_parser("speed", help="measure pictures per second and peak memory")
     one.set_defaults(do=speed)
     one.add_argument("--rounds", type=int, default=3)
     one.add_argument("--batch", type=int, default=64)
-    one.add_argument("--steps", type=int, default=5, help="timed in each process, after two more")
+    one.add_argument(
+        "--steps", type=int, default=5, help="number of steps that are timed in each process, after two more"
+    )
     one.add_argument("--train-side", type=int, default=96)
-    one.add_argument("--side", type=int, default=128, help="of pictures in use")
+    one.add_argument("--side", type=int, default=128, help="side of pictures in use")
     one.add_argument("--out", type=Path, default=RESULTS / "seeds_speed.json")
     one.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)  # what a measuring process is to do
     return made

@@ -43,7 +43,7 @@ Differences = dict[Comparison, dict[str, Difference]]
 
 
 def write(out: Path, results: Results, speed: Path | None) -> None:
-    """Write the page, and its figure beside it as SVG."""
+    """Write the page, and next to it its figure as SVG."""
     figure = out.with_suffix(".svg")
     measured = json.loads(speed.read_text(encoding="utf-8")) if speed else None
     draw(results, figure)
@@ -51,7 +51,7 @@ def write(out: Path, results: Results, speed: Path | None) -> None:
 
 
 def parts(results: Results, speed: Mapping[str, Any] | None, figure: str) -> dict[str, str]:
-    """What stands in each place of the template."""
+    """What fills each slot of the template."""
     found = differences(results)
     pictures = results.data["counts"]
     return {
@@ -91,7 +91,7 @@ def is_complete(results: Results, row: str) -> bool:
 
 
 def state(results: Results) -> str:
-    """Say which runs are missing; nothing where none is."""
+    """Write which runs are missing; nothing where none is."""
     if not results.unfinished:
         return f"All {len(results.runs)} runs are finished."
     missing = "\n".join(f"- `{name}`: {how_far}" for name, how_far in sorted(results.unfinished.items()))
@@ -125,7 +125,7 @@ def _spread(values: Sequence[float | None], form: Callable[[float], str], comple
 
 
 def epochs(results: Results) -> str:
-    """Say whether training had come to its end, by what the last epochs still gained."""
+    """Write whether training had come to its end, by what the last epochs still gained."""
     runs = list(results.runs.values())
     last = sum(run.best_epoch == len(run.epochs) for run in runs)
     gains = [100 * (run.epochs[-1][0] - run.epochs[-2][0]) for run in runs if len(run.epochs) > 1]
@@ -158,7 +158,7 @@ def sizes_rows(results: Results, speed: Mapping[str, Any] | None) -> list[tuple[
         "answer",
         "its memory",
     )
-    lines = {(line["task"], line["row"]): line for line in speed["rows"]} if speed else {}
+    lines = {(line["measured"], line["row"]): line for line in speed["rows"]} if speed else {}
     rows: list[tuple[str, ...]] = [header]
     for name, row in ROWS.items():
         runs = results.of(name)
@@ -178,14 +178,14 @@ def _speed_cells(line: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def speed_sentence(speed: Mapping[str, Any] | None) -> str:
-    """Say how speed was measured, or that it was not."""
+    """Write how speed was measured, or that it was not."""
     if speed is None:
         return "Speed and memory: not measured."
     machine, how = speed["machine"], speed["settings"]
     where = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads"
     return (
         f"Pictures per second, and their ratio to `plain` (its range over {how['rounds']} rounds), in "
-        f"batches of {how['batch']}, {how['precision']}: a whole training step at {how['train_side']} pixels "
+        f"batches of {how['batch']}, {how['precision']}: a complete training step at {how['train_side']} pixels "
         f"without the reading of pictures, and an answer at {how['side']} pixels. Memory is the peak of the "
         f"process with all libraries. Measured on {where}, {speed['date'][:10]}, rows in turns, each time in "
         "a process of its own (`benchmarks/results/seeds_speed.json`). Rows of one network share its answers."
@@ -214,17 +214,17 @@ def short(found: Differences, results: Results) -> str:
 
 
 def shallow_branches(found: Differences) -> str:
-    """Say where adding shallow branches moves a score."""
+    """Write where adding shallow branches moves a score."""
     question = "**Do shallow branches help?**"
     measured = [each for each in ADDS_SHALLOW if each in found]
     if not measured:
         return f"{question} Not measured."
-    said = [f"{question} {len(measured)} comparisons add them, MAM's along with its tokenizers."]
+    written = [f"{question} {len(measured)} comparisons add them, MAM's along with its tokenizers."]
     for sign, word in ((1, "rises"), (-1, "falls")):
         moved = {each.title: sort_by_sign(found[each])[sign] for each in measured}
         where = [f"{title} ({_join(names)})" for title, names in moved.items() if names]
-        said.append(f"A score {word} in {_join(where) or 'none of them'}.")
-    return " ".join(said)
+        written.append(f"A score {word} in {_join(where) or 'none of them'}.")
+    return " ".join(written)
 
 
 def differences_rows(found: Differences) -> list[tuple[str, ...]]:
@@ -256,7 +256,7 @@ def _signed(value: float) -> str:
 
 
 def chance(found: Sequence[Difference]) -> str:
-    """Say how many intervals leave out 0, and how many would by chance."""
+    """Write how many intervals leave out 0, and how many would by chance."""
     if not found:
         return "None could be measured yet."
     strict = strict_level(len(found))
@@ -269,7 +269,7 @@ def chance(found: Sequence[Difference]) -> str:
 
 
 def reach(found: Differences) -> str:
-    """Say which differences are too small for these runs."""
+    """Write which differences are too small for these runs."""
     if not found:
         return ""
     halves = {
@@ -288,7 +288,7 @@ def sort_by_sign(found: Mapping[str, Difference]) -> dict[int, list[str]]:
 
 
 def verdict(comparison: Comparison, found: Mapping[str, Difference] | None, results: Results) -> str:
-    """One line of the answer: what is higher, what is lower, and what cannot be told."""
+    """One line of the answer: what is higher, what is lower, and what stays open."""
     head = f"- {comparison.what} ({comparison.title}): "
     if found is None:
         lacking = [name for name in (comparison.row, comparison.base) if not is_complete(results, name)]
@@ -308,9 +308,9 @@ def emotion_section(comparison: Comparison, results: Results) -> str:
         return f"{title}\n\nNot measured: a row lacks seeds."
     row, base = results.logits_of(comparison.row), results.logits_of(comparison.base)
     recall, f1 = {}, {}
-    for place, word in enumerate(results.words):
-        recall[word] = compare_recall(row, base, results.truth, place)
-        f1[word] = compare(row, base, results.truth, f1_of(place))
+    for index, word in enumerate(results.words):
+        recall[word] = compare_recall(row, base, results.truth, index)
+        f1[word] = compare(row, base, results.truth, f1_of(index))
     everything = [*recall.values(), *f1.values()]
     strict = strict_level(len(everything))
     header = (
@@ -319,22 +319,22 @@ def emotion_section(comparison: Comparison, results: Results) -> str:
         *(f"recall of `{name}`, %" for name in (comparison.base, comparison.row)),
     )
     rows: list[tuple[str, ...]] = [(*header, "difference in recall", "difference in F1")]
-    for place, word in enumerate(results.words):
-        recalls = [f"{100 * _recall(logits, results, place):.1f}" for logits in (base, row)]
-        count = int((results.truth == place).sum())
+    for index, word in enumerate(results.words):
+        recalls = [f"{100 * _recall(logits, results, index):.1f}" for logits in (base, row)]
+        count = int((results.truth == index).sum())
         rows.append((word, str(count), *recalls, cell(recall[word], strict), cell(f1[word], strict)))
     return "\n\n".join(
         [title, table(rows), f"{helped('recall', recall)} {helped('F1', f1)} {chance(everything)}"]
     )
 
 
-def _recall(logits: Sequence[np.ndarray[Any, Any]], results: Results, place: int) -> float:
-    chosen = results.truth == place
-    return statistics.mean(float((each[chosen].argmax(axis=1) == place).mean()) for each in logits)
+def _recall(logits: Sequence[np.ndarray[Any, Any]], results: Results, index: int) -> float:
+    chosen = results.truth == index
+    return statistics.mean(float((each[chosen].argmax(axis=1) == index).mean()) for each in logits)
 
 
 def helped(measure: str, found: Mapping[str, Difference]) -> str:
-    """Say for which emotions a measure rose, for which it fell, and that the others stay open."""
+    """Write for which emotions a measure rose, for which it fell, and that the others stay open."""
     by_sign = sort_by_sign(found)
     if not by_sign[1] and not by_sign[-1]:
         return f"By {measure} there is {UNCLEAR} for any emotion."

@@ -1,7 +1,7 @@
 """What `seeds.py` knows of the runs: read from their folders once, then kept in two small files.
 
 results/seeds.json         a line for each run: scores of its card, its epochs, its size
-results/seeds_logits.npz   what each said of every validation picture, float16 (N, E), and what is true
+results/seeds_logits.npz   what each predicts for every validation picture, float16 (N, E), and what is true
 """
 
 import hashlib
@@ -27,13 +27,15 @@ from affectlens.machine import pick_device, pick_precision
 from affectlens.model_folder import load_card
 from affectlens.models import backbones
 from affectlens.models.saved import load_model
-from affectlens.training.run import LOG, MODEL, RUN, SETTINGS, read_run_settings
+from affectlens.training.run_folder import LOG, MODEL, SETTINGS, RunRecord, read_run_settings
 from affectlens.training.session import EVALUATION_BATCH
 from affectlens.training.settings import Settings
 from seeds_rows import BACKBONE, ROWS, Job, jobs, settings
 
-ANSWERS = "val_logits.npz"  # beside the run, so that a second report need not judge again
-WHERE = ("weights", "workers")  # settings that say where a run was, not what it did
+# In the run's folder, so that a second report need not predict again.
+ANSWERS = "val_logits.npz"
+# Settings of the machine that a run was on, not of what it did.
+OF_THE_MACHINE = ("weights", "num_workers")
 # Of the card's accuracy from the one measured again: other processors round otherwise.
 TOLERANCE = 0.003
 KEPT = ("accuracy", "balanced_accuracy", "macro_f1", "polarity_accuracy", "expected_calibration_error",
@@ -73,7 +75,7 @@ class Results:
     Attributes:
         runs: by row and seed, the finished ones
         unfinished: how far the others have come, by run
-        logits: float16 (N, E) by row and seed; truth: places (N,)
+        logits: float16 (N, E) by row and seed; truth: indices (N,)
         data: name, hashes and numbers of pictures of the splits
         machines: on which the runs were made, each once
     """
@@ -91,7 +93,7 @@ class Results:
         return [run for (name, _), run in sorted(self.runs.items()) if name == row]
 
     def logits_of(self, row: str) -> list[NDArray[np.float64]]:
-        """What the runs of a row said, by seed."""
+        """What the runs of a row predict, by seed."""
         return [each.astype(np.float64) for (name, _), each in sorted(self.logits.items()) if name == row]
 
 
@@ -107,44 +109,44 @@ def check_settings(folder: Path, job: Job) -> None:
     if differing:
         key = differing[0]
         raise RunError(
-            f"{folder} is no run of {job.name}: {key} is {ran[key]!r} there, not {meant[key]!r}. "
+            f"{folder} is not a run of {job.name}: {key} is {ran[key]!r} there, not {meant[key]!r}. "
             "Move the folder away, and train again."
         )
 
 
 def _decisive(chosen: Settings) -> dict[str, Any]:
-    return {key: value for key, value in chosen.to_dict().items() if key not in WHERE}
+    return {key: value for key, value in chosen.to_dict().items() if key not in OF_THE_MACHINE}
 
 
 def collect(runs: Path, spec: str | None) -> Results:
-    """Read the run folders; judge the validation pictures of `spec` with those that have not done so yet.
+    """Read the run folders; predict the validation pictures of `spec` with those that have not done so yet.
 
     Raises `RunError` for runs that do not belong together, and for answers that are missing without `spec`.
     """
     found = [job for job in jobs() if is_finished(runs / job.name)]
     if not found:
         raise RunError(f"{runs} holds no finished run. Make some by `seeds.py train`.")
-    abouts = {job: json.loads((runs / job.name / RUN).read_text(encoding="utf-8")) for job in found}
-    data = abouts[found[0]]["data"]
+    records_of = {job: RunRecord.read(runs / job.name) for job in found}
+    data = records_of[found[0]].data
     records = _validation(spec) if spec else []
     for job in found:
         check_settings(runs / job.name, job)
-        _check_data(runs / job.name, abouts[job]["data"]["hashes"], data["hashes"])
+        _check_data(runs / job.name, records_of[job].data.hashes, data.hashes)
     backbone = _parameters(backbones.pooled(BACKBONE))
     kept = {(job.row.name, job.seed): _read(runs / job.name, job, backbone) for job in found}
-    answers = {(job.row.name, job.seed): _answers(runs / job.name, records, data["hashes"]) for job in found}
+    answers = {(job.row.name, job.seed): _answers(runs / job.name, records, data.hashes) for job in found}
     orders = {str(each["order"]) for each in answers.values()}
     if len(orders) > 1:
         raise RunError(f"The answers in {runs} are of other pictures. Delete {ANSWERS} in each run.")
-    machines = {json.dumps(about["machine"], sort_keys=True): about["machine"] for about in abouts.values()}
-    counts = {split: sum(by_word.values()) for split, by_word in data["counts"].items()}
+    machines = {json.dumps(each.machine, sort_keys=True): each.machine for each in records_of.values()}
+    counts = {split: sum(by_word.values()) for split, by_word in data.counts.items()}
     return Results(
         runs=kept,
         unfinished={job.name: _progress(runs / job.name) for job in jobs() if job not in found},
         logits={key: each["logits"] for key, each in answers.items()},
         truth=next(iter(answers.values()))["truth"].astype(np.int64),
         words=load_card(runs / found[0].name / MODEL).vocabulary.words,
-        data={"name": data["spec"], "hashes": data["hashes"], "counts": counts},
+        data={"name": data.spec, "hashes": data.hashes, "counts": counts},
         machines=list(machines.values()),
     )
 
@@ -189,7 +191,7 @@ def _validation(spec: str) -> list[Record]:
 
 
 def _answers(folder: Path, records: Sequence[Record], hashes: Mapping[str, str]) -> dict[str, Any]:
-    """What a run's model says of the validation pictures, from the file beside it or made now."""
+    """What a run's model predicts for the validation pictures, from the file in its folder or made now."""
     card = load_card(folder / MODEL)
     file = folder / ANSWERS
     if file.is_file():
@@ -201,8 +203,8 @@ def _answers(folder: Path, records: Sequence[Record], hashes: Mapping[str, str])
         raise RunError(f"{file} is missing. Pass --data, so that it can be made.")
     if digest(records) != hashes[VAL]:
         raise RunError(f"--data has other validation pictures or labels than the run in {folder} had.")
-    print(f"judging {len(records):,} pictures by {folder.name}", flush=True)
-    answers = _judge(folder, records)
+    print(f"predicting {len(records):,} pictures by {folder.name}", flush=True)
+    answers = _predict(folder, records)
     measured = float((answers["logits"].argmax(axis=1) == answers["truth"]).mean())
     if abs(measured - card.scores["accuracy"]) > TOLERANCE:
         raise RunError(
@@ -214,20 +216,20 @@ def _answers(folder: Path, records: Sequence[Record], hashes: Mapping[str, str])
     return answers
 
 
-def _judge(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
+def _predict(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
     model = load_model(folder / MODEL)
     size, device = model.card.preprocessing, pick_device()
     precision = pick_precision(read_run_settings(folder).precision, device)  # as the card was measured
     batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), EVALUATION_BATCH, 0)
-    judged = predict_labelled(model.network.to(device), batches, size, device, precision)
-    if judged.unreadable:
-        raise judged.unreadable[0].error
-    if int(metrics.top_words(judged.targets).sum()) != len(records):
+    predicted = predict_labelled(model.network.to(device), batches, size, device, precision)
+    if predicted.unreadable:
+        raise predicted.unreadable[0].error
+    if int(metrics.top_words(predicted.targets).sum()) != len(records):
         raise RunError("Some pictures have several emotions; this comparison is for single labels.")
     return {
-        "logits": judged.logits.numpy().astype(np.float16),
-        "truth": judged.targets.argmax(dim=1).numpy().astype(np.uint8),
-        "order": np.array(hashlib.sha256("\n".join(judged.keys).encode()).hexdigest()),
+        "logits": predicted.logits.numpy().astype(np.float16),
+        "truth": predicted.targets.argmax(dim=1).numpy().astype(np.uint8),
+        "order": np.array(hashlib.sha256("\n".join(predicted.keys).encode()).hexdigest()),
         "weights": np.array(model.card.weights_hash),
     }
 

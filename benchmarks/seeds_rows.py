@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from affectlens.models.backbones import NONE
-from affectlens.recipes import recipe
+from affectlens.recipes.catalog import recipe
 from affectlens.training.settings import Settings, override
 
 SEEDS = (0, 1, 2)
@@ -13,8 +13,8 @@ BACKBONE = "mobilenetv2_100"
 
 # The recipe `plain`, which no row's authors wrote and none was tuned for, made short enough for a CPU.
 RECIPE = (
-    "num_workers=0", "epochs=4", "label_smoothing=0", "low_res_size=96", "low_res_fraction=1", "preprocessing.height=128",
-    "preprocessing.width=128", "cache_side=160", "precision=bfloat16",
+    "num_workers=0", "epochs=4", "label_smoothing=0", "low_res_size=96", "low_res_fraction=1",
+    "preprocessing.height=128", "preprocessing.width=128", "cache_side=160", "precision=bfloat16",
 )  # fmt: skip
 ON_BACKBONE = f"network_options.backbone={BACKBONE}"
 UNREDUCED = (
@@ -29,7 +29,7 @@ class Row:
 
     Attributes:
         network: its name in the catalogue
-        assignments: settings beside those of `RECIPE`
+        assignments: settings on top of those of `RECIPE`
         what: network, loss and batches, for people
     """
 
@@ -85,17 +85,17 @@ class Comparison:
 COMPARISONS = (
     Comparison("plain_cil", "plain", "MLM's class-imbalance loss on the bare backbone"),
     Comparison("mlm", "plain", "MLM's Gram branches"),
-    Comparison("mlm_cil", "mlm", "MLM's class-imbalance loss beside its Gram branches"),
+    Comparison("mlm_cil", "mlm", "MLM's class-imbalance loss together with its Gram branches"),
     Comparison("mlm_cil", "plain_cil", "MLM's Gram branches under its class-imbalance loss"),
-    Comparison("mlm_cil", "plain", "MLM as a whole"),
+    Comparison("mlm_cil", "plain", "all of MLM"),
     Comparison(
-        "mlm_release", "mlm_cil", "MLM as its script computes it, in place of as its paper describes it"
+        "mlm_release", "mlm_cil", "MLM as its script computes it, instead of as its paper describes it"
     ),
     Comparison("mam", "plain", "MAM's Gram encoders and tokenizers"),
     Comparison("mam_sim", "mam", "MAM's emotion similarity loss"),
-    Comparison("mam_sim", "plain", "MAM as a whole"),
+    Comparison("mam_sim", "plain", "all of MAM"),
     Comparison("mam_sim_pk", "mam_sim", "batches of 8 emotions with 8 pictures each"),
-    Comparison("mam_release", "mam", "tokenizers in place of MAM's two Gram encoders"),
+    Comparison("mam_release", "mam", "tokenizers instead of MAM's two Gram encoders"),
 )
 
 ADDS_SHALLOW = tuple(

@@ -1,6 +1,6 @@
-"""How fast each row of `seeds.py` trains and answers, beside the plain backbone, and in how much memory.
+"""How fast each row of `seeds.py` trains and answers, compared with the plain backbone, and in how much memory.
 
-A training step is the whole of it (forward, loss, backward, clipping, AdamW), on random pictures of the
+A training step is all of it (forward, loss, backward, clipping, AdamW), on random pictures of the
 side that the runs trained at; an answer is one forward pass of a batch of the side in use. Every
 measurement has a process of its own, so that peak memory is its own too. Rows take turns within each round,
 so that what else the machine does falls on all; ratios are of each round, and their median counts.
@@ -21,38 +21,44 @@ from typing import Any
 
 import torch
 
+from affectlens.data.records import DataSource, Record
+from affectlens.data.splits import TRAIN, VAL
+from affectlens.emotions import MIKELS
 from affectlens.files import atomic_write
 from affectlens.inference.labelled import forward
-from affectlens.inference.labelled_batches import Batch
+from affectlens.inference.labelled_batches import Batch, file_reader
 from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import suit_cpu
-from affectlens.training.loop import Schedule, State, take_step
-from affectlens.training.objective import make_objective
+from affectlens.training.distributed import BatchLoss
+from affectlens.training.loop import take_step
+from affectlens.training.session import Session
+from affectlens.training.settings import Settings
+from affectlens.training.state import State
 from seeds_rows import ROWS, Job, settings
 
 TRAINING, ANSWERING = "training", "answering"
 EMOTIONS = 8
-FI_PICTURES = 15_170  # only the learning rate depends on it
 BASE = "plain"
 UNTIMED = 2
 # Network: the first row that has it, which is measured for all that do.
 FIRST_OF = {row.network: row.name for row in reversed(ROWS.values())}
 
 Answer = dict[str, float]
-Task = tuple[str, str]  # what is measured, of which row
+# What is measured, of which row.
+Measured = tuple[str, str]
 
 
-def tasks() -> list[Task]:
+def measurements() -> list[Measured]:
     """Training of every row; answering of every network once, because the loss has no part in it."""
     answering = [name for name in ROWS if name in FIRST_OF.values()]
     return [*((TRAINING, name) for name in ROWS), *((ANSWERING, name) for name in answering)]
 
 
-def measure(task: Task, batch_size: int, steps: int, train_side: int, side: int) -> Answer:
+def measure(what: Measured, batch_size: int, steps: int, train_side: int, side: int) -> Answer:
     """Pictures per second, the median of some steps, and this process's peak memory in MB."""
     keep_freed_memory()
-    kind, name = task
+    kind, name = what
     chosen = settings(Job(ROWS[name], 0))
     wanted = train_side if kind == TRAINING else side
     size = replace(chosen.preprocessing, height=wanted, width=wanted)
@@ -65,17 +71,30 @@ def measure(task: Task, batch_size: int, steps: int, train_side: int, side: int)
     pixels = torch.randint(0, 256, (batch_size, 3, size.height, size.width), dtype=torch.uint8)
     targets = torch.eye(EMOTIONS)[torch.arange(batch_size) % EMOTIONS]
     if kind == TRAINING:
-        state, schedule = State.start(network, chosen), Schedule(FI_PICTURES, chosen)
-        objective = make_objective(chosen, targets, device)
+        session = _session(replace(chosen, preprocessing=size), targets, device, precision)
+        state, loss = State.start(network, session.settings), BatchLoss(network, session.objective)
         batch = Batch(pixels, targets, tuple(map(str, range(batch_size))))
-        seconds = _time(
-            lambda: take_step(state, chosen, schedule, [batch], objective, size, device, precision), steps
-        )
+        seconds = _time(lambda: take_step(session, state, loss, [batch]), steps)
     else:
         network.eval()
         seconds = _time(lambda: forward(network, pixels, size, device, precision), steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
     return {"pictures_per_second": batch_size / seconds, "peak_megabytes": peak}
+
+
+def _session(
+    chosen: Settings, targets: torch.Tensor, device: torch.device, precision: torch.dtype
+) -> Session:
+    """A session whose pictures are never read."""
+    records = [
+        Record(str(n), Path(str(n)), MIKELS.only(MIKELS.words[n % EMOTIONS])) for n in range(len(targets))
+    ]
+    source = DataSource("noise", Path(), MIKELS, {TRAIN: records, VAL: records})
+    chosen = replace(chosen, low_res_size=0)
+    reader = file_reader(chosen.preprocessing)
+    return Session(
+        settings=chosen, source=source, targets=targets, read=reader, device=device, precision=precision
+    )
 
 
 def _time(action: Callable[[], object], steps: int) -> float:
@@ -88,8 +107,8 @@ def _time(action: Callable[[], object], steps: int) -> float:
     return statistics.median(taken[UNTIMED:])
 
 
-def summarise(rounds: Sequence[Mapping[Task, Answer]]) -> list[dict[str, Any]]:
-    """One line for each task: median speed, its ratio to the plain row in the same round, and peak memory."""
+def summarise(rounds: Sequence[Mapping[Measured, Answer]]) -> list[dict[str, Any]]:
+    """One line for each: median speed, its ratio to the plain row in the same round, and peak memory."""
     lines = []
     for kind, name in rounds[0]:
         speeds = [each[kind, name]["pictures_per_second"] for each in rounds]
@@ -98,7 +117,7 @@ def summarise(rounds: Sequence[Mapping[Task, Answer]]) -> list[dict[str, Any]]:
         peaks = [each[kind, name]["peak_megabytes"] for each in rounds]
         lines.append(
             {
-                "task": kind,
+                "measured": kind,
                 "row": name,
                 "pictures_per_second": round(statistics.median(speeds), 1),
                 "ratio": round(statistics.median(ratios), 3),
@@ -110,15 +129,15 @@ def summarise(rounds: Sequence[Mapping[Task, Answer]]) -> list[dict[str, Any]]:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Measure all tasks in rounds and write the file; or, as a measuring process, one."""
+    """Measure all in rounds and write the file; or, as a measuring process, one."""
     if given.worker:
-        task = (given.worker[0], given.worker[1])
-        print(json.dumps(measure(task, given.batch, given.steps, given.train_side, given.side)))
+        what = (given.worker[0], given.worker[1])
+        print(json.dumps(measure(what, given.batch, given.steps, given.train_side, given.side)))
         return
-    rounds: list[dict[Task, Answer]] = []
+    rounds: list[dict[Measured, Answer]] = []
     for number in range(given.rounds):
         rounds.append({})
-        for kind, name in tasks():
+        for kind, name in measurements():
             words = [sys.executable, str(Path(__file__).parent / "seeds.py"), "speed",
                      "--batch", str(given.batch), "--steps", str(given.steps), "--side", str(given.side),
                      "--train-side", str(given.train_side), "--worker", kind, name]  # fmt: skip

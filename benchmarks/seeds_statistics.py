@@ -18,7 +18,7 @@ resamples, and theirs vary less than the seeds do. In simulations with three see
 the true difference in 95 % of cases where seeds do not matter, and in 92 % where they matter most; those of
 pictures alone, in half.
 
-A measure that is no mean over pictures, such as macro F1, enters by its jackknife pseudovalues.
+A measure that is not a mean over pictures, such as macro F1, enters by its jackknife pseudovalues.
 
 Letters: S seeds, N pictures, E emotions.
 """
@@ -37,7 +37,7 @@ from affectlens import metrics
 from affectlens.errors import AffectLensError
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 Measure = Callable[[Tensor], Tensor]  # confusion matrices with truth in rows, (..., E, E) -> (...)
 
 LEVEL = 0.95
@@ -45,7 +45,7 @@ FEWEST_SEEDS = 2
 
 
 class TooFewSeeds(AffectLensError):
-    """One run alone, which says nothing about how much runs differ."""
+    """One run alone, which shows nothing of how much runs differ."""
 
     def __init__(self, seeds: int) -> None:
         super().__init__(
@@ -67,13 +67,13 @@ class Difference:
         return self.mean - reach, self.mean + reach
 
     def sign(self, level: float = LEVEL) -> int:
-        """1 or -1 where the whole interval lies above or below 0, and 0 where it does not."""
+        """1 or -1 where the complete interval lies above or below 0, and 0 where it does not."""
         low, high = self.interval(level)
         return int(low > 0) - int(high < 0)
 
 
 def difference(table: Floats) -> Difference:
-    """Take apart a table of differences, (S, N), as said above. Raises `TooFewSeeds`."""
+    """Take apart a table of differences, (S, N), as described above. Raises `TooFewSeeds`."""
     seeds, pictures = table.shape
     if seeds < FEWEST_SEEDS:
         raise TooFewSeeds(seeds)
@@ -101,12 +101,12 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def f1_of(emotion: int) -> Measure:
-    """The F1 of one emotion, by its place."""
+    """The F1 of one emotion, by its index."""
     return lambda confusion: metrics.per_class(confusion).f1[..., emotion]
 
 
-def pseudovalues(measure: Measure, truth: Places, predicted: Places, size: int) -> Floats:
-    """What each picture contributes to a measure: places (N,) twice -> (N,), with the measure as their mean.
+def pseudovalues(measure: Measure, truth: Indices, predicted: Indices, size: int) -> Floats:
+    """What each picture contributes to a measure: indices (N,) twice -> (N,), with the measure as their mean.
 
     N times the measure less N - 1 times the measure without the picture, shifted to that mean. Pictures of
     one cell of the confusion matrix contribute alike, so it is computed once a cell. Of a measure that is
@@ -116,13 +116,13 @@ def pseudovalues(measure: Measure, truth: Places, predicted: Places, size: int) 
     confusion = torch.bincount(cells, minlength=size * size).double().reshape(size, size)
     without = confusion - torch.eye(size * size, dtype=torch.float64).reshape(-1, size, size)
     count = len(truth)
-    whole = measure(confusion)
-    contributed = (count * whole - (count - 1) * measure(without))[cells]
-    shifted: Floats = (contributed - contributed.mean() + whole).numpy()
+    complete = measure(confusion)
+    contributed = (count * complete - (count - 1) * measure(without))[cells]
+    shifted: Floats = (contributed - contributed.mean() + complete).numpy()
     return shifted
 
 
-def compare(row: Sequence[Floats], base: Sequence[Floats], truth: Places, measure: Measure) -> Difference:
+def compare(row: Sequence[Floats], base: Sequence[Floats], truth: Indices, measure: Measure) -> Difference:
     """Compare logits of the same seeds and pictures, S times (N, E) each, by a measure: row minus base."""
     tables = [
         np.stack([pseudovalues(measure, truth, each.argmax(axis=1), each.shape[1]) for each in logits])
@@ -131,8 +131,8 @@ def compare(row: Sequence[Floats], base: Sequence[Floats], truth: Places, measur
     return difference(tables[0] - tables[1])
 
 
-def compare_recall(row: Sequence[Floats], base: Sequence[Floats], truth: Places, emotion: int) -> Difference:
-    """Compare the recall of one emotion: over its pictures alone, as if others had been drawn of it."""
+def compare_recall(row: Sequence[Floats], base: Sequence[Floats], truth: Indices, emotion: int) -> Difference:
+    """Compare the recall of one emotion: over its pictures alone, as if others had been sampled of it."""
     chosen = truth == emotion
     tables = [
         np.stack([(each[chosen].argmax(axis=1) == emotion).astype(np.float64) for each in logits])

@@ -4,12 +4,12 @@
     python benchmarks/tuning.py report [--out docs/results/tuning.md]
 
 `run` makes the searches that are missing, one after the other, and goes on with one that was cut short; call
-it again after any interruption. It then judges each search's model on pictures that no search has seen,
+it again after any interruption. It then evaluates each search's model on pictures that no search has seen,
 measures the same training with and without Ray, and writes benchmarks/results/tuning.json. It wants a machine
 that does nothing else, and half an hour of two cores. `report` writes the page from there.
 
-Every search may spend the same number of steps, those of all members together. ASHA gives members up, so it
-begins with more of them, and ends when the budget is spent.
+Every search may spend the same number of steps, those of all members together. ASHA stops members early, so
+it begins with more of them, and ends when the budget is spent.
 
 tuning_report.py    results -> the page and its figure
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.cluster.connection import Cluster
-from affectlens.cluster.tune import Event, Plan, Search, SearchStarted, search
+from affectlens.cluster.tune import SearchEvent, SearchRequest, SearchStarted, search
 from affectlens.data import splits
 from affectlens.data.catalog import open_data
 from affectlens.data.records import DataSource, Record
@@ -40,22 +40,25 @@ from affectlens.recipes.plain import settings as plain
 from affectlens.training import lineage
 from affectlens.training.cache import PixelCache, build
 from affectlens.training.checkpoints import save_state
+from affectlens.training.finish import quick_scores
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
-from affectlens.training.run import MODEL, SETTINGS, Request, quick_scores, read_run_settings
-from affectlens.training.search_space import SEARCH
-from affectlens.training.session import EVALUATION_BATCH, prepared
+from affectlens.training.loop import train
+from affectlens.training.run_folder import MODEL, SETTINGS, TrainingRequest, read_run_settings
+from affectlens.training.search_plan import SEARCH, SearchPlan
+from affectlens.training.session import EVALUATION_BATCH, open_cached_session
 from affectlens.training.settings import Settings, override, with_values
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "tuning.json"
 KINDS, SEEDS = ("pbt", "random", "asha"), (0, 1, 2)
 TABLE, CACHE = "pictures.tsv", "cache"
-ANSWERS = "held_out.json"  # beside a search, so that a second call need not judge again
+# In the folder of a search, so that a second call need not predict again.
+ANSWERS = "held_out.json"
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the task is."""
+    """How large searches and data are."""
 
     train: int = 1536
     validation: int = 600
@@ -91,12 +94,12 @@ def recipe(size: Size, weights: str, seed: int) -> Settings:
 
 
 def write_subset(out: Path, source: DataSource, size: Size) -> None:
-    """Draw the pictures of all searches once: some to train, to select by, and to report."""
-    draw = random.Random(0)
-    train = draw.sample(source.split(splits.TRAIN), size.train)
-    rest = draw.sample(source.split(splits.VAL), size.validation + size.held_out)
+    """Sample the pictures of all searches once: some to train, to select by, and to report."""
+    generator = random.Random(0)
+    training = generator.sample(source.split(splits.TRAIN), size.train)
+    rest = generator.sample(source.split(splits.VAL), size.validation + size.held_out)
     parts: dict[str, Sequence[Record]] = {
-        splits.TRAIN: train,
+        splits.TRAIN: training,
         splits.VAL: rest[: size.validation],
         splits.TEST: rest[size.validation :],
     }
@@ -112,12 +115,12 @@ def prepare_cache(cache: Path, source: DataSource, side: int) -> None:
             pass
 
 
-def request(given: argparse.Namespace, spec: str, kind: str, seed: int, size: Size) -> Search:
+def request(given: argparse.Namespace, spec: str, kind: str, seed: int, size: Size) -> SearchRequest:
     """One search, begun or gone on with."""
     out = given.out / f"{kind}-{seed}"
     resume = (out / SEARCH).is_file()
     members = size.population * (size.asha_times if kind == "asha" else 1)
-    plan = Plan(
+    plan = SearchPlan(
         scheduler=kind,
         population=members,
         interval=size.interval,
@@ -125,7 +128,7 @@ def request(given: argparse.Namespace, spec: str, kind: str, seed: int, size: Si
         budget=size.budget,
         seed=seed,
     )
-    run = Request(
+    run = TrainingRequest(
         name=f"{kind}-{seed}",
         data="csv",
         source=open_data(spec),
@@ -134,7 +137,7 @@ def request(given: argparse.Namespace, spec: str, kind: str, seed: int, size: Si
         resume=resume,
         cache=given.out / CACHE,
     )
-    return Search(run=run, data=spec, plan=plan, cluster=Cluster(address="none"))
+    return SearchRequest(run=run, data=spec, plan=plan, cluster=Cluster(address="none"))
 
 
 def is_finished(out: Path) -> bool:
@@ -161,20 +164,20 @@ def recipes_own(intervals: Sequence[Interval]) -> Mapping[str, float]:
     return next(one.settings for one in intervals if one.member == 0)
 
 
-def judge_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
-    """What a search's model says of pictures that no search has seen: which are right, in their order."""
+def predict_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
+    """Which pictures that no search has seen a search's model predicts right, in their order."""
     file = out / ANSWERS
     if not file.is_file():
         model = load_model(out / MODEL)
         shape, device = model.card.preprocessing, pick_device()
         precision = pick_precision(read_run_settings(out).precision, device)
         batches = evaluation_batches(EvaluationSet(records, shape, file_reader(shape)), EVALUATION_BATCH, 0)
-        judged = predict_labelled(model.network.to(device), batches, shape, device, precision)
-        if judged.unreadable:
-            raise judged.unreadable[0].error
-        right = (judged.logits.argmax(1) == judged.targets.argmax(1)).int().tolist()
+        predicted = predict_labelled(model.network.to(device), batches, shape, device, precision)
+        if predicted.unreadable:
+            raise predicted.unreadable[0].error
+        right = (predicted.logits.argmax(1) == predicted.targets.argmax(1)).int().tolist()
         with atomic_write(file, "w") as stored:
-            stored.write(json.dumps({"right": right, **quick_scores(judged)}))
+            stored.write(json.dumps({"right": right, **quick_scores(predicted)}))
     answers: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return answers
 
@@ -185,9 +188,9 @@ def judge_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
 def measure_overhead(given: argparse.Namespace, spec: str, size: Size) -> dict[str, Any]:
     """Seconds of the same training by the plain loop and through Ray, one process each, members in turns.
 
-    The plain loop trains the same two members, one after the other, and judges and saves as often. Ray's time
+    The plain loop trains the same two members, one after the other, and predicts and saves as often. Ray's time
     is from the beginning of the first interval to the end of the last; how long it takes to come so far is
-    told for itself.
+    measured by itself.
     """
     file = given.out / "overhead.json"
     if not file.is_file():
@@ -203,25 +206,25 @@ def _through_ray(given: argparse.Namespace, spec: str, size: Size) -> tuple[dict
     """Seconds, and the settings of the members."""
     began, moments, spent = time.monotonic(), [0.0], []
 
-    def listen(event: Event) -> None:
+    def listen(event: SearchEvent) -> None:
         if isinstance(event, SearchStarted):
             moments[0] = time.monotonic()
         if isinstance(event, Interval):
             moments.append(time.monotonic())
             spent.append(event.seconds)
 
-    asked = request(given, spec, "pbt", 0, size)
+    base = request(given, spec, "pbt", 0, size)
     out = given.out / f"overhead-{int(began)}"
-    plan = Plan(
+    plan = SearchPlan(
         scheduler="random", population=2, interval=size.overhead_interval, rounds=size.overhead_rounds
     )
     settings = recipe(size, given.weights, 0)
-    run = replace(asked.run, out=out, settings=settings, resume=False)
-    search(replace(asked, run=run, plan=plan, cluster=Cluster(address="none", cpus=1)), listen)
+    run = replace(base.run, out=out, settings=settings, resume=False)
+    search(replace(base, run=run, plan=plan, cluster=Cluster(address="none", cpus=1)), listen)
     first = moments[1] - spent[0]
     seconds = {"ray": moments[-1] - first, "intervals": len(spent), "start": first - moments[0]}
-    beginnings = {one.member: one.settings for one in lineage.read(out / LINEAGE)}
-    return seconds, [with_values(settings, values) for values in beginnings.values()]
+    sampled = {one.member: one.settings for one in lineage.read(out / LINEAGE)}
+    return seconds, [with_values(settings, values) for values in sampled.values()]
 
 
 def _plainly(given: argparse.Namespace, spec: str, size: Size, members: Sequence[Settings]) -> float:
@@ -229,13 +232,14 @@ def _plainly(given: argparse.Namespace, spec: str, size: Size, members: Sequence
 
     torch.set_num_threads(1)  # as Ray's process has
     epochs = (size.overhead_interval * size.overhead_rounds - 0.5) * size.batch / size.train
-    task = prepared(open_data(spec), members[0], "auto", given.out / CACHE, given.out / CACHE)
+    opened = open_cached_session(open_data(spec), members[0], "auto", given.out / CACHE, given.out / CACHE)
     began = time.monotonic()
     for settings in (replace(member, epochs=epochs) for member in members):
-        state = task.start(settings)
-        for step in task.steps(state, settings):
+        session = opened.with_settings(settings)
+        state = session.start()
+        for step in train(session, state):
             if step.number % size.overhead_interval == 0:
-                quick_scores(task.judge(state.best_network, settings))
+                quick_scores(session.predict(state.best_network))
                 save_state(given.out / "plain.safetensors", state, {})
     (given.out / "plain.safetensors").unlink()
     return time.monotonic() - began
@@ -258,7 +262,7 @@ def run(given: argparse.Namespace) -> int:
             out = given.out / f"{kind}-{seed}"
             if not is_finished(out):
                 print(f"{out.name} {'goes on' if (out / SETTINGS).is_file() else 'begins'}", flush=True)
-                search(request(given, spec, kind, seed, size), _told(out.name))
+                search(request(given, spec, kind, seed, size), _printed(out.name))
             rows.append(_row(out, kind, seed, source.split(splits.TEST)))
     about = {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -274,8 +278,8 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _told(name: str) -> Callable[[Event], None]:
-    def listen(event: Event) -> None:
+def _printed(name: str) -> Callable[[SearchEvent], None]:
+    def listen(event: SearchEvent) -> None:
         if isinstance(event, Interval):
             print(f"{name}: member {event.member}, round {event.round}, {event.score:.4f}", flush=True)
 
@@ -291,11 +295,11 @@ def _row(out: Path, kind: str, seed: int, held_out: Sequence[Record]) -> dict[st
         "kind": kind,
         "seed": seed,
         "curve": curve(intervals),
-        "drawn_curve": curve(intervals, lambda one: one.settings != own),
+        "sampled_curve": curve(intervals, lambda one: one.settings != own),
         "is_the_recipe": winner.settings == own,
         "members": len({one.member for one in intervals}),
         "settings": dict(winner.settings),
-        "held_out": judge_held_out(out, held_out),
+        "held_out": predict_held_out(out, held_out),
     }
 
 
@@ -312,11 +316,11 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True)
     one = commands.add_parser("run", help="make the searches and measure")
     one.set_defaults(do=run)
-    one.add_argument("--data", required=True, help="fi:PATH")
-    one.add_argument("--weights", required=True, help="a folder with mobilenetv2_100.safetensors, or none")
-    one.add_argument("--out", required=True, type=Path, help="the folder of the searches")
+    one.add_argument("--data", required=True, help="data set, as fi:PATH")
+    one.add_argument("--weights", required=True, help="folder with mobilenetv2_100.safetensors, or none")
+    one.add_argument("--out", required=True, type=Path, help="folder of the searches")
     one.add_argument("--results", type=Path, default=RESULTS)
-    one.add_argument("--tiny", action="store_true", help="a few steps only, to try the script")
+    one.add_argument("--tiny", action="store_true", help="run of a few steps only, to try the script")
     one = commands.add_parser("report", help="write the page")
     one.set_defaults(do=report)
     one.add_argument("--out", type=Path, default=HERE.parent / "docs" / "results" / "tuning.md")

@@ -13,21 +13,21 @@ from seeds_report import DASH, MINUS, table
 from seeds_statistics import Difference, difference
 
 TITLES = {"pbt": "population based training", "random": "random search", "asha": "ASHA"}
-# Told apart by colour-blind readers, and by their dashes by all.
+# Distinguishable for colour-blind readers, and by their dashes for everyone.
 LOOKS = {"pbt": ("#d55e00", "-"), "random": ("#0072b2", "--"), "asha": ("#1a1a1a", ":")}
 PAIRS = (("pbt", "random"), ("pbt", "asha"), ("asha", "random"))
 GOAL = 0.10  # of the plain loop's time, that Ray may cost
 
 
 def write(out: Path, results: Mapping[str, Any]) -> None:
-    """Write the page, and its figure beside it as SVG."""
+    """Write the page, and next to it its figure as SVG."""
     figure = out.with_suffix(".svg")
     draw(results, figure)
     result_page.write(out, "tuning.template.md", parts(results, figure.name))
 
 
 def parts(results: Mapping[str, Any], figure: str) -> dict[str, str]:
-    """What stands in each place of the template."""
+    """What fills each slot of the template."""
     size, machine = results["size"], results["machine"]
     found = {pair: held_out_difference(results, *pair) for pair in PAIRS}
     return {
@@ -47,7 +47,7 @@ def parts(results: Mapping[str, Any], figure: str) -> dict[str, str]:
         "FIGURE": figure,
         "SCORES": table(score_rows(results, "curve")),
         "RECIPE": recipe_wins(results),
-        "DRAWN": table(score_rows(results, "drawn_curve")),
+        "SAMPLED": table(score_rows(results, "sampled_curve")),
         "HELD": table(held_out_rows(results)),
         "VERDICTS": "\n".join(f"- {verdict(*pair, each)}" for pair, each in found.items()),
         "OVERHEAD": overhead(results["overhead"]),
@@ -114,7 +114,7 @@ def held_out_difference(results: Mapping[str, Any], one: str, other: str) -> Dif
 
 
 def verdict(one: str, other: str, found: Difference) -> str:
-    """Say what three repeats can show of a difference."""
+    """Write what three repeats can show of a difference."""
     low, high = (100 * limit for limit in found.interval())
     interval = f"{100 * found.mean:+.1f} points of accuracy (95 % interval {low:+.1f} to {high:+.1f})"
     title = f"{TITLES[one]} {MINUS} {TITLES[other]}"
@@ -142,7 +142,7 @@ def short(results: Mapping[str, Any], found: Mapping[tuple[str, str], Difference
     cost = _cost(results["overhead"])
     goal = "within" if cost < GOAL else "beyond"
     return (
-        f"{recipe_wins(results)}. With the whole budget the best scores that the searches selected by were, "
+        f"{recipe_wins(results)}. With the complete budget the best scores that the searches selected by were, "
         f"on average, {levels}. "
         f"{differ} Ray took {100 * cost:+.1f} % of the plain loop's time on top, {goal} the goal of "
         f"{100 * GOAL:.0f} %."
@@ -154,11 +154,11 @@ def _cost(measured: Mapping[str, float]) -> float:
 
 
 def overhead(measured: Mapping[str, float]) -> str:
-    """Say what Ray took beside the plain loop."""
+    """Write what Ray took, compared with the plain loop."""
     return (
         f"{measured['intervals']} intervals of {measured['interval']} steps, of two members that take turns "
         f"in one process: {measured['ray']:.1f} s through Ray, {measured['plain']:.1f} s by the plain loop, "
-        f"which trains the same members and judges and saves as often: {100 * _cost(measured):+.1f} %. "
+        f"which trains the same members and predicts and saves as often: {100 * _cost(measured):+.1f} %. "
         f"Measured once. Before the first interval begins, Ray and its first process take "
         f"{measured['start']:.1f} s, whatever the length of the search."
     )

@@ -1,25 +1,25 @@
 """A lineage made by hand, for tests that need one without training."""
 
 from affectlens.training.lineage import DIVERGED, Interval
-from affectlens.training.search_space import Knob, name_of_draw, values_at
+from affectlens.training.search_space import Hyperparameter, sample_id, values_at
 
-TABLE = (
-    Knob("lr", 1e-4, 1e-2, "factor", 1.25),
-    Knob("label_smoothing", 0.0, 0.3, "step", 0.05),
-    Knob("mixup", 0.0, 0.8, "step", 0.1),
+SPACE = (
+    Hyperparameter("lr", 1e-4, 1e-2, "log", 1.25),
+    Hyperparameter("label_smoothing", 0.0, 0.3, "linear", 0.05),
+    Hyperparameter("mixup", 0.0, 0.8, "linear", 0.1),
 )
 STEPS = 10
 
 
 def interval(
-    member: int, number: int, parent: Interval | None, positions: tuple[float, float, float], score: float
+    member: int, number: int, parent: Interval | None, units: tuple[float, float, float], score: float
 ) -> Interval:
     """A member's round that begins where its parent ended, under new settings where they differ."""
-    placed = dict(zip([knob.name for knob in TABLE], positions, strict=True))
-    values = values_at(TABLE, placed)
-    drawn_from = None
+    point = dict(zip([each.name for each in SPACE], units, strict=True))
+    values = values_at(SPACE, point)
+    sampled_from = None
     if parent is not None:
-        drawn_from = parent.drawn_from if values == parent.settings else parent.draw
+        sampled_from = parent.sampled_from if values == parent.settings else parent.sample
     steps = parent.last_step if parent else 0
     failed = "The loss is nan." if score == DIVERGED else None
     start = parent.end_hash if parent else "0" * 64
@@ -28,9 +28,9 @@ def interval(
         round=number,
         parent=parent.member if parent else None,
         settings=values,
-        positions=placed,
-        draw=name_of_draw(values, drawn_from),
-        drawn_from=drawn_from,
+        unit=point,
+        sample=sample_id(values, sampled_from),
+        sampled_from=sampled_from,
         first_step=steps,
         last_step=steps if failed else steps + STEPS,
         start_hash=start,
@@ -43,7 +43,7 @@ def interval(
 
 
 def family() -> list[Interval]:
-    """Three members, three rounds: 2 takes over 0's weights in round 2, 0 takes over 2's in round 3."""
+    """Three members, three rounds: 2 copies 0 in round 2, 0 copies 2 in round 3."""
     a1 = interval(0, 1, None, (0.5, 0.3, 0.0), 0.40)
     b1 = interval(1, 1, None, (0.2, 0.6, 0.5), 0.30)
     c1 = interval(2, 1, None, (0.9, 0.1, 1.0), DIVERGED)

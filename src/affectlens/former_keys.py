@@ -34,6 +34,9 @@ SCALES: Mapping[str, str] = {"factor": "log", "step": "linear"}
 # A line of a lineage.
 INTERVAL: Mapping[str, str] = {"positions": "unit", "draw": "sample", "drawn_from": "sampled_from"}
 
+# The index of a cache of decoded pictures.
+PIXEL_CACHE: Mapping[str, str] = {"places": "positions"}
+
 _FORMER_SETTINGS = {now: before for before, now in SETTINGS.items()}
 
 

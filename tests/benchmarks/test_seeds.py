@@ -361,7 +361,7 @@ def test_runs_on_other_pictures_are_not_put_into_one_table(finished: Path) -> No
         about.write_text(before)
 
 
-def test_a_folder_without_a_finished_run_says_what_to_do(
+def test_a_folder_without_a_finished_run_is_an_error_with_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert seeds.main(["report", "--runs", str(tmp_path), "--out", str(tmp_path / "page.md")]) == 2
@@ -386,11 +386,11 @@ def run_result(row: str, seed: int, logits: np.ndarray) -> RunResult:
 def made_up(lacking: Sequence[tuple[str, int]] = ()) -> Results:
     """Results of all rows but some runs: `mlm` is better than the others, who are equal."""
     logits, runs = {}, {}
-    for place, name in enumerate(ROWS):
+    for index, name in enumerate(ROWS):
         for seed in SEEDS:
             if (name, seed) not in lacking:
                 key, right = (name, seed), 0.85 if name == "mlm" else 0.5
-                logits[key] = answers(TRUTH, right, 10 * place + seed).astype(np.float16)
+                logits[key] = answers(TRUTH, right, 10 * index + seed).astype(np.float16)
                 runs[key] = run_result(name, seed, logits[key])
     return Results(
         runs=runs, unfinished={f"{name}-{seed}": "not begun" for name, seed in lacking}, logits=logits,
@@ -404,7 +404,7 @@ def lines_with(text: str, beginning: str) -> list[str]:
     return [line for line in text.replace("\n  ", " ").splitlines() if line.startswith(beginning)]
 
 
-def test_the_page_says_better_where_the_interval_does_and_stays_open_where_it_does_not(
+def test_the_page_claims_better_where_the_interval_does_and_stays_open_where_it_does_not(
     tmp_path: Path,
 ) -> None:
     seeds_report.write(tmp_path / "page.md", made_up(), None)
@@ -415,7 +415,7 @@ def test_the_page_says_better_where_the_interval_does_and_stays_open_where_it_do
     assert gram.endswith("higher accuracy, balanced accuracy and macro F1.")
     (whole,) = lines_with(text, "- MAM's Gram encoders and tokenizers (")
     assert whole.endswith(f"{seeds_report.UNCLEAR} in accuracy, balanced accuracy and macro F1.")
-    (loss,) = lines_with(text, "- MLM's class-imbalance loss beside")
+    (loss,) = lines_with(text, "- MLM's class-imbalance loss together")
     assert "lower accuracy" in loss
     assert lines_with(text, "By recall it helps amusement")
     (in_short,) = re.findall(r"\*\*Do shallow.*?\n\n", text, re.DOTALL)
@@ -424,7 +424,7 @@ def test_the_page_says_better_where_the_interval_does_and_stays_open_where_it_do
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
 
 
-def test_values_of_all_seeds_stand_beside_their_mean_and_spread() -> None:
+def test_values_of_all_seeds_are_next_to_their_mean_and_spread() -> None:
     results = made_up()
     table = {cells[0]: cells for cells in seeds_report.scores_rows(results)}
     values = [results.runs["mam", seed].scores["accuracy"] for seed in SEEDS]
@@ -485,7 +485,7 @@ def test_an_asterisk_needs_more_than_one_interval_of_twenty() -> None:
         ({"awe": 0.1, "fear": -0.1}, "By recall it helps awe and it hurts fear."),
     ],
 )
-def test_whom_it_helps_is_said_by_the_intervals(means: dict[str, float], sentence: str) -> None:
+def test_whom_it_helps_is_decided_by_the_intervals(means: dict[str, float], sentence: str) -> None:
     found = {word: Difference(mean, 0.01, np.inf) for word, mean in means.items()}
     assert seeds_report.helped("recall", found) == sentence
 
@@ -494,9 +494,9 @@ def test_whom_it_helps_is_said_by_the_intervals(means: dict[str, float], sentenc
 
 
 def test_speeds_are_compared_within_their_round_and_every_row_finds_its_network() -> None:
-    tasks = seeds_speed.tasks()
-    assert [name for kind, name in tasks if kind == seeds_speed.TRAINING] == list(ROWS)
-    answering = [name for kind, name in tasks if kind == seeds_speed.ANSWERING]
+    measurements = seeds_speed.measurements()
+    assert [name for kind, name in measurements if kind == seeds_speed.TRAINING] == list(ROWS)
+    answering = [name for kind, name in measurements if kind == seeds_speed.ANSWERING]
     assert answering == ["plain", "mlm", "mam", "mlm_release", "mam_release"]
 
     def speed(name: str, factor: int) -> float:
@@ -505,27 +505,27 @@ def test_speeds_are_compared_within_their_round_and_every_row_finds_its_network(
     rounds = [
         {
             (kind, name): {"pictures_per_second": speed(name, factor), "peak_megabytes": 900.4}
-            for kind, name in tasks
+            for kind, name in measurements
         }
         for factor in (1, 3, 2)  # the machine was slow, fast, and in between
     ]
-    lines = {(line["task"], line["row"]): line for line in seeds_speed.summarise(rounds)}
+    lines = {(line["measured"], line["row"]): line for line in seeds_speed.summarise(rounds)}
     mlm = lines[seeds_speed.TRAINING, "mlm"]
     assert mlm["pictures_per_second"] == 100 and mlm["ratio"] == 0.5 and mlm["ratio_range"] == [0.5, 0.5]
     assert mlm["peak_megabytes"] == 900
 
 
-@pytest.mark.parametrize("task", [(seeds_speed.TRAINING, "mam_sim"), (seeds_speed.ANSWERING, "mlm")])
-def test_a_measurement_is_of_the_row_s_own_network_and_loss(task: tuple[str, str]) -> None:
-    measured = seeds_speed.measure(task, batch_size=8, steps=1, train_side=32, side=32)
+@pytest.mark.parametrize("what", [(seeds_speed.TRAINING, "mam_sim"), (seeds_speed.ANSWERING, "mlm")])
+def test_a_measurement_is_of_the_row_s_own_network_and_loss(what: tuple[str, str]) -> None:
+    measured = seeds_speed.measure(what, batch_size=8, steps=1, train_side=32, side=32)
     assert measured["pictures_per_second"] > 0 and measured["peak_megabytes"] > 50
 
 
 def test_measured_speed_stands_on_the_page(tmp_path: Path) -> None:
     lines = [
-        {"task": kind, "row": name, "pictures_per_second": 81.2, "ratio": 0.5, "ratio_range": [0.45, 0.55],
+        {"measured": kind, "row": name, "pictures_per_second": 81.2, "ratio": 0.5, "ratio_range": [0.45, 0.55],
          "peak_megabytes": 1234}
-        for kind, name in seeds_speed.tasks()
+        for kind, name in seeds_speed.measurements()
     ]  # fmt: skip
     how = {"rounds": 3, "batch": 64, "steps": 5, "side": 128, "train_side": 96, "precision": "bfloat16"}
     machine = {"gpu": None, "cpu": "slow", "threads": 2}

@@ -26,7 +26,7 @@ def results(accuracy: dict[str, float], pictures: int = 400) -> dict[str, Any]:
             share = sum(right) / pictures
             scores = {"accuracy": share, "balanced_accuracy": share, "macro_f1": share}
             curve = [[24 * n, min(0.3 + 0.01 * n, accuracy[kind])] for n in range(1, 49)]
-            searches.append({"kind": kind, "seed": seed, "curve": curve, "drawn_curve": curve[2:],
+            searches.append({"kind": kind, "seed": seed, "curve": curve, "sampled_curve": curve[2:],
                              "is_the_recipe": seed == 0, "members": 6, "settings": {},
                              "held_out": {"right": right, **scores}})  # fmt: skip
     return {
@@ -63,7 +63,7 @@ def test_what_was_best_at_a_time_is_what_was_done_by_then() -> None:
     ]
 
 
-def test_a_clear_difference_is_said_and_an_unclear_one_is_not() -> None:
+def test_a_clear_difference_is_reported_and_an_unclear_one_is_not() -> None:
     clear = results({"pbt": 0.8, "random": 0.5, "asha": 0.5})
     found = tuning_report.held_out_difference(clear, "pbt", "random")
     assert found.mean == pytest.approx(0.3, abs=0.07)
@@ -78,7 +78,7 @@ def test_a_clear_difference_is_said_and_an_unclear_one_is_not() -> None:
     assert "show no difference between the three ways" in alike
 
 
-def test_the_page_has_no_empty_place_and_is_the_same_each_time(tmp_path: Path) -> None:
+def test_the_page_has_no_empty_slot_and_is_the_same_each_time(tmp_path: Path) -> None:
     found = results({"pbt": 0.6, "random": 0.55, "asha": 0.5})
     for name in ("one", "two"):
         tuning_report.write(tmp_path / name / "tuning.md", found)
@@ -89,7 +89,7 @@ def test_the_page_has_no_empty_place_and_is_the_same_each_time(tmp_path: Path) -
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_what_ray_costs_beyond_the_goal_is_said_so() -> None:
+def test_what_ray_costs_beyond_the_goal_is_reported() -> None:
     found = results(dict.fromkeys(KINDS, 0.5))
     found["overhead"]["ray"] = 125.0
     assert "beyond the goal" in tuning_report.parts(found, "x.svg")["SHORT"]

@@ -4,7 +4,7 @@ import pytest
 
 from affectlens.cli.main import main
 from affectlens.models.catalog import NETWORKS
-from affectlens.recipes import RECIPES
+from affectlens.recipes.catalog import RECIPES
 
 
 def status(*arguments: str) -> int:

@@ -1,3 +1,5 @@
+"""`affectlens train`: the run folder, the card, what is refused."""
+
 import json
 import os
 import signal
@@ -39,7 +41,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_run_makes_a_model_that_evaluates_to_what_its_card_says(
+def test_a_run_makes_a_model_that_evaluates_to_the_scores_of_its_card(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores = tmp_path / "scores.json"
@@ -56,7 +58,7 @@ def test_a_run_makes_a_model_that_evaluates_to_what_its_card_says(
     assert "balanced accuracy" in shown and "awe" in shown
 
 
-def test_the_card_tells_the_command_without_anybodys_folders(run: Path, data: Path) -> None:
+def test_the_card_has_the_command_without_folders_of_this_machine(run: Path, data: Path) -> None:
     config = json.loads((run / "model" / "config.json").read_text())["affectlens"]
     text = json.dumps(config) + (run / "model" / "README.md").read_text()
     assert str(data) not in text and str(run) not in text
@@ -108,7 +110,7 @@ def test_resuming_takes_no_other_settings(data: Path, run: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
-def test_interrupting_says_so_and_the_run_goes_on_later(data: Path, tmp_path: Path) -> None:
+def test_interrupting_is_reported_and_the_run_goes_on_later(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "affectlens", "train", "test_vit.r160_in1k", "--data", f"folder:{data}",
                "--out", str(out), *SMALL, "--set", "epochs=400"]  # fmt: skip

@@ -1,8 +1,6 @@
 """What the command refuses, and what it does without Ray; searches are in tests/cluster/test_tune.py."""
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from affectlens.cli.main import affectlens, main
 from affectlens.training import lineage
-from affectlens.training.search_space import SEARCH
-from lineages import TABLE, family
+from affectlens.training.search_plan import SearchFile, SearchPlan
+from lineages import SPACE, family
 
 
 def run(*words: str) -> Result:
@@ -22,18 +20,18 @@ def run(*words: str) -> Result:
 def folder(tmp_path: Path) -> Path:
     """A search that has ended."""
     lineage.write(tmp_path / lineage.LINEAGE, family())
-    (tmp_path / SEARCH).write_text(json.dumps({"table": [asdict(knob) for knob in TABLE]}))
+    SearchFile(plan=SearchPlan(), search_space=SPACE).write(tmp_path)
     return tmp_path
 
 
 def test_help_shows_what_a_search_takes_and_the_other_commands() -> None:
-    told = run("--help").output
-    assert "--population" in told and "replay" in told and "report" in told
+    result = run("--help").output
+    assert "--population" in result and "replay" in result and "report" in result
 
 
 def test_report_checks_the_lineage_and_draws_both_figures(folder: Path) -> None:
-    told = run("report", str(folder))
-    assert told.exit_code == 0 and "9 intervals" in told.output
+    result = run("report", str(folder))
+    assert result.exit_code == 0 and "9 intervals" in result.output
     assert (folder / "family.png").stat().st_size > 1000 and (folder / "schedule.png").stat().st_size > 1000
 
 
@@ -50,19 +48,19 @@ def test_report_ends_with_an_error_where_the_lineage_is_not_true(
 
 @pytest.mark.parametrize("text", ["cpu", "cpu=one", "disk=1", "cpu=1;gpu=1"])
 def test_resources_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
-    told = run("plain", "--data", "folder:x", "--out", str(tmp_path / "out"), "--resources", text)
-    assert told.exit_code == 2 and "cpu=1,gpu=0.25" in told.output
+    result = run("plain", "--data", "folder:x", "--out", str(tmp_path / "out"), "--resources", text)
+    assert result.exit_code == 2 and "cpu=1,gpu=0.25" in result.output
 
 
 @pytest.mark.parametrize("more", [("--population", "8"), ("--set", "mixup=0"), ("--seed", "1")])
 def test_a_search_is_resumed_as_it_was_begun_even_with_the_value_that_is_the_default(
     more: tuple[str, str], tmp_path: Path
 ) -> None:
-    told = run("plain", "--data", "folder:x", "--out", str(tmp_path / "out"), "--resume", *more)
-    assert told.exit_code == 2 and "--resume takes" in told.output
+    result = run("plain", "--data", "folder:x", "--out", str(tmp_path / "out"), "--resume", *more)
+    assert result.exit_code == 2 and "--resume takes" in result.output
 
 
-def test_without_ray_the_error_says_what_to_install(
+def test_without_ray_the_error_names_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)

@@ -1,3 +1,5 @@
+"""A Ray that runs, or one of our own."""
+
 import os
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from affectlens.cluster.connection import Cluster, connected, import_ray
 from affectlens.errors import MissingExtra
 
 
-def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r'pip install "affectlens\[cluster\]"'):
         import_ray()
@@ -35,14 +37,14 @@ def test_a_ray_of_our_own_prints_nothing(tmp_path: Path) -> None:
         "from affectlens.cluster.connection import Cluster, connected\n"
         "with connected(Cluster(address='none', cpus=1, object_store=100 * 2**20)):\n    pass\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], env=dict(os.environ), capture_output=True, text=True, check=True
     )
-    assert told.stdout == "" and told.stderr == ""
+    assert result.stdout == "" and result.stderr == ""
 
 
 @pytest.mark.cluster
-def test_an_address_where_nobody_answers_is_an_error_that_names_it() -> None:
+def test_an_address_without_an_answer_is_an_error_that_names_it() -> None:
     # In a process of its own: one that has tried ray:// in vain cannot start a Ray any more.
     script = (
         "from affectlens.cluster.connection import Cluster, connected\n"
@@ -50,5 +52,5 @@ def test_an_address_where_nobody_answers_is_an_error_that_names_it() -> None:
         "try:\n    with connected(Cluster(address='ray://127.0.0.1:1')): pass\n"
         "except ClusterError as error: print(error)\n"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "No Ray answers at ray://127.0.0.1:1" in told.stdout
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "No Ray answers at ray://127.0.0.1:1" in result.stdout

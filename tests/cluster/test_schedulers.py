@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 from torch import nn
 
-from affectlens.cluster.member import DRAW, DRAWN_FROM, MEMBER, Member
+from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM, Member
 from affectlens.cluster.schedulers import _explore, member_of, name_of, scheduler_for
 from affectlens.errors import RunError
 from affectlens.training.checkpoints import save_weights
 from affectlens.training.intervals import INTERVAL, state_file
 from affectlens.training.lineage import Interval
-from affectlens.training.search_space import name_of_draw, perturb, values_at
-from lineages import TABLE, family
+from affectlens.training.search_space import perturb, sample_id, values_at
+from lineages import SPACE, family
 
 CONFIG = {
     MEMBER: 3,
     "lr": 0.5,
     "label_smoothing": 0.2,
     "mixup": 0.4,
-    DRAW: "abc",
-    DRAWN_FROM: None,
+    SAMPLE: "abc",
+    SAMPLED_FROM: None,
 }
 
 
@@ -49,12 +49,12 @@ def results(scheduler: Any, number: int, scores: list[float]) -> list[str]:
 
 
 def asha(known: list[Interval]) -> Any:
-    made: Any = scheduler_for("asha", TABLE, 9, 0, known, 0)
+    made: Any = scheduler_for("asha", SPACE, 9, 0, known, 0)
     made.set_search_properties("score", "max")
     return made
 
 
-def test_asha_gives_up_who_is_behind_after_the_first_round() -> None:
+def test_asha_stops_members_that_are_behind_after_the_first_round() -> None:
     assert results(asha([]), 1, [0.3, 0.5, 0.1, 0.2, 0.6]) == [
         "CONTINUE",
         "CONTINUE",
@@ -65,20 +65,20 @@ def test_asha_gives_up_who_is_behind_after_the_first_round() -> None:
 
 
 def test_what_was_decided_before_an_interruption_stays_decided() -> None:
-    """Told in another order, the same scores would be decided on otherwise."""
+    """In another order, the same scores would be decided on otherwise."""
     from dataclasses import replace
 
     known = [replace(one, stopped=one.member == 0) for one in family() if one.round == 1]
     assert results(asha(known), 1, [0.9, 0.1, 0.05]) == ["STOP", "CONTINUE", "CONTINUE"]
 
 
-def test_a_perturbed_config_says_which_settings_it_was_drawn_from() -> None:
-    draw = random.Random(0)
-    explore = _explore(TABLE, lambda positions: perturb(TABLE, positions, draw))
+def test_a_perturbed_config_names_the_settings_that_it_was_sampled_from() -> None:
+    generator = random.Random(0)
+    explore = _explore(SPACE, lambda point: perturb(SPACE, point, generator))
     new = explore(dict(CONFIG))
-    assert new[DRAWN_FROM] == "abc" and new.keys() == CONFIG.keys()
-    assert new[DRAW] == name_of_draw(values_at(TABLE, new), "abc")
-    assert [new[knob.name] for knob in TABLE] != [CONFIG[knob.name] for knob in TABLE]
+    assert new[SAMPLED_FROM] == "abc" and new.keys() == CONFIG.keys()
+    assert new[SAMPLE] == sample_id(values_at(SPACE, new), "abc")
+    assert [new[each.name] for each in SPACE] != [CONFIG[each.name] for each in SPACE]
 
 
 def test_a_trial_is_known_as_its_member_whatever_its_config_becomes() -> None:
@@ -89,10 +89,10 @@ def test_a_trial_is_known_as_its_member_whatever_its_config_becomes() -> None:
 # What Ray's issue 28509 was. ----------------------------------------------------------------------
 
 
-def member(config: dict[str, Any], place: tuple[int, int]) -> Member:
-    """A member that Ray gave this config and the checkpoint of this place."""
+def member(config: dict[str, Any], state: tuple[int, int]) -> Member:
+    """A member that Ray gave this config and the checkpoint of this state."""
     made: Member = Member.__new__(Member)
-    made.config, made.place = config, place
+    made.config, made.state = config, state
     made._trial_info = Trial(trial_name="member-2", trial_id="2")
     return made
 
@@ -101,39 +101,39 @@ def member(config: dict[str, Any], place: tuple[int, int]) -> Member:
 def states(tmp_path: Path) -> Path:
     """States of all members after round 1."""
     for one in family()[:3]:
-        save_weights(state_file(tmp_path, *one.place), nn.Linear(1, 1), {INTERVAL: one.to_dict()})
+        save_weights(state_file(tmp_path, *one.key), nn.Linear(1, 1), {INTERVAL: one.to_dict()})
     return tmp_path
 
 
-def config_of(draw: str, drawn_from: str | None) -> dict[str, Any]:
-    return {**CONFIG, DRAW: draw, DRAWN_FROM: drawn_from}
+def config_of(sample: str, sampled_from: str | None) -> dict[str, Any]:
+    return {**CONFIG, SAMPLE: sample, SAMPLED_FROM: sampled_from}
 
 
 def test_a_member_goes_on_from_its_own_state_or_from_the_donors(states: Path) -> None:
     donor, _, own = family()[:3]
-    going_on = member(config_of(own.draw, own.drawn_from), own.place)
-    assert going_on._start(states) == state_file(states, *own.place)
-    taking_over = member(config_of("new", donor.draw), donor.place)
-    assert taking_over._start(states) == state_file(states, *donor.place)
+    going_on = member(config_of(own.sample, own.sampled_from), own.key)
+    assert going_on._start(states) == state_file(states, *own.key)
+    copying = member(config_of("new", donor.sample), donor.key)
+    assert copying._start(states) == state_file(states, *donor.key)
 
 
 def test_anothers_settings_with_the_own_weights_get_the_weights_they_belong_to(states: Path) -> None:
     donor, _, own = family()[:3]
-    mixed_up = member(config_of("new", donor.draw), own.place)
-    assert mixed_up._start(states) == state_file(states, *donor.place)
+    mixed_up = member(config_of("new", donor.sample), own.key)
+    assert mixed_up._start(states) == state_file(states, *donor.key)
 
 
 def test_settings_whose_weights_are_nowhere_are_refused(states: Path) -> None:
     own = family()[2]
-    with pytest.raises(RunError, match="Member 2 was given settings drawn from nobody"):
-        member(config_of("new", "nobody"), own.place)._start(states)
+    with pytest.raises(RunError, match="Member 2 was given settings sampled from another"):
+        member(config_of("new", "another"), own.key)._start(states)
 
 
-def test_a_member_that_stands_before_a_deleted_state_tells_again_what_it_did_after_it(states: Path) -> None:
-    own = next(one for one in family() if one.place == (2, 2))
-    save_weights(state_file(states, *own.place), nn.Linear(1, 1), {INTERVAL: own.to_dict()})
+def test_a_member_before_a_deleted_state_reports_again_what_it_did_after_it(states: Path) -> None:
+    own = next(one for one in family() if one.key == (2, 2))
+    save_weights(state_file(states, *own.key), nn.Linear(1, 1), {INTERVAL: own.to_dict()})
     state_file(states, 2, 1).unlink()
-    begun_again = member(config_of(own.draw, own.drawn_from), (2, 1))
-    assert begun_again._told_again(states) == own and begun_again.place == own.place
+    begun_again = member(config_of(own.sample, own.sampled_from), (2, 1))
+    assert begun_again._read_again(states) == own and begun_again.state == own.key
     with pytest.raises(RunError, match="is not what member 2 was to train"):
-        member(config_of("another", own.draw), (2, 1))._told_again(states)
+        member(config_of("another", own.sample), (2, 1))._read_again(states)

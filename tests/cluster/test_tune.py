@@ -16,26 +16,18 @@ import pytest
 import torch
 
 from affectlens.cluster.connection import Cluster, connected
-from affectlens.cluster.tune import (
-    RAY,
-    Event,
-    Plan,
-    RoundEnd,
-    Search,
-    SearchFinished,
-    interval_steps,
-    search,
-)
+from affectlens.cluster.search_record import RoundEnd
+from affectlens.cluster.tune import RAY, SearchEvent, SearchFinished, SearchRequest, plan_search, search
 from affectlens.data import folder
 from affectlens.errors import RunError, SettingsError
 from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.intervals import STATES, state_file
 from affectlens.training.lineage import LINEAGE, Interval
-from affectlens.training.replay import Replayed, replay
-from affectlens.training.run import Request, read_run_settings
-from affectlens.training.search_space import SEARCH, read_threads
-from affectlens.training.session import prepared
+from affectlens.training.replay import ReplayedInterval, replay, winners_line
+from affectlens.training.run_folder import TrainingRequest, read_run_settings
+from affectlens.training.search_plan import SEARCH, SearchFile, SearchPlan
+from affectlens.training.session import open_session
 from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
@@ -44,7 +36,7 @@ ASSIGNMENTS = [
     "lr=0.003", "precision=float32",
 ]  # fmt: skip
 TINY = override(Settings(network="test_efficientnet"), ASSIGNMENTS)
-PLAN = Plan(population=4, interval=2, rounds=3)
+PLAN = SearchPlan(population=4, interval=2, rounds=3)
 
 # Ray's own names are partly in small letters.
 IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
@@ -71,24 +63,26 @@ def ray_of_two() -> Iterator[None]:
         yield
 
 
-def asked(data: Path, out: Path, plan: Plan = PLAN, settings: Settings = TINY, **more: Any) -> Search:
-    run = Request(
+def request(
+    data: Path, out: Path, plan: SearchPlan = PLAN, settings: Settings = TINY, **more: Any
+) -> SearchRequest:
+    run = TrainingRequest(
         name="tiny", data="folder", source=folder.read(data), settings=settings, out=out, device="cpu", **more
     )
-    return Search(run=run, data=f"folder:{data}", plan=plan, cluster=Cluster(address="none", cpus=2))
+    return SearchRequest(run=run, data=f"folder:{data}", plan=plan, cluster=Cluster(address="none", cpus=2))
 
 
-def resumed(data: Path, out: Path) -> Search:
-    return asked(data, out, Plan.read(out), read_run_settings(out), resume=True)
+def resumed(data: Path, out: Path) -> SearchRequest:
+    return request(data, out, SearchFile.read(out).plan, read_run_settings(out), resume=True)
 
 
-def ignore(_: Event) -> None:
+def ignore(_: SearchEvent) -> None:
     pass
 
 
-def told(intervals: list[Interval]) -> dict[tuple[int, int], Interval]:
+def comparable(intervals: list[Interval]) -> dict[tuple[int, int], Interval]:
     """A lineage without what differs from one search to the next: order and seconds."""
-    return {one.place: replace(one, seconds=0.0) for one in intervals}
+    return {one.key: replace(one, seconds=0.0) for one in intervals}
 
 
 # Without Ray running. -----------------------------------------------------------------------------
@@ -100,20 +94,21 @@ def told(intervals: list[Interval]) -> dict[tuple[int, int], Interval]:
 )
 def test_an_impossible_plan_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"must be|needs some"):
-        Plan(**wrong)
+        SearchPlan(**wrong)
 
 
 def test_an_interval_is_counted_in_steps_or_epochs(data: Path) -> None:
-    source = folder.read(data)  # 36 pictures, of which 6 are drawn for validation
-    assert interval_steps("200steps", TINY, source) == interval_steps("200", TINY, source) == 200
-    assert interval_steps("2epochs", TINY, source) == 10
+    source = folder.read(data)  # 36 pictures, of which 6 are held out for validation
+    assert plan_search(source, TINY, interval="200steps").interval == 200
+    assert plan_search(source, TINY, interval="200").interval == 200
+    assert plan_search(source, TINY, interval="2epochs").interval == 10
     with pytest.raises(SettingsError, match=r"0\.5epochs"):
-        interval_steps("ten", TINY, source)
+        plan_search(source, TINY, interval="ten")
 
 
 def test_there_must_be_a_search_to_resume(data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no search"):
-        Plan.read(tmp_path)
+        SearchFile.read(tmp_path)
 
 
 # On Ray. ------------------------------------------------------------------------------------------
@@ -124,15 +119,15 @@ def undisturbed(data: Path, ray_of_two: None, tmp_path_factory: pytest.TempPathF
     """The folder of a search that nothing happened to; its members are more than the processes."""
     out = tmp_path_factory.mktemp("undisturbed") / "search"
     states: list[int] = []
-    events: list[Event] = []
+    events: list[SearchEvent] = []
 
-    def listen(event: Event) -> None:
+    def listen(event: SearchEvent) -> None:
         events.append(event)
         states.append(len(list((out / STATES).glob("*.safetensors"))))
 
-    search(asked(data, out), listen)
+    search(request(data, out), listen)
     rounds = [event for event in events if isinstance(event, RoundEnd)]
-    assert [one.round for one in rounds] == [1, 2, 3] and sum(one.taken_over for one in rounds) == 2
+    assert [one.round for one in rounds] == [1, 2, 3] and sum(one.exploited for one in rounds) == 2
     assert isinstance(events[-1], SearchFinished)
     # The bound that docs/tuning.md states: 2 x population + 1, and one being written in each process.
     assert PLAN.population < max(states) <= 2 * PLAN.population + 1 + 2
@@ -162,16 +157,16 @@ def test_a_search_that_has_ended_is_not_resumed(undisturbed: Path, data: Path) -
 
 @cluster
 def test_children_begin_with_the_weights_and_near_the_settings_of_their_donors(undisturbed: Path) -> None:
-    intervals = {one.place: one for one in lineage.read(undisturbed / LINEAGE)}
-    children = [one for one in intervals.values() if one.parent not in (None, one.member)]
+    intervals = {one.key: one for one in lineage.read(undisturbed / LINEAGE)}
+    children = [one for one in intervals.values() if one.is_exploit]
     for child in children:
         assert child.parent is not None
         donor = intervals[child.parent, child.round - 1]
         losers = [
             one for one in intervals.values() if one.round == child.round - 1 and one.score > donor.score
         ]
-        assert not losers, "not the best was taken over"
-        assert child.start_hash == donor.end_hash and child.drawn_from == donor.draw
+        assert not losers, "not the best was copied"
+        assert child.start_hash == donor.end_hash and child.sampled_from == donor.sample
         assert child.settings != donor.settings
 
 
@@ -181,15 +176,12 @@ def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
 ) -> None:
     settings = read_run_settings(undisturbed)
     source = folder.read(data)
-    task = prepared(source, settings, "cpu", tmp_path / "cache")
-    intervals = lineage.read(undisturbed / LINEAGE)
-    line = lineage.ancestors(intervals, lineage.best(intervals))
-    run = Request(name="tiny", data="folder", source=source, settings=settings, out=tmp_path / "run")
-    rounds = [
-        event for event in replay(run, task, line, read_threads(undisturbed)) if isinstance(event, Replayed)
-    ]
+    session, line = open_session(source, settings, "cpu"), winners_line(undisturbed)
+    run = TrainingRequest(name="tiny", data="folder", source=source, settings=settings, out=tmp_path / "run")
+    events = replay(run, session, line, SearchFile.read(undisturbed).plan.threads)
+    rounds = [event for event in events if isinstance(event, ReplayedInterval)]
     assert [one.is_the_same for one in rounds] == [True] * len(line)
-    both = [load_model(place / "model").card.weights_hash for place in (undisturbed, tmp_path / "run")]
+    both = [load_model(out / "model").card.weights_hash for out in (undisturbed, tmp_path / "run")]
     assert both[0] == both[1]
 
 
@@ -198,14 +190,14 @@ def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
 def test_the_other_schedulers_leave_the_same_files(
     scheduler: str, data: Path, ray_of_two: None, tmp_path: Path
 ) -> None:
-    plan = Plan(scheduler=scheduler, population=4, interval=1, rounds=3)
-    told = search(asked(data, tmp_path / "search", plan), ignore)
+    plan = SearchPlan(scheduler=scheduler, population=4, interval=1, rounds=3)
+    finished = search(request(data, tmp_path / "search", plan), ignore)
     intervals = lineage.read(tmp_path / "search" / LINEAGE)
     lineage.verify(intervals)
-    assert told.winner == lineage.best(intervals) and load_model(told.finished.model)
-    taken_over = [one for one in intervals if one.parent not in (None, one.member)]
+    assert finished.winner == lineage.best(intervals) and load_model(finished.run.model)
+    exploits = [one for one in intervals if one.is_exploit]
     stopped = [one for one in intervals if one.stopped]
-    assert bool(taken_over) == (scheduler == "pb2")
+    assert bool(exploits) == (scheduler == "pb2")
     if scheduler == "random":
         assert len(intervals) == 12 and not stopped
     if scheduler == "asha":  # what it stops depends on who is first; tests/cluster/test_schedulers.py
@@ -219,17 +211,17 @@ def test_a_member_whose_process_is_killed_goes_on_and_nothing_changes(
 ) -> None:
     killed: list[int] = []
 
-    def listen(event: Event) -> None:
+    def listen(event: SearchEvent) -> None:
         if isinstance(event, Interval) and event.round == 2 and not killed:
             for pid in processes_called("ray::Member"):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
-    search(asked(data, tmp_path / "search"), listen)
+    search(request(data, tmp_path / "search"), listen)
     assert killed, "no process of a member was found to kill"
     found = lineage.read(tmp_path / "search" / LINEAGE)
     lineage.verify(found)
-    assert told(found) == told(lineage.read(undisturbed / LINEAGE))
+    assert comparable(found) == comparable(lineage.read(undisturbed / LINEAGE))
 
 
 @cluster
@@ -240,22 +232,20 @@ def test_a_member_that_cannot_go_on_ends_the_search_with_the_best_model_kept(
     in_the_way = state_file(out / STATES, 1, 2)
     in_the_way.mkdir(parents=True)
     with pytest.raises(RunError, match=r"Member 1 failed: .*r0002.*--resume") as failed:
-        search(asked(data, out), ignore)
+        search(request(data, out), ignore)
     assert str(out / "model") in str(failed.value) and load_model(out / "model")
     in_the_way.rmdir()
     search(resumed(data, out), ignore)
     found = lineage.read(out / LINEAGE)
     lineage.verify(found)
-    assert told(found) == told(lineage.read(undisturbed / LINEAGE))
+    assert comparable(found) == comparable(lineage.read(undisturbed / LINEAGE))
 
 
 @cluster
-def test_a_member_that_diverges_is_taken_over_and_one_search_of_such_is_an_error(
-    data: Path, ray_of_two: None, tmp_path: Path
-) -> None:
+def test_a_search_whose_members_all_diverge_is_an_error(data: Path, ray_of_two: None, tmp_path: Path) -> None:
     wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
     with pytest.raises(RunError, match="Every member diverged"):
-        search(asked(data, tmp_path / "search", replace(PLAN, rounds=2), wild), ignore)
+        search(request(data, tmp_path / "search", replace(PLAN, rounds=2), wild), ignore)
     intervals = lineage.read(tmp_path / "search" / LINEAGE)
     lineage.verify(intervals)
     assert len(intervals) == 8 and all(one.failed for one in intervals)
@@ -329,13 +319,13 @@ def test_a_search_whose_driver_and_then_whose_ray_is_killed_ends_as_if_nothing_h
     assert process.wait(timeout=300) != 0
     between = lineage.read(out / LINEAGE)
     lineage.verify(between)
-    assert told(between).items() >= told(before).items(), "more than an interval was lost"
+    assert comparable(between).items() >= comparable(before).items(), "more than an interval was lost"
 
     assert start(data, out, resume=True).wait(timeout=400) == 0
     found = lineage.read(out / LINEAGE)
     lineage.verify(found)
-    assert told(found) == told(lineage.read(undisturbed / LINEAGE))
-    hashes = [load_model(place / "model").card.weights_hash for place in (out, undisturbed)]
+    assert comparable(found) == comparable(lineage.read(undisturbed / LINEAGE))
+    hashes = [load_model(out / "model").card.weights_hash for folder in (out, undisturbed)]
     assert hashes[0] == hashes[1]
     assert (out / "family.png").is_file() and (out / "schedule.png").is_file()
     assert (out / SEARCH).is_file() and not list(out.rglob("*.part"))
@@ -377,5 +367,5 @@ def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
     out = tmp_path / "search"
     with head_for_clients() as address:
         assert start(data, out, resume=False, address=address).wait(timeout=400) == 0
-    assert told(lineage.read(out / LINEAGE)) == told(lineage.read(undisturbed / LINEAGE))
+    assert comparable(lineage.read(out / LINEAGE)) == comparable(lineage.read(undisturbed / LINEAGE))
     assert "Round 3" in Path(f"{out}.log").read_text()

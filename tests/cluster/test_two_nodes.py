@@ -24,7 +24,9 @@ from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.saved import load_model, save_model
 from affectlens.preprocess import Preprocessing
-from affectlens.training.run import LAST, MODEL, STEPS, Finished, Request, Started, fit
+from affectlens.training.finish import RunFinished
+from affectlens.training.run import RunStarted, fit
+from affectlens.training.run_folder import LAST, MODEL, STEPS, TrainingRequest
 from affectlens.training.settings import Settings, override
 from nodes import Nodes, two_nodes
 from pictures import colour_set
@@ -66,7 +68,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noise of 32 pixels; one file of them is no picture."""
+    """Noise of 32 pixels; one file of them is not a picture."""
     root = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for number in range(PICTURES):
@@ -85,20 +87,20 @@ def status(*words: object) -> int:
 # ---------------------------------------------------------------------------------------------- training
 
 
-def request(data: Path, out: Path, settings: Settings = TINY) -> Request:
-    return Request(name="tiny", data="folder", source=folder.read(data), settings=settings, out=out)
+def request(data: Path, out: Path, settings: Settings = TINY) -> TrainingRequest:
+    return TrainingRequest(name="tiny", data="folder", source=folder.read(data), settings=settings, out=out)
 
 
 def losses(out: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in map(json.loads, (out / STEPS).read_text().splitlines())}
 
 
-def test_a_run_whose_worker_is_killed_ends_as_one_process_that_nobody_disturbed(
+def test_a_run_whose_worker_is_killed_ends_as_one_process_that_was_not_disturbed(
     nodes: Nodes, data: Path, tmp_path: Path
 ) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     *_, expected = fit(request(data, alone))
-    assert isinstance(expected, Finished)
+    assert isinstance(expected, RunFinished)
 
     def is_time() -> bool:
         return (together / LAST).is_file() and (together / STEPS).read_bytes().count(b"\n") >= 8
@@ -107,7 +109,7 @@ def test_a_run_whose_worker_is_killed_ends_as_one_process_that_nobody_disturbed(
     killer.start()
     events = list(fit_on_ray(request(data, together), 2, Cluster(address=nodes.address)))
     killer.join()
-    starts = [event.step for event in events if isinstance(event, Started)]
+    starts = [event.step for event in events if isinstance(event, RunStarted)]
     assert len(starts) == 2 and starts[0] == 0 < starts[1], "it was to be killed, and to go on where it was"
     assert losses(together) == pytest.approx(losses(alone), rel=1e-3)
     assert sorted(p.name for p in together.iterdir()) == sorted(p.name for p in alone.iterdir())
@@ -126,7 +128,7 @@ def test_what_cannot_be_trained_on_ends_the_run_by_its_name_and_is_not_tried_aga
     with pytest.raises(PictureDamaged, match="awe"):
         for event in fit_on_ray(request(damaged, tmp_path / "run"), 2, Cluster(address=nodes.address)):
             events.append(event)  # noqa: PERF402
-    assert len([event for event in events if isinstance(event, Started)]) <= 1
+    assert len([event for event in events if isinstance(event, RunStarted)]) <= 1
 
 
 def test_more_workers_than_the_cluster_has_processors_are_refused(
@@ -139,7 +141,7 @@ def test_more_workers_than_the_cluster_has_processors_are_refused(
 # -------------------------------------------------------------------------------------------- prediction
 
 
-def test_every_picture_has_its_row_in_its_place_though_a_worker_is_killed(
+def test_every_picture_has_its_row_at_its_index_though_a_worker_is_killed(
     nodes: Nodes, model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, file = tmp_path / "plain.jsonl", tmp_path / "rows.jsonl"
@@ -158,9 +160,9 @@ def test_every_picture_has_its_row_in_its_place_though_a_worker_is_killed(
     assert 0 < killed_at[0] < PICTURES, "it was to be killed in the middle"
     assert ended == 1
     assert file.read_bytes() == plain.read_bytes()
-    said = capsys.readouterr().err
-    assert said.count("241 pictures, 2 could not be read") == 2
-    assert "gone.png" in said and "0100.png" in said
+    errors = capsys.readouterr().err
+    assert errors.count("241 pictures, 2 could not be read") == 2
+    assert "gone.png" in errors and "0100.png" in errors
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -183,7 +185,7 @@ def test_a_job_that_was_cut_off_goes_on_to_the_file_of_one_that_was_not(
         assert pq.read_table(file).equals(pq.read_table(plain))
 
 
-def test_pictures_of_a_store_and_of_a_table_are_judged_where_the_workers_are(
+def test_pictures_of_a_store_and_of_a_table_are_predicted_where_the_workers_are(
     nodes: Nodes, model: Path, photos: Path, tmp_path: Path
 ) -> None:
     names = sorted(photos.iterdir())[:40]
@@ -202,7 +204,7 @@ def test_pictures_of_a_store_and_of_a_table_are_judged_where_the_workers_are(
     assert [row["emotions"] for row in rows] == [row["emotions"] for row in expected]
 
 
-def test_settings_workers_is_another_thing_than_the_option(
+def test_the_setting_num_workers_is_another_thing_than_the_option(
     nodes: Nodes, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = tmp_path / "settings.toml"
@@ -211,4 +213,4 @@ def test_settings_workers_is_another_thing_than_the_option(
     assert status(*words, "--settings", settings, "--workers", 2, "--address", nodes.address) == 0
     assert "Model:" in capsys.readouterr().out
     card = load_model(tmp_path / "run" / MODEL).card
-    assert card.training["settings"]["workers"] == 1
+    assert card.training["settings"]["num_workers"] == 1

@@ -1,3 +1,5 @@
+"""What works on several processes decide without a Ray that runs."""
+
 import json
 import pickle
 import subprocess
@@ -8,13 +10,13 @@ from typing import Any
 import pytest
 
 from affectlens.cli.main import main
-from affectlens.cli.train import portable_command
-from affectlens.cluster.event_queue import Relay
+from affectlens.cluster.event_queue import EventQueue
 from affectlens.cluster.predict import PredictionOptions, PredictionWorker, part_size
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.cluster.retries import LocalRetryCount
 from affectlens.errors import ClusterError
 from affectlens.inference.predictor import Predictor
+from affectlens.training.run_folder import portable_command
 from pictures import colour_set
 
 TRAIN = ("--set", "epochs=0.1", "--set", "batch_size=4", "--set", "num_workers=0", "--set", "weights=none",
@@ -40,12 +42,12 @@ def test_no_command_without_workers_imports_ray(data: Path, tiny_model: Path, tm
         "    try:\n        main(words)\n    except SystemExit as ended:\n        assert not ended.code\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'ray']\n"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_without_the_extra_a_command_with_workers_says_what_to_install(
+def test_without_the_extra_a_command_with_workers_names_what_to_install(
     data: Path,
     tiny_model: Path,
     tmp_path: Path,
@@ -88,17 +90,17 @@ def test_parts_are_whole_batches_and_small_where_there_are_few_pictures() -> Non
     assert part_size(10**9, 2, 32) == part_size(None, 2, 32) == 512
 
 
-def test_starts_that_come_to_no_step_are_told_from_others() -> None:
-    relay = Relay()
-    assert relay.begin()[:2] == (0, 0)
-    relay.tell(b"started")
-    relay.complain("out of memory")
-    assert relay.begin() == (1, 1, "out of memory")
-    relay.tell(b"step 5", 5)
-    assert relay.begin()[:2] == (2, 0)
-    relay.tell(b"step 5 again", 5)
-    assert relay.begin()[:2] == (3, 1)
-    assert relay.take() == [b"started", b"step 5", b"step 5 again"] and relay.take() == []
+def test_starts_that_come_to_no_step_are_counted() -> None:
+    queue = EventQueue()
+    assert queue.begin()[:2] == (0, 0)
+    queue.put(b"started")
+    queue.put_error("out of memory")
+    assert queue.begin() == (1, 1, "out of memory")
+    queue.put(b"step 5", 5)
+    assert queue.begin()[:2] == (2, 0)
+    queue.put(b"step 5 again", 5)
+    assert queue.begin()[:2] == (3, 1)
+    assert queue.take() == [b"started", b"step 5", b"step 5 again"] and queue.take() == []
 
 
 class Deadly(Exception):
@@ -146,8 +148,7 @@ def rows_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer["rows"].splitlines()]
 
 
-def test_the_command_in_a_card_names_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["affectlens", "train", "mam", "--workers", "4", "--address", "10.0.0.7:6379"]
-    monkeypatch.setattr(sys, "argv", words)
-    told = portable_command("folder:DATA", Path("RUN"), None)
-    assert told == "affectlens train mam --workers 4 --address ADDRESS"
+def test_the_command_in_a_card_names_no_machine() -> None:
+    words = ["train", "mam", "--workers", "4", "--address", "10.0.0.7:6379"]
+    shown = portable_command(words, "folder:DATA", Path("RUN"), None)
+    assert shown == "affectlens train mam --workers 4 --address ADDRESS"

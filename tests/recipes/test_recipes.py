@@ -1,3 +1,5 @@
+"""Recipes: that each is a settings file, and trains."""
+
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,10 +9,11 @@ from affectlens.data.catalog import open_data
 from affectlens.emotions import MIKELS
 from affectlens.errors import UnknownName
 from affectlens.models import catalog
-from affectlens.recipes import RECIPES, recipe, summaries
-from affectlens.training.loop import Schedule
-from affectlens.training.optimizer import rate_at
-from affectlens.training.run import Finished, Request, fit
+from affectlens.recipes.catalog import RECIPES, recipe, summaries
+from affectlens.training.finish import RunFinished
+from affectlens.training.run import fit
+from affectlens.training.run_folder import TrainingRequest
+from affectlens.training.schedule import Schedule
 from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
@@ -38,16 +41,15 @@ def test_the_name_of_a_network_with_a_recipe_of_its_own_means_that_recipe(name: 
     ("name", "first", "last", "halvings"),
     [("mlm_release", 1e-4, 3.125e-6, 5), ("mam_release", 1e-3, 1e-10, 7)],
 )
-def test_the_rates_are_those_of_the_scripts(name: str, first: float, last: float, halvings: int) -> None:
+def test_the_learning_rates_are_those_of_the_scripts(
+    name: str, first: float, last: float, halvings: int
+) -> None:
     settings = recipe(name)
     schedule = Schedule(19_292, settings)
-    rates = [
-        settings.lr * rate_at(step, schedule.total_steps, schedule.epoch_of(step), settings)
-        for step in range(schedule.total_steps)
-    ]
-    assert rates[0] == pytest.approx(first)
-    assert rates[-1] == pytest.approx(last)
-    assert sum(after < before for before, after in pairwise(rates)) == halvings
+    lrs = [schedule.lr(step) for step in range(schedule.total_steps)]
+    assert lrs[0] == pytest.approx(first)
+    assert lrs[-1] == pytest.approx(last)
+    assert sum(after < before for before, after in pairwise(lrs)) == halvings
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -56,10 +58,10 @@ def test_every_seed_trains_by_its_own_recipe(name: str, tmp_path: Path) -> None:
     small = ["network_options.backbone=test_resnet", "weights=none", "epochs=0.5", "batch_size=16",
              "num_workers=0", "preprocessing.height=64", "preprocessing.width=64",
              "augmentation.squash=0"]  # fmt: skip
-    request = Request(
+    request = TrainingRequest(
         name=name, data="folder:data", source=open_data(f"folder:{tmp_path / 'data'}"),
         settings=override(recipe(name), small), out=tmp_path / "run", device="cpu",
     )  # fmt: skip
     *_, end = fit(request)
-    assert isinstance(end, Finished)
+    assert isinstance(end, RunFinished)
     assert end.scores.to_json()["accuracy"] >= 0

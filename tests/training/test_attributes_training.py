@@ -19,9 +19,12 @@ from affectlens.models import catalog
 from affectlens.models.saved import load_model
 from affectlens.training.attributes import attributes_of, fingerprint, network_options, word_frequencies
 from affectlens.training.checkpoints import load_state
-from affectlens.training.loop import State, Step
-from affectlens.training.run import LAST, MODEL, STEPS, Finished, Request, fit
+from affectlens.training.finish import RunFinished
+from affectlens.training.loop import Step
+from affectlens.training.run import fit
+from affectlens.training.run_folder import LAST, MODEL, STEPS, TrainingRequest
 from affectlens.training.settings import Loss, Settings, override
+from affectlens.training.state import State
 from emoset_tree import emoset_tree
 from pictures import colour_set
 
@@ -43,19 +46,21 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     return emoset.read(emoset_tree(tmp_path_factory.mktemp("data") / "emoset", each=6))
 
 
-def run(source: DataSource, out: Path, settings: Settings = TINY, resume: bool = False) -> Request:
-    return Request(name="tiny", data="emoset", source=source, settings=settings, out=out, resume=resume)
+def run(source: DataSource, out: Path, settings: Settings = TINY, resume: bool = False) -> TrainingRequest:
+    return TrainingRequest(
+        name="tiny", data="emoset", source=source, settings=settings, out=out, resume=resume
+    )
 
 
 @pytest.fixture(scope="module")
-def finished(source: DataSource, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(source: DataSource, tmp_path_factory: pytest.TempPathFactory) -> RunFinished:
     """What training came to, in 48 steps."""
-    last = list(fit(run(source, tmp_path_factory.mktemp("runs") / "whole")))[-1]
-    assert isinstance(last, Finished)
+    last = list(fit(run(source, tmp_path_factory.mktemp("runs") / "undisturbed")))[-1]
+    assert isinstance(last, RunFinished)
     return last
 
 
-def test_emotions_and_attributes_of_pictures_not_seen_before_are_named(finished: Finished) -> None:
+def test_emotions_and_attributes_of_pictures_not_seen_before_are_named(finished: RunFinished) -> None:
     assert finished.scores.accuracy > 0.6, "by chance an eighth"
     assert finished.attribute_scores is not None
     scores = finished.attribute_scores.attributes
@@ -66,7 +71,7 @@ def test_emotions_and_attributes_of_pictures_not_seen_before_are_named(finished:
     assert 0 < scores["facial_expression"].pictures < scores["brightness"].pictures == 48
 
 
-def test_the_words_alone_come_to_the_right_emotions(source: DataSource, finished: Finished) -> None:
+def test_the_words_alone_come_to_the_right_emotions(source: DataSource, finished: RunFinished) -> None:
     # Of the last step: the model is of the first epoch that had all right, when words had hardly begun.
     network = catalog.build(TINY.network, 8, **network_options(TINY, source.attributes))
     state = State.start(network, TINY)
@@ -81,7 +86,7 @@ def test_the_words_alone_come_to_the_right_emotions(source: DataSource, finished
 
 
 def test_the_card_has_the_words_and_what_they_are_worth_and_needs_no_data(
-    finished: Finished, source: DataSource
+    finished: RunFinished, source: DataSource
 ) -> None:
     model = load_model(finished.model)
     card, network = model.card, model.network
@@ -104,18 +109,18 @@ def test_the_card_has_the_words_and_what_they_are_worth_and_needs_no_data(
             torch.testing.assert_close(usual.sum(), torch.tensor(1.0), rtol=0, atol=0.01)
 
 
-def test_the_log_has_a_loss_for_each_attribute_and_learned_weights_moved(finished: Finished) -> None:
+def test_the_log_has_a_loss_for_each_attribute_and_learned_weights_moved(finished: RunFinished) -> None:
     rows = [json.loads(line) for line in (finished.model.parent / STEPS).read_text().splitlines()]
-    whole = [row for row in rows if "attributes" in row]
-    assert 0 < len(whole) < len(rows), "some batches were mixed"
-    assert whole[-1]["attributes.scene"] < whole[0]["attributes.scene"]
+    unmixed = [row for row in rows if "attributes" in row]
+    assert 0 < len(unmixed) < len(rows), "some batches were mixed"
+    assert unmixed[-1]["attributes.scene"] < unmixed[0]["attributes.scene"]
     network = load_model(finished.model).network
     start = torch.tensor([2 * torch.tensor(float(words)).log() for words in network.words.values()]).log()  # type: ignore[operator]
     assert (network.task_log_variances - start).abs().min() > 1e-3  # type: ignore[operator]
 
 
-def test_evaluation_scores_attributes_where_they_are_asked_for(
-    source: DataSource, finished: Finished, tmp_path: Path
+def test_evaluation_scores_attributes_where_they_are_requested(
+    source: DataSource, finished: RunFinished, tmp_path: Path
 ) -> None:
     words = ["evaluate", str(finished.model), "--data", f"emoset:{source.root}", "--split", "test"]
     with pytest.raises(SystemExit) as ended:
@@ -127,15 +132,15 @@ def test_evaluation_scores_attributes_where_they_are_asked_for(
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
-    source: DataSource, finished: Finished, tmp_path: Path
+    source: DataSource, finished: RunFinished, tmp_path: Path
 ) -> None:
     for event in fit(run(source, tmp_path / "parts", replace(TINY, checkpoint_every=5))):
         if isinstance(event, Step) and event.number == 16:
             break
     assert (tmp_path / "parts" / LAST).is_file()
     list(fit(run(source, tmp_path / "parts", replace(TINY, checkpoint_every=5), resume=True)))
-    resumed, whole = load_model(tmp_path / "parts" / MODEL), load_model(finished.model)
-    assert resumed.card.weights_hash == whole.card.weights_hash
+    resumed, undisturbed = load_model(tmp_path / "parts" / MODEL), load_model(finished.model)
+    assert resumed.card.weights_hash == undisturbed.card.weights_hash
 
 
 def test_a_run_is_not_resumed_on_other_attributes(source: DataSource, tmp_path: Path) -> None:
@@ -162,7 +167,7 @@ def test_a_data_set_without_attributes_is_refused_with_what_to_do(tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
-def test_words_that_nobody_teaches_are_refused(source: DataSource) -> None:
+def test_words_without_a_loss_are_refused(source: DataSource) -> None:
     with pytest.raises(SettingsError, match="its words would mean nothing"):
         attributes_of(replace(TINY, loss=Loss()), source)
 
@@ -179,7 +184,7 @@ def test_a_network_without_attributes_learns_none_and_is_built_as_ever(source: D
     assert network_options(plain, ()) == {"dropout": 0.1}
 
 
-def test_the_fingerprint_is_of_words_and_of_who_has_them(source: DataSource) -> None:
+def test_the_fingerprint_is_of_words_and_of_the_pictures_that_have_them(source: DataSource) -> None:
     names = source.attributes
     assert fingerprint(source, names) == fingerprint(source, names)
     assert fingerprint(source, names) != fingerprint(source, reworded(source).attributes)

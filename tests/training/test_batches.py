@@ -78,7 +78,7 @@ def test_what_the_caller_draws_is_not_disturbed(records: list[Record]) -> None:
 
 def test_every_picture_comes_exactly_once_an_epoch(records: list[Record]) -> None:
     order = Order(target_tensor(records), seed=1)
-    epochs = [[order(epoch * 13 + place) for place in range(13)] for epoch in range(3)]
+    epochs = [[order(epoch * 13 + index) for index in range(13)] for epoch in range(3)]
     assert all(sorted(epoch) == list(range(13)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
     # 13 batches of 4 are 4 epochs, though no epoch is a whole number of batches.
@@ -90,8 +90,8 @@ def test_another_seed_is_another_order_and_another_variation(records: list[Recor
     orders = [[Order(target_tensor(records), seed)(i) for i in range(13)] for seed in range(4)]
     assert len({tuple(order) for order in orders}) == 4
     one, other = stream_of(records, seed=0), stream_of(records, seed=1)
-    place = next(i for i in range(13) if other.order(i) == one.order(0))
-    varied, differently = one[0], other[place]
+    index = next(i for i in range(13) if other.order(i) == one.order(0))
+    varied, differently = one[0], other[index]
     assert isinstance(varied, tuple)
     assert isinstance(differently, tuple)
     assert varied[2] == differently[2]
@@ -100,8 +100,8 @@ def test_another_seed_is_another_order_and_another_variation(records: list[Recor
 
 def test_a_picture_is_varied_anew_in_each_epoch(records: list[Record]) -> None:
     stream = stream_of(records)
-    place = next(i for i in range(13, 26) if stream.order(i) == stream.order(0))
-    first, second = stream[0], stream[place]
+    index = next(i for i in range(13, 26) if stream.order(i) == stream.order(0))
+    first, second = stream[0], stream[index]
     assert isinstance(first, tuple)
     assert isinstance(second, tuple)
     assert first[2] == second[2]
@@ -111,7 +111,7 @@ def test_a_picture_is_varied_anew_in_each_epoch(records: list[Record]) -> None:
 @pytest.mark.parametrize(
     ("balance", "share_of_fear"), [(0.0, 1 / 13), (1.0, 1 / 3), (0.5, 1 / (1 + 2 * 6**0.5))]
 )
-def test_balance_makes_rare_emotions_as_frequent_as_it_says(
+def test_balance_makes_rare_emotions_as_frequent_as_it_should(
     records: list[Record], balance: float, share_of_fear: float
 ) -> None:
     order = Order(target_tensor(records), 0, balance)

@@ -101,7 +101,7 @@ def test_of_two_who_build_one_cache_at_once_the_first_stays_for_those_who_read_i
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "pictures"]
 
 
-def test_a_cache_that_appears_while_another_is_put_in_its_place_is_no_error(
+def test_a_cache_that_appears_while_another_is_renamed_to_it_is_not_an_error(
     tmp_path: Path, records: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rival = cache.build(tmp_path / "cache", records, SIDE)
@@ -131,10 +131,10 @@ def test_a_truncated_cache_is_refused(folder: Path) -> None:
     [
         ({"version": 99}, "version 99"),
         ({"side": None}, "damaged"),
-        ({"places": []}, "damaged"),
-        ({"places": {"0.jpg": [0, 1]}}, "damaged"),
-        ({"places": {"0.jpg": [0, 10_000, 10_000]}}, "points outside"),
-        ({"places": {"0.jpg": [-3, 1, 1]}}, "points outside"),
+        ({"positions": []}, "damaged"),
+        ({"positions": {"0.jpg": [0, 1]}}, "damaged"),
+        ({"positions": {"0.jpg": [0, 10_000, 10_000]}}, "points outside"),
+        ({"positions": {"0.jpg": [-3, 1, 1]}}, "points outside"),
     ],
 )
 def test_an_index_that_does_not_fit_is_refused(folder: Path, change: dict[str, object], reason: str) -> None:
@@ -173,7 +173,7 @@ def test_an_unreadable_picture_ends_the_build_and_keeps_the_old_cache(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "pictures"]
 
 
-def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path, records: list[Record]) -> None:
+def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path, records: list[Record]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
         list(cache.build(tmp_path / "file" / "cache", records, SIDE))

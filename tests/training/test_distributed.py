@@ -12,7 +12,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from affectlens.data import emoset, folder
@@ -20,9 +19,12 @@ from affectlens.data.records import DataSource
 from affectlens.errors import AffectLensError, PictureDamaged, RunError, SettingsError
 from affectlens.models import catalog
 from affectlens.training.attributes import attributes_of, network_options
+from affectlens.training.batch_norm import synchronise
 from affectlens.training.checkpoints import load_weights
-from affectlens.training.distributed import ALONE, CPU, Team
-from affectlens.training.run import BEST, LAST, LOG, STEPS, Request, fit
+from affectlens.training.distributed import ALONE, CPU, BatchLoss, ProcessGroup, average_buffers, parallel
+from affectlens.training.gather import gather_rows
+from affectlens.training.run import fit
+from affectlens.training.run_folder import BEST, LAST, LOG, STEPS, TrainingRequest
 from affectlens.training.settings import Loss, Settings, override
 from emoset_tree import emoset_tree
 from pictures import colour_set
@@ -34,43 +36,47 @@ SMALL = override(
     Settings(epochs=2, batch_size=7, weights="none", num_workers=0, precision="float32", lr=0.002),
     ["preprocessing.height=32", "preprocessing.width=32"],
 )
+# No random layers: the networks of several processes sample other numbers than that of one.
 CASES = {
-    # Batch norms, dropout, whole paths dropped, mixing, two batches a step, a running average of weights.
+    # Batch norms, mixing, two batches a step, a moving average (EMA).
     "convolutional": override(
         replace(SMALL, network="test_efficientnet", grad_accum_steps=2),
-        ["network_options.dropout=0.3", "network_options.drop_path=0.3", "mixup=0.2", "cutmix=0.5",
-         "mix_prob=0.7", "ema_decay=0.9", "class_weight=0.5"],
+        ["mixup=0.2", "cutmix=0.5", "mix_prob=0.7", "ema_decay=0.9", "class_weight=0.5"],
     ),
     # Pairs of pictures that are in different processes, and a loss that weighs rare emotions.
     "similarity": replace(
-        SMALL, network="mlm_paper", network_options={"backbone": "test_efficientnet"}, batch_size=8,
+        SMALL, network="mlm_paper", network_options={"backbone": "test_efficientnet", "dropout": 0.0}, batch_size=8,
         pictures_per_emotion=2, loss=Loss(similarity=1.0, class_imbalance=1.0),
     ),
-    # Words that are known of few pictures, and losses with weights of their own.
+    # Words that are known of few pictures, losses with weights of their own, and mixed batches, in which those
+    # go without a gradient.
     "attributes": replace(
-        SMALL, network="vit_attributes", network_options={"backbone": "test_vit"},
+        SMALL, network="vit_attributes", network_options={"backbone": "test_vit", "residual_dropout": 0.0}, mixup=0.2,
         loss=Loss(attributes=1.0, attribute_weights="learned", attribute_balance=0.5),
     ),
 }  # fmt: skip
+RANDOM = override(CASES["convolutional"], ["network_options.dropout=0.3", "network_options.drop_path=0.3"])
 
 
 def source_of(case: str, root: Path) -> DataSource:
     return emoset.read(root / "emoset") if case == "attributes" else folder.read(root / "colours")
 
 
-def request(case: str, root: Path, out: Path) -> Request:
-    return Request(name=case, data="test", source=source_of(case, root), settings=CASES[case], out=out)
+def request(case: str, root: Path, out: Path) -> TrainingRequest:
+    return TrainingRequest(
+        name=case, data="test", source=source_of(case, root), settings=CASES[case], out=out
+    )
 
 
-def join(rank: int, port: int) -> Team:
+def join(rank: int, port: int) -> ProcessGroup:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
     dist.init_process_group("gloo", rank=rank, world_size=SIZE)
-    return Team.joined(CPU)
+    return ProcessGroup.joined(CPU)
 
 
 def together(work: Callable[..., None], *arguments: object) -> None:
-    """Run `work(team, *arguments)` in SIZE processes."""
+    """Run `work(group, *arguments)` in SIZE processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -78,65 +84,108 @@ def together(work: Callable[..., None], *arguments: object) -> None:
 
 
 def start(rank: int, port: int, work: Callable[..., None], *arguments: object) -> None:
-    team = join(rank, port)
-    work(team, *arguments)
+    group = join(rank, port)
+    work(group, *arguments)
     dist.destroy_process_group()
 
 
-def train_all(team: Team, root: Path) -> None:
+def train_all(group: ProcessGroup, root: Path) -> None:
     for case in CASES:
-        list(fit(request(case, root, root / "together" / case), team))
-    resume_in_the_middle(team, root)
-    refuse_what_is_refused(team, root)
+        list(fit(request(case, root, root / "together" / case), group))
+    resume_in_the_middle(group, root)
+    refuse_what_is_refused(group, root)
+    random_layers = replace(request("convolutional", root, root / "random"), settings=RANDOM)
+    list(fit(random_layers, group))
 
 
-def compare_norms(team: Team) -> None:
+def check_parts(group: ProcessGroup) -> None:
+    compare_norms(group)
+    compare_gradients(group)
+    compare_buffers(group)
+
+
+def compare_norms(group: ProcessGroup) -> None:
     """Norms of parts of a batch against the norm of it all: numbers far from 0, without and with weights."""
     count = 7
-    for affine in (False, True):
+    for affine, momentum in ((False, 0.1), (True, None)):
         for dtype, digits in ((torch.float32, 1e-4), (torch.bfloat16, 2e-2)):
             torch.manual_seed(0)
-            whole = (torch.randn(count, 4, 5, 5) + 10 * torch.arange(4).view(4, 1, 1)).to(dtype)
-            back = torch.randn(count, 4, 5, 5).to(dtype)
-            rows = team.rows(count)
-            alone, together = nn.BatchNorm2d(4, affine=affine), nn.BatchNorm2d(4, affine=affine)
-            expected, own = whole.clone().requires_grad_(), whole[rows.start : rows.stop].requires_grad_()
-            alone(expected).backward(back)
-            with team.as_one(count):
-                together(own).backward(back[rows.start : rows.stop])
+            batch = (torch.randn(count, 4, 5, 5) + 10 * torch.arange(4).view(4, 1, 1)).to(dtype)
+            gradient = torch.randn(count, 4, 5, 5).to(dtype)
+            rows = group.rows(count)
+            alone = nn.BatchNorm2d(4, affine=affine, momentum=momentum)
+            together = synchronise(nn.Sequential(nn.BatchNorm2d(4, affine=affine, momentum=momentum)), CPU)
+            assert together.state_dict().keys() == {f"0.{name}" for name in alone.state_dict()}
+            for _ in range(2):
+                expected = batch.clone().requires_grad_()
+                own = batch[rows.start : rows.stop].clone().requires_grad_()
+                alone(expected).backward(gradient)
+                together(own).backward(gradient[rows.start : rows.stop])
             assert expected.grad is not None and own.grad is not None
             close: dict[str, Any] = {"rtol": digits, "atol": digits, "check_dtype": False}
             torch.testing.assert_close(own.grad, expected.grad[rows.start : rows.stop], **close)
-            torch.testing.assert_close(together.running_mean, alone.running_mean, **close)
-            torch.testing.assert_close(together.running_var, alone.running_var, **close)
+            for name, buffer in alone.named_buffers():
+                torch.testing.assert_close(together.state_dict()[f"0.{name}"], buffer, **close)
+            torch.testing.assert_close(together.eval()(batch), alone.eval()(batch), **close)
 
 
-def resume_in_the_middle(team: Team, root: Path) -> None:
+def compare_gradients(group: ProcessGroup) -> None:
+    """Gradients of a loss over pairs, and of a weight of the loss itself, from uneven parts of a batch."""
+    count = 5
+    torch.manual_seed(0)
+    images = torch.randn(count, 3)
+    layer = nn.Linear(3, 2)
+    layer.register_parameter("loss_weight", nn.Parameter(torch.tensor(0.7)))
+
+    def pairs(network: nn.Module, rows: Tensor, *_: Any) -> Tensor:
+        answers = gather_rows(network(rows), group, count) if len(rows) < count else network(rows)
+        return (torch.cdist(answers, answers).pow(2).sum() * network.loss_weight).sqrt()
+
+    pairs(layer, images).backward()
+    expected = {name: parameter.grad.clone() for name, parameter in layer.named_parameters()}  # type: ignore[union-attr]
+    layer.zero_grad()
+    rows = group.rows(count)
+    parallel(BatchLoss(layer, pairs), group)(images[rows.start : rows.stop], images, {}).backward()
+    for name, parameter in layer.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name])
+
+
+def compare_buffers(group: ProcessGroup) -> None:
+    """A running mean over batches is that of the complete batch, not of the main process's rows."""
+    network = nn.Module()
+    values = torch.arange(7.0)
+    rows = group.rows(7)
+    network.register_buffer("mean", values[rows.start : rows.stop].mean())
+    average_buffers(network, group, 7)
+    torch.testing.assert_close(network.mean, values.mean())
+
+
+def resume_in_the_middle(group: ProcessGroup, root: Path) -> None:
     """A run that one process began, and three end."""
     job = request("convolutional", root, root / "begun")
-    list(fit(replace(job, resume=True), team))
+    list(fit(replace(job, resume=True), group))
 
 
-def refuse_what_is_refused(team: Team, root: Path) -> None:
+def refuse_what_is_refused(group: ProcessGroup, root: Path) -> None:
     """Each error is raised in every process, or some would wait for the others for ever."""
     job = request("convolutional", root, root / "refused")
     errors: list[type[AffectLensError]] = []
     for wrong in (
-        replace(job, out=root / "together" / "convolutional"),  # found by the leader alone
+        replace(job, out=root / "together" / "convolutional"),  # found by the main process alone
         replace(job, settings=replace(job.settings, batch_size=SIZE - 1)),
         replace(job, source=folder.read(root / "damaged"), out=root / "refused"),  # found by some
     ):
         try:
-            list(fit(wrong, team))
+            list(fit(wrong, group))
         except AffectLensError as error:
             errors.append(type(error))
-    (root / f"errors-{team.rank}.txt").write_text(" ".join(error.__name__ for error in errors))
+    (root / f"errors-{group.rank}.txt").write_text(" ".join(error.__name__ for error in errors))
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every case was trained alone and together."""
-    root = tmp_path_factory.mktemp("team")
+    root = tmp_path_factory.mktemp("processes")
     colour_set(root / "colours", ("awe", "anger", "sadness", "fear"), each=8)
     emoset_tree(root / "emoset", each=3)
     damaged = colour_set(root / "damaged", ("awe", "anger"), each=8)
@@ -176,7 +225,7 @@ def test_processes_that_train_together_come_to_what_one_comes_to(root: Path, cas
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_scores_of_pictures_judged_in_parts_are_those_of_all(root: Path, case: str) -> None:
+def test_scores_of_pictures_predicted_in_parts_are_those_of_all(root: Path, case: str) -> None:
     alone, together = (rows(root / how / case, LOG) for how in ("alone", "together"))
     for one, three in zip(alone, together, strict=True):
         assert three["scores"] == pytest.approx(one["scores"], abs=1e-3)
@@ -190,8 +239,8 @@ def test_the_run_folder_is_that_of_any_run(root: Path, case: str) -> None:
 
 def test_a_run_that_one_process_began_three_can_end(root: Path) -> None:
     expected = rows(root / "alone" / "convolutional", STEPS)
-    for begun, whole in zip(rows(root / "begun", STEPS), expected, strict=True):
-        assert begun == pytest.approx(whole, rel=1e-4, abs=1e-5)
+    for begun, undisturbed in zip(rows(root / "begun", STEPS), expected, strict=True):
+        assert begun == pytest.approx(undisturbed, rel=1e-4, abs=1e-5)
 
 
 def test_what_one_process_finds_wrong_all_raise(root: Path) -> None:
@@ -199,47 +248,49 @@ def test_what_one_process_finds_wrong_all_raise(root: Path) -> None:
     assert [(root / f"errors-{rank}.txt").read_text() for rank in range(SIZE)] == [expected] * SIZE
 
 
-# ---------------------------------------------------------------------------- what one process can tell
+def test_random_layers_train_as_well_with_other_numbers(root: Path) -> None:
+    """As many steps, finite losses near those without random layers, and not the numbers of one process."""
+    random, plain = rows(root / "random", STEPS), rows(root / "together" / "convolutional", STEPS)
+    assert len(random) == len(plain)
+    assert all(0 < row["loss"] < 3 * plain[0]["loss"] for row in random)
+    assert random[0]["loss"] != pytest.approx(plain[0]["loss"], rel=1e-4)
+
+
+def test_parts_of_a_batch_have_the_norms_the_gradients_and_the_means_of_the_batch() -> None:
+    together(check_parts)
+
+
+# What one process can test. -----------------------------------------------------------------------
+
+
+def test_each_process_samples_its_own_numbers_and_then_goes_on_with_those_of_all() -> None:
+    seen = []
+    for rank in range(2):
+        torch.manual_seed(0)
+        with ProcessGroup(rank, 2).own_random_numbers(lambda rank: 7 + rank):
+            own = torch.rand(3)
+        seen.append((own, torch.rand(3)))
+    (first, after_first), (second, after_second) = seen
+    assert not torch.equal(first, second) and torch.equal(after_first, after_second)
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(3), after_first)
 
 
 @pytest.mark.parametrize("count", [3, 7, 8, 100])
 def test_every_row_is_read_by_exactly_one_process(count: int) -> None:
-    teams = [Team(rank, 3) for rank in range(3)]
-    assert [row for team in teams for row in team.rows(count)] == list(range(count))
-    assert max(len(team.rows(count)) for team in teams) - min(len(team.rows(count)) for team in teams) <= 1
+    groups = [ProcessGroup(rank, 3) for rank in range(3)]
+    assert [row for group in groups for row in group.rows(count)] == list(range(count))
+    lengths = [len(group.rows(count)) for group in groups]
+    assert max(lengths) - min(lengths) <= 1
 
 
 def test_where_pictures_are_mixed_the_one_before_the_first_is_read_too() -> None:
-    assert Team(0, 2).rows_to_read(5, mixes=True) == [4, 0, 1]
-    assert Team(1, 2).rows_to_read(5, mixes=True) == [1, 2, 3, 4]
-    assert Team(1, 2).rows_to_read(5, mixes=False) == [2, 3, 4]
+    assert ProcessGroup(0, 2).rows_to_read(5, mixes=True) == [4, 0, 1]
+    assert ProcessGroup(1, 2).rows_to_read(5, mixes=True) == [1, 2, 3, 4]
+    assert ProcessGroup(1, 2).rows_to_read(5, mixes=False) == [2, 3, 4]
     assert ALONE.rows_to_read(5, mixes=True) == [0, 1, 2, 3, 4]
 
 
 def test_a_batch_that_leaves_a_process_without_a_picture_is_refused() -> None:
     with pytest.raises(SettingsError, match="batch of 2 pictures cannot be divided among 3"):
-        Team(0, 3).require_rows(2)
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [lambda x: F.dropout2d(x[:, :, None, None]), lambda x: F.dropout(torch.ones(3, 5)), torch.rand_like],
-)
-def test_drawing_that_several_processes_cannot_do_as_one_is_refused(draw: Callable[[Tensor], Tensor]) -> None:
-    with pytest.raises(SettingsError, match="--workers"), Team(0, 2).as_one(4):
-        draw(torch.ones(2, 5))
-
-
-def test_dropout_falls_on_the_rows_on_which_it_falls_in_one_process() -> None:
-    x = torch.ones(6, 4, 5)
-    torch.manual_seed(0)
-    whole = F.dropout(x, 0.4)
-    for rank in range(2):
-        torch.manual_seed(0)
-        with Team(rank, 2).as_one(6):
-            own = nn.Dropout(0.4)(x[:3])
-        assert torch.equal(own, whole[3 * rank : 3 * rank + 3])
-
-
-def test_norms_of_parts_of_a_batch_are_those_of_the_batch() -> None:
-    together(compare_norms)
+        ProcessGroup(0, 3).require_rows(2)

@@ -1,3 +1,6 @@
+"""The record of a search: what it proves, and what it survives."""
+
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,7 @@ def test_a_true_lineage_is_verified_and_survives_the_disk(tmp_path: Path) -> Non
         ({"parent": 7}, "has no round before"),
         ({"settings": {"lr": 0.5}}, "other settings"),
         ({"score": float("nan")}, "score nan"),
-        ({"end_hash": "0200" + "f" * 60, "start_hash": "0200" + "f" * 60}, "say otherwise"),
+        ({"end_hash": "0200" + "f" * 60, "start_hash": "0200" + "f" * 60}, "do not fit"),
         ({"member": 1}, "there twice"),
         ({"round": 1}, "there twice"),
     ],
@@ -48,32 +51,32 @@ def test_whatever_is_changed_in_a_lineage_is_found_out(change: dict[str, Any], m
         verify(intervals)
 
 
-def test_weights_of_one_member_under_settings_drawn_from_another_are_found_out() -> None:
+def test_weights_of_one_member_under_settings_sampled_from_another_are_found_out() -> None:
     """What Ray's issue 28509 was: weights and settings are right alone, and wrong only together."""
     intervals = family()
     of_b = intervals[4]  # member 1
     wrong = replace(
         intervals[8],
-        settings=of_b.settings, positions=of_b.positions, draw=of_b.draw, drawn_from=of_b.drawn_from,
+        settings=of_b.settings, unit=of_b.unit, sample=of_b.sample, sampled_from=of_b.sampled_from,
     )  # fmt: skip
-    with pytest.raises(LineageError, match="not drawn from that member"):
+    with pytest.raises(LineageError, match="not sampled from that member"):
         verify([*intervals[:8], wrong])
 
 
 def test_a_missing_round_is_found_out() -> None:
     with pytest.raises(LineageError, match="has no round before"):
-        verify([one for one in family() if one.place != (2, 2)])
+        verify([one for one in family() if one.key != (2, 2)])
 
 
 def test_the_line_of_the_best_goes_through_those_whose_weights_it_has() -> None:
     winner = best(family())
-    assert winner.place == (0, 3)
-    assert [one.place for one in ancestors(family(), winner)] == [(0, 1), (2, 2), (0, 3)]
+    assert winner.key == (0, 3)
+    assert [one.key for one in ancestors(family(), winner)] == [(0, 1), (2, 2), (0, 3)]
 
 
 def test_of_equal_scores_the_earliest_is_the_best() -> None:
     alike = [replace(one, score=0.5) for one in family()]
-    assert best(alike).place == (0, 1)
+    assert best(alike).key == (0, 1)
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
@@ -101,3 +104,32 @@ def test_a_folder_without_a_search_is_an_error_that_names_it(tmp_path: Path) -> 
 def test_a_round_is_complete_when_every_member_has_done_it(count: int, complete: int) -> None:
     intervals: list[Interval] = family()[:count]
     assert complete_round(intervals, 3) == complete
+
+
+FORMER = (
+    '{"member": 0, "round": 1, "parent": null, "settings": {"learning_rate": 0.003, "mixup": 0.0}, '
+    '"positions": {"learning_rate": 0.59, "mixup": 0.0}, "draw": "4cd73544ea4c5d5d", "drawn_from": null, '
+    '"first_step": 0, "last_step": 2, "start_hash": "4d", "end_hash": "66", "score": 0.25, '
+    '"scores": {"accuracy": 0.25}, "seconds": 0.7, "failed": null, "stopped": false}\n'
+)
+
+
+def test_a_line_of_format_1_is_read_under_todays_names_and_is_as_true_as_before(tmp_path: Path) -> None:
+    (tmp_path / LINEAGE).write_text(FORMER)
+    found = read(tmp_path / LINEAGE)
+    verify(found)
+    assert found[0].settings == {"lr": 0.003, "mixup": 0.0} and found[0].unit["lr"] == 0.59
+    write(tmp_path / LINEAGE, found)
+    assert "learning_rate" not in (tmp_path / LINEAGE).read_text() and read(tmp_path / LINEAGE) == found
+
+
+@pytest.mark.parametrize(
+    "damage", ['"round": "1"', '"round": 1.5', '"member": null', '"scores": 3', '"settings": []']
+)
+def test_a_line_of_other_types_is_an_error_of_ours(damage: str, tmp_path: Path) -> None:
+    name = damage.partition(":")[0]
+    write(tmp_path / LINEAGE, family()[:1])
+    text = (tmp_path / LINEAGE).read_text()
+    (tmp_path / LINEAGE).write_text(re.sub(name + r": ([{][^}]*[}]|[^,]*)", damage, text))
+    with pytest.raises(LineageError):
+        read(tmp_path / LINEAGE)

@@ -1,3 +1,5 @@
+"""The figures of a search: family tree and schedule."""
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,14 +9,14 @@ import pytest
 from affectlens.errors import OutputError
 from affectlens.images import read_pixels
 from affectlens.training.lineage_figure import draw_family, draw_schedule, write_family, write_schedule
-from lineages import TABLE, family
+from lineages import SPACE, family
 
 
 def test_the_tree_has_a_point_for_each_interval_that_trained_and_a_mark_for_each_that_did_not() -> None:
     axes: Any = draw_family(family()).axes[0]
     points = next(one for one in axes.collections if len(one.get_offsets()) > 1)
-    places = {(int(x), int(y)) for x, y in points.get_offsets().tolist()}
-    assert places == {(one.round, one.member) for one in family() if not one.failed}
+    shown = {(int(x), int(y)) for x, y in points.get_offsets().tolist()}
+    assert shown == {(one.round, one.member) for one in family() if not one.failed}
     marks = [line for line in axes.lines if line.get_marker() == "x"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks] == [(1, 2)]
 
@@ -37,9 +39,9 @@ def test_the_line_of_the_best_is_thick_and_goes_over_those_whose_weights_it_has(
 
 
 def test_each_setting_has_a_panel_with_the_values_along_the_winners_line() -> None:
-    figure = draw_schedule(family(), TABLE)
+    figure = draw_schedule(family(), SPACE)
     panels: list[Any] = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title(loc="left") for axes in panels] == [knob.name for knob in TABLE]
+    assert [axes.get_title(loc="left") for axes in panels] == [each.name for each in SPACE]
     assert [axes.get_yscale() for axes in panels] == ["log", "linear", "linear"]
     stairs = panels[1].patches[0].get_data()
     assert stairs.values.tolist() == pytest.approx([0.09, 0.15, 0.21])
@@ -52,7 +54,7 @@ def test_the_same_search_gives_the_same_bytes(suffix: str, tmp_path: Path) -> No
     for file in files:
         write_family(file, family())
     assert files[0].read_bytes() == files[1].read_bytes()
-    write_schedule(files[0], family(), TABLE)
+    write_schedule(files[0], family(), SPACE)
     assert files[0].stat().st_size > 1000
 
 

@@ -1,3 +1,6 @@
+"""The losses that settings name, their weights, and mixing of batches."""
+
+from collections.abc import Sequence
 from typing import Literal
 
 import pytest
@@ -25,9 +28,24 @@ class Fixed(nn.Module):
         return torch.stack(self.answers).mean(0)
 
 
-class Branched(Fixed):
+class Branched(nn.Module):
+    """A network of branches that answer what they were given."""
+
+    def __init__(self, *logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
     def branches(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.answers
+        return self.logits
+
+    def answers(self, images: Tensor) -> tuple[Tensor, ...]:
+        raise AssertionError("only for predictions")
+
+    def branch_networks(self) -> dict[str, nn.Module]:
+        raise AssertionError("only for predictions")
+
+    def scale_branches(self, temperatures: Sequence[float]) -> None:
+        raise AssertionError("only for predictions")
 
 
 def one_hot(*labels: int) -> Tensor:
@@ -66,7 +84,7 @@ def test_class_weights_grow_as_frequency_falls_and_keep_the_mean_loss() -> None:
     torch.testing.assert_close(same, torch.tensor(3.0).log())
 
 
-def test_prior_adjustment_makes_the_loss_see_the_frequencies() -> None:
+def test_logit_adjustment_makes_the_loss_see_the_frequencies() -> None:
     targets = one_hot(*[0] * 6, *[1] * 3, 2)
     objective = make_objective(Settings(logit_adjustment=1.0, label_smoothing=0), targets, CPU)
     loss, *_ = objective(Fixed(torch.zeros(10, 3)), targets, targets)
@@ -105,7 +123,7 @@ def test_mixing_keeps_sums_and_shapes_and_depends_on_the_seed_alone(kind: str) -
     assert torch.equal(pictures, again) and not torch.equal(pictures, other)
 
 
-def test_the_share_of_mixed_batches_is_as_asked() -> None:
+def test_the_fraction_of_mixed_batches_is_as_set() -> None:
     settings = Settings(mixup=0.4, mix_prob=0.25)
     images, targets = torch.rand(2, 3, 4, 4), one_hot(0, 1)
     torch.manual_seed(0)
@@ -118,14 +136,14 @@ class Embedding(Fixed):
         return self.answers[0], self.answers[1]
 
 
-def test_the_parts_of_a_sum_of_losses_are_told_apart_and_add_up() -> None:
+def test_the_parts_of_a_sum_of_losses_are_reported_and_add_up() -> None:
     targets, logits, embedding = one_hot(*[0] * 6, 1, 1, 1, 2), torch.randn(10, 3), torch.randn(10, 7)
-    wanted = Loss(cross_entropy=0.5, class_imbalance=2.0, similarity=3.0, focus=2.0)
+    wanted = Loss(cross_entropy=0.5, class_imbalance=2.0, similarity=3.0, focal_gamma=2.0)
     settings = Settings(loss=wanted, label_smoothing=0)
     loss, _, parts = make_objective(settings, targets, CPU)(Embedding(logits, embedding), targets, targets)
     torch.testing.assert_close(parts["cross_entropy"], F.cross_entropy(logits, targets))
     alpha = 10 / (3 * targets.sum(dim=0))  # N / (E n_c)
-    expected = class_imbalance_loss(logits, targets, alpha, focus=2.0).mean()
+    expected = class_imbalance_loss(logits, targets, alpha, focal_gamma=2.0).mean()
     torch.testing.assert_close(parts["class_imbalance"], expected)
     similarity = emotion_similarity(embedding, targets.argmax(1)).loss
     torch.testing.assert_close(parts["similarity"], similarity)
@@ -134,7 +152,7 @@ def test_the_parts_of_a_sum_of_losses_are_told_apart_and_add_up() -> None:
     assert parts["without_pairs"] == 0
 
 
-def test_the_similarity_loss_can_compare_logits_and_says_when_a_batch_has_no_pairs() -> None:
+def test_the_similarity_loss_can_compare_logits_and_reports_a_batch_without_pairs() -> None:
     logits = torch.randn(3, 3)
     settings = Settings(loss=Loss(similarity=1.0, similarity_of="logits"), label_smoothing=0)
     objective = make_objective(settings, one_hot(0, 1, 2), CPU)
@@ -203,7 +221,7 @@ def test_a_mixed_batch_which_comes_without_attributes_learns_emotions_alone() ->
     torch.testing.assert_close(found.loss, F.cross_entropy(logits, torch.tensor([0, 1])))
 
 
-def test_rare_words_weigh_more_where_the_settings_say_so() -> None:
+def test_rare_words_weigh_more_where_the_settings_have_it() -> None:
     shares = {"object": torch.tensor([0.5, 0.1, 0.5, 0.5])}
     targets, network = one_hot(0, 1), Naming(torch.zeros(2, 3), WORDS)
     losses = []

@@ -1,3 +1,5 @@
+"""Runs in a folder: what they leave, how they resume, what they refuse."""
+
 import json
 import os
 import signal
@@ -16,21 +18,13 @@ from affectlens.data import folder
 from affectlens.errors import PictureDamaged, RunError, SettingsError
 from affectlens.models import catalog
 from affectlens.models.saved import load_model
-from affectlens.training.loop import Schedule, State, Step
-from affectlens.training.run import (
-    BEST,
-    LAST,
-    LOG,
-    MODEL,
-    STEPS,
-    EpochEnd,
-    Finished,
-    Request,
-    Started,
-    fit,
-)
+from affectlens.training.finish import RunFinished
+from affectlens.training.loop import Step
+from affectlens.training.run import EpochEnd, RunStarted, fit
+from affectlens.training.run_folder import BEST, LAST, LOG, MODEL, RUN, STEPS, RunRecord, TrainingRequest
 from affectlens.training.session import CacheProgress
 from affectlens.training.settings import Settings, override, read_settings
+from affectlens.training.state import State
 from pictures import colour_set
 
 # Everything random is on, so that a resumed run that forgot any of it would differ.
@@ -50,9 +44,11 @@ def data(tmp_path: Path) -> Path:
     return colour_set(tmp_path / "data", ("awe", "anger", "sadness"), each=12)
 
 
-def request(data: Path, out: Path, settings: Settings = TINY, resume: bool = False) -> Request:
+def request(data: Path, out: Path, settings: Settings = TINY, resume: bool = False) -> TrainingRequest:
     source = folder.read(data)
-    return Request(name="tiny", data="folder", source=source, settings=settings, out=out, resume=resume)
+    return TrainingRequest(
+        name="tiny", data="folder", source=source, settings=settings, out=out, resume=resume
+    )
 
 
 def losses(out: Path) -> list[tuple[int, float]]:
@@ -60,10 +56,10 @@ def losses(out: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def test_a_run_tells_what_happens_and_leaves_a_whole_model(data: Path, tmp_path: Path) -> None:
+def test_a_run_reports_what_happens_and_leaves_a_complete_model(data: Path, tmp_path: Path) -> None:
     events = list(fit(request(data, tmp_path / "run")))
     started, finished = events[0], events[-1]
-    assert isinstance(started, Started) and isinstance(finished, Finished)
+    assert isinstance(started, RunStarted) and isinstance(finished, RunFinished)
     steps = [event for event in events if isinstance(event, Step)]
     epochs = [event for event in events if isinstance(event, EpochEnd)]
     assert [step.number for step in steps] == list(range(1, started.total_steps + 1))
@@ -83,7 +79,7 @@ def test_the_model_kept_is_the_best_epoch_and_its_scores_are_those_of_that_epoch
     events = list(fit(request(data, tmp_path / "run", replace(TINY, precision="float32"))))
     best = max((e for e in events if isinstance(e, EpochEnd)), key=lambda e: e.scores["mean"])
     finished = events[-1]
-    assert isinstance(finished, Finished)
+    assert isinstance(finished, RunFinished)
     assert finished.scores.accuracy == best.scores["accuracy"]
     assert finished.scores.balanced_accuracy == pytest.approx(best.scores["balanced_accuracy"])
 
@@ -94,7 +90,7 @@ def test_training_learns_what_can_be_learned(data: Path, tmp_path: Path) -> None
         preprocessing=replace(TINY.preprocessing),
     )  # fmt: skip
     finished = list(fit(request(data, tmp_path / "run", plain)))[-1]
-    assert isinstance(finished, Finished) and finished.scores.accuracy > 0.8
+    assert isinstance(finished, RunFinished) and finished.scores.accuracy > 0.8
 
 
 def test_the_settings_in_the_run_folder_are_those_that_ran(data: Path, tmp_path: Path) -> None:
@@ -105,13 +101,13 @@ def test_the_settings_in_the_run_folder_are_those_that_ran(data: Path, tmp_path:
 
 
 def test_stopping_the_iteration_and_resuming_changes_no_bit(data: Path, tmp_path: Path) -> None:
-    list(fit(request(data, tmp_path / "whole")))
+    list(fit(request(data, tmp_path / "undisturbed")))
     for event in fit(request(data, tmp_path / "parts")):
         if isinstance(event, Step) and event.number == 9:
             break
     list(fit(request(data, tmp_path / "parts", resume=True)))
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
-    assert hash_of_model(tmp_path / "parts") == hash_of_model(tmp_path / "whole")
+    assert losses(tmp_path / "parts") == losses(tmp_path / "undisturbed")
+    assert hash_of_model(tmp_path / "parts") == hash_of_model(tmp_path / "undisturbed")
 
 
 def test_accumulated_batches_are_one_batch(data: Path, tmp_path: Path) -> None:
@@ -154,7 +150,7 @@ def test_an_unreadable_picture_ends_training_by_its_name_and_keeps_the_checkpoin
     assert (tmp_path / "run" / BEST).is_file()
 
 
-def test_a_loss_that_explodes_is_an_error_that_says_what_to_do(data: Path, tmp_path: Path) -> None:
+def test_a_loss_that_explodes_is_an_error_with_what_to_do(data: Path, tmp_path: Path) -> None:
     wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
     with pytest.raises(RunError, match="lr"):
         list(fit(request(data, tmp_path / "run", wild)))
@@ -189,8 +185,8 @@ def test_runs_share_a_cache_that_one_of_them_made(data: Path, tmp_path: Path) ->
     settings = replace(TINY, cache_side=64)
     for name, decodes in (("first", True), ("second", False)):
         events = fit(replace(request(data, tmp_path / name, settings), cache=tmp_path / "cache"))
-        assert isinstance(next(events), CacheProgress if decodes else Started)
-        until = next(event for event in events if isinstance(event, Started | Step))
+        assert isinstance(next(events), CacheProgress if decodes else RunStarted)
+        until = next(event for event in events if isinstance(event, RunStarted | Step))
         assert until and not (tmp_path / name / "cache").exists()
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["index.json", "pixels.bin"]
 
@@ -198,28 +194,33 @@ def test_runs_share_a_cache_that_one_of_them_made(data: Path, tmp_path: Path) ->
 def test_a_shared_cache_of_other_pictures_is_refused_and_stays(data: Path, tmp_path: Path) -> None:
     small, large = replace(TINY, cache_side=16), replace(TINY, cache_side=64)
     sharing = replace(request(data, tmp_path / "first", small), cache=tmp_path / "cache")
-    next(event for event in fit(sharing) if isinstance(event, Started))
+    next(event for event in fit(sharing) if isinstance(event, RunStarted))
     before = (tmp_path / "cache" / "index.json").read_bytes()
     with pytest.raises(RunError, match="another folder for --cache"):
         next(fit(replace(request(data, tmp_path / "second", large), cache=tmp_path / "cache")))
     assert (tmp_path / "cache" / "index.json").read_bytes() == before
 
 
-def test_low_resolution_comes_first() -> None:
-    schedule = Schedule(100, replace(TINY, epochs=4, low_res_size=16, low_res_fraction=0.5))
-    assert [schedule.size(epoch).height for epoch in range(4)] == [16, 16, 32, 32]
-
-
-def test_steps_cover_the_epochs_without_a_remainder() -> None:
-    schedule = Schedule(103, replace(TINY, epochs=2.5, batch_size=10))
-    assert schedule.total_steps == 26
-    ends = [n for n in range(26) if schedule.ends_epoch(n)]
-    assert ends == [10, 20, 25]
-
-
 def test_impossible_settings_are_named() -> None:
     with pytest.raises(SettingsError, match="batch_size"):
         Settings(batch_size=0)
+
+
+def test_a_damaged_record_is_an_error_of_ours(data: Path, tmp_path: Path) -> None:
+    next(fit(request(data, tmp_path / "run")))
+    assert RunRecord.read(tmp_path / "run").format_version == 2
+    stored = (tmp_path / "run" / RUN).read_text()
+    changes = (
+        ('"hashes"', '"hash"'),
+        ('"seed": 0', '"seed": []'),
+        ('"format_version": 2', '"format_version": 3'),
+    )
+    altered = [stored.replace(*change) for change in changes]
+    assert stored not in altered
+    for damaged in (stored[:-30], *altered, "[" * 100_000, "\xff"):
+        (tmp_path / "run" / RUN).write_bytes(damaged.encode("latin-1"))
+        with pytest.raises(RunError, match=r"run\.json"):
+            next(fit(request(data, tmp_path / "run", resume=True)))
 
 
 # Killed for real. ---------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ def start(data: Path, out: Path, resume: bool) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command(data, out, *more), stdout=quiet, stderr=quiet)
 
 
-def run_whole(data: Path, out: Path, resume: bool = False) -> None:
+def run_to_the_end(data: Path, out: Path, resume: bool = False) -> None:
     assert start(data, out, resume).wait(timeout=200) == 0
 
 
@@ -269,9 +270,9 @@ def hash_of_model(out: Path) -> str:
 def test_a_run_that_was_killed_at_several_steps_and_in_a_checkpoint_resumes_to_the_last_bit(
     data: Path, tmp_path: Path
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run_whole(data, whole)
-    assert len(losses(whole)) == 30
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    run_to_the_end(data, undisturbed)
+    assert len(losses(undisturbed)) == 30
 
     for kill, step in enumerate((1, 8, 17)):
         process = start(data, killed, resume=kill > 0)
@@ -283,9 +284,9 @@ def test_a_run_that_was_killed_at_several_steps_and_in_a_checkpoint_resumes_to_t
     )
     assert in_checkpoint and set(killed.glob(f".{LAST}*")) - seen, "the kill did not hit a checkpoint"
 
-    run_whole(data, killed, resume=True)
-    assert losses(killed) == losses(whole)
-    assert hash_of_model(killed) == hash_of_model(whole)
+    run_to_the_end(data, killed, resume=True)
+    assert losses(killed) == losses(undisturbed)
+    assert hash_of_model(killed) == hash_of_model(undisturbed)
     assert not list(killed.glob(".*.part")), "what the kill left behind was not cleared away"
 
 
@@ -296,13 +297,13 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(data: Path, t
     assert losses(tmp_path / "first") != losses(tmp_path / "other")
 
 
-def test_the_running_average_follows_the_network() -> None:
+def test_the_moving_average_follows_the_network() -> None:
     network = catalog.build("test_vit.r160_in1k", 3)
     state = State.start(network, replace(TINY, ema_decay=0.5))
-    assert state.average is not None and state.best_network is state.average.module
+    assert state.ema is not None and state.best_network is state.ema.module
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(1.0)
-    state.average.update(network, step=1000)
-    for new, averaged in zip(network.parameters(), state.average.module.parameters(), strict=True):
+    state.ema.update(network, step=1000)
+    for new, averaged in zip(network.parameters(), state.ema.module.parameters(), strict=True):
         assert float((new - averaged).detach().abs().max()) == pytest.approx(0.5, abs=1e-4)

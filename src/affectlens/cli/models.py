@@ -15,7 +15,7 @@ def models(context: click.Context) -> None:
 
 @models.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="All that is known, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="JSON with the complete card.")
 def show(name: str, as_json: bool) -> None:
     """Print the card of the model NAME (a name or folder)."""
     from affectlens import library
@@ -34,9 +34,10 @@ def _list() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from affectlens import library, recipes
+    from affectlens import library
     from affectlens.errors import ModelError
     from affectlens.models.catalog import NETWORKS
+    from affectlens.recipes import catalog as recipes
 
     console = Console()
     trained = Table(

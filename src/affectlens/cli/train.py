@@ -1,7 +1,6 @@
 """`affectlens train RECIPE --data NAME:PATH --out RUN`."""
 
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,34 +9,50 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from affectlens.training.run import Event
+    from affectlens.training.loop import Step
+    from affectlens.training.run import RunEvent
 
 
 @click.command()
 @click.argument("recipe")
-@click.option("--data", required=True, help="NAME:PATH, as in fi:/data/fi or folder:PICTURES.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run folder to write.")
-@click.option("--name", help="What the model is called. Default: the recipe's name.")
-@click.option("--settings", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A TOML file that changes the recipe.")  # fmt: skip
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
-@click.option("--seed", type=int, help="Of everything random. Default: the recipe's, 0.")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path),
-              help="Decoded pictures (cache_side), shared between runs. Default: in OUT.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with the run in --out after an interruption.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--data", required=True, help="Data set, as fi:/data/fi or folder:PICTURES.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
+@click.option("--name", help="Name of the model. Default: the recipe's name.")
+@click.option(
+    "--settings",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file that changes the recipe.",
+)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Setting to change.")
+@click.option("--seed", type=int, help="Random seed. Default: the recipe's, 0.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of decoded pictures (cache_side), shared between runs. Default: in OUT.",
+)
+@click.option("--resume", is_flag=True, help="Continuation of the run in --out after an interruption.")
+@click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option(
     "--dtype",
     default="float16",
     show_default=True,
     type=click.Choice(["float32", "float16", "bfloat16"]),
-    help="How the model's weights are stored.",
+    help="Number format in which the model's weights are stored.",
 )
-@click.option("--workers", type=click.IntRange(1), metavar="N",
-              help="Divide each batch among N processes, on this machine or a Ray cluster. Not the setting "
-                   "workers, which is how many processes read pictures for each of them.")  # fmt: skip
-@click.option("--address", default="auto", show_default=True,
-              help="Of the Ray cluster for --workers: auto, none (one of our own) or HOST:PORT.")  # fmt: skip
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of processes that divide each batch, on this machine or a Ray cluster. (The setting "
+    "num_workers is how many processes read pictures for each of them.)",
+)
+@click.option(
+    "--address",
+    default="auto",
+    show_default=True,
+    help="Ray cluster for --workers: auto, none (one of our own) or HOST:PORT.",
+)
 def train(
     recipe: str,
     data: str,
@@ -58,25 +73,18 @@ def train(
     The run folder holds settings, logs, checkpoints and in the end the model in OUT/model. A run that was
     interrupted, even by a power cut, goes on with --resume as if nothing had happened.
     """
-    from affectlens import recipes
     from affectlens.data.catalog import open_data
-    from affectlens.training.run import Request, fit, read_run_settings
-    from affectlens.training.settings import override, read_settings
+    from affectlens.recipes.catalog import changed_recipe
+    from affectlens.training.run import fit
+    from affectlens.training.run_folder import TrainingRequest, portable_command, read_run_settings
 
-    if resume:
-        if file or assignments or seed is not None:
-            raise click.UsageError(
-                "--resume takes the run's settings: leave out --settings, --set and --seed."
-            )
-        settings = read_run_settings(out)
-    else:
-        settings = recipes.recipe(recipe)
-        settings = read_settings(file, settings) if file else settings
-        settings = override(settings, [*assignments, *([f"seed={seed}"] if seed is not None else [])])
+    if resume and (file or assignments or seed is not None):
+        raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
+    settings = read_run_settings(out) if resume else changed_recipe(recipe, file, assignments, seed)
     source = open_data(data)
     for note in source.notes:
         click.echo(f"Note: {note}.", err=True)
-    request = Request(
+    request = TrainingRequest(
         name=name or recipe,
         data=data.partition(":")[0],
         source=source,
@@ -86,7 +94,7 @@ def train(
         resume=resume,
         device=device,
         dtype=dtype,
-        command=portable_command(data, out, cache),
+        command=portable_command(sys.argv[1:], data, out, cache),
     )
     if workers:
         from affectlens.cluster.connection import Cluster
@@ -97,18 +105,7 @@ def train(
         show(fit(request))
 
 
-def portable_command(data: str, out: Path, cache: Path | None) -> str:
-    """The command as another could type it: the places of data, run and cache without their folders."""
-    name, separator, _ = data.partition(":")
-    stand_ins = {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
-    words = [stand_ins.get(word, word) for word in sys.argv[1:]]
-    words = ["weights=FOLDER" if word.startswith("weights=/") else word for word in words]
-    if "--address" in words[:-1]:
-        words[words.index("--address") + 1] = "ADDRESS"
-    return shlex.join(["affectlens", *words])
-
-
-def show(events: "Iterator[Event]") -> None:
+def show(events: "Iterator[RunEvent]") -> None:
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
     from rich.console import Console
     from rich.progress import (
@@ -121,8 +118,9 @@ def show(events: "Iterator[Event]") -> None:
     )
 
     from affectlens.evaluation.tables import render
+    from affectlens.training.finish import RunFinished
     from affectlens.training.loop import Step
-    from affectlens.training.run import EpochEnd, Finished, Started
+    from affectlens.training.run import EpochEnd, RunStarted
     from affectlens.training.session import CacheProgress
 
     console = Console(stderr=True)
@@ -136,28 +134,28 @@ def show(events: "Iterator[Event]") -> None:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("starting", total=None, state="")
+        bar = progress.add_task("starting", total=None, state="")
         meter = Meter()
         for event in events:
             if isinstance(event, CacheProgress):
-                progress.update(task, description="decoding", total=event.total, completed=event.done)
-            elif isinstance(event, Started):
+                progress.update(bar, description="decoding", total=event.total, completed=event.done)
+            elif isinstance(event, RunStarted):
                 console.print(
                     f"Step {event.step} of {event.total_steps}, {event.pictures:,} training pictures, "
                     f"{event.device}, {event.precision}."
                 )
                 progress.reset(
-                    task, description="training", total=event.total_steps, completed=event.step, state=""
+                    bar, description="training", total=event.total_steps, completed=event.step, state=""
                 )
             elif isinstance(event, Step):
-                progress.update(task, completed=event.number, state=meter.after(event))
+                progress.update(bar, completed=event.number, state=meter.after(event))
             elif isinstance(event, EpochEnd):
                 scores = ", ".join(
                     f"{key.replace('_', ' ')} {value:.4f}" for key, value in event.scores.items()
                 )
                 mark = " (best)" if event.best else ""
                 console.print(f"Epoch {event.epoch}: {scores}{mark}. {meter.state}", highlight=False)
-            elif isinstance(event, Finished):
+            elif isinstance(event, RunFinished):
                 progress.stop()
                 render(event.scores, Console())
                 if event.attribute_scores:
@@ -176,11 +174,8 @@ class Meter:
         self.last = self.clock()
         self.values: dict[str, float] = {}
 
-    def after(self, step: "Event") -> str:
+    def after(self, step: "Step") -> str:
         """Take a step in and return the state as text."""
-        from affectlens.training.loop import Step
-
-        assert isinstance(step, Step)
         now = self.clock()
         new = {"loss": step.loss, "accuracy": step.accuracy, "seconds": (now - self.last) / step.pictures}
         self.last = now

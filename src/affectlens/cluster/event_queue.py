@@ -1,55 +1,58 @@
-"""Between the processes of a training run and whoever called: passes on what happens, remembers restarts.
+"""Between the processes of a training run and its caller: passes on what happens, remembers restarts.
 
 It lives as an actor of Ray's in a process of its own, and takes events as bytes, so that this process need
-not load torch to pass them on. The bytes are made as Ray itself makes what goes between its processes; none
-are ever read from a file.
+not load torch to pass them on.
 """
 
 from typing import Any
 
 
-class Relay:
+class EventQueue:
     """The actor. Its methods are called from every process of a run."""
 
     def __init__(self) -> None:
-        self.news: list[bytes] = []
+        self.events: list[bytes] = []
         self.starts = 0
         self.in_vain = 0
-        self.furthest = -1
-        self.last_words = ""
+        self.last_step = -1
+        self.last_error = ""
 
     def begin(self) -> tuple[int, int, str]:
-        """Count a start: how many were before, how many of them lately in vain, and what was heard last."""
+        """Count a start: how many were before, how many of them lately in vain, and the last error."""
         self.starts += 1
         self.in_vain += 1
-        return self.starts - 1, self.in_vain - 1, self.last_words
+        return self.starts - 1, self.in_vain - 1, self.last_error
 
-    def tell(self, sealed: bytes, step: int = -1) -> None:
+    def put(self, packed_event: bytes, step: int = -1) -> None:
         """Take in an event, of a step its number, or an error that ends the run."""
-        if step > self.furthest:
-            self.furthest, self.in_vain = step, 0
-        self.news.append(sealed)
+        if step > self.last_step:
+            self.last_step, self.in_vain = step, 0
+        self.events.append(packed_event)
 
-    def complain(self, words: str) -> None:
-        """Take in what a process says that ends by an error of others than ours."""
-        self.last_words = words
+    def put_error(self, text: str) -> None:
+        """Take in the traceback of a process that ends by an error of others than ours."""
+        self.last_error = text
 
     def take(self) -> list[bytes]:
         """Give away what has come in since the last time."""
-        news, self.news = self.news, []
-        return news
+        events, self.events = self.events, []
+        return events
+
+
+# Ray's cloudpickle, with which Ray itself carries everything between its processes: the bytes come from our
+# own processes of the same job, over Ray's authenticated channel, and are never read from a file.
 
 
 def packed(thing: Any) -> bytes:
-    """Anything, as an event or error for `Relay.tell`, as bytes for another process."""
+    """Anything, as an event or error for `EventQueue.put`, as bytes for another process."""
     from ray import cloudpickle
 
-    sealed: bytes = cloudpickle.dumps(thing)
-    return sealed
+    data: bytes = cloudpickle.dumps(thing)
+    return data
 
 
-def unpacked(sealed: bytes) -> Any:
+def unpacked(data: bytes) -> Any:
     """What was packed."""
     from ray import cloudpickle
 
-    return cloudpickle.loads(sealed)  # from our own processes
+    return cloudpickle.loads(data)

@@ -1,31 +1,33 @@
 """One member of a population, as Ray Tune runs it: each step is an interval of training.
 
-Ray decides which member runs when and where, and whose weights and settings it takes over; how an interval
-is trained is not known here (`training.intervals`). What Ray calls a checkpoint is the name of a state file:
-a few bytes, so that pausing a member and giving its weights to another cost next to nothing. The folder of
-the search must be the same on every machine.
+Ray decides which member runs when and on which machine, and which other member it copies; how an interval is
+trained is not known here (`training.intervals`). What Ray calls a checkpoint is the name of a state file: a
+few bytes, so that pausing a member and giving its weights to another cost next to nothing. The folder of the
+search must be the same on every machine.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from ray import tune
 
 from affectlens.data.catalog import open_data
 from affectlens.errors import AffectLensError, RunError
-from affectlens.training.intervals import STATES, Draw, interval_of, state_file, train_interval
-from affectlens.training.lineage import Interval
-from affectlens.training.run import CACHE, read_run_settings
-from affectlens.training.search_space import knobs, values_at
-from affectlens.training.session import Task, prepared
+from affectlens.training.intervals import STATES, SettingsSample, interval_of, state_file, train_interval
+from affectlens.training.lineage import DIVERGED, Interval
+from affectlens.training.run_folder import CACHE, read_run_settings
+from affectlens.training.search_space import search_space, values_at
+from affectlens.training.session import Session, open_cached_session
 
-MEMBER, DRAW, DRAWN_FROM = "member", "draw", "drawn_from"  # of Ray's config, beside the positions
-PLACE = "place.json"  # in Ray's checkpoint
+# Of Ray's config, as well as the point in the search space.
+MEMBER, SAMPLE, SAMPLED_FROM = "member", "sample", "sampled_from"
+# In Ray's checkpoint.
+STATE = "state.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Assignment:
         cache: of decoded pictures, made before; None where settings ask for none
         interval: steps
         threads: of torch, for each member
-        known: intervals that were done before the search was interrupted; they are told again, not trained
+        known: intervals that were done before the search was interrupted; reported again, not trained
         begin: the round after which members begin
     """
 
@@ -53,31 +55,33 @@ class Assignment:
 
 
 class Member(tune.Trainable):
-    """Trains intervals, and says of each what the lineage records."""
+    """Trains intervals, and reports of each what the lineage records."""
 
     def setup(self, config: dict[str, Any], assignment: Assignment | None = None) -> None:
         assert assignment is not None  # `tune.with_parameters` gives it
         self.assignment = assignment
-        self.place: tuple[int, int] | None = None  # member and round of the state to go on from
+        # Member and round of the state to go on from.
+        self.state: tuple[int, int] | None = None
         torch.set_num_threads(assignment.threads)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another member, or the same under other settings: all else is read from its state."""
-        self.place = None
+        self.state = None
         return True
 
     def step(self) -> dict[str, Any]:
         try:
             return self._report(self._next())
-        except AffectLensError as error:  # ours are of no use to try again; others Ray tries again
-            return {"error": str(error), "score": -1.0, "round": 0, "since": 0, "interval": None}
+        except AffectLensError as error:
+            # Ours are of no use to try again; others Ray tries again.
+            return {"error": str(error), "score": DIVERGED, "round": 0, "since": 0, "interval": None}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / PLACE).write_text(json.dumps(self.place), encoding="utf-8")
+        (Path(checkpoint_dir) / STATE).write_bytes(msgspec.json.encode(self.state))
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        place = json.loads((Path(checkpoint_dir) / PLACE).read_text(encoding="utf-8"))
-        self.place = tuple(place) if place else None
+        stored = (Path(checkpoint_dir) / STATE).read_bytes()
+        self.state = msgspec.json.decode(stored, type=tuple[int, int] | None)
 
     @property
     def number(self) -> int:
@@ -86,62 +90,61 @@ class Member(tune.Trainable):
 
     def _next(self) -> Interval:
         given = self.assignment
-        done = self.place[1] if self.place else given.begin
-        told = given.known.get((self.number, done + 1))
-        if told:
-            self.place = told.place
-            return told
-        base = read_run_settings(given.out)
-        task = task_of(given.out, given.data, given.cache, given.device)
+        done = self.state[1] if self.state else given.begin
+        known = given.known.get((self.number, done + 1))
+        if known:
+            self.state = known.key
+            return known
         folder = given.out / STATES
-        if self.place and not state_file(folder, *self.place).is_file():
-            return self._told_again(folder)
-        start = self._start(folder) if self.place else None
-        values = values_at(knobs(base), self.config)
-        draw = Draw(
+        if self.state and not state_file(folder, *self.state).is_file():
+            return self._read_again(folder)
+        start = self._start(folder) if self.state else None
+        session = session_of(given.out, given.data, given.cache, given.device)
+        values = values_at(search_space(session.settings), self.config)
+        sample = SettingsSample(
             values=values,
-            positions={name: self.config[name] for name in values},
-            name=self.config[DRAW],
-            drawn_from=self.config[DRAWN_FROM],
+            unit={name: self.config[name] for name in values},
+            id=self.config[SAMPLE],
+            parent=self.config[SAMPLED_FROM],
         )
         made = train_interval(
-            task, base, draw, member=self.number, start=start, steps=given.interval, folder=folder
+            session, sample, member=self.number, start=start, steps=given.interval, folder=folder
         )
-        self.place = made.place
+        self.state = made.key
         return made
 
-    def _told_again(self, folder: Path) -> Interval:
+    def _read_again(self, folder: Path) -> Interval:
         """What this member did after a state that is gone by now.
 
-        A state is deleted when all members have done the round after it. A process that dies between telling
-        of its round and Ray's noting where it stands begins before that round again.
+        A state is deleted when all members have done the round after it. A process that dies between
+        reporting its round and Ray's noting its checkpoint begins before that round again.
         """
-        assert self.place is not None
-        file = state_file(folder, self.number, self.place[1] + 1)
+        assert self.state is not None
+        file = state_file(folder, self.number, self.state[1] + 1)
         done = interval_of(file)
-        if done.draw != self.config[DRAW]:
+        if done.sample != self.config[SAMPLE]:
             raise RunError(f"{file} is not what member {self.number} was to train. Go on with --resume.")
-        self.place = done.place
+        self.state = done.key
         return done
 
     def _start(self, folder: Path) -> Path:
         """The state that belongs to the settings of the config.
 
-        It is the one that Ray's checkpoint names, unless Ray took over another's settings without its
-        weights. This can happen where a member's own checkpoint was still being written when it was to take
-        over another's (Ray's issue 28509); then the other's state of the same round is taken.
+        It is the one that Ray's checkpoint names, unless Ray copied another's settings without its weights.
+        This can happen where a member's own checkpoint was still being written when it was to copy another
+        (Ray's issue 28509); then the other's state of the same round is taken.
         """
-        assert self.place is not None
-        named = state_file(folder, *self.place)
-        own = (self.config[DRAW], self.config[DRAWN_FROM])
-        if interval_of(named).draw in own:
+        assert self.state is not None
+        named = state_file(folder, *self.state)
+        own = (self.config[SAMPLE], self.config[SAMPLED_FROM])
+        if interval_of(named).sample in own:
             return named
-        for file in sorted(folder.glob(f"m*-r{self.place[1]:04d}.safetensors")):
-            if interval_of(file).draw == self.config[DRAWN_FROM]:
+        for file in sorted(folder.glob(f"m*-r{self.state[1]:04d}.safetensors")):
+            if interval_of(file).sample == self.config[SAMPLED_FROM]:
                 return file
         raise RunError(
-            f"Member {self.number} was given settings drawn from {self.config[DRAWN_FROM]}, but no state of "
-            f"round {self.place[1]} was trained under those. Go on with --resume."
+            f"Member {self.number} was given settings sampled from {self.config[SAMPLED_FROM]}, but no state "
+            f"of round {self.state[1]} was trained under those. Go on with --resume."
         )
 
     def _report(self, interval: Interval) -> dict[str, Any]:
@@ -149,12 +152,12 @@ class Member(tune.Trainable):
             "score": interval.score,
             "round": interval.round,
             "since": interval.round - self.assignment.begin,
-            "interval": json.dumps(interval.to_dict()),
+            "interval": interval.to_dict(),
             "error": "",
         }
 
 
 @lru_cache(maxsize=1)
-def task_of(out: Path, data: str, cache: Path | None, device: str) -> Task:
+def session_of(out: Path, data: str, cache: Path | None, device: str) -> Session:
     """Open the data once in each process, which members take turns in."""
-    return prepared(open_data(data), read_run_settings(out), device, out / CACHE, cache)
+    return open_cached_session(open_data(data), read_run_settings(out), device, out / CACHE, cache)

@@ -1,11 +1,11 @@
-"""Ray Tune's schedulers, told what a search needs of them: draws that a seed decides, and going on.
+"""Ray Tune's schedulers with what a search needs of them: samples that a seed decides, and resuming.
 
 Population based training: Jaderberg et al., "Population Based Training of Neural Networks", 2017. All members
-do a round, then the worst quarter takes over the weights of the best quarter, with their settings perturbed.
-PB2 chooses the settings by a Gaussian process instead: Parker-Holder et al., "Provably Efficient Online
-Hyperparameter Optimization with Population-Based Bandits", NeurIPS 2020. ASHA gives up members that fall
-behind: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020. Random search trains
-every member to the end: Bergstra and Bengio, JMLR 2012.
+do a round, then the worst quarter copies the weights of the best quarter (exploit), with their settings
+perturbed (explore). PB2 chooses the settings by a Gaussian process instead: Parker-Holder et al., "Provably
+Efficient Online Hyperparameter Optimization with Population-Based Bandits", NeurIPS 2020. ASHA stops members
+that fall behind: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020. Random
+search trains every member to the end: Bergstra and Bengio, JMLR 2012.
 """
 
 import random
@@ -22,32 +22,31 @@ from ray.tune.schedulers import (
 )
 from ray.tune.schedulers.pb2 import PB2
 
-from affectlens.cluster.member import DRAW, DRAWN_FROM, MEMBER
+from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM
 from affectlens.training.batches import derived_seed
 from affectlens.training.lineage import Interval
-from affectlens.training.search_space import Knob, name_of_draw, perturb, values_at
+from affectlens.training.search_space import SearchSpace, perturb, sample_id, values_at
 
-EXPLOITING = ("pbt", "pb2")  # members take over others' weights, all at the end of a round
-KEEP_EACH = ("asha", "random")
-REDUCTION = 3  # ASHA lets one of three go on beyond rounds 1, 3, 9, ...
+# ASHA lets one of three go on beyond rounds 1, 3, 9, ...
+REDUCTION = 3
 
 Explore = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def scheduler_for(
-    kind: str, table: Sequence[Knob], rounds: int, seed: int, known: Sequence[Interval], begin: int
+    kind: str, space: SearchSpace, rounds: int, seed: int, known: Sequence[Interval], begin: int
 ) -> TrialScheduler:
     """Make a scheduler; `known` are intervals that were done before, `begin` the round before the first."""
     if kind == "pbt":
-        draw = random.Random()
+        generator = random.Random()
         return _PBT(
             seed=seed,
-            draw=draw,
+            generator=generator,
             time_attr="since",
             perturbation_interval=1,
             synch=True,
             log_config=False,
-            custom_explore_fn=_explore(table, lambda positions: perturb(tuple(table), positions, draw)),
+            custom_explore_fn=_explore(space, lambda point: perturb(space, point, generator)),
         )
     if kind == "pb2":
         made = _PB2(
@@ -56,34 +55,34 @@ def scheduler_for(
             perturbation_interval=1,
             synch=True,
             log_config=False,
-            hyperparam_bounds={knob.name: [0.0, 1.0] for knob in table},
-            custom_explore_fn=_explore(table, dict),
+            hyperparam_bounds={each.name: [0.0, 1.0] for each in space},
+            custom_explore_fn=_explore(space, dict),
         )
-        made.data = _history([one for one in known if one.round < begin + 1], table, begin)
+        made.data = _history([one for one in known if one.round < begin + 1], space, begin)
         return made
     if kind == "asha":
         return _ASHA(known, time_attr="round", max_t=rounds, reduction_factor=REDUCTION)
     return FIFOScheduler()
 
 
-def _explore(table: Sequence[Knob], move: Callable[[dict[str, float]], dict[str, float]]) -> Explore:
-    """Perturb another's config, and say in it which settings it was drawn from."""
+def _explore(space: SearchSpace, move: Callable[[dict[str, float]], dict[str, float]]) -> Explore:
+    """Perturb another's config, and note in it which settings it was sampled from."""
 
     def explore(config: dict[str, Any]) -> dict[str, Any]:
-        positions = move({knob.name: float(config[knob.name]) for knob in table})
-        drawn_from = config[DRAW]
-        name = name_of_draw(values_at(tuple(table), positions), drawn_from)
-        return {MEMBER: config[MEMBER], **positions, DRAW: name, DRAWN_FROM: drawn_from}
+        point = move({each.name: float(config[each.name]) for each in space})
+        parent = config[SAMPLE]
+        name = sample_id(values_at(space, point), parent)
+        return {MEMBER: config[MEMBER], **point, SAMPLE: name, SAMPLED_FROM: parent}
 
     return explore
 
 
 class _PBT(PopulationBasedTraining):
-    """Its draws depend on the seed and the round alone, so that an interrupted search decides alike."""
+    """Its random numbers depend on seed and round alone, so that an interrupted search decides alike."""
 
-    def __init__(self, seed: int, draw: random.Random, **options: Any) -> None:
+    def __init__(self, seed: int, generator: random.Random, **options: Any) -> None:
         super().__init__(**options)
-        self.seed, self.draw = seed, draw
+        self.seed, self.generator = seed, generator
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         super().on_trial_add(tune_controller, trial)
@@ -91,8 +90,9 @@ class _PBT(PopulationBasedTraining):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         decided = derived_seed("perturb", self.seed, result["round"])
-        self.draw.seed(decided)
-        random.seed(decided)  # Ray draws whom to take over from the global generator
+        self.generator.seed(decided)
+        # Ray samples which member to copy by the global generator.
+        random.seed(decided)
         decision: str = super().on_trial_result(tune_controller, trial, result)
         return decision
 
@@ -117,11 +117,11 @@ class _PB2(PB2):
 
 
 class _ASHA(AsyncHyperBandScheduler):
-    """Is told again what was done before an interruption, and does not decide on it again."""
+    """Gets again what was done before an interruption, and does not decide on it again."""
 
     def __init__(self, known: Sequence[Interval], **options: Any) -> None:
         super().__init__(**options)
-        self.known = {one.place: one for one in known}
+        self.known = {one.key: one for one in known}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         decision: str = super().on_trial_result(tune_controller, trial, result)
@@ -144,7 +144,7 @@ def _keep_process(tune_controller: Any, trial: Any) -> None:
 
 
 def name_of(trial: Any) -> str:
-    """What Ray calls the trial of a member. It stays when the trial's config becomes a copy of another's."""
+    """Ray's name for the trial of a member. It stays when the trial's config becomes a copy of another's."""
     return f"member-{trial.config[MEMBER]}"
 
 
@@ -153,11 +153,11 @@ def member_of(trial: Any) -> int:
     return int(str(trial).rpartition("-")[2])
 
 
-def _history(known: Sequence[Interval], table: Sequence[Knob], begin: int) -> pd.DataFrame:
-    """What PB2 remembers of rounds before an interruption, as it writes it down itself."""
+def _history(known: Sequence[Interval], space: SearchSpace, begin: int) -> pd.DataFrame:
+    """PB2's table of the rounds before an interruption, as it fills it itself."""
     rows = [
-        [f"member-{one.member}", one.round - begin, *(one.positions[knob.name] for knob in table), one.score]
+        [f"member-{one.member}", one.round - begin, *(one.unit[each.name] for each in space), one.score]
         for one in known
     ]
-    columns = ["Trial", "Time", *(knob.name for knob in table), "Reward"]
+    columns = ["Trial", "Time", *(each.name for each in space), "Reward"]
     return pd.DataFrame(rows, columns=columns) if rows else pd.DataFrame()

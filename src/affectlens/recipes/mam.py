@@ -14,7 +14,7 @@ from affectlens.training.settings import Loss, Settings
 def paper() -> Settings:
     """MAM by its paper, trained as one would today: AdamW, cross-entropy and the emotion similarity loss.
 
-    The weight of the similarity loss in the paper is not known; here both count alike. A batch of 64 drawn
+    The weight of the similarity loss in the paper is not known; here both count alike. A batch of 64 sampled
     at random has pairs of every emotion but the rarest; `pictures_per_emotion=8` gives 8 of each instead.
     """
     return Settings(
@@ -30,7 +30,7 @@ def paper() -> Settings:
 def release() -> Settings:
     """MAM by its script: SGD at 1e-3, a tenth every 10 of 80 epochs, plain cross-entropy.
 
-    The rate is at 1e-5 after 20 epochs and at 1e-10 in the last: some 30 do as much. Known to differ: as in
+    The learning rate is at 1e-5 after 20 epochs and at 1e-10 in the last: some 30 do as much. Known to differ: as in
     `recipes.mlm`; and the script drops the last incomplete batch of the test set, which counts here.
     """
     script = mlm.release()

@@ -15,9 +15,9 @@ MEAN_ALPHA = 0.092
 def paper() -> Settings:
     """MLM by its paper, trained as one would today: AdamW, class-imbalance loss with a single softmax.
 
-    Beside `release`: rates that fall towards the stem and a cosine, so that ten epochs do for sixty; no
-    jitter of colour, which is what the Gram branches are to learn from; the running average of weights is
-    what is kept. Selected on the validation split, which the script does not have.
+    Unlike `release`: learning rates that fall towards the stem and a cosine, so that ten epochs do for sixty;
+    no jitter of colour, which is what the Gram branches are to learn from; the moving average (EMA) of the
+    weights is what is kept. Selected on the validation split, which the script does not have.
     """
     return Settings(
         network="mlm_paper",
@@ -34,7 +34,7 @@ def release() -> Settings:
 
     Known to differ: the backbone is timm's ResNet-50, the best epoch on the validation split is kept (the
     script keeps the last, and prints test accuracy after each), and the momentum is torch's, which differs
-    at the steps of the rate alone.
+    at the steps of the learning rate alone.
     """
     return Settings(
         network="mlm_release",

@@ -5,8 +5,8 @@ affectlens train vit_emoset_release --data emoset:PATH --out RUN
 affectlens train vit_emoset_multitask --data emoset:PATH --out RUN
 
 Seed: a project at the University of Porto, December 2023, that fine-tunes a ViT-B/16 of ImageNet-21k. Its
-notebook ends at 78.18 % on EmoSet's test split; its slides say 79.1. None of the three has been run on the
-whole of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not the best.
+notebook ends at 78.18 % on EmoSet's test split; its slides have 79.1. None of the three has been run on
+all of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not the best.
 """
 
 from affectlens.preprocess import Preprocessing
@@ -18,7 +18,7 @@ PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def emoset() -> Settings:
-    """ViT-B/16 on EmoSet, as one would today: mirrors, layer decay, some mixing, averaged weights.
+    """ViT-B/16 on EmoSet, as one would today: mirrors, layer decay, some mixing, an EMA of weights.
 
     Ten epochs of 1,476 steps.
     """
@@ -41,7 +41,7 @@ def emoset() -> Settings:
 def release() -> Settings:
     """ViT-B/16 on EmoSet by the seed's notebook: four epochs at 1.1208e-5, crops from 0.08, no mirrors.
 
-    The rate, the epochs and the batch are what its search found; all else are the defaults of the library
+    The learning rate, the epochs and the batch are what its search found; all else are the defaults of the library
     that it uses: AdamW without weight decay, gradients clipped at 1, a straight fall after a tenth of the
     steps.
 
@@ -68,7 +68,7 @@ def release() -> Settings:
 
 
 def multitask() -> Settings:
-    """ViT-B/16 that learns EmoSet's six attributes too, and judges emotions by them and a residual.
+    """ViT-B/16 that learns EmoSet's six attributes too, and reads emotions from them and a residual.
 
     No mixing, for a blend of two pictures shows no one scene; larger crops, and no change of colours, because
     the annotations are of the whole picture as it was.

@@ -15,7 +15,8 @@ from affectlens.errors import SettingsError
 from affectlens.models import catalog
 from affectlens.training.settings import Settings
 
-FROM_DATA = ("attributes", "weigh_tasks")  # options of a network that a run sets
+# Options of a network that a run sets.
+FROM_DATA = ("attributes", "weigh_tasks")
 
 
 def attributes_of(settings: Settings, source: DataSource) -> tuple[Attribute, ...]:
@@ -61,12 +62,12 @@ def fingerprint(source: DataSource, attributes: Sequence[Attribute]) -> str:
         for part in source.splits.values()
         for record in part
     ]
-    said = [[attribute.to_json() for attribute in attributes], sorted(rows, key=lambda row: str(row[0]))]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    hashed = [[attribute.to_json() for attribute in attributes], sorted(rows, key=lambda row: str(row[0]))]
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def word_frequencies(attributes: Sequence[Attribute], records: Sequence[Record]) -> Mapping[str, Tensor]:
-    """Share of pictures that have each word, among those with an answer, of attributes with several: (W,)."""
+    """Fraction of pictures that have each word, among those with an answer, of attributes with several: (W,)."""
     return {a.name: _frequency(a, records) for a in attributes if a.several}
 
 

@@ -1,6 +1,6 @@
 """Pixels -> a random variation of them of the network's size: what training sees.
 
-Every draw comes from torch's global generator, so that whoever calls seeds it for each picture
+All random numbers come from torch's global generator, so that the caller seeds it for each picture
 (`training.batches` does) and a picture's variation depends on nothing else.
 """
 
@@ -29,15 +29,15 @@ class Augmentation:
     """How strongly training pictures are varied, in the order in which it is done.
 
     Attributes:
-        squash: the whole picture is first resized to a square of this side, whatever its shape; 0 is off.
-        crop_scale: smallest share of the picture's area that a random crop keeps; 1 keeps all.
+        squash: the picture is first resized to a square of this side, whatever its shape; 0 is off.
+        crop_scale: smallest fraction of the picture's area that a random crop keeps; 1 keeps all.
         crop_ratio: largest stretch of a crop, at least 1: 4/3 allows 3:4 to 4:3.
         flip: probability of mirroring left and right.
         rand_augment: magnitude 0..30 of two random operations a picture (Cubuk et al., 2020); 0 is off.
         colour_jitter: brightness, contrast and saturation are each scaled by 1 +- this. Colour carries
             emotion (dark and grey is sad), so a strong jitter removes what is to be learned.
-        lighting: all pixels move together along the principal axes of ImageNet's colours, by a normal draw
-            of this standard deviation for each axis (Krizhevsky et al., 2012); 0.1 moves a channel by some
+        lighting: all pixels move together along the principal axes of ImageNet's colours, by a normal
+            sample of this standard deviation for each axis (Krizhevsky et al., 2012); 0.1 moves a channel by some
             3 levels of 255.
         erase: probability of erasing a random rectangle (Zhong et al., 2020).
     """

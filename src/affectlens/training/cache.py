@@ -4,15 +4,17 @@ A cache is a folder of two files: `pixels.bin`, all pictures' bytes one after th
 `index.json`, where each begins. It is read through a memory map, so that worker processes and runs
 share one copy in memory. For 100,000 pictures of 256x256 it takes 20 GB of disk.
 
-Several processes may build one cache at once: each decodes for itself, the first to end puts its own
-in place, and the others leave that one there for whoever reads it by then.
+Several processes may build one cache at once: each decodes for itself, the first to end renames its own
+to the folder, and the others leave that one for those that read it by then.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,6 +23,7 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import DatasetError, OutputError
 from affectlens.files import atomic_folder
+from affectlens.former_keys import PIXEL_CACHE, current_keys
 from affectlens.images import read_pixels
 from affectlens.preprocess import resize
 
@@ -28,35 +31,50 @@ VERSION = 1
 PIXELS, INDEX = "pixels.bin", "index.json"
 
 
+class _Index(msgspec.Struct):
+    """The content of `index.json`: where each picture's pixels begin, and how large they are."""
+
+    version: int
+    side: int
+    bytes: int
+    positions: dict[str, tuple[int, int, int]]
+    file_sizes: dict[str, int] = {}
+
+
 @dataclass(frozen=True)
 class PixelCache:
-    """Decoded pictures by record key; opened with `PixelCache.open`, made with `build`."""
+    """Decoded pictures by record key; opened with `PixelCache.open`, made with `build`.
+
+    Attributes:
+        positions: by key, offset, height and width
+        file_sizes: by key, bytes of the file that it was read from
+    """
 
     folder: Path
     side: int
-    places: dict[str, tuple[int, int, int]]  # key -> offset, height, width
-    file_sizes: Mapping[str, int] = field(default_factory=dict)  # key -> bytes of the file it was read from
+    positions: Mapping[str, tuple[int, int, int]]
+    file_sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> "PixelCache":
-        """Read the index. Raises `DatasetError` for a folder that is no cache, or of another version."""
+        """Read the index. Raises `DatasetError` for a folder without a cache, or with one of another version."""
         try:
-            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            stored = msgspec.json.decode((folder / INDEX).read_bytes(), type=dict[str, Any])
+            index = msgspec.convert(current_keys(stored, PIXEL_CACHE), _Index)
             size = (folder / PIXELS).stat().st_size
-            version, side, expected = index["version"], int(index["side"]), int(index["bytes"])
-            places = {key: (int(o), int(h), int(w)) for key, (o, h, w) in index["places"].items()}
-            file_sizes = {key: int(size) for key, size in index.get("file_sizes", {}).items()}
         except OSError as error:
             raise _unusable(folder, error.strerror or str(error)) from None
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise _unusable(folder, f"{INDEX} is damaged, {type(error).__name__}") from None
-        if version != VERSION:
-            raise _unusable(folder, f"it is of version {version}, not {VERSION}")
-        if size != expected:
-            raise _unusable(folder, f"{PIXELS} has {size:,} bytes, not {expected:,}")
-        if not all(o >= 0 and h > 0 and w > 0 and o + 3 * h * w <= size for o, h, w in places.values()):
+        if index.version != VERSION:
+            raise _unusable(folder, f"it is of version {index.version}, not {VERSION}")
+        if size != index.bytes:
+            raise _unusable(folder, f"{PIXELS} has {size:,} bytes, not {index.bytes:,}")
+        if not all(
+            o >= 0 and h > 0 and w > 0 and o + 3 * h * w <= size for o, h, w in index.positions.values()
+        ):
             raise _unusable(folder, f"{INDEX} points outside of {PIXELS}")
-        return cls(folder, side, places, file_sizes)
+        return cls(folder, index.side, index.positions, index.file_sizes)
 
     @classmethod
     def find(cls, folder: Path, records: Iterable[Record], side: int) -> "PixelCache | None":
@@ -72,7 +90,7 @@ class PixelCache:
 
         A key is a path within some data set; the size tells another data set's picture of that name.
         """
-        return all(record.key in self.places and not self._is_another(record) for record in records)
+        return all(record.key in self.positions and not self._is_another(record) for record in records)
 
     def _is_another(self, record: Record) -> bool:
         known = self.file_sizes.get(record.key)
@@ -80,16 +98,16 @@ class PixelCache:
 
     def __call__(self, record: Record) -> Tensor:
         """Return a picture's pixels, uint8 (3, H, W), of the side it was cached with."""
-        if record.key not in self.places:
+        if record.key not in self.positions:
             raise _unusable(self.folder, f"{record.key} is not in it")
-        offset, height, width = self.places[record.key]
+        offset, height, width = self.positions[record.key]
         # Opened for each picture: a map costs microseconds and holds no file across a fork.
         flat = np.memmap(self.folder / PIXELS, np.uint8, "r", offset, (height * width * 3,))
         return torch.from_numpy(np.array(flat)).reshape(3, height, width)
 
 
 class _MadeByAnother(Exception):
-    """While this cache was built, another process put the same one in its place."""
+    """While this cache was built, another process put the same one there."""
 
 
 def build(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
@@ -97,7 +115,7 @@ def build(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
 
     Yields the number done. The cache is there when the iteration has ended, this one or an equal one that
     another process made meanwhile; an unreadable picture ends it with its `PictureError` and leaves no
-    cache behind. Replaces a cache of other pictures, which nobody may be reading then.
+    cache behind. Replaces a cache of other pictures, which no one may be reading then.
     """
     try:
         with atomic_folder(folder) as temporary:
@@ -106,7 +124,8 @@ def build(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
                 raise _MadeByAnother
     except _MadeByAnother:
         return
-    except OutputError:  # another's appeared in the very instant in which this one was put in place
+    except OutputError:
+        # Another's appeared in the very instant in which this one was to be renamed.
         if not PixelCache.find(folder, records, side):
             raise
 
@@ -115,16 +134,22 @@ def _write(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
     def decode(record: Record) -> Tensor:
         return shrink(read_pixels(record.path, at_least=side), side)
 
-    places: dict[str, tuple[int, int, int]] = {}
+    positions: dict[str, tuple[int, int, int]] = {}
     file_sizes: dict[str, int] = {}
     offset = 0
     with (folder / PIXELS).open("wb") as out:
         for record, pixels in zip(records, map_ahead(decode, records), strict=True):
-            places[record.key] = (offset, pixels.shape[1], pixels.shape[2])
+            positions[record.key] = (offset, pixels.shape[1], pixels.shape[2])
             file_sizes[record.key] = record.path.stat().st_size
             offset += out.write(pixels.numpy().tobytes())
-            yield len(places)
-    index = {"version": VERSION, "side": side, "bytes": offset, "places": places, "file_sizes": file_sizes}
+            yield len(positions)
+    index = {
+        "version": VERSION,
+        "side": side,
+        "bytes": offset,
+        "positions": positions,
+        "file_sizes": file_sizes,
+    }
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -138,4 +163,4 @@ def shrink(pixels: Tensor, side: int) -> Tensor:
 
 
 def _unusable(folder: Path, reason: str) -> DatasetError:
-    return DatasetError(f"{folder} is no usable picture cache ({reason}). Delete it to make it again.")
+    return DatasetError(f"{folder} is not a usable picture cache ({reason}). Delete it to make it again.")

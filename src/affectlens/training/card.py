@@ -7,10 +7,10 @@ from affectlens.evaluation.tables import markdown
 from affectlens.model_folder import Card
 
 LIMITS = (
-    "It says which emotions a picture evokes on average in the people whose votes it was trained on. It does "
-    "not measure what any person feels, and says nothing about the people who are in the picture.",
+    "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. It does "
+    "not measure what any person feels, and nothing can be read from it about the people in the picture.",
     "Its training pictures come from one time and two platforms; other cultures, times and kinds of pictures "
-    "are judged less well.",
+    "are predicted less well.",
     "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
 )
 
@@ -20,7 +20,7 @@ def licences(data: str) -> dict[str, str]:
     return {"code": "Apache-2.0", "weights": "research use, because of the data", "data": licence(data)}
 
 
-def readme(card: Card, scores: Scores, named: AttributeScores | None = None) -> str:
+def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training
     words = ", ".join(card.vocabulary.words)
@@ -52,7 +52,7 @@ The weights of the best epoch were chosen and the temperature ({card.temperature
 split, so expect somewhat less on other pictures.
 
 {markdown(scores)}
-{_attributes(named)}## Training
+{_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
 Command: `{training["command"]}`
 
@@ -63,11 +63,11 @@ Command: `{training["command"]}`
 """
 
 
-def _attributes(named: AttributeScores | None) -> str:
-    if named is None:
+def _attributes(attribute_scores: AttributeScores | None) -> str:
+    if attribute_scores is None:
         return ""
     return f"""## Attributes on the validation split
 What it names in a picture (`affectlens predict --attributes`), and what that does for emotions.
 
-{named.markdown()}
+{attribute_scores.markdown()}
 """

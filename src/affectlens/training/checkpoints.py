@@ -1,10 +1,12 @@
-"""A training run's state as one safetensors file, replaced as a whole."""
+"""A training run's state as one safetensors file, which is replaced complete or not at all."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -12,19 +14,22 @@ from torch import Tensor, nn
 
 from affectlens.errors import RunError
 from affectlens.files import atomic_write
-from affectlens.training.loop import State
+from affectlens.training.state import State
 
 FORMAT = "1"
+# Names of tensors that hold the moving average begin so. They are part of the hashes of lineages, so the word
+# stays as it was.
+_EMA = "average."
 
 
 def save_state(file: Path, state: State, notes: dict[str, Any]) -> None:
-    """Write network, running average, optimizer and step; `notes` is JSON that travels along."""
+    """Write network, moving average (EMA), optimizer and step; `notes` is JSON that travels along."""
     header = {"format": FORMAT, "step": str(state.step), "notes": json.dumps(notes)}
     _write(file, _tensors(state), header)
 
 
 def hash_state(state: State) -> str:
-    """Hash all that `save_state` writes of a state: 64 hex digits, the same before and after it lay there."""
+    """Hash all that `save_state` writes of a state: 64 hex digits, the same after loading it again."""
     found = hashlib.sha256(str(state.step).encode())
     for name, value in sorted(_tensors(state).items()):
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -35,14 +40,13 @@ def hash_state(state: State) -> str:
 def read_notes(file: Path) -> dict[str, Any]:
     """Read the notes of a state or of weights alone. Raises `RunError`."""
     _, header = _read(file, tensors=False)
-    notes: dict[str, Any] = json.loads(header["notes"])
-    return notes
+    return _notes(file, header)
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
     tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
-    if state.average is not None:
-        tensors |= {f"average.{name}": v for name, v in state.average.module.state_dict().items()}
+    if state.ema is not None:
+        tensors |= {f"{_EMA}{name}": v for name, v in state.ema.module.state_dict().items()}
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
     return tensors
@@ -56,8 +60,8 @@ def load_state(file: Path, state: State) -> dict[str, Any]:
     tensors, header = _read(file)
     try:
         state.network.load_state_dict(_below(tensors, "network."))
-        if state.average is not None:
-            state.average.module.load_state_dict(_below(tensors, "average."))
+        if state.ema is not None:
+            state.ema.module.load_state_dict(_below(tensors, _EMA))
         parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, "optimizer.").items():
@@ -65,11 +69,10 @@ def load_state(file: Path, state: State) -> dict[str, Any]:
             slots.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], value)
         groups = state.optimizer.state_dict()["param_groups"]
         state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    except (RuntimeError, KeyError, ValueError, IndexError) as error:
+        state.step = int(header["step"])
+    except (RuntimeError, LookupError, ValueError) as error:
         raise RunError(f"{file} is a checkpoint of another network: {str(error)[:300]}") from None
-    state.step = int(header["step"])
-    notes: dict[str, Any] = json.loads(header["notes"])
-    return notes
+    return _notes(file, header)
 
 
 def save_weights(file: Path, network: nn.Module, notes: dict[str, Any]) -> None:
@@ -84,8 +87,14 @@ def load_weights(file: Path, network: nn.Module) -> dict[str, Any]:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise RunError(f"{file} holds weights of another network: {str(error)[:300]}") from None
-    notes: dict[str, Any] = json.loads(header["notes"])
-    return notes
+    return _notes(file, header)
+
+
+def _notes(file: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(header["notes"], type=dict[str, Any])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
 
 
 def _write(file: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
@@ -111,7 +120,7 @@ def _read(file: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
     """Give a moment the memory layout of its parameter.
 
-    Files hold tensors row by row. The fused optimizer walks parameter and moments side by side in memory,
+    Files hold tensors row by row. The fused optimizer reads parameter and moments in parallel from memory,
     and would pair the wrong numbers where a convolution's weights lie with their channels last.
     """
     if value.shape != parameter.shape:

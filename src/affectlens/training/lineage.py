@@ -1,21 +1,26 @@
-"""Who descends from whom in a search: one line for each member and interval, and proof that it is true.
+"""Which member descends from which in a search: a line for each member and interval, and proof of it.
 
 A member of a population trains an interval, is scored, and goes on, or begins the next interval from the
-weights of a better member with settings drawn from that one's. Each line holds a hash of the whole state
-(network, running average, optimizer) before and after; `verify` raises where a member did not begin exactly
-where its parent ended, or trained the weights of one member under settings drawn from another's.
+weights of a better member with settings sampled around that one's. Each line holds a hash of the complete
+state (network, moving average (EMA), optimizer) before and after; `verify` raises where a member did not
+begin exactly where its parent ended, or trained the weights of one member under settings sampled from
+another's.
 """
 
 import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from affectlens.errors import LineageError
 from affectlens.files import atomic_write
-from affectlens.training.search_space import name_of_draw
+from affectlens.former_keys import INTERVAL, current_keys, current_names
+from affectlens.training.search_space import sample_id
 
 LINEAGE = "lineage.jsonl"
 DIVERGED = -1.0  # below every score
@@ -31,24 +36,25 @@ class Interval:
         parent: the member whose end of the round before it began from, itself where it went on; None in
             the first round
         settings: those that the search changes, by name, as trained in this interval
-        positions: where they stand between their limits (`space.Knob`)
-        draw, drawn_from: the names of these settings and of those they were drawn from (`space.name_of_draw`)
+        unit: the point of them in the search space's unit cube (`search_space.Hyperparameter`)
+        sample, sampled_from: the ids of these settings and of those that they were sampled from
+            (`search_space.sample_id`)
         first_step, last_step: steps done before and after
-        start_hash, end_hash: of the whole state before and after
+        start_hash, end_hash: of the complete state before and after
         score: the scores' figure that is selected by; `DIVERGED` where there is none
         scores: on the validation split
-        seconds: it took, with judging and saving
+        seconds: it took, with predicting and saving
         failed: why training diverged; the state is then the one before
-        stopped: whether the search gave the member up after it
+        stopped: whether the search stopped the member after it
     """
 
     member: int
     round: int
     parent: int | None
-    settings: Mapping[str, float]
-    positions: Mapping[str, float]
-    draw: str
-    drawn_from: str | None
+    settings: Mapping[str, int | float]
+    unit: Mapping[str, float]
+    sample: str
+    sampled_from: str | None
     first_step: int
     last_step: int
     start_hash: str
@@ -60,20 +66,28 @@ class Interval:
     stopped: bool = False
 
     @property
-    def place(self) -> tuple[int, int]:
-        """Member and round, which name it."""
+    def key(self) -> tuple[int, int]:
+        """Member and round, which identify it."""
         return self.member, self.round
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> "Interval":
-        """Build from plain data. Raises `LineageError` for a line that is none."""
-        known = {each.name for each in fields(cls)}
-        try:
-            return cls(**{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type]
-        except TypeError as error:
-            raise LineageError(f"A line of {LINEAGE} is not whole: {error}.") from None
+    @property
+    def is_exploit(self) -> bool:
+        """Whether it began from the weights of another member."""
+        return self.parent not in (None, self.member)
 
-    def to_dict(self) -> dict[str, object]:
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Interval":
+        """Build from plain data, also as format 1 named it. Raises `LineageError` for anything else."""
+        known = current_keys(values, INTERVAL)
+        for name in ("settings", "unit"):
+            if isinstance(known.get(name), Mapping):
+                known[name] = current_names(known[name])
+        try:
+            return msgspec.convert(known, cls)
+        except msgspec.ValidationError as error:
+            raise LineageError(f"A line of {LINEAGE} is not complete: {error}.") from None
+
+    def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` takes."""
         return asdict(self)
 
@@ -98,11 +112,13 @@ def read(file: Path) -> list[Interval]:
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         raise LineageError(f"{file} cannot be read: {error.strerror}. Name the folder of a search.") from None
+    except UnicodeDecodeError as error:
+        raise LineageError(f"{file} is damaged: {error}.") from None
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
     try:
-        return [Interval.from_dict(json.loads(line)) for line in lines]
-    except ValueError as error:
+        return [Interval.from_dict(msgspec.json.decode(line, type=dict[str, Any])) for line in lines]
+    except (ValueError, RecursionError) as error:
         raise LineageError(f"{file} is damaged: {error}.") from None
 
 
@@ -110,13 +126,13 @@ def verify(intervals: Sequence[Interval]) -> None:
     """Raise `LineageError` unless every member began where its parent ended, under settings of that line."""
     known: dict[tuple[int, int], Interval] = {}
     for one in intervals:
-        if one.place in known:
+        if one.key in known:
             raise LineageError(f"{_named(one)} is there twice.")
-        known[one.place] = one
+        known[one.key] = one
     for one in intervals:
         _verify_settings(one)
         if one.round == 1:
-            if one.parent is not None or one.first_step != 0 or one.drawn_from is not None:
+            if one.parent is not None or one.first_step != 0 or one.sampled_from is not None:
                 raise LineageError(f"{_named(one)} is of the first round and yet has a parent.")
             continue
         if one.parent is None:
@@ -128,14 +144,14 @@ def verify(intervals: Sequence[Interval]) -> None:
 
 
 def _verify_settings(one: Interval) -> None:
-    if name_of_draw(one.settings, one.drawn_from) != one.draw:
-        raise LineageError(f"{_named(one)} names other settings than those that were drawn.")
+    if sample_id(one.settings, one.sampled_from) != one.sample:
+        raise LineageError(f"{_named(one)} names other settings than those that were sampled.")
     if not math.isfinite(one.score):
         raise LineageError(f"{_named(one)} has the score {one.score}.")
     trained = one.last_step > one.first_step
     if trained == (one.failed is not None) or trained == (one.start_hash == one.end_hash):
         steps = f"steps {one.first_step} to {one.last_step}"
-        raise LineageError(f"{_named(one)} has {steps}, but its weights say otherwise.")
+        raise LineageError(f"{_named(one)} has {steps}, but its hashes do not fit that.")
 
 
 def _verify_descent(one: Interval, parent: Interval) -> None:
@@ -146,10 +162,10 @@ def _verify_descent(one: Interval, parent: Interval) -> None:
         )
     if one.first_step != parent.last_step:
         raise LineageError(f"{_named(one)} began at step {one.first_step}, its parent ended at another.")
-    if parent.draw not in (one.draw, one.drawn_from):
+    if parent.sample not in (one.sample, one.sampled_from):
         raise LineageError(
-            f"{_named(one)} trained the weights of member {parent.member} under settings that were not drawn "
-            "from that member's."
+            f"{_named(one)} trained the weights of member {parent.member} under settings that were not "
+            "sampled from that member's."
         )
 
 
@@ -164,7 +180,7 @@ def best(intervals: Iterable[Interval]) -> Interval:
 
 def ancestors(intervals: Iterable[Interval], last: Interval) -> list[Interval]:
     """The line that leads to an interval, from the first round to itself."""
-    known = {one.place: one for one in intervals}
+    known = {one.key: one for one in intervals}
     line = [last]
     while line[-1].parent is not None:
         line.append(known[line[-1].parent, line[-1].round - 1])
@@ -175,5 +191,6 @@ def complete_round(intervals: Iterable[Interval], population: int) -> int:
     """The last round that every member has done."""
     last = dict.fromkeys(range(population), 0)
     for one in intervals:
-        last[one.member] = max(last[one.member], one.round)
+        if one.member in last:
+            last[one.member] = max(last[one.member], one.round)
     return min(last.values())

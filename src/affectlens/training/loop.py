@@ -2,52 +2,28 @@
 
 Saving, logging, stopping and searching are ordinary loops around it (`training.run`). All that a step
 does is determined by the state and the step's number: its pictures (`training.batches`), their variation,
-mixing, dropout and rate. So a state that was saved and loaded goes on to the same bits on a CPU.
+mixing, dropout and learning rate. So a state that was saved and loaded goes on to the same bits on a CPU.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
-from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from affectlens.errors import RunError
 from affectlens.inference.labelled_batches import Batch
 from affectlens.machine import autocast
 from affectlens.preprocess import Preprocessing
-from affectlens.training.batches import TrainingStream, derived_seed, training_batches
-from affectlens.training.distributed import ALONE, Team
-from affectlens.training.objective import Outcome, mix
-from affectlens.training.optimizer import make_optimizer, rate_at, set_rate
-from affectlens.training.settings import Settings
-
-Objective = Callable[[nn.Module, Tensor, Tensor, Mapping[str, Tensor]], Outcome]
-
-
-@dataclass
-class State:
-    """What training changes. `step` is the number of steps done, and the position in the data."""
-
-    network: nn.Module
-    average: ModelEmaV3 | None
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-
-    @classmethod
-    def start(cls, network: nn.Module, settings: Settings) -> "State":
-        """The state before the first step, on the network's device."""
-        average = (
-            ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
-        )
-        return cls(network, average, make_optimizer(network, settings))
-
-    @property
-    def best_network(self) -> nn.Module:
-        """The network to evaluate and keep: the running average, where there is one."""
-        return self.network if self.average is None else self.average.module
+from affectlens.training.batches import derived_seed, training_batches
+from affectlens.training.distributed import BatchLoss, accumulating, average_buffers, parallel
+from affectlens.training.gather import gather_rows
+from affectlens.training.objective import mix
+from affectlens.training.optimizer import set_lr
+from affectlens.training.session import Session
+from affectlens.training.state import State
 
 
 @dataclass(frozen=True)
@@ -58,8 +34,8 @@ class Step:
         number: from 1
         epoch: from 0, the one that the step's first picture belongs to
         loss: mean over the step's pictures
-        accuracy: share of pictures whose top emotion was right, in training mode and before the step
-        rate: learning rate, before each layer's own share of it
+        accuracy: fraction of pictures whose top emotion was right, in training mode and before the step
+        lr: learning rate, before each layer's own scale
         pictures: how many
         parts: each loss for itself, where there are several (`training.objective.Outcome`): the mean over
             those batches of the step that had it
@@ -70,140 +46,121 @@ class Step:
     epoch: int
     loss: float
     accuracy: float
-    rate: float
+    lr: float
     pictures: int
     ends_epoch: bool
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Steps and epochs of a run: the stream of pictures divided into steps."""
+def train(session: Session, state: State) -> Iterator[Step]:
+    """Take steps from the state's own to the last, yielding after each.
 
-    pictures: int
-    settings: Settings
-
-    @property
-    def pictures_a_step(self) -> int:
-        return self.settings.batch_size * self.settings.grad_accum_steps
-
-    @property
-    def total_steps(self) -> int:
-        return max(1, math.ceil(self.settings.epochs * self.pictures / self.pictures_a_step))
-
-    def epoch_of(self, step: int) -> int:
-        """Epoch, from 0, of the first picture of a step, from 0."""
-        return step * self.pictures_a_step // self.pictures
-
-    def ends_epoch(self, step: int) -> bool:
-        return step + 1 == self.total_steps or self.epoch_of(step + 1) != self.epoch_of(step)
-
-    def size(self, epoch: int) -> Preprocessing:
-        """Size of the pictures in an epoch: low first, where settings ask for it."""
-        full = self.settings.preprocessing
-        if not self.settings.low_res_size or epoch >= self.settings.low_res_fraction * self.settings.epochs:
-            return full
-        return replace(full, height=self.settings.low_res_size, width=self.settings.low_res_size)
-
-
-def train(
-    state: State,
-    settings: Settings,
-    stream: TrainingStream,
-    objective: Objective,
-    device: torch.device,
-    precision: torch.dtype,
-    workers: int,
-    team: Team = ALONE,
-) -> Iterator[Step]:
-    """Take steps from where the state stands to the end, yielding after each.
-
-    All processes of a `team` call it alike and yield the same steps.
+    All processes of the session's group call it alike and yield the same steps.
 
     Raises `PictureError` for an unreadable picture and `RunError` when the loss is no longer finite;
     the state is then as after the last step yielded.
     """
-    schedule = Schedule(len(stream.records), settings)
-    rows = team.rows_to_read(settings.batch_size, settings.mixes)
+    settings, schedule, group = session.settings, session.schedule, session.group
+    loss = parallel(BatchLoss(state.network, session.objective), group)
+    rows = group.rows_to_read(settings.batch_size, settings.mixes)
     while state.step < schedule.total_steps:
-        size = schedule.size(schedule.epoch_of(state.step))
-        epoch_stream = stream.with_size(size)
-        last = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
-        first_batch, last_batch = state.step * settings.grad_accum_steps, last * settings.grad_accum_steps
-        batches = training_batches(epoch_stream, settings.batch_size, first_batch, last_batch, workers, rows)
-        while state.step < last:
-            with team.agreed():
-                group = list(islice(batches, settings.grad_accum_steps))
-            yield take_step(state, settings, schedule, group, objective, size, device, precision, team)
+        stream = session.stream.with_size(schedule.size(schedule.epoch_of(state.step)))
+        end = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
+        first_batch, last_batch = (n * settings.grad_accum_steps for n in (state.step, end))
+        batches = training_batches(
+            stream, settings.batch_size, first_batch, last_batch, session.num_workers, rows
+        )
+        while state.step < end:
+            with group.agreed():
+                of_the_step = list(islice(batches, settings.grad_accum_steps))
+            yield take_step(session, state, loss, of_the_step)
 
 
-def take_step(
-    state: State,
-    settings: Settings,
-    schedule: Schedule,
-    batches: list[Batch],
-    objective: Objective,
-    size: Preprocessing,
-    device: torch.device,
-    precision: torch.dtype,
-    team: Team = ALONE,
-) -> Step:
-    """Average the gradient over some batches, clip it, step, and move the running average.
+def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence[Batch]) -> Step:
+    """Sum the gradients of some batches, clip them, step, and update the moving average (EMA).
 
-    Of a `team`, `batches` hold what `Team.rows_to_read` says, and `objective` gathers.
+    `loss` is a `BatchLoss` of the state's network. Where there are several processes it is made `parallel`,
+    and `batches` hold the rows of `ProcessGroup.rows_to_read`.
     """
+    settings, schedule = session.settings, session.schedule
     torch.manual_seed(derived_seed("step", settings.seed, state.step))
-    epoch = schedule.epoch_of(state.step)
-    rate = settings.lr * rate_at(state.step, schedule.total_steps, epoch, settings)
-    set_rate(state.optimizer, rate)
+    number = state.step
+    lr = schedule.lr(number)
+    set_lr(state.optimizer, lr)
     state.network.train()
     state.optimizer.zero_grad(set_to_none=True)
-    loss_sum, right, seen = 0.0, 0.0, 0
-    parts: dict[str, list[float]] = {}
-    for batch in batches:
-        images, targets, attributes = _inputs(batch, size, settings, device, team)
-        with autocast(device, precision), team.as_one(settings.batch_size):
-            loss, logits, found = objective(state.network, images, targets, attributes)
-        team.average_buffers(state.network, settings.batch_size)
-        (loss / len(batches)).backward()
-        loss_sum += float(loss.detach())
-        right += float((logits.argmax(1) == targets.argmax(1)).sum())
-        seen += len(targets)
-        for name, part in found.items():
-            parts.setdefault(name, []).append(float(part))
-    if not math.isfinite(loss_sum):
+    totals = _Totals()
+    for index, batch in enumerate(batches):
+        with accumulating(loss, more_to_come=index + 1 < len(batches)):
+            _add_gradients(session, state, loss, batch, index, len(batches), totals)
+    if not math.isfinite(totals.loss):
         raise RunError(
-            f"The loss is {loss_sum} at step {state.step + 1}. Lower lr, or set clip_grad or "
-            "precision=float32, and start again; the last checkpoint is whole."
+            f"The loss is {totals.loss} at step {number + 1}. Lower lr, or set clip_grad or "
+            "precision=float32, and start again; the last checkpoint is complete."
         )
-    team.average_gradients(state.network.parameters())
     if settings.clip_grad:
         nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_grad)
     state.optimizer.step()
-    if state.average is not None:
-        state.average.update(state.network, step=state.step)
-    number = state.step
+    if state.ema is not None:
+        state.ema.update(state.network, step=number)
     state.step += 1
     return Step(
-        number + 1, schedule.epoch_of(number), loss_sum / len(batches), right / seen, rate, seen,
-        schedule.ends_epoch(number), {name: sum(values) / len(values) for name, values in parts.items()},
-    )  # fmt: skip
+        number=number + 1,
+        epoch=schedule.epoch_of(number),
+        loss=totals.loss / len(batches),
+        accuracy=totals.right / totals.seen,
+        lr=lr,
+        pictures=totals.seen,
+        ends_epoch=schedule.ends_epoch(number),
+        parts={name: sum(values) / len(values) for name, values in totals.parts.items()},
+    )
 
 
-def _inputs(
-    batch: Batch, size: Preprocessing, settings: Settings, device: torch.device, team: Team
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Images for the network, (b, 3, H, W), and what is true of the whole batch: targets and attributes."""
-    whole = size.normalise(batch.pixels.to(device, non_blocking=True))
-    images, targets = mix(whole, batch.targets.to(device, non_blocking=True), settings)
-    attributes = _moved(batch.attributes, device) if images is whole else {}
-    if team.size > 1:
+@dataclass
+class _Totals:
+    """What the batches of a step add up to."""
+
+    loss: float = 0.0
+    right: float = 0.0
+    seen: int = 0
+    parts: dict[str, list[float]] = field(default_factory=dict)
+
+
+def _add_gradients(
+    session: Session, state: State, loss: nn.Module, batch: Batch, index: int, batches: int, totals: _Totals
+) -> None:
+    """Run one batch forward and backward."""
+    settings, group = session.settings, session.group
+    size = session.schedule.size(session.schedule.epoch_of(state.step))
+    images, targets, attributes = _inputs(session, batch, size)
+
+    def seed(rank: int) -> int:
+        return derived_seed("step", settings.seed, state.step, index, rank)
+
+    with autocast(session.device, session.precision), group.own_random_numbers(seed):
+        value, logits, parts = loss(images, targets, attributes)
+    average_buffers(state.network, group, settings.batch_size)
+    (value / batches).backward()
+    totals.loss += float(value.detach())
+    totals.right += float((logits.argmax(1) == targets.argmax(1)).sum())
+    totals.seen += len(targets)
+    for name, part in parts.items():
+        totals.parts.setdefault(name, []).append(float(part))
+
+
+def _inputs(session: Session, batch: Batch, size: Preprocessing) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Images for the network, (b, 3, H, W), and targets and attributes of the complete batch."""
+    settings, group, device = session.settings, session.group, session.device
+    unmixed = size.normalise(batch.pixels.to(device, non_blocking=True))
+    images, targets = mix(unmixed, batch.targets.to(device, non_blocking=True), settings)
+    attributes = _moved(batch.attributes, device) if images is unmixed else {}
+    if group.world_size > 1:
         count = settings.batch_size
-        only_mixed_with = len(images) - len(team.rows(count))
+        only_mixed_with = len(images) - len(group.rows(count))
         images = images[only_mixed_with:]
-        targets = team.whole(targets[only_mixed_with:], count)
+        targets = gather_rows(targets[only_mixed_with:], group, count)
         attributes = {
-            name: team.whole(labels[only_mixed_with:], count) for name, labels in attributes.items()
+            name: gather_rows(labels[only_mixed_with:], group, count) for name, labels in attributes.items()
         }
     return images.contiguous(memory_format=torch.channels_last), targets, attributes
 

@@ -1,4 +1,4 @@
-"""What a step makes smaller: the losses that the settings name, weighted and summed."""
+"""What a step minimises: the losses that the settings name, weighted and summed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,16 +18,17 @@ from affectlens.losses import (
     positive_weights,
     uncertainty_weighted,
 )
+from affectlens.models.capabilities import HasAttributes, HasBranches, HasEmbedding
 from affectlens.training.settings import Loss, Settings
 
 LOSSES = ("cross_entropy", "class_imbalance", "similarity", "attributes")
 
 
 class Outcome(NamedTuple):
-    """What an objective says of a batch.
+    """What an objective returns for a batch.
 
     Attributes:
-        loss: scalar, to be made smaller
+        loss: scalar, to be minimised
         logits: float32 (B, E), without gradient
         parts: each loss before its weight in the settings, where there are several; `without_pairs`: 1
             where the similarity loss found none; `attributes.NAME`: of each attribute that any picture had
@@ -38,15 +39,15 @@ class Outcome(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
-class _Asked(NamedTuple):
+class _Answers(NamedTuple):
     """Logits of a network, or of its branches; what the similarity loss compares; logits of attributes."""
 
-    answers: Sequence[Tensor]
+    logits: Sequence[Tensor]
     compared: Tensor
     attributes: Mapping[str, Tensor]
 
 
-def _as_it_is(rows: Tensor) -> Tensor:
+def _unchanged(rows: Tensor) -> Tensor:
     return rows
 
 
@@ -61,7 +62,7 @@ class Objective:
         log_prior: float32 (E,), log of each emotion's frequency, times the adjustment
         alpha: float32 (E,), of the class-imbalance loss, mean 1 over the training pictures
         positive_weights: float32 (W,), of attributes with several words, by name
-        gather: makes rows of the whole batch of those of one process (`training.distributed`)
+        gather: makes rows of the complete batch of those of one process (`training.gather`)
     """
 
     loss: Loss
@@ -70,7 +71,7 @@ class Objective:
     log_prior: Tensor
     alpha: Tensor
     positive_weights: Mapping[str, Tensor] = field(default_factory=dict)
-    gather: Callable[[Tensor], Tensor] = _as_it_is
+    gather: Callable[[Tensor], Tensor] = _unchanged
 
     def __call__(
         self,
@@ -79,52 +80,53 @@ class Objective:
         targets: Tensor,
         attributes: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Outcome:
-        """Judge images (B, 3, H, W) against targets (B, E), and attributes, where any are known.
+        """Compare answers for images (B, 3, H, W) with targets (B, E), and attributes, where any are known.
 
-        Where `gather` gathers, the images are those of one process, and all else is of the whole batch.
+        Where `gather` gathers, the images are those of one process, and all else is of the complete batch.
         """
         wanted = attributes if self.loss.attributes else {}
-        asked = self._ask(network, images, bool(wanted))
-        answers = [self.gather(logits) for logits in asked.answers]
-        words = {name: self.gather(logits) for name, logits in asked.attributes.items()}
+        found = self._answers(network, images, bool(wanted))
+        answers = [self.gather(logits) for logits in found.logits]
+        words = {name: self.gather(logits) for name, logits in found.attributes.items()}
         parts: dict[str, Tensor] = {}
         if self.loss.cross_entropy:
             parts["cross_entropy"] = _mean([self._cross_entropy(logits, targets) for logits in answers])
         if self.loss.class_imbalance:
             parts["class_imbalance"] = _mean([self._class_imbalance(logits, targets) for logits in answers])
-        found: dict[str, Tensor] = {}
+        notes: dict[str, Tensor] = {}
         if self.loss.similarity:
             similarity = emotion_similarity(
-                self.gather(asked.compared), targets.argmax(dim=1), self.loss.margin, self.loss.scale
+                self.gather(found.compared), targets.argmax(dim=1), self.loss.margin, self.loss.scale
             )
             parts["similarity"] = similarity.loss
-            found["without_pairs"] = torch.tensor(float(not similarity.has_pairs))
+            notes["without_pairs"] = torch.tensor(float(not similarity.has_pairs))
         if wanted:
             parts["attributes"], each = self._attributes(network, words, wanted)
-            found |= {f"attributes.{name}": loss.detach() for name, loss in each.items()}
+            notes |= {f"attributes.{name}": loss.detach() for name, loss in each.items()}
         total = torch.stack([getattr(self.loss, name) * part for name, part in parts.items()]).sum()
         logits = torch.stack([answer.detach().float() for answer in answers]).mean(dim=0)
         several = sum(getattr(self.loss, name) > 0 for name in LOSSES) > 1
         shown = {name: part.detach() for name, part in parts.items()} if several else {}
-        return Outcome(total, logits, {**shown, **found})
+        return Outcome(total, logits, {**shown, **notes})
 
-    def _ask(self, network: nn.Module, images: Tensor, attributes: bool) -> _Asked:
-        """Have the network say what the losses need.
+    def _answers(self, network: nn.Module, images: Tensor, attributes: bool) -> _Answers:
+        """Run the network forward, for all that the losses need.
 
         A network of several branches is trained as so many classifiers: the mean of their losses.
         """
-        branches: Callable[[Tensor], Sequence[Tensor]] | None = getattr(network, "branches", None)
-        if branches is not None:
-            answers = branches(images)
-            return _Asked(answers, torch.stack(list(answers)).mean(dim=0), {})
+        if isinstance(network, HasBranches):
+            branches = network.branches(images)
+            return _Answers(branches, torch.stack(list(branches)).mean(dim=0), {})
         if self.loss.similarity and self.loss.similarity_of == "embedding":
-            logits, embedding = network.embed(images)  # type: ignore[operator]
-            return _Asked([logits], embedding, {})
+            assert isinstance(network, HasEmbedding)  # `check_network`
+            logits, embedding = network.embed(images)
+            return _Answers([logits], embedding, {})
         if attributes:
-            logits, words = network.with_attributes(images)  # type: ignore[operator]
-            return _Asked([logits], logits, words)
+            assert isinstance(network, HasAttributes)  # `check_network`
+            logits, words = network.with_attributes(images)
+            return _Answers([logits], logits, words)
         logits = network(images)
-        return _Asked([logits], logits, {})
+        return _Answers([logits], logits, {})
 
     def _attributes(
         self, network: nn.Module, words: Mapping[str, Tensor], attributes: Mapping[str, Tensor]
@@ -135,13 +137,15 @@ class Objective:
         """
         log_variances: Mapping[str, Tensor] = {}
         if self.loss.attribute_weights == "learned":
-            log_variances = dict(zip(words, network.task_log_variances, strict=True))  # type: ignore[arg-type]
+            assert isinstance(network, HasAttributes)  # `check_network`
+            log_variances = network.attribute_log_variances()
         terms, each = [], {}
         for name, labels in attributes.items():
             loss, known = attribute_loss(words[name], labels, self.positive_weights.get(name))
             variance = log_variances.get(name)
             term = loss if variance is None else uncertainty_weighted(loss, variance)
-            terms.append(term * (known > 0))  # a variance learns nothing where there is no loss
+            # A variance learns nothing where there is no loss.
+            terms.append(term * (known > 0))
             if known:
                 each[name] = loss
         return torch.stack(terms).mean(), each
@@ -163,18 +167,18 @@ def _mean(losses: Sequence[Tensor]) -> Tensor:
 def check_network(settings: Settings, network: nn.Module) -> None:
     """Raise `SettingsError` where a network cannot give what the losses of the settings need."""
     wanted = settings.loss.similarity and settings.loss.similarity_of == "embedding"
-    if wanted and not hasattr(network, "embed"):
+    if wanted and not isinstance(network, HasEmbedding):
         raise SettingsError(
             f"The network {settings.network} gives no embedding for the similarity loss. "
             "Set loss.similarity_of=logits, or choose mlm_paper or mam_paper."
         )
-    if settings.loss.attributes and not hasattr(network, "with_attributes"):
+    if settings.loss.attributes and not isinstance(network, HasAttributes):
         raise SettingsError(
             f"The network {settings.network} answers no attributes. Set loss.attributes=0, or choose "
             "vit_attributes."
         )
     learned = settings.loss.attributes and settings.loss.attribute_weights == "learned"
-    if learned and getattr(network, "task_log_variances", None) is None:
+    if learned and isinstance(network, HasAttributes) and not network.attribute_log_variances():
         raise SettingsError(
             f"The network {settings.network} was built without weights of attributes to learn. "
             "Set network_options.weigh_tasks=true or loss.attribute_weights=fixed."
@@ -186,11 +190,11 @@ def make_objective(
     targets: Tensor,
     device: torch.device,
     word_frequencies: Mapping[str, Tensor] = MappingProxyType({}),
-    gather: Callable[[Tensor], Tensor] = _as_it_is,
+    gather: Callable[[Tensor], Tensor] = _unchanged,
 ) -> Objective:
     """Measure the frequencies of the training targets (N, E) and build the objective.
 
-    `word_frequencies` holds, for attributes with several words, the share of pictures with each (W,).
+    `word_frequencies` holds, for attributes with several words, the fraction of pictures with each (W,).
     `gather` is that of `Objective`.
     """
     frequency = targets.mean(dim=0)
@@ -202,15 +206,15 @@ def make_objective(
         log_prior=(settings.logit_adjustment * frequency.clamp_min(floor).log()).to(device),
         alpha=class_weights(frequency, floor=floor).to(device),
         positive_weights={
-            name: positive_weights(shares, settings.loss.attribute_balance).to(device)
-            for name, shares in word_frequencies.items()
+            name: positive_weights(frequency, settings.loss.attribute_balance).to(device)
+            for name, frequency in word_frequencies.items()
         },
         gather=gather,
     )
 
 
 def mix(images: Tensor, targets: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Mix up or cut-and-mix a share of the batches; draws from torch's global generator.
+    """Mix a part of the batches by mixup or CutMix, sampled from torch's global generator.
 
     images float (B, 3, H, W), targets (B, E) -> the same shapes.
     """

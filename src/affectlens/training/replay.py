@@ -1,10 +1,10 @@
 """Train one run with the settings that changed along the winner's line of a search.
 
-Needs no Ray and no states of the search: the lineage says which settings to train with in which interval, and
-with what hashes and scores the search came out. On a CPU with as many threads, all hashes are the same again:
-`space.read_threads` says how many that are.
+Needs no Ray and no states of the search: the lineage records which settings to train with in which interval, and
+with what hashes and scores the search came out. On a CPU with as many threads (`SearchPlan.threads`), all
+hashes are the same again.
 
-On disk: a run folder (`training.run`), a lineage of one member, and its last state, to go on from.
+On disk: a run folder (`training.run_folder`), a lineage of one member, and its last state, to go on from.
 """
 
 import shutil
@@ -14,17 +14,19 @@ from pathlib import Path
 
 import torch
 
+from affectlens.data.catalog import open_data
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
 from affectlens.training import lineage
-from affectlens.training.intervals import STATES, Draw, finish_line, state_file, train_interval
+from affectlens.training.finish import RunFinished
+from affectlens.training.intervals import STATES, SettingsSample, finish_line, state_file, train_interval
 from affectlens.training.lineage import LINEAGE, Interval
-from affectlens.training.run import Finished, Request, open_run
-from affectlens.training.session import Task
+from affectlens.training.run_folder import CACHE, RunRecord, TrainingRequest, open_run, read_run_settings
+from affectlens.training.session import Session
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedInterval:
     """One interval trained again; `expected` is what the search had."""
 
     expected: Interval
@@ -36,40 +38,70 @@ class Replayed:
         return self.expected.end_hash == self.reached.end_hash
 
 
-def replay(
-    run: Request, task: Task, line: Sequence[Interval], threads: int | None = None
-) -> Iterator[Replayed | Finished]:
-    """Train along a line of a search (`lineage.ancestors`) in the folder `run.out`, with so many threads.
+def winners_line(search: Path) -> list[Interval]:
+    """The intervals that led to the best model of a search. Raises `LineageError` for a false lineage."""
+    intervals = lineage.read(search / LINEAGE)
+    lineage.verify(intervals)
+    return lineage.ancestors(intervals, lineage.best(intervals))
 
-    `run.settings` are those of the search. Stopping anywhere leaves a replay to resume. Raises `RunError` for
-    a folder that holds another run or none to resume, and for a line that now diverges.
+
+def replay_request(
+    search: Path,
+    data: str,
+    *,
+    out: Path | None = None,
+    cache: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    command: str = "",
+) -> TrainingRequest:
+    """A request for the run that replays the search in a folder, by default in its folder `replay`."""
+    own_cache = search / CACHE
+    return TrainingRequest(
+        name=RunRecord.read(search).name,
+        data=data.partition(":")[0],
+        source=open_data(data),
+        settings=read_run_settings(search),
+        out=out or search / "replay",
+        cache=cache or (own_cache if own_cache.is_dir() else None),
+        resume=resume,
+        device=device,
+        command=command,
+    )
+
+
+def replay(
+    request: TrainingRequest, session: Session, line: Sequence[Interval], threads: int | None = None
+) -> Iterator[ReplayedInterval | RunFinished]:
+    """Train along a line of a search in the folder `request.out`, with so many threads.
+
+    The session's settings are those of the search. Stopping anywhere leaves a replay to resume. Raises
+    `RunError` for a folder that holds another run or none to resume, and for a line that now diverges.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    line = [one for one in line if not one.failed]  # such a round trained nothing
-    open_run(run, task.source, task.attributes)
-    folder = run.out / STATES
+    # A round that diverged trained nothing.
+    line = [one for one in line if not one.failed]
+    open_run(request, session)
+    folder = request.out / STATES
     folder.mkdir(exist_ok=True)
     clear_leftovers(folder)
-    done = _done(run.out / LINEAGE, folder) if run.resume else []
+    done = _done(request.out / LINEAGE, folder) if request.resume else []
     for expected in line[len(done) :]:
         start = state_file(folder, 0, done[-1].round) if done else None
-        draw = Draw(
-            values=expected.settings,
-            positions=expected.positions,
-            name=expected.draw,
-            drawn_from=expected.drawn_from,
+        sample = SettingsSample(
+            values=expected.settings, unit=expected.unit, id=expected.sample, parent=expected.sampled_from
         )
         steps = expected.last_step - expected.first_step
-        reached = train_interval(task, run.settings, draw, member=0, start=start, steps=steps, folder=folder)
+        reached = train_interval(session, sample, member=0, start=start, steps=steps, folder=folder)
         if reached.failed:
             raise RunError(f"Round {reached.round} diverges when it is trained again: {reached.failed}")
-        lineage.append(run.out / LINEAGE, reached)
+        lineage.append(request.out / LINEAGE, reached)
         done.append(reached)
         if start:
             start.unlink()
-        yield Replayed(expected, reached)
-    finished = finish_line(run, task, done, state_file(folder, 0, done[-1].round))
+        yield ReplayedInterval(expected, reached)
+    finished = finish_line(request, session, done, state_file(folder, 0, done[-1].round))
     shutil.rmtree(folder)
     yield finished
 

@@ -1,151 +1,128 @@
-"""Which settings a search changes, between which limits, and how: the table `KNOBS`.
+"""Which settings a search changes, between which limits, and how: the table `HYPERPARAMETERS`.
 
-Each setting has a position from 0 to 1 between its limits, evenly on its own scale: by factors where what
-counts is how many times as much (a learning rate), by differences where it is how much more (a probability).
-Searches move positions; settings are what stands there. The seed and the length of a run are not searched:
-a better seed teaches nothing, and a longer run is always somewhat better.
+A search works in the unit cube: each hyperparameter runs from 0 to 1 between its limits, evenly on its own
+scale, by factors where what counts is how many times as much (a learning rate), by differences where it is
+how much more (a probability). Settings are the values of a point there. The seed and the length of a run are
+not searched: a better seed teaches nothing, and a longer run is always somewhat better.
 """
 
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from timm.layers.drop import DropPath
 
-from affectlens.errors import RunError, SettingsError
+from affectlens.errors import SettingsError
+from affectlens.former_keys import former_name
 from affectlens.models import catalog
 from affectlens.training.settings import Settings, setting
 
-T = TypeVar("T")
-SEARCH = "search.json"  # in the folder of a search: how it is searched, with its table
-RESAMPLED = 0.25  # share of perturbed settings that are drawn anew, as in Jaderberg et al., 2017
+# Probability that a hyperparameter is sampled anew when it is perturbed, as in Jaderberg et al., 2017.
+RESAMPLE_PROBABILITY = 0.25
 
-Positions = dict[str, float]
+Point = dict[str, float]
+Scale = Literal["log", "linear"]
 
 
 @dataclass(frozen=True)
-class Knob:
+class Hyperparameter:
     """A setting that a search changes.
 
     Attributes:
         name: as in `affectlens train --set NAME=VALUE`
-        low, high: its limits; of `relative` knobs, as multiples of the recipe's value
-        kind: `factor`, moved by times or divided by `move`; `step`, by plus or minus `move`
-        whole: only whole numbers
+        low, high: its limits; of `relative` ones, as multiples of the recipe's value
+        scale: `log`, perturbed by times or divided by `step`; `linear`, by plus or minus `step`
+        integer: only whole numbers
     """
 
     name: str
     low: float
     high: float
-    kind: Literal["factor", "step"]
-    move: float
+    scale: Scale
+    step: float
     relative: bool = False
-    whole: bool = False
+    integer: bool = False
 
-    def around(self, recipe: float) -> "Knob":
-        """The same knob with limits of its own."""
+    def around(self, recipe: float) -> "Hyperparameter":
+        """The same hyperparameter with limits of its own."""
         if not self.relative:
             return self
-        return Knob(self.name, self.low * recipe, self.high * recipe, self.kind, self.move, whole=self.whole)
+        return replace(self, low=self.low * recipe, high=self.high * recipe, relative=False)
 
-    def value(self, position: float) -> float:
-        """What stands at a position, from 0 to 1, to six digits.
+    def value_at(self, unit: float) -> float:
+        """The value at a point from 0 to 1, to six digits.
 
-        >>> Knob("lr", 1e-4, 1e-2, "factor", 1.25).value(0.5)
+        >>> Hyperparameter("lr", 1e-4, 1e-2, "log", 1.25).value_at(0.5)
         0.001
         """
-        if self.kind == "factor":
-            found = self.low * (self.high / self.low) ** position
+        if self.scale == "log":
+            found = self.low * (self.high / self.low) ** unit
         else:
-            found = self.low + (self.high - self.low) * position
-        return round(found) if self.whole else float(f"{found:.6g}")
+            found = self.low + (self.high - self.low) * unit
+        return round(found) if self.integer else float(f"{found:.6g}")
 
-    def position(self, value: float) -> float:
-        """Where a value stands; one beyond the limits stands at the limit."""
+    def unit_of(self, value: float) -> float:
+        """The point of a value, from 0 to 1; one beyond the limits is at the limit."""
         value = min(max(value, self.low), self.high)
-        if self.kind == "factor":
+        if self.scale == "log":
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     @property
-    def stride(self) -> float:
-        """How far a move goes, in positions."""
-        if self.kind == "factor":
-            return math.log(self.move) / math.log(self.high / self.low)
-        return self.move / (self.high - self.low)
+    def unit_step(self) -> float:
+        """How far a step goes, where the range is from 0 to 1."""
+        if self.scale == "log":
+            return math.log(self.step) / math.log(self.high / self.low)
+        return self.step / (self.high - self.low)
 
 
-KNOBS = (
-    Knob("lr", 0.1, 5.0, "factor", 1.25, relative=True),
-    Knob("weight_decay", 0.005, 0.5, "factor", 1.6),
-    Knob("network_options.drop_path", 0.0, 0.3, "step", 0.05),
-    Knob("label_smoothing", 0.0, 0.3, "step", 0.05),
-    Knob("augmentation.crop_scale", 0.2, 1.0, "step", 0.1),
-    Knob("augmentation.colour_jitter", 0.0, 0.4, "step", 0.05),
-    Knob("augmentation.rand_augment", 0, 15, "step", 2, whole=True),
-    Knob("mixup", 0.0, 0.8, "step", 0.1),
-    Knob("cutmix", 0.0, 1.0, "step", 0.1),
-    Knob("loss.class_imbalance", 0.25, 4.0, "factor", 1.5, relative=True),
-    Knob("loss.similarity", 0.25, 4.0, "factor", 1.5, relative=True),
-    Knob("loss.attributes", 0.25, 4.0, "factor", 1.5, relative=True),
+SearchSpace = Sequence[Hyperparameter]
+
+HYPERPARAMETERS = (
+    Hyperparameter("lr", 0.1, 5.0, "log", 1.25, relative=True),
+    Hyperparameter("weight_decay", 0.005, 0.5, "log", 1.6),
+    Hyperparameter("network_options.drop_path", 0.0, 0.3, "linear", 0.05),
+    Hyperparameter("label_smoothing", 0.0, 0.3, "linear", 0.05),
+    Hyperparameter("augmentation.crop_scale", 0.2, 1.0, "linear", 0.1),
+    Hyperparameter("augmentation.colour_jitter", 0.0, 0.4, "linear", 0.05),
+    Hyperparameter("augmentation.rand_augment", 0, 15, "linear", 2, integer=True),
+    Hyperparameter("mixup", 0.0, 0.8, "linear", 0.1),
+    Hyperparameter("cutmix", 0.0, 1.0, "linear", 0.1),
+    Hyperparameter("loss.class_imbalance", 0.25, 4.0, "log", 1.5, relative=True),
+    Hyperparameter("loss.similarity", 0.25, 4.0, "log", 1.5, relative=True),
+    Hyperparameter("loss.attributes", 0.25, 4.0, "log", 1.5, relative=True),
 )  # fmt: skip
 
 
-def read_table(folder: Path) -> tuple[Knob, ...]:
-    """Read the table of a search from its folder. Raises `RunError` where there is none."""
-    return _read(folder, lambda stored: tuple(Knob(**row) for row in stored["table"]))
-
-
-def read_threads(folder: Path) -> int:
-    """Read how many threads each member of a search computed with. Raises `RunError` where there is none.
-
-    Another number takes sums in another order, and ends in other last digits.
-    """
-    return _read(folder, lambda stored: threads_of(stored["plan"]["cpus"]))
-
-
-def threads_of(cpus: float) -> int:
-    """How many threads a member computes with that has so many CPUs, or a part of one."""
-    return max(1, int(cpus))
-
-
-def _read(folder: Path, take: Callable[[dict[str, Any]], T]) -> T:
-    try:
-        return take(json.loads((folder / SEARCH).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
-
-
-def knobs(settings: Settings) -> tuple[Knob, ...]:
+def search_space(settings: Settings) -> tuple[Hyperparameter, ...]:
     """The table as far as it applies to a recipe, with limits of its own.
 
-    A loss that the recipe does without stays off, whole pictures stay whole where a loss needs them, and a
-    network is only asked for what it has.
+    A loss that the recipe does without stays off, pictures stay unmixed where a loss needs them so, and a
+    network is only queried for what it has.
     """
     applies: dict[str, Callable[[], bool]] = {
         "network_options.drop_path": lambda: _drops_paths(settings),
         "label_smoothing": lambda: settings.loss.cross_entropy > 0,
-        "mixup": lambda: _mixes(settings),
-        "cutmix": lambda: _mixes(settings),
+        "mixup": lambda: _may_mix(settings),
+        "cutmix": lambda: _may_mix(settings),
     }
     return tuple(
-        knob.around(float(setting(settings, knob.name)))
-        for knob in KNOBS
-        if applies.get(knob.name, lambda: True)() and (not knob.relative or setting(settings, knob.name) > 0)
+        each.around(float(setting(settings, each.name)))
+        for each in HYPERPARAMETERS
+        if applies.get(each.name, lambda: True)() and (not each.relative or setting(settings, each.name) > 0)
     )
 
 
-def _mixes(settings: Settings) -> bool:
+def _may_mix(settings: Settings) -> bool:
     return not settings.loss.similarity and not (settings.loss.attributes and settings.mix_prob == 1)
 
 
 def _drops_paths(settings: Settings) -> bool:
-    """Whether the network can leave out layers at random; of timm's, only building one tells."""
+    """Whether the network has stochastic depth; of timm's, only building one shows it."""
     entry = catalog.find(settings.network)
     if entry.options is not catalog.PLAIN_OPTIONS:
         return "drop_path" in entry.options
@@ -156,44 +133,47 @@ def _drops_paths(settings: Settings) -> bool:
     return any(isinstance(part, DropPath) and part.drop_prob for part in network.modules())
 
 
-def beginnings(table: tuple[Knob, ...], settings: Settings, population: int, seed: int) -> list[Positions]:
-    """Where the members of a population begin: the first as the recipe says, the others spread out.
+def initial_points(space: SearchSpace, settings: Settings, population: int, seed: int) -> list[Point]:
+    """Where the members of a population begin: the first with the recipe's settings, the others spread out.
 
-    A Latin hypercube (McKay et al., 1979): of each setting, every member has another of as many parts of
-    its range. The same for every kind of search with the same seed.
+    A Latin hypercube (McKay et al., 1979): of each hyperparameter, every member has another of as many parts
+    of its range. The same for every kind of search with the same seed.
     """
-    draw = random.Random(f"beginnings {seed}")
+    # The word in the seed stays as it was, so that a seed means the same search as before.
+    generator = random.Random(f"beginnings {seed}")
     columns = {}
-    for knob in table:
+    for each in space:
         strata = list(range(population - 1))
-        draw.shuffle(strata)
-        columns[knob.name] = [(stratum + draw.random()) / (population - 1) for stratum in strata]
-    first = {knob.name: knob.position(float(setting(settings, knob.name))) for knob in table}
+        generator.shuffle(strata)
+        columns[each.name] = [(stratum + generator.random()) / (population - 1) for stratum in strata]
+    first = {each.name: each.unit_of(float(setting(settings, each.name))) for each in space}
     return [first, *({name: c[n] for name, c in columns.items()} for n in range(population - 1))]
 
 
-def perturb(table: tuple[Knob, ...], positions: Mapping[str, float], draw: random.Random) -> Positions:
-    """Move every setting by its stride up or down, within its limits, or draw it anew."""
+def perturb(space: SearchSpace, point: Mapping[str, float], generator: random.Random) -> Point:
+    """Move every hyperparameter by its step up or down, within its limits, or sample it anew."""
     moved = {}
-    for knob in table:
-        if draw.random() < RESAMPLED:
-            moved[knob.name] = draw.random()
+    for each in space:
+        if generator.random() < RESAMPLE_PROBABILITY:
+            moved[each.name] = generator.random()
         else:
-            position = positions[knob.name] + draw.choice((-1, 1)) * knob.stride
-            moved[knob.name] = min(max(position, 0.0), 1.0)
+            unit = point[each.name] + generator.choice((-1, 1)) * each.unit_step
+            moved[each.name] = min(max(unit, 0.0), 1.0)
     return moved
 
 
-def values_at(table: tuple[Knob, ...], positions: Mapping[str, float]) -> dict[str, float]:
-    """The settings at positions, by name."""
-    return {knob.name: knob.value(positions[knob.name]) for knob in table}
+def values_at(space: SearchSpace, point: Mapping[str, float]) -> dict[str, float]:
+    """The settings at a point, by name."""
+    return {each.name: each.value_at(point[each.name]) for each in space}
 
 
-def name_of_draw(values: Mapping[str, float], drawn_from: str | None) -> str:
-    """A name for settings that were drawn from others (or from nothing): 16 hex digits.
+def sample_id(values: Mapping[str, float], parent: str | None) -> str:
+    """A name for settings that were sampled from others (or from nothing): 16 hex digits.
 
-    Weights carry the name of the settings that trained them, and settings the name of those they were drawn
-    from, so that whoever puts both together can see whether they belong together.
+    Weights carry the name of the settings that trained them, and settings the name of those that they were
+    sampled from, so that it can be checked whether both belong together.
     """
-    text = json.dumps([sorted(values.items()), drawn_from])
+    # By the names of format 1, so that searches written then have the same ids.
+    former = {former_name(name): value for name, value in values.items()}
+    text = json.dumps([sorted(former.items()), parent])
     return sha256(text.encode()).hexdigest()[:16]

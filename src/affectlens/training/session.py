@@ -1,14 +1,14 @@
-"""What is the same all through a run: data, pictures, device. A run trains it once, a search many times.
+"""What a run needs and what stays the same all through it: settings, data, device, processes.
 
-Settings that change what data is read or how (`preprocessing`, `cache_side`, `val_fraction`, `seed`) belong to
-the task. Others may change between two steps of the loop: a state goes on under them, because `start` and
-`steps` take the settings anew.
+A run trains one state under one session. A search trains many states under sessions that differ by some
+settings alone (`Session.with_settings`); those that change what data is read or how (`preprocessing`,
+`cache_side`, `val_fraction`, `seed`) are not among them.
 """
 
 import os
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -29,13 +29,15 @@ from affectlens.inference.labelled_batches import (
 from affectlens.machine import keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
-from affectlens.training import cache
+from affectlens.training import batch_norm, cache
 from affectlens.training.attributes import attributes_of, network_options, word_frequencies
 from affectlens.training.batches import Order, TrainingStream
-from affectlens.training.distributed import ALONE, Team
-from affectlens.training.loop import Schedule, State, Step, train
-from affectlens.training.objective import check_network, make_objective
+from affectlens.training.distributed import ALONE, CPU, ProcessGroup, broadcast_state
+from affectlens.training.gather import gather_rows
+from affectlens.training.objective import Objective, check_network, make_objective
+from affectlens.training.schedule import Schedule
 from affectlens.training.settings import Settings
+from affectlens.training.state import State
 
 EVALUATION_BATCH = 64
 
@@ -48,138 +50,165 @@ class CacheProgress:
     total: int
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Data to train and to judge on, and where; made by `prepare`.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Session:
+    """Settings, data and device of training; made by `open_session`.
 
     Attributes:
         source: with `train` and `val` splits
         attributes: those that are learned
         read: pixels of a record, from its file or the cache
         targets: float32 (N, E) of the training pictures
-        workers: processes that read pictures
-        team: the processes that do each step together; all call the same methods in the same order
+        num_workers: processes that read pictures
+        group: the processes that do each step together; all call the same methods in the same order
     """
 
+    settings: Settings
     source: DataSource
-    attributes: tuple[Attribute, ...]
-    training: list[Record]
-    validation: list[Record]
-    targets: Tensor
     read: Reader
-    device: torch.device
-    precision: torch.dtype
-    workers: int
-    team: Team = ALONE
+    targets: Tensor = field(repr=False)
+    attributes: tuple[Attribute, ...] = ()
+    device: torch.device = CPU
+    precision: torch.dtype = torch.float32
+    num_workers: int = 0
+    group: ProcessGroup = ALONE
 
-    def start(self, settings: Settings, pretrained: bool = True) -> State:
+    def with_settings(self, settings: Settings) -> "Session":
+        """The same data and device under other settings."""
+        return replace(self, settings=settings)
+
+    @cached_property
+    def training(self) -> list[Record]:
+        """The training pictures."""
+        return self.source.split(splits.TRAIN)
+
+    @cached_property
+    def validation(self) -> list[Record]:
+        """The validation pictures."""
+        return self.source.split(splits.VAL)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Steps and epochs."""
+        return Schedule(len(self.training), self.settings)
+
+    @cached_property
+    def stream(self) -> TrainingStream:
+        """The training pictures in their order, varied, without end."""
+        settings = self.settings
+        each = settings.pictures_per_emotion
+        groups = (settings.batch_size // each, each) if each else None
+        order = Order(self.targets, settings.seed, settings.balanced_sampling, groups)
+        return TrainingStream(
+            self.training, order, settings.augmentation, settings.preprocessing, self.read, self.attributes
+        )
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The losses."""
+        frequencies = word_frequencies(self.attributes, self.training)
+        gather = partial(gather_rows, group=self.group, count=self.settings.batch_size)
+        return make_objective(self.settings, self.targets, self.device, frequencies, gather)
+
+    def start(self, pretrained: bool = True) -> State:
         """A fresh state; not `pretrained` for one whose weights are about to be replaced.
 
-        Of a team all get the leader's weights, so that only the leader has to find pretrained ones.
+        All processes get the weights of the main one, so that only that one has to find pretrained ones.
 
         Raises `SettingsError` for a network that cannot do what the losses need, and what reading weights
         raises.
         """
+        settings, group = self.settings, self.group
         torch.manual_seed(settings.seed)
-        weights = settings.weights if pretrained and self.team.leads else NONE
+        weights = settings.weights if pretrained and group.is_main else NONE
         options = network_options(settings, self.attributes)
-        with self.team.agreed():
+        with group.agreed():
             network = catalog.build(settings.network, len(self.source.vocabulary), weights=weights, **options)
             check_network(settings, network)
-        placed(network, self.device)
-        self.team.copy_of_the_leader(network)
+        move_to(network, self.device)
+        if group.world_size > 1:
+            broadcast_state(network, group)
+            network = batch_norm.synchronise(network, self.device)
         return State.start(network, settings)
 
-    def total_steps(self, settings: Settings) -> int:
-        """Steps of the whole run."""
-        return Schedule(len(self.training), settings).total_steps
+    def predict(self, network: nn.Module) -> Predictions:
+        """Predict the validation pictures. Raises `PictureError` for one that cannot be read."""
+        own = [self.validation[row] for row in self.group.rows(len(self.validation))]
+        with self.group.agreed():
+            predictions = self._predict(own, network) if own else None
+        return concatenate([part for part in self.group.gather(predictions) if part])
 
-    def steps(self, state: State, settings: Settings) -> Iterator[Step]:
-        """Train from where the state stands (`loop.train`)."""
-        each = settings.pictures_per_emotion
-        groups = (settings.batch_size // each, each) if each else None
-        order = Order(self.targets, settings.seed, settings.balanced_sampling, groups)
-        stream = TrainingStream(
-            self.training, order, settings.augmentation, settings.preprocessing, self.read, self.attributes
+    def _predict(self, records: Sequence[Record], network: nn.Module) -> Predictions:
+        shape = self.settings.preprocessing
+        batches = evaluation_batches(
+            EvaluationSet(records, shape, self.read), EVALUATION_BATCH, self.num_workers
         )
-        frequencies = word_frequencies(self.attributes, self.training)
-        gather = partial(self.team.whole, count=settings.batch_size)
-        objective = make_objective(settings, self.targets, self.device, frequencies, gather)
-        return train(state, settings, stream, objective, self.device, self.precision, self.workers, self.team)
-
-    def judge(self, network: nn.Module, settings: Settings) -> Predictions:
-        """Judge the validation pictures. Raises `PictureError` for one that cannot be read."""
-        own = [self.validation[row] for row in self.team.rows(len(self.validation))]
-        with self.team.agreed():
-            judged = self._judge(own, network, settings) if own else None
-        return concatenate([part for part in self.team.gather(judged) if part])
-
-    def _judge(self, records: Sequence[Record], network: nn.Module, settings: Settings) -> Predictions:
-        held_out = EvaluationSet(records, settings.preprocessing, self.read)
-        batches = evaluation_batches(held_out, EVALUATION_BATCH, self.workers)
-        judged = predict_labelled(network, batches, settings.preprocessing, self.device, self.precision)
-        if judged.unreadable:
-            raise judged.unreadable[0].error
-        return judged
+        predictions = predict_labelled(network, batches, shape, self.device, self.precision)
+        if predictions.unreadable:
+            raise predictions.unreadable[0].error
+        return predictions
 
 
-def prepare(
-    source: DataSource,
-    settings: Settings,
-    device: str,
-    own_cache: Path,
-    shared_cache: Path | None = None,
-    team: Team = ALONE,
-) -> Generator[CacheProgress, None, Task]:
-    """Make a task; where settings ask for a cache of decoded pictures, find it or make it first.
+def open_session(
+    source: DataSource, settings: Settings, device: str = "auto", group: ProcessGroup = ALONE
+) -> Session:
+    """Divide the data, pick device and number format; pictures are read from their files (`with_cache`).
 
-    Raises `RunError` for a `shared_cache` of something else, `SettingsError` for a device that is not here
-    and for data that the network cannot learn from, `PictureError` when the cache is made.
+    Only here a data set without a validation split gets one.
+
+    Raises `SettingsError` for a device that is not here and for data that the network cannot learn from, and
+    `EmptySplit`.
     """
+    group.require_rows(settings.batch_size)
     source = splits.with_validation(source, settings.val_fraction, settings.seed)
     attributes = attributes_of(settings, source)
     keep_freed_memory()
-    place = pick_device(device)
-    training, validation = source.split(splits.TRAIN), source.split(splits.VAL)
-    read = yield from _read_together(settings, [*training, *validation], own_cache, shared_cache, team)
-    return Task(
+    picked = pick_device(device)
+    return Session(
+        settings=settings,
         source=source,
         attributes=attributes,
-        training=training,
-        validation=validation,
-        targets=target_tensor(training),
-        read=read,
-        device=place,
-        precision=_precision(settings, place, team),
-        workers=settings.num_workers if settings.num_workers >= 0 else _one_a_core(team),
-        team=team,
+        read=file_reader(settings.preprocessing, settings.augmentation.squash),
+        targets=target_tensor(source.split(splits.TRAIN)),
+        device=picked,
+        precision=_common_precision(settings, picked, group),
+        num_workers=settings.num_workers if settings.num_workers >= 0 else _one_a_core(group),
+        group=group,
     )
 
 
-def _one_a_core(team: Team) -> int:
-    return min((os.cpu_count() or 1) // team.local_size, 8)
+def with_cache(
+    session: Session, own: Path, shared: Path | None = None
+) -> Generator[CacheProgress, None, Session]:
+    """Read pictures from a cache of decoded ones, where settings ask for one: find it, or make it first.
+
+    It is made once, and once more on each machine that does not see it; then all processes open it. Raises
+    `RunError` for a `shared` cache of something else, and `PictureError` when the cache is made.
+    """
+    if not session.settings.cache_side:
+        return session
+    group = session.group
+    for mine in [group.is_main, group.local_rank == 0, True] if group.world_size > 1 else [True]:
+        with group.agreed():
+            if mine:
+                read = yield from _cached(session, own, shared)
+    return replace(session, read=read)
 
 
-def _precision(settings: Settings, device: torch.device, team: Team) -> torch.dtype:
-    """The number format of all: bfloat16 by itself only where every machine multiplies it."""
-    found = set(team.gather(pick_precision(settings.precision, device)))
-    return found.pop() if len(found) == 1 else torch.float32
-
-
-def prepared(
-    source: DataSource, settings: Settings, device: str, own_cache: Path, shared_cache: Path | None = None
-) -> Task:
-    """Make a task as `prepare` does, without telling how far it is."""
-    making = prepare(source, settings, device, own_cache, shared_cache)
+def open_cached_session(
+    source: DataSource, settings: Settings, device: str, own: Path, shared: Path | None = None
+) -> Session:
+    """Open a session and its cache without reporting progress."""
+    making = with_cache(open_session(source, settings, device), own, shared)
     while True:
         try:
             next(making)
         except StopIteration as end:
-            task: Task = end.value
-            return task
+            session: Session = end.value
+            return session
 
 
-def placed(network: nn.Module, device: torch.device) -> nn.Module:
+def move_to(network: nn.Module, device: torch.device) -> nn.Module:
     """Put a network on a device, laid out and rewritten as is fastest there."""
     network.to(device)
     network.to(memory_format=torch.channels_last)
@@ -188,34 +217,29 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
     return network
 
 
-def _read_together(
-    settings: Settings, records: Sequence[Record], own: Path, shared: Path | None, team: Team
-) -> Generator[CacheProgress, None, Reader]:
-    """Make the cache once, and once more on each machine that does not see it; then all open it."""
-    for mine in [team.leads, team.local_rank == 0, True] if team.size > 1 else [True]:
-        with team.agreed():
-            if mine:
-                read = yield from _reader(settings, records, own, shared)
-    return read
+def _one_a_core(group: ProcessGroup) -> int:
+    return min((os.cpu_count() or 1) // group.local_world_size, 8)
 
 
-def _reader(
-    settings: Settings, records: Sequence[Record], own: Path, shared: Path | None
-) -> Generator[CacheProgress, None, Reader]:
-    """Read from files, or from a cache that is made when it is not there."""
-    if not settings.cache_side:
-        return file_reader(settings.preprocessing, settings.augmentation.squash)
-    folder = shared or own
-    stored = cache.PixelCache.find(folder, records, settings.cache_side)
+def _common_precision(settings: Settings, device: torch.device, group: ProcessGroup) -> torch.dtype:
+    """The number format of all: bfloat16 by itself only where every machine multiplies it."""
+    found = set(group.gather(pick_precision(settings.precision, device)))
+    return found.pop() if len(found) == 1 else torch.float32
+
+
+def _cached(session: Session, own: Path, shared: Path | None) -> Generator[CacheProgress, None, Reader]:
+    folder, side = shared or own, session.settings.cache_side
+    records = [*session.training, *session.validation]
+    stored = cache.PixelCache.find(folder, records, side)
     if stored:
         return stored
     if shared and folder.is_dir() and any(folder.iterdir()):
         raise RunError(
-            f"{folder} holds something else than these pictures with a side of {settings.cache_side}. "
-            "Another run may be reading it, so it is not replaced. Choose another folder for --cache, or "
-            "delete this one when nothing uses it."
+            f"{folder} holds something else than these pictures with a side of {side}. Another run may be "
+            "reading it, so it is not replaced. Choose another folder for --cache, or delete this one when "
+            "nothing uses it."
         )
     yield CacheProgress(0, len(records))
-    for done in cache.build(folder, records, settings.cache_side):
+    for done in cache.build(folder, records, side):
         yield CacheProgress(done, len(records))
     return cache.PixelCache.open(folder)

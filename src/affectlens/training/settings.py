@@ -218,7 +218,7 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` and TOML take."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
+        plain: dict[str, Any] = msgspec.to_builtins(dataclasses.asdict(self))
         return plain
 
     def to_toml(self) -> str:

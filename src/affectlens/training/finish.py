@@ -1,0 +1,133 @@
+"""From the best weights of a run to its model folder: temperatures, scores, card."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from affectlens import metrics
+from affectlens.data import splits
+from affectlens.evaluation.attributes import AttributeScores, score_attributes
+from affectlens.evaluation.calibration import fit_temperature
+from affectlens.evaluation.scores import Scores, score
+from affectlens.inference.labelled import Predictions, predict_attributes, predict_labelled
+from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
+from affectlens.model_folder import Card
+from affectlens.models import catalog
+from affectlens.models.capabilities import HasAttributes, HasBranches
+from affectlens.models.saved import round_weights, save_model
+from affectlens.training.attributes import network_options
+from affectlens.training.card import LIMITS, licences, readme
+from affectlens.training.checkpoints import load_weights
+from affectlens.training.run_folder import (
+    BEST,
+    LOG,
+    MODEL,
+    RunRecord,
+    TrainingRequest,
+    portable_settings,
+    read_rows,
+)
+from affectlens.training.session import EVALUATION_BATCH, Session
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The model folder, and its scores on the validation split."""
+
+    model: Path
+    scores: Scores
+    attribute_scores: AttributeScores | None = None
+
+
+def quick_scores(predictions: Predictions) -> dict[str, float]:
+    """The few scores that are logged each epoch; `mean` is that of accuracy and balanced accuracy."""
+    logits, targets = predictions.logits, predictions.targets
+    accuracy = metrics.accuracy(logits, targets)
+    balanced = metrics.balanced_accuracy(logits, targets)
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced,
+        "mean": (accuracy + balanced) / 2,
+        "macro_f1": metrics.macro_f1(logits, targets),
+        "negative_log_likelihood": metrics.negative_log_likelihood(logits, targets),
+    }
+
+
+def finish(request: TrainingRequest, session: Session) -> RunFinished:
+    """Fit the temperatures of the best weights (`BEST`), score them, write the model folder.
+
+    All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
+    gives the figures of the card.
+    """
+    network = _best_network(request, session)
+    if isinstance(network, HasBranches):
+        alone = [_predict(session, branch) for branch in network.branch_networks().values()]
+        network.scale_branches([fit_temperature(branch.logits, branch.targets) for branch in alone])
+    round_weights(network, request.dtype)
+    predictions = _predict(session, network)
+    temperature = fit_temperature(predictions.logits, predictions.targets)
+    scores = score(
+        predictions.logits, predictions.targets, session.source.vocabulary, temperature=temperature
+    )
+    attribute_scores = _score_attributes(session, network)
+    card = _card(request, session, temperature, scores, attribute_scores)
+    save_model(request.out / MODEL, network, card, readme(card, scores, attribute_scores), request.dtype)
+    return RunFinished(request.out / MODEL, scores, attribute_scores)
+
+
+def _best_network(request: TrainingRequest, session: Session) -> nn.Module:
+    settings = session.settings
+    options = network_options(settings, session.attributes)
+    network = catalog.build(settings.network, len(session.source.vocabulary), **options)
+    load_weights(request.out / BEST, network)
+    return network
+
+
+def _validation(session: Session) -> EvaluationSet:
+    shape = session.settings.preprocessing
+    return EvaluationSet(session.validation, shape, file_reader(shape), session.attributes)
+
+
+def _predict(session: Session, network: nn.Module) -> Predictions:
+    batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
+    shape = session.settings.preprocessing
+    return predict_labelled(network.to(session.device), batches, shape, session.device, session.precision)
+
+
+def _score_attributes(session: Session, network: nn.Module) -> AttributeScores | None:
+    if not session.attributes or not isinstance(network, HasAttributes):
+        return None
+    batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
+    shape = session.settings.preprocessing
+    predictions = predict_attributes(network, batches, shape, session.device, session.precision)
+    return score_attributes(predictions, session.attributes)
+
+
+def _card(
+    request: TrainingRequest,
+    session: Session,
+    temperature: float,
+    scores: Scores,
+    attribute_scores: AttributeScores | None,
+) -> Card:
+    settings, source = session.settings, session.source
+    of_attributes: Mapping[str, object] = attribute_scores.to_json() if attribute_scores else {}
+    return Card(
+        name=request.name,
+        network=settings.network,
+        network_options=network_options(settings, session.attributes),
+        vocabulary=source.vocabulary,
+        attributes=session.attributes,
+        preprocessing=settings.preprocessing,
+        temperature=temperature,
+        training={
+            **RunRecord.read(request.out).to_card(),
+            "settings": portable_settings(settings),
+            "log": read_rows(request.out / LOG),
+        },
+        scores={"split": splits.VAL, **scores.to_json(), **of_attributes},
+        licences=licences(source.name),
+        limits=LIMITS,
+    )

@@ -1,0 +1,218 @@
+"""What lies in the folder of a training run, read and written.
+
+On disk:
+    settings.toml       everything that decides the run
+    run.json            data and its hash, versions, machine, command (`RunRecord`)
+    splits.tsv          which picture was in which split
+    steps.jsonl         one line a step: loss, learning rate
+    log.jsonl           one line an epoch: scores on the validation split
+    last.safetensors    the complete state after the last checkpoint; a killed run goes on from it
+    best.safetensors    the weights of the best epoch
+    model/              the finished model folder, when the run has ended
+"""
+
+import json
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from affectlens.attributes import Attribute
+from affectlens.data import splits
+from affectlens.data.records import DataSource, digest
+from affectlens.errors import RunError
+from affectlens.files import atomic_write
+from affectlens.former_keys import FORMAT_VERSION
+from affectlens.machine import describe
+from affectlens.models.backbones import HUB, NONE
+from affectlens.training.attributes import fingerprint
+from affectlens.training.session import Session
+from affectlens.training.settings import Settings, read_settings
+
+SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
+LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """What a run is to do.
+
+    Attributes:
+        name: of the model that comes out
+        data: as the user wrote it, `NAME:PATH`; stored without its folder
+        source: the data set; validation is split off where it has none
+        out: the run folder
+        cache: where decoded pictures are kept, shared between runs; None keeps them in the run folder
+        dtype: how the finished model's weights are stored
+    """
+
+    name: str
+    data: str
+    source: DataSource
+    settings: Settings
+    out: Path
+    resume: bool = False
+    cache: Path | None = None
+    device: str = "auto"
+    dtype: str = "float16"
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """The data of a run: its hash and number of pictures by split, and notes on what was left out."""
+
+    spec: str
+    hashes: Mapping[str, str]
+    counts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run was, apart from its settings: `run.json`, and part of the card."""
+
+    name: str
+    command: str
+    seed: int
+    data: RunData
+    machine: Mapping[str, Any]
+    format_version: int = 1
+
+    @classmethod
+    def read(cls, out: Path) -> "RunRecord":
+        """Read the record of a run folder. Raises `RunError` for one that is missing or damaged."""
+        file = out / RUN
+        try:
+            record = msgspec.json.decode(file.read_bytes(), type=cls)
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"The record {file} cannot be read: {error}. Start another run.") from None
+        if not 1 <= record.format_version <= FORMAT_VERSION:
+            raise RunError(
+                f"The record {file} is of format {record.format_version}; this AffectLens reads formats 1 to "
+                f"{FORMAT_VERSION}. Use a newer AffectLens."
+            )
+        return record
+
+    def write(self, out: Path) -> None:
+        """Write the record into a run folder."""
+        with atomic_write(out / RUN, "w") as file:
+            file.write(json.dumps(msgspec.to_builtins(asdict(self)), indent=2) + "\n")
+
+    def to_card(self) -> dict[str, Any]:
+        """Return plain data for a model's card, which has a format of its own."""
+        plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
+        del plain["format_version"]
+        return plain
+
+
+def read_run_settings(out: Path) -> Settings:
+    """Read the settings of a run folder. Raises `RunError` where there is no run."""
+    if not (out / SETTINGS).is_file():
+        raise RunError(
+            f"There is no run to resume in {out}: {SETTINGS} is missing. Start one without --resume."
+        )
+    return read_settings(out / SETTINGS, Settings())
+
+
+def open_run(request: TrainingRequest, session: Session) -> None:
+    """Write what a run is before its first step, or check that the one to resume is the same.
+
+    The settings are the session's. Raises `RunError` where the folder holds another run, or none to resume.
+    """
+    out, settings = request.out, session.settings
+    hashes = _hashes(session.source, session.attributes)
+    if request.resume:
+        if read_run_settings(out) != settings:
+            raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
+        stored = RunRecord.read(out).data.hashes
+        if stored != hashes:
+            raise RunError(f"The run in {out} was on other pictures or labels: {stored} then, {hashes} now.")
+        return
+    if (out / SETTINGS).exists():
+        raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
+    source = session.source
+    record = RunRecord(
+        name=request.name,
+        command=request.command,
+        seed=settings.seed,
+        data=RunData(spec=request.data, hashes=hashes, counts=source.counts(), notes=source.notes),
+        machine=describe(),
+        format_version=FORMAT_VERSION,
+    )
+    splits.write(out / SPLITS, source)
+    record.write(out)
+    # Last: its presence means that the run was begun.
+    with atomic_write(out / SETTINGS, "w") as file:
+        file.write(settings.to_toml())
+
+
+def open_run_together(request: TrainingRequest, session: Session) -> None:
+    """Have the main process open the run, and the others find it."""
+    with session.group.agreed():
+        if session.group.is_main:
+            open_run(request, session)
+    with session.group.agreed():
+        if not (request.out / SETTINGS).is_file():
+            raise RunError(
+                f"{request.out} is not the same folder on every machine: {platform.node()} does not find "
+                "what was just written there. Choose a folder for --out that all machines share."
+            )
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Read a file of JSON lines. Raises `RunError`."""
+    try:
+        return [msgspec.json.decode(line, type=dict[str, Any]) for line in file.read_bytes().splitlines()]
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read: {error}.") from None
+
+
+def cut_back(file: Path, step: int) -> None:
+    """Drop the lines after a step, and one that a kill cut off."""
+    if not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines()
+    with atomic_write(file, "w") as out:
+        out.writelines(f"{line}\n" for line in lines if _step_of(line) <= step)
+
+
+class _StepRow(msgspec.Struct):
+    step: float
+
+
+def _step_of(line: str) -> float:
+    try:
+        return msgspec.json.decode(line, type=_StepRow).step
+    except (ValueError, RecursionError):
+        return float("inf")
+
+
+def _hashes(source: DataSource, attributes: Sequence[Attribute]) -> dict[str, str]:
+    found = {name: digest(part) for name, part in source.splits.items()}
+    return {**found, "attributes": fingerprint(source, attributes)} if attributes else found
+
+
+def portable_settings(settings: Settings) -> dict[str, Any]:
+    """Settings as plain data; a folder of this machine, of no use on another, as a placeholder."""
+    weights = settings.weights if settings.weights in {HUB, NONE} else "FOLDER"
+    return {**settings.to_dict(), "weights": weights}
+
+
+def portable_command(words: Sequence[str], data: str, out: Path, cache: Path | None) -> str:
+    """The command as another could type it: paths of data, run and cache without their folders.
+
+    >>> portable_command(["train", "mam", "--data", "fi:/data/fi"], "fi:/data/fi", Path("run"), None)
+    'affectlens train mam --data fi:PATH'
+    """
+    name, separator, _ = data.partition(":")
+    stand_ins = {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
+    shown = [stand_ins.get(word, word) for word in words]
+    shown = ["weights=FOLDER" if word.startswith("weights=/") else word for word in shown]
+    if "--address" in shown[:-1]:
+        shown[shown.index("--address") + 1] = "ADDRESS"
+    return shlex.join(["affectlens", *shown])

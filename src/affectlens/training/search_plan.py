@@ -1,0 +1,136 @@
+"""How a search is done, and the file in its folder that records it: `search.json`. Needs no Ray."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from affectlens.errors import RunError, SettingsError
+from affectlens.files import atomic_write
+from affectlens.former_keys import FORMAT_VERSION, HYPERPARAMETER, SCALES, SETTINGS, current_keys
+from affectlens.training.schedule import Schedule
+from affectlens.training.search_space import Hyperparameter
+from affectlens.training.settings import Settings
+
+SEARCH = "search.json"
+# Schedulers whose members copy others at the end of a round, and those whose members keep to themselves.
+EXPLOITING, INDEPENDENT = ("pbt", "pb2"), ("asha", "random")
+SCHEDULERS = (*EXPLOITING, *INDEPENDENT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """How a search is done.
+
+    Attributes:
+        scheduler: one of `SCHEDULERS`
+        population: members
+        interval: steps of each round
+        rounds: of each member, unless it is stopped earlier; interval x rounds is the length of training
+        seed: of the search; that of training is a setting
+        cpus, gpus: of each member; fractions share a device
+        budget: steps of all members together after which the search ends; 0 for none
+    """
+
+    scheduler: str = "pbt"
+    population: int = 8
+    interval: int = 200
+    rounds: int = 20
+    seed: int = 0
+    cpus: float = 1.0
+    gpus: float = 0.0
+    budget: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scheduler not in SCHEDULERS:
+            raise SettingsError(f"scheduler must be one of {', '.join(SCHEDULERS)}, not {self.scheduler!r}.")
+        for name, least in (("population", 2), ("interval", 1), ("rounds", 1)):
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} must be at least {least}, not {getattr(self, name)}.")
+        if self.budget < 0:
+            raise SettingsError(f"budget must be at least 0, not {self.budget}.")
+        if self.cpus <= 0 or self.gpus < 0:
+            raise SettingsError(f"A member needs some of a CPU: not cpu={self.cpus}, gpu={self.gpus}.")
+
+    @property
+    def threads(self) -> int:
+        """How many threads a member computes with.
+
+        Another number takes sums in another order, and ends in other last digits.
+        """
+        return max(1, int(self.cpus))
+
+    def with_length(self, settings: Settings, pictures: int) -> Settings:
+        """Make a run as long as the search: interval x rounds steps."""
+        each = Schedule(pictures, settings).pictures_a_step
+        # -1, one a core, would be as many for each member.
+        workers = max(settings.num_workers, 0)
+        epochs = (self.interval * self.rounds - 0.5) * each / pictures
+        return replace(settings, epochs=epochs, num_workers=workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFile:
+    """What `search.json` holds: the plan, and the search space with its limits."""
+
+    plan: SearchPlan
+    search_space: tuple[Hyperparameter, ...]
+    format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def read(cls, folder: Path) -> "SearchFile":
+        """Read the file of a search. Raises `RunError` where there is none."""
+        try:
+            stored = msgspec.json.decode((folder / SEARCH).read_bytes(), type=dict[str, Any])
+            return msgspec.convert(_current(stored), cls)
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+            SettingsError,
+        ) as error:
+            raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
+
+    def write(self, folder: Path) -> None:
+        """Write the file into the folder of a search."""
+        with atomic_write(folder / SEARCH, "w") as file:
+            file.write(json.dumps(msgspec.to_builtins(asdict(self)), indent=2) + "\n")
+
+
+def _current(stored: dict[str, Any]) -> dict[str, Any]:
+    """What is stored, in today's format. Raises `ValueError` for that of a newer version."""
+    version = stored.get("format_version", 1)
+    if version not in range(1, FORMAT_VERSION + 1):
+        raise ValueError(f"it is of format {version!r}; this AffectLens reads 1 to {FORMAT_VERSION}")
+    if version == FORMAT_VERSION:
+        return stored
+    return {"plan": stored.get("plan", {}), "search_space": [_row(row) for row in stored.get("table", ())]}
+
+
+def _row(former: Mapping[str, Any]) -> dict[str, Any]:
+    row = current_keys(former, HYPERPARAMETER)
+    return {**row, "name": SETTINGS.get(row["name"], row["name"]), "scale": SCALES.get(row["scale"], "")}
+
+
+def interval_steps(text: str, settings: Settings, pictures: int) -> int:
+    """Turn `200steps`, `200` or `0.5epochs` into steps. Raises `SettingsError`.
+
+    >>> interval_steps("200steps", Settings(), 6400), interval_steps("0.5epochs", Settings(), 6400)
+    (200, 50)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(steps?|epochs?)?", text.strip())
+    if not found:
+        raise SettingsError(
+            f"An interval is a number of steps or epochs, as 200steps or 0.5epochs: not {text!r}."
+        )
+    number, unit = float(found[1]), found[2] or "steps"
+    if unit.startswith("epoch"):
+        return Schedule(pictures, replace(settings, epochs=number)).total_steps
+    return int(number)

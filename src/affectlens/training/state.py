@@ -1,0 +1,34 @@
+"""What training changes: weights, their moving average, the optimizer's moments, the number of steps."""
+
+from dataclasses import dataclass
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+from affectlens.training.optimizer import make_optimizer
+from affectlens.training.settings import Settings
+
+
+@dataclass
+class State:
+    """What training changes. `step` is the number of steps done, and the position in the data.
+
+    `ema` holds the exponential moving average of the weights, where the settings ask for one.
+    """
+
+    network: nn.Module
+    ema: ModelEmaV3 | None
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+    @classmethod
+    def start(cls, network: nn.Module, settings: Settings) -> "State":
+        """The state before the first step, on the network's device."""
+        ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+        return cls(network, ema, make_optimizer(network, settings))
+
+    @property
+    def best_network(self) -> nn.Module:
+        """The network to evaluate and keep: that of the moving average, where there is one."""
+        return self.network if self.ema is None else self.ema.module
