@@ -1,16 +1,18 @@
 """An answer is divided among the parts of a network, without loss, and by what they really add."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.question import make_question
 from affectlens.explain.story.branches import contributions, has_parts
+from affectlens.models.capabilities import Division
 from planted import model_of, small_member, why_fear
 
 SIDE = 160
@@ -116,6 +118,43 @@ def test_it_is_plain_data() -> None:
     found = contributions(subject, picture(), make_question(MIKELS, "fear", "awe")).to_json()
     assert json.loads(json.dumps(found))["question"] == "fear rather than awe"
     assert set(found["by_kind"]) == set(found["weight"]) == {"colour and texture", "meaning"}
+
+
+class Halves(nn.Module):
+    """Reads the brightness of each half by weights of its own: (B, 3, h, w) -> (B, E)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(2, len(MIKELS), generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        (division,) = self.divisions()
+        return division.answer(division.describe(images))
+
+    def divisions(self) -> tuple[Division]:
+        """One: the halves."""
+
+        def describe(images: Tensor) -> dict[str, Tensor]:
+            left, right = images.mean(dim=(1, 2)).chunk(2, dim=1)
+            return {"left": left.mean(dim=1, keepdim=True), "right": right.mean(dim=1, keepdim=True)}
+
+        def answer(parts: Mapping[str, Tensor]) -> Tensor:
+            return parts["left"] * self.weights[0] + parts["right"] * self.weights[1]
+
+        return (Division({"left": "side", "right": "side"}, describe, answer),)
+
+
+def test_any_network_that_can_be_divided_is() -> None:
+    network, question = Halves(), make_question(MIKELS, "fear", "awe")
+    assert has_parts(network)
+    image = torch.zeros(1, 3, SIDE, SIDE)
+    image[..., SIDE // 2 :] = 2
+    found = contributions(model_of(network, SIDE), image, question, "black")
+    right = network.weights[1, MIKELS.index("fear")] - network.weights[1, MIKELS.index("awe")]
+    assert {part.name: part.log_odds for part in found.parts} == pytest.approx(
+        {"left": 0.0, "right": 2 * float(right)}, abs=1e-5
+    )
+    assert found.by_kind()["side"] == pytest.approx(2 * float(right), abs=1e-5)
 
 
 def test_a_network_without_parts_and_a_misspelt_reference_are_errors() -> None:
