@@ -1,6 +1,9 @@
 """Curves, shots and moments say what the predictions say, and travel through JSON unchanged."""
 
 import json
+import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from affectlens.film.timeline import Timeline
 from affectlens.video import Film
 
 FILM = Film(name="film.mp4", duration=60.0, width=64, height=48, frame_rate=25.0)
+MOMENT = {"kind": "peak", "emotion": "awe", "second": 1, "value": 1, "shot": 1, "start": 1, "end": 1}
 AWE, FEAR = MIKELS.index("awe"), MIKELS.index("fear")
 
 
@@ -203,3 +207,78 @@ def test_moments_of_a_word_that_is_no_emotion_are_an_error_with_the_nearest() ->
 def test_a_film_without_a_predicted_frame_has_no_timeline() -> None:
     with pytest.raises(OutputError, match="not one frame"):
         build(FILM, MIKELS, [], (), AnalysisSettings(), model="m")
+
+
+def test_a_timeline_of_version_1_is_read() -> None:
+    timeline = timeline_of(np.linspace(0.1, 0.9, 20), (Boundary(5.0, "cut"),))
+    plain = json.loads(timeline.to_text())
+    plain["affectlens_timeline"] = 1
+    plain["counts"] = {("judged" if name == "predicted" else name): n for name, n in plain["counts"].items()}
+    plain["counts"]["judged"] = 17
+    former = Timeline.from_text(json.dumps(plain))
+    assert former.counts.predicted == 17
+    assert replace(former, counts=timeline.counts) == timeline
+
+
+def test_a_file_that_is_no_timeline_is_an_error_with_its_name(tmp_path: Path) -> None:
+    for name, content in (("a.json", b"\xff\xfe"), ("b.json", b"{}"), ("c.json", b"[" * 100_000)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(OutputError, match=name):
+            Timeline.read(tmp_path / name)
+    for missing in (tmp_path, tmp_path / "gone.json"):
+        with pytest.raises(OutputError, match="cannot be read"):
+            Timeline.read(missing)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"affectlens_timeline": True},
+        {"model": 3},
+        {"settings": {"every": "0.5"}},
+        {"settings": {"sampling": "guess"}},
+        {"settings": {"prominence": 2}},
+        {"vocabulary": {"name": "mikels-8", "words": ["awe", "fear"]}},
+        {"vocabulary": {"name": "none", "words": []}},
+        {"samples": []},
+        {"shots": []},
+        {"emotions": [2.0, -1.0, 0, 0, 0, 0, 0, 0]},
+        {"polarity": [0.5]},
+        {"film": {"name": "film.mp4", "duration": "long", "width": 64, "height": 48, "frame_rate": 25}},
+        {"film": {"name": "film.mp4", "duration": 60, "width": 0, "height": 48, "frame_rate": 25}},
+        {"counts": {"predicted": 1.5}},
+        {"notes": "a text"},
+        {"moments": [{**MOMENT, "emotion": "joy"}]},
+        {"moments": [{**MOMENT, "kind": "dip"}]},
+        {"moments": [{**MOMENT, "shot": 9}]},
+    ],
+)
+def test_an_altered_timeline_is_an_error(changes: dict[str, Any]) -> None:
+    plain = timeline_of(np.linspace(0.1, 0.9, 20), (Boundary(5.0, "cut"),)).to_json()
+    assert Timeline.from_json(plain).to_json() == plain
+    with pytest.raises(OutputError, match="timeline"):
+        Timeline.from_json({**plain, **changes})
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("samples", {"second": "0"}),
+        ("samples", {"second": math.nan}),
+        ("samples", {"second": 99.0}),
+        ("samples", {"shot": 0}),
+        ("samples", {"emotions": [1.0]}),
+        ("samples", {"smoothed": [9.0] * 8}),
+        ("shots", {"begins": "wipe"}),
+        ("shots", {"number": 2}),
+        ("shots", {"count": 0}),
+        ("shots", {"first": 1}),
+        ("shots", {"error": []}),
+        ("shots", {"end": -1.0}),
+    ],
+)
+def test_an_altered_sample_or_shot_is_an_error(part: str, changes: dict[str, Any]) -> None:
+    plain = timeline_of(np.linspace(0.1, 0.9, 20), (Boundary(5.0, "cut"),)).to_json()
+    plain[part] = [{**plain[part][0], **changes}, *plain[part][1:]]
+    with pytest.raises(OutputError, match="altered"):
+        Timeline.from_json(plain)

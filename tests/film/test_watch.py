@@ -1,13 +1,7 @@
-"""A film is watched whole, judged as pictures are, and goes on after a kill as if nothing had been."""
+"""A film is sampled as its settings say, its frames are predicted as pictures are, and nothing is hidden."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,47 +11,17 @@ import numpy as np
 import pytest
 
 from affectlens.errors import NotAVideo, RunError, SettingsError
-from affectlens.film import record as film_record
 from affectlens.film import sampler as film_sampler
 from affectlens.film.settings import FilmSettings, WatchFinished, WatchProgress, WatchRequest, WatchStarted
-from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
-from affectlens.inference.engine import Engine
 from affectlens.inference.predictor import Predictor
-from affectlens.models import saved
 from affectlens.models.saved import Model
 from affectlens.video import frame_at
 from films import as_pictures, plain, scene, write, write_tone
-
-CPU: dict[str, Any] = {"device": "cpu", "precision": "float32"}
-
-
-@pytest.fixture(scope="session")
-def model(tiny_model: Path) -> Model:
-    return saved.load(str(tiny_model))
+from watching import CPU, watched
 
 
-@pytest.fixture(scope="session")
-def four_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four grainy scenes of 2 s each, 25 frames a second, with a keyframe a second at least."""
-    path = tmp_path_factory.mktemp("films") / "scenes.mp4"
-    frames = (scene(number // 50) + 6 * np.sin(number / 9) for number in range(200))
-    return write(path, as_pictures(frames, noise=3), options={"g": "25", "crf": "18"})
-
-
-def watched(source: Path | str, model: Model, **options: Any) -> Timeline:
-    settings = FilmSettings(**{name: options.pop(name) for name in list(options) if name in SETTINGS})
-    *_, last = watch(
-        WatchRequest(source=str(source), model=model, settings=settings, threads=1, **CPU, **options)
-    )
-    assert isinstance(last, WatchFinished)
-    return last.timeline
-
-
-SETTINGS = FilmSettings.__dataclass_fields__
-
-
-def test_a_film_is_judged_every_so_many_seconds_of_its_own_time(four_scenes: Path, model: Model) -> None:
+def test_a_film_is_sampled_every_so_many_seconds_of_its_own_time(four_scenes: Path, model: Model) -> None:
     timeline = watched(four_scenes, model, every=0.5, reuse=False)
     seconds = [sample.second for sample in timeline.samples]
     grid = [next(second for second in seconds if second >= number / 2 - 1e-6) for number in range(16)]
@@ -88,7 +52,9 @@ def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path
     assert progress[0].newest is not None and sum(progress[0].newest) == pytest.approx(1, abs=1e-4)
 
 
-def test_each_shot_is_judged_even_where_it_is_shorter_than_the_pause(tmp_path: Path, model: Model) -> None:
+def test_each_shot_is_sampled_even_where_it_is_shorter_than_the_interval(
+    tmp_path: Path, model: Model
+) -> None:
     frames = (scene(number // 15) for number in range(150))  # 0.6 s each
     path = write(tmp_path / "film.mp4", as_pictures(frames, noise=2))
     timeline = watched(path, model, every=5.0)
@@ -96,7 +62,7 @@ def test_each_shot_is_judged_even_where_it_is_shorter_than_the_pause(tmp_path: P
     assert timeline.counts.predicted <= 13
 
 
-def test_a_shot_that_was_passed_over_is_judged_in_its_middle(
+def test_a_shot_without_a_sample_is_predicted_in_its_middle(
     four_scenes: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(film_sampler, "SETTLED", 1e9)  # no shot is sampled because it begins
@@ -105,7 +71,7 @@ def test_a_shot_that_was_passed_over_is_judged_in_its_middle(
     assert [shot.count for shot in timeline.shots] == [1, 1, 1, 1] and timeline.counts.predicted == 4
 
 
-def test_keyframes_alone_are_judged_and_nothing_else_decoded(four_scenes: Path, model: Model) -> None:
+def test_only_keyframes_are_predicted_and_nothing_else_is_decoded(four_scenes: Path, model: Model) -> None:
     timeline = watched(four_scenes, model, sampling="keyframes", every=0.0)
     assert timeline.counts.decoded <= 12
     assert [shot.start for shot in timeline.shots] == pytest.approx([0, 2, 4, 6])
@@ -123,7 +89,7 @@ def test_a_few_frames_of_each_shot_lie_ever_further_apart(tmp_path: Path, model:
         assert all(b > 1.5 * a for a, b in pairwise(gaps[-4:]))
 
 
-def test_only_a_part_is_watched_where_that_is_asked_for(four_scenes: Path, model: Model) -> None:
+def test_only_a_part_is_watched_where_one_is_requested(four_scenes: Path, model: Model) -> None:
     timeline = watched(four_scenes, model, begin=3.0, end=5.0)
     assert [shot.start for shot in timeline.shots] == pytest.approx([3, 4])
     assert timeline.samples[0].second == pytest.approx(3.0) and timeline.samples[-1].second < 5
@@ -131,7 +97,7 @@ def test_only_a_part_is_watched_where_that_is_asked_for(four_scenes: Path, model
     assert timeline.film.duration == pytest.approx(8)
 
 
-def test_frames_that_look_the_same_are_judged_once_and_the_answers_hardly_differ(
+def test_frames_that_look_the_same_are_predicted_once_and_the_predictions_hardly_differ(
     tmp_path: Path, model: Model
 ) -> None:
     slides = (scene(number // 100) for number in range(300))
@@ -177,157 +143,11 @@ def test_sound_alone_and_impossible_settings_are_errors(tmp_path: Path, model: M
             FilmSettings(**{name: value})  # type: ignore[arg-type]
 
 
-def test_what_is_unusual_about_a_film_is_said_in_words(tmp_path: Path, model: Model) -> None:
+def test_what_is_unusual_about_a_film_is_in_its_notes(tmp_path: Path, model: Model) -> None:
     times = [0.0, 0.04, 0.3, 0.9, 1.0, 1.5]
     path = write(tmp_path / "film.mkv", [scene(n).astype(np.uint8) for n in range(6)], seconds=times)
     timeline = watched(path, model)
     assert timeline.film.variable and any("uneven" in note for note in timeline.notes)
-
-
-# ----------------------------------------------------------------------------------------------- resuming
-
-
-@pytest.fixture(scope="session")
-def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of 40 s whose scenes last 3.3 s."""
-    path = tmp_path_factory.mktemp("films") / "long.mp4"
-    frames = (scene(number // 33) + 8 * np.sin(number / 5) for number in range(400))
-    return write(path, as_pictures(frames, noise=2), rate=10, options={"g": "20", "crf": "20"})
-
-
-def same(one: Timeline, other: Timeline) -> bool:
-    return one.to_json() == other.to_json()
-
-
-class Count:
-    """How many frames went through networks."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.frames = 0
-        judge = Engine.__call__
-
-        def counted(engine: Engine, pixels: Any) -> Any:
-            self.frames += len(pixels)
-            return judge(engine, pixels)
-
-        monkeypatch.setattr(Engine, "__call__", counted)
-
-
-@pytest.mark.parametrize("seconds_between_saves", [0.0, 1e9])
-@pytest.mark.parametrize("stop_after", [1, 5, 9])
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_timeline(
-    long_film: Path,
-    model: Model,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    seconds_between_saves: float,
-    stop_after: int,
-) -> None:
-    monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_saves)
-    request = WatchRequest(source=str(long_film), model=model, out=tmp_path / "out", threads=1, **CPU)
-    whole = watched(long_film, model)
-    events = watch(request)
-    for _ in range(stop_after + 1):
-        next(events)
-    events.close()
-    lines = (tmp_path / "out" / film_record.SAMPLES).read_text().splitlines()
-    before = sum(not reused for line in lines for *_, reused in json.loads(line)["samples"])
-    count = Count(monkeypatch)
-    resumed = watched(long_film, model, out=tmp_path / "out", resume=True)
-    assert same(resumed, whole)
-    assert before > 0 and count.frames == whole.counts.predicted - before, "nothing is predicted twice"
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from affectlens.models import saved
-from affectlens.film.settings import WatchRequest
-from affectlens.film.watch import watch
-from affectlens.film import record as film_record
-film_record.SAVE_SECONDS = 0
-request = WatchRequest(
-    source=sys.argv[1], model=saved.load(sys.argv[2]), out=Path(sys.argv[3]), threads=1,
-    device="cpu", precision="float32",
-)
-for event in watch(request):
-    print(type(event).__name__, flush=True)
-    if len(sys.argv) > 4 and type(event).__name__ == "WatchProgress":
-        input()
-"""
-
-
-def test_a_killed_run_goes_on_and_ends_with_the_same_timeline(
-    long_film: Path, model: Model, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(long_film), str(tiny_model), str(out), "step by step"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdin is not None and child.stdout is not None
-    seen = 0
-    while seen < 4:
-        seen += child.stdout.readline().strip() == "WatchProgress"
-        child.stdin.write("\n")
-        child.stdin.flush()
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    with (out / film_record.SAMPLES).open("ab") as file:
-        file.write(b'{"batch": 99, "samp')  # as a kill in the midst of a line leaves it
-    assert not (out / film_record.TIMELINE).exists()
-    count = Count(monkeypatch)
-    resumed = watched(long_film, model, out=out, resume=True)
-    judged = count.frames
-    assert 0 < judged < resumed.counts.predicted
-    assert same(resumed, watched(long_film, model))
-    assert Timeline.from_text((out / film_record.TIMELINE).read_text()).to_json() == resumed.to_json()
-
-
-def test_a_film_that_cannot_be_sought_is_resumed_as_well(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(film_record, "SAVE_SECONDS", 0.0)
-    frames = as_pictures((scene(number // 60) for number in range(300)), noise=2)
-    path = write(tmp_path / "film.h264", frames, options={"g": "25"})
-    whole = watched(path, model)
-    events = watch(
-        WatchRequest(source=str(path), model=model, out=tmp_path / "out", threads=1, batch_size=4, **CPU)
-    )
-    for _ in range(4):
-        next(events)
-    events.close()
-    resumed = watched(path, model, out=tmp_path / "out", resume=True, batch_size=4)
-    assert [s.second for s in resumed.samples] == [s.second for s in whole.samples]
-    assert resumed.counts == whole.counts and resumed.counts.undated == 300
-
-
-def test_a_finished_run_is_given_back_and_not_made_again(
-    four_scenes: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = watched(four_scenes, model, out=tmp_path / "out")
-    count = Count(monkeypatch)
-    assert same(watched(four_scenes, model, out=tmp_path / "out", resume=True), first) and count.frames == 0
-
-
-def test_another_film_model_or_setting_is_not_resumed(
-    four_scenes: Path, long_film: Path, model: Model, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    with pytest.raises(RunError, match="nothing to resume"):
-        watched(four_scenes, model, out=out, resume=True)
-    watched(four_scenes, model, out=out)
-    with pytest.raises(RunError, match="already holds"):
-        watched(four_scenes, model, out=out)
-    with pytest.raises(RunError, match="another fingerprint"):
-        watched(long_film, model, out=out, resume=True)
-    with pytest.raises(RunError, match="another settings"):
-        watched(four_scenes, model, out=out, resume=True, every=0.7)
-    other = Model(model.network, replace(model.card, name="other"))
-    with pytest.raises(RunError, match="another model"):
-        watched(four_scenes, other, out=out, resume=True)
 
 
 def test_watching_can_be_ended_early_with_what_was_seen(long_film: Path, model: Model) -> None:
@@ -344,7 +164,7 @@ def test_watching_can_be_ended_early_with_what_was_seen(long_film: Path, model: 
     assert 5 < last.timeline.samples[-1].second < 39 and any("ended at" in n for n in last.timeline.notes)
 
 
-def test_a_live_source_is_judged_as_it_comes_until_it_is_stopped(
+def test_a_live_source_is_predicted_as_it_comes_until_it_is_stopped(
     model: Model, free_port: int, tmp_path: Path
 ) -> None:
     from streams import send
@@ -391,7 +211,7 @@ def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Mode
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    """A port that nobody listens to."""
+    """A port that no one listens to."""
     import socket
 
     with socket.socket() as probe:

@@ -106,7 +106,7 @@ class FilmRecord:
     def _read(self, num_emotions: int) -> None:
         assert self.out is not None
         if (self.out / TIMELINE).is_file():
-            self.finished = Timeline.read(self.out / TIMELINE)
+            self.finished = _finished(self.out / TIMELINE)
             return
         former = self.out / FORMER_STATE
         file = self.out / STATE if (self.out / STATE).is_file() else former
@@ -299,6 +299,13 @@ def _read_lines(file: Path, num_emotions: int) -> Iterator[_Line]:
 
 
 # -------------------------------------------------------------------------------------------------- reading
+
+
+def _finished(file: Path) -> Timeline:
+    try:
+        return Timeline.read(file)
+    except OutputError as error:
+        raise RunError(f"{error} Start anew in another folder.") from error
 
 
 def _read_json(file: Path) -> Any:

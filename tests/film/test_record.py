@@ -1,0 +1,267 @@
+"""A film that was interrupted or killed is resumed with the same result, also from the former layout; and a
+torn or altered file is an error of ours."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens.errors import RunError
+from affectlens.film import record as film_record
+from affectlens.film.record import FilmRecord
+from affectlens.film.settings import WatchRequest
+from affectlens.film.timeline import Timeline
+from affectlens.film.watch import watch
+from affectlens.inference.engine import Engine
+from affectlens.models.saved import Model
+from affectlens.video import Video
+from films import as_pictures, scene, write
+from watching import CPU, Count, same, watched
+
+
+@pytest.mark.parametrize("seconds_between_saves", [0.0, 1e9])
+@pytest.mark.parametrize("stop_after", [1, 5, 9])
+def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
+    long_film: Path,
+    model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds_between_saves: float,
+    stop_after: int,
+) -> None:
+    monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_saves)
+    request = WatchRequest(source=str(long_film), model=model, out=tmp_path / "out", threads=1, **CPU)
+    whole = watched(long_film, model)
+    events = watch(request)
+    for _ in range(stop_after + 1):
+        next(events)
+    events.close()
+    lines = (tmp_path / "out" / film_record.SAMPLES).read_text().splitlines()
+    before = sum(not reused for line in lines for *_, reused in json.loads(line)["samples"])
+    count = Count(monkeypatch)
+    resumed = watched(long_film, model, out=tmp_path / "out", resume=True)
+    assert same(resumed, whole)
+    assert before > 0 and count.frames == whole.counts.predicted - before, "nothing is predicted twice"
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from affectlens.models import saved
+from affectlens.film.settings import WatchRequest
+from affectlens.film.watch import watch
+from affectlens.film import record as film_record
+film_record.SAVE_SECONDS = 0
+request = WatchRequest(
+    source=sys.argv[1], model=saved.load(sys.argv[2]), out=Path(sys.argv[3]), threads=1,
+    device="cpu", precision="float32",
+)
+for event in watch(request):
+    print(type(event).__name__, flush=True)
+    if len(sys.argv) > 4 and type(event).__name__ == "WatchProgress":
+        input()
+"""
+
+
+def test_a_killed_run_is_resumed_and_ends_with_the_same_timeline(
+    long_film: Path, model: Model, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(long_film), str(tiny_model), str(out), "step by step"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None and child.stdout is not None
+    seen = 0
+    while seen < 4:
+        seen += child.stdout.readline().strip() == "WatchProgress"
+        child.stdin.write("\n")
+        child.stdin.flush()
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    with (out / film_record.SAMPLES).open("ab") as file:
+        file.write(b'{"batch": 99, "samp')  # as a kill in the midst of a line leaves it
+    assert not (out / film_record.TIMELINE).exists()
+    count = Count(monkeypatch)
+    resumed = watched(long_film, model, out=out, resume=True)
+    assert 0 < count.frames < resumed.counts.predicted
+    assert same(resumed, watched(long_film, model))
+    assert Timeline.from_text((out / film_record.TIMELINE).read_text()).to_json() == resumed.to_json()
+
+
+def test_a_film_that_cannot_be_sought_is_resumed_as_well(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_record, "SAVE_SECONDS", 0.0)
+    frames = as_pictures((scene(number // 60) for number in range(300)), noise=2)
+    path = write(tmp_path / "film.h264", frames, options={"g": "25"})
+    whole = watched(path, model)
+    events = watch(
+        WatchRequest(source=str(path), model=model, out=tmp_path / "out", threads=1, batch_size=4, **CPU)
+    )
+    for _ in range(4):
+        next(events)
+    events.close()
+    resumed = watched(path, model, out=tmp_path / "out", resume=True, batch_size=4)
+    assert [s.second for s in resumed.samples] == [s.second for s in whole.samples]
+    assert resumed.counts == whole.counts and resumed.counts.undated == 300
+
+
+def test_a_finished_run_is_read_and_not_repeated(
+    four_scenes: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = watched(four_scenes, model, out=tmp_path / "out")
+    count = Count(monkeypatch)
+    assert same(watched(four_scenes, model, out=tmp_path / "out", resume=True), first) and count.frames == 0
+
+
+def test_another_film_model_or_setting_is_not_resumed(
+    four_scenes: Path, long_film: Path, model: Model, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(RunError, match="nothing to resume"):
+        watched(four_scenes, model, out=out, resume=True)
+    watched(four_scenes, model, out=out)
+    with pytest.raises(RunError, match="already holds"):
+        watched(four_scenes, model, out=out)
+    with pytest.raises(RunError, match="another fingerprint"):
+        watched(long_film, model, out=out, resume=True)
+    with pytest.raises(RunError, match="another settings"):
+        watched(four_scenes, model, out=out, resume=True, every=0.7)
+    other = Model(model.network, replace(model.card, name="other"))
+    with pytest.raises(RunError, match="another model"):
+        watched(four_scenes, other, out=out, resume=True)
+
+
+# ----------------------------------------------------------------------------------- former and damaged files
+
+
+@pytest.fixture(scope="module")
+def interrupted(long_film: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose run was interrupted after three batches, with the state saved after the second."""
+    out = tmp_path_factory.mktemp("interrupted") / "out"
+    events = watch(WatchRequest(source=str(long_film), model=model, out=out, threads=1, batch_size=4, **CPU))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(film_record, "SAVE_SECONDS", 0.0)
+        for _ in range(3):
+            next(events)
+        patch.setattr(film_record, "SAVE_SECONDS", 1e9)
+        next(events)
+    events.close()
+    return out
+
+
+@pytest.fixture
+def folder(interrupted: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(interrupted, tmp_path / "out")
+
+
+def opened(folder: Path, film: Path, model: Model) -> FilmRecord:
+    request = WatchRequest(source=str(film), model=model, out=folder, resume=True, batch_size=4, **CPU)
+    with Video(film) as video:
+        record = FilmRecord.open(request, video, Engine(model, "cpu", "float32"))
+    record.close()
+    return record
+
+
+def as_version_1(folder: Path) -> None:
+    """Bring a folder to the layout that was written before format version 2."""
+    origin = json.loads((folder / "film.json").read_text())
+    (folder / "film.json").write_text(json.dumps({**origin, "version": 1}, indent=2))
+    state = json.loads((folder / "state.json").read_text())
+    state["judged"], state["like"] = state.pop("predicted"), state.pop("reference")
+    (folder / "place.json").write_text(json.dumps(state))
+    (folder / "state.json").unlink()
+
+
+def test_a_folder_of_version_1_is_resumed_and_keeps_nothing_former(
+    folder: Path, long_film: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_version_1(folder)
+    count = Count(monkeypatch)
+    resumed = watched(long_film, model, out=folder, resume=True, batch_size=4)
+    assert 0 < count.frames < resumed.counts.predicted
+    assert same(resumed, watched(long_film, model, batch_size=4))
+    assert {file.name for file in folder.iterdir()} == {"film.json", "samples.jsonl", "timeline.json"}
+
+
+def test_a_state_is_read_as_it_was_saved(folder: Path, long_film: Path, model: Model) -> None:
+    current = opened(folder, long_film, model)
+    as_version_1(folder)
+    former = opened(folder, long_film, model)
+    assert current.state.batches == 2 and len(current.known) == 1
+    assert (current.state.reference == former.state.reference).all()  # type: ignore[union-attr,attr-defined]
+    for record in (current, former):
+        record.state.reference = None
+    assert current.state == former.state and current.predictions == former.predictions
+
+
+def changed(name: str, **changes: Any) -> Callable[[Path], object]:
+    """Change keys of a JSON file; an ellipsis removes one."""
+
+    def change(folder: Path) -> None:
+        plain = {**json.loads((folder / name).read_text()), **changes}
+        kept = {key: value for key, value in plain.items() if value is not ...}
+        (folder / name).write_text(json.dumps(kept))
+
+    return change
+
+
+def written(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
+
+
+def first_line(**changes: Any) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        first, *rest = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
+        line = {**json.loads(first), **changes}
+        (folder / "samples.jsonl").write_text(json.dumps(line) + "\n" + "".join(rest))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        written("film.json", '{"version": 2, "fi'),
+        written("film.json", "[]"),
+        changed("film.json", weights=None),
+        changed("film.json", frames_at_once="4"),
+        changed("film.json", version=99),
+        written("state.json", ""),
+        written("state.json", "[" * 100_000),
+        written("state.json", "7"),
+        changed("state.json", due=...),
+        changed("state.json", second="1.5"),
+        changed("state.json", second=float("nan")),
+        changed("state.json", boundaries=[[1.0, "wipe", 0.0]]),
+        changed("state.json", reference=None),
+        changed("state.json", reference="eJwDAAAAAAE="),
+        changed("state.json", reference="no base64"),
+        changed("state.json", batches=1_000_000),
+        written("samples.jsonl", "{}\n"),
+        written("samples.jsonl", '{"batch": 0, "samples": [[0.0, 0, [1.0], false]]}\n'),
+        written("samples.jsonl", '{"late": 1.5, "samples": []}\n'),
+        written("samples.jsonl", "\x00\x00\n"),
+        first_line(samples=[["0.0", 0, [0.125] * 8, False]]),
+        first_line(batch=True),
+        written("timeline.json", "{}"),
+        written("timeline.json", ""),
+    ],
+)
+def test_what_is_torn_or_altered_is_an_error_that_names_the_file(
+    folder: Path, long_film: Path, model: Model, damage: Callable[[Path], object]
+) -> None:
+    damage(folder)
+    with pytest.raises(RunError, match=r"(film|state|timeline)\.json|samples\.jsonl"):
+        opened(folder, long_film, model)

@@ -1,0 +1,42 @@
+"""Watching a film to its end, and how many frames a network saw meanwhile."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens.film.settings import FilmSettings, WatchFinished, WatchRequest
+from affectlens.film.timeline import Timeline
+from affectlens.film.watch import watch
+from affectlens.inference.engine import Engine
+from affectlens.models.saved import Model
+
+CPU: dict[str, Any] = {"device": "cpu", "precision": "float32"}
+SETTINGS = FilmSettings.__dataclass_fields__
+
+
+def watched(source: Path | str, model: Model, **options: Any) -> Timeline:
+    settings = FilmSettings(**{name: options.pop(name) for name in list(options) if name in SETTINGS})
+    *_, last = watch(
+        WatchRequest(source=str(source), model=model, settings=settings, threads=1, **CPU, **options)
+    )
+    assert isinstance(last, WatchFinished)
+    return last.timeline
+
+
+def same(one: Timeline, other: Timeline) -> bool:
+    return one.to_json() == other.to_json()
+
+
+class Count:
+    """How many frames went through networks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.frames = 0
+        predict = Engine.__call__
+
+        def counted(engine: Engine, pixels: Any) -> Any:
+            self.frames += len(pixels)
+            return predict(engine, pixels)
+
+        monkeypatch.setattr(Engine, "__call__", counted)
