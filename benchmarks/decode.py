@@ -101,7 +101,7 @@ def main() -> None:
     results = {name: compare(source, arguments.rounds) for name, source in sources.items()}
     for name, result in results.items():
         print(f"{name}: {result}")
-    if arguments.pictures is None:  # other people's pictures are no reference
+    if arguments.pictures is None:  # other people's pictures are not a reference
         RESULT.parent.mkdir(exist_ok=True)
         document = {"machine": machine(), "rounds": arguments.rounds, "pictures": results}
         RESULT.write_text(json.dumps(document, indent=2) + "\n")

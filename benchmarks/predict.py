@@ -1,4 +1,4 @@
-"""How fast are pictures judged, beside `transformers.pipeline("image-classification")`?
+"""How fast are predictions, compared with `transformers.pipeline("image-classification")`?
 
 Both load the same model folder, a DeiT-Tiny with eight classes; ours also the default model, where it is
 installed. Two jobs: twelve-megapixel photographs, as cameras write them, and small pictures, as data sets
@@ -101,7 +101,7 @@ def main() -> None:
     RESULT.write_text(json.dumps(document, indent=2) + "\n")
 
 
-# ----------------------------------------------------------------------------------------- what is judged
+# ----------------------------------------------------------------------------------------- what is predicted
 
 
 def large_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
@@ -179,9 +179,9 @@ def compare(paths: Sequence[Path], contenders: dict[str, Any], rounds: int) -> d
     return {"pictures": len(paths), "mean_kilobytes": round(statistics.mean(sizes) / 1e3), "results": results}
 
 
-def in_own_process(task: dict[str, Any]) -> dict[str, float]:
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # thousands of paths are no argument
-        file.write(json.dumps(task))
+def in_own_process(job: dict[str, Any]) -> dict[str, float]:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # too many paths for arguments
+        file.write(json.dumps(job))
         file.flush()
         command = [sys.executable, __file__, "--worker", file.name]
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -189,14 +189,14 @@ def in_own_process(task: dict[str, Any]) -> dict[str, float]:
     return result
 
 
-def measure(task: Path) -> dict[str, float]:
+def measure(job: Path) -> dict[str, float]:
     """Do a job in this process: its speed, its peak memory, and what the time went into."""
-    settings = json.loads(task.read_text())
+    settings = json.loads(job.read_text())
     paths: list[str] = settings["paths"]
-    judge = affectlens_of(settings) if settings["program"] == "affectlens" else pipeline_of(settings)
-    judge(paths[:1])
+    predict = affectlens_of(settings) if settings["program"] == "affectlens" else pipeline_of(settings)
+    predict(paths[:1])
     start = time.perf_counter()
-    assert judge(paths) == len(paths)
+    assert predict(paths) == len(paths)
     seconds = time.perf_counter() - start
     peak = peak_mebibytes()
     shares = shares_of(settings["model"], paths[:64]) if settings["program"] == "affectlens" else {}
@@ -208,7 +208,7 @@ def measure(task: Path) -> dict[str, float]:
 
 
 def peak_mebibytes() -> float:
-    """Peak memory of this process, without its workers; what `getrusage` says includes the parent's."""
+    """Peak memory of this process, without its workers; `getrusage` includes the parent's."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.is_file() else []
     kibibytes = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
@@ -232,7 +232,7 @@ def pipeline_of(settings: dict[str, Any]) -> Callable[[list[str]], int]:
 
 
 def shares_of(model: str, paths: list[str]) -> dict[str, float]:
-    """Milliseconds a picture of each part alone: decoding on one core, judging on all."""
+    """Milliseconds a picture of each part alone: decoding on one core, the network on all."""
     predictor = Predictor.load(model)
     preprocessing = predictor.card.preprocessing
     start = time.perf_counter()
@@ -240,10 +240,10 @@ def shares_of(model: str, paths: list[str]) -> dict[str, float]:
     decoded = time.perf_counter()
     for begin in range(0, len(fitted), BATCH_SIZE):
         predictor._engine(torch.stack(fitted[begin : begin + BATCH_SIZE]))
-    judged = time.perf_counter()
+    predicted = time.perf_counter()
     return {
         "decode_milliseconds": 1000 * (decoded - start) / len(paths),
-        "network_milliseconds": 1000 * (judged - decoded) / len(paths),
+        "network_milliseconds": 1000 * (predicted - decoded) / len(paths),
     }
 
 
@@ -291,7 +291,7 @@ def show(document: dict[str, Any]) -> None:
 
 
 def bound(result: dict[str, float], cores: int) -> str:
-    """What the time goes into, beside a job whose parts take turns and each use all cores without loss."""
+    """What the time goes into, compared with parts that take turns and each use all cores without loss."""
     decode, network = result["decode_milliseconds"] / cores, result["network_milliseconds"]
     turns = decode + network
     return (

@@ -25,7 +25,7 @@ def in_another_process(code: str, *arguments: str) -> int:
     ).returncode
 
 
-def test_a_file_takes_its_place_when_the_block_ends(tmp_path: Path) -> None:
+def test_a_file_is_there_when_the_block_ends(tmp_path: Path) -> None:
     file = tmp_path / "new" / "folders" / "a.txt"
     with atomic_write(file, "w") as out:
         out.write("one\nzwei: \u00e4\n")
@@ -58,14 +58,14 @@ def test_a_file_has_the_rights_that_any_new_file_has(tmp_path: Path) -> None:
     assert modes[0] == modes[1]
 
 
-def test_a_folder_in_place_of_a_file_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     with pytest.raises(OutputError, match="folder"), atomic_write(tmp_path / "results") as out:
         out.write(b"x")
     assert names(tmp_path) == ["results"]
 
 
-def test_a_file_in_place_of_a_folder_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("mine")
     with pytest.raises(OutputError, match="a file lies there"), atomic_folder(tmp_path / "model"):
         pass

@@ -25,7 +25,7 @@ def test_auto_is_bfloat16_only_where_the_processor_multiplies_it() -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_a_number_format_that_is_asked_for_is_given(name: str, dtype: torch.dtype) -> None:
+def test_a_requested_number_format_is_used(name: str, dtype: torch.dtype) -> None:
     assert pick_precision(name, CPU) == dtype
 
 

@@ -1,4 +1,4 @@
-"""Every error raised on purpose. Each says what happened, where, what was expected and what to do next.
+"""Every error raised on purpose. Each states what happened, where, what was expected and what to do next.
 
 AffectLensError
     UnknownName             a name that is not in a list of known names; suggests the nearest

@@ -1,7 +1,7 @@
 """Write files so that a reader sees the old content or the new, never a part.
 
-What is being written stands beside its place under a hidden name that ends in `.part`. A process that
-is killed leaves that behind, to be deleted, and the old content in its place.
+What is being written has a hidden name in the same folder that ends in `.part`. A process that is killed
+leaves that behind, to be deleted, and the old content untouched.
 """
 
 import os
@@ -17,25 +17,25 @@ from affectlens.errors import OutputError
 
 @contextmanager
 def atomic_write(file: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `file` that takes its place when the block ends without error.
+    """Open a temporary file next to `file` that replaces it when the block ends without error.
 
     `mode` is `wb`, or `w` for UTF-8 text, whose line ends stay as they are written. Of a link, what it
     points to is written. Raises `OutputError` where the folder cannot be written, the disk is full, or a
     folder or a device lies there; the old file stays.
     """
-    place = Path(os.path.realpath(file))
-    temporary = _beside(place, "part")
+    target = Path(os.path.realpath(file))
+    temporary = _hidden_name(target, "part")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        if place.exists() and not place.is_file():
+        if target.exists() and not target.is_file():
             raise OutputError(f"{file} cannot be written: it is a folder or a device. Choose another name.")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open(mode.replace("w", "x"), **text) as out:  # type: ignore[call-overload]
             yield out
             out.flush()
             os.fsync(out.fileno())
-        temporary.replace(place)
-        sync_folder(place.parent)
+        temporary.replace(target)
+        sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
     finally:
@@ -44,13 +44,13 @@ def atomic_write(file: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder` that takes its place when the block ends without error.
+    """Yield a temporary folder next to `folder` that replaces it when the block ends without error.
 
-    An existing folder is replaced as a whole. Raises `OutputError`; the old folder stays. Where it
-    replaces one, a kill in the instant between two renames leaves the old folder whole, but under the
+    An existing folder is replaced with all its files. Raises `OutputError`; the old folder stays. Where it
+    replaces one, a kill in the instant between two renames leaves the old folder complete, but under the
     hidden name that ends in `.old`: no system renames one folder over another.
     """
-    temporary, old = _beside(folder, "part"), _beside(folder, "old")
+    temporary, old = _hidden_name(folder, "part"), _hidden_name(folder, "old")
     try:
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} cannot be written: a file lies there. Choose another name.")
@@ -84,7 +84,7 @@ def slug(text: str) -> str:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half written in a folder. None may be writing there now."""
+    """Delete what killed processes left half written in a folder. No process may be writing there."""
     for leftover in folder.glob(".*.part"):
         _remove(leftover)
 
@@ -112,8 +112,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _beside(path: Path, suffix: str) -> Path:
-    """A hidden name in the same folder, so that a rename suffices, and one that nobody else has."""
+def _hidden_name(path: Path, suffix: str) -> Path:
+    """Return a hidden name in the same folder, so that a rename suffices, and one that is not in use."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
 
 

@@ -9,7 +9,7 @@ What a picture looks like is decided once, here, for every part of the package:
     transparency    laid on white, the page that most pictures are looked at on
     16 bits         the upper byte is kept, so that grey and colour agree
     32 bits, float  0..65535 or 0..1 where all values lie there; stretched from least to greatest
-                    otherwise, since such a file does not say what is white
+                    otherwise, since such a file does not state what is white
     frames, pages   the first
 
 A file's content decides what it is, never its suffix. Whatever cannot be read is a `PictureError`
@@ -70,8 +70,8 @@ PICTURE_SUFFIXES = frozenset({
     ".jpg", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 
-# Only these of Pillow's formats are ever tried: no PSD, EPS, FITS or PDF, where most of its security
-# faults of late were, and nothing that starts another program. A multi-picture JPEG (MPO, as phones
+# Only these of Pillow's formats are ever tried: no PSD, EPS, FITS or PDF, where most of its recent security
+# faults were, and nothing that starts another program. A multi-picture JPEG (MPO, as phones
 # write it) is read as what it is to every viewer: a JPEG with more data behind it.
 _READERS: tuple[type[ImageFile.ImageFile], ...] = (
     JpegImagePlugin.JpegImageFile,
@@ -86,11 +86,11 @@ _READERS: tuple[type[ImageFile.ImageFile], ...] = (
 )
 _READABLE = "JPEG, PNG, WebP, GIF, AVIF, TIFF, BMP, JPEG 2000 or PPM"
 
-# What people have in place of a picture, by first bytes, so that the error can say it.
+# What people often have instead of a picture, by first bytes, so that the error can name it.
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (rb"....ftyp.{0,40}(hei[cx]|hev[cx])", "a HEIC photograph: export it as JPEG"),
     (rb"....ftyp(?!avi|mif1|msf1)|\x1aE\xdf\xa3|RIFF....AVI ", "a video or sound file"),
-    (rb"\s*<(!doctype\s+html|html|head|body)", "a web page, perhaps saved in place of the picture"),
+    (rb"\s*<(!doctype\s+html|html|head|body)", "a web page, perhaps saved instead of the picture"),
     (rb"\s*(<\?xml.{0,200})?<svg", "an SVG drawing: export it as PNG"),
     (rb"%PDF", "a PDF document: export its page as PNG"),
     (rb"8BPS", "a Photoshop document: export it as PNG or JPEG"),
@@ -99,7 +99,7 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
 )
 
 # What Pillow documents that it raises on bad data (`NotImplementedError` is a `RuntimeError`), and
-# what mutated files brought out of its readers beside: `RuntimeError` from AVIF, `TypeError` and
+# what mutated files brought out of its readers as well: `RuntimeError` from AVIF, `TypeError` and
 # `struct.error` from TIFF tags. `Warning` is for callers who have warnings raised as errors.
 _BAD_DATA = (
     OSError,
@@ -140,9 +140,9 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
 
     `source` is a path, the bytes of a picture file, a Pillow picture, an array or a tensor. Arrays
     are (H, W), (H, W, 3) or (H, W, 4), uint8 or float in 0..1; a tensor is (3, H, W), uint8, and is
-    given back as it is.
+    returned as it is.
 
-    `at_least` says to which (height, width) the caller will shrink; one number means both. A JPEG
+    `at_least` is the (height, width) to which the caller will shrink; one number means both. A JPEG
     is then decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay twice as large, which
     is faster and after shrinking hardly differs. Other sources ignore it.
 
@@ -168,13 +168,13 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
         case torch.Tensor():
             return _checked(source)
     raise NotAPicture(
-        f"{type(source).__name__} in place of a picture",
+        f"{type(source).__name__} instead of a picture",
         "expected a path, bytes, a Pillow picture, an array or a tensor.",
     )
 
 
 def read_size(source: Source) -> tuple[int, int]:
-    """Say how large `read_pixels` would find a picture: (height, width), upright; decodes it only for PNG.
+    """Return the size that `read_pixels` would find: (height, width), upright; decodes only a PNG.
 
     Raises `PictureError` as `read_pixels` does, but not for damage behind a file's beginning.
     """
@@ -223,7 +223,7 @@ def list_pictures(folder: Path | str) -> Iterator[Path]:
     """List the pictures below a folder, by suffix, lazily and in a fixed order: by name, depth first.
 
     Hidden files and folders are skipped. Links are followed, but no folder is listed twice. What
-    has a picture's suffix and cannot be read, as a broken link, is listed too: `read_pixels` says
+    has a picture's suffix and cannot be read, as a broken link, is listed too: `read_pixels` reports
     why. Raises `PictureNotFound` or `PictureDenied` where the folder, or one below it, cannot be listed.
     """
     root = Path(folder)
@@ -248,7 +248,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _visible(folder: Path) -> list[tuple[Path, bool]]:
-    """What lies in a folder and is not hidden, by name, each with whether it is a folder."""
+    """List what is in a folder and not hidden, by name, each with whether it is a folder."""
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         return [(path, path.is_dir()) for path in paths]
@@ -258,7 +258,7 @@ def _visible(folder: Path) -> list[tuple[Path, bool]]:
 
 
 def _status(path: Path) -> os.stat_result:
-    """Ask for a file's kind and size. Raises `PictureNotFound` or `PictureDenied`."""
+    """Return a file's kind and size. Raises `PictureNotFound` or `PictureDenied`."""
     try:
         return path.stat()
     except PermissionError as error:
@@ -277,7 +277,7 @@ def _is_link(path: Path) -> bool:
 
 
 def _open(path: Path) -> IO[bytes]:
-    """Open a regular file. A pipe or a device is refused before it is opened: it could block for ever."""
+    """Open a regular file. A pipe or a device is refused before it is opened: it could block forever."""
     status = _status(path)
     if stat.S_ISDIR(status.st_mode):
         raise PictureIsFolder(path, "this is a folder. Expected a picture; list the folder's pictures first.")
@@ -292,7 +292,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _why(error: Exception) -> str:
-    """The system's words for an error, without the path, which our errors give anyway."""
+    """Return the system's text for an error, without the path, which our errors contain anyway."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -390,7 +390,7 @@ def _convert(image: Image.Image, name: str) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the camera was held, as EXIF counts it: 1 to 8; 1 where that is unknown or makes no sense."""
+    """Return how the camera was held, as EXIF counts it: 1 to 8; 1 where that is unknown or invalid."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except _BAD_DATA:
@@ -454,9 +454,9 @@ def _bytes_of_fractions(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Build the way from an ICC profile to sRGB; None where there is nothing to do, or no way.
+    """Build the transform from an ICC profile to sRGB; None where there is nothing to do, or none exists.
 
-    Most profiles are sRGB under some name; they are known by what they do, not by what they say.
+    Most profiles are sRGB under some name; they are recognised by what they do to colours.
     """
     if profile is None:
         return None

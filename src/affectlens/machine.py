@@ -29,7 +29,7 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(
-            f"The device {name!r} is not here: {reason}. Use auto, cpu, cuda or mps."
+            f"The device {name!r} is not available: {reason}. Use auto, cpu, cuda or mps."
         ) from None
     return device
 
@@ -73,7 +73,7 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
 def keep_freed_memory() -> None:
     """Let glibc reuse the large blocks that each step frees, instead of asking the kernel for new pages.
 
-    Spares a training step on a CPU its page faults; how much that gains varies with machine and network,
+    Saves a training step on a CPU its page faults; how much that gains varies with machine and network,
     down to nothing (`benchmarks/results/training.json`).
     Does nothing where the C library is another. Costs: the process keeps its peak memory.
     """

@@ -31,7 +31,7 @@ def test_a_split_is_never_overwritten(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
 
 
-def test_checking_tells_of_an_unreadable_picture_and_of_one_in_two_splits(
+def test_checking_finds_an_unreadable_picture_and_one_in_two_splits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     colour_set(tmp_path / "data" / "train", ("awe", "fear"), each=3)

@@ -22,7 +22,7 @@ from affectlens.cli.predict import _show
 from affectlens.data import table
 from affectlens.errors import PictureError
 from affectlens.images import read_pixels
-from affectlens.inference.output.formats import FORMATS, journal_of
+from affectlens.inference.output.formats import journal_of
 from affectlens.inference.predictor import Predictor
 
 COMMAND = [sys.executable, "-m", "affectlens", "predict"]
@@ -84,32 +84,32 @@ def test_several_pictures_are_a_line_each_in_order(
     tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status(photos, "--model", tiny_model) == 0
-    said = capsys.readouterr()
-    header, *lines = said.out.splitlines()
+    shown = capsys.readouterr()
+    header, *lines = shown.out.splitlines()
     assert header == "What each picture is likely to evoke in people who look at it (model tiny):"
     assert [line.split(":")[0] for line in lines] == [
         str(photos / n) for n in ("blue.png", "green.jpg", "red.webp")
     ]
     assert all("positive" in line for line in lines)
-    assert "3 pictures, 0 could not be read, " in said.err
-    assert "pictures/s" in said.err
+    assert "3 pictures, 0 could not be read, " in shown.err
+    assert "pictures/s" in shown.err
 
 
-def test_attributes_are_said_of_one_picture_and_of_several(
+def test_attributes_are_printed_for_one_picture_and_for_several(
     tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = ", ".join(in_words(measure(read_pixels(photos / "blue.png"))))
-    assert said.endswith(")")  # dark, or of little colour, or both
+    shown = ", ".join(in_words(measure(read_pixels(photos / "blue.png"))))
+    assert shown.endswith(")")  # dark, or of little colour, or both
     assert status(photos / "blue.png", "--attributes", "--model", tiny_model) == 0
-    assert capsys.readouterr().out.splitlines()[-2] == f"  {said}"
+    assert capsys.readouterr().out.splitlines()[-2] == f"  {shown}"
     assert status(photos, "gone.jpg", "--attributes", "--model", tiny_model) == 1
     _, first, *others, last = capsys.readouterr().out.splitlines()
-    assert first.endswith(f"; {said}")
+    assert first.endswith(f"; {shown}")
     assert all("; brightness 0." in line for line in others)
     assert last == "gone.jpg: not read (PictureNotFound)"
 
 
-def test_attributes_are_written_beside_the_emotions(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+def test_attributes_are_written_next_to_the_emotions(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
     for name, words in {"with.jsonl": ["--attributes"], "without.jsonl": []}.items():
         assert status(photos, "gone.jpg", "--out", tmp_path / name, "--model", tiny_model, *words) == 1
     rows, plain = (rows_of((tmp_path / name).read_text()) for name in ("with.jsonl", "without.jsonl"))
@@ -144,7 +144,7 @@ def test_json_is_a_row_a_line_and_nothing_else(
     assert {row["model"] for row in rows} == {"tiny"}
 
 
-def test_a_list_on_standard_input_is_judged(
+def test_a_list_on_standard_input_is_predicted(
     tiny_model: Path, photos: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = f"{photos / 'red.webp'}\n{photos / 'blue.png'}\n"
@@ -157,9 +157,9 @@ def test_a_single_picture_that_cannot_be_read_is_status_one_with_the_reason(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status(tmp_path / "gone.jpg", "--model", tiny_model) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(f"Not read: {tmp_path / 'gone.jpg'}: ")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"Not read: {tmp_path / 'gone.jpg'}: ")
 
 
 def test_of_many_failures_ten_are_listed_and_the_rest_counted(
@@ -167,18 +167,18 @@ def test_of_many_failures_ten_are_listed_and_the_rest_counted(
 ) -> None:
     gone = [tmp_path / f"{number}.jpg" for number in range(14)]
     assert status(photos, *gone, "--out", tmp_path / "out.csv", "--model", tiny_model) == 1
-    said = capsys.readouterr().err
-    assert said.count("nothing can be found") == 10
-    assert "Not read: 4 more." in said
-    assert "17 pictures, 14 could not be read" in said
+    shown = capsys.readouterr().err
+    assert shown.count("nothing can be found") == 10
+    assert "Not read: 4 more." in shown
+    assert "17 pictures, 14 could not be read" in shown
 
 
 def test_names_cannot_steer_the_terminal(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status(tmp_path / "\x1b[2J[bold]\udce9.jpg", tmp_path / "b.jpg", "--model", tiny_model)
-    said = capsys.readouterr()
-    for text in said:
+    shown = capsys.readouterr()
+    for text in shown:
         assert "\\x1b[2J[bold]\\udce9.jpg" in text
         assert "\x1b" not in text
 
@@ -198,14 +198,14 @@ def test_names_cannot_steer_the_terminal(
         (["--precision", "float8"], "float32"),
     ],
 )
-def test_wrong_use_is_status_two_and_says_what_to_do(
+def test_wrong_use_is_status_two_with_what_to_do(
     tiny_model: Path, photos: Path, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = [] if "--model" in words else ["--model", str(tiny_model)]
     assert status(photos, *model, *words) == 2
-    said = capsys.readouterr()
-    assert problem in said.err
-    assert said.out == ""
+    shown = capsys.readouterr()
+    assert problem in shown.err
+    assert shown.out == ""
 
 
 def test_a_result_that_exists_is_refused_before_a_model_is_loaded(
@@ -307,7 +307,7 @@ def test_a_killed_run_is_resumed_without_losing_or_repeating_a_row(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT between processes")
-def test_an_interrupted_run_ends_promptly_and_says_how_to_go_on(
+def test_an_interrupted_run_ends_promptly_with_how_to_go_on(
     tiny_model: Path, many: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "out.jsonl"
@@ -317,11 +317,11 @@ def test_an_interrupted_run_ends_promptly_and_says_how_to_go_on(
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
-        _, said = process.communicate(timeout=60)
+        _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
     assert time.monotonic() - start < 20
-    assert "rows are kept; go on with --resume" in said
-    assert "Traceback" not in said
+    assert "rows are kept; go on with --resume" in shown
+    assert "Traceback" not in shown
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no head")

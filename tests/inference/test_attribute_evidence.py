@@ -72,7 +72,7 @@ def test_what_adds_to_all_emotions_alike_is_no_reason() -> None:
     assert evidence_of(same, [SCENE], WORDS) == evidence_of(explanation(), [SCENE], WORDS)
 
 
-def test_that_something_usual_is_missing_is_said_so() -> None:
+def test_that_something_usual_is_missing_is_a_reason() -> None:
     (evidence,) = evidence_of(explanation(person=4.0), [SCENE, OBJECT], WORDS)
     assert evidence[EVIDENCE][0]["word"] == "person" and evidence[EVIDENCE][0]["absent"]
     assert evidence_lines(evidence)[1] == "sadness because of no object person (67%), scene cemetery (33%)"
@@ -86,7 +86,7 @@ def test_one_word_comes_with_its_probability_and_several_where_they_are_likely()
     assert evidence_lines(evidence)[0] == "seen: scene cemetery (98%), object skull (88%)"
 
 
-def test_a_network_that_judges_by_features_sees_but_gives_no_reasons() -> None:
+def test_a_network_that_predicts_from_features_sees_attributes_but_has_no_reasons() -> None:
     (evidence,) = evidence_of(explanation()._replace(contributions={}), [SCENE], WORDS)
     assert evidence[PREDICTED]["scene"]["word"] == "cemetery"
     assert evidence[EVIDENCE] == []
@@ -101,7 +101,7 @@ NAMED = (Attribute("brightness", LEVELS), OBJECT, SCENE)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small untrained network that names attributes and judges by them."""
+    """The folder of a small untrained network that predicts attributes and emotions from them."""
     torch.manual_seed(0)
     options: dict[str, Any] = {
         "backbone": "test_vit",
@@ -188,10 +188,10 @@ def rows(file: Path) -> list[dict[str, Any]]:
     return table
 
 
-def test_people_are_told_what_was_seen_and_why(
+def test_the_command_prints_what_was_seen_and_why(
     model: Path, photos: list[Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert status(["predict", str(photos[0]), "--attributes", "--model", str(model)]) == 0
-    told = capfd.readouterr().out
-    assert "seen: brightness" in told and "scene" in told
-    assert "because of" in told
+    shown = capfd.readouterr().out
+    assert "seen: brightness" in shown and "scene" in shown
+    assert "because of" in shown

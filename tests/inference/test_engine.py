@@ -76,7 +76,7 @@ def test_rows_sum_to_one_and_are_float32(tiny_model: Path) -> None:
     )
 
 
-def test_a_picture_is_judged_the_same_alone_and_in_a_batch(tiny_model: Path) -> None:
+def test_a_picture_is_predicted_the_same_alone_and_in_a_batch(tiny_model: Path) -> None:
     engine = Engine(load_model(tiny_model), "cpu", "float32")
     pixels = pictures(2 * CPU_BATCH + 1, 96)
     together = engine(pixels)
@@ -162,7 +162,7 @@ def test_an_unknown_precision_or_device_is_an_error(tiny_model: Path) -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_says_what_the_cpu_says(tiny_model: Path) -> None:
+def test_a_gpu_predicts_what_the_cpu_predicts(tiny_model: Path) -> None:
     model = load_model(tiny_model)
     pixels = pictures(40, 96)
     exact = Engine(model, "cpu", "float32")(pixels)

@@ -52,7 +52,7 @@ def test_order_and_duplicates_stay_as_given(photos: Path) -> None:
     assert below(photos, photos / "b.jpg", photos / "a.JPG", photos / "b.jpg") == ["b.jpg", "a.JPG", "b.jpg"]
 
 
-def test_words_are_written_as_they_were_typed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_written_as_they_were_typed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photos)
     assert expand("./b.jpg") == ["./b.jpg"]
 
@@ -62,7 +62,7 @@ def test_a_path_that_is_not_there_is_passed_on_and_read_as_an_error_later(photos
 
 
 @pytest.mark.parametrize("word", ["*.tiff", "empty"])
-def test_a_word_without_pictures_is_an_error_in_its_place(photos: Path, word: str) -> None:
+def test_a_path_without_pictures_is_an_error_at_its_position(photos: Path, word: str) -> None:
     (photos / "empty").mkdir()
     first, error, last = expand(photos / "b.jpg", photos / word, photos / "b.jpg")
     assert isinstance(error, PictureNotFound)

@@ -34,13 +34,13 @@ ODD_NAMES = [
 def row_of(
     name: str, model: str = "m", vocabulary: Vocabulary = MIKELS, attributes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    said = {attribute: len(name) / (9 + place) for place, attribute in enumerate(attributes)} or None
+    described = {attribute: len(name) / (9 + index) for index, attribute in enumerate(attributes)} or None
     if name == "3.jpg":
         error = PictureDamaged(name, "truncated, or\nworse")
-        return Prediction(name, None, error, {} if said else None).to_row(model)
+        return Prediction(name, None, error, {} if described else None).to_row(model)
     words = vocabulary.words
     weights = {word: 1.0 + (len(name) * 7 + sum(map(ord, name)) * i) % 11 for i, word in enumerate(words)}
-    return Prediction(name, vocabulary.distribution(weights), None, said).to_row(model)
+    return Prediction(name, vocabulary.distribution(weights), None, described).to_row(model)
 
 
 def write(

@@ -101,7 +101,7 @@ def test_a_picture_that_cannot_be_used_raises_alone_and_in_a_list(
         predictor([photos[0], b"", tmp_path / "gone.jpg"])
 
 
-def test_files_are_answered_in_order_with_errors_in_their_place(
+def test_files_are_answered_in_order_with_errors_at_their_positions(
     predictor: Predictor, photos: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.jpg"
@@ -190,7 +190,7 @@ def test_a_row_has_the_same_keys_for_every_picture(predictor: Predictor, photos:
     }
 
 
-def test_attributes_are_measured_where_they_are_asked_for(predictor: Predictor, photos: list[Path]) -> None:
+def test_attributes_are_measured_where_they_are_requested(predictor: Predictor, photos: list[Path]) -> None:
     answers = list(predictor.predict_files([*photos, "gone.jpg"], 4, attributes=True))
     without = list(predictor.predict_files([*photos, "gone.jpg"], 4))
     assert [a.emotions for a in answers] == [a.emotions for a in without]
@@ -202,7 +202,7 @@ def test_attributes_are_measured_where_they_are_asked_for(predictor: Predictor, 
     assert len({answer.attributes["brightness"] for answer in answers[:-1] if answer.attributes}) == 10
 
 
-def test_a_row_has_attributes_only_where_they_were_asked_for(
+def test_a_row_has_attributes_only_where_they_were_requested(
     predictor: Predictor, photos: list[Path]
 ) -> None:
     good, bad = predictor.predict_files([photos[0], "gone.jpg"], attributes=True)
@@ -244,7 +244,7 @@ def test_attributes_are_of_the_whole_picture_and_not_of_what_the_network_sees(
     assert answer.attributes == {"brightness": 0.25, "colourfulness": 0.0}
 
 
-def test_polarity_is_null_where_the_words_do_not_say() -> None:
+def test_polarity_is_null_where_the_words_have_none() -> None:
     unclear = affectlens.Vocabulary("two-moods", ("calm", "tense")).only("calm")
     assert Prediction("a.jpg", unclear, None).to_row("m")["polarity"] is None
     only_surprise = EKMAN.only("surprise")

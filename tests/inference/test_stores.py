@@ -81,7 +81,9 @@ def test_what_cannot_be_fetched_is_the_error_that_a_file_would_give(
         fetch(url(photos / name))
 
 
-def test_a_folder_without_pictures_or_a_url_of_no_known_kind_is_an_error_in_its_place(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_or_a_url_of_no_known_kind_is_an_error(
+    tmp_path: Path,
+) -> None:
     (empty,) = pictures_at(url(tmp_path))
     assert isinstance(empty, PictureNotFound)
     (strange,) = pictures_at("ftp://somewhere/a.jpg")
@@ -98,17 +100,17 @@ def test_the_options_of_a_url_are_kept_in_the_names_of_what_lies_below(
     memory = fs._MockFileSystem()
     memory.create_dir("bucket/deep", recursive=True)
     memory.open_output_stream("bucket/deep/a.png").close()
-    asked: list[tuple[str, str, str]] = []
+    wanted: list[tuple[str, str, str]] = []
 
     def opened(scheme: str, bucket: str, options: str) -> Any:
-        asked.append((scheme, bucket, options))
+        wanted.append((scheme, bucket, options))
         return memory
 
     monkeypatch.setattr(stores, "_store", opened)
     assert list(pictures_at("s3://bucket/deep?region=eu-west-1")) == [
         "s3://bucket/deep/a.png?region=eu-west-1"
     ]
-    assert asked == [("s3", "bucket", "region=eu-west-1")]
+    assert wanted == [("s3", "bucket", "region=eu-west-1")]
 
 
 # --------------------------------------------------------------------------------------- Parquet tables
@@ -130,7 +132,9 @@ def test_rows_with_bytes_are_read_from_wherever_one_begins(tmp_path: Path, begin
     assert list(load_rows(rows[begin:])) == [PictureBytes(f"{table}#{n}", data[n]) for n in range(begin, 10)]
 
 
-def test_rows_that_do_not_follow_one_another_and_paths_between_them_keep_their_places(tmp_path: Path) -> None:
+def test_scattered_rows_and_paths_between_them_keep_their_positions(
+    tmp_path: Path,
+) -> None:
     table = table_of(tmp_path / "all.parquet", {"bytes": [b"a", b"b", b"", b"d"]})
     a, b, empty, d = expand(table)
     found = list(load_rows([d, "x.jpg", a, b, empty]))

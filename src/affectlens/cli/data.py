@@ -13,12 +13,12 @@ def data() -> None:
 
 @data.command()
 @click.argument("spec", metavar="NAME:PATH")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the findings as JSON.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the findings.")
 def check(spec: str, out: Path | None) -> int:
-    """Open every picture of a data set and say what is wrong with it.
+    """Open every picture of a data set and report what is wrong with it.
 
     Unreadable pictures, copies within and across splits, labels that contradict one another, sizes and
-    how unequal the emotions are. Exit status 1 when a picture cannot be read or stands in two splits.
+    how unequal the emotions are. Exit status 1 when a picture cannot be read or is in two splits.
     """
     from affectlens.cli.progress import counter
     from affectlens.data.audit import audit
@@ -39,10 +39,15 @@ def check(spec: str, out: Path | None) -> int:
 
 @data.command()
 @click.argument("spec", metavar="NAME:PATH")
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A .tsv file.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Table of splits, a .tsv file that does not exist yet.",
+)
 @click.option("--val", default=0.15, show_default=True, help="Share for validation.")
 @click.option("--test", default=0.0, show_default=True, help="Share for the final test.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
 def split(spec: str, out: Path, val: float, test: float, seed: int) -> None:
     """Divide a data set into train, val and test, each with every emotion in the same proportion.
 
@@ -51,15 +56,11 @@ def split(spec: str, out: Path, val: float, test: float, seed: int) -> None:
     """
     from affectlens.data import splits
     from affectlens.data.catalog import open_data
-    from affectlens.data.records import ALL, DataSource
 
     if out.exists():
-        raise click.UsageError(
-            f"{out} is there already. A split that changes is no split: choose a new name."
-        )
-    source = open_data(spec)
+        raise click.UsageError(f"{out} is there already. A split must not change: choose a new name.")
     shares = {name: share for name, share in ((splits.VAL, val), (splits.TEST, test)) if share}
-    made = splits.stratified(source.split(ALL), shares, seed)
-    splits.write(out, DataSource(source.name, source.root, source.vocabulary, made, source.notes))
-    for name, part in made.items():
+    divided = splits.divide(open_data(spec), shares, seed)
+    splits.write(out, divided)
+    for name, part in divided.splits.items():
         click.echo(f"{name}: {len(part):,} pictures")

@@ -8,15 +8,16 @@ import click
 
 @click.command()
 @click.argument("model")
-@click.option("--data", required=True, help="NAME:PATH, as in fi:/data/fi or csv:labels.csv.")
-@click.option("--split", default="val", show_default=True, help="train, val, test or all.")
+@click.option("--data", required=True, help="Data set as NAME:PATH: fi:/data/fi, csv:labels.csv.")
+@click.option("--split", default="val", show_default=True, help="Split: train, val, test or all.")
 @click.option("--attributes", is_flag=True,
-              help="Also score the attributes that the model names, in a second pass.")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scores as JSON.")
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
-@click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="Reading processes.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+              help="Scores of the attributes that the model predicts as well, in a second pass.")  # fmt: skip
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the scores.")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Batch size.")
+@click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="Processes that read.")
+@click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--precision", default="auto", show_default=True,
+              help="Number format: auto, float32 or bfloat16.")  # fmt: skip
 def evaluate(
     model: str,
     data: str,
@@ -28,7 +29,7 @@ def evaluate(
     device: str,
     precision: str,
 ) -> int:
-    """Measure MODEL (a name or folder) on labelled pictures.
+    """Evaluate MODEL (a name or folder) on labelled pictures.
 
     Prints accuracy, balanced accuracy, macro F1, calibration, scores by emotion and the confusion, with
     95 % intervals by bootstrap. Choose between models on `val`; report `test` once.
@@ -47,9 +48,9 @@ def evaluate(
     loaded = saved.load(model)
     card = loaded.card
     if attributes and not card.attributes:
-        raise click.UsageError(f"The model {card.name} names no attributes: leave out --attributes.")
+        raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
     source = open_data(data)
-    with counter("judging", len(source.split(split))) as advance:
+    with counter("predicting", len(source.split(split))) as advance:
         result = evaluate_network(
             loaded.network,
             card.vocabulary,
@@ -74,7 +75,7 @@ def evaluate(
     for note in source.notes:
         click.echo(f"Note: {note}.", err=True)
     for missing in result.unreadable[:10]:
-        click.echo(f"Not judged: {missing.error}", err=True)
+        click.echo(f"Not read: {missing.error}", err=True)
     if result.unreadable:
-        click.echo(f"{len(result.unreadable)} pictures could not be read and are in no score.", err=True)
+        click.echo(f"{len(result.unreadable)} pictures could not be read and are not in any score.", err=True)
     return 1 if result.unreadable else 0

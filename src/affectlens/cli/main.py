@@ -1,4 +1,4 @@
-"""`affectlens`: the group of commands, and the only place where our errors become exit codes.
+"""`affectlens`: the group of commands, and the only file where our errors become exit codes.
 
 Exit status: 0 all went well; 1 some pictures could not be read, the rest was done; 2 wrong use or an
 error that ended the job; 130 interrupted. A reader that goes away early (`| head`) is click's: status 1.
@@ -16,12 +16,12 @@ from affectlens.errors import AffectLensError
 # Command: its module below this package and its line in --help. A module is imported only when its
 # command runs, so that `affectlens --help` takes a tenth of a second.
 COMMANDS = {
-    "predict": "Say which emotions pictures evoke.",
+    "predict": "Predict which emotions pictures evoke.",
     "train": "Train a network on labelled pictures.",
     "tune": "Search for settings with a population that trains at the same time.",
-    "evaluate": "Measure a model on labelled pictures.",
+    "evaluate": "Evaluate a model on labelled pictures.",
     "models": "List models and networks, or show a model's card.",
-    "film": "Say what films evoke, moment by moment.",
+    "film": "Predict which emotions films evoke, moment by moment.",
     "explain": "Show why a model answers as it does, and what its layers detect.",
     "data": "Check a data set, or divide it into splits.",
 }
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
 def affectlens() -> None:
     """Which emotions does a picture evoke in the people who look at it?
 
-    AffectLens judges what a picture evokes on average; it does not read any person's feelings.
+    AffectLens predicts what a picture evokes on average; it does not read any person's feelings.
     """
 
 

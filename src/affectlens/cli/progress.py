@@ -42,7 +42,7 @@ class ProgressBar:
     def set(
         self, done: float | None, *, total: float | None = None, amount: str | None = None, state: str = ""
     ) -> None:
-        """Show how much is done; `amount` in place of the count, and `state` next to it.
+        """Show how much is done; `amount` instead of the count, and `state` next to it.
 
         None leaves `done` and `total` as they are.
         """

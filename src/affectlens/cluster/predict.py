@@ -281,7 +281,7 @@ class PredictionWorker:
         }  # fmt: skip
 
     def _safe(self, part: int, given: list[Input]) -> list[Input]:
-        """Put an error in place of each picture that ended processes; find it where one has ended."""
+        """Replace each picture that ended processes by an error; find it where one has ended."""
         start, deadly = self.retries.begin(part)
         if start > MOST:
             raise ClusterError(f"{MOST} processes ended on the pictures from {name_of(given[0])} on.")

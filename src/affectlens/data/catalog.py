@@ -12,7 +12,7 @@ from affectlens.data import emoset, fi, folder, table
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError, UnknownName
 
-UNKNOWN_LICENCE = "as given by whoever made the data set"
+UNKNOWN_LICENCE = "as given by the makers of the data set"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def licence(name: str) -> str:
     """Return the licence of a data set by its name (`DataSource.name`).
 
     >>> licence("folder")
-    'as given by whoever made the data set'
+    'as given by the makers of the data set'
     """
     return DATA_SETS[name].licence if name in DATA_SETS else UNKNOWN_LICENCE
 

@@ -40,10 +40,15 @@ def stratified(records: Sequence[Record], shares: Mapping[str, float], seed: int
     return {name: sorted(part, key=lambda r: r.key) for name, part in splits.items()}
 
 
+def divide(source: DataSource, shares: Mapping[str, float], seed: int) -> DataSource:
+    """Return a data set with new splits instead of its own, as `stratified` makes them of all its records."""
+    return replace(source, splits=stratified(source.split(ALL), shares, seed))
+
+
 def with_validation(source: DataSource, share: float, seed: int) -> DataSource:
     """Give a source that lacks `train` or `val` both, leaving a `test` that exists alone.
 
-    Validation is drawn from `train`, or from what belongs to no split. A `val` that exists stays as it is.
+    Validation is sampled from `train`, or from what belongs to no split. A `val` that exists stays as it is.
     Raises `EmptySplit` where there is nothing to train on.
     """
     if source.splits.get(TRAIN) and source.splits.get(VAL):
