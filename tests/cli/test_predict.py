@@ -22,7 +22,7 @@ from affectlens.cli.predict import _show
 from affectlens.data import table
 from affectlens.errors import PictureError
 from affectlens.images import read_pixels
-from affectlens.inference.output.formats import journal_of
+from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.predictor import Predictor
 
 COMMAND = [sys.executable, "-m", "affectlens", "predict"]
@@ -208,6 +208,12 @@ def test_wrong_use_is_status_two_with_what_to_do(
     assert shown.out == ""
 
 
+def test_the_help_names_every_format_of_result_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(suffix in shown for suffix in FORMATS)
+
+
 def test_a_result_that_exists_is_refused_before_a_model_is_loaded(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -327,6 +333,6 @@ def test_an_interrupted_run_ends_promptly_with_how_to_go_on(
 @pytest.mark.skipif(os.name == "nt", reason="no head")
 def test_a_reader_that_leaves_early_ends_the_job_quietly(tiny_model: Path, many: Path) -> None:
     command = " ".join(map(str, [*COMMAND, many, "--json", "--model", tiny_model, "| head -n 1"]))
-    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert len(rows_of(ended.stdout)) == 1
     assert ended.stderr == ""

@@ -1,10 +1,10 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
-from affectlens.data.prefetch import map_ahead
+from affectlens.data.prefetch import map_ahead, read_ahead
 
 
 def test_results_come_in_order_though_they_are_ready_in_another() -> None:
@@ -48,3 +48,53 @@ def test_an_error_comes_in_its_turn_and_stops_the_rest() -> None:
 
 def test_nothing_in_is_nothing_out() -> None:
     assert list(map_ahead(str, [])) == []
+
+
+# One generator, read in a thread of its own. -------------------------------------------------------
+
+
+def test_a_generator_is_read_in_order_and_only_some_items_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Generator[int, None, None]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    found = []
+    for number in read_ahead(items(), ahead=2):
+        found.append(number)
+        time.sleep(0.002)
+        # Two wait, one is taken to be put, and one may be on its way here.
+        assert len(taken) <= len(found) + 4
+    assert found == list(range(20))
+
+
+def test_a_generator_runs_in_another_thread_and_is_closed_there_when_the_reader_stops() -> None:
+    threads: list[threading.Thread] = []
+
+    def endless() -> Generator[int, None, None]:
+        try:
+            while True:
+                yield 0
+        finally:
+            threads.append(threading.current_thread())
+
+    before = threading.active_count()
+    results = read_ahead(endless(), ahead=1)
+    assert [next(results), next(results)] == [0, 0]
+    results.close()
+    assert len(threads) == 1 and threads[0] is not threading.current_thread()
+    assert threading.active_count() == before
+
+
+def test_an_error_of_a_generator_comes_in_its_turn() -> None:
+    def breaks() -> Generator[int, None, None]:
+        yield 1
+        yield 2
+        raise ZeroDivisionError
+
+    results = read_ahead(breaks(), ahead=5)
+    assert [next(results), next(results)] == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,13 +13,13 @@ from affectlens.attributes import MEASURED
 from affectlens.emotions import MIKELS, POLARITY, Vocabulary
 from affectlens.errors import OutputError, PictureDamaged
 from affectlens.inference.inputs import Input
-from affectlens.inference.output.formats import journal_of
+from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.output.rows import columns
 from affectlens.inference.output.writer import open_output
 from affectlens.inference.predictor import Prediction
 
 BATCH = 4
-SUFFIXES = ["jsonl", "csv", "parquet"]
+SUFFIXES = [suffix.removeprefix(".") for suffix in FORMATS]
 NAMES = [f"{number}.jpg" for number in range(10)]
 ODD_NAMES = [
     "a,b.jpg",
@@ -176,7 +177,7 @@ def test_a_file_cut_at_any_byte_is_continued_to_the_same_bytes(tmp_path: Path, s
     names = [*ODD_NAMES, *NAMES]
     write(whole, names)
     content = whole.read_bytes()
-    for length in range(0, len(content), 13):
+    for length in range(0, len(content), 41):
         file = tmp_path / f"{length}.{suffix}"
         file.write_bytes(content[:length])
         write(file, names, resume=True)
@@ -203,6 +204,94 @@ def test_odd_names_of_files_come_back_as_they_are(tmp_path: Path, suffix: str) -
     else:
         assert found == ODD_NAMES
     assert write(file, ODD_NAMES, resume=True) == 4
+
+
+ROW = (
+    '{"image": "%s", "top": "%s", "emotions": {"amusement": 0.0, "awe": %s, "contentment": 0.0, '
+    '"excitement": 0.0, "anger": 0.0, "disgust": 0.0, "fear": %s, "sadness": 0.0}, "polarity": '
+    '{"positive": %s, "negative": %s}, "attributes": {"brightness": 0.25, "predicted_attributes": {"scene": '
+    '{"word": "beach", "probability": 0.9}}, "because": []}, "model": "m", "error": null}\n'
+)
+FAILED_ROW = (
+    '{"image": "gone.jpg", "top": null, "emotions": null, "polarity": null, "attributes": {}, "model": "m", '
+    '"error": {"type": "PictureDamaged", "message": "gone.jpg: cut off."}}\n'
+)
+FORMER_LINES = (
+    ROW % ("a,b.jpg", "awe", "1.0", "0.0", "1.0", "0.0"),
+    FAILED_ROW,
+    ROW % ("café.jpg", "fear", "0.0", "1.0", "0.0", "1.0"),
+)
+FORMER_CSV = (
+    "image,top,amusement,awe,contentment,excitement,anger,disgust,fear,sadness,positive,negative,brightness,"
+    "predicted_attributes,because,model,error_type,error_message\n",
+    '"a,b.jpg",awe,0.0,1.0,0.0,0.0,0.0,0.0,0.0,0.0,1.0,0.0,0.25,"{""scene"": {""word"": ""beach"", '
+    '""probability"": 0.9}}",[],m,,\n',
+    "gone.jpg,,,,,,,,,,,,,,,m,PictureDamaged,gone.jpg: cut off.\n",
+    'café.jpg,fear,0.0,0.0,0.0,0.0,0.0,0.0,1.0,0.0,0.0,1.0,0.25,"{""scene"": {""word"": ""beach"", '
+    '""probability"": 0.9}}",[],m,,\n',
+)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_job_that_version_0_1_began_is_resumed(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"out.{suffix}"
+    growing = journal_of(file) if suffix == "parquet" else file
+    lines = FORMER_CSV if suffix == "csv" else FORMER_LINES
+    growing.write_bytes("".join(lines).encode()[:-40])
+    names = ["a,b.jpg", "gone.jpg", "café.jpg"]
+    output, rest, kept = open_output(
+        file, "m", MIKELS, iter(names), resume=True, batch_size=1,
+        attributes=("brightness", "predicted_attributes", "because"),
+    )  # fmt: skip
+    assert (kept.rows, kept.failed, list(rest)) == (2, 1, ["café.jpg"])
+    with output:
+        output.write(json.loads(FORMER_LINES[-1]))
+    if suffix == "parquet":
+        first, failed, last = read(file)
+        assert (first["awe"], failed["error_type"], last["fear"]) == (1.0, "PictureDamaged", 1.0)
+        assert json.loads(first["predicted_attributes"])["scene"]["word"] == "beach"
+    else:
+        assert file.read_text(encoding="utf-8") == "".join(lines)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]", "{}", "null", "[" * 100_000, "\xff", '{"image": "0.jpg"',
+        json.dumps({**row_of("0.jpg"), "emotions": {**row_of("0.jpg")["emotions"], "awe": "much"}}),
+        json.dumps({**row_of("0.jpg"), "image": 7}),
+        json.dumps({**row_of("0.jpg"), "error": "none"}),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_a_crafted_line_is_an_error_that_names_its_row(tmp_path: Path, suffix: str, line: str) -> None:
+    file = tmp_path / f"out.{suffix}"
+    growing = journal_of(file) if suffix == "parquet" else file
+    growing.write_text(line + "\n", encoding="latin-1")
+    with pytest.raises(OutputError, match="row 1, is not an answer"):
+        write(file, NAMES, resume=True)
+
+
+def test_an_attribute_of_another_type_is_an_error_of_the_journal(tmp_path: Path) -> None:
+    file = tmp_path / "out.parquet"
+    output, _, _ = open_output(
+        file, "m", MIKELS, iter(NAMES), resume=False, batch_size=BATCH, attributes=MEASURED
+    )
+    row = row_of("0.jpg", attributes=MEASURED)
+    with pytest.raises(OutputError, match="cannot be written"), output:
+        output.write({**row, "attributes": {**row["attributes"], "brightness": "dark"}})
+    assert not file.exists()
+
+
+def test_a_parquet_file_whose_cells_are_not_json_is_an_error(tmp_path: Path) -> None:
+    file, attributes = tmp_path / "out.parquet", ("predicted_attributes",)
+    schema = pa.schema([(name, pa.string()) for name in columns(MIKELS, attributes)])
+    cells = dict.fromkeys(columns(MIKELS, attributes), "x") | {"error_type": None}
+    pq.write_table(pa.Table.from_pylist([cells], schema), file)
+    with pytest.raises(OutputError, match="is not a Parquet file that can be read"):
+        write(file, NAMES, resume=True, attributes=attributes)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
 
 
 def test_a_row_that_is_written_outlives_the_process(tmp_path: Path) -> None:
