@@ -185,10 +185,10 @@ def speed_sentence(speed: Mapping[str, Any] | None) -> str:
     where = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads"
     return (
         f"Pictures per second, and their ratio to `plain` (its range over {how['rounds']} rounds), in "
-        f"batches of {how['batch']}, {how['precision']}: a complete training step at {how['train_side']} pixels "
-        f"without the reading of pictures, and an answer at {how['side']} pixels. Memory is the peak of the "
-        f"process with all libraries. Measured on {where}, {speed['date'][:10]}, rows in turns, each time in "
-        "a process of its own (`benchmarks/results/seeds_speed.json`). Rows of one network share its answers."
+        f"batches of {how['batch']}, {how['precision']}: a complete training step at {how['train_side']} "
+        f"pixels without the reading of pictures, and an answer at {how['side']} pixels. Memory is the peak "
+        f"of the process with all libraries. Measured on {where}, {speed['date'][:10]}, rows in turns, each "
+        "time in a process of its own (`benchmarks/results/seeds_speed.json`). Rows of one network share its answers."
     )
 
 

@@ -1,4 +1,4 @@
-"""How fast each row of `seeds.py` trains and answers, compared with the plain backbone, and in how much memory.
+"""Speed and memory of each row of `seeds.py` in training and in use, compared with the plain backbone.
 
 A training step is all of it (forward, loss, backward, clipping, AdamW), on random pictures of the
 side that the runs trained at; an answer is one forward pass of a batch of the side in use. Every

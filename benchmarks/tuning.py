@@ -87,8 +87,8 @@ def recipe(size: Size, weights: str, seed: int) -> Settings:
     side = size.side
     assignments = [
         f"weights={weights}", f"batch_size={size.batch}", f"preprocessing.height={side}",
-        f"preprocessing.width={side}", f"cache_side={side + side // 4}", "num_workers=0", "precision=bfloat16",
-        f"seed={seed}",
+        f"preprocessing.width={side}", f"cache_side={side + side // 4}", "num_workers=0",
+        "precision=bfloat16", f"seed={seed}",
     ]  # fmt: skip
     return override(plain("mobilenetv2_100"), assignments)
 
@@ -188,9 +188,9 @@ def predict_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
 def measure_overhead(given: argparse.Namespace, spec: str, size: Size) -> dict[str, Any]:
     """Seconds of the same training by the plain loop and through Ray, one process each, members in turns.
 
-    The plain loop trains the same two members, one after the other, and predicts and saves as often. Ray's time
-    is from the beginning of the first interval to the end of the last; how long it takes to come so far is
-    measured by itself.
+    The plain loop trains the same two members, one after the other, and predicts and saves as often. Ray's
+    time is from the beginning of the first interval to the end of the last; how long it takes to come so far
+    is measured by itself.
     """
     file = given.out / "overhead.json"
     if not file.is_file():

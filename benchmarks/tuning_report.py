@@ -142,8 +142,8 @@ def short(results: Mapping[str, Any], found: Mapping[tuple[str, str], Difference
     cost = _cost(results["overhead"])
     goal = "within" if cost < GOAL else "beyond"
     return (
-        f"{recipe_wins(results)}. With the complete budget the best scores that the searches selected by were, "
-        f"on average, {levels}. "
+        f"{recipe_wins(results)}. With the complete budget the best scores that the searches selected by "
+        f"were, on average, {levels}. "
         f"{differ} Ray took {100 * cost:+.1f} % of the plain loop's time on top, {goal} the goal of "
         f"{100 * GOAL:.0f} %."
     )

@@ -1,3 +1,5 @@
+"""Random variations of pictures: what each setting does."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""The order of training pictures, and their batches."""
+
 import pickle
 from collections import Counter
 from dataclasses import replace

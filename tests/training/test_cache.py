@@ -1,3 +1,5 @@
+"""Decoded pictures on disk: what comes back, and what is refused."""
+
 import json
 from dataclasses import replace
 from pathlib import Path

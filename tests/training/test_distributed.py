@@ -45,14 +45,14 @@ CASES = {
     ),
     # Pairs of pictures that are in different processes, and a loss that weighs rare emotions.
     "similarity": replace(
-        SMALL, network="mlm_paper", network_options={"backbone": "test_efficientnet", "dropout": 0.0}, batch_size=8,
-        pictures_per_emotion=2, loss=Loss(similarity=1.0, class_imbalance=1.0),
+        SMALL, network="mlm_paper", network_options={"backbone": "test_efficientnet", "dropout": 0.0},
+        batch_size=8, pictures_per_emotion=2, loss=Loss(similarity=1.0, class_imbalance=1.0),
     ),
-    # Words that are known of few pictures, losses with weights of their own, and mixed batches, in which those
-    # go without a gradient.
+    # Words that are known of few pictures, losses with weights of their own, and mixed batches, in which
+    # those go without a gradient.
     "attributes": replace(
-        SMALL, network="vit_attributes", network_options={"backbone": "test_vit", "residual_dropout": 0.0}, mixup=0.2,
-        loss=Loss(attributes=1.0, attribute_weights="learned", attribute_balance=0.5),
+        SMALL, network="vit_attributes", network_options={"backbone": "test_vit", "residual_dropout": 0.0},
+        mixup=0.2, loss=Loss(attributes=1.0, attribute_weights="learned", attribute_balance=0.5),
     ),
 }  # fmt: skip
 RANDOM = override(CASES["convolutional"], ["network_options.dropout=0.3", "network_options.drop_path=0.3"])
@@ -145,7 +145,8 @@ def compare_gradients(group: ProcessGroup) -> None:
     expected = {name: parameter.grad.clone() for name, parameter in layer.named_parameters()}  # type: ignore[union-attr]
     layer.zero_grad()
     rows = group.rows(count)
-    parallel(BatchLoss(layer, pairs), group)(images[rows.start : rows.stop], images, {}).backward()
+    loss = parallel(BatchLoss(layer, pairs), group)
+    loss(images[rows.start : rows.stop], images, {}).backward()
     for name, parameter in layer.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name])
 

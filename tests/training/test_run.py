@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomli_w
 import torch
 
+from affectlens import former_keys
 from affectlens.data import folder
 from affectlens.errors import PictureDamaged, RunError, SettingsError
 from affectlens.models import catalog
@@ -21,9 +23,19 @@ from affectlens.models.saved import load_model
 from affectlens.training.finish import RunFinished
 from affectlens.training.loop import Step
 from affectlens.training.run import EpochEnd, RunStarted, fit
-from affectlens.training.run_folder import BEST, LAST, LOG, MODEL, RUN, STEPS, RunRecord, TrainingRequest
+from affectlens.training.run_folder import (
+    BEST,
+    LAST,
+    LOG,
+    MODEL,
+    RUN,
+    STEPS,
+    RunRecord,
+    TrainingRequest,
+    read_run_settings,
+)
 from affectlens.training.session import CacheProgress
-from affectlens.training.settings import Settings, override, read_settings
+from affectlens.training.settings import Loss, Settings, override, read_settings
 from affectlens.training.state import State
 from pictures import colour_set
 
@@ -221,6 +233,35 @@ def test_a_damaged_record_is_an_error_of_ours(data: Path, tmp_path: Path) -> Non
         (tmp_path / "run" / RUN).write_bytes(damaged.encode("latin-1"))
         with pytest.raises(RunError, match=r"run\.json"):
             next(fit(request(data, tmp_path / "run", resume=True)))
+
+
+def as_format_1(out: Path) -> None:
+    """Rewrite a run folder with the names and keys of the format before, and without versions."""
+    former = {now: before for before, now in former_keys.SETTINGS.items()}
+    settings = tomllib.loads((out / "settings.toml").read_text())
+    del settings["format_version"]
+    old = {former.get(name, name): value for name, value in settings.items()}
+    old["loss"] = {former.get(f"loss.{n}", n).removeprefix("loss."): v for n, v in settings["loss"].items()}
+    (out / "settings.toml").write_text(tomli_w.dumps(old))
+    record = json.loads((out / RUN).read_text())
+    del record["format_version"]
+    (out / RUN).write_text(json.dumps(record))
+    (out / STEPS).write_text((out / STEPS).read_text().replace('"lr":', '"rate":'))
+
+
+def test_a_run_folder_of_the_format_before_resumes_to_the_last_bit(data: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, loss=Loss(focal_gamma=2.0), low_res_fraction=0.0)
+    list(fit(request(data, tmp_path / "undisturbed", settings)))
+    for event in fit(request(data, tmp_path / "parts", settings)):
+        if isinstance(event, Step) and event.number == 9:
+            break
+    as_format_1(tmp_path / "parts")
+    text = (tmp_path / "parts" / "settings.toml").read_text()
+    assert "learning_rate" in text and "average" in text and "lr =" not in text
+    resumed = read_run_settings(tmp_path / "parts")
+    list(fit(request(data, tmp_path / "parts", resumed, resume=True)))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "undisturbed")
+    assert hash_of_model(tmp_path / "parts") == hash_of_model(tmp_path / "undisturbed")
 
 
 # Killed for real. ---------------------------------------------------------------------------------

@@ -30,8 +30,9 @@ def paper() -> Settings:
 def release() -> Settings:
     """MAM by its script: SGD at 1e-3, a tenth every 10 of 80 epochs, plain cross-entropy.
 
-    The learning rate is at 1e-5 after 20 epochs and at 1e-10 in the last: some 30 do as much. Known to differ: as in
-    `recipes.mlm`; and the script drops the last incomplete batch of the test set, which counts here.
+    The learning rate is at 1e-5 after 20 epochs and at 1e-10 in the last: some 30 do as much. Known to
+    differ: as in `recipes.mlm`; and the script drops the last incomplete batch of the test set, which counts
+    here.
     """
     script = mlm.release()
     return replace(

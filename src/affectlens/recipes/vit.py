@@ -41,9 +41,9 @@ def emoset() -> Settings:
 def release() -> Settings:
     """ViT-B/16 on EmoSet by the seed's notebook: four epochs at 1.1208e-5, crops from 0.08, no mirrors.
 
-    The learning rate, the epochs and the batch are what its search found; all else are the defaults of the library
-    that it uses: AdamW without weight decay, gradients clipped at 1, a straight fall after a tenth of the
-    steps.
+    The learning rate, the epochs and the batch are what its search found; all else are the defaults of the
+    library that it uses: AdamW without weight decay, gradients clipped at 1, a straight fall after a tenth of
+    the steps.
 
     Known to differ: the weights are timm's (AugReg, Steiner et al., 2022), where the notebook has those of
     Dosovitskiy et al.; validation pictures are resized and not cropped at random, so that selection is not a

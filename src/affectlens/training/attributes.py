@@ -67,7 +67,7 @@ def fingerprint(source: DataSource, attributes: Sequence[Attribute]) -> str:
 
 
 def word_frequencies(attributes: Sequence[Attribute], records: Sequence[Record]) -> Mapping[str, Tensor]:
-    """Fraction of pictures that have each word, among those with an answer, of attributes with several: (W,)."""
+    """Fraction of pictures with each word, among those with an answer, of attributes with several: (W,)."""
     return {a.name: _frequency(a, records) for a in attributes if a.several}
 
 

@@ -37,8 +37,8 @@ class Augmentation:
         colour_jitter: brightness, contrast and saturation are each scaled by 1 +- this. Colour carries
             emotion (dark and grey is sad), so a strong jitter removes what is to be learned.
         lighting: all pixels move together along the principal axes of ImageNet's colours, by a normal
-            sample of this standard deviation for each axis (Krizhevsky et al., 2012); 0.1 moves a channel by some
-            3 levels of 255.
+            sample of this standard deviation for each axis (Krizhevsky et al., 2012); 0.1 moves a channel by
+            some 3 levels of 255.
         erase: probability of erasing a random rectangle (Zhong et al., 2020).
     """
 

@@ -57,7 +57,7 @@ class PixelCache:
 
     @classmethod
     def open(cls, folder: Path) -> "PixelCache":
-        """Read the index. Raises `DatasetError` for a folder without a cache, or with one of another version."""
+        """Read the index. Raises `DatasetError` for a folder without a cache, or one of another version."""
         try:
             stored = msgspec.json.decode((folder / INDEX).read_bytes(), type=dict[str, Any])
             index = msgspec.convert(current_keys(stored, PIXEL_CACHE), _Index)

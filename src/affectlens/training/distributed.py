@@ -143,9 +143,12 @@ def parallel(loss: BatchLoss, group: ProcessGroup) -> nn.Module:
     """Have gradients averaged over all processes; `loss` itself where there is one process."""
     if group.world_size == 1:
         return loss
-    # True for the networks whose attributes go without gradient in batches of mixed pictures.
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
-    return DistributedDataParallel(loss, broadcast_buffers=False, find_unused_parameters=True)
+    with warnings.catch_warnings():
+        # What replaces `broadcast_buffers` is younger than the oldest torch that we take.
+        warnings.filterwarnings("ignore", message="`broadcast_buffers`", category=FutureWarning)
+        # Some weights may have no gradient: those of attributes in batches of mixed pictures, and whatever a
+        # network of timm does not use. Torch logs a warning where none is so.
+        return DistributedDataParallel(loss, broadcast_buffers=False, find_unused_parameters=True)
 
 
 def accumulating(loss: nn.Module, more_to_come: bool) -> AbstractContextManager[Any]:

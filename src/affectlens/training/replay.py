@@ -1,7 +1,7 @@
 """Train one run with the settings that changed along the winner's line of a search.
 
-Needs no Ray and no states of the search: the lineage records which settings to train with in which interval, and
-with what hashes and scores the search came out. On a CPU with as many threads (`SearchPlan.threads`), all
+Needs no Ray and no states of the search: the lineage records which settings to train with in which interval,
+and with what hashes and scores the search came out. On a CPU with as many threads (`SearchPlan.threads`), all
 hashes are the same again.
 
 On disk: a run folder (`training.run_folder`), a lineage of one member, and its last state, to go on from.

@@ -111,7 +111,7 @@ def _current(stored: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"it is of format {version!r}; this AffectLens reads 1 to {FORMAT_VERSION}")
     if version == FORMAT_VERSION:
         return stored
-    return {"plan": stored.get("plan", {}), "search_space": [_row(row) for row in stored.get("table", ())]}
+    return {"plan": stored["plan"], "search_space": [_row(row) for row in stored["table"]]}
 
 
 def _row(former: Mapping[str, Any]) -> dict[str, Any]:
