@@ -123,16 +123,15 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
 
 @contextmanager
 def _progress(paths: tuple[str, ...], maps: int) -> Iterator[Callable[[int], None]]:
-    """Show how many maps are made, where standard error is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from affectlens.cli.progress import counter
+    """Show how many maps are made."""
+    from affectlens.cli.progress import progress_bar
     from affectlens.inference.inputs import count
 
-    number = count(paths)
-    with counter("explaining", None if number is None else maps * number) as advance:
-        yield advance
+    with progress_bar() as bar:
+        if bar.is_shown:
+            number = count(paths)
+            bar.start("explaining", None if number is None else maps * number)
+        yield bar.advance
 
 
 @click.command()

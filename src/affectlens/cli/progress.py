@@ -19,7 +19,7 @@ class ProgressBar:
 
     def __init__(self, display: "RichProgress | None" = None) -> None:
         self._display = display
-        self._row = None if display is None else display.add_task("", total=None, amount="", state="")
+        self._row = None if display is None else display.add_task("", visible=False, amount="", state="")
         self._done: float = 0
         self._total: float | None = None
 
@@ -73,7 +73,7 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar(what: str = "", total: float | None = None) -> Iterator[ProgressBar]:
-    """Show a bar while the block runs, where standard error is a terminal."""
+    """Show a bar while the block runs, where standard error is a terminal; without a name, once it starts."""
     if not sys.stderr.isatty():
         yield ProgressBar()
         return
@@ -94,7 +94,8 @@ def progress_bar(what: str = "", total: float | None = None) -> Iterator[Progres
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as display:
         bar = ProgressBar(display)
-        bar.start(what, total)
+        if what:
+            bar.start(what, total)
         yield bar
 
 

@@ -108,55 +108,35 @@ def train(
 def show(events: "Iterator[RunEvent]") -> None:
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
+    from affectlens.cli.progress import progress_bar
     from affectlens.evaluation.tables import render
     from affectlens.training.finish import RunFinished
     from affectlens.training.loop import Step
     from affectlens.training.run import EpochEnd, RunStarted
     from affectlens.training.session import CacheProgress
 
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("starting", total=None, state="")
+    with progress_bar("starting") as bar:
         meter = Meter()
         for event in events:
             if isinstance(event, CacheProgress):
-                progress.update(bar, description="decoding", total=event.total, completed=event.done)
+                bar.start("decoding", event.total, event.done)
             elif isinstance(event, RunStarted):
-                console.print(
+                bar.print(
                     f"Step {event.step} of {event.total_steps}, {event.pictures:,} training pictures, "
                     f"{event.device}, {event.precision}."
                 )
-                progress.reset(
-                    bar, description="training", total=event.total_steps, completed=event.step, state=""
-                )
+                bar.start("training", event.total_steps, event.step)
             elif isinstance(event, Step):
-                progress.update(bar, completed=event.number, state=meter.after(event))
+                bar.set(event.number, state=meter.after(event))
             elif isinstance(event, EpochEnd):
                 scores = ", ".join(
                     f"{key.replace('_', ' ')} {value:.4f}" for key, value in event.scores.items()
                 )
                 mark = " (best)" if event.best else ""
-                console.print(f"Epoch {event.epoch}: {scores}{mark}. {meter.state}", highlight=False)
+                bar.print(f"Epoch {event.epoch}: {scores}{mark}. {meter.state}")
             elif isinstance(event, RunFinished):
-                progress.stop()
+                bar.stop()
                 render(event.scores, Console())
                 if event.attribute_scores:
                     click.echo(event.attribute_scores.markdown())

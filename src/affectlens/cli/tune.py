@@ -152,34 +152,30 @@ def _refuse_changes(context: click.Context) -> None:
 def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from affectlens.cli.progress import progress_bar
     from affectlens.cluster.search_record import RoundEnd
     from affectlens.cluster.tune import SearchFinished, SearchStarted
     from affectlens.evaluation.tables import render
     from affectlens.training.lineage import Interval
     from affectlens.training.session import CacheProgress
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("starting", total=None)
+    with progress_bar("starting") as bar:
 
         def listen(event: "SearchEvent") -> None:
             if isinstance(event, CacheProgress):
-                progress.update(bar, description="decoding", total=event.total, completed=event.done)
+                bar.start("decoding", event.total, event.done)
             elif isinstance(event, SearchStarted):
                 plan = event.plan
                 done = plan.population * max(event.begin, 0)
-                total = plan.population * plan.rounds
-                progress.reset(bar, description="intervals", total=total, completed=done)
-                console.print(_start_in_words(event), highlight=False)
+                bar.start("intervals", plan.population * plan.rounds, done)
+                bar.print(_start_in_words(event))
             elif isinstance(event, Interval):
-                progress.advance(bar)
+                bar.advance()
             elif isinstance(event, RoundEnd):
-                console.print(_round_in_words(event), highlight=False)
+                bar.print(_round_in_words(event))
             elif isinstance(event, SearchFinished):
-                progress.stop()
+                bar.stop()
                 render(event.run.scores, Console())
                 winner = event.winner
                 click.echo(f"Best: member {winner.member} after round {winner.round}, {winner.score:.4f}.")
