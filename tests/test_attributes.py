@@ -126,7 +126,7 @@ def test_words_have_the_positions_in_which_they_are_listed() -> None:
 
 
 def test_a_misspelt_word_is_an_error_with_the_right_one() -> None:
-    with pytest.raises(UnknownName, match=r"no word of the attribute scene\. Did you mean 'beach'"):
+    with pytest.raises(UnknownName, match=r"not a word of the attribute scene\. Did you mean 'beach'"):
         SCENE.index("beech")
 
 

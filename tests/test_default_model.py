@@ -27,7 +27,7 @@ def test_its_card_holds_how_it_was_made_and_with_which_recipe() -> None:
     assert training["data"]["counts"]["train"]["fear"] == 659
     # Through Settings, which holds what was done where there was no choice yet.
     made, now = Settings.from_dict(training["settings"]).to_dict(), recipe("default").to_dict()
-    where = ("weights", "workers")  # depend on the machine, and on what lies there
+    where = ("weights", "num_workers")  # depend on the machine, and on what lies there
     assert {k: v for k, v in made.items() if k not in where} == {
         k: v for k, v in now.items() if k not in where
     }

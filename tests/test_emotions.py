@@ -156,9 +156,7 @@ def test_every_mapping_holds_where_each_word_goes(mapping: object) -> None:
 
 @pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda m: f"{m.source.name} to {m.target.name}")
 @given(data=st.data())
-def test_a_conversion_sums_the_groups_and_reports_what_it_drops(
-    mapping: object, data: st.DataObject
-) -> None:
+def test_a_conversion_sums_the_groups_and_reports_what_it_drops(mapping: object, data: st.DataObject) -> None:
     source, words, target = mapping.source, mapping.words, mapping.target  # type: ignore[attr-defined]
     before = source.distribution(data.draw(weights_of(source.words)))
     kept = math.fsum(before[word] for word, new in words.items() if new)

@@ -159,10 +159,23 @@ def test_no_mutated_config_gives_another_error_or_another_model(folder: Path) ->
 
 def spoilt(value: Any, rng: random.Random) -> Any:
     """Return plain data with one of its values, keys or entries replaced, taken out or doubled."""
-    strange = [None, True, -1, 10**400, float("nan"), float("inf"), "", "\ud800", [], {}, [[]], {"": None}]
+    strange: list[Any] = [
+        None,
+        True,
+        -1,
+        10**400,
+        float("nan"),
+        float("inf"),
+        "",
+        "\ud800",
+        [],
+        {},
+        [[]],
+        {"": None},
+    ]
     if not isinstance(value, dict | list) or not value or rng.random() < 0.2:
         return rng.choice(strange)
-    changed = value.copy()
+    changed: Any = value.copy()
     key = rng.choice(list(changed)) if isinstance(changed, dict) else rng.randrange(len(changed))
     match rng.randrange(4):
         case 0:
@@ -170,7 +183,7 @@ def spoilt(value: Any, rng: random.Random) -> Any:
         case 1 if isinstance(changed, dict):
             changed[str(rng.choice(strange))] = changed.pop(key)
         case 1:
-            changed.append(changed[key])
+            changed += [changed[key]]
         case _:
             changed[key] = spoilt(changed[key], rng)
     return changed

@@ -211,8 +211,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _of_today(ours: dict[str, Any]) -> dict[str, Any]:
     """Rename what earlier formats called otherwise: the settings of the training run."""
     training = ours.get("training")
-    settings = training.get("settings") if isinstance(training, dict) else None
-    if ours["format_version"] == FORMAT_VERSION or not isinstance(settings, dict):
+    if ours["format_version"] == FORMAT_VERSION or not isinstance(training, dict):
+        return ours
+    settings = training.get("settings")
+    if not isinstance(settings, dict):
         return ours
     return {**ours, "training": {**training, "settings": current_settings(settings)}}
 

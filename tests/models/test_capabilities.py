@@ -1,5 +1,7 @@
 """What a network can do is found by its methods, and does what the protocol promises."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from affectlens.models.capabilities import (
 )
 
 PROTOCOLS = (HasBranches, HasEmbedding, HasAttributes, HasParts, HasTokens)
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "pair": {"transformer": "test_vit.r160_in1k", "convolutional": "test_efficientnet.r160_in1k"},
     "mlm_paper": {"backbone": "test_resnet"},
     "mlm_release": {"backbone": "test_resnet"},
@@ -24,7 +26,7 @@ SMALL = {
     "vit_attributes": {"backbone": "test_vit", "attributes": {"scene": {"words": 3, "several": False}}},
     "test_vit": {},
 }
-CAN = {
+CAN: dict[str, set[type]] = {
     "pair": {HasBranches, HasParts},
     "mlm_paper": {HasEmbedding, HasParts},
     "mlm_release": {HasEmbedding, HasParts},
@@ -35,7 +37,7 @@ CAN = {
 }
 
 
-def build(name: str, **options: object) -> nn.Module:
+def build(name: str, **options: Any) -> nn.Module:
     torch.manual_seed(0)
     return catalog.build(name, 4, **{**SMALL[name], **options}).eval()
 
