@@ -56,8 +56,8 @@ def test_shots_are_found_in_films_with_known_cuts(title: str, recipe: dict[str, 
     assert score >= least, f"{title}: {right} right, {wrong} wrong, {missed} missed"
 
 
-def test_a_cut_is_placed_at_the_very_frame_and_every_kind_is_told() -> None:
-    told: Counter[tuple[str, str]] = Counter()
+def test_a_cut_is_found_at_the_very_frame_and_every_kind_is_distinguished() -> None:
+    found: Counter[tuple[str, str]] = Counter()
     for seed in range(3):
         frames, changes = thumbnails(
             Recipe(seed=seed, scenes=8, flashes=0.0, gradual=0.6, motion=0.05, **SMALL)
@@ -65,14 +65,14 @@ def test_a_cut_is_placed_at_the_very_frame_and_every_kind_is_told() -> None:
         for boundary in found_in(frames):
             near = [c for c in changes if c.start - 0.1 <= boundary.second <= c.end + 0.1]
             for change in near:
-                told[change.begins, boundary.begins] += 1
+                found[change.begins, boundary.begins] += 1
                 if change.begins == "cut":
                     assert boundary.second == pytest.approx(change.second, abs=1e-6)
                     assert boundary.transition == 0
                 else:
                     assert abs(boundary.second - change.second) < 0.3 * (change.end - change.start) + 0.1
-    agreed = sum(count for (true, said), count in told.items() if true == said)
-    assert agreed >= 0.9 * sum(told.values()) and len({true for true, _ in told}) == 3, told
+    agreed = sum(count for (true, predicted), count in found.items() if true == predicted)
+    assert agreed >= 0.9 * sum(found.values()) and len({true for true, _ in found}) == 3, found
 
 
 def still(level: float, seed: int = 0) -> Thumbnail:
@@ -82,12 +82,12 @@ def still(level: float, seed: int = 0) -> Thumbnail:
     return made
 
 
-def test_a_flash_is_no_cut() -> None:
+def test_a_flash_is_not_a_cut() -> None:
     frames = [still(1.0)] * 30 + [np.full((ROWS, COLUMNS, 3), 250, np.uint8)] * 2 + [still(1.0)] * 30
     assert found_in(frames) == []
 
 
-def test_light_that_changes_slowly_is_no_dissolve() -> None:
+def test_light_that_changes_slowly_is_not_a_dissolve() -> None:
     frames = [still(1.0 - 0.6 * number / 60) for number in range(60)] + [still(0.4)] * 60
     assert found_in(frames) == []
 
@@ -114,7 +114,7 @@ def test_writing_that_appears_is_neither_cut_nor_dissolve() -> None:
     assert found_in(frames) == []
 
 
-def test_a_fade_in_from_black_is_no_cut() -> None:
+def test_a_fade_in_from_black_is_not_a_cut() -> None:
     frames = [still(max(0.0, number - 20) / 60) for number in range(80)] + [still(1.0)] * 40
     assert found_in(frames) == []
 
@@ -144,9 +144,9 @@ def test_keyframes_far_apart_are_compared_one_by_one() -> None:
     assert [boundary.second for boundary in found_in(frames, rate=0.1)] == [30.0, 50.0]
 
 
-def test_a_detector_that_is_set_up_in_the_midst_of_a_film_decides_alike() -> None:
+def test_a_detector_that_continues_in_the_middle_of_a_film_decides_alike() -> None:
     frames, _ = thumbnails(Recipe(scenes=10, motion=0.2, seed=3, **SMALL))
-    whole = found_in(frames)
+    complete = found_in(frames)
     for stop in (150, 333):
         first = ShotDetector()
         early = [b for number in range(stop) for b in first.add(number / 25, frames[number])]
@@ -154,7 +154,7 @@ def test_a_detector_that_is_set_up_in_the_midst_of_a_film_decides_alike() -> Non
         late = []
         for number in range(max(0, stop - 180), len(frames)):
             late += second.add(number / 25, frames[number])
-        assert early + late + second.finish() == whole
+        assert early + late + second.finish() == complete
 
 
 def test_a_suspected_cut_is_known_at_once() -> None:

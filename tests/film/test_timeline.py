@@ -45,7 +45,7 @@ def test_a_timeline_goes_through_json_and_comes_back_the_same() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"affectlens_timeline": 99}', '{"affectlens_timeline": 1}'])
-def test_anything_else_is_no_timeline(text: str) -> None:
+def test_anything_else_is_not_a_timeline(text: str) -> None:
     with pytest.raises(OutputError, match="timeline"):
         Timeline.from_text(text)
 
@@ -199,7 +199,7 @@ def test_polarity_is_what_is_positive_less_what_is_negative() -> None:
     assert plain.polarity is None and plain.valence is None
 
 
-def test_moments_of_a_word_that_is_no_emotion_are_an_error_with_the_nearest() -> None:
+def test_moments_of_an_unknown_emotion_are_an_error_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'fear'"):
         timeline_of([0.5] * 3).of("peak", "feer")
 
@@ -220,7 +220,7 @@ def test_a_timeline_of_version_1_is_read() -> None:
     assert replace(former, counts=timeline.counts) == timeline
 
 
-def test_a_file_that_is_no_timeline_is_an_error_with_its_name(tmp_path: Path) -> None:
+def test_a_file_without_a_timeline_is_an_error_with_its_name(tmp_path: Path) -> None:
     for name, content in (("a.json", b"\xff\xfe"), ("b.json", b"{}"), ("c.json", b"[" * 100_000)):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(OutputError, match=name):

@@ -309,7 +309,7 @@ def test_a_picture_a_text_a_folder_and_nothing_are_each_their_own_error(tmp_path
     (tmp_path / "empty.mp4").touch()
     for name, kind, words in [
         ("picture.jpg", NotAVideo, "affectlens predict"),
-        ("text.mp4", NotAVideo, "no film"), (".", NotAVideo, "folder"),
+        ("text.mp4", NotAVideo, "not a film"), (".", NotAVideo, "folder"),
         ("empty.mp4", VideoDamaged, "zero bytes"), ("gone.mp4", VideoNotFound, "spelling"),
     ]:  # fmt: skip
         with pytest.raises(kind, match=words):
@@ -318,7 +318,7 @@ def test_a_picture_a_text_a_folder_and_nothing_are_each_their_own_error(tmp_path
 
 def test_a_film_that_was_cut_off_says_so(three_colours: Path) -> None:
     three_colours.write_bytes(three_colours.read_bytes()[:2000])
-    with pytest.raises(VideoError, match=r"cut off|no film"):
+    with pytest.raises(VideoError, match=r"cut off|not a film"):
         Video(three_colours)
 
 
@@ -332,7 +332,7 @@ def test_an_address_where_nobody_answers_is_an_error_without_its_password() -> N
 
 def test_hardware_that_is_not_there_is_a_setting_that_cannot_be(three_colours: Path) -> None:
     assert all(isinstance(name, str) for name in hardware())
-    with pytest.raises(SettingsError, match="no decoding hardware"):
+    with pytest.raises(SettingsError, match="not a decoding hardware"):
         Video(three_colours, hardware="abacus")
 
 

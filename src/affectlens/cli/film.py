@@ -10,10 +10,10 @@ from affectlens.cli.film_watch import films
 @click.group(
     cls=DefaultCommand,
     default="films",
-    note="A film that is called like a command is given with its folder, as ./compare.",
+    note="Pass a film that has the name of a command with its folder, as ./compare.",
 )
 def film() -> None:
-    """Say what films evoke, moment by moment."""
+    """Predict what films evoke on average, moment by moment."""
 
 
 film.add_command(films)

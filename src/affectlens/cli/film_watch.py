@@ -30,7 +30,7 @@ OUT = Path("films")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True,
               metavar="DIR", help="Folder in which each film gets a folder.")  # fmt: skip
 @click.option("--every", type=click.FloatRange(0), metavar="SECONDS",
-              help="Interval between sampled frames, besides those where shots begin; 0: every frame. "
+              help="Interval between sampled frames, in addition to those where shots begin; 0: every frame. "
                    "Default: 0.5.")  # fmt: skip
 @click.option("--keyframes", is_flag=True, help="Keyframes only: fastest, and coarse.")
 @click.option("--shots", "by_shots", is_flag=True, help="A few frames of each shot.")

@@ -1,10 +1,10 @@
 """Where shots begin: cuts, fades and dissolves, found while a film is decoded.
 
-Every frame is looked at as a thumbnail of 36 x 64. A frame's distance from another is by how much its colours
-and their places differ, where what moved a little has not moved; a brighter or darker frame differs, too.
+Every frame is compared as a thumbnail of 36 x 64. A frame's distance from another is by how much its colours
+and their positions differ, where what moved a little has not moved; a brighter or darker frame differs, too.
 
     cut         one step that is far greater than the film's steps around it, over most of the frame, and that
-                is not undone within `LOOK_AHEAD`: what was before does not come back. After a flash it does
+                is not undone within `LOOK_AHEAD`: what was before does not return. After a flash it does
     fade        contrast goes down to nothing and up again, at least one of both gradually
     dissolve    frames are mixtures of one before and one after, in shares that grow, and have less contrast
                 than either: a camera that moves gives frames of the same contrast (Lienhart, "Reliable
@@ -12,7 +12,7 @@ and their places differ, where what moved a little has not moved; a brighter or 
 
 A shot between two flashes of the same scene, or one shorter than `LOOK_AHEAD` that the scene before follows
 again, is not found; nor are wipes. Decisions depend on the frames of the last `MEMORY` seconds and on
-`Decided` alone, so that a detector can be set up anew in the midst of a film.
+`Decided` alone, so that a new detector can continue in the middle of a film.
 """
 
 from collections import deque
@@ -28,25 +28,37 @@ Beginning = Literal["start", "cut", "fade", "dissolve"]
 Thumbnail = NDArray[np.uint8]  # (ROWS, COLUMNS, 3)
 
 ROWS, COLUMNS = 36, 64
-LOOK_AHEAD = 0.3  # seconds for which what was before a cut must not come back
-AROUND = 0.6  # seconds before and after a step whose other steps it is compared with
-SPANS = (0.5, 1.0, 2.0)  # seconds over which dissolves are looked for
-LONGEST_FADE = 2.0  # seconds of its two halves together, as far as it is looked at
-DECIDED_AFTER = 2.4  # seconds after which a place is decided
-MEMORY = 5.2  # seconds of frames that are held
-LEAST_HELD = 4  # frames, however far apart
-SPARSE = 0.45  # seconds between frames beyond which there is no looking ahead: keyframes
+# Seconds for which what was before a cut must not return.
+LOOK_AHEAD = 0.3
+# Seconds before and after a step whose other steps it is compared with.
+AROUND = 0.6
+# Spans in seconds over which dissolves are searched.
+SPANS = (0.5, 1.0, 2.0)
+# Seconds of a fade's two halves together, as far as they are examined.
+LONGEST_FADE = 2.0
+# Seconds after which it is decided whether a shot begins at a frame.
+DECIDED_AFTER = 2.4
+# Seconds of frames that are held, and the least number of frames, however far apart.
+MEMORY, LEAST_HELD = 5.2, 4
+# Seconds between frames beyond which there is no looking ahead: keyframes.
+SPARSE = 0.45
 
-LEAST_STEP = 0.10  # of a cut, on a scale of 0 to 1
-LEAST_SPREAD = 0.4  # of the frame's cells that differ: less is something that moves, or writing
-DISSOLVE_SPREAD = 0.6  # the same for the two ends of a dissolve: titles come slowly
-CELL_DIFFERS = 8.0  # levels
-SPARSE_STEP = 0.3  # of a cut between keyframes, in whose time much may move
-TIMES_AROUND = 2.6  # as great as the steps around it
-LEAST_KEPT = 0.5  # of the step, by what follows
-MOST_MISFIT = 0.65  # of a dissolve: what is no mixture, and contrast that is not lost
-LEAST_CONTRAST = 6.5  # of both scenes of a dissolve, in levels
-BLANK = 2.5  # standard deviation of brightness, in levels, up to which a frame shows nothing
+# Least step of a cut, on a scale of 0 to 1; between keyframes, in whose time much may move; and by how many
+# times it must exceed the steps around it.
+LEAST_STEP, SPARSE_STEP, TIMES_AROUND = 0.10, 0.3, 2.6
+# Least share of a step that must remain in what follows.
+LEAST_KEPT = 0.5
+# Least share of the frame's cells that differ at a cut: less is something that moves, or writing; and between
+# the two ends of a dissolve: titles come slowly.
+LEAST_SPREAD, DISSOLVE_SPREAD = 0.4, 0.6
+# Levels from which on a cell differs.
+CELL_DIFFERS = 8.0
+# Greatest misfit of a dissolve: what is not a mixture, and contrast that is not lost.
+MOST_MISFIT = 0.65
+# Least contrast of both scenes of a dissolve, in levels.
+LEAST_CONTRAST = 6.5
+# Standard deviation of brightness, in levels, up to which a frame shows nothing.
+BLANK = 2.5
 
 
 class Boundary(NamedTuple):
@@ -59,7 +71,7 @@ class Boundary(NamedTuple):
 
 @dataclass
 class Decided:
-    """What a detector carries on beside frames: up to where all is decided, and the last boundary."""
+    """A detector's state next to its frames: the second up to which all is decided, the last boundary."""
 
     until: float = float("-inf")
     last: float = float("-inf")
@@ -67,20 +79,30 @@ class Decided:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is kept of a frame."""
+    """Features of a frame.
+
+    Attributes:
+        second: its timestamp
+        cells: (18, 32, 3) brightness, and what red and blue are beyond it
+        coarse: (9, 16, 3), the same
+        low, high: (18, 32, 3) least and greatest value of each cell and its neighbours
+        colours: histogram, sums to 1
+        contrast: standard deviation of brightness, in levels
+        step: distance from the frame before
+    """
 
     second: float
-    places: NDArray[np.float32]  # (18, 32, 3): brightness, and what red and blue are beyond it
-    coarse: NDArray[np.float32]  # (9, 16, 3), the same
+    cells: NDArray[np.float32]
+    coarse: NDArray[np.float32]
     low: NDArray[np.float32]
-    high: NDArray[np.float32]  # of each cell and its neighbours
-    colours: NDArray[np.float32]  # histogram, sums to 1
+    high: NDArray[np.float32]
+    colours: NDArray[np.float32]
     contrast: float
-    step: float  # distance from the frame before
+    step: float
 
 
 class ShotDetector:
-    """Tells where shots begin, `DECIDED_AFTER` seconds after they did.
+    """Finds where shots begin, `DECIDED_AFTER` seconds after they did.
 
     >>> detector = ShotDetector()
     >>> black, white = np.zeros((36, 64, 3), np.uint8), np.full((36, 64, 3), 255, np.uint8)
@@ -93,7 +115,7 @@ class ShotDetector:
     def __init__(self, decided: Decided | None = None) -> None:
         self.decided = decided or Decided()
         self._frames: deque[_Seen] = deque()
-        # What was found out once, by second: it stays, as it depends on near frames alone.
+        # Cached by second: both depend only on the frames around it.
         self._is_cut: dict[float, bool] = {}
         self._mixtures: dict[tuple[float, float], _Mixture | None] = {}
 
@@ -106,12 +128,12 @@ class ShotDetector:
         return self._frames[-1].step > _threshold(before)
 
     def add(self, second: float, thumbnail: Thumbnail) -> list[Boundary]:
-        """Look at the next frame; return the boundaries that are decided by now."""
+        """Add the next frame; return the boundaries that are decided by now."""
         self._frames.append(_look(second, thumbnail, self._frames[-1] if self._frames else None))
         # Keyframes may be further apart than that: each needs the one before it.
         while len(self._frames) > LEAST_HELD and self._frames[0].second < second - MEMORY:
             self._frames.popleft()
-        # In steps of a fixed length, so that it is decided alike wherever a detector was set up.
+        # In steps of a fixed length, so that decisions are the same wherever a detector started.
         until = np.floor((second - DECIDED_AFTER) * 2) / 2
         return self._decide(float(until)) if until > self.decided.until else []
 
@@ -143,10 +165,10 @@ class ShotDetector:
         seconds = np.array([frame.second for frame in frames])
         steps = np.array([frame.step for frame in frames])
         found = []
-        for place in np.flatnonzero(steps > LEAST_STEP).tolist():
-            second = float(seconds[place])
+        for index in np.flatnonzero(steps > LEAST_STEP).tolist():
+            second = float(seconds[index])
             known = self._is_cut.get(second)
-            cut = _is_cut(frames, seconds, steps, place) if known is None else known
+            cut = _is_cut(frames, seconds, steps, index) if known is None else known
             if seconds[-1] > second + AROUND:
                 self._is_cut[second] = cut
             if cut:
@@ -154,16 +176,16 @@ class ShotDetector:
         return found
 
     def _dissolves(self, frames: Sequence[_Seen]) -> list[Boundary]:
-        """Look for mixtures over several spans; of those that overlap, the one that fits best."""
+        """Search mixtures over several spans; of those that overlap, return the one that fits best."""
         seconds = np.array([frame.second for frame in frames])
         if len(frames) < 12 or np.median(np.diff(seconds)) > SPARSE / 3:
             return []
-        places = np.stack([frame.coarse for frame in frames]).reshape(len(frames), -1)
+        cells = np.stack([frame.coarse for frame in frames]).reshape(len(frames), -1)
         for span in SPANS:
             for tenth in range(int(np.ceil(seconds[0] * 10)), int((seconds[-1] - span) * 10)):
                 key = (tenth / 10, span)
                 if key not in self._mixtures:
-                    self._mixtures[key] = _mixture(seconds, places, *key)
+                    self._mixtures[key] = _mixture(seconds, cells, *key)
         found = sorted(mixture for mixture in self._mixtures.values() if mixture is not None)
         chosen: list[Boundary] = []
         for _, new in found:
@@ -173,7 +195,7 @@ class ShotDetector:
         return chosen
 
     def _forget(self, before: float) -> None:
-        """Drop what was found out about frames that are no longer held."""
+        """Drop what is cached for frames that are no longer held."""
         self._is_cut = {second: cut for second, cut in self._is_cut.items() if second >= before}
         self._mixtures = {key: found for key, found in self._mixtures.items() if key[0] >= before}
 
@@ -193,22 +215,22 @@ def _look(second: float, thumbnail: Thumbnail, before: _Seen | None) -> _Seen:
     luma = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     red, blue = pixels[..., 0] - luma, pixels[..., 2] - luma
     opposed = np.stack([luma, red, blue], axis=-1)
-    places = _halved(opposed)
-    coarse = _halved(places)
-    low, high = _neighbours(places)
-    seen = _Seen(second, places, coarse, low, high, _colours(luma, red, blue), float(luma.std()), 0.0)
+    cells = _halved(opposed)
+    coarse = _halved(cells)
+    low, high = _neighbours(cells)
+    seen = _Seen(second, cells, coarse, low, high, _colours(luma, red, blue), float(luma.std()), 0.0)
     return seen if before is None else replace(seen, step=distance(before, seen))
 
 
 def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of 2 x 2 cells; far quicker than to reshape and to ask for a mean."""
+    """Means of 2 x 2 cells; far quicker than `reshape` and `mean`."""
     even, odd = values[0::2], values[1::2]
     return (even[:, 0::2] + even[:, 1::2] + odd[:, 0::2] + odd[:, 1::2]) * np.float32(0.25)
 
 
-def _neighbours(places: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _neighbours(cells: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The least and the greatest value of each cell and the eight around it."""
-    low, high = places.copy(), places.copy()
+    low, high = cells.copy(), cells.copy()
     for values, pick in ((low, np.minimum), (high, np.maximum)):
         before = values.copy()
         pick(values[1:], before[:-1], out=values[1:])
@@ -236,17 +258,17 @@ def _colours(
 
 
 def distance(one: _Seen, other: _Seen) -> float:
-    """How unlike two frames are, 0 to 1: the mean of what differs in place and what differs in colours.
+    """How unlike two frames are, 0 to 1: the mean of how cells differ and how colours differ.
 
     A cell differs by what it lies outside the range of the other frame's cells around it.
     """
-    outside = np.maximum(one.places - other.high, other.low - one.places)
-    inside = np.maximum(other.places - one.high, one.low - other.places)
-    places = float(np.maximum(outside, 0).mean() + np.maximum(inside, 0).mean()) / 2
+    outside = np.maximum(one.cells - other.high, other.low - one.cells)
+    inside = np.maximum(other.cells - one.high, one.low - other.cells)
+    cells = float(np.maximum(outside, 0).mean() + np.maximum(inside, 0).mean()) / 2
     colours = float(np.abs(one.colours - other.colours).sum()) / 2
     # Dark frames fill a bin or two, and the least light changes bins: colours count by how much they change.
     change = float(np.abs(one.coarse - other.coarse).mean())
-    return 0.5 * min(1.0, places / 30) + 0.5 * colours * min(1.0, change / 6)
+    return 0.5 * min(1.0, cells / 30) + 0.5 * colours * min(1.0, change / 6)
 
 
 # -------------------------------------------------------------------------------------------------- cuts
@@ -261,16 +283,16 @@ def _threshold(around: Sequence[float]) -> float:
 
 
 def _is_cut(
-    frames: Sequence[_Seen], seconds: NDArray[np.float64], steps: NDArray[np.float64], place: int
+    frames: Sequence[_Seen], seconds: NDArray[np.float64], steps: NDArray[np.float64], index: int
 ) -> bool:
-    """Whether the step to a frame stands out of those around it, and is not undone."""
-    if place == 0 or _spread(frames[place - 1].coarse, frames[place].coarse) < LEAST_SPREAD:
+    """Whether the step to a frame exceeds those around it, and is not undone."""
+    if index == 0 or _spread(frames[index - 1].coarse, frames[index].coarse) < LEAST_SPREAD:
         return False
-    if seconds[place] - seconds[place - 1] > SPARSE:
-        return bool(steps[place] > SPARSE_STEP)
-    near = np.abs(seconds - seconds[place]) <= AROUND
-    near[[0, place]] = False
-    return bool(steps[place] > _threshold(steps[near].tolist())) and _lasts(frames, place, seconds)
+    if seconds[index] - seconds[index - 1] > SPARSE:
+        return bool(steps[index] > SPARSE_STEP)
+    near = np.abs(seconds - seconds[index]) <= AROUND
+    near[[0, index]] = False
+    return bool(steps[index] > _threshold(steps[near].tolist())) and _lasts(frames, index, seconds)
 
 
 def _spread(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -279,14 +301,14 @@ def _spread(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float((apart > CELL_DIFFERS).mean())
 
 
-def _lasts(frames: Sequence[_Seen], place: int, seconds: NDArray[np.float64]) -> bool:
-    """Whether a step is not undone: neither does what was before come back, nor was it there before."""
-    step = frames[place].step
-    later = np.flatnonzero((seconds > seconds[place]) & (seconds <= seconds[place] + LOOK_AHEAD))
-    earlier = np.flatnonzero((seconds < seconds[place - 1]) & (seconds >= seconds[place - 1] - LOOK_AHEAD))
-    comes_back = any(distance(frames[place - 1], frames[i]) < LEAST_KEPT * step for i in later.tolist())
-    was_there = any(distance(frames[i], frames[place]) < LEAST_KEPT * step for i in earlier.tolist())
-    return not comes_back and not was_there
+def _lasts(frames: Sequence[_Seen], index: int, seconds: NDArray[np.float64]) -> bool:
+    """Whether a step is not undone: what was before does not return, and what follows is new."""
+    step = frames[index].step
+    later = np.flatnonzero((seconds > seconds[index]) & (seconds <= seconds[index] + LOOK_AHEAD))
+    earlier = np.flatnonzero((seconds < seconds[index - 1]) & (seconds >= seconds[index - 1] - LOOK_AHEAD))
+    returns = any(distance(frames[index - 1], frames[i]) < LEAST_KEPT * step for i in later.tolist())
+    was_there = any(distance(frames[i], frames[index]) < LEAST_KEPT * step for i in earlier.tolist())
+    return not returns and not was_there
 
 
 # ------------------------------------------------------------------------------------------------- fades
@@ -309,28 +331,28 @@ def _fades(frames: Sequence[_Seen]) -> list[Boundary]:
 
 
 def _runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """First and last place of each run of true flags."""
+    """First and last index of each run of true flags."""
     start = None
-    for place, flag in enumerate([*flags, False]):
+    for index, flag in enumerate([*flags, False]):
         if flag and start is None:
-            start = place
+            start = index
         elif not flag and start is not None:
-            yield start, place - 1
+            yield start, index - 1
             start = None
 
 
 def _ramp(frames: Iterable[_Seen], blank_at: float) -> float:
-    """Seconds for which contrast changes steadily next to a blank frame; 0 where it does so at once."""
+    """Seconds for which contrast changes steadily next to a blank frame; 0 where it changes at once."""
     near = [f for f in frames if abs(f.second - blank_at) <= LONGEST_FADE / 2]
     if len(near) < 3:
         return 0.0
     contrasts = np.array([frame.contrast for frame in near])
     full = contrasts.max()
     steady = 0
-    for place, (one, two) in enumerate(pairwise(contrasts), start=1):
+    for index, (one, two) in enumerate(pairwise(contrasts), start=1):
         if two < one - 0.03 * full or one >= 0.95 * full:
             break
-        steady = place
+        steady = index
     partial = np.count_nonzero(contrasts[: steady + 1] < 0.8 * full)
     lasts = abs(near[steady].second - blank_at)
     return float(lasts) if partial >= 2 and lasts >= 0.1 else 0.0
@@ -340,7 +362,7 @@ def _ramp(frames: Iterable[_Seen], blank_at: float) -> float:
 
 
 class _Mixture(NamedTuple):
-    """A stretch that looks like a dissolve, and how badly it fits one: the less, the better."""
+    """A stretch that looks like a dissolve, and how badly it fits one: the smaller, the better."""
 
     misfit: float
     boundary: Boundary
@@ -348,7 +370,7 @@ class _Mixture(NamedTuple):
 
 def _mixture(
     seconds: NDArray[np.float64],
-    places: NDArray[np.float32],
+    cells: NDArray[np.float32],
     start: float,
     span: float,
 ) -> _Mixture | None:
@@ -357,13 +379,13 @@ def _mixture(
     if last - first < 8 or last >= len(seconds):
         return None
     picked = np.unique(np.linspace(first, last, 11).round().astype(int))
-    before = places[max(0, first - 2) : first + 1].mean(axis=0)
-    after = places[last : last + 3].mean(axis=0)
+    before = cells[max(0, first - 2) : first + 1].mean(axis=0)
+    after = cells[last : last + 3].mean(axis=0)
     change = after - before
     size = float(change @ change)
     if np.abs(change).mean() < 8 or _spread(before, after) < DISSOLVE_SPREAD or _alike(before, after) > 0.7:
         return None
-    inner = places[picked]
+    inner = cells[picked]
     shares = (inner - before) @ change / size
     leaps = np.diff(shares)
     # A cut leaps, and a camera's haste or a flash goes back.

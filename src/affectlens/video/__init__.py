@@ -1,6 +1,6 @@
 """Film -> frames with their true times: upright, square pixels, sRGB; and back. Only here is PyAV imported.
 
-What a film looks like is decided once, here:
+How a film is shown is decided once, here:
 
     time            the frame's own timestamp, less that of the film's beginning, as players show it. A frame
                     without one follows the frame before by its duration; so does one whose timestamp goes
@@ -11,7 +11,7 @@ What a film looks like is decided once, here:
                     on, else that of SD, as players do
     PQ, HLG (HDR)   tone mapped to sRGB for a screen of 203 cd/m2, see `hdr.as_sdr`
     transparency    laid on white, as `images` does
-    two fields      shown as they are stored, interwoven; `Film.interlaced` says so
+    two fields      shown as they are stored, interwoven; `Film.interlaced` is true
 
 Frames come one after the other and are scaled as they come, so that memory does not grow with the film's
 length and hardly with its size. A packet that cannot be decoded is counted, and decoding goes on.

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from affectlens.images import Pixels
 from affectlens.video.hdr import HDR, as_sdr
 
-HD_LINES, HD_COLUMNS = 720, 1280  # from either on, colours are BT.709 where a film does not say
-_UNSPECIFIED = 2  # of ITU-T H.273: matrix
+# From either on, colours are BT.709 where a film does not specify them.
+HD_LINES, HD_COLUMNS = 720, 1280
+# Matrix coefficients of ITU-T H.273.
+_UNSPECIFIED = 2
 
 
 class Turn(NamedTuple):
@@ -28,12 +30,12 @@ class Turn(NamedTuple):
 
     @property
     def on_its_side(self) -> bool:
-        """Whether height and width change places."""
+        """Whether height and width are swapped."""
         return self.degrees in (90, 270)
 
 
 class Look:
-    """How frames of one kind become pictures: what is found out once for all of them."""
+    """How frames of one kind become pictures: what is computed once for all of them."""
 
     def __init__(self, raw: "av.VideoFrame", turn: Turn, aspect: float) -> None:
         self.turn, self.transfer = turn, int(raw.color_trc)
@@ -105,8 +107,8 @@ def turn_of(raw: "av.VideoFrame") -> Turn:
 
 def _side_data(raw: "av.VideoFrame") -> Iterator[Any]:
     held: Any = raw.side_data
-    for place in range(len(held)):
-        yield held[place]
+    for index in range(len(held)):
+        yield held[index]
 
 
 def _on_white(array: NDArray[np.uint8]) -> NDArray[np.uint8]:

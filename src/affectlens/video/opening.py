@@ -1,4 +1,4 @@
-"""Opening films, addresses and cameras; and in words, why one cannot be opened."""
+"""Opening films, addresses and cameras; and an error with the reason where one cannot be opened."""
 
 import re
 import stat
@@ -18,7 +18,8 @@ from affectlens.errors import (
     VideoUnreachable,
 )
 
-OPEN_SECONDS, READ_SECONDS = 15.0, 15.0  # that an address may keep us waiting
+# Time limits for an address.
+OPEN_SECONDS, READ_SECONDS = 15.0, 15.0
 ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+)://")
 _LIVE = re.compile(
     r"(?i)(rtsps?|rtmps?|rtp|srt|udp|tcp|rist|mms)://|/dev/|v4l2:|avfoundation:|dshow:|gdigrab:|x11grab:"
@@ -27,7 +28,7 @@ _PICTURES = re.compile(r"image2|.*_pipe$|ico")  # ffmpeg's formats for single pi
 
 
 def hardware() -> list[str]:
-    """Names of the decoding hardware that this PyAV was built for; whether it is here, opening tells."""
+    """Names of the decoding hardware that this PyAV was built for, whether the machine has it or not."""
     return list(hwdevices_available())
 
 
@@ -56,12 +57,12 @@ def open_container(source: str, live: bool, hardware_name: str | None) -> "av.co
     if hardware_name is not None:
         if hardware_name not in hwdevices_available():
             known = ", ".join(hwdevices_available()) or "none"
-            raise SettingsError(f"{hardware_name!r} is no decoding hardware of this PyAV. Known: {known}.")
+            raise SettingsError(f"{hardware_name!r} is not a decoding hardware of this PyAV. Known: {known}.")
         accelerator = HWAccel(hardware_name, allow_software_fallback=True)
     is_address = bool(ADDRESS.match(source))
     kind = "v4l2" if source.startswith("/dev/") else None
     if not is_address and not live:
-        _refuse_what_is_no_file(source)
+        _check_is_file(source)
     name = without_password(source)
     try:
         return av.open(
@@ -72,10 +73,10 @@ def open_container(source: str, live: bool, hardware_name: str | None) -> "av.co
             hwaccel=accelerator,
         )
     except (av.error.FFmpegError, OSError, NotImplementedError, ValueError, RuntimeError) as error:
-        raise _said(name, error, is_address or live, hardware_name) from error
+        raise _as_ours(name, error, is_address or live, hardware_name) from error
 
 
-def _said(name: str, error: Exception, remote: bool, hardware_name: str | None) -> Exception:
+def _as_ours(name: str, error: Exception, remote: bool, hardware_name: str | None) -> Exception:
     """Our error for one of ffmpeg's."""
     why = reason_of(error)
     if hardware_name is not None and isinstance(error, (NotImplementedError, RuntimeError, ValueError)):
@@ -88,10 +89,10 @@ def _said(name: str, error: Exception, remote: bool, hardware_name: str | None) 
         return VideoUnreachable(name, f"it cannot be opened ({why}). Check the address, and that it is on.")
     if "moov" in why.lower():
         return VideoDamaged(name, f"it was cut off or never finished ({why}).")
-    return NotAVideo(name, f"no film that can be read here ({why}). Check that it is one, and whole.")
+    return NotAVideo(name, f"not a film that can be read here ({why}). Check that it is one, and complete.")
 
 
-def _refuse_what_is_no_file(source: str) -> None:
+def _check_is_file(source: str) -> None:
     path = Path(source)
     try:
         status = path.stat()
@@ -108,7 +109,7 @@ def _refuse_what_is_no_file(source: str) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """What ffmpeg says of an error, with the last line of its log."""
+    """Ffmpeg's message for an error, with the last line of its log."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     log = getattr(error, "log", None)
     if log and log[1]:
@@ -117,9 +118,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def video_stream(container: "av.container.InputContainer", name: str) -> "av.video.stream.VideoStream":
-    """The picture track: the best by ffmpeg's rules, but never the cover of a record."""
+    """The picture track: the best by ffmpeg's rules, but never the cover of an album."""
     if _PICTURES.fullmatch(container.format.name):
-        raise NotAVideo(name, "this is a picture and no film. Use `affectlens predict`.")
+        raise NotAVideo(name, "this is a picture, not a film. Use `affectlens predict`.")
     films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not films:
         kinds = sorted({stream.type for stream in container.streams})
@@ -130,7 +131,7 @@ def video_stream(container: "av.container.InputContainer", name: str) -> "av.vid
     best = container.streams.best("video")
     chosen = best if best in films else max(films, key=lambda s: s.width * s.height)
     if not chosen.codec_context:
-        raise NotAVideo(name, "its picture track is coded in a way that is not known here.")
+        raise NotAVideo(name, "the coding of its picture track is unknown here.")
     return chosen
 
 

@@ -43,8 +43,8 @@ class Film:
         name: path or address as given, without a password
         duration: seconds from 0 to the end of the last frame; None of what has no end, as a camera
         width, height: as shown
-        frame_rate: frames a second, on average; None where the file does not say
-        variable: whether frames follow one another at uneven times, as far as they were looked at
+        frame_rate: frames a second, on average; None where the file does not state it
+        variable: whether frames follow one another at uneven times, as far as they were decoded
         rotation: degrees clockwise by which stored frames are turned: 0, 90, 180 or 270
         mirrored: whether stored frames are mirrored left to right, before they are turned
         pixel_aspect: width of a stored pixel by its height
@@ -52,7 +52,7 @@ class Film:
         bits: of a stored colour value
         has_sound: whether there is a sound track
         hdr: the transfer curve where it is not that of ordinary films: "PQ" or "HLG"; shown tone mapped
-        interlaced: whether frames are made of two fields, as far as they were looked at
+        interlaced: whether frames are made of two fields, as far as they were decoded
         live: a camera or stream that is read as it comes
     """
 
@@ -78,7 +78,7 @@ class Decoded:
     """What came out of a decoder so far.
 
     `end` is the second at which the last frame ends; `even` whether all frames followed one another at
-    the same time; `orderly` whether all had timestamps that went on, so that a place can be found again.
+    the same time; `orderly` whether all had increasing timestamps, so that a frame can be found again.
     """
 
     frames: int = 0
@@ -97,7 +97,7 @@ class Frame:
     Attributes:
         second: its timestamp
         number: in the order shown, from 0; None where frames were passed over before it
-        key: whether it is stored whole
+        key: whether it is a keyframe
     """
 
     def __init__(
@@ -130,8 +130,8 @@ class Video:
     """An open film, as a context manager.
 
     `source` is a file, an address (`https://...`, `rtsp://...`) or a camera (`/dev/video0`). `threads` are
-    the decoder's, 0 for as many as there are cores. With `keyframes`, frames that are not stored whole are
-    passed over, undecoded. `hardware` is one of `hardware()`; frames that it cannot decode, the CPU does.
+    the decoder's, 0 for as many as there are cores. With `keyframes`, all other frames are passed
+    over, undecoded. `hardware` is one of `hardware()`; frames that it cannot decode, the CPU does.
     Raises `VideoError` where there is no film to be read, and `SettingsError` for hardware that is not there.
     """
 
@@ -314,9 +314,8 @@ class Video:
         if stamped is None:
             self.decoded.undated += 1
             self.decoded.orderly = False
-        elif (
-            self._last is not None and stamped <= self._last
-        ):  # a clock that was set back, as where films were joined
+        # A clock that was set back, as where films were joined.
+        elif self._last is not None and stamped <= self._last:
             self._shift += expected - stamped
             self.decoded.undated += 1
             self.decoded.orderly = False
@@ -325,7 +324,7 @@ class Video:
         if self._last is not None:
             between = exact - self._last
             self._between = self._between or between
-            # Matroska rounds to milliseconds, which is no unevenness.
+            # Matroska rounds to milliseconds, which does not count as uneven.
             if abs(between - self._between) > self._between / 10 + Fraction(1, 900):
                 self.decoded.even = False
         lasts = raw.duration * base if raw.duration and base else None
@@ -356,7 +355,7 @@ class Video:
 
 
 def _pictures(source: str) -> Iterator[tuple[float, float, Pixels]]:
-    """Pictures of an animation; what is wrong with it is said as of any film."""
+    """Pictures of an animation. Raises `VideoDamaged`, as for any film."""
     try:
         yield from read_frames(Path(source))
     except PictureError as error:

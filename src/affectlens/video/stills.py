@@ -7,8 +7,10 @@ from affectlens.errors import SettingsError, VideoDamaged
 from affectlens.images import Pixels
 from affectlens.video.reader import Frame, Video
 
-SAME_TIME = 1e-6  # seconds by which two times are the same
-_FAR = 4.0  # seconds that are rather sought than decoded
+# Seconds up to which two times are the same.
+SAME_TIME = 1e-6
+# Seconds from which on seeking is quicker than decoding.
+_FAR = 4.0
 
 
 def frame_at(source: str | Path, second: float, at_least: tuple[int, int] | None = None) -> Pixels:
@@ -25,8 +27,8 @@ def stills(
 ) -> Iterator[tuple[float, Pixels]]:
     """The frames on screen at several seconds, in order of time, for people to look at: (second, pixels).
 
-    As `frames_at`, but with the second that was asked for, and with pixels whose longer side has `longest`
-    at most. What a damaged film no longer gives is left out. Raises `VideoError` where nothing can be read.
+    As `frames_at`, but with the second that was requested, and with pixels whose longer side has `longest`
+    at most. What a damaged film no longer yields is left out. Raises `VideoError` where nothing can be read.
     """
     wanted = sorted(seconds)
     try:
@@ -53,28 +55,28 @@ def frames_at(
     wanted = sorted(seconds)
     with Video(source) as video:
         if video.live:
-            raise SettingsError(f"{video.name} is live: there is no going back to a second of it.")
-        place = 0
-        while place < len(wanted):
-            place = yield from _frames_from(video, wanted, place, at_least, longest)
+            raise SettingsError(f"{video.name} is live: no earlier second of it can be read.")
+        index = 0
+        while index < len(wanted):
+            index = yield from _frames_from(video, wanted, index, at_least, longest)
 
 
 def _frames_from(
-    video: Video, wanted: list[float], place: int, at_least: tuple[int, int] | None, longest: int | None
+    video: Video, wanted: list[float], index: int, at_least: tuple[int, int] | None, longest: int | None
 ) -> Generator[tuple[float, Pixels], None, int]:
     """Seek to one second; yield its frame, and those of the next ones that are near."""
     before: Frame | None = None
-    sought = place
-    for frame in _landing_before(video, wanted[place]):
-        while place < len(wanted) and before is not None and frame.second > wanted[place] + SAME_TIME:
+    sought = index
+    for frame in _landing_before(video, wanted[index]):
+        while index < len(wanted) and before is not None and frame.second > wanted[index] + SAME_TIME:
             yield before.second, before.pixels(at_least, longest=longest)
-            place += 1
-        if place == len(wanted) or (place > sought and wanted[place] > frame.second + _FAR):
-            return place
+            index += 1
+        if index == len(wanted) or (index > sought and wanted[index] > frame.second + _FAR):
+            return index
         before = frame
     if before is None:
-        raise VideoDamaged(video.name, f"no frame can be decoded at second {wanted[place]:g}.")
-    for _ in wanted[place:]:
+        raise VideoDamaged(video.name, f"no frame can be decoded at second {wanted[index]:g}.")
+    for _ in wanted[index:]:
         yield before.second, before.pixels(at_least, longest=longest)
     return len(wanted)
 

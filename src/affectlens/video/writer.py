@@ -5,11 +5,11 @@ its own time, stored frames keep their turning, pixel shape and colour tags, cha
 pictures are coded anew, as H.264 by x264 at a quality at which the difference is hardly seen, from 8 or 10
 bits to as many.
 
-The film is written to a file beside its place, which takes that place when all is written: what is killed
-leaves nothing that looks finished.
+The film is written to a temporary file, which gets its name when all is written: a killed run leaves nothing
+that looks finished.
 
-A container that has no time before 0 (Matroska) shows a film later as a whole where its sound begins before
-its pictures, by some hundredths of a second; what belongs together stays together.
+A container that has no time before 0 (Matroska) shows all of a film later where its sound begins before its
+pictures, by some hundredths of a second; what belongs together stays together.
 
 Letters: H x W pixels of a drawing, as people see it: upright, square pixels.
 """
@@ -78,7 +78,7 @@ def write(
     """Write `source` to `file` with what `draw` gives for it, in the order of time; yield how far it is.
 
     All drawings have one size. The suffix of `file` is one of `SAME_CONTAINER`. The file is there when the
-    iteration has ended; whoever stops it before leaves nothing. Raises `VideoError` where the film cannot be
+    iteration has ended; stopping it before leaves nothing. Raises `VideoError` where the film cannot be
     read, and `OutputError` where it cannot be written.
     """
     if file.suffix.lower() not in SAME_CONTAINER:
@@ -149,7 +149,7 @@ class _Copy:
         return []
 
     def _begin(self, frame: Any, waiting: list[Any]) -> None:
-        """Open the pictures' track, once the first frame says how it is turned."""
+        """Open the pictures' track, once the first frame shows how it is turned."""
         if self.target is not None:
             return
         rate = self.source.average_rate or Fraction(25)
@@ -179,7 +179,8 @@ class _Copy:
 
     def _coded(self, frames: Iterator[Any]) -> Iterator[Written]:
         for frame in frames:
-            frame.pict_type = 0  # which frames are stored whole is x264's to choose
+            # Which frames are keyframes is x264's to choose.
+            frame.pict_type = 0
             self.out.mux(self.target.encode(frame))
             self.frames += 1
             yield Written(second=float((frame.pts or 0) * self.base - self.video.origin), frames=self.frames)
@@ -216,15 +217,14 @@ class _Over:
         self.graph.configure()
 
     def lay(self, frame: Any) -> Iterator[Any]:
-        """Give a frame; yield those that are ready."""
+        """Add a frame; yield those that are ready."""
         if frame.pts is None:
             return
         # The filter lets a frame through once it knows the drawing that follows the one on it.
         while self.next is not None:
             start, picture, *_ = self.next
-            picture.pts = (
-                min(start, frame.pts) if self.is_first else start
-            )  # never later than the first frame
+            # Never later than the first frame.
+            picture.pts = min(start, frame.pts) if self.is_first else start
             self.is_first = False
             self.graph.vpush(picture, 1)
             self.next = self._prepared(next(self.drawings, None))
@@ -298,7 +298,7 @@ def _pixel_format(given: str | None) -> str:
 def _matrix(frame: Any) -> list[int] | None:
     """The nine numbers by which a frame is turned when shown; None where it is not."""
     held: Any = frame.side_data
-    for place in range(len(held)):
-        if held[place].type == SideDataType.DISPLAYMATRIX:
-            return [int(value) for value in np.frombuffer(bytes(held[place]), dtype=np.int32)[:9]]
+    for index in range(len(held)):
+        if held[index].type == SideDataType.DISPLAYMATRIX:
+            return [int(value) for value in np.frombuffer(bytes(held[index]), dtype=np.int32)[:9]]
     return None

@@ -1,0 +1,77 @@
+"""The job of films as a notebook calls it: events in order, a folder for each film, failures kept."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens.errors import SettingsError, UnknownName, VideoError
+from affectlens.film.job import (
+    ExportProgress,
+    FileWritten,
+    FilmFailed,
+    FilmJob,
+    FilmStarted,
+    analyse_films,
+)
+from affectlens.film.settings import FilmSettings, WatchFinished, WatchProgress, WatchStarted
+from affectlens.models.saved import Model
+
+
+def job_of(model: Model, out: Path, **changes: Any) -> FilmJob:
+    return FilmJob(model=model, out=out, device="cpu", precision="float32", **changes)
+
+
+def test_events_come_in_order_and_every_file_is_there_when_it_is_reported(
+    four_scenes: Path, model: Model, tmp_path: Path
+) -> None:
+    job = job_of(model, tmp_path, formats=("html", "csv"), render="bar")
+    kinds, files = [], []
+    for event in analyse_films([str(four_scenes)], job):
+        if not kinds or kinds[-1] is not type(event):
+            kinds.append(type(event))
+        if isinstance(event, FileWritten):
+            assert event.file.is_file() and event.file.parent == tmp_path / "scenes"
+            files.append(event.file.name)
+    assert kinds[:4] == [FilmStarted, WatchStarted, WatchProgress, WatchFinished]
+    assert kinds[4:] == [FileWritten, ExportProgress, FileWritten, ExportProgress, FileWritten]
+    assert files == ["timeline.json", "report.html", "frames.csv", "shots.csv", "scenes.bar.mp4"]
+
+
+def test_a_film_that_fails_is_an_event_and_the_next_one_is_analysed(
+    four_scenes: Path, model: Model, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    stop.set()  # what ended the film before does not end the next
+    events = list(
+        analyse_films([str(tmp_path / "gone.mp4"), str(four_scenes)], job_of(model, tmp_path), stop)
+    )
+    failed = [event for event in events if isinstance(event, FilmFailed)]
+    assert len(failed) == 1 and isinstance(failed[0].error, VideoError)
+    finished = [event for event in events if isinstance(event, WatchFinished)]
+    assert [event.timeline.counts.decoded for event in finished] == [200]
+
+
+def test_options_that_do_not_fit_fail_one_of_several_films_and_are_raised_for_a_single_one(
+    four_scenes: Path, model: Model, tmp_path: Path
+) -> None:
+    from affectlens.film.export.options import ExportOptions
+
+    options = ExportOptions(start="no timecode")
+    job = job_of(model, tmp_path, formats=("edl",), options=options)
+    with pytest.raises(SettingsError):
+        list(analyse_films([str(four_scenes)], job))
+    job = job_of(model, tmp_path / "two", formats=("edl",), options=options)
+    events = list(analyse_films([str(four_scenes), str(tmp_path / "gone.mp4")], job))
+    failed = [event for event in events if isinstance(event, FilmFailed)]
+    assert [isinstance(event.error, SettingsError) for event in failed] == [True, False]
+
+
+def test_a_job_that_cannot_be_is_an_error_before_anything_is_watched(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="doc"):
+        job_of(model, tmp_path, formats=("html", "doc"))
+    with pytest.raises(SettingsError):
+        job_of(model, tmp_path, render="tint", settings=FilmSettings(end=5.0))
+    with pytest.raises(UnknownName):
+        job_of(model, tmp_path, render="frame")
