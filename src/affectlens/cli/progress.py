@@ -32,10 +32,14 @@ class ProgressBar:
         """Begin something new: its name, how much there is of it if that is known, and what is done of it."""
         if self._display is None or self._row is None:
             return
-        # A new row, because rich cannot forget a total.
+        # A new row, because rich cannot forget a total; its counts may be fractions, whatever its types are.
         self._display.remove_task(self._row)
         self._row = self._display.add_task(
-            what, total=total, completed=done, amount=_amount(done, total), state=""
+            what,
+            total=total,
+            completed=done,  # type: ignore[arg-type]
+            amount=_amount(done, total),
+            state="",
         )
         self._done, self._total = done, total
 

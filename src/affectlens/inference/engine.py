@@ -18,7 +18,7 @@ import copy
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,8 @@ class Engine:
             yield from results
 
 
-def _on_cpu(part: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
+def _on_cpu(part: Any) -> Any:
+    """Move a tensor, or a dictionary of tensors, to the CPU."""
     return {name: tensor.cpu() for name, tensor in part.items()} if isinstance(part, dict) else part.cpu()
 
 
