@@ -1,7 +1,10 @@
 """The sRGB curve: both ways, at its joint, and in the type that it is given."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from affectlens.colour import linear_to_srgb, srgb_to_linear
 
@@ -19,5 +22,5 @@ def test_both_parts_of_the_curve_meet() -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_the_type_of_numbers_is_kept(kind: type) -> None:
-    values = np.linspace(0, 1, 9, dtype=kind)
+    values: NDArray[Any] = np.linspace(0, 1, 9).astype(kind)
     assert srgb_to_linear(values).dtype == linear_to_srgb(values).dtype == kind

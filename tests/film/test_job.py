@@ -27,7 +27,8 @@ def test_events_come_in_order_and_every_file_is_there_when_it_is_reported(
     four_scenes: Path, model: Model, tmp_path: Path
 ) -> None:
     job = job_of(model, tmp_path, formats=("html", "csv"), render="bar")
-    kinds, files = [], []
+    kinds: list[type] = []
+    files = []
     for event in analyse_films([str(four_scenes)], job):
         if not kinds or kinds[-1] is not type(event):
             kinds.append(type(event))

@@ -200,7 +200,7 @@ def test_a_state_is_read_as_it_was_saved(folder: Path, long_film: Path, model: M
     as_version_1(folder)
     former = opened(folder, long_film, model)
     assert current.state.batches == 2 and len(current.known) == 1
-    assert (current.state.reference == former.state.reference).all()  # type: ignore[union-attr,attr-defined]
+    assert (current.state.reference == former.state.reference).all()  # type: ignore[union-attr]
     for record in (current, former):
         record.state.reference = None
     assert current.state == former.state and current.predictions == former.predictions

@@ -40,7 +40,7 @@ def as_sdr(array: NDArray[np.uint16], transfer: int) -> NDArray[np.uint8]:
     mapped = _from_pq(_compressed(_to_pq(np.minimum(brightest, PEAK))))
     light = light * (mapped / np.maximum(brightest, 1e-6))
     linear = np.clip(light @ _BT2020_TO_BT709.T / WHITE, 0, 1)
-    return (linear_to_srgb(linear) * 255).round().astype(np.uint8)  # type: ignore[no-any-return]
+    return (linear_to_srgb(linear) * 255).round().astype(np.uint8)
 
 
 @lru_cache(maxsize=2)
