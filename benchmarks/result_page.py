@@ -1,4 +1,4 @@
-"""Pages of results: a template with places `@@NAME@@`, filled from what was measured, long lines wrapped."""
+"""Pages of results: a template with slots `@@NAME@@`, filled from what was measured, long lines wrapped."""
 
 import re
 import textwrap
@@ -14,14 +14,14 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def write(out: Path, template: str, parts: Mapping[str, str]) -> None:
-    """Fill the template of this name, which stands beside the benchmarks, and write the page.
+    """Fill the template of this name, next to the benchmarks, and write the page.
 
-    Raises `ValueError` where a place has no part, or a part no place.
+    Raises `ValueError` where a slot has no part, or a part no slot.
     """
     text = (Path(__file__).parent / template).read_text(encoding="utf-8")
-    places = set(re.findall(r"@@([A-Z_]+)@@", text))
-    if places != set(parts):
-        raise ValueError(f"{template} has places {sorted(places)}, and there are parts {sorted(parts)}.")
+    slots = set(re.findall(r"@@([A-Z_]+)@@", text))
+    if slots != set(parts):
+        raise ValueError(f"{template} has slots {sorted(slots)}, and there are parts {sorted(parts)}.")
     for name, part in parts.items():
         text = text.replace(f"@@{name}@@", part)
     with atomic_write(out, "w") as file:

@@ -188,7 +188,8 @@ def speed_sentence(speed: Mapping[str, Any] | None) -> str:
         f"batches of {how['batch']}, {how['precision']}: a complete training step at {how['train_side']} "
         f"pixels without the reading of pictures, and an answer at {how['side']} pixels. Memory is the peak "
         f"of the process with all libraries. Measured on {where}, {speed['date'][:10]}, rows in turns, each "
-        "time in a process of its own (`benchmarks/results/seeds_speed.json`). Rows of one network share its answers."
+        "time in a process of its own (`benchmarks/results/seeds_speed.json`). Rows of one network share its "
+        "answers."
     )
 
 

@@ -52,8 +52,8 @@ def test_the_learning_rates_are_those_of_the_scripts(
     assert sum(after < before for before, after in pairwise(lrs)) == halvings
 
 
-@pytest.mark.parametrize("name", SEEDS)
-def test_every_seed_trains_by_its_own_recipe(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mlm_release", "mam_paper"])
+def test_networks_train_by_their_own_recipes(name: str, tmp_path: Path) -> None:
     colour_set(tmp_path / "data", MIKELS.words, each=8)
     small = ["network_options.backbone=test_resnet", "weights=none", "epochs=0.5", "batch_size=16",
              "num_workers=0", "preprocessing.height=64", "preprocessing.width=64",

@@ -233,7 +233,7 @@ OBJECT = Attribute("object", ("Toy", "Tree", "Zebra"), several=True)
 
 @pytest.fixture(scope="module")
 def annotated(records: list[Record]) -> list[Record]:
-    """The same pictures: of every third nothing is known, the others are as bright as their number says."""
+    """The same pictures: of every third nothing is known, the others are as bright as their number is."""
     known = [{"brightness": (LEVELS[n % 11],), "object": OBJECT.words[: n % 4]} for n in range(len(records))]
     return [replace(r, attributes=known[n] if n % 3 else {}) for n, r in enumerate(records)]
 

@@ -19,7 +19,7 @@ from affectlens.data.records import DataSource
 from affectlens.errors import AffectLensError, PictureDamaged, RunError, SettingsError
 from affectlens.models import catalog
 from affectlens.training.attributes import attributes_of, network_options
-from affectlens.training.batch_norm import synchronise
+from affectlens.training.batch_norm import ProcessBatchNorm, synchronise
 from affectlens.training.checkpoints import load_weights
 from affectlens.training.distributed import ALONE, CPU, BatchLoss, ProcessGroup, average_buffers, parallel
 from affectlens.training.gather import gather_rows
@@ -139,7 +139,8 @@ def compare_gradients(group: ProcessGroup) -> None:
 
     def pairs(network: nn.Module, rows: Tensor, *_: Any) -> Tensor:
         answers = gather_rows(network(rows), group, count) if len(rows) < count else network(rows)
-        return (torch.cdist(answers, answers).pow(2).sum() * network.loss_weight).sqrt()
+        weight = network.get_parameter("loss_weight")
+        return (torch.cdist(answers, answers).pow(2).sum() * weight).sqrt()
 
     pairs(layer, images).backward()
     expected = {name: parameter.grad.clone() for name, parameter in layer.named_parameters()}  # type: ignore[union-attr]
@@ -295,3 +296,18 @@ def test_where_pictures_are_mixed_the_one_before_the_first_is_read_too() -> None
 def test_a_batch_that_leaves_a_process_without_a_picture_is_refused() -> None:
     with pytest.raises(SettingsError, match="batch of 2 pictures cannot be divided among 3"):
         ProcessGroup(0, 3).require_rows(2)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_synchronised_norms_keep_weights_names_and_activations(device: str) -> None:
+    """Of timm's norms too, which have their activation within. Nothing is put on a device here."""
+    torch.manual_seed(0)
+    network = catalog.build("test_efficientnet", 3).eval()
+    names, images = list(network.state_dict()), torch.randn(2, 3, 32, 32)
+    before = network(images)
+    converted = synchronise(network, torch.device(device))
+    norms = [part for part in converted.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    kind = nn.SyncBatchNorm if device == "cuda" else ProcessBatchNorm
+    assert norms and all(isinstance(norm, kind) for norm in norms)
+    assert list(converted.state_dict()) == names
+    assert torch.equal(converted(images), before)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from affectlens.errors import SettingsError
 from affectlens.losses import attribute_loss, class_imbalance_loss, emotion_similarity
 from affectlens.models import catalog
+from affectlens.models.capabilities import AttributeAnswers, AttributeExplanation
 from affectlens.training.objective import check_network, make_objective, mix
 from affectlens.training.settings import Loss, Settings
 
@@ -179,10 +180,18 @@ class Naming(Fixed):
     def __init__(self, logits: Tensor, words: dict[str, Tensor]) -> None:
         super().__init__(logits)
         self.words = words
-        self.task_log_variances: nn.Parameter | None = nn.Parameter(torch.zeros(len(words)))
+        self.log_variances: nn.Parameter | None = nn.Parameter(torch.zeros(len(words)))
 
-    def with_attributes(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.answers[0], self.words
+    def with_attributes(self, images: Tensor) -> AttributeAnswers:
+        return AttributeAnswers(self.answers[0], self.words)
+
+    def explain(self, images: Tensor) -> AttributeExplanation:
+        raise AssertionError("only for predictions")
+
+    def attribute_log_variances(self) -> dict[str, Tensor]:
+        if self.log_variances is None:
+            return {}
+        return dict(zip(self.words, self.log_variances, strict=True))
 
 
 WORDS = {"object": torch.randn(2, 4), "scene": torch.randn(2, 5)}
@@ -207,8 +216,8 @@ def test_a_learned_weight_moves_only_where_the_attribute_is_known() -> None:
     unknown = {**KNOWN, "object": torch.full((2, 4), -1.0)}
     found = make_objective(settings, targets, CPU)(network, targets, targets, unknown)
     found.loss.backward()
-    assert network.task_log_variances is not None
-    gradient = network.task_log_variances.grad
+    assert network.log_variances is not None
+    gradient = network.log_variances.grad
     assert gradient is not None
     assert (gradient != 0).tolist() == [False, True]  # in the order of the network's words
     assert "attributes.object" not in found.parts
@@ -237,7 +246,7 @@ def test_attributes_need_a_network_that_names_them_and_learned_weights_one_that_
     plain, naming = Fixed(torch.zeros(2, 3)), Naming(torch.zeros(2, 3), WORDS)
     with pytest.raises(SettingsError, match="answers no attributes"):
         check_network(Settings(loss=Loss(attributes=1.0)), plain)
-    naming.task_log_variances = None
+    naming.log_variances = None
     check_network(Settings(loss=Loss(attributes=1.0)), naming)
     with pytest.raises(SettingsError, match="weigh_tasks"):
         check_network(Settings(loss=Loss(attributes=1.0, attribute_weights="learned")), naming)

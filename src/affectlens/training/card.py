@@ -8,7 +8,7 @@ from affectlens.model_folder import Card
 
 LIMITS = (
     "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. It "
-    "does not measure what any person feels, and nothing can be read from it about the people in the picture.",
+    "does not measure what any person feels, and nothing can be read from it about people in the picture.",
     "Its training pictures come from one time and two platforms; other cultures, times and kinds of pictures "
     "are predicted less well.",
     "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
