@@ -1,6 +1,6 @@
 """AffectLens: which emotions a picture evokes in the people who look at it.
 
-It judges what a picture evokes on average; it does not read any person's feelings.
+It predicts what a picture evokes on average; it does not read any person's feelings.
 
     from affectlens import Predictor
     emotions = Predictor.load()("beach.jpg")

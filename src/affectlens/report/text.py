@@ -97,7 +97,7 @@ def printable(text: str) -> str:
 
 
 def printable_in_files(text: str, keep: str = "") -> str:
-    r"""Replace what is no printable character of UTF-8 by question marks; those of `keep` stay.
+    r"""Replace what is not a printable character of UTF-8 by question marks; those of `keep` stay.
 
     >>> printable_in_files("a\x1b.jpg")
     'a?.jpg'

@@ -158,7 +158,7 @@ def test_another_suffix_is_an_error_with_those_that_can_be_written(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_in_place_of_the_file_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_instead_of_the_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "figure.png").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         report.check_file(tmp_path / "figure.png")

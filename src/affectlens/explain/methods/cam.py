@@ -146,7 +146,7 @@ def _divide(
 
 
 def _with(network: nn.Module, image: Tensor, maps: dict[MapLayer, Tensor]) -> Tensor:
-    """Logits of an image with other maps in place of its own."""
+    """Logits of an image with other maps instead of its own."""
     with captured(network, list(maps), instead=maps):
         logits: Tensor = network(image)
     return logits
