@@ -1,12 +1,12 @@
-"""How fast is a film watched, and how well are its shots found, beside other ways to do it?
+"""How fast is a film watched, and how well are its shots found, compared with other ways to do it?
 
 Speed, in seconds of film a second, all through the same network, a DeiT-Tiny with eight classes:
 
     affectlens                    `watch`, a frame every half second, and shots; also keyframes alone
-    every frame, one at a time    as a well-known script does it: decode with OpenCV, judge each frame alone
-    plain loop, pipeline          decode every frame with OpenCV, take one every half second, and judge it by
-                                  `transformers.pipeline`, one at a time, and in batches of eight; these also
-                                  in bfloat16, where ours uses it
+    every frame, one at a time    as a well-known script does it: decode with OpenCV, predict each frame alone
+    plain loop, pipeline          decode every frame with OpenCV, take one every half second, predict it
+                                  by `transformers.pipeline`, one at a time, and in batches of eight; these
+                                  also in bfloat16, where ours uses it
 
 Shots, on films made here, whose cuts, fades and dissolves are known: F1 and speed of ours and of
 PySceneDetect's detectors as they come, alone and with its threshold detector for fades. A boundary counts as
@@ -108,7 +108,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def others() -> dict[str, str]:
-    """Versions of those that ours is measured beside."""
+    """Versions of those that ours is compared with."""
     import cv2
     import scenedetect
     import transformers
@@ -130,7 +130,7 @@ def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int)
         about = asdict(video.film)
     about["name"] = film.name
     span = min(seconds, about["duration"] or seconds)
-    judge, fast_judge = loop_judge(model), loop_judge(model, fast=True)
+    predict, fast_predict = loop_predictor(model), loop_predictor(model, fast=True)
     contenders: dict[str, Callable[[], float]] = {
         "affectlens": lambda: ours(film, model, span, FilmSettings(every=EVERY, end=span)),
         "affectlens, without reuse": lambda: ours(
@@ -139,10 +139,10 @@ def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int)
         "affectlens, keyframes": lambda: ours(
             film, model, span, FilmSettings(every=EVERY, end=span, sampling="keyframes")
         ),
-        "plain loop, one at a time": lambda: plain_loop(film, judge, span, 1),
-        "plain loop, batches of 8": lambda: plain_loop(film, judge, span, 8),
-        "plain loop, batches of 8, bfloat16": lambda: plain_loop(film, fast_judge, span, 8),
-        "every frame, one at a time": lambda: every_frame(film, judge, span),
+        "plain loop, one at a time": lambda: plain_loop(film, predict, span, 1),
+        "plain loop, batches of 8": lambda: plain_loop(film, predict, span, 8),
+        "plain loop, batches of 8, bfloat16": lambda: plain_loop(film, fast_predict, span, 8),
+        "every frame, one at a time": lambda: every_frame(film, predict, span),
     }
     for contender in contenders.values():
         contender()  # what is only slow once
@@ -165,7 +165,7 @@ def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int)
 
 
 def network(weights: Path | None) -> Model:
-    """The network that all contenders judge by."""
+    """The network that all contenders use."""
     torch.manual_seed(0)
     made = catalog.build("deit_tiny", len(MIKELS), weights=str(weights) if weights else "none").eval()
     card = Card(name="deit_tiny", network="deit_tiny", vocabulary=MIKELS, preprocessing=Preprocessing())
@@ -182,7 +182,7 @@ def ours(film: Path, model: Model, span: float, settings: FilmSettings) -> float
     raise AssertionError("a film ends with its timeline")
 
 
-def loop_judge(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]], list[Any]]:
+def loop_predictor(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]], list[Any]]:
     """`transformers.pipeline` with the same network, as its users build it; or in our precision."""
     import tempfile as temporary
 
@@ -195,18 +195,20 @@ def loop_judge(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]]
         folder, model.network, model.card, "A network for measurements; it knows nothing of emotions.\\n"
     )
     options: dict[str, Any] = {"dtype": pick_precision("auto", torch.device("cpu"))} if fast else {}
-    judge: Any = pipeline("image-classification", model=str(folder), **options)
+    predict: Any = pipeline("image-classification", model=str(folder), **options)
 
-    def judged(pictures: Sequence[Picture]) -> list[Any]:
+    def predictions(pictures: Sequence[Picture]) -> list[Any]:
         from PIL import Image
 
-        return list(judge([Image.fromarray(picture) for picture in pictures], batch_size=len(pictures)))
+        return list(predict([Image.fromarray(picture) for picture in pictures], batch_size=len(pictures)))
 
-    return judged
+    return predictions
 
 
-def plain_loop(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], span: float, batch: int) -> float:
-    """Decode every frame with OpenCV; judge one every half second."""
+def plain_loop(
+    film: Path, predict: Callable[[Sequence[Picture]], list[Any]], span: float, batch: int
+) -> float:
+    """Decode every frame with OpenCV; predict one every half second."""
     import cv2
 
     begun = time.perf_counter()
@@ -221,31 +223,31 @@ def plain_loop(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], span
             due += EVERY
             waiting.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
         if len(waiting) == batch:
-            judge(waiting)
+            predict(waiting)
             waiting = []
     if waiting:
-        judge(waiting)
+        predict(waiting)
     capture.release()
     return span / (time.perf_counter() - begun)
 
 
-def every_frame(film: Path, judge: Callable[[Sequence[Picture]], list[Any]], span: float) -> float:
-    """Judge every frame alone, on a part of the film."""
+def every_frame(film: Path, predict: Callable[[Sequence[Picture]], list[Any]], span: float) -> float:
+    """Predict every frame alone, on a part of the film."""
     import cv2
 
     begun = time.perf_counter()
     capture = cv2.VideoCapture(str(film))
-    rate = capture.get(cv2.CAP_PROP_FPS)
+    frame_rate = capture.get(cv2.CAP_PROP_FPS)
     done = 0
-    while done < min(SEED_FRAMES, span * rate):
+    while done < min(SEED_FRAMES, span * frame_rate):
         good, frame = capture.read()
         if not good:
             break
         picture: Any = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        judge([picture])
+        predict([picture])
         done += 1
     capture.release()
-    speed: float = done / rate / (time.perf_counter() - begun)
+    speed: float = done / frame_rate / (time.perf_counter() - begun)
     return speed
 
 
@@ -258,7 +260,9 @@ def make_film(path: Path, seconds: float) -> Path:
 
 def write(path: Path, frames: Any, recipe: Recipe) -> Path:
     with av.open(str(path), "w") as out:
-        stream: Any = out.add_stream("libx264", rate=recipe.rate, options={"preset": "veryfast", "crf": "20"})
+        stream: Any = out.add_stream(
+            "libx264", rate=recipe.frame_rate, options={"preset": "veryfast", "crf": "20"}
+        )
         stream.height, stream.width, stream.pix_fmt = recipe.height, recipe.width, "yuv420p"
         for frame in frames:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
@@ -289,7 +293,7 @@ def measure_shots(folder: Path, pictures: Path | None, seeds: int) -> dict[str, 
             recipe = Recipe(height=270, width=480, scenes=12, seed=seed, **options)  # type: ignore[arg-type]
             frames, changes = make(recipe, shown[seed * 12 :] if shown else ())
             film = write(folder / "shots.mp4", frames, recipe)
-            count += round(duration(film) * recipe.rate)
+            count += round(duration(film) * recipe.frame_rate)
             for title, detect in detectors.items():
                 begun = time.perf_counter()
                 found = detect(film)
@@ -345,7 +349,7 @@ def their_shots(film: Path, names: Sequence[str]) -> list[float]:
 
 
 def parts(document: dict[str, Any]) -> dict[str, str]:
-    """What stands in each place of the template."""
+    """The values of the template."""
     machine, settings, speed, shots = (document[key] for key in ("machine", "settings", "speed", "shots"))
     film = speed["film"]
     speeds = ["| | seconds of film a second | range | affectlens is faster |", "| --- | ---: | ---: | ---: |"]
@@ -364,7 +368,7 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
     return {
         "SPEED_TEXT": (
             f"{film['name']} ({sides}), {film['duration']:g} s, on {machine['cores']} cores of "
-            f"{machine['cpu']}; all judge by the same DeiT-Tiny. Medians of {settings['rounds']} rounds in "
+            f"{machine['cpu']}; all use the same DeiT-Tiny. Medians of {settings['rounds']} rounds in "
             "which all take turns."
         ),
         "SPEED": "\n".join(speeds),

@@ -1,7 +1,8 @@
 """Films whose cuts, fades and dissolves are known to the frame, to score shot detectors by.
 
 Scenes are pictures, larger than the frame, over which a camera pans, zooms and trembles; an object may move
-through them. They follow one another by cuts, dissolves and fades; flashes, which are no cuts, light some up.
+through them. They follow one another by cuts, dissolves and fades; flashes, which are not cuts, light up
+some.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ class Recipe:
     scenes: int = 12
     height: int = 90
     width: int = 160
-    rate: int = 25
+    frame_rate: int = 25
     motion: float = 0.15
     noise: float = 2.0
     flashes: float = 0.3
@@ -96,19 +97,19 @@ def make(recipe: Recipe, pictures: Sequence[Picture] = ()) -> tuple[Iterator[Pic
         picture = pictures[number % len(pictures)] if pictures else _noise(size, recipe.seed * 1000 + number)
         scenes.append(Scene(picture, recipe, recipe.seed * 1000 + number))
     plan: list[tuple[str, int]] = []  # how a scene begins, and frames of that transition
-    lengths = [round(random.uniform(recipe.shortest, recipe.longest) * recipe.rate) for _ in scenes]
+    lengths = [round(random.uniform(recipe.shortest, recipe.longest) * recipe.frame_rate) for _ in scenes]
     for number in range(1, recipe.scenes):
         kind = "cut"
         if random.random() < recipe.gradual:
             kind = "dissolve" if random.random() < 0.5 else "fade"
-        most = min(lengths[number - 1], lengths[number]) * 0.6 / recipe.rate
+        most = min(lengths[number - 1], lengths[number]) * 0.6 / recipe.frame_rate
         seconds = random.uniform(0.4, max(0.45, min(1.6, most)))
-        plan.append((kind, 0 if kind == "cut" else max(4, round(seconds * recipe.rate))))
+        plan.append((kind, 0 if kind == "cut" else max(4, round(seconds * recipe.frame_rate))))
     starts = np.cumsum([0, *lengths[:-1]])
     changes = []
     for (kind, frames), start in zip(plan, starts[1:], strict=True):
-        half = frames / 2 / recipe.rate
-        second = start / recipe.rate
+        half = frames / 2 / recipe.frame_rate
+        second = start / recipe.frame_rate
         changes.append(Change(second, kind, second - half, second + half))
     flashes = {
         int(start + length // 2)
@@ -128,16 +129,16 @@ def _frames(
 ) -> Iterator[Picture]:
     random = np.random.default_rng(recipe.seed + 1)
     for frame in range(int(sum(lengths))):
-        place = int(np.searchsorted(starts, frame, side="right")) - 1
-        shown = scenes[place].at((frame - starts[place]) / recipe.rate)
-        for edge, other in ((place, place - 1), (place + 1, place + 1)):
+        current = int(np.searchsorted(starts, frame, side="right")) - 1
+        shown = scenes[current].at((frame - starts[current]) / recipe.frame_rate)
+        for edge, other in ((current, current - 1), (current + 1, current + 1)):
             if not 1 <= edge < len(scenes):
                 continue
             kind, frames = plan[edge - 1]
             share = (frame - starts[edge]) / frames + 0.5 if frames else -1.0
             if 0 < share < 1 and kind == "dissolve":
-                mixed = scenes[other].at((frame - starts[other]) / recipe.rate)
-                weight = share if other < place else 1 - share
+                mixed = scenes[other].at((frame - starts[other]) / recipe.frame_rate)
+                weight = share if other < current else 1 - share
                 shown = shown * weight + mixed * (1 - weight)
             elif 0 < share < 1 and kind == "fade":
                 shown = shown * abs(2 * share - 1)

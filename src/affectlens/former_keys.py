@@ -37,6 +37,11 @@ INTERVAL: Mapping[str, str] = {"positions": "unit", "draw": "sample", "drawn_fro
 # The index of a cache of decoded pictures.
 PIXEL_CACHE: Mapping[str, str] = {"places": "positions"}
 
+# The counts of a film's `timeline.json`; and the sampler's state of an interrupted film, with its file.
+FILM_COUNTS: Mapping[str, str] = {"judged": "predicted"}
+FILM_STATE: Mapping[str, str] = {"judged": "predicted", "like": "reference"}
+FILM_STATE_FILE = "place.json"
+
 _FORMER_SETTINGS = {now: before for before, now in SETTINGS.items()}
 
 

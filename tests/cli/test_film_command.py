@@ -59,13 +59,13 @@ def run(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
             arguments += ["--out", str(tmp_path / "out"), "--model", str(tiny_model), "--device", "cpu"]
         with pytest.raises(SystemExit) as ended:
             main(arguments)
-        said = capsys.readouterr()
-        return Result(int(str(ended.value.code)), said.out + said.err)
+        printed = capsys.readouterr()
+        return Result(int(str(ended.value.code)), printed.out + printed.err)
 
     return run
 
 
-def test_one_command_writes_all_that_is_asked_for_and_says_what_it_found(
+def test_one_command_writes_all_that_is_requested_and_prints_what_it_found(
     run: Run, small_film: Path, tmp_path: Path
 ) -> None:
     formats = "html,png,csv,jsonl,parquet,srt,vtt,chapters,edl,otio"
@@ -117,7 +117,7 @@ def test_films_of_one_name_have_folders_of_their_own(run: Run, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--every", "1", "--keyframes"), "name one"),
         (("--render", "tint", "--end", "5"), "writes the complete film"),
@@ -125,14 +125,14 @@ def test_films_of_one_name_have_folders_of_their_own(run: Run, tmp_path: Path, m
         (("--format", ","), "No format is named"),
     ],
 )
-def test_wrong_use_is_said_before_anything_is_watched(run: Run, words: tuple[str, ...], said: str) -> None:
+def test_wrong_use_is_an_error_before_any_watching(run: Run, words: tuple[str, ...], message: str) -> None:
     result = run("a.mp4", *words)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, timeline: Timeline, events: Any = ()) -> list[WatchRequest]:
-    """Let watching give a timeline that is known; returns what was asked for."""
+    """Let watching yield a known timeline; returns the requests."""
     seen: list[WatchRequest] = []
 
     def watch(request: WatchRequest) -> Iterator[Any]:
@@ -184,7 +184,7 @@ def test_a_live_source_prints_a_line_for_each_answer_and_ctrl_c_ends_it_with_its
     )
 
 
-def test_ctrl_c_during_a_film_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_a_film_prints_how_to_continue(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def events(request: WatchRequest) -> Iterator[WatchProgress]:
         os.kill(os.getpid(), signal.SIGINT)
         yield progress(1.0)

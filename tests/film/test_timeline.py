@@ -1,4 +1,4 @@
-"""Curves, shots and moments say what the predictions say, and travel through JSON unchanged."""
+"""Curves, shots and moments agree with the predictions, and travel through JSON unchanged."""
 
 import json
 import math
@@ -84,7 +84,7 @@ def test_smoothing_keeps_to_its_shot_and_a_flat_curve_stays_flat() -> None:
 
 
 @pytest.mark.parametrize("half_life", [0.25, 1.0, 4.0])
-def test_smoothing_is_the_exponential_that_it_says(half_life: float) -> None:
+def test_smoothing_is_the_exponential_of_its_docstring(half_life: float) -> None:
     random = np.random.default_rng(0)
     seconds, values, weights = (
         np.cumsum(random.uniform(0.1, 1, 30)),
@@ -166,7 +166,7 @@ def test_peaks_agree_with_scipy() -> None:
 
 
 def test_moods_and_turns_are_where_the_lead_changes_for_a_while() -> None:
-    fears = [0.2] * 20 + [0.8] * 1 + [0.2] * 9 + [0.8] * 30  # the single one is no turn
+    fears = [0.2] * 20 + [0.8] * 1 + [0.2] * 9 + [0.8] * 30  # the single one is not a turn
     timeline = timeline_of(fears, half_life=0.0)
     turns, moods = timeline.of("turn"), timeline.of("mood")
     assert [(t.before, t.emotion) for t in turns] == [("awe", "fear")] and turns[0].second == pytest.approx(

@@ -1,4 +1,4 @@
-"""A film is sampled as its settings say, its frames are predicted as pictures are, and nothing is hidden."""
+"""A film is sampled by its settings, its frames are predicted as pictures are, and nothing is hidden."""
 
 import threading
 from collections.abc import Iterator

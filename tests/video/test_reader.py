@@ -54,7 +54,9 @@ def test_a_red_film_is_red_and_its_times_are_those_of_its_frames(three_colours: 
     film, seconds, pictures, video = seen(three_colours)
     assert (film.height, film.width, film.frame_rate, film.codec) == (HEIGHT, WIDTH, 25.0, "h264")
     assert seconds == pytest.approx([number / 25 for number in range(75)])
-    assert [is_like(pictures[place], COLOURS[place // 25]) for place in (0, 24, 25, 49, 50, 74)] == [True] * 6
+    assert [is_like(pictures[number], COLOURS[number // 25]) for number in (0, 24, 25, 49, 50, 74)] == [
+        True
+    ] * 6
     assert film.duration == pytest.approx(3.0)
     assert video.decoded.end == pytest.approx(3.0)
     assert video.decoded.even and video.decoded.orderly and not video.decoded.broken
@@ -75,7 +77,7 @@ def test_every_container_begins_at_second_zero(tmp_path: Path, suffix: str) -> N
     assert is_like(pictures[4], RED, 12) and is_like(pictures[5], GREEN, 12)
 
 
-def test_a_stream_without_timestamps_gets_them_by_its_rate_and_says_so(tmp_path: Path) -> None:
+def test_a_stream_without_timestamps_gets_them_by_its_rate_and_counts_them(tmp_path: Path) -> None:
     path = write(tmp_path / "film.h264", [plain(RED)] * 10)
     _, seconds, _, video = seen(path)
     assert seconds == pytest.approx([number / 25 for number in range(10)])
@@ -119,7 +121,7 @@ def test_frames_are_turned_as_players_turn_them(tmp_path: Path, degrees: int, mi
     path = write(tmp_path / "film.mp4", [quarters()] * 3, prepare=turn, pixel_format="yuv444p")
     film, _, pictures, _ = seen(path)
     expected = np.rot90(quarters(), -degrees // 90)
-    if mirrored:  # here after turning; said as mirroring before it, that is turning the other way
+    if mirrored:  # here after turning; as mirroring before it, that is turning the other way
         expected, degrees = expected[:, ::-1], 360 - degrees
     assert (film.rotation, film.mirrored) == (degrees, mirrored)
     assert (film.height, film.width) == expected.shape[:2]
@@ -149,13 +151,13 @@ def hdr_film(path: Path, stored: float, transfer: ColorTrc) -> Path:
         made.color_trc, made.color_primaries, made.colorspace, made.color_range = transfer, 9, 9, 1
         return made
 
-    def say_so(stream: "av.VideoStream") -> None:
+    def tag(stream: "av.VideoStream") -> None:
         context = stream.codec_context
         context.color_trc, context.color_primaries = int(transfer), int(ColorPrimaries.BT2020)
         context.colorspace, context.color_range = 9, 1
 
     grey = plain((round(stored * 255),) * 3)
-    return write(path, [grey] * 3, pixel_format="yuv420p10le", prepare=say_so, frame=as_hdr)
+    return write(path, [grey] * 3, pixel_format="yuv420p10le", prepare=tag, frame=as_hdr)
 
 
 @pytest.mark.parametrize("transfer", [ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67])
@@ -181,8 +183,8 @@ def test_broken_packets_are_counted_and_decoding_goes_on(tmp_path: Path) -> None
     path = write(tmp_path / "film.avi", pictures, codec="png", pixel_format="rgb24", options={})
     data = bytearray(path.read_bytes())
     starts = [at for at in range(len(data)) if data[at : at + 8] == PNG]
-    for place in starts[10:13]:  # wipe out three frames' width and height
-        data[place + 16 : place + 24] = bytes(8)
+    for start in starts[10:13]:  # wipe out three frames' width and height
+        data[start + 16 : start + 24] = bytes(8)
     path.write_bytes(data)
     _, seconds, _, video = seen(path)
     assert video.decoded.broken == 3
@@ -251,7 +253,7 @@ def test_a_large_frame_is_shrunk_to_twice_what_is_needed(tmp_path: Path) -> None
         assert frame.small(36, 64)[10, 10].tolist() == pytest.approx(list(RED), abs=6)
 
 
-def test_colours_of_hd_are_bt709_where_a_film_does_not_say(tmp_path: Path) -> None:
+def test_colours_of_hd_are_bt709_where_a_film_does_not_specify_them(tmp_path: Path) -> None:
     """A strong green comes out another where the matrix is mistaken."""
 
     def hd(raw: "av.VideoFrame") -> "av.VideoFrame":
@@ -316,13 +318,13 @@ def test_a_picture_a_text_a_folder_and_nothing_are_each_their_own_error(tmp_path
             Video(tmp_path / name)
 
 
-def test_a_film_that_was_cut_off_says_so(three_colours: Path) -> None:
+def test_a_film_that_was_cut_off_is_an_error_with_that_reason(three_colours: Path) -> None:
     three_colours.write_bytes(three_colours.read_bytes()[:2000])
     with pytest.raises(VideoError, match=r"cut off|not a film"):
         Video(three_colours)
 
 
-def test_an_address_where_nobody_answers_is_an_error_without_its_password() -> None:
+def test_an_address_where_no_one_answers_is_an_error_without_its_password() -> None:
     with pytest.raises(VideoUnreachable, match="cannot be opened") as caught:
         Video("tcp://me:secret@127.0.0.1:9")
     assert "secret" not in str(caught.value)
@@ -355,7 +357,7 @@ def test_of_a_live_source_only_the_newest_frame_is_kept(free_port: int) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listens to."""
+    """A port that no one listens to."""
     import socket
 
     with socket.socket() as probe:

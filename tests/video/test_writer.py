@@ -37,8 +37,8 @@ def write_film(
         audio: Any = out.add_stream(sound, rate=48_000, layout="mono") if sound else None
         out.metadata["title"] = "a title"
         out.start_encoding()
-        for place, milliseconds in enumerate(STEPS):
-            level = np.full((SIZE[1], SIZE[0], 3), 40 + 10 * place, dtype=np.uint8)
+        for number, milliseconds in enumerate(STEPS):
+            level = np.full((SIZE[1], SIZE[0], 3), 40 + 10 * number, dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(level, format="rgb24")
             frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
             out.mux(video.encode(frame))
@@ -104,12 +104,12 @@ def test_frames_keep_their_uneven_times(tmp_path: Path) -> None:
 def test_each_drawing_lies_from_its_moment_on_where_it_should_and_nowhere_else(tmp_path: Path) -> None:
     source = write_film(tmp_path / "a.mp4")
     before, after = frames_of(source), frames_of(written(tmp_path / "b.mp4", source))
-    for place, ((second, was), (_, now)) in enumerate(zip(before, after, strict=True)):
+    for number, ((second, was), (_, now)) in enumerate(zip(before, after, strict=True)):
         level = int(was.mean())
         corner = now[-16:-4, -36:-4].reshape(-1, 3).mean(axis=0)
         share = 0.5 if second < 0.3 else 1.0
-        assert corner[0] == pytest.approx(level + share * (255 - level), abs=12), place
-        assert corner[1] == pytest.approx((1 - share) * level, abs=12), place
+        assert corner[0] == pytest.approx(level + share * (255 - level), abs=12), number
+        assert corner[1] == pytest.approx((1 - share) * level, abs=12), number
         assert np.abs(now[:60, :110].astype(int) - was[:60, :110]).max() <= 4
 
 

@@ -32,21 +32,21 @@ OUT = Path("films")
 @click.option("--every", type=click.FloatRange(0), metavar="SECONDS",
               help="Interval between sampled frames, in addition to those where shots begin; 0: every frame. "
                    "Default: 0.5.")  # fmt: skip
-@click.option("--keyframes", is_flag=True, help="Keyframes only: fastest, and coarse.")
-@click.option("--shots", "by_shots", is_flag=True, help="A few frames of each shot.")
-@click.option("--begin", type=click.FloatRange(0), metavar="SECONDS", help="Start of the watched part.")
+@click.option("--keyframes", is_flag=True, help="Sampling of keyframes only: fastest, and coarse.")
+@click.option("--shots", "by_shots", is_flag=True, help="Sampling of a few frames of each shot.")
+@click.option("--begin", type=click.FloatRange(0), metavar="SECONDS", help="Beginning of the watched part.")
 @click.option("--end", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
               help="End of the watched part; for a live source, how long to watch it.")  # fmt: skip
 @click.option("--prominence", type=click.FloatRange(0, 1), help="Least prominence of a peak. Default: 0.1.")
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Resume after an interruption, and keep what is finished.")
+@click.option("--resume", is_flag=True, help="Continuation of an interrupted job; what is finished is kept.")
 @click.option("--format", "formats", metavar="LIST", default="html", show_default=True,
               callback=options.formats(FORMATS),
               help=f"Formats, separated by commas: {','.join(FORMATS)}. timeline.json is always written."
               )  # fmt: skip
 @click.option("--subtitles", type=click.Choice(["shots", "moods"]), default="shots", show_default=True,
-              help="What a subtitle stands for.")  # fmt: skip
+              help="Unit of subtitles.")  # fmt: skip
 @click.option("--timecode", metavar="HH:MM:SS:FF",
               help="Timecode of the first frame, in edl and otio. Default: 0.")  # fmt: skip
 @click.option("--drop/--non-drop", "drop", default=None,

@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import monotonic
@@ -25,16 +25,13 @@ from affectlens.film.sampler import FrameBatch, SamplerState
 from affectlens.film.settings import WatchRequest
 from affectlens.film.shots import COLUMNS, ROWS, Thumbnail
 from affectlens.film.timeline import Timeline
+from affectlens.former_keys import FILM_STATE, FILM_STATE_FILE, current_keys
 from affectlens.inference.engine import Engine
 from affectlens.video import Video
 
 FILM, SAMPLES, STATE, TIMELINE = "film.json", "samples.jsonl", "state.json", "timeline.json"
 VERSION = 2
 SAVE_SECONDS = 2.0  # between two saves of the state
-
-# The state's file and its keys in version 1, which is read and never written.
-FORMER_STATE = "place.json"
-_FORMER_STATE_KEYS = {"judged": "predicted", "like": "reference"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +105,10 @@ class FilmRecord:
         if (self.out / TIMELINE).is_file():
             self.finished = _finished(self.out / TIMELINE)
             return
-        former = self.out / FORMER_STATE
+        former = self.out / FILM_STATE_FILE
         file = self.out / STATE if (self.out / STATE).is_file() else former
         if file.is_file():
-            self.state = _read_state(file, _FORMER_STATE_KEYS if file == former else {})
+            self.state = _read_state(file, FILM_STATE if file == former else {})
         batches = set()
         for line in _read_lines(self.out / SAMPLES, num_emotions):
             if line.late is not None:
@@ -144,7 +141,7 @@ class FilmRecord:
             return
         with atomic_write(self.out / TIMELINE, "w") as file:
             file.write(timeline.to_text())
-        for name in (STATE, FORMER_STATE):
+        for name in (STATE, FILM_STATE_FILE):
             (self.out / name).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -234,11 +231,11 @@ def _state_as_plain(state: SamplerState) -> dict[str, Any]:
     return {**vars(state), "reference": reference}
 
 
-def _read_state(file: Path, former_keys: dict[str, str]) -> SamplerState:
+def _read_state(file: Path, former: Mapping[str, str]) -> SamplerState:
     plain = _read_json(file)
     if not isinstance(plain, dict):
         raise _damaged(file, "expected a JSON object")
-    plain = {former_keys.get(name, name): value for name, value in plain.items()}
+    plain = current_keys(plain, former)
     missing = [each.name for each in fields(SamplerState) if each.name not in plain]
     if missing:
         raise _damaged(file, f"{missing[0]} is missing")

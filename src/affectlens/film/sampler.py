@@ -28,8 +28,8 @@ MOST_SAMPLES = 64
 # Seconds that are decoded before what the shot detector remembers.
 MARGIN = 2.0
 
-# Frames look the same whose thumbnails differ by less than this on average, and in no block of 4 x 4 pixels,
-# a sixteenth of the width, by that much; in levels. See `looks_same`.
+# Frames look the same if the difference of their thumbnails is less than this on average, and less than that
+# in every block of 4 x 4 pixels, a sixteenth of the width; in levels. See `looks_same`.
 SAME_MEAN, SAME_BLOCK = 0.5, 3.0
 
 
@@ -254,10 +254,10 @@ class FrameSampler:
 def looks_same(one: Thumbnail, other: Thumbnail) -> bool:
     """Whether two frames, by their thumbnails, look so much the same that one prediction does for both.
 
-    They do where the colours differ by less than `SAME_MEAN` levels on average and by less than `SAME_BLOCK`
-    in every block of 4 x 4 pixels of the thumbnail. For 74 such pairs of frames of three real films, 0.1 to
-    0.8 s apart, the default model's predictions differed by 0.014 on average and by 0.056 at most, in any one
-    probability.
+    They do where the difference of colours is less than `SAME_MEAN` levels on average and less than
+    `SAME_BLOCK` in every block of 4 x 4 pixels of the thumbnail. For 74 such pairs of frames of three real
+    films, 0.1 to 0.8 s apart, the default model's predictions differed by 0.014 on average and by 0.056 at
+    most, in any one probability.
     """
     apart = np.abs(one.astype(np.int16) - other)
     if apart.mean() >= SAME_MEAN:

@@ -260,7 +260,7 @@ def _colours(
 def distance(one: _Seen, other: _Seen) -> float:
     """How unlike two frames are, 0 to 1: the mean of how cells differ and how colours differ.
 
-    A cell differs by what it lies outside the range of the other frame's cells around it.
+    The difference of a cell is how far it lies outside the range of the other frame's cells around it.
     """
     outside = np.maximum(one.cells - other.high, other.low - one.cells)
     inside = np.maximum(other.cells - one.high, one.low - other.cells)

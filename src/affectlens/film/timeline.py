@@ -27,15 +27,13 @@ from affectlens.emotions import BadDistribution, EmotionDistribution, Vocabulary
 from affectlens.errors import OutputError, SettingsError
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import Beginning
+from affectlens.former_keys import FILM_COUNTS, current_keys
 from affectlens.video import Film
 
 VERSION = 2
 DIGITS = 6  # of probabilities; times keep what their time base has
 Kind = Literal["peak", "turn", "mood", "typical", "extreme"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-# Keys of `counts` in version 1, which is read and never written.
-_FORMER_COUNTS = {"judged": "predicted"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +161,7 @@ class Timeline:
         moments: of all kinds; of each kind the most important first, see `of`
         emotions: (E,) what the film evokes over its complete time, each shot weighted by its length
         polarity: (S,) probability of a positive feeling minus that of a negative one, in -1..1, from the
-            smoothed predictions; None where the emotions' words do not say
+            smoothed predictions; None where the emotions' words have no sign
         valence, arousal: (S,) smoothed, where the model predicts them; else None
         counts: what was done with the frames
         notes: sentences for people: what is unusual about the film and what was done about it
@@ -264,8 +262,7 @@ def _from_plain(plain: Any) -> Timeline:
             "Expected what Timeline.to_json returned."
         )
     if version == 1 and isinstance(plain.get("counts"), Mapping):
-        counts = {_FORMER_COUNTS.get(name, name): value for name, value in plain["counts"].items()}
-        plain = {**plain, "counts": counts}
+        plain = {**plain, "counts": current_keys(plain["counts"], FILM_COUNTS)}
     try:
         timeline = msgspec.convert(dict(plain), Timeline)
         msgspec.convert(dict(timeline.settings), FilmSettings)
