@@ -229,9 +229,10 @@ def _film_jobs(first: Path, last: Path) -> Iterator[Job]:
     span = ("--begin", "0", "--end", "6", "--out", "out")
     formats = ("--format", "html,png,csv,jsonl,parquet,srt,vtt,chapters,edl,otio")
     yield Job("film_every", ("film", str(first), *span, "--every", "0.5", *formats, "--explain", "peaks"))
-    moods = ("--subtitles", "moods", "--timecode", "01:00:00:00", "--render", "bar")
+    moods = ("--subtitles", "moods", "--timecode", "01:00:00:00")
     yield Job("film_moods", ("film", str(first), *span, "--shots", "--format", "srt,vtt,edl,otio", *moods))
     yield Job("film_keyframes", ("film", str(last), "--out", "out", "--keyframes", "--format", "html,csv"))
+    yield Job("film_render", ("film", str(last), "--out", "out", "--every", "1", "--render", "bar"))
     for align in ("time", "shots"):
         both = (f"../film_every/out/{first.stem}", f"../film_keyframes/out/{last.stem}")
         yield Job(f"film_compare_{align}", ("film", "compare", *both, "--align", align))
