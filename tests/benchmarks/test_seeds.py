@@ -523,8 +523,8 @@ def test_a_measurement_is_of_the_row_s_own_network_and_loss(what: tuple[str, str
 
 def test_measured_speed_stands_on_the_page(tmp_path: Path) -> None:
     lines = [
-        {"measured": kind, "row": name, "pictures_per_second": 81.2, "ratio": 0.5, "ratio_range": [0.45, 0.55],
-         "peak_megabytes": 1234}
+        {"measured": kind, "row": name, "pictures_per_second": 81.2, "ratio": 0.5,
+         "ratio_range": [0.45, 0.55], "peak_megabytes": 1234}
         for kind, name in seeds_speed.measurements()
     ]  # fmt: skip
     how = {"rounds": 3, "batch": 64, "steps": 5, "side": 128, "train_side": 96, "precision": "bfloat16"}
