@@ -15,8 +15,8 @@ comparisons. Delete WORK/new, or one command's folder in it, to run it again.
 
 Compared are: JSON, TOML, CSV and Parquet by value, with the keys of the old side renamed by `FORMER_KEYS`;
 arrays by value; pictures and films by pixels; pages by their visible text and by the pixels of the pictures
-in them; text by lines; weights by their bytes. What depends on the clock or the machine's load is left out:
-`UNSTABLE_KEYS` and `UNSTABLE_TEXT` name it.
+in them; text by lines; weights by the bytes of each tensor. `UNSTABLE_KEYS` and `UNSTABLE_TEXT` name what is
+left out, because it depends on the clock or on the machine's load.
 """
 
 import argparse
@@ -91,6 +91,7 @@ FORMER_KEYS = {
     "mix_share": "mix_prob",
     "new_layers_rate": "head_lr_scale",
     "prior_adjustment": "logit_adjustment",
+    "rate": "lr",
     "val_share": "val_fraction",
     "workers": "num_workers",
 }
@@ -288,6 +289,8 @@ def compare_values(old: Any, new: Any, where: str = "") -> str:
         pairs = (compare_values(a, b, f"{where}[{i}]") for i, (a, b) in enumerate(zip(old, new, strict=True)))
         return next((difference for difference in pairs if difference), "")
     if isinstance(old, str) and isinstance(new, str):
+        if old[:1] == new[:1] == "{":  # JSON within JSON
+            return compare_values(json.loads(old), json.loads(new), where)
         old, new = stable(old), stable(new)
     both_nan = isinstance(old, float) and isinstance(new, float) and math.isnan(old) and math.isnan(new)
     return "" if both_nan or old == new else f"{where or 'value'}: {short(old)} -> {short(new)}"
@@ -328,7 +331,12 @@ def compare_text(old: bytes, new: bytes) -> str:
 def compare_pixels(old: bytes, new: bytes) -> str:
     """Compare pictures by size and by pixels, after decoding."""
     a, b = (np.asarray(Image.open(io.BytesIO(side)).convert("RGBA"), dtype=np.int16) for side in (old, new))
-    return compare_arrays(a, b, "pixels")
+    difference = compare_arrays(a, b, "pixels")
+    if not difference or a.shape != b.shape:
+        return difference
+    rows, columns, _ = np.nonzero(a != b)
+    region = f"rows {rows.min()} to {rows.max()}, columns {columns.min()} to {columns.max()}"
+    return f"{difference}, {region} of {a.shape[0]} x {a.shape[1]}"
 
 
 def compare_npz(old: bytes, new: bytes) -> str:
@@ -342,10 +350,10 @@ def compare_npz(old: bytes, new: bytes) -> str:
 
 
 def compare_arrays(old: NDArray[Any], new: NDArray[Any], name: str) -> str:
+    if old.dtype.kind == new.dtype.kind == "U":
+        return compare_values(old.tolist(), new.tolist(), name)
     if old.shape != new.shape or old.dtype != new.dtype:
         return f"{name}: {old.dtype}{old.shape} -> {new.dtype}{new.shape}"
-    if old.dtype.kind not in "biuf":
-        return "" if np.array_equal(old, new) else f"{name}: {short(old.tolist())} -> {short(new.tolist())}"
     if np.array_equal(old, new, equal_nan=old.dtype.kind == "f"):
         return ""
     gap = np.abs(old.astype(np.float64) - new.astype(np.float64))
@@ -369,9 +377,27 @@ def compare_films(old: bytes, new: bytes) -> str:
     return ""
 
 
-def compare_bytes(old: bytes, new: bytes) -> str:
-    hashes = [hashlib.sha256(side).hexdigest()[:12] for side in (old, new)]
-    return "" if old == new else f"sha256 {hashes[0]}, {len(old):,} bytes -> {hashes[1]}, {len(new):,} bytes"
+def compare_weights(old: bytes, new: bytes) -> str:
+    """Compare safetensors files by the bytes of each tensor, and by notes in any order."""
+    (old_notes, a), (new_notes, b) = _tensors(old), _tensors(new)
+    if difference := compare_values(old_notes, new_notes, "notes"):
+        return difference
+    if a.keys() != b.keys():
+        return f"tensors: {short(sorted(a.keys() ^ b.keys()))} only in one"
+    unlike = [name for name in a if a[name] != b[name]]
+    return f"{len(unlike)} of {len(a)} tensors differ, first {unlike[0]}" if unlike else ""
+
+
+def _tensors(side: bytes) -> tuple[dict[str, str], dict[str, tuple[str, list[int], str]]]:
+    """Read a safetensors file: its notes, and by name each tensor's type, shape and hash."""
+    size = 8 + int.from_bytes(side[:8], "little")
+    header = json.loads(side[8:size])
+    notes = header.pop("__metadata__", {})
+    hashes = {
+        name: hashlib.sha256(side[size + tensor["data_offsets"][0] : size + tensor["data_offsets"][1]])
+        for name, tensor in header.items()
+    }
+    return notes, {name: (t["dtype"], t["shape"], hashes[name].hexdigest()) for name, t in header.items()}
 
 
 class _Page(HTMLParser):
@@ -426,7 +452,7 @@ COMPARISONS: dict[str, Callable[[bytes, bytes], str]] = {
     ".html": compare_pages,
     ".mp4": compare_films,
     ".mkv": compare_films,
-    ".safetensors": compare_bytes,
+    ".safetensors": compare_weights,
 }
 
 
@@ -450,6 +476,7 @@ def compare_sides(old: Path, new: Path, names: Sequence[str]) -> Iterator[tuple[
     """Yield each file of either side and its first difference, empty where both are equal."""
     for name in names:
         found = {p.relative_to(side) for side in (old, new) for p in (side / name).rglob("*") if p.is_file()}
+        found -= {Path(name, given) for given in ("settings.toml",)}
         for file in sorted(found):
             if not (old / file).exists() or not (new / file).exists():
                 yield file.as_posix(), f"only in the {'old' if (old / file).exists() else 'new'}"
