@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent.relative_to(ROOT).as_posix()
 AREAS = ("src", "tests", "benchmarks", "docs", "scripts", "README.md", "CONTRIBUTING.md", "pyproject.toml")
 PROSE_SUFFIXES = {".md", ".html", ".js", ".css", ".sh", ".toml", ""}
+FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", -1)  # from Python 3.12 on
+TEXT_TOKENS = {tokenize.COMMENT, tokenize.STRING, FSTRING_MIDDLE}
 LEFT_OUT = {
     f"{HERE}/words.toml": "lists the words",
     f"{HERE}/test_words.py": "tests with the words",
@@ -178,6 +180,8 @@ def prose_in(text: str) -> Iterator[tuple[str, int]]:
     comments: list[str] = []
     begin = last = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in TEXT_TOKENS:
+            continue
         line = token.start[0]
         if token.type == tokenize.COMMENT:
             if comments and line != last + 1:
@@ -189,7 +193,7 @@ def prose_in(text: str) -> Iterator[tuple[str, int]]:
         elif token.type == tokenize.STRING:
             body = re.sub(r"^[a-zA-Z]*('''|\"\"\"|'|\")|('''|\"\"\"|'|\")$", "", token.string)
             yield (re.sub(r"\{[^{}]*\}", "{}", body) if "f" in token.string[:2].lower() else body), line
-        elif token.type == getattr(tokenize, "FSTRING_MIDDLE", None):
+        else:
             yield token.string, line
     if comments:
         yield "\n".join(comments), begin
