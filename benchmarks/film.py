@@ -41,7 +41,8 @@ import torch
 
 import result_page
 from affectlens.emotions import MIKELS
-from affectlens.film.settings import FilmSettings, WatchFinished, WatchRequest
+from affectlens.film.events import WatchFinished, WatchRequest
+from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import COLUMNS, ROWS, ShotDetector
 from affectlens.film.watch import watch
 from affectlens.images import list_pictures, read_pixels

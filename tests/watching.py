@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from affectlens.film.settings import FilmSettings, WatchFinished, WatchRequest
+from affectlens.film.events import WatchFinished, WatchRequest
+from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
 from affectlens.inference.engine import Engine

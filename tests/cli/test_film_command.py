@@ -18,7 +18,7 @@ from affectlens.cli.film_watch import live_line
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
 from affectlens.film import job as film_job
-from affectlens.film.settings import WatchFinished, WatchProgress, WatchRequest, WatchStarted
+from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.timeline import Counts, Timeline
 from timelines import film_of, led_by, timeline_of
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from affectlens.errors import SettingsError, UnknownName, VideoError
+from affectlens.film.events import WatchFinished, WatchProgress, WatchStarted
 from affectlens.film.job import (
     ExportProgress,
     FileWritten,
@@ -15,7 +16,7 @@ from affectlens.film.job import (
     FilmStarted,
     analyse_films,
 )
-from affectlens.film.settings import FilmSettings, WatchFinished, WatchProgress, WatchStarted
+from affectlens.film.settings import FilmSettings
 from affectlens.models.saved import Model
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from affectlens.errors import RunError
 from affectlens.film import record as film_record
+from affectlens.film.events import WatchRequest
 from affectlens.film.record import FilmRecord
-from affectlens.film.settings import WatchRequest
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
 from affectlens.inference.engine import Engine
@@ -56,7 +56,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from affectlens.models import saved
-from affectlens.film.settings import WatchRequest
+from affectlens.film.events import WatchRequest
 from affectlens.film.watch import watch
 from affectlens.film import record as film_record
 film_record.SAVE_SECONDS = 0

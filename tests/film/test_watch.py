@@ -12,7 +12,8 @@ import pytest
 
 from affectlens.errors import NotAVideo, RunError, SettingsError
 from affectlens.film import sampler as film_sampler
-from affectlens.film.settings import FilmSettings, WatchFinished, WatchProgress, WatchRequest, WatchStarted
+from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, WatchStarted
+from affectlens.film.settings import FilmSettings
 from affectlens.film.watch import watch
 from affectlens.inference.predictor import Predictor
 from affectlens.models.saved import Model

@@ -1,4 +1,4 @@
-"""What names promise: one class name, one meaning."""
+"""One class name, one meaning; a module named for what it holds, so that nothing is hidden in `__init__`."""
 
 import ast
 from collections import defaultdict
@@ -27,3 +27,13 @@ def test_a_class_that_is_defined_twice_is_found(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("class Part:\n    class _Page: ...\n")
     (tmp_path / "two.py").write_text("class _Page: ...\n")
     assert classes_of(tmp_path)["_Page"] == ["one.py", "two.py"]
+
+
+def test_init_files_hold_no_logic() -> None:
+    lazy_names = PACKAGE / "__init__.py"
+    files = [file for file in PACKAGE.rglob("__init__.py") if file != lazy_names]
+    assert len(files) > 10
+    allowed = ast.Expr | ast.Import | ast.ImportFrom | ast.Assign
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        assert [node for node in tree.body if not isinstance(node, allowed)] == [], file

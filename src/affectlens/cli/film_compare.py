@@ -71,12 +71,8 @@ def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
 def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
     from affectlens.cli.film_watch import WatchOutput
     from affectlens.cli.progress import progress_bar
-    from affectlens.film.settings import (
-        FilmSettings,
-        WatchFinished,
-        WatchRequest,
-        WatchStarted,
-    )
+    from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
+    from affectlens.film.settings import FilmSettings
     from affectlens.film.watch import watch
     from affectlens.models import saved
 

@@ -18,8 +18,8 @@ from affectlens.report.text import printable
 
 if TYPE_CHECKING:
     from affectlens.emotions import Vocabulary
+    from affectlens.film.events import WatchEvent, WatchProgress, WatchStarted
     from affectlens.film.job import ExportProgress, FilmEvent, FilmJob
-    from affectlens.film.settings import WatchEvent, WatchProgress, WatchStarted
     from affectlens.film.timeline import Timeline
 
 OUT = Path("films")
@@ -145,7 +145,7 @@ class JobOutput:
     def show(self, event: "FilmEvent") -> None:
         """Print one event."""
         from affectlens.film import job
-        from affectlens.film.settings import WatchFinished
+        from affectlens.film.events import WatchFinished
 
         if isinstance(event, job.FilmStarted):
             self.watching.begin(event.source)
@@ -214,7 +214,7 @@ class WatchOutput:
 
     def show(self, event: "WatchEvent") -> None:
         """Print one event."""
-        from affectlens.film.settings import WatchProgress, WatchStarted
+        from affectlens.film.events import WatchProgress, WatchStarted
 
         if isinstance(event, WatchStarted):
             self._open(event)

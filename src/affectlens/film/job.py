@@ -16,13 +16,14 @@ from typing import Literal
 
 from affectlens.errors import RunError, SettingsError, UnknownName, VideoError
 from affectlens.files import slug
+from affectlens.film.events import WatchEvent, WatchFinished, WatchRequest
 from affectlens.film.export import markers
 from affectlens.film.export.formats import FORMATS
 from affectlens.film.export.options import ExportOptions
 from affectlens.film.overlay import KINDS, OverlayKind, drawings
 from affectlens.film.record import TIMELINE
 from affectlens.film.report.page import LONGEST, MAX_PEAKS, FilmPictures, needed
-from affectlens.film.settings import FilmSettings, WatchEvent, WatchFinished, WatchRequest
+from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
 from affectlens.models.saved import Model

@@ -21,8 +21,8 @@ import numpy as np
 from affectlens.errors import OutputError, RunError
 from affectlens.files import atomic_write, clear_leftovers
 from affectlens.film.analysis.build import FramePrediction
+from affectlens.film.events import WatchRequest
 from affectlens.film.sampler import FrameBatch, SamplerState
-from affectlens.film.settings import WatchRequest
 from affectlens.film.shots import COLUMNS, ROWS, Thumbnail
 from affectlens.film.timeline import Timeline
 from affectlens.former_keys import FILM_STATE, FILM_STATE_FILE, current_keys

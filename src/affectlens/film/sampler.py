@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from affectlens.errors import VideoDamaged, VideoUnreachable
-from affectlens.film.settings import WatchRequest
+from affectlens.film.events import WatchRequest
 from affectlens.film.shots import COLUMNS, MEMORY, ROWS, Boundary, Decided, ShotDetector, Thumbnail
 from affectlens.images import Pixels
 from affectlens.inference.engine import Engine

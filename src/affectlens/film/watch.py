@@ -23,10 +23,10 @@ from dataclasses import asdict, replace
 
 from affectlens.errors import RunError, SettingsError
 from affectlens.film.analysis.build import AnalysisSettings, FramePrediction, build
+from affectlens.film.events import WatchEvent, WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.predictions import predict_batches, predict_missing_shots
 from affectlens.film.record import FilmRecord
 from affectlens.film.sampler import FrameBatch, FrameSampler
-from affectlens.film.settings import WatchEvent, WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
 from affectlens.video import Film, Video, is_live, without_password
