@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from affectlens import former_keys
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "affectlens"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -68,6 +70,14 @@ def exists(dotted: str) -> bool:
         return True
     module = path.parent.with_suffix(".py") if "." in dotted else path
     return (PACKAGE / module).is_file() and name in defined_in(module.as_posix())
+
+
+def test_former_keys_of_settings_are_listed() -> None:
+    listed = read("docs/moved.md")
+    unlisted = [
+        old for old, new in former_keys.SETTINGS.items() if f"\n| `{old}` | `{new}` |\n" not in listed
+    ]
+    assert unlisted == []
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -1,4 +1,4 @@
-"""One class name, one meaning; a module named for what it holds, so that nothing is hidden in `__init__`."""
+"""One class name, one meaning; modules are named for what they hold, so nothing is hidden in `__init__`."""
 
 import ast
 from collections import defaultdict
