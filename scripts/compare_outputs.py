@@ -5,8 +5,8 @@
 
 Runs the same commands (`JOBS`) with both, by the interpreter that runs this script and with PYTHONPATH set to
 CHECKOUT/src, then compares every file, the printed text and the exit status, and prints one table: each
-file, whether it is equal, and the first difference where it is not. Exit status: 0 all are equal, 1 some are
-not.
+file, whether it is equal, and the first difference where it is not. `worded` is a file whose words differ and
+whose numbers do not. Exit status: 0 all are equal or worded, 1 some are not.
 
 PICTURES holds a folder of pictures for each emotion, a few in each, and pictures of any kind next to those
 folders; FILMS holds one film or more, of which the first six seconds are read. Results stay in WORK/old and
@@ -100,6 +100,9 @@ FORMER_KEYS = {
 UNSTABLE_KEYS = {
     "format_version": "rises when keys are renamed",
     "affectlens_timeline": "the same, of timelines",
+    "version": "the same, of films' records",
+    "date": "when it was measured",
+    "config_sha256": "of a config whose keys were renamed; the rest of it is compared",
     "seconds": "how long it took",
     "pictures_per_second": "how long it took",
 }
@@ -109,6 +112,7 @@ UNSTABLE_TEXT = (
     (r"[\d.,]+ (pictures|frames)(/s| a second)", "SPEED"),
     (r"\b[\d.,]+ ?(s|ms|seconds|minutes)\b", "TIME"),
     (r"\b\d+ steps?/s\b", "SPEED"),
+    (r'"seconds": [\d.e-]+', '"seconds": TIME'),
 )
 
 # A run's settings as the first version of the package wrote them: the new checkout must still read them.
@@ -269,31 +273,60 @@ def run_side(checkout: Path, side: Path, todo: Sequence[Job]) -> None:
         subprocess.run([sys.executable, "-c", RUNNER], input=commands, text=True, env=environment, check=True)
 
 
-# Comparison: every function returns the first difference in words, or "" where there is none.
+# Comparison: every function returns the first difference in words, or "" where there is none. A difference
+# that begins with WORDING is of words alone: every number is the same.
+WORDING = "wording: "
 
 
 def compare_values(old: Any, new: Any, where: str = "") -> str:
     """Compare JSON-like values by value, with renamed keys, without unstable ones."""
+    return worst(_differences(old, new, where))
+
+
+def worst(differences: Iterator[str]) -> str:
+    """Return the first difference that is more than wording, or else the first."""
+    found = list(differences)
+    return next((one for one in found if not one.startswith(WORDING)), found[0] if found else "")
+
+
+def _differences(old: Any, new: Any, where: str) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        old = {FORMER_KEYS.get(k, k): v for k, v in old.items() if k not in UNSTABLE_KEYS}
-        new = {k: v for k, v in new.items() if k not in UNSTABLE_KEYS}
-        for key in [*old, *(k for k in new if k not in old)]:
-            if key not in old or key not in new:
-                return f"{where}.{key} is only in the {'old' if key in old else 'new'}"
-            if difference := compare_values(old[key], new[key], f"{where}.{key}"):
-                return difference
-        return ""
-    if isinstance(old, list) and isinstance(new, list):
+        yield from _differences_by_key(old, new, where)
+    elif isinstance(old, list) and isinstance(new, list):
         if len(old) != len(new):
-            return f"{where} has {len(old)} and {len(new)} items"
-        pairs = (compare_values(a, b, f"{where}[{i}]") for i, (a, b) in enumerate(zip(old, new, strict=True)))
-        return next((difference for difference in pairs if difference), "")
-    if isinstance(old, str) and isinstance(new, str):
+            yield f"{where} has {len(old)} and {len(new)} items"
+        for number, (a, b) in enumerate(zip(old, new, strict=False)):
+            yield from _differences(a, b, f"{where}[{number}]")
+    elif isinstance(old, str) and isinstance(new, str):
         if old[:1] == new[:1] == "{":  # JSON within JSON
-            return compare_values(json.loads(old), json.loads(new), where)
-        old, new = stable(old), stable(new)
-    both_nan = isinstance(old, float) and isinstance(new, float) and math.isnan(old) and math.isnan(new)
-    return "" if both_nan or old == new else f"{where or 'value'}: {short(old)} -> {short(new)}"
+            yield from _differences(json.loads(old), json.loads(new), where)
+        elif stable(old) != stable(new):
+            yield f"{wording(old, new)}{where}: {short(old)} -> {short(new)}"
+    else:
+        both_nan = isinstance(old, float) and isinstance(new, float) and math.isnan(old) and math.isnan(new)
+        if old != new and not both_nan:
+            yield f"{where}: {short(old)} -> {short(new)}"
+
+
+def _differences_by_key(old: dict[str, Any], new: dict[str, Any], where: str) -> Iterator[str]:
+    renamed = {key: now for key, now in FORMER_KEYS.items() if key not in new}
+    old = {renamed.get(k, k): v for k, v in old.items() if k not in UNSTABLE_KEYS}
+    new = {k: v for k, v in new.items() if k not in UNSTABLE_KEYS}
+    for key in [*old, *(k for k in new if k not in old)]:
+        if key in old and key in new:
+            yield from _differences(old[key], new[key], f"{where}.{key}")
+        else:
+            yield f"{where}.{key} is only in the {'old' if key in old else 'new'}"
+
+
+def wording(old: str, new: str) -> str:
+    """Return `WORDING` where two texts have the same numbers in the same order, else nothing.
+
+    >>> wording("judged 12 pictures", "12 pictures predicted"), wording("1 and 2", "1 and 3")
+    ('wording: ', '')
+    """
+    a, b = (re.findall(r"\d+(?:[.,:]\d+)*", stable(text)) for text in (old, new))
+    return WORDING if a == b else ""
 
 
 def compare_json(old: bytes, new: bytes) -> str:
@@ -321,10 +354,10 @@ def compare_parquet(old: bytes, new: bytes) -> str:
 
 def compare_text(old: bytes, new: bytes) -> str:
     """Compare by lines; numbers that depend on the clock are replaced on both sides."""
-    lines = [stable(side.decode(errors="replace")).splitlines() for side in (old, new)]
-    for number, (a, b) in enumerate(zip_longest(*lines), start=1):
+    whole = [stable(side.decode(errors="replace")) for side in (old, new)]
+    for number, (a, b) in enumerate(zip_longest(*(text.splitlines() for text in whole)), start=1):
         if a != b:
-            return f"line {number}: {short(a)} -> {short(b)}"
+            return f"{wording(*whole)}line {number}: {short(a)} -> {short(b)}"
     return ""
 
 
@@ -407,14 +440,14 @@ class _Page(HTMLParser):
         super().__init__()
         self.hidden = 0
         self.words: list[str] = []
-        self.pictures: list[bytes] = []
+        self.pictures: list[tuple[str, bytes]] = []  # type and content
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.hidden += tag in ("script", "style")
         for _, value in attrs:
-            if value and (found := re.match(r"data:image/[\w+.-]+;base64,(.*)", value, re.DOTALL)):
-                self.pictures.append(base64.b64decode(found[1]))
+            if value and (found := re.match(r"data:image/([\w+.-]+);base64,(.*)", value, re.DOTALL)):
+                self.pictures.append((found[1], base64.b64decode(found[2])))
 
     def handle_endtag(self, tag: str) -> None:
         self.hidden -= tag in ("script", "style")
@@ -425,18 +458,22 @@ class _Page(HTMLParser):
 
 
 def compare_pages(old: bytes, new: bytes) -> str:
-    """Compare pages as a reader sees them: visible words, then the embedded pictures by pixels."""
-    a, b = _Page(old.decode()), _Page(new.decode())
+    """Compare pages as a reader sees them: visible words, and the embedded pictures by pixels."""
+    return worst(_differences_of_pages(_Page(old.decode()), _Page(new.decode())))
+
+
+def _differences_of_pages(a: _Page, b: _Page) -> Iterator[str]:
     for number, (left, right) in enumerate(zip_longest(a.words, b.words)):
         if left != right:
             before, after = (" ".join(side.words[max(0, number - 2) : number + 5]) for side in (a, b))
-            return f"text: {short(before)} -> {short(after)}"
+            yield f"{wording(' '.join(a.words), ' '.join(b.words))}{short(before)} -> {short(after)}"
+            break
     if len(a.pictures) != len(b.pictures):
-        return f"{len(a.pictures)} and {len(b.pictures)} pictures"
-    for number, pair in enumerate(zip(a.pictures, b.pictures, strict=True), start=1):
-        if difference := compare_pixels(*pair):
-            return f"picture {number}: {difference}"
-    return ""
+        yield f"{len(a.pictures)} and {len(b.pictures)} pictures"
+    for number, ((kind, old), (_, new)) in enumerate(zip(a.pictures, b.pictures, strict=False), start=1):
+        compare = compare_text if kind == "svg+xml" else compare_pixels
+        if difference := compare(old, new):
+            yield f"picture {number}: {difference}"
 
 
 COMPARISONS: dict[str, Callable[[bytes, bytes], str]] = {
@@ -515,13 +552,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(rows: Iterator[tuple[str, str]]) -> int:
-    equal = differing = 0
+    counts = {"equal": 0, "worded": 0, "differing": 0}
     for file, difference in rows:
-        equal += not difference
-        differing += bool(difference)
-        print(f"{file:64} {'differing: ' + difference if difference else 'equal'}")
-    print(f"{equal} equal, {differing} differing")
-    return 1 if differing else 0
+        kind = "differing" if difference else "equal"
+        kind = "worded" if difference.startswith(WORDING) else kind
+        counts[kind] += 1
+        print(f"{file:64} {kind:10}{difference.removeprefix(WORDING)}".rstrip())
+    print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
+    return 1 if counts["differing"] else 0
 
 
 if __name__ == "__main__":
