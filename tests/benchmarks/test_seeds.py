@@ -280,6 +280,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_model(folder: Path, job: Job, accuracy: float) -> None:
     """Write what a run leaves: run.json, a model with these scores, and its answers."""
     about = {
+        "name": job.name,
+        "command": "affectlens train",
+        "seed": job.seed,
         "data": {
             "spec": "fi",
             "hashes": HASHES,
