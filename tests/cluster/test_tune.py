@@ -337,7 +337,7 @@ def head_for_clients() -> Iterator[str]:
     quiet = subprocess.DEVNULL
     head = subprocess.Popen(words, stdout=quiet, stderr=quiet)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while socket.socket().connect_ex(("127.0.0.1", clients)) and time.monotonic() < end:
             time.sleep(0.2)
         yield f"ray://127.0.0.1:{clients}"
@@ -357,6 +357,7 @@ def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
 ) -> None:
     out = tmp_path / "search"
     with head_for_clients() as address:
-        assert start(data, out, resume=False, address=address).wait(timeout=400) == 0
+        ended = start(data, out, resume=False, address=address).wait(timeout=400)
+        assert ended == 0, Path(f"{out}.log").read_text()
     assert comparable(lineage.read(out / LINEAGE)) == comparable(lineage.read(undisturbed / LINEAGE))
     assert "Round 3" in Path(f"{out}.log").read_text()
