@@ -3,6 +3,15 @@
 import click
 
 
+class _DefaultContext(click.Context):
+    """The context of a default command: usage lines do not show its name, which need not be typed."""
+
+    @property
+    def command_path(self) -> str:
+        """The group's words alone."""
+        return self.parent.command_path if self.parent else super().command_path
+
+
 class DefaultCommand(click.Group):
     """A group whose first word may be an argument or an option of its default command."""
 
@@ -10,6 +19,12 @@ class DefaultCommand(click.Group):
         """Take what a group takes, and the name of the default; `note` ends the help."""
         super().__init__(*arguments, **more)  # type: ignore[arg-type]
         self.default, self.note = default, note
+
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        """Add a command; usage lines of the default show the group's name alone."""
+        super().add_command(command, name)
+        if (name or command.name) == self.default:
+            command.context_class = _DefaultContext
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """Put the default's name before words that do not begin with a command."""

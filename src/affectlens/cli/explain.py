@@ -21,7 +21,8 @@ class WithEvaluate(DefaultCommand):
 @click.group(
     cls=WithEvaluate,
     default="pictures",
-    note="A picture with the name of a command is given with its folder, as ./filters.",
+    note="`--evaluate DATA` is the same as `compare DATA`. A picture with the name of a command is given "
+    "with its folder, as ./filters.",
 )
 def explain() -> None:
     """Show why a model answers as it does, and what its layers detect."""

@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("--model", "name", default="default", show_default=True,
-              help="Name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
+              help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", default=Path("filters.png"),
               show_default=True, help="File for the figure: .png, .jpg, .pdf or .svg.")  # fmt: skip
 @click.option("--block", "blocks", multiple=True, metavar="NAME",

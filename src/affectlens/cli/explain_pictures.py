@@ -32,11 +32,11 @@ OUT = Path("explanations")
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Option of the method to change."
 )
 @click.option("--model", "name", default="default", show_default=True,
-              help="Name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
+              help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help=f"Folder of the files. Default: {OUT}; none is written with --story alone.")  # fmt: skip
 @click.option("--format", "formats", metavar="LIST", callback=options.formats(FORMATS),
-              help=f"Formats, with commas between: {', '.join(FORMATS)}. Default: png.")  # fmt: skip
+              help=f"Formats, separated by commas: {', '.join(FORMATS)}. Default: png.")  # fmt: skip
 @click.option("--story", is_flag=True,
               help="Three sentences made from measurements of each picture, printed.")  # fmt: skip
 @click.option("--faithfulness/--no-faithfulness", default=True, show_default=True,

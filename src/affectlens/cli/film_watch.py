@@ -58,7 +58,8 @@ OUT = Path("films")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True,
               help="Batch size in frames.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--precision", default="auto", show_default=True, help="Precision: auto, float32 or bfloat16.")
+@click.option("--precision", default="auto", show_default=True,
+              help="Number format: auto, float32 or bfloat16.")  # fmt: skip
 @click.option("--hardware", metavar="NAME", help="Decoding hardware, as cuda or videotoolbox.")
 def films(
     sources: tuple[str, ...],

@@ -16,12 +16,12 @@ from affectlens.errors import AffectLensError
 # Command: its module below this package and its line in --help. A module is imported only when its
 # command runs, so that `affectlens --help` takes a tenth of a second.
 COMMANDS = {
-    "predict": "Predict which emotions pictures evoke.",
+    "predict": "Predict which emotions pictures evoke on average.",
     "train": "Train a network on labelled pictures.",
     "tune": "Search for settings with a population that trains at the same time.",
     "evaluate": "Evaluate a model on labelled pictures.",
     "models": "List models and networks, or show a model's card.",
-    "film": "Predict which emotions films evoke, moment by moment.",
+    "film": "Predict which emotions films evoke on average, moment by moment.",
     "explain": "Show why a model answers as it does, and what its layers detect.",
     "data": "Check a data set, or divide it into splits.",
 }

@@ -8,7 +8,7 @@ Parser = Callable[[click.Context, click.Parameter, str | None], list[str] | None
 
 
 def formats(known: Iterable[str]) -> Parser:
-    """Return a callback for `--format`: names with commas between, each kept once, in the order given.
+    """Return a callback for `--format`: names separated by commas, each kept once, in the order given.
 
     Raises `click.BadParameter` with what is known.
     """
@@ -21,7 +21,7 @@ def formats(known: Iterable[str]) -> Parser:
         unknown = [kind for kind in kinds if kind not in names]
         if unknown or not kinds:
             what = f"{unknown[0]!r} is not a format" if unknown else "No format is named"
-            raise click.BadParameter(f"{what}. Known: {', '.join(names)}; several with commas between.")
+            raise click.BadParameter(f"{what}. Known: {', '.join(names)}; several are separated by commas.")
         return kinds
 
     return parse

@@ -24,7 +24,7 @@ BAR = 30  # columns of a probability of 1
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--model", "name", default="default", show_default=True,
-              help="Name from `affectlens models`, model folder, or owner/name of the hub.")  # fmt: skip
+              help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help="Result file, with a row for each picture: .jsonl, .csv or .parquet.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Continuation of FILE after an interruption.")
