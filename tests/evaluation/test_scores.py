@@ -337,6 +337,8 @@ def test_json_of_a_later_version_is_read_and_its_new_figures_passed_over() -> No
         ({"intervals": {"accuracy": [0.1]}}, "not scores"),
         ({"per_emotion": {"awe": {"recall": 1.0}}}, "missing required field `precision`"),
         ({"confusion": []}, "not scores"),
+        ({"confusion": {"labels": ["awe", "fear"], "rows": [[1.0, 0.0]]}}, "2 rows of 2"),
+        ({"confusion": {"labels": ["awe", "fear"], "rows": [[1.0, 0.0], [1.0]]}}, "2 rows of 2"),
     ],
 )
 def test_json_that_is_not_scores_is_refused_with_what_is_wrong(

@@ -79,11 +79,12 @@ def test_of_equal_scores_the_earliest_is_the_best() -> None:
     assert best(alike).key == (0, 1)
 
 
-def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tail", [b'{"member": 0, "rou', b'{"member": \xc3', b"\xff\x00"])
+def test_a_line_that_a_kill_cut_off_is_left_out(tail: bytes, tmp_path: Path) -> None:
     file = tmp_path / LINEAGE
     write(file, family())
-    with file.open("a") as out:
-        out.write('{"member": 0, "rou')
+    with file.open("ab") as out:
+        out.write(tail)
     assert read(file) == family()
 
 

@@ -162,3 +162,18 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path, version: str) -> No
     file.write_text(f"format_version = {version}\n")
     with pytest.raises(SettingsError, match="format"):
         read_settings(file, Settings())
+
+
+@pytest.mark.parametrize("text", ["epochs = " + "[" * 100_000, "seed = " + "1" * 10_000])
+def test_a_file_that_no_parser_takes_is_an_error_of_settings(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_settings(file, Settings())
+    with pytest.raises(SettingsError):
+        override(Settings(), [text.replace(" ", "")])
+
+
+def test_half_a_surrogate_pair_is_an_error_of_settings() -> None:
+    with pytest.raises(SettingsError, match="surrogates not allowed"):
+        override(Settings(), ["epochs=\udc80"])

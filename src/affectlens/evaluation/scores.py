@@ -66,6 +66,11 @@ class Confusion:
     labels: tuple[str, ...]
     rows: tuple[tuple[float, ...], ...]
 
+    def __post_init__(self) -> None:
+        size = len(self.labels)
+        if len(self.rows) != size or any(len(row) != size for row in self.rows):
+            raise ValueError(f"a confusion of {size} labels must have {size} rows of {size} counts each")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:

@@ -109,15 +109,15 @@ def write(file: Path, intervals: Iterable[Interval]) -> None:
 def read(file: Path) -> list[Interval]:
     """Read all lines; a last one that a kill cut off is left out. Raises `LineageError`."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        # As bytes: a line that a kill cut off need not be text.
+        lines = file.read_bytes().splitlines(keepends=True)
     except OSError as error:
         raise LineageError(f"{file} cannot be read: {error.strerror}. Name the folder of a search.") from None
-    except UnicodeDecodeError as error:
-        raise LineageError(f"{file} is damaged: {error}.") from None
-    if lines and not lines[-1].endswith("\n"):
+    if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
     try:
-        return [Interval.from_dict(msgspec.json.decode(line, type=dict[str, Any])) for line in lines]
+        rows = [msgspec.json.decode(line.decode(), type=dict[str, Any]) for line in lines]
+        return [Interval.from_dict(row) for row in rows]
     except (ValueError, RecursionError) as error:
         raise LineageError(f"{file} is damaged: {error}.") from None
 

@@ -176,18 +176,20 @@ def cut_back(file: Path, step: int) -> None:
     """Drop the lines after a step, and one that a kill cut off."""
     if not file.is_file():
         return
-    lines = file.read_text(encoding="utf-8").splitlines()
+    # As bytes: what a kill cut off need not be text.
+    lines = file.read_bytes().splitlines()
     with atomic_write(file, "w") as out:
-        out.writelines(f"{line}\n" for line in lines if _step_of(line) <= step)
+        out.writelines(f"{line.decode()}\n" for line in lines if _step_of(line) <= step)
 
 
 class _StepRow(msgspec.Struct):
     step: float
 
 
-def _step_of(line: str) -> float:
+def _step_of(line: bytes) -> float:
     try:
-        return msgspec.json.decode(line, type=_StepRow).step
+        # The whole line must be text, also in keys that the row does not have.
+        return msgspec.json.decode(line.decode(), type=_StepRow).step
     except (ValueError, RecursionError):
         return float("inf")
 

@@ -228,11 +228,14 @@ class Settings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
         """Check names and types. Raises `SettingsError` or `UnknownName` for a misspelt setting."""
-        _check_names(cls, values, "")
         try:
+            _check_names(cls, values, "")
             return msgspec.convert(dict(values), cls)
         except msgspec.ValidationError as error:
             raise SettingsError(_explained(error)) from None
+        except (ValueError, RecursionError) as error:
+            # Text with half a surrogate pair, or values nested too deeply.
+            raise SettingsError(f"The settings cannot be read: {error}.") from None
 
 
 def read_settings(file: Path, base: Settings) -> Settings:
@@ -242,7 +245,7 @@ def read_settings(file: Path, base: Settings) -> Settings:
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"The settings file {file} cannot be read: {error}.") from None
     version = values.pop("format_version", FORMAT_VERSION)
     if version not in range(1, FORMAT_VERSION + 1):
@@ -297,9 +300,11 @@ def _nested(name: str, value: Any) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         # A bare word.
         return text
+    except RecursionError:
+        raise SettingsError(f"The value {text[:20]}... is nested too deeply.") from None
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
