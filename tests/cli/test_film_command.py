@@ -14,11 +14,11 @@ import av
 import numpy as np
 import pytest
 
-from affectlens.cli.film_watch import live_line
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
 from affectlens.film import job as film_job
 from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, WatchStarted
+from affectlens.film.report.text import live_line
 from affectlens.film.timeline import Counts, Timeline
 from timelines import film_of, led_by, timeline_of
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from affectlens.film.compare.match import Comparison
     from affectlens.film.timeline import Timeline
 
 OUT = Path("compared.html")
@@ -29,51 +28,36 @@ def compare(one: str, other: str, out: Path, align: Any, every: float, name: str
 
     ONE and OTHER are films, or folders that `affectlens film` wrote.
     """
-    from affectlens.film.compare import match, page
+    from affectlens.film.compare import match, page, text
 
     timelines = [_timeline(source, every, name, device) for source in (one, other)]
     found = match.compare(timelines[0], timelines[1], None if align == "auto" else align)
-    for line in page.summary(found):
+    for line in text.summary(found):
         click.echo(line)
-    _show_means(found)
+    for line in text.means_table(found):
+        click.echo(f"  {line}")
     page.write(out, found)
     found.write(out.with_suffix(".json"))
     click.echo(f"{out}\n{out.with_suffix('.json')}")
 
 
-def _show_means(found: "Comparison") -> None:
-    from affectlens.report.text import signed
-
-    width = max(map(len, found.one.vocabulary.words))
-    for word, first, second in found.means:
-        click.echo(f"  {word:<{width}} {first:>6.1%} {second:>6.1%}  {signed(100 * (second - first), 1):>6}")
-    first_polarity, second_polarity = found.polarities
-    if first_polarity is not None and second_polarity is not None:
-        click.echo(f"  {'polarity':<{width}} {signed(first_polarity):>6} {signed(second_polarity):>6}  "
-                   f"{signed(second_polarity - first_polarity):>6}")  # fmt: skip
-
-
 def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":
     """Read a finished timeline, or watch the film."""
-    from affectlens.film.timeline import Timeline
+    from affectlens.errors import RunError
+    from affectlens.film.compare.sources import finished_timeline
 
-    path = Path(source)
-    file = path / "timeline.json" if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
-        raise click.UsageError(
-            f"{source} holds no timeline.json. Give a film, or a folder that `affectlens film` finished."
-        )
-    if file.suffix == ".json":
-        return Timeline.read(file)
-    return _watched(source, every, name, device)
+    try:
+        return finished_timeline(source) or _watched(source, every, name, device)
+    except RunError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
     from affectlens.cli.film_watch import WatchOutput
     from affectlens.cli.progress import progress_bar
-    from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
+    from affectlens.film.compare.sources import watched_timeline
+    from affectlens.film.events import WatchRequest
     from affectlens.film.settings import FilmSettings
-    from affectlens.film.watch import watch
     from affectlens.models import saved
 
     model = saved.load(name)
@@ -81,10 +65,4 @@ def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
     with progress_bar() as bar:
         output = WatchOutput(bar, model.card.vocabulary)
         output.begin(source)
-        for event in watch(request):
-            if isinstance(event, WatchStarted) and event.film.live:
-                raise click.UsageError(f"{source} is live: it cannot be compared. Watch it first.")
-            if isinstance(event, WatchFinished):
-                return event.timeline
-            output.show(event)
-    raise AssertionError("watching ended without an end")
+        return watched_timeline(request, output.show)

@@ -18,7 +18,7 @@ from affectlens.report.text import printable
 
 if TYPE_CHECKING:
     from affectlens.emotions import Vocabulary
-    from affectlens.film.events import WatchEvent, WatchProgress, WatchStarted
+    from affectlens.film.events import WatchEvent, WatchStarted
     from affectlens.film.job import ExportProgress, FilmEvent, FilmJob
     from affectlens.film.timeline import Timeline
 
@@ -216,6 +216,7 @@ class WatchOutput:
     def show(self, event: "WatchEvent") -> None:
         """Print one event."""
         from affectlens.film.events import WatchProgress, WatchStarted
+        from affectlens.film.report.text import live_line
 
         if isinstance(event, WatchStarted):
             self._open(event)
@@ -243,20 +244,6 @@ def shown_name(source: str) -> str:
     from affectlens.video import without_password
 
     return printable(without_password(source))
-
-
-def live_line(progress: "WatchProgress", vocabulary: "Vocabulary") -> str:
-    """One prediction for a live source."""
-    from affectlens.emotions import EmotionDistribution, polarity_score
-    from affectlens.report.text import clock, likeliest, signed
-
-    assert progress.newest is not None
-    emotions = EmotionDistribution(vocabulary, progress.newest)
-    polarity = polarity_score(emotions)
-    parts = [clock(progress.second, 1), likeliest(emotions.weights)]
-    parts += [f"polarity {signed(polarity)}"] if polarity is not None else []
-    parts += [f"{progress.dropped:,} frames dropped"] if progress.dropped else []
-    return "  ".join(parts)
 
 
 @contextmanager

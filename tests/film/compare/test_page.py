@@ -6,7 +6,8 @@ import pytest
 
 from affectlens.emotions import Vocabulary
 from affectlens.film.compare.match import compare
-from affectlens.film.compare.page import MAX_SHOTS, render, summary
+from affectlens.film.compare.page import MAX_SHOTS, render
+from affectlens.film.compare.text import summary
 from pages import Outline
 from timelines import CUT_SCRIPT, film_of, shortened, timeline_of
 

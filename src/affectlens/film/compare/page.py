@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.film.compare.match import SAME_SHOT, Comparison
+from affectlens.film.compare.text import summary
 from affectlens.film.report import drawing
 from affectlens.film.report.curves import curves
 from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name
 from affectlens.film.timeline import Shot, Timeline
 from affectlens.report import html
-from affectlens.report.text import duration, likeliest, percent
+from affectlens.report.text import likeliest
 
 # Rows of shots that are in one film alone, at most.
 MAX_SHOTS = 60
-# Two means that differ by less are called the same.
-_SAME_MEAN = 0.005
 
 
 def write(file: Path, found: Comparison) -> None:
@@ -57,36 +56,6 @@ def render(found: Comparison) -> str:
         "same_shot": SAME_SHOT,
     }
     return html.render("film_compare.html", values)
-
-
-def summary(found: Comparison) -> list[str]:
-    """Describe in sentences how the films were aligned, and how far they differ."""
-    lengths = [each.shots[-1].end - each.shots[0].start for each in (found.one, found.other)]
-    return [
-        f"{duration(lengths[0])} in {len(found.one.shots):,} shots, and {duration(lengths[1])} in "
-        f"{len(found.other.shots):,}.",
-        _alignment(found),
-        _largest_difference(found),
-        f"Mean total variation distance over {'shots in both' if found.alignment == 'shots' else 'time'}: "
-        f"{percent(found.mean_distance)}.",
-    ]
-
-
-def _alignment(found: Comparison) -> str:
-    if found.alignment == "time":
-        return "Compared by relative position: the first tenth with the first tenth, and so on."
-    return (
-        f"Taken for two cuts of one film and compared shot by shot: {len(found.pairs):,} shots are in both, "
-        f"{len(found.only_one):,} only in the first, {len(found.only_other):,} only in the second."
-    )
-
-
-def _largest_difference(found: Comparison) -> str:
-    word, first, second = max(found.means, key=lambda row: abs(row[2] - row[1]))
-    if abs(second - first) < _SAME_MEAN:
-        return "Overall both evoke the same, to within half a percentage point."
-    more = "more" if second > first else "less"
-    return f"Overall the second evokes {more} {word}: {percent(second)} compared with {percent(first)}."
 
 
 def _film(name: str, timeline: Timeline, only_here: tuple[Shot, ...]) -> dict[str, Any]:

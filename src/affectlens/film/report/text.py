@@ -3,7 +3,8 @@
 from itertools import islice
 from pathlib import Path
 
-from affectlens.emotions import polarity_score
+from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_score
+from affectlens.film.events import WatchProgress
 from affectlens.film.timeline import Moment, Timeline
 from affectlens.report.text import clock, duration, likeliest, percent, printable_in_files, signed
 
@@ -63,6 +64,17 @@ def summary(timeline: Timeline, shown: int = 5) -> list[str]:
     if timeline.film.live:
         lines.append(f"Watched live: {timeline.counts.dropped:,} frames were dropped.")
     return [*lines, *timeline.notes]
+
+
+def live_line(progress: WatchProgress, vocabulary: Vocabulary) -> str:
+    """Write the newest prediction for a live source on one line; there must be one."""
+    assert progress.newest is not None
+    emotions = EmotionDistribution(vocabulary, progress.newest)
+    polarity = polarity_score(emotions)
+    parts = [clock(progress.second, 1), likeliest(emotions.weights)]
+    parts += [f"polarity {signed(polarity)}"] if polarity is not None else []
+    parts += [f"{progress.dropped:,} frames dropped"] if progress.dropped else []
+    return "  ".join(parts)
 
 
 def _mood(mood: Moment) -> str:

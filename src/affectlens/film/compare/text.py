@@ -1,0 +1,51 @@
+"""How two films compare, in sentences and as a table of plain text."""
+
+from collections.abc import Iterator
+
+from affectlens.film.compare.match import Comparison
+from affectlens.report.text import duration, percent, signed
+
+# Two means that differ by less are called the same.
+_SAME_MEAN = 0.005
+
+
+def summary(found: Comparison) -> list[str]:
+    """Describe in sentences how the films were aligned, and how far they differ."""
+    lengths = [each.shots[-1].end - each.shots[0].start for each in (found.one, found.other)]
+    return [
+        f"{duration(lengths[0])} in {len(found.one.shots):,} shots, and {duration(lengths[1])} in "
+        f"{len(found.other.shots):,}.",
+        _alignment(found),
+        _largest_difference(found),
+        f"Mean total variation distance over {'shots in both' if found.alignment == 'shots' else 'time'}: "
+        f"{percent(found.mean_distance)}.",
+    ]
+
+
+def _alignment(found: Comparison) -> str:
+    if found.alignment == "time":
+        return "Compared by relative position: the first tenth with the first tenth, and so on."
+    return (
+        f"Taken for two cuts of one film and compared shot by shot: {len(found.pairs):,} shots are in both, "
+        f"{len(found.only_one):,} only in the first, {len(found.only_other):,} only in the second."
+    )
+
+
+def _largest_difference(found: Comparison) -> str:
+    word, first, second = max(found.means, key=lambda row: abs(row[2] - row[1]))
+    if abs(second - first) < _SAME_MEAN:
+        return "Overall both evoke the same, to within half a percentage point."
+    more = "more" if second > first else "less"
+    return f"Overall the second evokes {more} {word}: {percent(second)} compared with {percent(first)}."
+
+
+def means_table(found: Comparison) -> Iterator[str]:
+    """Yield a line for each emotion, and for polarity where it is known: both means, and their difference."""
+    width = max(map(len, found.one.vocabulary.words))
+    for word, first, second in found.means:
+        yield f"{word:<{width}} {first:>6.1%} {second:>6.1%}  {signed(100 * (second - first), 1):>6}"
+    first_polarity, second_polarity = found.polarities
+    if first_polarity is not None and second_polarity is not None:
+        difference = signed(second_polarity - first_polarity)
+        both = f"{signed(first_polarity):>6} {signed(second_polarity):>6}"
+        yield f"{'polarity':<{width}} {both}  {difference:>6}"
