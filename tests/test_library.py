@@ -65,10 +65,22 @@ def test_a_card_for_people_that_is_missing_is_an_error(tmp_path: Path, shelf: Pa
         library.readme(str(tmp_path / "model"))
 
 
+def test_a_cards_text_has_no_header(tmp_path: Path, shelf: Path) -> None:
+    folder = save(tmp_path / "model", "mine")
+    (folder / "README.md").write_text("---\nlicense: other\n---\n# A card\n\n---\n\nIts end\n")
+    assert library.card_text(str(folder)) == "# A card\n\n---\n\nIts end\n"
+    (folder / "README.md").write_text("# A card\n")
+    assert library.card_text(str(folder)) == "# A card\n"
+
+
 def test_a_damaged_model_does_not_keep_the_list_from_being_shown(shelf: Path) -> None:
     (save(shelf / "broken", "broken") / "config.json").write_text("{")
     with pytest.raises(BadModelFolder):
         library.card("broken")
+    found = {each.name: each for each in library.summaries()}
+    assert isinstance(found["broken"].error, BadModelFolder)
+    default = found["default"]
+    assert default.error is None and default.accuracy == library.card().scores["accuracy"]
     shown = subprocess.run(
         [sys.executable, "-m", "affectlens", "models"], capture_output=True, text=True, check=True
     ).stdout

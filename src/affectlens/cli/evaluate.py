@@ -1,6 +1,5 @@
 """`affectlens evaluate MODEL --data NAME:PATH`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -40,8 +39,7 @@ def evaluate(
     from affectlens.data.catalog import open_data
     from affectlens.evaluation.evaluate import evaluate as evaluate_network
     from affectlens.evaluation.tables import render
-    from affectlens.files import atomic_write
-    from affectlens.machine import describe, keep_freed_memory
+    from affectlens.machine import keep_freed_memory
     from affectlens.models import saved
 
     keep_freed_memory()
@@ -66,9 +64,7 @@ def evaluate(
             progress=advance,
         )
     if out:
-        row = {"model": card.name, "weights": card.weights_hash, **result.to_json(), "machine": describe()}
-        with atomic_write(out, "w") as file:
-            file.write(json.dumps(row, indent=2) + "\n")
+        result.write(out, card)
     render(result.scores, Console())
     if result.attribute_scores:
         click.echo(result.attribute_scores.markdown())

@@ -23,10 +23,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(library.card(name).to_json(), indent=2, ensure_ascii=False))
         return
-    text = library.readme(name)
-    if text.startswith("---\n"):  # the header is for the hub
-        text = text.split("\n---\n", 1)[-1]
-    click.echo(text)
+    click.echo(library.card_text(name))
 
 
 def _list() -> None:
@@ -35,7 +32,6 @@ def _list() -> None:
     from rich.text import Text
 
     from affectlens import library
-    from affectlens.errors import ModelError
     from affectlens.models.catalog import NETWORKS
     from affectlens.recipes import catalog as recipes
 
@@ -43,17 +39,13 @@ def _list() -> None:
     trained = Table(
         "model", "network", "emotions", "accuracy", "trained on", title="Trained models", title_justify="left"
     )
-    for name, folder in library.folders():
-        try:
-            card = library.card(str(folder))
-        except ModelError as error:
-            trained.add_row(name, Text(f"unusable: {error}"))
+    for model in library.summaries():
+        if model.error is not None:
+            trained.add_row(model.name, Text(f"unusable: {model.error}"))
             continue
-        accuracy = card.scores.get("accuracy")
-        split = card.scores.get("split", "")
-        shown = f"{accuracy:.1%} ({split})" if isinstance(accuracy, float) else "not measured"
-        data = card.training.get("data", {}).get("spec", "")
-        trained.add_row(name, card.network, card.vocabulary.name, shown, str(data))
+        measured = model.accuracy
+        accuracy = "not measured" if measured is None else f"{measured:.1%} ({model.split})"
+        trained.add_row(model.name, model.network, model.emotions, accuracy, model.data)
     console.print(trained)
     for title, rows in (
         ("Recipes, for `affectlens train`", recipes.summaries()),

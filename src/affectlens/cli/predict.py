@@ -1,7 +1,7 @@
 """`affectlens predict PATH... [--out FILE]`."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from affectlens.inference.job import JobCounts, PredictionJob, Progress
     from affectlens.inference.predictor import Prediction
-
-BAR = 30  # columns of a probability of 1
 
 
 @click.command()
@@ -193,42 +191,31 @@ def _print_for_people(job: "PredictionJob", paths: tuple[str, ...]) -> None:
 
 
 def _show(prediction: "Prediction", model: str, console: "Console") -> None:
-    """Show one picture alone: a bar for each emotion."""
-    from affectlens.inference.text import attribute_text, polarity_text
+    """Show one picture alone: a bar for each emotion, in a panel on a terminal."""
+    from affectlens.inference.text import prediction_text
 
-    emotions = prediction.emotions
-    assert emotions is not None
-    image = printable(prediction.image)
-    width = max(map(len, emotions.vocabulary.words))
-    bars = [(f"{word:<{width}}", value, f"{value:>6.1%}") for word, value in emotions.ranked]
-    notes = [text for text in (polarity_text(prediction), f"model {model}") if text]
-    attributes = attribute_text(prediction)
-    title = f"{image} is most likely to evoke {emotions.top} in people who look at it"
     if console.is_terminal:
-        _show_panel(title, bars, notes, console)
-        if attributes:
-            console.print(f"  {attributes}")
-        return
-    click.echo(title)
-    for word, value, percent in bars:
-        click.echo(f"  {word} {percent}  {'#' * round(value * BAR)}".rstrip())
-    if attributes:
-        click.echo(f"  {attributes}")
-    click.echo(f"  {', '.join(notes)}")
+        _show_panel(prediction, model, console)
+    else:
+        click.echo(prediction_text(prediction, model))
 
 
-def _show_panel(
-    title: str, bars: Iterable[tuple[str, float, str]], notes: list[str], console: "Console"
-) -> None:
+def _show_panel(prediction: "Prediction", model: str, console: "Console") -> None:
     from rich.panel import Panel
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
+    from affectlens.inference.text import BAR, attribute_text, emotion_rows, notes_text, title_text
+
     table = Table.grid(padding=(0, 1))
-    for number, (word, value, percent) in enumerate(bars):
+    for number, (word, value, percent) in enumerate(emotion_rows(prediction)):
         style = "bold" if number == 0 else ""
         bar = ProgressBar(total=1.0, completed=value, width=BAR, complete_style="cyan", finished_style="cyan")
         table.add_row(Text(word, style), bar, Text(percent, style))
-    console.print(Text(title, "bold"))
-    console.print(Panel(table, expand=False, subtitle=Text(", ".join(notes), "dim"), subtitle_align="left"))
+    notes = Text(notes_text(prediction, model), "dim")
+    console.print(Text(title_text(prediction), "bold"))
+    console.print(Panel(table, expand=False, subtitle=notes, subtitle_align="left"))
+    attributes = attribute_text(prediction)
+    if attributes:
+        console.print(f"  {attributes}")

@@ -1,7 +1,9 @@
 """Evaluate a network on a split of a data set: what `affectlens evaluate` does."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,9 +14,11 @@ from affectlens.emotions import Vocabulary
 from affectlens.errors import VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.scores import Scores, score
+from affectlens.files import atomic_write
 from affectlens.inference.labelled import predict_attributes, predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, Unreadable, evaluation_batches, file_reader
-from affectlens.machine import pick_device, pick_precision
+from affectlens.machine import describe, pick_device, pick_precision
+from affectlens.model_folder import Card
 from affectlens.preprocess import Preprocessing
 
 
@@ -40,6 +44,12 @@ class Evaluation:
             "unreadable": [{"image": u.key, "error": str(u.error)} for u in self.unreadable],
             **(self.attribute_scores.to_json() if self.attribute_scores else {}),
         }
+
+    def write(self, file: Path, card: Card) -> None:
+        """Write it as JSON, with the name and weights of the model that was evaluated, and the machine."""
+        row = {"model": card.name, "weights": card.weights_hash, **self.to_json(), "machine": describe()}
+        with atomic_write(file, "w") as out:
+            out.write(json.dumps(row, indent=2) + "\n")
 
 
 def evaluate(

@@ -7,6 +7,36 @@ from affectlens.inference.predictor import Prediction
 from affectlens.report.text import printable
 
 SHOWN_EMOTIONS = 3
+BAR = 30  # columns of a probability of 1
+
+
+def prediction_text(prediction: Prediction, model: str) -> str:
+    """Write one picture alone, which was read: a title, a bar for each emotion, attributes and notes."""
+    lines = [
+        f"{word} {percent}  {'#' * round(value * BAR)}" for word, value, percent in emotion_rows(prediction)
+    ]
+    lines += filter(None, [attribute_text(prediction)])
+    lines += [notes_text(prediction, model)]
+    return "\n".join([title_text(prediction), *(f"  {line}".rstrip() for line in lines)])
+
+
+def title_text(prediction: Prediction) -> str:
+    """Name what a picture is most likely to evoke; it was read."""
+    assert prediction.emotions is not None
+    image = printable(prediction.image)
+    return f"{image} is most likely to evoke {prediction.emotions.top} in people who look at it"
+
+
+def emotion_rows(prediction: Prediction) -> list[tuple[str, float, str]]:
+    """Return word, probability and percent of each emotion, the most likely first, texts of equal width."""
+    assert prediction.emotions is not None
+    width = max(map(len, prediction.emotions.vocabulary.words))
+    return [(f"{word:<{width}}", value, f"{value:>6.1%}") for word, value in prediction.emotions.ranked]
+
+
+def notes_text(prediction: Prediction, model: str) -> str:
+    """Write a picture's polarity, where it says more than its emotions, and the model's name."""
+    return ", ".join(filter(None, [polarity_text(prediction), f"model {model}"]))
 
 
 def prediction_line(prediction: Prediction) -> str:

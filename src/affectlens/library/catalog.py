@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from affectlens.errors import AffectLensError, ModelNotFound
+from affectlens.errors import AffectLensError, ModelError, ModelNotFound
 from affectlens.model_folder import CONFIG, README, WEIGHTS, Card, load_card, read_readme
 
 DEFAULT = "default"
@@ -55,6 +56,53 @@ def card(name: str = DEFAULT) -> Card:
 def readme(name: str = DEFAULT) -> str:
     """Read a model's card as written for people. Raises `ModelNotFound`."""
     return read_readme(find(name))
+
+
+def card_text(name: str = DEFAULT) -> str:
+    """Read a model's card without the header, which is for the hub. Raises `ModelNotFound`."""
+    text = readme(name)
+    return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSummary:
+    """A model that can be had without a network, or why it cannot be used.
+
+    Attributes:
+        name: what `find` takes
+        network, emotions: names of its network and of its vocabulary
+        accuracy: measured on `split` of the data; None where it was not measured
+        split: "" where it is not known
+        data: the data set it was trained on, as it was given; "" where it is not known
+        error: why the folder is unusable; all else is empty then
+    """
+
+    name: str
+    network: str = ""
+    emotions: str = ""
+    accuracy: float | None = None
+    split: str = ""
+    data: str = ""
+    error: ModelError | None = None
+
+
+def summaries() -> Iterator[ModelSummary]:
+    """Yield a summary of each of `folders`."""
+    for name, folder in folders():
+        try:
+            found = card(str(folder))
+        except ModelError as error:
+            yield ModelSummary(name=name, error=error)
+            continue
+        accuracy = found.scores.get("accuracy")
+        yield ModelSummary(
+            name=name,
+            network=found.network,
+            emotions=found.vocabulary.name,
+            accuracy=accuracy if isinstance(accuracy, float) else None,
+            split=str(found.scores.get("split", "")),
+            data=str(found.training.get("data", {}).get("spec", "")),
+        )
 
 
 def _fetch(name: str) -> Path:
