@@ -47,8 +47,6 @@ def compare(
     """
     if resume and not out:
         raise click.UsageError("--resume continues the comparison in --out FILE: name it.")
-    import json
-
     from rich.console import Console
 
     from affectlens.cli.progress import counter
@@ -56,9 +54,9 @@ def compare(
     from affectlens.explain.core.attribution import ExplainedModel
     from affectlens.explain.faithfulness import compare as comparison
     from affectlens.explain.faithfulness import results, tables
-    from affectlens.explain.faithfulness.measurements import CONTROLS, Measurement
+    from affectlens.explain.faithfulness.job import ComparisonJob
+    from affectlens.explain.faithfulness.measurements import Measurement
     from affectlens.explain.methods.catalog import make, suitable_for
-    from affectlens.files import atomic_write
     from affectlens.models import saved
 
     model = saved.load(name)
@@ -66,24 +64,22 @@ def compare(
     named = methods.replace(" ", "").split(",") if methods else suitable_for(explained.network)
     made = {title: make(title) for title in named}
     source = open_data(data)
-    records = comparison.sample_records(source.split(split), number, seed)
-    options = comparison.ComparisonOptions(checked=checked, seed=seed)
+    job = ComparisonJob(
+        model=model,
+        explained=explained,
+        source=source,
+        split=split,
+        records=comparison.sample_records(source.split(split), number, seed),
+        methods=made,
+        options=comparison.ComparisonOptions(checked=checked, seed=seed),
+        out=out,
+        resume=resume,
+    )
     rows: list[Measurement] = []
-    if resume and out and out.exists():
-        settings = results.settings_of(model, source, split, made, options)
-        rows = results.resume(json.loads(out.read_text()), settings)
-    pictures = comparison.open_pictures(explained, records)
-    done = {row.picture for row in rows}
-    with counter("comparing", len(pictures) * len(CONTROLS | made.keys())) as advance:
-        advance(len(rows))
-        for row in comparison.compare(explained, pictures, made, options, done):
+    with counter("comparing", job.total) as advance:
+        for row in job.measurements():
             rows.append(row)
             advance(1)
-            # After the last method of a picture.
-            if out and row.method == named[-1]:
-                document = results.to_document(model, source, split, rows, made, options)
-                with atomic_write(out, "w") as file:
-                    file.write(json.dumps(document, indent=1) + "\n")
     summary = results.summarise(rows)
     console = Console()
     for table in (tables.curves_table(summary), tables.checks_table(summary)):

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
+
+from affectlens.errors import RunError
+
 RANDOM, CENTRE, EDGES = "random", "centre", "edges"
 CONTROLS = frozenset({RANDOM, CENTRE, EDGES})  # maps that do not depend on the network
 GRADIENT = "gradient"  # the plain gradient, which a method has to beat as well
@@ -31,5 +35,8 @@ class Measurement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Measurement":
-        """Read what `to_json` returned."""
-        return cls(data["picture"], data["method"], data["question"], data["figures"])
+        """Read what `to_json` returned. Raises `RunError` for anything else."""
+        try:
+            return msgspec.convert(data, cls)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"These data are not a measurement: {error}. Measure again.") from None

@@ -11,14 +11,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import torch
 
 from affectlens.data.records import DataSource, digest
-from affectlens.errors import SettingsError
+from affectlens.errors import RunError, SettingsError
 from affectlens.explain.faithfulness.measurements import CONTROLS, GRADIENT, KINDS, RANDOM, Measurement
+from affectlens.files import atomic_write
 from affectlens.machine import describe as describe_machine
 from affectlens.metrics import bootstrap_interval
 
@@ -143,29 +146,55 @@ def to_document(
     }
 
 
-# Keys of a document that determine its figures.
-SETTINGS = ("model", "data", "options", "options_of_methods")
+def write(file: Path, document: Mapping[str, Any]) -> None:
+    """Write what `to_document` returned. Raises `OutputError`; the old file stays then."""
+    with atomic_write(file, "w") as out:
+        out.write(json.dumps(document, indent=1) + "\n")
 
 
-def resume(earlier: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Measurement]:
-    """Take the measurements of an earlier, unfinished document that a comparison with these settings keeps.
+class StoredComparison(msgspec.Struct, frozen=True):
+    """What another comparison takes from a document: all that determines its figures, and these."""
+
+    model: dict[str, Any]
+    data: dict[str, Any]
+    options: dict[str, Any]
+    options_of_methods: dict[str, Any]
+    rows: tuple[Measurement, ...]
+
+
+def read(file: Path) -> StoredComparison:
+    """Read a document that `write` wrote. Raises `RunError`."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=StoredComparison)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (ValueError, RecursionError) as error:
+        reason = f"it is torn or was altered ({error})"
+    raise RunError(f"The comparison in {file} cannot be read: {reason}. Start anew, with another file.")
+
+
+def resume(earlier: StoredComparison, settings: Mapping[str, Any]) -> list[Measurement]:
+    """Take the measurements of an earlier, unfinished comparison that one with these settings keeps.
 
     Those of a picture whose methods were not all measured are left out. Raises `SettingsError` where the
     settings differ.
     """
-    for key in SETTINGS:
+    for key, now in settings.items():
+        then = getattr(earlier, key)
         # Through JSON, where a tuple is a list.
-        if json.loads(json.dumps(settings[key])) != earlier.get(key):
+        if json.loads(json.dumps(now)) != then:
             raise SettingsError(
-                f"The comparison cannot go on: its {key.replace('_', ' ')} were {earlier.get(key)}, "
-                f"and are now {settings[key]}. Use the same options, or name another file."
+                f"The comparison cannot go on: its {key.replace('_', ' ')} were {then}, "
+                f"and are now {now}. Use the same options, or name another file."
             )
-    rows = [Measurement.from_json(row) for row in earlier["rows"]]
-    methods = {row.method for row in rows}
+    methods = CONTROLS | settings["options_of_methods"].keys()
     measured: dict[str, set[str]] = {}
-    for row in rows:
-        measured.setdefault(row.picture, set()).add(row.method)
-    return [row for row in rows if measured[row.picture] == methods]
+    for row in earlier.rows:
+        # Without these figures, methods cannot be compared with one another.
+        needed = {"faithfulness"} if row.method in CONTROLS else {"faithfulness", "seconds"}
+        if needed <= row.figures.keys():
+            measured.setdefault(row.picture, set()).add(row.method)
+    return [row for row in earlier.rows if measured.get(row.picture) == methods]
 
 
 @dataclass(frozen=True)
