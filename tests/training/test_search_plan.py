@@ -14,7 +14,7 @@ from lineages import SPACE
 PLAN = SearchPlan(population=3, interval=2, rounds=3, cpus=2.5)
 
 # As it was written before format 2.
-FORMER = {
+FORMER: dict[str, Any] = {
     "plan": {"scheduler": "pbt", "population": 3, "interval": 2, "rounds": 3, "seed": 0, "cpus": 2.5,
              "gpus": 0.0, "budget": 0},
     "table": [
@@ -43,6 +43,9 @@ def test_a_file_of_format_1_is_read_under_todays_names(tmp_path: Path) -> None:
     "content",
     [
         "", "[]", "{}", "{" * 100_000, "\xff", json.dumps({**FORMER, "format_version": 3}),
+        json.dumps({**FORMER, "format_version": [1]}), json.dumps({**FORMER, "table": None}),
+        json.dumps({**FORMER, "table": [{**FORMER["table"][0], "kind": "other"}]}),
+        json.dumps({**FORMER, "table": [{**FORMER["table"][0], "name": []}]}),
         json.dumps({**FORMER, "table": [3]}), json.dumps({**FORMER, "table": [{"low": 3}]}),
         json.dumps({**FORMER, "plan": {"population": "3"}}),
         json.dumps({**FORMER, "plan": {"population": 1}}),

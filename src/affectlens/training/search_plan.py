@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 
 from affectlens.errors import RunError, SettingsError
 from affectlens.files import atomic_write
-from affectlens.former_keys import FORMAT_VERSION, HYPERPARAMETER, SCALES, SETTINGS, current_keys
+from affectlens.former_keys import FORMAT_VERSION, HYPERPARAMETER, SCALES, SETTINGS
 from affectlens.training.schedule import Schedule
 from affectlens.training.search_space import Hyperparameter
 from affectlens.training.settings import Settings
@@ -85,17 +84,8 @@ class SearchFile:
     def read(cls, folder: Path) -> "SearchFile":
         """Read the file of a search. Raises `RunError` where there is none."""
         try:
-            stored = msgspec.json.decode((folder / SEARCH).read_bytes(), type=dict[str, Any])
-            return msgspec.convert(_current(stored), cls)
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            AttributeError,
-            TypeError,
-            RecursionError,
-            SettingsError,
-        ) as error:
+            return _decoded((folder / SEARCH).read_bytes())
+        except (OSError, ValueError, RecursionError, SettingsError) as error:
             raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
 
     def write(self, folder: Path) -> None:
@@ -104,19 +94,40 @@ class SearchFile:
             file.write(json.dumps(msgspec.to_builtins(asdict(self)), indent=2) + "\n")
 
 
-def _current(stored: dict[str, Any]) -> dict[str, Any]:
-    """What is stored, in today's format. Raises `ValueError` for that of a newer version."""
-    version = stored.get("format_version", 1)
-    if version not in range(1, FORMAT_VERSION + 1):
-        raise ValueError(f"it is of format {version!r}; this AffectLens reads 1 to {FORMAT_VERSION}")
+class _Version(msgspec.Struct):
+    format_version: int = 1
+
+
+class _FormerHyperparameter(msgspec.Struct, rename={now: then for then, now in HYPERPARAMETER.items()}):
+    name: str
+    low: float
+    high: float
+    scale: str
+    step: float
+    relative: bool = False
+    integer: bool = False
+
+    def current(self) -> dict[str, Any]:
+        """Return it under today's names."""
+        names = {"name": SETTINGS.get(self.name, self.name), "scale": SCALES.get(self.scale, "")}
+        return {**msgspec.structs.asdict(self), **names}
+
+
+class _FormerSearch(msgspec.Struct):
+    plan: dict[str, Any]
+    table: tuple[_FormerHyperparameter, ...]
+
+
+def _decoded(content: bytes) -> SearchFile:
+    """Read any format. Raises `ValueError` for that of a newer version, `RecursionError`, `SettingsError`."""
+    version = msgspec.json.decode(content, type=_Version).format_version
     if version == FORMAT_VERSION:
-        return stored
-    return {"plan": stored["plan"], "search_space": [_row(row) for row in stored["table"]]}
-
-
-def _row(former: Mapping[str, Any]) -> dict[str, Any]:
-    row = current_keys(former, HYPERPARAMETER)
-    return {**row, "name": SETTINGS.get(row["name"], row["name"]), "scale": SCALES.get(row["scale"], "")}
+        return msgspec.json.decode(content, type=SearchFile)
+    if version != 1:
+        raise ValueError(f"it is of format {version}; this AffectLens reads 1 to {FORMAT_VERSION}")
+    former = msgspec.json.decode(content, type=_FormerSearch)
+    rows = [row.current() for row in former.table]
+    return msgspec.convert({"plan": former.plan, "search_space": rows}, SearchFile)
 
 
 def interval_steps(text: str, settings: Settings, pictures: int) -> int:
