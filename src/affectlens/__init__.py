@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from affectlens.explain.explainer import Explainer, Explanation
     from affectlens.inference.predictor import Prediction, Predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "MIKELS",

@@ -28,7 +28,6 @@ LEFT_OUT = {
     f"{HERE}/test_words.py": "tests with the words",
     "docs/results": "measurements already made, quoted as they were written",
     "docs/moved.md": "maps former names to new ones",
-    "src/affectlens/library/bundled": "a model folder, written by the version that trained it",
 }
 
 
