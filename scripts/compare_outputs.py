@@ -77,7 +77,7 @@ for folder, arguments in json.load(sys.stdin):
     os._exit(code)
 """
 
-# Keys of JSON, CSV and Parquet that were renamed: old -> new, at any depth.
+# Keys of JSON, CSV and Parquet that were renamed: old -> new, at any depth; only where the new side has it.
 FORMER_KEYS = {
     "accumulate": "grad_accum_steps",
     "average": "ema_decay",
@@ -113,6 +113,8 @@ UNSTABLE_TEXT = (
     (r"\b[\d.,]+ ?(s|ms|seconds|minutes)\b", "TIME"),
     (r"\b\d+ steps?/s\b", "SPEED"),
     (r'"seconds": [\d.e-]+', '"seconds": TIME'),
+    # The last column of the table of `explain compare`, whose title is "seconds".
+    (r"(\(of \d+\) │) +[\d.,]+ │(?=\n)", r"\1 TIME │"),
 )
 
 # A run's settings as the first version of the package wrote them: the new checkout must still read them.
@@ -309,7 +311,8 @@ def _differences(old: Any, new: Any, where: str) -> Iterator[str]:
 
 
 def _differences_by_key(old: dict[str, Any], new: dict[str, Any], where: str) -> Iterator[str]:
-    renamed = {key: now for key, now in FORMER_KEYS.items() if key not in new}
+    # Only where the new side has the new name: `rate` is also OpenTimelineIO's word for frames per second.
+    renamed = {key: now for key, now in FORMER_KEYS.items() if key not in new and now in new}
     old = {renamed.get(k, k): v for k, v in old.items() if k not in UNSTABLE_KEYS}
     new = {k: v for k, v in new.items() if k not in UNSTABLE_KEYS}
     for key in [*old, *(k for k in new if k not in old)]:

@@ -23,6 +23,8 @@ from compare_outputs import (
     [
         ({"learning_rate": 0.1, "seconds": 1.0}, {"lr": 0.1, "seconds": 2.0}, ""),
         ({"loss": [{"focus": float("nan")}]}, {"loss": [{"focal_gamma": float("nan")}]}, ""),
+        ({"rate": 24.0}, {"rate": 24.0}, ""),
+        ({"rate": 24.0}, {}, ".rate is only in the old"),
         ({"a": [1, 2]}, {"a": [1, 3]}, ".a[1]: 2 -> 3"),
         ({"a": 1}, {"b": 1}, ".a is only in the old"),
         ({"a": [1]}, {"a": [1, 2]}, ".a has 1 and 2 items"),

@@ -35,7 +35,7 @@ def emotion_rows(prediction: Prediction) -> list[tuple[str, float, str]]:
 
 
 def notes_text(prediction: Prediction, model: str) -> str:
-    """Write a picture's polarity, where it says more than its emotions, and the model's name."""
+    """Write a picture's polarity, where it adds to its emotions, and the model's name."""
     return ", ".join(filter(None, [polarity_text(prediction), f"model {model}"]))
 
 
