@@ -100,7 +100,7 @@ def test_only_existing_pictures_are_shown_and_heat_maps_with_their_peak() -> Non
         assert image.size == (160, 90)
 
 
-def test_a_missing_film_is_asked_for() -> None:
+def test_a_missing_film_is_requested_from_the_reader() -> None:
     with_film, without = (Outline(page_of(timeline_of(), film)) for film in ("a.mp4", None))
     assert "hidden" in next(each for _, each in with_film.elements if each.get("id") == "missing")
     assert "hidden" not in next(each for _, each in without.elements if each.get("id") == "missing")
@@ -173,7 +173,7 @@ def test_a_film_name_is_shown_without_control_characters() -> None:
     assert "<b onload" not in page and "\u202e" not in page
 
 
-def test_a_film_of_three_hours_has_a_page_of_bounded_size_that_says_what_it_leaves_out() -> None:
+def test_a_film_of_three_hours_has_a_page_of_bounded_size_that_lists_what_it_leaves_out() -> None:
     script = [(4.5, MIKELS.words[number % 8]) for number in range(2400)]
     timeline = timeline_of(script)
     assert timeline.film.duration == 10_800

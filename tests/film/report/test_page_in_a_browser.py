@@ -144,7 +144,7 @@ def test_nothing_is_wider_than_the_screen_and_words_of_the_chart_are_not_stretch
     assert box is not None and 8 < box["height"] < 30
 
 
-def test_a_film_that_was_moved_is_asked_for_and_found_again(
+def test_a_film_that_was_moved_is_requested_and_found_again(
     browser: Browser, report: Path, tmp_path: Path
 ) -> None:
     alone = tmp_path / "deep" / "report.html"
