@@ -1,0 +1,297 @@
+"""Near-duplicates: pictures made from one photograph, that must not stand on two sides of a split.
+
+A copy that was stored anew, scaled, recoloured, mirrored, cut, framed or written on is found from small grey
+thumbnails alone, in two steps:
+
+1. Candidates. A thumbnail is described by its lowest frequencies (discrete cosine transform), each weighed by
+   the square root of its frequency: half of what would make natural pictures, in which low frequencies
+   prevail, equally strong in all. Whole thumbnails are compared with parts of all others, upright and
+   mirrored, and upper and lower four fifths with one another, for a caption may cover the rest.
+2. Alignment. For each candidate the part is moved and scaled until the two agree best, and they are compared
+   in 16 blocks: what counts is in how many of them they agree, so that a caption or a logo does not hide a
+   copy, and one light in the middle does not make two pictures one.
+
+Pictures turned by other angles, cut to less than 0.6 of a side, or repainted are not found. Two pictures of one
+series, a moment apart, may be taken for one, which is as it should be for a split.
+
+Letters: N pictures, S cells of a thumbnail's side, F frequencies, C cells of an aligned picture's side.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 48  # S: cells of a thumbnail's side
+DESCRIBED_SIDE = 12  # cells of which frequencies are taken
+FREQUENCIES = 64  # F
+ALIGNED_SIDE = 24  # C
+BLOCKS = 4  # blocks of a side in which an aligned pair is compared
+IGNORED_BLOCKS = 4  # the worst of the 16: a caption covers as many
+
+LEAST_SIMILARITY = 0.8  # of descriptions, for a candidate
+CANDIDATES = 5  # at most, for each picture and part
+LEAST_AGREEMENT = 0.93  # mean correlation of the best 12 blocks of an aligned pair
+LEAST_DETAILED_BLOCKS = 5  # blocks with detail that agree: two sunsets are not a copy
+LEAST_CENTRAL_BLOCKS = 2  # of the four in the middle: two pictures in one frame are not a copy
+PROMISING = 0.4  # agreement before a candidate is aligned, below which it is given up
+LEAST_SCALE = 0.6  # of a part's side
+
+_DETAIL = 0.1  # standard deviation about a plane within a block, of a thumbnail's, above which it has detail
+_FAINT = 0.08  # standard deviation below which a block is compared by its mean
+_CENTRE = [5, 6, 9, 10]
+_ROWS_AT_ONCE = 512
+
+Floats = NDArray[np.float32]
+Thumbnails = NDArray[np.uint8]
+Box = tuple[float, float, float, float]  # top, left, height, width in 0..1
+COMPLETE: Box = (0.0, 0.0, 1.0, 1.0)
+_STRIPS: tuple[Box, ...] = ((0.0, 0.0, 0.8, 1.0), (0.2, 0.0, 0.8, 1.0))
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two pictures of which one, seen through `region` and perhaps mirrored, is the other.
+
+    Attributes:
+        picture, other: indices of the thumbnails
+        agreement: mean correlation of the blocks that agree best, in 0..1
+        mirrored: whether one is the other's mirror image
+        region: part of `picture` that `other` shows: top, left, height, width in 0..1
+    """
+
+    picture: int
+    other: int
+    agreement: float
+    mirrored: bool
+    region: Box
+
+
+def find(
+    thumbnails: Thumbnails,
+    earlier: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Match]:
+    """Find near-duplicates among thumbnails, uint8 (N, S, S), by rising indices; each pair once.
+
+    Pairs within the first `earlier` thumbnails are left out. `progress` receives how many candidates
+    were aligned. Time grows with the square of N.
+    """
+    best: dict[tuple[int, int], Match] = {}
+    for (picture, other), (box, mirrored) in _candidates(thumbnails, earlier).items():
+        match = _aligned(thumbnails, picture, other, box, mirrored)
+        pair = (min(picture, other), max(picture, other))
+        if match is not None and (pair not in best or match.agreement > best[pair].agreement):
+            best[pair] = match
+        progress(1)
+    return [best[pair] for pair in sorted(best)]
+
+
+def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Join pairs into groups: for each of `count` pictures the smallest index of its group.
+
+    >>> groups(5, [(1, 3), (3, 4)])
+    [0, 1, 2, 1, 1]
+    """
+    parent = list(range(count))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for one, other in pairs:
+        low, high = sorted((root(one), root(other)))
+        parent[high] = low
+    return [root(index) for index in range(count)]
+
+
+# -------------------------------------------------------------------------------------------- candidates
+
+
+def _candidates(thumbnails: Thumbnails, earlier: int) -> dict[tuple[int, int], tuple[Box, bool]]:
+    """Pairs (picture, other) that are described alike, with the part of `picture` and whether mirrored."""
+    best: dict[tuple[int, int], tuple[float, Box, bool]] = {}
+    complete = _described(thumbnails, COMPLETE)
+    comparisons: list[tuple[Box, Floats]] = [(box, complete) for box in _parts()]
+    comparisons += [(strip, _described(thumbnails, strip)) for strip in _STRIPS]
+    for box, library in comparisons:
+        for mirrored in (False, True):
+            seen = _described(thumbnails[:, :, ::-1] if mirrored else thumbnails, box)
+            for picture, other, similarity in _alike(seen, library, earlier):
+                if similarity > best.get((picture, other), (0.0,))[0]:
+                    start = COMPLETE if box in _STRIPS else box
+                    best[picture, other] = (similarity, start, mirrored)
+    return {pair: (box, mirrored) for pair, (_, box, mirrored) in best.items()}
+
+
+def _alike(seen: Floats, library: Floats, earlier: int) -> Iterable[tuple[int, int, float]]:
+    """For each row of `seen` the most similar rows of `library`, itself aside."""
+    for start in range(0, len(seen), _ROWS_AT_ONCE):
+        similarity = seen[start : start + _ROWS_AT_ONCE] @ library.T
+        rows = np.arange(len(similarity))
+        similarity[rows, rows + start] = -1
+        similarity[rows[rows + start < earlier], :earlier] = -1
+        if similarity.shape[1] > CANDIDATES:
+            nearest = np.argpartition(-similarity, CANDIDATES, axis=1)[:, :CANDIDATES]
+        else:
+            nearest = np.broadcast_to(np.arange(similarity.shape[1]), similarity.shape)
+        values = np.take_along_axis(similarity, nearest, axis=1)
+        for row, column in zip(*np.nonzero(values >= LEAST_SIMILARITY), strict=True):
+            yield int(row) + start, int(nearest[row, column]), float(values[row, column])
+
+
+@lru_cache(maxsize=1)
+def _parts() -> tuple[Box, ...]:
+    """Parts of a picture of which another may be a copy: 4 scales, the small ones at 25 positions."""
+    boxes = [COMPLETE]
+    for scale in (0.92, 0.84, 0.76, 0.68):
+        steps = (0.0, 0.5, 1.0) if scale > 0.8 else (0.0, 0.25, 0.5, 0.75, 1.0)
+        free = 1 - scale
+        boxes += [(down * free, right * free, scale, scale) for down in steps for right in steps]
+    return tuple(boxes)
+
+
+def _described(thumbnails: Thumbnails, box: Box) -> Floats:
+    """Describe parts of thumbnails: (N, S, S) -> (N, F), rows of length 1; 0 for parts without contrast."""
+    cells = _cells(thumbnails, box, DESCRIBED_SIDE).reshape(len(thumbnails), -1)
+    weights: Floats = cells @ _frequencies()
+    described: Floats = weights / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1.0)
+    return described
+
+
+@lru_cache(maxsize=1)
+def _frequencies() -> Floats:
+    """The lowest frequencies but the mean, (cells, F), each weighed by the square root of its frequency."""
+    side = np.arange(DESCRIBED_SIDE)
+    cosines = np.cos(np.pi * np.outer(side, side + 0.5) / DESCRIBED_SIDE)
+    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    height = np.hypot(side[:, None], side[None])
+    order = np.argsort(height, axis=None, kind="stable")[1 : FREQUENCIES + 1]
+    rows, columns = np.unravel_index(order, height.shape)
+    basis = np.einsum("fy,fx->yxf", cosines[rows], cosines[columns]).reshape(-1, FREQUENCIES)
+    weighed: Floats = (basis * np.sqrt(height[rows, columns])).astype(np.float32)
+    return weighed
+
+
+def _cells(thumbnails: NDArray[Any], box: Box, side: int) -> Floats:
+    """Average parts of thumbnails over equal cells: (N, S, S) -> (N, side, side)."""
+    top, left, height, width = box
+    down, across = _averages(top, height, side), _averages(left, width, side)
+    cells: Floats = down @ thumbnails.astype(np.float32) @ across.T
+    return cells
+
+
+@lru_cache(maxsize=4096)
+def _averages(begin: float, length: float, side: int) -> Floats:
+    """Weights (side, S) by which cells of a thumbnail make equal parts of [begin, begin + length)."""
+    edges = (begin + length * np.arange(side + 1) / side) * SIDE
+    low = np.maximum(edges[:-1, None], np.arange(SIDE))
+    high = np.minimum(edges[1:, None], np.arange(1, SIDE + 1))
+    overlap = np.clip(high - low, 0, None)
+    weights: Floats = (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights
+
+
+# --------------------------------------------------------------------------------------------- alignment
+
+
+def _aligned(thumbnails: Thumbnails, picture: int, other: int, box: Box, mirrored: bool) -> Match | None:
+    """Move and scale a part until it agrees best with the other picture; None where it is not a copy."""
+    seen = thumbnails[picture][:, ::-1] if mirrored else thumbnails[picture]
+    wanted = _standardised(_cells(thumbnails[other][None], COMPLETE, ALIGNED_SIDE)[0])
+
+    def view(part: Box) -> Floats:
+        return _standardised(_cells(seen[None], part, ALIGNED_SIDE)[0])
+
+    value, step = _agreement(view(box), wanted), 0.06
+    if value < PROMISING:
+        return None
+    while step > 0.008:
+        for part in _nearby(box, step):
+            found = _agreement(view(part), wanted)
+            if found > value + 1e-4:
+                value, box = found, part
+                break
+        else:
+            step /= 2
+    if value < LEAST_AGREEMENT or not _agree_in_detail(view(box), wanted):
+        return None
+    top, left, height, width = box
+    left = 1 - left - width if mirrored else left
+    return Match(picture, other, value, mirrored, (top, left, height, width))
+
+
+def _nearby(box: Box, step: float) -> Iterable[Box]:
+    """Parts a little moved, scaled or stretched, inside the picture."""
+    for moved in (
+        (step, 0, 0, 0), (-step, 0, 0, 0), (0, step, 0, 0), (0, -step, 0, 0),
+        (0, 0, step, step), (0, 0, -step, -step), (-step / 2, -step / 2, step, step),
+        (step / 2, step / 2, -step, -step), (0, 0, step, 0), (0, 0, 0, step),
+        (0, 0, -step, 0), (0, 0, 0, -step),
+    ):  # fmt: skip
+        top, left, height, width = (a + b for a, b in zip(box, moved, strict=True))
+        top, left = max(0.0, top), max(0.0, left)
+        height, width = min(height, 1 - top), min(width, 1 - left)
+        if height >= LEAST_SCALE and width >= LEAST_SCALE:
+            yield round(top, 6), round(left, 6), round(height, 6), round(width, 6)
+
+
+def _standardised(cells: Floats) -> Floats:
+    """Bring cells to mean 0 and standard deviation 1; what has hardly any contrast stays near 0."""
+    centred: Floats = cells - cells.mean()
+    return centred / max(float(centred.std()), 1.0)
+
+
+def _agreement(one: Floats, other: Floats) -> float:
+    """Mean correlation of the blocks that agree best; blocks that are faint are compared by their means."""
+    first, second = _blocks(one), _blocks(other)
+    offset = np.abs(first.mean(axis=1) - second.mean(axis=1))
+    correlation, contrast = _correlation(
+        first - first.mean(axis=1, keepdims=True), second - second.mean(axis=1, keepdims=True)
+    )
+    value = np.where(contrast > _FAINT, correlation, 1 - 2 * offset)
+    return float(np.sort(value)[IGNORED_BLOCKS:].mean())
+
+
+def _agree_in_detail(one: Floats, other: Floats) -> bool:
+    """Whether enough blocks, and enough in the middle, agree in more than a ramp of brightness."""
+    correlation, contrast = _correlation(_blocks(one) @ _off_planes(), _blocks(other) @ _off_planes())
+    agreeing = (contrast > _DETAIL) & (correlation > 0.8)
+    return bool(agreeing.sum() >= LEAST_DETAILED_BLOCKS and agreeing[_CENTRE].sum() >= LEAST_CENTRAL_BLOCKS)
+
+
+def _correlation(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Correlation of each block of two pictures, and the lower of both contrasts; blocks of mean 0."""
+    lengths = np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1)
+    correlation: Floats = (first * second).sum(axis=1) / np.maximum(lengths[0] * lengths[1], 1e-6)
+    return correlation, np.minimum(*lengths) / np.sqrt(np.float32(first.shape[1]))
+
+
+@lru_cache(maxsize=1)
+def _off_planes() -> Floats:
+    """The projection that takes from a block, as a row, the plane that fits it best."""
+    side = ALIGNED_SIDE // BLOCKS
+    down, across = np.mgrid[0:side, 0:side].reshape(2, -1)
+    planes, _ = np.linalg.qr(np.stack([np.ones(side * side), down, across], axis=1))
+    projection: Floats = (np.eye(side * side) - planes @ planes.T).astype(np.float32)
+    return projection
+
+
+def _blocks(cells: Floats) -> Floats:
+    side = ALIGNED_SIDE // BLOCKS
+    blocks: Floats = cells.reshape(BLOCKS, side, BLOCKS, side).swapaxes(1, 2).reshape(BLOCKS * BLOCKS, -1)
+    return blocks
+
+
+def grouped_indices(labels: Sequence[int]) -> list[list[int]]:
+    """List the groups with more than one picture, each by rising indices."""
+    members: dict[int, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        members[label].append(index)
+    return [group for group in members.values() if len(group) > 1]
