@@ -11,7 +11,7 @@ thumbnails alone, in two steps:
    in 16 blocks: what counts is in how many of them they agree, so that a caption or a logo does not hide a
    copy, and one light in the middle does not make two pictures one.
 
-Pictures turned by other angles, cut to less than 0.6 of a side, or repainted are not found. Two pictures of one
+Pictures turned by other angles, cut to less than 0.6 of a side, or repainted are not found. Two of one
 series, a moment apart, may be taken for one, which is as it should be for a split.
 
 Letters: N pictures, S cells of a thumbnail's side, F frequencies, C cells of an aligned picture's side.
