@@ -1,10 +1,36 @@
 """Options that several commands share."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import click
 
 Parser = Callable[[click.Context, click.Parameter, str | None], list[str] | None]
+
+
+# Of `train` and `tune`, which both make a run from a recipe.
+model_name = click.option("--name", help="Name of the model. Default: the recipe's name.")
+settings_file = click.option(
+    "--settings",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file that changes the recipe.",
+)
+assignments = click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Setting to change."
+)
+cache_folder = click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of decoded pictures (cache_side), shared between runs. Default: in OUT.",
+)
+weights_dtype = click.option(
+    "--dtype",
+    default="float16",
+    show_default=True,
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    help="Number format in which the model's weights are stored.",
+)
 
 
 def formats(known: Iterable[str]) -> Parser:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from affectlens.cli import options
+
 if TYPE_CHECKING:
     from affectlens.training.loop import Step
     from affectlens.training.run import RunEvent
@@ -17,29 +19,14 @@ if TYPE_CHECKING:
 @click.argument("recipe")
 @click.option("--data", required=True, help="Data set, as fi:/data/fi or folder:PICTURES.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
-@click.option("--name", help="Name of the model. Default: the recipe's name.")
-@click.option(
-    "--settings",
-    "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file that changes the recipe.",
-)
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Setting to change.")
+@options.model_name
+@options.settings_file
+@options.assignments
 @click.option("--seed", type=int, help="Random seed. Default: the recipe's, 0.")
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of decoded pictures (cache_side), shared between runs. Default: in OUT.",
-)
+@options.cache_folder
 @click.option("--resume", is_flag=True, help="Continuation of the run in --out after an interruption.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
-@click.option(
-    "--dtype",
-    default="float16",
-    show_default=True,
-    type=click.Choice(["float32", "float16", "bfloat16"]),
-    help="Number format in which the model's weights are stored.",
-)
+@options.weights_dtype
 @click.option(
     "--workers",
     type=click.IntRange(1),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.cli import options
 from affectlens.cli.default_command import DefaultCommand
 
 if TYPE_CHECKING:
@@ -70,29 +71,14 @@ def _resources(_: click.Context, __: click.Parameter, text: str | None) -> dict[
     metavar="cpu=1,gpu=0.25",
     help="Resources of each member. Default: a CPU, and a GPU where this machine has one.",
 )
-@click.option("--name", help="Name of the model. Default: the recipe's name.")
-@click.option(
-    "--settings",
-    "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file that changes the recipe.",
-)
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Setting to change.")
+@options.model_name
+@options.settings_file
+@options.assignments
 @click.option("--seed", type=int, help="Random seed of training and of the search. Default: the recipe's, 0.")
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of decoded pictures (cache_side), shared between runs. Default: in OUT.",
-)
+@options.cache_folder
 @click.option("--resume", is_flag=True, help="Continuation of the search in --out after an interruption.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or mps.")
-@click.option(
-    "--dtype",
-    default="float16",
-    show_default=True,
-    type=click.Choice(["float32", "float16", "bfloat16"]),
-    help="Number format in which the model's weights are stored.",
-)
+@options.weights_dtype
 def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     """Search for the settings of RECIPE (a recipe or a network, see `affectlens models`).
 
