@@ -19,7 +19,7 @@ import result_page
 from affectlens.explain.faithfulness import tables
 from affectlens.explain.faithfulness.measurements import Measurement
 from affectlens.explain.faithfulness.results import decide, summarise
-from affectlens.report.text import markdown_table
+from affectlens.report.text import TextTable, markdown_table
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explanations.json"
@@ -56,7 +56,7 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def markdown(rows: tables.Rows) -> str:
+def markdown(rows: TextTable) -> str:
     return markdown_table(rows[0], rows[1:])
 
 

@@ -104,7 +104,7 @@ def write_subset(out: Path, source: DataSource, size: Size) -> None:
         splits.TEST: rest[size.validation :],
     }
     out.mkdir(parents=True, exist_ok=True)
-    splits.write(out / TABLE, replace(source, splits=parts))
+    splits.write_splits(out / TABLE, replace(source, splits=parts))
 
 
 def prepare_cache(cache: Path, source: DataSource, side: int) -> None:
@@ -223,7 +223,7 @@ def _through_ray(given: argparse.Namespace, spec: str, size: Size) -> tuple[dict
     search(replace(base, run=run, plan=plan, cluster=Cluster(address="none", cpus=1)), listen)
     first = moments[1] - spent[0]
     seconds = {"ray": moments[-1] - first, "intervals": len(spent), "start": first - moments[0]}
-    sampled = {one.member: one.settings for one in lineage.read(out / LINEAGE)}
+    sampled = {one.member: one.settings for one in lineage.read_lineage(out / LINEAGE)}
     return seconds, [with_values(settings, values) for values in sampled.values()]
 
 
@@ -288,7 +288,7 @@ def _printed(name: str) -> Callable[[SearchEvent], None]:
 
 def _row(out: Path, kind: str, seed: int, held_out: Sequence[Record]) -> dict[str, Any]:
     """What one search found."""
-    intervals = lineage.read(out / LINEAGE)
+    intervals = lineage.read_lineage(out / LINEAGE)
     lineage.verify(intervals)
     winner, own = lineage.best(intervals), recipes_own(intervals)
     return {

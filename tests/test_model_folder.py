@@ -12,14 +12,14 @@ import pytest
 from affectlens.emotions import MIKELS
 from affectlens.errors import BadModelFolder, ModelNotFound, OutputError
 from affectlens.former_keys import FORMAT_VERSION
-from affectlens.model_folder import Card, load_card, read, read_readme, write
+from affectlens.model_folder import Card, load_card, read_model, read_readme, write_model
 from model_folders import CARD, hash_of, mutated, rewrite
 
 WEIGHTS = b"bytes that only a network understands"
 
 
 def save(folder: Path, card: Card = CARD, readme: str = "# small\n") -> None:
-    write(folder, card, WEIGHTS, readme, dtype="float32", for_others={"architecture": "small"})
+    write_model(folder, card, WEIGHTS, readme, dtype="float32", for_others={"architecture": "small"})
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_card_weights_and_readme_come_back_as_they_were_written(folder: Path) -> None:
-    card, weights = read(folder)
+    card, weights = read_model(folder)
     assert replace(card, weights_hash="") == CARD and weights == WEIGHTS
     assert load_card(folder) == card
     assert read_readme(folder) == "# small\n"
@@ -65,7 +65,7 @@ def test_a_readme_that_is_missing_is_an_error(folder: Path) -> None:
 @pytest.mark.parametrize("inside", ["", "none"])
 def test_a_folder_without_a_config_is_not_a_model(tmp_path: Path, inside: str) -> None:
     with pytest.raises(ModelNotFound, match=r"has no config\.json"):
-        read(tmp_path / inside)
+        read_model(tmp_path / inside)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_folder_without_a_config_is_not_a_model(tmp_path: Path, inside: str) -
 def test_damage_is_refused_and_named(folder: Path, damage: Callable[[Path], object], reason: str) -> None:
     damage(folder)
     with pytest.raises(BadModelFolder, match=reason):
-        read(folder)
+        read_model(folder)
 
 
 def cut(file: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_config_that_does_not_fit_is_refused_and_named(
 ) -> None:
     rewrite(folder, lambda ours: ours.update(change))
     with pytest.raises(BadModelFolder, match=reason):
-        read(folder)
+        read_model(folder)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_config_that_does_not_fit_is_refused_and_named(
 def test_an_entry_that_is_missing_is_refused(folder: Path, key: str) -> None:
     rewrite(folder, lambda ours: ours.pop(key))
     with pytest.raises(BadModelFolder, match=r"config\.json"):
-        read(folder)
+        read_model(folder)
 
 
 def test_no_mutated_config_gives_another_error_or_another_model(folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_no_card_with_spoilt_entries_and_the_right_hash_gives_another_error(fold
             ours["config_sha256"] = hash_of(ours)
         (folder / "config.json").write_text(json.dumps({**original, "affectlens": ours}))
         try:
-            read(folder)
+            read_model(folder)
         except (BadModelFolder, ModelNotFound):
             refused += 1
     assert 150 < refused < 300

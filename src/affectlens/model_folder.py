@@ -110,7 +110,7 @@ class _StoredCard(msgspec.Struct, kw_only=True):
     weights: _StoredWeights
 
 
-def read(folder: Path) -> StoredModel:
+def read_model(folder: Path) -> StoredModel:
     """Read a model folder completely and check all that can be checked without its network.
 
     Raises `ModelNotFound` or `BadModelFolder` with what is wrong.
@@ -132,7 +132,7 @@ def read_readme(folder: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def write(
+def write_model(
     folder: Path, card: Card, weights: bytes, readme: str, *, dtype: str, for_others: Mapping[str, Any]
 ) -> None:
     """Write a model folder, replacing a model that is there; completely or not at all.

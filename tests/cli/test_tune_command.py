@@ -19,7 +19,7 @@ def run(*words: str) -> Result:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A search that has ended."""
-    lineage.write(tmp_path / lineage.LINEAGE, family())
+    lineage.write_lineage(tmp_path / lineage.LINEAGE, family())
     SearchFile(plan=SearchPlan(), search_space=SPACE).write(tmp_path)
     return tmp_path
 

@@ -129,7 +129,7 @@ def undisturbed(data: Path, ray_of_two: None, tmp_path_factory: pytest.TempPathF
 def test_a_search_leaves_a_true_lineage_and_the_model_of_its_best_member(
     undisturbed: Path, data: Path
 ) -> None:
-    intervals = lineage.read(undisturbed / LINEAGE)
+    intervals = lineage.read_lineage(undisturbed / LINEAGE)
     lineage.verify(intervals)
     assert len(intervals) == PLAN.population * PLAN.rounds
     winner = lineage.best(intervals)
@@ -148,7 +148,7 @@ def test_a_search_that_has_ended_is_not_resumed(undisturbed: Path, data: Path) -
 
 @cluster
 def test_children_begin_with_the_weights_and_near_the_settings_of_their_donors(undisturbed: Path) -> None:
-    intervals = {one.key: one for one in lineage.read(undisturbed / LINEAGE)}
+    intervals = {one.key: one for one in lineage.read_lineage(undisturbed / LINEAGE)}
     children = [one for one in intervals.values() if one.is_exploit]
     for child in children:
         assert child.parent is not None
@@ -183,7 +183,7 @@ def test_the_other_schedulers_leave_the_same_files(
 ) -> None:
     plan = SearchPlan(scheduler=scheduler, population=4, interval=1, rounds=3)
     finished = search(request(data, tmp_path / "search", plan), ignore)
-    intervals = lineage.read(tmp_path / "search" / LINEAGE)
+    intervals = lineage.read_lineage(tmp_path / "search" / LINEAGE)
     lineage.verify(intervals)
     assert finished.winner == lineage.best(intervals) and load_model(finished.run.model)
     exploits = [one for one in intervals if one.is_exploit]
@@ -210,9 +210,9 @@ def test_a_member_whose_process_is_killed_goes_on_and_nothing_changes(
 
     search(request(data, tmp_path / "search"), listen)
     assert killed, "no process of a member was found to kill"
-    found = lineage.read(tmp_path / "search" / LINEAGE)
+    found = lineage.read_lineage(tmp_path / "search" / LINEAGE)
     lineage.verify(found)
-    assert comparable(found) == comparable(lineage.read(undisturbed / LINEAGE))
+    assert comparable(found) == comparable(lineage.read_lineage(undisturbed / LINEAGE))
 
 
 @cluster
@@ -227,9 +227,9 @@ def test_a_member_that_cannot_go_on_ends_the_search_with_the_best_model_kept(
     assert str(out / "model") in str(failed.value) and load_model(out / "model")
     in_the_way.rmdir()
     search(resumed(data, out), ignore)
-    found = lineage.read(out / LINEAGE)
+    found = lineage.read_lineage(out / LINEAGE)
     lineage.verify(found)
-    assert comparable(found) == comparable(lineage.read(undisturbed / LINEAGE))
+    assert comparable(found) == comparable(lineage.read_lineage(undisturbed / LINEAGE))
 
 
 @cluster
@@ -237,7 +237,7 @@ def test_a_search_whose_members_all_diverge_is_an_error(data: Path, ray_of_two: 
     wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
     with pytest.raises(RunError, match="Every member diverged"):
         search(request(data, tmp_path / "search", replace(PLAN, rounds=2), wild), ignore)
-    intervals = lineage.read(tmp_path / "search" / LINEAGE)
+    intervals = lineage.read_lineage(tmp_path / "search" / LINEAGE)
     lineage.verify(intervals)
     assert len(intervals) == 8 and all(one.failed for one in intervals)
 
@@ -300,7 +300,7 @@ def test_a_search_whose_driver_and_then_whose_ray_is_killed_ends_as_if_nothing_h
     wait_until(process, lambda: lines(out) >= PLAN.population)  # the first perturbation is being done
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = lineage.read(out / LINEAGE)
+    before = lineage.read_lineage(out / LINEAGE)
     lineage.verify(before)
 
     process = start(data, out, resume=True)
@@ -308,14 +308,14 @@ def test_a_search_whose_driver_and_then_whose_ray_is_killed_ends_as_if_nothing_h
     assert kill_all_below(process.pid, "gcs_server") == 1
     assert kill_all_below(process.pid, "raylet") == 1
     assert process.wait(timeout=300) != 0
-    between = lineage.read(out / LINEAGE)
+    between = lineage.read_lineage(out / LINEAGE)
     lineage.verify(between)
     assert comparable(between).items() >= comparable(before).items(), "more than an interval was lost"
 
     assert start(data, out, resume=True).wait(timeout=400) == 0
-    found = lineage.read(out / LINEAGE)
+    found = lineage.read_lineage(out / LINEAGE)
     lineage.verify(found)
-    assert comparable(found) == comparable(lineage.read(undisturbed / LINEAGE))
+    assert comparable(found) == comparable(lineage.read_lineage(undisturbed / LINEAGE))
     hashes = [load_model(out / "model").card.weights_hash for folder in (out, undisturbed)]
     assert hashes[0] == hashes[1]
     assert (out / "family.png").is_file() and (out / "schedule.png").is_file()
@@ -359,5 +359,7 @@ def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
     with head_for_clients() as address:
         ended = start(data, out, resume=False, address=address).wait(timeout=400)
         assert ended == 0, Path(f"{out}.log").read_text()
-    assert comparable(lineage.read(out / LINEAGE)) == comparable(lineage.read(undisturbed / LINEAGE))
+    assert comparable(lineage.read_lineage(out / LINEAGE)) == comparable(
+        lineage.read_lineage(undisturbed / LINEAGE)
+    )
     assert "Round 3" in Path(f"{out}.log").read_text()

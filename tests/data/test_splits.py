@@ -101,7 +101,7 @@ def digests(source: DataSource) -> dict[str, str]:
 
 def test_a_split_that_was_written_is_read_back_the_same(tmp_path: Path) -> None:
     source = source_of(splits.stratified(records([7] * 8, tmp_path), {"val": 0.2, "test": 0.2}, 3), tmp_path)
-    splits.write(tmp_path / "splits.tsv", source)
+    splits.write_splits(tmp_path / "splits.tsv", source)
     read = table.read(tmp_path / "splits.tsv")
     assert digests(read) == digests(source)
     assert read.splits == source.splits
@@ -116,13 +116,13 @@ def test_soft_targets_survive_writing_too(
         Record(f"{i}.jpg", root / f"{i}.jpg", MIKELS.distribution(dict(zip(MIKELS.words, row, strict=True))))
         for i, row in enumerate(votes)
     ]
-    splits.write(root / "splits.tsv", source_of({"train": made}, root))
+    splits.write_splits(root / "splits.tsv", source_of({"train": made}, root))
     assert digests(table.read(root / "splits.tsv")) == digests(source_of({"train": made}))
 
 
 def test_a_data_set_without_splits_is_read_back_without_splits(tmp_path: Path) -> None:
     source = source_of({ALL: records([1] * 8, tmp_path)}, tmp_path)
-    splits.write(tmp_path / "splits.tsv", source)
+    splits.write_splits(tmp_path / "splits.tsv", source)
     assert table.read(tmp_path / "splits.tsv").splits == source.splits
 
 
@@ -136,7 +136,7 @@ def test_odd_names_of_files_survive_writing(tmp_path: Path) -> None:
         "line\nbreak.jpg",
     ]
     made = [Record(name, tmp_path / name, MIKELS.only("awe")) for name in names]
-    splits.write(tmp_path / "splits.tsv", source_of({"train": made}, tmp_path))
+    splits.write_splits(tmp_path / "splits.tsv", source_of({"train": made}, tmp_path))
     assert table.read(tmp_path / "splits.tsv").splits["train"] == made
 
 
@@ -144,7 +144,7 @@ def test_a_split_written_elsewhere_is_read_with_the_folder_of_the_pictures(tmp_p
     root, run = tmp_path / "pictures", tmp_path / "run"
     root.mkdir()
     source = source_of({"train": records([2] * 8, root), "val": records([1] * 8, root)}, root)
-    splits.write(run / "splits.tsv", source)
+    splits.write_splits(run / "splits.tsv", source)
     assert open_data(f"csv:{run / 'splits.tsv'}@{root}").splits == source.splits
     assert str(tmp_path) not in (run / "splits.tsv").read_text(), "no path of this machine is written"
 

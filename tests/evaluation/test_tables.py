@@ -17,7 +17,7 @@ from affectlens.evaluation.tables import (
     confusion_table,
     emotions_table,
     markdown,
-    render,
+    print_scores,
     scores_table,
     summary,
 )
@@ -129,7 +129,7 @@ def test_the_terminal_shows_all_tables_and_takes_no_word_for_a_colour() -> None:
     targets = torch.eye(2)
     scores = score(targets, targets, Vocabulary("odd", ("[red]joy", "rest")), resamples=0)
     out = io.StringIO()
-    render(scores, Console(file=out, width=120))
+    print_scores(scores, Console(file=out, width=120))
     shown = out.getvalue()
     assert shown.count("[red]joy") == 3  # an emotion, a row and a column
     for expected in ("2 pictures, 2 emotions of odd", "balanced accuracy", "precision", "evoked / predicted"):

@@ -15,14 +15,14 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import OutputError, SettingsError
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.explainer import Explanation
-from affectlens.explain.figures import displayed, draw, laid_on, scale_of, write
+from affectlens.explain.figures import displayed, draw_figure, laid_on, scale_of, write_figure
 from affectlens.explain.text import doubts
 from heat import FAITHFUL, explanation_of, grey_picture, heatmap_of, with_patch
 
 
 def text_of(*heatmaps: Heatmap, **more: Any) -> str:
     """All text of the figure of these maps."""
-    figure = draw(explanation_of(*heatmaps, **more))
+    figure = draw_figure(explanation_of(*heatmaps, **more))
     return " ".join(" ".join(found.get_text() for found in figure.findobj(Text)).split())
 
 
@@ -115,7 +115,7 @@ def test_nothing_is_stated_of_what_was_not_measured() -> None:
 
 def test_a_sheet_of_all_emotions_names_each_with_its_probability() -> None:
     maps = [heatmap_of(with_patch(), emotion=word) for word in MIKELS.words]
-    figure = draw(explanation_of(*maps))
+    figure = draw_figure(explanation_of(*maps))
     # The picture, eight maps and the colour bar.
     assert len([axes for axes in figure.axes if axes.images]) == 10
     text = text_of(*maps)
@@ -129,7 +129,7 @@ def test_a_contrast_is_named_by_both_its_sides() -> None:
 
 def test_a_name_that_looks_like_a_formula_is_written_as_it_is() -> None:
     file = io.BytesIO()
-    draw(explanation_of(heatmap_of(with_patch(), image="a $\\frac{ b$.jpg"))).savefig(file)
+    draw_figure(explanation_of(heatmap_of(with_patch(), image="a $\\frac{ b$.jpg"))).savefig(file)
     assert file.getvalue().startswith(b"\x89PNG")
 
 
@@ -139,7 +139,7 @@ def test_a_name_that_looks_like_a_formula_is_written_as_it_is() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".pdf", ".svg"])
 def test_the_same_maps_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     for name in ("one", "two"):
-        write(tmp_path / f"{name}{suffix}", explanation_of(heatmap_of(with_patch())))
+        write_figure(tmp_path / f"{name}{suffix}", explanation_of(heatmap_of(with_patch())))
     written = [(tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two")]
     assert len(written[0]) > 5000
     assert written[0] == written[1]
@@ -147,13 +147,13 @@ def test_the_same_maps_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
 
 def test_another_suffix_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"Use \.png"):
-        write(tmp_path / "map.gif", explanation_of(heatmap_of(with_patch())))
+        write_figure(tmp_path / "map.gif", explanation_of(heatmap_of(with_patch())))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_explanation_that_kept_no_pixels_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="kept no pixels"):
-        write(tmp_path / "map.png", Explanation("a.jpg", (heatmap_of(with_patch()),)))
+        write_figure(tmp_path / "map.png", Explanation("a.jpg", (heatmap_of(with_patch()),)))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_figure_of_a_picture_of_any_shape_has_all_panels_within_it(
     size: tuple[int, int], maps: int
 ) -> None:
     heatmaps = [heatmap_of(with_patch(), size, emotion=word) for word in MIKELS.words[:maps]]
-    figure: Figure = draw(explanation_of(*heatmaps, pixels=grey_picture(*size)))
+    figure: Figure = draw_figure(explanation_of(*heatmaps, pixels=grey_picture(*size)))
     for axes in figure.axes:
         box = axes.get_position()
         assert -1e-9 <= box.x0 < box.x1 <= 1 + 1e-9 and -1e-9 <= box.y0 < box.y1 <= 1 + 1e-9

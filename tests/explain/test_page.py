@@ -14,7 +14,7 @@ from affectlens.emotions import MIKELS, POLARITY
 from affectlens.errors import SettingsError
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.explainer import Explanation
-from affectlens.explain.page import render, write
+from affectlens.explain.page import render_page, write_page
 from affectlens.explain.story.branches import BranchPart, Contributions
 from affectlens.explain.story.text import story
 from heat import EMOTIONS, FAITHFUL, effects_of, explanation_of, grey_picture, heatmap_of, with_patch
@@ -32,11 +32,11 @@ def explained(*emotions: str, image: str = "photos/night street.jpg", **more: An
 
 
 def outline_of(*emotions: str, **more: Any) -> Outline:
-    return Outline(render(explained(*emotions, **more)))
+    return Outline(render_page(explained(*emotions, **more)))
 
 
 def test_a_page_holds_all_it_shows() -> None:
-    page = render(explained("fear", "awe"))
+    page = render_page(explained("fear", "awe"))
     addresses = re.findall(r'(?:src|href)="?([^"\s>]{0,30})', page) + re.findall(r"url\(([^)]*)", page)
     assert addresses
     assert all(address.startswith(("data:image/", "#")) for address in addresses)
@@ -57,7 +57,7 @@ def test_every_element_is_closed_and_every_image_has_an_alternative_text() -> No
 
 def test_a_page_states_what_is_evoked_the_story_and_how_it_was_made() -> None:
     explanation = explained("fear")
-    text = Outline(render(explanation)).text
+    text = Outline(render_page(explanation)).text
     for words in (
         "night street.jpg",
         "Most likely to evoke fear",
@@ -76,7 +76,7 @@ def test_a_page_states_what_is_evoked_the_story_and_how_it_was_made() -> None:
 
 def test_a_page_warns_of_a_map_that_does_not_beat_random_ones() -> None:
     doubtful = heatmap_of(with_patch(), details={"faithfulness": FAITHFUL | {"beats_random": False}})
-    assert "Do not rely on this map" in Outline(render(explanation_of(doubtful))).text
+    assert "Do not rely on this map" in Outline(render_page(explanation_of(doubtful))).text
     assert "Do not rely" not in outline_of("fear").text
 
 
@@ -95,7 +95,7 @@ def test_several_emotions_have_each_a_section_that_is_linked() -> None:
 
 
 def test_images_are_of_their_type_and_shaped_as_the_picture() -> None:
-    page = render(explained("fear", pixels=grey_picture(60, 90)))
+    page = render_page(explained("fear", pixels=grey_picture(60, 90)))
     kinds = re.findall(r'src="data:image/([a-z+]+);base64,([^"]+)"', page)
     assert [kind for kind, _ in kinds] == ["jpeg", "jpeg", "svg+xml", "svg+xml"]
     for kind, data in kinds:
@@ -118,8 +118,8 @@ def test_a_hostile_name_cannot_add_elements_or_steer_anything(where: str) -> Non
         "detail": {"details": {**values["details"], "baselines": [name], "note": name}},
     }
     heatmap = Heatmap(**{**values, **hostile[where]})
-    plain = Outline(render(explanation_of(Heatmap(**values))))
-    page = render(explanation_of(heatmap))
+    plain = Outline(render_page(explanation_of(Heatmap(**values))))
+    page = render_page(explanation_of(heatmap))
     page.encode()
     assert "<b " not in page and "\u202e" not in page
     found = Outline(page)
@@ -137,7 +137,7 @@ def test_parts_of_a_network_are_shown_where_it_has_them() -> None:
 
 
 def test_a_map_without_effects_is_a_page_without_a_story() -> None:
-    text = Outline(render(explanation_of(heatmap_of(with_patch())))).text
+    text = Outline(render_page(explanation_of(heatmap_of(with_patch())))).text
     assert "Why fear?" in text
     assert "What moves the answer" not in text
 
@@ -146,7 +146,7 @@ def test_emotions_without_a_circle_have_no_wheel_but_bars() -> None:
     heatmap = heatmap_of(with_patch(), emotion="positive")
     other = Heatmap(**{**vars(heatmap), "emotions": POLARITY.distribution({"positive": 3, "negative": 1})})
     object.__setattr__(other, "question", type(heatmap.question)(POLARITY, ("positive",), ("negative",)))
-    found = Outline(render(explanation_of(other)))
+    found = Outline(render_page(explanation_of(other)))
     assert len(found.all("img")) == 2
     assert "75 %" in found.text
 
@@ -154,9 +154,9 @@ def test_emotions_without_a_circle_have_no_wheel_but_bars() -> None:
 def test_a_page_is_written_complete_or_not_at_all(tmp_path: Path) -> None:
     kept_none = Explanation("a.jpg", (heatmap_of(with_patch()),))
     with pytest.raises(SettingsError, match="kept no pixels"):
-        write(tmp_path / "a.html", kept_none)
+        write_page(tmp_path / "a.html", kept_none)
     assert list(tmp_path.iterdir()) == []
-    write(tmp_path / "a.html", explained("fear"))
+    write_page(tmp_path / "a.html", explained("fear"))
     assert (tmp_path / "a.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
@@ -166,6 +166,6 @@ def test_a_page_is_small_enough_to_be_mailed() -> None:
     noise = torch.randint(0, 256, (3, 733, 1100), dtype=torch.uint8, generator=generator)
     maps = [heatmap_of(with_patch(), (733, 1100), emotion=word) for word in MIKELS.words]
     effects = tuple(effects_of(each.question, EFFECTS) for each in maps)
-    page = render(explanation_of(*maps, pixels=noise, effects=effects))
+    page = render_page(explanation_of(*maps, pixels=noise, effects=effects))
     assert len(page) < 12_000_000
     assert EMOTIONS.top in page

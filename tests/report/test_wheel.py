@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from affectlens.emotions import EKMAN, MIKELS, MIKELS_CIRCLE, PLUTCHIK
 from affectlens.errors import OutputError
-from affectlens.report.wheel import COLOURS, PLUTCHIK_WHEEL, NoWheel, draw, write
+from affectlens.report.wheel import COLOURS, PLUTCHIK_WHEEL, NoWheel, draw_wheel, write_wheel
 from heat import EMOTIONS
 
 
@@ -32,21 +32,21 @@ def area(petal: Rectangle) -> float:
 
 
 def test_petals_stand_at_the_angles_of_mikels_circle() -> None:
-    found = petals(draw(EMOTIONS))
+    found = petals(draw_wheel(EMOTIONS))
     assert len(found) == 8
     for number, petal in enumerate(found, start=1):
         assert middle(petal) == pytest.approx((2 * number - 1) * math.pi / 8)
 
 
 def test_the_area_of_a_petal_is_its_probability() -> None:
-    found = petals(draw(EMOTIONS))
+    found = petals(draw_wheel(EMOTIONS))
     unit = area(found[MIKELS_CIRCLE.index("fear")]) / EMOTIONS["fear"]
     for word, petal in zip(MIKELS_CIRCLE, found, strict=True):
         assert area(petal) == pytest.approx(unit * EMOTIONS[word])
 
 
 def test_every_emotion_is_named_with_its_probability_next_to_its_petal() -> None:
-    text = texts(draw(EMOTIONS, name="night street.jpg"))
+    text = texts(draw_wheel(EMOTIONS, name="night street.jpg"))
     assert "night street.jpg" in text
     assert "fear 50 %" in text
     assert "amusement 1 %" in text
@@ -54,7 +54,7 @@ def test_every_emotion_is_named_with_its_probability_next_to_its_petal() -> None
 
 
 def test_on_plutchiks_wheel_the_mapping_and_its_loss_are_stated_and_nothing_is_spread() -> None:
-    figure = draw(EMOTIONS, plutchik=True)
+    figure = draw_wheel(EMOTIONS, plutchik=True)
     text = texts(figure)
     assert (
         "by a mapping from mikels-8 that loses something: amusement, contentment and excitement all become"
@@ -69,7 +69,7 @@ def test_on_plutchiks_wheel_the_mapping_and_its_loss_are_stated_and_nothing_is_s
 
 
 def test_opposites_face_each_other_on_plutchiks_wheel() -> None:
-    found = dict(zip(PLUTCHIK_WHEEL, petals(draw(EMOTIONS, plutchik=True)), strict=True))
+    found = dict(zip(PLUTCHIK_WHEEL, petals(draw_wheel(EMOTIONS, plutchik=True)), strict=True))
     for one, other in [
         ("joy", "sadness"),
         ("trust", "disgust"),
@@ -81,21 +81,21 @@ def test_opposites_face_each_other_on_plutchiks_wheel() -> None:
 
 
 def test_plutchiks_own_emotions_lose_nothing_and_no_mapping_is_mentioned() -> None:
-    figure = draw(PLUTCHIK.distribution({"trust": 1, "joy": 3}), plutchik=True)
+    figure = draw_wheel(PLUTCHIK.distribution({"trust": 1, "joy": 3}), plutchik=True)
     assert "joy 75 %" in texts(figure)
     assert "mapping" not in texts(figure)
 
 
 def test_emotions_without_a_circle_are_refused_with_those_that_have_one() -> None:
     with pytest.raises(NoWheel, match="There are wheels of mikels-8 and plutchik-8"):
-        draw(EKMAN.only("joy"))
+        draw_wheel(EKMAN.only("joy"))
     with pytest.raises(NoWheel, match="No conversion from ekman-6 to plutchik-8"):
-        draw(EKMAN.only("joy"), plutchik=True)
+        draw_wheel(EKMAN.only("joy"), plutchik=True)
 
 
 def test_an_answer_without_any_counterpart_on_plutchiks_wheel_is_refused() -> None:
     with pytest.raises(NoWheel, match="no counterpart"):
-        draw(MIKELS.only("awe"), plutchik=True)
+        draw_wheel(MIKELS.only("awe"), plutchik=True)
 
 
 def test_every_emotion_of_both_wheels_has_a_colour_of_its_own_on_it() -> None:
@@ -106,7 +106,7 @@ def test_every_emotion_of_both_wheels_has_a_colour_of_its_own_on_it() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_the_same_wheel_gives_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     for name in ("one", "two"):
-        write(tmp_path / f"{name}{suffix}", EMOTIONS, name="a.jpg")
+        write_wheel(tmp_path / f"{name}{suffix}", EMOTIONS, name="a.jpg")
     written = [(tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two")]
     assert written[0] == written[1]
     assert len(written[0]) > 5000
@@ -114,4 +114,4 @@ def test_the_same_wheel_gives_the_same_bytes(tmp_path: Path, suffix: str) -> Non
 
 def test_another_suffix_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"Use \.png"):
-        write(tmp_path / "wheel.gif", EMOTIONS)
+        write_wheel(tmp_path / "wheel.gif", EMOTIONS)

@@ -15,9 +15,9 @@ from affectlens.training.lineage import (
     append,
     best,
     complete_round,
-    read,
+    read_lineage,
     verify,
-    write,
+    write_lineage,
 )
 from lineages import family
 
@@ -25,7 +25,7 @@ from lineages import family
 def test_a_true_lineage_is_verified_and_survives_the_disk(tmp_path: Path) -> None:
     for one in family():
         append(tmp_path / LINEAGE, one)
-    found = read(tmp_path / LINEAGE)
+    found = read_lineage(tmp_path / LINEAGE)
     assert found == family()
     verify(found)
 
@@ -82,23 +82,23 @@ def test_of_equal_scores_the_earliest_is_the_best() -> None:
 @pytest.mark.parametrize("tail", [b'{"member": 0, "rou', b'{"member": \xc3', b"\xff\x00"])
 def test_a_line_that_a_kill_cut_off_is_left_out(tail: bytes, tmp_path: Path) -> None:
     file = tmp_path / LINEAGE
-    write(file, family())
+    write_lineage(file, family())
     with file.open("ab") as out:
         out.write(tail)
-    assert read(file) == family()
+    assert read_lineage(file) == family()
 
 
 def test_a_damaged_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / LINEAGE
-    write(file, family())
+    write_lineage(file, family())
     file.write_text(file.read_text().replace('"round": 2', '"round: 2'))
     with pytest.raises(LineageError, match="damaged"):
-        read(file)
+        read_lineage(file)
 
 
 def test_a_folder_without_a_search_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(LineageError, match=str(tmp_path)):
-        read(tmp_path / LINEAGE)
+        read_lineage(tmp_path / LINEAGE)
 
 
 @pytest.mark.parametrize(("count", "complete"), [(0, 0), (2, 0), (3, 1), (8, 2), (9, 3)])
@@ -117,11 +117,13 @@ FORMER = (
 
 def test_a_line_of_format_1_is_read_under_todays_names_and_is_as_true_as_before(tmp_path: Path) -> None:
     (tmp_path / LINEAGE).write_text(FORMER)
-    found = read(tmp_path / LINEAGE)
+    found = read_lineage(tmp_path / LINEAGE)
     verify(found)
     assert found[0].settings == {"lr": 0.003, "mixup": 0.0} and found[0].unit["lr"] == 0.59
-    write(tmp_path / LINEAGE, found)
-    assert "learning_rate" not in (tmp_path / LINEAGE).read_text() and read(tmp_path / LINEAGE) == found
+    write_lineage(tmp_path / LINEAGE, found)
+    assert (
+        "learning_rate" not in (tmp_path / LINEAGE).read_text() and read_lineage(tmp_path / LINEAGE) == found
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,8 +131,8 @@ def test_a_line_of_format_1_is_read_under_todays_names_and_is_as_true_as_before(
 )
 def test_a_line_of_other_types_is_an_error_of_ours(damage: str, tmp_path: Path) -> None:
     name = damage.partition(":")[0]
-    write(tmp_path / LINEAGE, family()[:1])
+    write_lineage(tmp_path / LINEAGE, family()[:1])
     text = (tmp_path / LINEAGE).read_text()
     (tmp_path / LINEAGE).write_text(re.sub(name + r": ([{][^}]*[}]|[^,]*)", damage, text))
     with pytest.raises(LineageError):
-        read(tmp_path / LINEAGE)
+        read_lineage(tmp_path / LINEAGE)

@@ -11,13 +11,13 @@ import pytest
 
 from affectlens.errors import NotAVideo, OutputError, VideoNotFound
 from affectlens.video import Film, Video
-from affectlens.video.writer import Drawing, as_stored, suffix_for, write
+from affectlens.video.writer import Drawing, as_stored, suffix_for, write_film
 
 SIZE = (160, 96)
 STEPS = (0, 40, 80, 120, 300, 340, 500, 540, 580, 900)  # milliseconds at which frames come: unevenly
 
 
-def write_film(
+def make_film(
     file: Path,
     *,
     sound: str | None = "aac",
@@ -79,30 +79,30 @@ def red(film: Film) -> Iterator[Drawing]:
 
 
 def written(file: Path, source: Path, draw: Any = red) -> Path:
-    assert [step.frames for step in write(file, source, draw)] == list(range(1, len(STEPS) + 1))
+    assert [step.frames for step in write_film(file, source, draw)] == list(range(1, len(STEPS) + 1))
     return file
 
 
 @pytest.mark.parametrize(("suffix", "sound"), [(".mp4", "aac"), (".mkv", "libopus"), (".mov", "pcm_s16le")])
 def test_sound_is_copied_bit_for_bit_at_its_own_times(tmp_path: Path, suffix: str, sound: str) -> None:
-    source = write_film(tmp_path / f"a{suffix}", sound=sound)
+    source = make_film(tmp_path / f"a{suffix}", sound=sound)
     assert sound_of(written(tmp_path / f"b{suffix}", source)) == sound_of(source)
 
 
 def test_frames_keep_their_uneven_times(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4")
+    source = make_film(tmp_path / "a.mp4")
     times = [second for second, _ in frames_of(written(tmp_path / "b.mp4", source))]
     assert times == pytest.approx([ms / 1000 for ms in STEPS], abs=1e-6)
     into_matroska = [second for second, _ in frames_of(written(tmp_path / "b.mkv", source))]
     later = into_matroska[0]  # Matroska has no time before 0, where AAC begins in mp4
     assert 0 <= later < 0.03
     assert into_matroska == pytest.approx([second + later for second in times], abs=0.0011)
-    other = write_film(tmp_path / "c.mkv", sound="libopus")
+    other = make_film(tmp_path / "c.mkv", sound="libopus")
     assert [s for s, _ in frames_of(written(tmp_path / "d.mkv", other))] == [s for s, _ in frames_of(other)]
 
 
 def test_each_drawing_lies_from_its_moment_on_where_it_should_and_nowhere_else(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4")
+    source = make_film(tmp_path / "a.mp4")
     before, after = frames_of(source), frames_of(written(tmp_path / "b.mp4", source))
     for number, ((second, was), (_, now)) in enumerate(zip(before, after, strict=True)):
         level = int(was.mean())
@@ -115,7 +115,7 @@ def test_each_drawing_lies_from_its_moment_on_where_it_should_and_nowhere_else(t
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_a_turned_film_stays_turned_and_what_is_drawn_is_upright(tmp_path: Path, rotation: int) -> None:
-    source = write_film(tmp_path / "a.mp4", rotation=rotation)
+    source = make_film(tmp_path / "a.mp4", rotation=rotation)
     target = written(tmp_path / "b.mp4", source)
     with Video(source) as one, Video(target) as other:
         assert one.film.rotation == other.film.rotation == rotation
@@ -126,7 +126,7 @@ def test_a_turned_film_stays_turned_and_what_is_drawn_is_upright(tmp_path: Path,
 
 
 def test_oblong_pixels_stay_oblong_and_drawings_keep_their_shape(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4", aspect=Fraction(2, 1))
+    source = make_film(tmp_path / "a.mp4", aspect=Fraction(2, 1))
     target = written(tmp_path / "b.mp4", source)
     with Video(target) as video:
         assert (video.film.pixel_aspect, video.film.width) == (2.0, 320)
@@ -137,13 +137,13 @@ def test_oblong_pixels_stay_oblong_and_drawings_keep_their_shape(tmp_path: Path)
 
 
 def test_ten_bits_stay_ten(tmp_path: Path) -> None:
-    target = written(tmp_path / "b.mp4", write_film(tmp_path / "a.mp4", pixels="yuv420p10le"))
+    target = written(tmp_path / "b.mp4", make_film(tmp_path / "a.mp4", pixels="yuv420p10le"))
     with Video(target) as video:
         assert video.film.bits == 10
 
 
 def test_a_film_without_sound_or_drawings_is_written_too_and_titles_stay(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4", sound=None)
+    source = make_film(tmp_path / "a.mp4", sound=None)
     target = written(tmp_path / "b.mp4", source, lambda film: iter(()))
     assert len(frames_of(target)) == len(STEPS)
     with av.open(target) as container:
@@ -151,10 +151,10 @@ def test_a_film_without_sound_or_drawings_is_written_too_and_titles_stay(tmp_pat
 
 
 def test_what_is_interrupted_leaves_no_file_and_the_old_one_stays(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4")
+    source = make_film(tmp_path / "a.mp4")
     target = tmp_path / "b.mp4"
     target.write_text("old")
-    steps = write(target, source, red)
+    steps = write_film(target, source, red)
     next(steps)
     steps.close()
     assert target.read_text() == "old"
@@ -162,15 +162,15 @@ def test_what_is_interrupted_leaves_no_file_and_the_old_one_stays(tmp_path: Path
 
 
 def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4", sound=None)
+    source = make_film(tmp_path / "a.mp4", sound=None)
     with pytest.raises(OutputError, match=r"\.mp4, \.m4v, \.mov, \.mkv"):
-        list(write(tmp_path / "b.avi", source, red))
+        list(write_film(tmp_path / "b.avi", source, red))
     with pytest.raises(OutputError, match="is the film itself"):
-        list(write(source, source, red))
+        list(write_film(source, source, red))
     with pytest.raises(VideoNotFound):
-        list(write(tmp_path / "b.mp4", tmp_path / "gone.mp4", red))
+        list(write_film(tmp_path / "b.mp4", tmp_path / "gone.mp4", red))
     with pytest.raises(NotAVideo, match="live"):
-        list(write(tmp_path / "b.mp4", "/dev/video0", red)) if Path("/dev/video0").exists() else _raise()
+        list(write_film(tmp_path / "b.mp4", "/dev/video0", red)) if Path("/dev/video0").exists() else _raise()
     assert suffix_for(Path("a.ts")) == ".mkv"
 
 

@@ -61,6 +61,6 @@ def split(spec: str, out: Path, val: float, test: float, seed: int) -> None:
         raise click.UsageError(f"{out} is there already. A split must not change: choose a new name.")
     shares = {name: share for name, share in ((splits.VAL, val), (splits.TEST, test)) if share}
     divided = splits.divide(open_data(spec), shares, seed)
-    splits.write(out, divided)
+    splits.write_splits(out, divided)
     for name, part in divided.splits.items():
         click.echo(f"{name}: {len(part):,} pictures")

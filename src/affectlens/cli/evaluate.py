@@ -38,7 +38,7 @@ def evaluate(
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
     from affectlens.evaluation.evaluate import evaluate as evaluate_network
-    from affectlens.evaluation.tables import render
+    from affectlens.evaluation.tables import print_scores
     from affectlens.machine import keep_freed_memory
     from affectlens.models import saved
 
@@ -65,7 +65,7 @@ def evaluate(
         )
     if out:
         result.write(out, card)
-    render(result.scores, Console())
+    print_scores(result.scores, Console())
     if result.attribute_scores:
         click.echo(result.attribute_scores.markdown())
     for note in source.notes:

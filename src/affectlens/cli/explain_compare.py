@@ -58,6 +58,7 @@ def compare(
     from affectlens.explain.faithfulness.measurements import Measurement
     from affectlens.explain.methods.catalog import make, suitable_for
     from affectlens.models import saved
+    from affectlens.report.text import print_table
 
     model = saved.load(name)
     explained = ExplainedModel.of(model, device)
@@ -83,6 +84,6 @@ def compare(
     summary = results.summarise(rows)
     console = Console()
     for table in (tables.curves_table(summary), tables.checks_table(summary)):
-        tables.render(table, console)
+        print_table(table, console)
     for sentence in tables.conclusions(summary, results.decide(summary)):
         click.echo(sentence.replace("`", ""))

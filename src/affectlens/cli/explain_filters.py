@@ -50,5 +50,5 @@ def filters(
         found = study(
             network, preprocessing, pixels, blocks=blocks, channels=channels, ascent=ascent, progress=advance
         )
-    figure.write(out, found, model.card.name)
+    figure.write_figure(out, found, model.card.name)
     click.echo(f"{out}: what {model.card.name} detects, and where it is active in {picture}")

@@ -36,7 +36,7 @@ def compare(one: str, other: str, out: Path, align: Any, every: float, name: str
         click.echo(line)
     for line in text.means_table(found):
         click.echo(f"  {line}")
-    page.write(out, found)
+    page.write_page(out, found)
     found.write(out.with_suffix(".json"))
     click.echo(f"{out}\n{out.with_suffix('.json')}")
 

@@ -97,7 +97,7 @@ def show(events: "Iterator[RunEvent]") -> None:
     from rich.console import Console
 
     from affectlens.cli.progress import progress_bar
-    from affectlens.evaluation.tables import render
+    from affectlens.evaluation.tables import print_scores
     from affectlens.training.finish import RunFinished
     from affectlens.training.loop import Step
     from affectlens.training.run import EpochEnd, RunStarted
@@ -124,7 +124,7 @@ def show(events: "Iterator[RunEvent]") -> None:
                 bar.print(f"Epoch {event.epoch}: {scores}{mark}. {meter.state}")
             elif isinstance(event, RunFinished):
                 bar.stop()
-                render(event.scores, Console())
+                print_scores(event.scores, Console())
                 if event.attribute_scores:
                     click.echo(event.attribute_scores.markdown())
                 click.echo(f"Model: {event.model}")

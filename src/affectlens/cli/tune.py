@@ -142,7 +142,7 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
     from affectlens.cli.progress import progress_bar
     from affectlens.cluster.search_record import RoundEnd
     from affectlens.cluster.tune import SearchFinished, SearchStarted
-    from affectlens.evaluation.tables import render
+    from affectlens.evaluation.tables import print_scores
     from affectlens.training.lineage import Interval
     from affectlens.training.session import CacheProgress
 
@@ -162,7 +162,7 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
                 bar.print(_round_in_words(event))
             elif isinstance(event, SearchFinished):
                 bar.stop()
-                render(event.run.scores, Console())
+                print_scores(event.run.scores, Console())
                 winner = event.winner
                 click.echo(f"Best: member {winner.member} after round {winner.round}, {winner.score:.4f}.")
                 click.echo(f"Model: {event.run.model}")
@@ -194,7 +194,7 @@ def report(folder: Path) -> None:
     from affectlens.training import lineage
     from affectlens.training.lineage_figure import write_figures
 
-    intervals = lineage.read(folder / lineage.LINEAGE)
+    intervals = lineage.read_lineage(folder / lineage.LINEAGE)
     lineage.verify(intervals)
     click.echo(f"The lineage is true: {len(intervals)} intervals, every one began where its parent ended.")
     if intervals:

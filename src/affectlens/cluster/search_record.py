@@ -44,14 +44,14 @@ class SearchRecord(tune.Callback, tune.Stopper):
         self.file, self.states = out / LINEAGE, out / STATES
         self.states.mkdir(exist_ok=True)
         clear_leftovers(self.states)
-        self.intervals = lineage.read(self.file) if self.file.is_file() else []
+        self.intervals = lineage.read_lineage(self.file) if self.file.is_file() else []
         self.begin = 0
         if plan.scheduler in EXPLOITING:
             done = lineage.complete_round(self.intervals, plan.population)
             self.intervals = [one for one in self.intervals if one.round <= done]
             self.begin = max(done - 1, 0)
         # Without what a kill cut off.
-        lineage.write(self.file, self.intervals)
+        lineage.write_lineage(self.file, self.intervals)
         self.known = {one.key: one for one in self.intervals}
         self.failed: str | None = None
 
@@ -104,7 +104,7 @@ class SearchRecord(tune.Callback, tune.Stopper):
     def follow(self) -> None:
         """Report what another process has recorded since."""
         there = {one.key for one in self.intervals}
-        for interval in lineage.read(self.file):
+        for interval in lineage.read_lineage(self.file):
             if interval.key not in there:
                 self.intervals.append(interval)
                 self.listen(interval)

@@ -48,9 +48,9 @@ _ROWS_AT_ONCE = 512
 
 Floats = NDArray[np.float32]
 Thumbnails = NDArray[np.uint8]
-Box = tuple[float, float, float, float]  # top, left, height, width in 0..1
-COMPLETE: Box = (0.0, 0.0, 1.0, 1.0)
-_STRIPS: tuple[Box, ...] = ((0.0, 0.0, 0.8, 1.0), (0.2, 0.0, 0.8, 1.0))
+Crop = tuple[float, float, float, float]  # top, left, height, width in 0..1
+COMPLETE: Crop = (0.0, 0.0, 1.0, 1.0)
+_STRIPS: tuple[Crop, ...] = ((0.0, 0.0, 0.8, 1.0), (0.2, 0.0, 0.8, 1.0))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Match:
     other: int
     agreement: float
     mirrored: bool
-    region: Box
+    region: Crop
 
 
 def find(
@@ -114,11 +114,11 @@ def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 # -------------------------------------------------------------------------------------------- candidates
 
 
-def _candidates(thumbnails: Thumbnails, earlier: int) -> dict[tuple[int, int], tuple[Box, bool]]:
+def _candidates(thumbnails: Thumbnails, earlier: int) -> dict[tuple[int, int], tuple[Crop, bool]]:
     """Pairs (picture, other) that are described alike, with the part of `picture` and whether mirrored."""
-    best: dict[tuple[int, int], tuple[float, Box, bool]] = {}
+    best: dict[tuple[int, int], tuple[float, Crop, bool]] = {}
     complete = _described(thumbnails, COMPLETE)
-    comparisons: list[tuple[Box, Floats]] = [(box, complete) for box in _parts()]
+    comparisons: list[tuple[Crop, Floats]] = [(box, complete) for box in _parts()]
     comparisons += [(strip, _described(thumbnails, strip)) for strip in _STRIPS]
     for box, library in comparisons:
         for mirrored in (False, True):
@@ -147,7 +147,7 @@ def _alike(seen: Floats, library: Floats, earlier: int) -> Iterable[tuple[int, i
 
 
 @lru_cache(maxsize=1)
-def _parts() -> tuple[Box, ...]:
+def _parts() -> tuple[Crop, ...]:
     """Parts of a picture of which another may be a copy: 4 scales, the small ones at 25 positions."""
     boxes = [COMPLETE]
     for scale in (0.92, 0.84, 0.76, 0.68):
@@ -157,7 +157,7 @@ def _parts() -> tuple[Box, ...]:
     return tuple(boxes)
 
 
-def _described(thumbnails: Thumbnails, box: Box) -> Floats:
+def _described(thumbnails: Thumbnails, box: Crop) -> Floats:
     """Describe parts of thumbnails: (N, S, S) -> (N, F), rows of length 1; 0 for parts without contrast."""
     cells = _cells(thumbnails, box, DESCRIBED_SIDE).reshape(len(thumbnails), -1)
     weights: Floats = cells @ _frequencies()
@@ -179,7 +179,7 @@ def _frequencies() -> Floats:
     return weighed
 
 
-def _cells(thumbnails: NDArray[Any], box: Box, side: int) -> Floats:
+def _cells(thumbnails: NDArray[Any], box: Crop, side: int) -> Floats:
     """Average parts of thumbnails over equal cells: (N, S, S) -> (N, side, side)."""
     top, left, height, width = box
     down, across = _averages(top, height, side), _averages(left, width, side)
@@ -201,12 +201,12 @@ def _averages(begin: float, length: float, side: int) -> Floats:
 # --------------------------------------------------------------------------------------------- alignment
 
 
-def _aligned(thumbnails: Thumbnails, picture: int, other: int, box: Box, mirrored: bool) -> Match | None:
+def _aligned(thumbnails: Thumbnails, picture: int, other: int, box: Crop, mirrored: bool) -> Match | None:
     """Move and scale a part until it agrees best with the other picture; None where it is not a copy."""
     seen = thumbnails[picture][:, ::-1] if mirrored else thumbnails[picture]
     wanted = _standardised(_cells(thumbnails[other][None], COMPLETE, ALIGNED_SIDE)[0])
 
-    def view(part: Box) -> Floats:
+    def view(part: Crop) -> Floats:
         return _standardised(_cells(seen[None], part, ALIGNED_SIDE)[0])
 
     value, step = _agreement(view(box), wanted), 0.06
@@ -227,7 +227,7 @@ def _aligned(thumbnails: Thumbnails, picture: int, other: int, box: Box, mirrore
     return Match(picture, other, value, mirrored, (top, left, height, width))
 
 
-def _nearby(box: Box, step: float) -> Iterable[Box]:
+def _nearby(box: Crop, step: float) -> Iterable[Crop]:
     """Parts a little moved, scaled or stretched, inside the picture."""
     for moved in (
         (step, 0, 0, 0), (-step, 0, 0, 0), (0, step, 0, 0), (0, -step, 0, 0),

@@ -62,7 +62,7 @@ def with_validation(source: DataSource, share: float, seed: int) -> DataSource:
     return replace(source, splits={**made, **kept}, notes=(*source.notes, note))
 
 
-def write(file: Path, source: DataSource) -> None:
+def write_splits(file: Path, source: DataSource) -> None:
     """Write splits as a table: path, label (or weights by word), split.
 
     Attributes are not written. Paths are relative to the data set, so that the file means the same on every

@@ -32,7 +32,7 @@ WEIGHTS_KEY = "emotions"
 # was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")
 SUMS = frozenset(POLARITY.words)
-Row = Mapping[str, Any]
+LabelRow = Mapping[str, Any]
 
 
 def read(file: Path, name: str = "table", root: Path | None = None) -> DataSource:
@@ -61,7 +61,7 @@ def read(file: Path, name: str = "table", root: Path | None = None) -> DataSourc
     return DataSource(name, root, vocabulary, dict(splits))
 
 
-def _vocabulary(file: Path, rows: list[tuple[int, Row]]) -> Vocabulary:
+def _vocabulary(file: Path, rows: list[tuple[int, LabelRow]]) -> Vocabulary:
     """Find the vocabulary of all rows; a word of none is an error of the line where it first occurs."""
     lines: dict[str, int] = {}
     for number, row in rows:
@@ -80,7 +80,7 @@ def _key(path: str, root: Path) -> str:
     return path
 
 
-def _rows(file: Path) -> Iterator[tuple[int, Row]]:
+def _rows(file: Path) -> Iterator[tuple[int, LabelRow]]:
     """Yield line number and row; numbers as an editor shows them, of a row of several lines the last."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
@@ -93,7 +93,7 @@ def _rows(file: Path) -> Iterator[tuple[int, Row]]:
         raise DatasetError(f"{file} cannot be read: {error.strerror or error}.") from None
 
 
-def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
+def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]]:
     reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
     try:
         for row in reader:
@@ -104,7 +104,7 @@ def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
         raise BadRow(file, reader.line_num + 1, f"not a row of this table: {error}.") from None
 
 
-def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
+def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -120,7 +120,7 @@ def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
         yield number, {key.strip().lower(): value for key, value in row.items()}
 
 
-def _weights(row: Row) -> Mapping[str, Any]:
+def _weights(row: LabelRow) -> Mapping[str, Any]:
     """Return the weights of a row without a label: the `emotions` object, or columns that are emotions."""
     given = row.get(WEIGHTS_KEY)
     if isinstance(given, dict):
@@ -139,7 +139,7 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _words(file: Path, number: int, row: Row) -> Iterable[str]:
+def _words(file: Path, number: int, row: LabelRow) -> Iterable[str]:
     label = next((row[c] for c in LABEL_COLUMNS if row.get(c)), None)
     if label is not None:
         return [str(label).strip().lower()]
@@ -153,14 +153,14 @@ def _words(file: Path, number: int, row: Row) -> Iterable[str]:
     return words
 
 
-def _picture(file: Path, number: int, row: Row) -> str:
+def _picture(file: Path, number: int, row: LabelRow) -> str:
     path = next((row[c] for c in PATH_COLUMNS if row.get(c)), None)
     if not isinstance(path, str):
         raise BadRow(file, number, f"no path. Expected a column named one of {', '.join(PATH_COLUMNS)}.")
     return path
 
 
-def _target(file: Path, number: int, row: Row, vocabulary: Vocabulary) -> EmotionDistribution:
+def _target(file: Path, number: int, row: LabelRow, vocabulary: Vocabulary) -> EmotionDistribution:
     label = next((row[c] for c in LABEL_COLUMNS if row.get(c)), None)
     try:
         if label is not None:
@@ -170,7 +170,7 @@ def _target(file: Path, number: int, row: Row, vocabulary: Vocabulary) -> Emotio
         raise BadRow(file, number, str(error)) from None
 
 
-def _split(file: Path, number: int, row: Row) -> str:
+def _split(file: Path, number: int, row: LabelRow) -> str:
     split = str(row.get("split") or "").strip()
     if not split:
         return ALL

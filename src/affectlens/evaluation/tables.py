@@ -4,16 +4,13 @@ Figures are percent with one decimal where they are shares, else three decimals,
 brackets: "70.1 % (68.2–72.0)". What is undefined is a dash.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from affectlens.evaluation.scores import Scores
-from affectlens.report.text import markdown_table
+from affectlens.report.text import TextTable, markdown_table, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-Rows = Sequence[tuple[str, ...]]  # the first is the header
 
 DASH = "\u2013"  # an en dash: within a range, and for what is undefined
 
@@ -100,10 +97,9 @@ def markdown(scores: Scores) -> str:
     )
 
 
-def render(scores: Scores, console: "Console") -> None:
+def print_scores(scores: Scores, console: "Console") -> None:
     """Print scores to a terminal as three tables."""
-    from rich.table import Table  # here, so that a card can be written without loading rich
-    from rich.text import Text
+    from rich.text import Text  # here, so that a card can be written without loading rich
 
     console.print(Text(summary(scores)))
     for title, rows in (
@@ -111,13 +107,7 @@ def render(scores: Scores, console: "Console") -> None:
         ("Emotions", emotions_table(scores)),
         (CONFUSION_CAPTION, confusion_table(scores)),
     ):
-        header, *body = rows
-        table = Table(title=Text(title), title_justify="left")
-        for number, name in enumerate(header):
-            table.add_column(Text(name), justify="right" if number else "left")
-        for row in body:
-            table.add_row(*(Text(cell) for cell in row))  # Text, so that no word is read as a colour
-        console.print(table)
+        print_table(rows, console, title)
 
 
 CONFUSION_CAPTION = (
@@ -165,6 +155,6 @@ def _count(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def _table(rows: Rows) -> str:
+def _table(rows: TextTable) -> str:
     header, *body = rows
     return markdown_table(header, body)

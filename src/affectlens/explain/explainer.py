@@ -29,7 +29,7 @@ from affectlens.explain.core.question import Question, make_question, words_of
 from affectlens.explain.faithfulness.curves import RemovalOptions, faithfulness
 from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story import branches
-from affectlens.explain.story.effects import Box, PictureEffects, divide_by_region, measure_effects
+from affectlens.explain.story.effects import PictureEffects, RegionBox, divide_by_region, measure_effects
 from affectlens.explain.story.text import story
 from affectlens.images import Pixels, Source, read_pixels, read_size
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
@@ -41,7 +41,7 @@ from affectlens.preprocess import View, resize
 
 # Of the longer side of the pixels that an explanation keeps: no figure and no page shows more.
 DISPLAYED = 1600
-NO_REGIONS: Mapping[str, Sequence[Box]] = {}
+NO_REGIONS: Mapping[str, Sequence[RegionBox]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +249,7 @@ class Explainer:
         self,
         prepared: PreparedPicture,
         questions: Sequence[Question],
-        further: Mapping[str, Sequence[Box]] = NO_REGIONS,
+        further: Mapping[str, Sequence[RegionBox]] = NO_REGIONS,
     ) -> list[PictureEffects]:
         """Measure what changes the answers; `further` are regions by name, as a detector's boxes of faces."""
         with self._lock:

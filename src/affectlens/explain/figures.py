@@ -27,16 +27,16 @@ _LEAST = 480  # of the longer side: smaller pictures are enlarged, so that the m
 _LONGEST_NAME = 48  # characters
 
 
-def write(file: Path, explanation: Explanation) -> None:
+def write_figure(file: Path, explanation: Explanation) -> None:
     """Write the figure of one picture's maps: PNG, JPEG, PDF or SVG, by the suffix.
 
     Raises `OutputError`, or `SettingsError` for an explanation that kept no pixels.
     """
     figures.check_suffix(file)
-    figures.write(file, draw(explanation), dpi=sheet.DPI)
+    figures.save_figure(file, draw_figure(explanation), dpi=sheet.DPI)
 
 
-def draw(explanation: Explanation) -> figures.Figure:
+def draw_figure(explanation: Explanation) -> figures.Figure:
     """Draw a picture and its maps by one method, with all that must be stated about them."""
     heatmaps = explanation.heatmaps
     picture = displayed(explanation, _LONGEST.get(len(heatmaps), _LONGEST_OF_MANY))
@@ -44,7 +44,7 @@ def draw(explanation: Explanation) -> figures.Figure:
     panels = [("the picture", as_array(picture))]
     panels += [(title(each), laid_on(each, picture, scale)) for each in heatmaps]
     header = f"{_short(Path(explanation.image).name)}: {likeliest(heatmaps[0].emotions.weights)}"
-    return sheet.draw(panels, header, _caption(heatmaps), scale)
+    return sheet.draw_sheet(panels, header, _caption(heatmaps), scale)
 
 
 def displayed(explanation: Explanation, longest: int) -> Pixels:

@@ -43,13 +43,13 @@ class ExplanationFormat:
 def _write_figure(file: Path, explanation: "Explanation") -> None:
     from affectlens.explain import figures
 
-    figures.write(file, explanation)
+    figures.write_figure(file, explanation)
 
 
 def _write_page(file: Path, explanation: "Explanation") -> None:
     from affectlens.explain import page
 
-    page.write(file, explanation)
+    page.write_page(file, explanation)
 
 
 def _write_arrays(file: Path, explanation: "Explanation") -> None:
@@ -75,7 +75,7 @@ def _write_wheel(file: Path, explanation: "Explanation", *, plutchik: bool = Fal
     from affectlens.report import wheel
 
     name = printable(Path(explanation.image).name)
-    wheel.write(file, explanation.heatmaps[0].emotions, plutchik=plutchik, name=name)
+    wheel.write_wheel(file, explanation.heatmaps[0].emotions, plutchik=plutchik, name=name)
 
 
 def _write_plutchik(file: Path, explanation: "Explanation") -> None:

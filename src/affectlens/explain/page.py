@@ -29,20 +29,20 @@ LONGEST = 1100  # pixels of the picture's longer side: sharp on a telephone and 
 QUALITY = 86  # of JPEG
 _STRONG_EFFECT = 3.0  # log-odds that fill a bar; more is cut
 
-Values = dict[str, Any]
+TemplateValues = dict[str, Any]
 
 
-def write(file: Path, explanation: Explanation) -> None:
+def write_page(file: Path, explanation: Explanation) -> None:
     """Write the page of one picture. Raises `OutputError`."""
-    html.write(file, render(explanation))
+    html.save_page(file, render_page(explanation))
 
 
-def render(explanation: Explanation) -> str:
+def render_page(explanation: Explanation) -> str:
     """Make the page of one picture as text."""
     return html.render("explain.html", _values(explanation))
 
 
-def _values(explanation: Explanation) -> Values:
+def _values(explanation: Explanation) -> TemplateValues:
     heatmaps = explanation.heatmaps
     emotions = heatmaps[0].emotions
     pixels = displayed(explanation, LONGEST)
@@ -69,7 +69,7 @@ def _values(explanation: Explanation) -> Values:
     }
 
 
-def _section(explanation: Explanation, index: int, pixels: Pixels, scale: ColourScale) -> Values:
+def _section(explanation: Explanation, index: int, pixels: Pixels, scale: ColourScale) -> TemplateValues:
     heatmap = explanation.heatmaps[index]
     return {
         "anchor": _anchor(heatmap),
@@ -82,7 +82,7 @@ def _section(explanation: Explanation, index: int, pixels: Pixels, scale: Colour
     }
 
 
-def _effects(found: PictureEffects) -> Values:
+def _effects(found: PictureEffects) -> TemplateValues:
     """What was tried: ninths as a picture of nine, the rest as rows."""
     favour = found.question.favour
     ninths = [each for each in found.perturbations if each.name.endswith(" ninth")]
@@ -115,7 +115,7 @@ def _effects(found: PictureEffects) -> Values:
     }
 
 
-def _parts(found: Contributions) -> Values:
+def _parts(found: Contributions) -> TemplateValues:
     return {
         "rows": [
             {"kind": kind, "log_odds": value, "bar": _bar(-value)} for kind, value in found.by_kind().items()
@@ -125,7 +125,7 @@ def _parts(found: Contributions) -> Values:
     }
 
 
-def _emotions(emotions: EmotionDistribution, name: str) -> Values:
+def _emotions(emotions: EmotionDistribution, name: str) -> TemplateValues:
     rows = [
         {"word": word, "probability": value, "colour": wheel.COLOURS.get(word, wheel.OTHER)}
         for word, value in emotions.ranked
@@ -141,7 +141,7 @@ def _emotions(emotions: EmotionDistribution, name: str) -> Values:
     }
 
 
-def _plutchik(emotions: EmotionDistribution, name: str) -> Values | None:
+def _plutchik(emotions: EmotionDistribution, name: str) -> TemplateValues | None:
     try:
         notes = " ".join(wheel.plutchik_notes(emotions))
     except wheel.NoWheel:  # nothing of the answer can be shown on it
@@ -154,7 +154,7 @@ def _plutchik(emotions: EmotionDistribution, name: str) -> Values | None:
 
 
 def _wheel(emotions: EmotionDistribution, plutchik: bool = False) -> str:
-    return svg_url(wheel.draw(emotions, plutchik=plutchik, caption=False))
+    return svg_url(wheel.draw_wheel(emotions, plutchik=plutchik, caption=False))
 
 
 def _anchor(heatmap: Heatmap) -> str:
@@ -170,7 +170,7 @@ def _probability(emotions: EmotionDistribution, words: Sequence[str]) -> float:
     return math.fsum(emotions[word] for word in words)
 
 
-def _bar(effect: float) -> Values:
+def _bar(effect: float) -> TemplateValues:
     """A bar from the middle, in percent: to the left where the answer falls."""
     length = 50 * min(1.0, abs(effect) / _STRONG_EFFECT)
     return {"side": _side(effect), "left": 50 - length if effect < 0 else 50, "width": length}

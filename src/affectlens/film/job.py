@@ -144,7 +144,7 @@ def analyse_film(
     yield FileWritten(file=folder / TIMELINE)
     yield from export(source, timeline, job, folder)
     if job.render and not timeline.film.live:
-        yield from render(source, timeline, job, folder)
+        yield from render_film(source, timeline, job, folder)
     return timeline
 
 
@@ -212,7 +212,7 @@ def film_pictures(
     return FilmPictures(shown, maps)
 
 
-def render(
+def render_film(
     source: str, timeline: Timeline, job: FilmJob, folder: Path
 ) -> Generator[ExportProgress | FileWritten, None, None]:
     """Write the film again with what it evokes drawn over it."""
@@ -220,7 +220,7 @@ def render(
     file = folder / f"{Path(source).stem}.{job.render}{writer.suffix_for(Path(source))}"
     # The file is there only when it is complete.
     if not (job.resume and file.exists()):
-        with closing(writer.write(file, source, drawings(timeline, job.render))) as steps:
+        with closing(writer.write_film(file, source, drawings(timeline, job.render))) as steps:
             for step in steps:
                 yield ExportProgress(step="rendering", done=step.second, total=timeline.film.duration)
     yield FileWritten(file=file)

@@ -43,7 +43,7 @@ _EDGE, _STRONGEST = 0.14, 0.62
 
 
 def drawings(timeline: Timeline, kind: OverlayKind) -> Callable[[Film], Iterator[Drawing]]:
-    """What `video.writer.write` draws for a timeline: a new drawing whenever its content changes."""
+    """What `video.writer.write_film` draws for a timeline: a new drawing whenever its content changes."""
     return lambda film: _drawings(timeline, kind, film.width, film.height)
 
 

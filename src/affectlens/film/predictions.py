@@ -15,7 +15,7 @@ from affectlens.images import Pixels
 from affectlens.inference.engine import Engine
 from affectlens.video import frames_at
 
-Rows = list[tuple[float, ...]]  # (E,) probabilities each
+ProbabilityRows = list[tuple[float, ...]]  # (E,) probabilities each
 
 
 def predict_batches(
@@ -24,7 +24,7 @@ def predict_batches(
     """Predict batches in order, while the next ones are decoded."""
     last = record.predictions[-1].emotions if record.predictions else None
 
-    def predict(batch: FrameBatch) -> tuple[FrameBatch, Rows]:
+    def predict(batch: FrameBatch) -> tuple[FrameBatch, ProbabilityRows]:
         known = record.known.get(batch.number)
         if known is not None and [each.second for each in known] == batch.seconds:
             return batch, [p.emotions for p, x in zip(known, batch.pixels, strict=True) if x is not None]
@@ -33,7 +33,7 @@ def predict_batches(
 
     with ExitStack() as closed:
         batches = closed.enter_context(closing(sampler.batches()))
-        results: Iterator[tuple[FrameBatch, Rows]]
+        results: Iterator[tuple[FrameBatch, ProbabilityRows]]
         # A live frame is predicted at once, not after the next one.
         if sampler.video.live:
             results = map(predict, batches)
@@ -50,7 +50,7 @@ def predict_batches(
             yield batch, predictions
 
 
-def _probabilities(engine: Engine, pixels: list[Pixels]) -> Rows:
+def _probabilities(engine: Engine, pixels: list[Pixels]) -> ProbabilityRows:
     rows = engine(torch.stack(pixels)).tolist()
     return [tuple(round(value, DIGITS) for value in row) for row in rows]
 

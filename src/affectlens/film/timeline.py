@@ -32,8 +32,8 @@ from affectlens.video import Film
 
 VERSION = 2
 DIGITS = 6  # of probabilities; times keep what their time base has
-Kind = Literal["peak", "turn", "mood", "typical", "extreme"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+MomentKind = Literal["peak", "turn", "mood", "typical", "extreme"]
+KINDS: tuple[MomentKind, ...] = get_args(MomentKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class Moment:
     `shot` is the number of the shot in which `second` lies.
     """
 
-    kind: Kind
+    kind: MomentKind
     emotion: str
     second: float
     value: float
@@ -182,7 +182,7 @@ class Timeline:
     counts: Counts = Counts()
     notes: tuple[str, ...] = ()
 
-    def of(self, kind: Kind, emotion: str | None = None) -> tuple[Moment, ...]:
+    def of(self, kind: MomentKind, emotion: str | None = None) -> tuple[Moment, ...]:
         """Moments of a kind, and of one emotion if given, the most important first.
 
         Importance is the prominence of a peak, the lead of a turn, the length of a mood, and the probability

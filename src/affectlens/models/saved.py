@@ -32,7 +32,7 @@ def load(name: str = library.DEFAULT) -> Model:
 
 def load_model(folder: Path) -> Model:
     """Load a network ready for use. Raises `ModelNotFound` or `BadModelFolder` with what is wrong."""
-    card, data = model_folder.read(folder)
+    card, data = model_folder.read_model(folder)
     state = _decode(folder, data)
     # Or a stranger's folder could have any file read, or fetched.
     if "weights" in card.network_options:
@@ -60,7 +60,7 @@ def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype:
     if broken:
         raise BadModelFolder(folder, f"weights are not finite: {broken[0]}.", "Nothing was written.")
     weights = safetensors.torch.save(stored, {"format": "pt"})
-    model_folder.write(folder, card, weights, readme, dtype=dtype, for_others=_for_others(card))
+    model_folder.write_model(folder, card, weights, readme, dtype=dtype, for_others=_for_others(card))
 
 
 def round_weights(network: nn.Module, dtype: str) -> None:

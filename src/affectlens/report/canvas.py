@@ -16,7 +16,7 @@ class Canvas:
     """A white figure; positions are inches from its left edge, and below `top`, which moves down.
 
     Attributes:
-        figure: to be written by `figures.write`
+        figure: to be written by `figures.save_figure`
         top: inches from the upper edge, where the next row begins
     """
 

@@ -39,7 +39,7 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
     return figure
 
 
-def write(file: Path, figure: Figure, *, style: Any = STYLE, dpi: float = DPI) -> None:
+def save_figure(file: Path, figure: Figure, *, style: Any = STYLE, dpi: float = DPI) -> None:
     """Write a figure in the format of its file's suffix, atomically and without a date.
 
     Give the `style` that the figure was drawn with. Raises `OutputError`.

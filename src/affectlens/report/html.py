@@ -29,7 +29,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def write(file: Path, page: str) -> None:
+def save_page(file: Path, page: str) -> None:
     """Write a page, completely or not at all. Raises `OutputError`."""
     with atomic_write(file, "w") as out:
         out.write(page)

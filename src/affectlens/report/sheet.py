@@ -26,7 +26,7 @@ _FLATTEST = 0.1
 Panel = tuple[str, Picture]  # title and picture
 
 
-def draw(panels: Sequence[Panel], header: str, caption: str, scale: ColourScale) -> Figure:
+def draw_sheet(panels: Sequence[Panel], header: str, caption: str, scale: ColourScale) -> Figure:
     """Draw a sheet; write it with `DPI`."""
     sheet = _Sheet(panels, caption)
     sheet.draw(header, scale)

@@ -2,6 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TextTable = Sequence[tuple[str, ...]]  # rows of cells; the first is the header
 
 ON_AVERAGE = (
     "This is what the picture is likely to evoke in people on average, as one model predicts it; not what "
@@ -115,6 +121,22 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left
     """
     rule = ["---" if number < left else "---:" for number in range(len(header))]
     return "\n".join([_markdown_row(header), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)])
+
+
+def print_table(table: TextTable, console: "Console", title: str | None = None) -> None:
+    """Print a table to a terminal; all but the first column are set right."""
+    # Here, so that Markdown can be written without loading rich.
+    from rich.table import Table
+    from rich.text import Text
+
+    header, *body = table
+    # Text, so that no word is read as a colour.
+    shown = Table(title=None if title is None else Text(title), title_justify="left")
+    for number, name in enumerate(header):
+        shown.add_column(Text(name), justify="right" if number else "left")
+    for row in body:
+        shown.add_row(*map(Text, row))
+    console.print(shown)
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -45,13 +45,13 @@ class NoWheel(NoConversion):
     """Emotions that cannot be shown on a wheel."""
 
 
-def write(file: Path, emotions: EmotionDistribution, *, plutchik: bool = False, name: str = "") -> None:
+def write_wheel(file: Path, emotions: EmotionDistribution, *, plutchik: bool = False, name: str = "") -> None:
     """Write a wheel: PNG, JPEG, PDF or SVG, by the suffix. Raises `OutputError` or `NoWheel`."""
     figures.check_suffix(file)
-    figures.write(file, draw(emotions, plutchik=plutchik, name=name))
+    figures.save_figure(file, draw_wheel(emotions, plutchik=plutchik, name=name))
 
 
-def draw(
+def draw_wheel(
     emotions: EmotionDistribution, *, plutchik: bool = False, name: str = "", caption: bool = True
 ) -> Figure:
     """Draw a distribution over Mikels' emotions on their circle, or converted on Plutchik's wheel.

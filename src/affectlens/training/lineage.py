@@ -100,13 +100,13 @@ def append(file: Path, interval: Interval) -> None:
         os.fsync(out.fileno())
 
 
-def write(file: Path, intervals: Iterable[Interval]) -> None:
+def write_lineage(file: Path, intervals: Iterable[Interval]) -> None:
     """Replace all lines."""
     with atomic_write(file, "w") as out:
         out.writelines(json.dumps(interval.to_dict()) + "\n" for interval in intervals)
 
 
-def read(file: Path) -> list[Interval]:
+def read_lineage(file: Path) -> list[Interval]:
     """Read all lines; a last one that a kill cut off is left out. Raises `LineageError`."""
     try:
         # As bytes: a line that a kill cut off need not be text.

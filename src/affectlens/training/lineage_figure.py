@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import MaxNLocator
 
-from affectlens.report.figures import INK, STYLE, new_figure, write
+from affectlens.report.figures import INK, STYLE, new_figure, save_figure
 from affectlens.training import lineage
 from affectlens.training.lineage import LINEAGE, Interval, ancestors, best
 from affectlens.training.search_plan import SearchFile
@@ -33,7 +33,7 @@ def write_figures(folder: Path) -> tuple[Path, Path]:
 
     Raises `LineageError` and `RunError` where there is no search, and `OutputError`.
     """
-    intervals = lineage.read(folder / LINEAGE)
+    intervals = lineage.read_lineage(folder / LINEAGE)
     family, schedule = folder / FAMILY, folder / SCHEDULE
     write_family(family, intervals)
     write_schedule(schedule, intervals, SearchFile.read(folder).search_space)
@@ -43,13 +43,13 @@ def write_figures(folder: Path) -> tuple[Path, Path]:
 def write_family(file: Path, intervals: Sequence[Interval]) -> None:
     """Write the family tree of a search, in the format of the file's suffix. Raises `OutputError`."""
     with matplotlib.rc_context(_STYLE):
-        write(file, draw_family(intervals), style=_STYLE)
+        save_figure(file, draw_family(intervals), style=_STYLE)
 
 
 def write_schedule(file: Path, intervals: Sequence[Interval], space: SearchSpace) -> None:
     """Write how each setting changed along the winner's line. Raises `OutputError`."""
     with matplotlib.rc_context(_STYLE):
-        write(file, draw_schedule(intervals, space), style=_STYLE)
+        save_figure(file, draw_schedule(intervals, space), style=_STYLE)
 
 
 def draw_family(intervals: Sequence[Interval]) -> Figure:

@@ -40,7 +40,7 @@ class ReplayedInterval:
 
 def winners_line(search: Path) -> list[Interval]:
     """The intervals that led to the best model of a search. Raises `LineageError` for a false lineage."""
-    intervals = lineage.read(search / LINEAGE)
+    intervals = lineage.read_lineage(search / LINEAGE)
     lineage.verify(intervals)
     return lineage.ancestors(intervals, lineage.best(intervals))
 
@@ -108,8 +108,8 @@ def replay(
 
 def _done(file: Path, folder: Path) -> list[Interval]:
     """The intervals that were done before an interruption: those up to the last whose state is there."""
-    found = lineage.read(file) if file.is_file() else []
+    found = lineage.read_lineage(file) if file.is_file() else []
     while found and not state_file(folder, 0, found[-1].round).is_file():
         found.pop()
-    lineage.write(file, found)
+    lineage.write_lineage(file, found)
     return found

@@ -144,7 +144,7 @@ def open_run(request: TrainingRequest, session: Session) -> None:
         machine=describe(),
         format_version=FORMAT_VERSION,
     )
-    splits.write(out / SPLITS, source)
+    splits.write_splits(out / SPLITS, source)
     record.write(out)
     # Last: its presence means that the run was begun.
     with atomic_write(out / SETTINGS, "w") as file:

@@ -25,7 +25,7 @@ from affectlens.training.settings import Settings, setting
 RESAMPLE_PROBABILITY = 0.25
 
 Point = dict[str, float]
-Scale = Literal["log", "linear"]
+HyperparameterScale = Literal["log", "linear"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Hyperparameter:
     name: str
     low: float
     high: float
-    scale: Scale
+    scale: HyperparameterScale
     step: float
     relative: bool = False
     integer: bool = False

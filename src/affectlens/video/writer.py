@@ -72,7 +72,7 @@ def suffix_for(source: Path) -> str:
     return suffix if suffix in SAME_CONTAINER else OTHER_CONTAINER
 
 
-def write(
+def write_film(
     file: Path, source: Path | str, draw: Callable[[Film], Iterator[Drawing]]
 ) -> Generator[Written, None, None]:
     """Write `source` to `file` with what `draw` gives for it, in the order of time; yield how far it is.

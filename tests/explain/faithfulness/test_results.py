@@ -9,7 +9,7 @@ import pytest
 
 from affectlens.errors import AffectLensError, RunError, SettingsError
 from affectlens.explain.faithfulness.measurements import CENTRE, EDGES, RANDOM, Measurement
-from affectlens.explain.faithfulness.results import decide, read, resume, summarise, write
+from affectlens.explain.faithfulness.results import decide, read_results, resume, summarise, write_results
 from affectlens.explain.faithfulness.tables import checks_table, conclusions, curves_table
 
 SETTINGS: dict[str, Any] = {
@@ -35,23 +35,23 @@ def measurements() -> list[Measurement]:
 def written(folder: Path) -> Path:
     """A complete file of these."""
     file = folder / "out.json"
-    write(file, {**SETTINGS, "date": "2025-01-01T00:00+00:00", **summarise(measurements()).to_json()})
+    write_results(file, {**SETTINGS, "date": "2025-01-01T00:00+00:00", **summarise(measurements()).to_json()})
     return file
 
 
 def test_measurements_come_back_but_for_those_of_pictures_that_were_not_completed(tmp_path: Path) -> None:
     file = written(tmp_path)
-    assert resume(read(file), SETTINGS) == measurements()
+    assert resume(read_results(file), SETTINGS) == measurements()
     document = json.loads(file.read_text())
     document["rows"].pop()
     del document["rows"][0]["figures"]["faithfulness"]
-    write(file, document)
-    assert resume(read(file), SETTINGS) == [row for row in measurements() if row.picture == "1.jpg"]
+    write_results(file, document)
+    assert resume(read_results(file), SETTINGS) == [row for row in measurements() if row.picture == "1.jpg"]
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="its options were"):
-        resume(read(written(tmp_path)), {**SETTINGS, "options": {"cells": 7}})
+        resume(read_results(written(tmp_path)), {**SETTINGS, "options": {"cells": 7}})
 
 
 def test_a_torn_file_is_an_error_of_ours_wherever_it_was_cut(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_torn_file_is_an_error_of_ours_wherever_it_was_cut(tmp_path: Path) -> 
     for length in range(0, len(content) - 2, 97):
         file.write_bytes(content[:length])
         with pytest.raises(RunError, match=r"out\.json cannot be read"):
-            read(file)
+            read_results(file)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_a_torn_file_is_an_error_of_ours_wherever_it_was_cut(tmp_path: Path) -> 
 def test_what_is_not_a_comparison_is_an_error_of_ours(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "out.json").write_bytes(content)
     with pytest.raises(RunError, match=r"out\.json cannot be read"):
-        read(tmp_path / "out.json")
+        read_results(tmp_path / "out.json")
     with pytest.raises(RunError, match="cannot be read"):
-        read(tmp_path)
+        read_results(tmp_path)
 
 
 def test_an_altered_file_is_resumed_or_refused_with_an_error_of_ours(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_an_altered_file_is_resumed_or_refused_with_an_error_of_ours(tmp_path: P
             damaged[chance.randrange(len(damaged))] = chance.choice(b'{}[]",:0e9\\-\x00\xff')
         file.write_bytes(damaged)
         try:
-            rows = resume(read(file), SETTINGS)
+            rows = resume(read_results(file), SETTINGS)
         except AffectLensError:
             refused += 1
             continue

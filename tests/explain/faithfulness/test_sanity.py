@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from affectlens.explain.faithfulness.sanity import (
-    Box,
+    PatchBox,
     Pointing,
     plant,
     points_at,
@@ -78,7 +78,7 @@ def test_a_donor_of_the_same_emotion_is_not_planted() -> None:
 def test_a_map_points_at_a_box_by_its_highest_cell_and_its_mass() -> None:
     values = torch.full((28, 28), -1.0)
     values[8:12, 16:20], values[0:4, 0:4] = 3.0, 1.0
-    box = Box(8, 16, 12, 20)
+    box = PatchBox(8, 16, 12, 20)
     assert points_at(values, box, cells=7) == Pointing(hit=True, mass=0.75)
     assert points_at(-values, box, cells=7).hit is False
-    assert points_at(torch.full((28, 28), -1.0), Box(20, 20, 28, 28)).mass == 0
+    assert points_at(torch.full((28, 28), -1.0), PatchBox(20, 20, 28, 28)).mass == 0

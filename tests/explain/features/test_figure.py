@@ -69,7 +69,7 @@ def texts_of(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize("kind", STUDIES)
 def test_nothing_in_the_figure_overlaps_or_is_cut_off(kind: str) -> None:
-    figure = report.draw(STUDIES[kind], "a model of tests")
+    figure = report.draw_figure(STUDIES[kind], "a model of tests")
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     boxes: list[tuple[str, Bbox]] = [(t.get_text(), t.get_window_extent(renderer)) for t in figure.texts]
     boxes += [(f"image {number}", axes.get_window_extent()) for number, axes in enumerate(figure.axes)]
@@ -82,7 +82,7 @@ def test_nothing_in_the_figure_overlaps_or_is_cut_off(kind: str) -> None:
 
 
 def test_every_map_and_visualisation_is_there_with_its_block_and_channel() -> None:
-    figure = report.draw(STUDIES["two networks"], "default")
+    figure = report.draw_figure(STUDIES["two networks"], "default")
     assert len(figure.axes) == 2 * (1 + 5 + 3 * 2)
     texts = texts_of(figure)
     assert texts.count("transformer") == texts.count("convolutional") == 1
@@ -91,20 +91,20 @@ def test_every_map_and_visualisation_is_there_with_its_block_and_channel() -> No
 
 
 def test_a_shallow_a_middle_and_a_deep_block_are_titled_colour_texture_and_structure() -> None:
-    texts = texts_of(report.draw(STUDIES["one network"], "default"))
+    texts = texts_of(report.draw_figure(STUDIES["one network"], "default"))
     assert [text for text in texts if text in report.LEVELS] == ["colour", "texture", "structure"]
-    named = texts_of(report.draw(replace(STUDIES["one network"], named_blocks=True), "default"))
+    named = texts_of(report.draw_figure(replace(STUDIES["one network"], named_blocks=True), "default"))
     assert not set(report.LEVELS) & set(named)
     assert named.count("blocks.0") == 2
 
 
 def test_the_caption_names_the_model_and_how_the_channels_were_chosen() -> None:
-    chosen = " ".join(texts_of(report.draw(STUDIES["one block"], "a $model$ of tests")))
+    chosen = " ".join(texts_of(report.draw_figure(STUDIES["one block"], "a $model$ of tests")))
     assert "Model a $model$ of tests." in chosen
     assert "exceeds its response to noise most" in chosen
     assert "(steps: 96, seed: 0)" in chosen
     named = replace(STUDIES["one block"], named_channels=True)
-    caption = " ".join(texts_of(report.draw(named, "default")))
+    caption = " ".join(texts_of(report.draw_figure(named, "default")))
     assert "where channel 26 of each block" in caption and "response to noise" not in caption
 
 
@@ -136,7 +136,7 @@ def test_the_suffix_decides_the_format_and_the_same_study_gives_the_same_bytes(
 ) -> None:
     files = [tmp_path / f"{name}{suffix}" for name in ("first", "second")]
     for file in files:
-        report.write(file, STUDIES["one block"], "default")
+        report.write_figure(file, STUDIES["one block"], "default")
     first, second = (file.read_bytes() for file in files)
     assert first.startswith(begins)
     assert first == second
@@ -144,17 +144,17 @@ def test_the_suffix_decides_the_format_and_the_same_study_gives_the_same_bytes(
 
 
 def test_it_is_as_large_as_a_page_at_a_resolution_for_print(tmp_path: Path) -> None:
-    report.write(tmp_path / "figure.png", STUDIES["one block"], "default")
+    report.write_figure(tmp_path / "figure.png", STUDIES["one block"], "default")
     _, _, pixels = read_pixels(tmp_path / "figure.png").shape
     assert pixels == 10 * report.DPI
-    width, height = report.draw(STUDIES["one network"], "default").get_size_inches()
+    width, height = report.draw_figure(STUDIES["one network"], "default").get_size_inches()
     assert width == 10 and 0.4 * width < height < 0.8 * width
 
 
 @pytest.mark.parametrize("name", ["figure.gif", "figure"])
 def test_another_suffix_is_an_error_with_those_that_can_be_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match=r"Use \.png, \.jpg, \.jpeg, \.pdf, \.svg\."):
-        report.write(tmp_path / name, STUDIES["one block"], "default")
+        report.write_figure(tmp_path / name, STUDIES["one block"], "default")
     assert not list(tmp_path.iterdir())
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from affectlens.emotions import Vocabulary
 from affectlens.film.compare.match import compare
-from affectlens.film.compare.page import MAX_SHOTS, render
+from affectlens.film.compare.page import MAX_SHOTS, render_page
 from affectlens.film.compare.text import summary
 from pages import Outline
 from timelines import CUT_SCRIPT, film_of, shortened, timeline_of
@@ -15,7 +15,7 @@ from timelines import CUT_SCRIPT, film_of, shortened, timeline_of
 def test_two_cuts_have_a_page_with_links_between_shots_and_the_shots_in_one_alone() -> None:
     complete = timeline_of(CUT_SCRIPT)
     found = compare(complete, shortened(complete, 3, 6))
-    outline = Outline(render(found))
+    outline = Outline(render_page(found))
     assert outline.open == []
     links = next(each for each in outline.all("path") if (each["d"] or "").count("Z") == len(found.pairs))
     assert (links["d"] or "").startswith("M0.0 0L")
@@ -26,7 +26,7 @@ def test_two_cuts_have_a_page_with_links_between_shots_and_the_shots_in_one_alon
 
 def test_other_films_have_a_page_with_the_stretches_that_differ_most() -> None:
     one, other = timeline_of([(10.0, "awe"), (10.0, "fear")]), timeline_of([(30.0, "awe"), (30.0, "sadness")])
-    outline = Outline(render(compare(one, other, "time")))
+    outline = Outline(render_page(compare(one, other, "time")))
     assert len(outline.all("section")) == 3
     assert "Where they differ most" in outline.text and "Total variation distance" in outline.text
     # Three pictures of charts a film: nothing is linked.
@@ -35,26 +35,26 @@ def test_other_films_have_a_page_with_the_stretches_that_differ_most() -> None:
 
 def test_a_page_shows_the_same_numbers_as_the_comparison() -> None:
     one, other = timeline_of([(10.0, "awe"), (10.0, "fear")]), timeline_of([(30.0, "awe"), (30.0, "sadness")])
-    text = Outline(render(compare(one, other, "time"))).text
+    text = Outline(render_page(compare(one, other, "time"))).text
     assert "awe 35 % 35 % 0" in text
     assert "fear 35 % 5 % \N{MINUS SIGN}30" in text
     assert "sadness 5 % 35 % +30" in text
 
 
 def test_a_film_compared_with_itself_has_no_table_of_differences_and_two_names() -> None:
-    page = render(compare(timeline_of(), timeline_of(), "time"))
+    page = render_page(compare(timeline_of(), timeline_of(), "time"))
     assert len(Outline(page).all("section")) == 2
     assert "night train.mp4, second" in page
 
 
 def test_only_the_longest_shots_in_one_alone_are_listed() -> None:
     many = timeline_of([(2.0, "awe" if number % 2 else "fear") for number in range(2 * MAX_SHOTS)])
-    outline = Outline(render(compare(many, shortened(many, *range(5, 2 * MAX_SHOTS)), "shots")))
+    outline = Outline(render_page(compare(many, shortened(many, *range(5, 2 * MAX_SHOTS)), "shots")))
     assert f"The {MAX_SHOTS} longest of" in outline.text
 
 
 def test_a_page_loads_nothing_and_runs_no_script() -> None:
-    page = render(compare(timeline_of(), timeline_of(), "time"))
+    page = render_page(compare(timeline_of(), timeline_of(), "time"))
     assert "://" not in page and "url(" not in page and "<script" not in page
     policy = re.findall(r'Content-Security-Policy" content="(.*?)"', page)
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
@@ -71,7 +71,7 @@ def test_no_name_or_word_can_add_elements_or_attributes(hostile: str) -> None:
             timeline_of(script, vocabulary=words, polarity=None, film=film)
             for script in (((2.0, word), (2.0, "calm")), ((2.0, "calm"), (2.0, word)))
         )
-        return Outline(render(compare(one, other, "time")))
+        return Outline(render_page(compare(one, other, "time")))
 
     found, expected = outline(hostile), outline("harmless")
     assert found.open == []

@@ -9,14 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from affectlens.emotions import Vocabulary
-from affectlens.film.export.tables import SUFFIXES, sample_rows, shot_rows, write
+from affectlens.film.export.tables import SUFFIXES, sample_rows, shot_rows, write_tables
 from timelines import timeline_of
 
 
 def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
     timeline = timeline_of()
     for kind in SUFFIXES:
-        assert [file.name for file in write(tmp_path, timeline, kind)] == [f"frames.{kind}", f"shots.{kind}"]
+        assert [file.name for file in write_tables(tmp_path, timeline, kind)] == [
+            f"frames.{kind}",
+            f"shots.{kind}",
+        ]
     for name, length in (("frames", len(timeline.samples)), ("shots", len(timeline.shots))):
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             comma = list(csv.DictReader(file))
@@ -51,5 +54,5 @@ def test_words_without_a_polarity_have_no_such_column_and_valence_one_where_it_i
 def test_an_unfinished_frame_number_is_null_not_zero(tmp_path: Path) -> None:
     timeline = timeline_of()
     timeline = replace(timeline, samples=tuple(replace(s, frame=None) for s in timeline.samples))
-    write(tmp_path, timeline, "parquet")
+    write_tables(tmp_path, timeline, "parquet")
     assert pq.read_table(tmp_path / "frames.parquet")["frame"].null_count == len(timeline.samples)

@@ -7,12 +7,12 @@ from PIL import Image
 
 from affectlens.emotions import EKMAN, Vocabulary
 from affectlens.errors import OutputError
-from affectlens.film.report.chart import draw, write
+from affectlens.film.report.chart import draw_chart, write_chart
 from timelines import film_of, timeline_of
 
 
 def test_a_chart_names_the_film_all_emotions_and_the_peaks_that_fit() -> None:
-    figure = draw(timeline_of())
+    figure = draw_chart(timeline_of())
     stack, ribbon, polarity = figure.axes
     assert stack.get_title(loc="left") == "night train.mp4"
     legend = stack.get_legend()
@@ -25,13 +25,13 @@ def test_a_chart_names_the_film_all_emotions_and_the_peaks_that_fit() -> None:
 
 def test_words_without_polarity_have_a_chart_without_it() -> None:
     own = Vocabulary("own", ("red", "blue"))
-    assert len(draw(timeline_of(((2.0, "red"),), vocabulary=own, polarity=None)).axes) == 2
-    assert len(draw(timeline_of(((2.0, "joy"),), vocabulary=EKMAN, polarity=(0.5,) * 4)).axes) == 3
+    assert len(draw_chart(timeline_of(((2.0, "red"),), vocabulary=own, polarity=None)).axes) == 2
+    assert len(draw_chart(timeline_of(((2.0, "joy"),), vocabulary=EKMAN, polarity=(0.5,) * 4)).axes) == 3
 
 
 def test_a_chart_is_written_whole_and_in_the_format_of_its_suffix(tmp_path: Path) -> None:
-    write(tmp_path / "a.png", timeline_of(film=film_of(22.0, name="$a_$.mp4")))
+    write_chart(tmp_path / "a.png", timeline_of(film=film_of(22.0, name="$a_$.mp4")))
     with Image.open(tmp_path / "a.png") as image:
         assert image.width == 1500
     with pytest.raises(OutputError, match=r"\.png"):
-        write(tmp_path / "a.txt", timeline_of())
+        write_chart(tmp_path / "a.txt", timeline_of())

@@ -21,8 +21,8 @@ from affectlens.film.report.page import (
     FilmPictures,
     film_address,
     needed,
-    render,
-    write,
+    render_page,
+    write_page,
 )
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.report import html
@@ -36,7 +36,7 @@ def pictures_of(timeline: Timeline, height: int = 90, width: int = 160) -> FilmP
 
 
 def page_of(timeline: Timeline, film: str | None = "../a.mp4") -> str:
-    return render(timeline, pictures_of(timeline), film)
+    return render_page(timeline, pictures_of(timeline), film)
 
 
 def test_a_page_loads_nothing_but_the_film_and_its_policy_forbids_the_rest() -> None:
@@ -93,7 +93,7 @@ def test_only_existing_pictures_are_shown_and_heat_maps_with_their_peak() -> Non
         {peak.second: torch.zeros(3, 90, 160, dtype=torch.uint8)},
         {(peak.second, peak.emotion): np.zeros((90, 160, 3), dtype=np.uint8)},
     )
-    images = Outline(render(timeline, some)).all("img")
+    images = Outline(render_page(timeline, some)).all("img")
     assert sum("Heat map" in (each["alt"] or "") for each in images) == 1
     source = next(each["src"] or "" for each in images if "Heat map" in (each["alt"] or ""))
     with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as image:
@@ -113,7 +113,7 @@ def test_a_film_is_named_by_a_relative_path_with_odd_letters_escaped(tmp_path: P
         film_address(tmp_path / 'a "b" #1 é.mp4', tmp_path / "out" / "x")
         == "../../a%20%22b%22%20%231%20%C3%A9.mp4"
     )
-    write(tmp_path / "report.html", timeline_of(), FilmPictures(), tmp_path / "a b.mp4")
+    write_page(tmp_path / "report.html", timeline_of(), FilmPictures(), tmp_path / "a b.mp4")
     assert 'src="a%20b.mp4"' in (tmp_path / "report.html").read_text()
 
 
@@ -152,7 +152,7 @@ def test_no_text_of_a_timeline_can_add_elements_attributes_or_scripts(hostile: s
 
     def outline(each: Timeline) -> Outline:
         peaks = {(peak.second, peak.emotion): np.zeros((9, 16, 3), np.uint8) for peak in each.of("peak")}
-        return Outline(render(each, FilmPictures(dict.fromkeys(needed(each), grey), peaks), "a.mp4"))
+        return Outline(render_page(each, FilmPictures(dict.fromkeys(needed(each), grey), peaks), "a.mp4"))
 
     found, expected = outline(timeline), outline(harmless)
     assert found.open == []
@@ -179,7 +179,7 @@ def test_a_film_of_three_hours_has_a_page_of_bounded_size_that_lists_what_it_lea
     assert timeline.film.duration == 10_800
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (3, 90, 160), dtype=torch.uint8, generator=generator)
-    page = render(timeline, FilmPictures(dict.fromkeys(needed(timeline), noise)), "a.mp4")
+    page = render_page(timeline, FilmPictures(dict.fromkeys(needed(timeline), noise)), "a.mp4")
     assert len(page) < 4_500_000  # noise takes more than any film
     text = Outline(page).text
     assert f"{2400 - MAX_STRIP:,} of 2,400 shots are not shown" in text

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from affectlens.film.report.page import FilmPictures, write
+from affectlens.film.report.page import FilmPictures, write_page
 from timelines import film_of, timeline_of
 
 SECONDS = 22
@@ -50,7 +50,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     timeline = timeline_of(film=film_of(SECONDS, name="a film.webm"))
-    write(folder / "out" / "report.html", timeline, FilmPictures(), folder / "a film.webm")
+    write_page(folder / "out" / "report.html", timeline, FilmPictures(), folder / "a film.webm")
     return folder / "out" / "report.html"
 
 

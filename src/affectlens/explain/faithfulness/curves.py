@@ -23,7 +23,7 @@ from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
 from affectlens.explain.core.question import Question
 
-Scale = Literal["probability", "log-odds", "normalised"]
+ScoreScale = Literal["probability", "log-odds", "normalised"]
 LEAST_SPAN = 0.5  # log-odds of the picture above its replacement, below which there is little to explain
 
 
@@ -70,7 +70,7 @@ class Curve:
     whole: float
     blank: float
 
-    def area(self, scale: Scale = "probability") -> float:
+    def area(self, scale: ScoreScale = "probability") -> float:
         """Mean height of the curve (trapezoids): low is good for deletion, high for insertion.
 
         `probability`: of what the question favours, not of what it is against. `normalised`: log-odds, 0
@@ -111,11 +111,11 @@ class Faithfulness:
     random: tuple[PerturbationCurves, ...]
     options: RemovalOptions
 
-    def deletion_gain(self, scale: Scale = "probability") -> float:
+    def deletion_gain(self, scale: ScoreScale = "probability") -> float:
         """How much lower the map's deletion curve lies than a random map's. NaN without random maps."""
         return _mean([curves.deletion.area(scale) for curves in self.random]) - self.own.deletion.area(scale)
 
-    def insertion_gain(self, scale: Scale = "probability") -> float:
+    def insertion_gain(self, scale: ScoreScale = "probability") -> float:
         """How much higher the map's insertion curve lies than a random map's. NaN without random maps."""
         return self.own.insertion.area(scale) - _mean([c.insertion.area(scale) for c in self.random])
 

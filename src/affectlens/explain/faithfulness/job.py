@@ -46,7 +46,7 @@ class ComparisonJob:
         rows: list[Measurement] = []
         if self.resume and self.out and self.out.exists():
             settings = results.settings_of(self.model, self.source, self.split, self.methods, self.options)
-            rows = results.resume(results.read(self.out), settings)
+            rows = results.resume(results.read_results(self.out), settings)
         pictures = open_pictures(self.explained, self.records)
         yield from rows
         done = {row.picture for row in rows}
@@ -55,7 +55,7 @@ class ComparisonJob:
             rows.append(row)
             # The picture is complete.
             if self.out and row.method == last:
-                results.write(self.out, results.to_document(
+                results.write_results(self.out, results.to_document(
                     self.model, self.source, self.split, rows, self.methods, self.options
                 ))  # fmt: skip
             yield row

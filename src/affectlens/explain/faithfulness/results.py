@@ -146,7 +146,7 @@ def to_document(
     }
 
 
-def write(file: Path, document: Mapping[str, Any]) -> None:
+def write_results(file: Path, document: Mapping[str, Any]) -> None:
     """Write what `to_document` returned. Raises `OutputError`; the old file stays then."""
     with atomic_write(file, "w") as out:
         out.write(json.dumps(document, indent=1) + "\n")
@@ -162,8 +162,8 @@ class StoredComparison(msgspec.Struct, frozen=True):
     rows: tuple[Measurement, ...]
 
 
-def read(file: Path) -> StoredComparison:
-    """Read a document that `write` wrote. Raises `RunError`."""
+def read_results(file: Path) -> StoredComparison:
+    """Read a document that `write_results` wrote. Raises `RunError`."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=StoredComparison)
     except OSError as error:

@@ -62,7 +62,7 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
     return round(float((ranks[0] * ranks[1]).sum() / size), 12) if size > 0 else math.nan
 
 
-class Box(NamedTuple):
+class PatchBox(NamedTuple):
     """Pixels of the network's input: from top and left, up to bottom and right but without these."""
 
     top: int
@@ -83,7 +83,7 @@ class PlantedPatch:
     """
 
     image: Tensor
-    box: Box
+    box: PatchBox
     question: Question
     moved: float
 
@@ -118,7 +118,7 @@ def plant(
         if words[int(top)] == own:
             continue
         question = make_question(model.vocabulary, words[int(top)], own)
-        boxes = [Box(row, column, row + tall, column + wide) for row in tops for column in lefts]
+        boxes = [PatchBox(row, column, row + tall, column + wide) for row in tops for column in lefts]
         pasted = torch.cat([image, *(_paste(image, patch, box) for box in boxes)])
         with torch.no_grad():
             scores = torch.cat([model.score(some, question) for some in pasted.split(BATCH_SIZE)]).cpu()
@@ -129,7 +129,7 @@ def plant(
     return best
 
 
-def points_at(values: Tensor, box: Box, *, cells: int = 14) -> Pointing:
+def points_at(values: Tensor, box: PatchBox, *, cells: int = 14) -> Pointing:
     """Check whether a map, (h, w), points at a box. A box gets its share of the area by chance alone.
 
     The highest cell is inside if its centre is. A map without positive values has no mass anywhere.
@@ -154,7 +154,7 @@ def _middle_ranks(values: Tensor) -> Tensor:
     return middles[inverse]
 
 
-def _paste(image: Tensor, patch: Tensor, box: Box) -> Tensor:
+def _paste(image: Tensor, patch: Tensor, box: PatchBox) -> Tensor:
     pasted = image.clone()
     pasted[:, :, box.top : box.bottom, box.left : box.right] = patch
     return pasted

@@ -4,15 +4,10 @@ Figures are means over pictures with 95 % intervals in brackets. A dash stands f
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from affectlens.explain.faithfulness.measurements import CENTRE, EDGES, GRADIENT, RANDOM
 from affectlens.explain.faithfulness.results import Estimate, Summary, Verdict
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-Rows = Sequence[tuple[str, ...]]  # the first is the header
 LEAST_PICTURES = 6  # with fewer, a bootstrap is meaningless, and the number of pictures replaces the interval
 DASH = "\u2013"  # an en dash: within a range, and for what is missing
 
@@ -61,21 +56,6 @@ def conclusions(summary: Summary, verdict: Verdict) -> list[str]:
             present = [(control, what) for control, what in controls.items() if control in summary.methods]
             sentences += [_compared(summary, name, control, what) for control, what in present]
     return sentences
-
-
-def render(rows: Rows, console: "Console") -> None:
-    """Print rows to a terminal."""
-    # Here, so that Markdown can be written without loading rich.
-    from rich.table import Table
-    from rich.text import Text
-
-    header, *body = rows
-    table = Table()
-    for number, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if number else "left")
-    for cells in body:
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
 
 
 def _choice(summary: Summary, verdict: Verdict) -> str:

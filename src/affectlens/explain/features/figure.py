@@ -46,13 +46,13 @@ def check_file(file: Path) -> None:
         raise OutputError(f"{file} is a folder. Name a file to write.")
 
 
-def write(file: Path, study: FeatureStudy, model_name: str) -> None:
+def write_figure(file: Path, study: FeatureStudy, model_name: str) -> None:
     """Write the figure of a study: PNG, JPEG, PDF or SVG, by the suffix. Raises `OutputError`."""
     check_file(file)
-    figures.write(file, draw(study, model_name), dpi=DPI)
+    figures.save_figure(file, draw_figure(study, model_name), dpi=DPI)
 
 
-def draw(study: FeatureStudy, model_name: str) -> figures.Figure:
+def draw_figure(study: FeatureStudy, model_name: str) -> figures.Figure:
     """Draw the figure of a study."""
     caption = textwrap.wrap(_caption(study, model_name), width=_CAPTION)
     bands = _bands(study)

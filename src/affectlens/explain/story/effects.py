@@ -31,10 +31,10 @@ from affectlens.images import Pixels
 from affectlens.preprocess import resize
 
 # Top, left, bottom, right, in fractions of a picture's height and width.
-Box: TypeAlias = tuple[float, float, float, float]
-Kind = Literal["appearance", "region"]
+RegionBox: TypeAlias = tuple[float, float, float, float]
+EffectKind = Literal["appearance", "region"]
 # Files keep the words that they had from the first.
-_KINDS_IN_FILES: Mapping[Kind, str] = {"appearance": "look", "region": "place"}
+_KINDS_IN_FILES: Mapping[EffectKind, str] = {"appearance": "look", "region": "place"}
 
 LEAST_EFFECT = 0.1  # log-odds; less is a tenth of the odds, which no one would call an effect
 SHIFT = 0.05  # of a side, cut away to see how much of an effect is noise
@@ -50,10 +50,10 @@ _MARGIN = (1 - _HALF_SIDE) / 2
 _THIRDS = ((0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0))
 
 
-def _regions() -> dict[str, tuple[Box, ...]]:
+def _regions() -> dict[str, tuple[RegionBox, ...]]:
     """The regions that every picture has, each as boxes that do not overlap."""
     m = _MARGIN
-    found: dict[str, tuple[Box, ...]] = {
+    found: dict[str, tuple[RegionBox, ...]] = {
         INNER: ((m, m, 1 - m, 1 - m),),
         OUTER: ((0, 0, m, 1), (1 - m, 0, 1, 1), (m, 0, 1 - m, m), (m, 1 - m, 1 - m, 1)),
     }
@@ -71,7 +71,7 @@ def _regions() -> dict[str, tuple[Box, ...]]:
 
 
 INNER, OUTER = "the inner half", "the outer half"  # of equal area, so that their effects can be compared
-REGIONS: Mapping[str, Sequence[Box]] = MappingProxyType(_regions())
+REGIONS: Mapping[str, Sequence[RegionBox]] = MappingProxyType(_regions())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class PerturbationEffect:
     """
 
     name: str
-    kind: Kind
+    kind: EffectKind
     area: float
     effect: float
     emotions: EmotionDistribution
@@ -114,7 +114,7 @@ class PictureEffects:
         """Whether an effect is large enough to be reported in words."""
         return abs(perturbation.effect) > max(self.noise, LEAST_EFFECT)
 
-    def beyond_noise(self, kind: Kind) -> list[PerturbationEffect]:
+    def beyond_noise(self, kind: EffectKind) -> list[PerturbationEffect]:
         """Perturbations of one kind whose effect exceeds noise, greatest first."""
         found = [each for each in self.perturbations if each.kind == kind and self.exceeds_noise(each)]
         return sorted(found, key=lambda each: -abs(each.effect))
@@ -165,7 +165,7 @@ def measure_effects(
     model: ExplainedModel,
     pixels: Pixels,
     questions: Sequence[Question],
-    further: Mapping[str, Sequence[Box]] = MappingProxyType({}),
+    further: Mapping[str, Sequence[RegionBox]] = MappingProxyType({}),
 ) -> list[PictureEffects]:
     """Measure what changes the answers for a picture, uint8 (3, H, W), as `read_pixels` gives it.
 
@@ -186,7 +186,7 @@ def measure_effects(
 
 
 def divide_by_region(
-    heatmap: Heatmap, further: Mapping[str, Sequence[Box]] = MappingProxyType({})
+    heatmap: Heatmap, further: Mapping[str, Sequence[RegionBox]] = MappingProxyType({})
 ) -> list[RegionShare]:
     """Divide a heat map, smoothed as it is shown, among regions; those that were not seen are left out.
 
@@ -247,7 +247,7 @@ def _of_working_size(pixels: Pixels, model: ExplainedModel) -> Pixels:
     return resize(pixels, max(1, round(height * shrink)), max(1, round(width * shrink)))
 
 
-def _variants(pixels: Pixels, regions: Mapping[str, Sequence[Box]]) -> Iterator[Pixels]:
+def _variants(pixels: Pixels, regions: Mapping[str, Sequence[RegionBox]]) -> Iterator[Pixels]:
     """Yield the picture, cut, changed in appearance, and with each region blurred: (3, H', W') each."""
     yield pixels
     yield from _cut(pixels)
@@ -273,7 +273,7 @@ def _cut(pixels: Pixels) -> Iterator[Pixels]:
 
 
 def _mask(
-    boxes: Sequence[Box], rows: Tensor, columns: Tensor, soft_down: float = 0, soft_across: float = 0
+    boxes: Sequence[RegionBox], rows: Tensor, columns: Tensor, soft_down: float = 0, soft_across: float = 0
 ) -> Tensor:
     """1 within the boxes and 0 outside, at rows and columns given in fractions: (y,), (x,) -> (y, x)."""
     inside = torch.zeros(len(rows), len(columns))
@@ -298,7 +298,7 @@ def _middles(count: int, begin: float = 0, end: float = 1) -> Tensor:
     return begin + (torch.arange(count) + 0.5) / count * (end - begin)
 
 
-def _check(name: str, boxes: Sequence[Box]) -> None:
+def _check(name: str, boxes: Sequence[RegionBox]) -> None:
     for top, left, bottom, right in boxes:
         if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
             raise SettingsError(
@@ -311,7 +311,7 @@ def _check(name: str, boxes: Sequence[Box]) -> None:
 
 
 def _effects(
-    model: ExplainedModel, logits: Tensor, question: Question, regions: Mapping[str, Sequence[Box]]
+    model: ExplainedModel, logits: Tensor, question: Question, regions: Mapping[str, Sequence[RegionBox]]
 ) -> PictureEffects:
     scores = question.score(logits)
     effects = (scores - scores[0]).tolist()
@@ -319,7 +319,7 @@ def _effects(
     # Before the first perturbation are the picture and what was cut from it.
     first = len(logits) - len(APPEARANCES) - len(regions)
     rows = columns = _middles(200)
-    kinds: list[tuple[str, Kind, float]] = [(name, "appearance", 1.0) for name in APPEARANCES]
+    kinds: list[tuple[str, EffectKind, float]] = [(name, "appearance", 1.0) for name in APPEARANCES]
     kinds += [(name, "region", float(_mask(boxes, rows, columns).mean())) for name, boxes in regions.items()]
     return PictureEffects(
         question=question,

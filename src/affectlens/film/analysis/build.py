@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary
 from affectlens.errors import OutputError
 from affectlens.film.analysis.curves import (
-    Values,
+    FloatArray,
     borders_between,
     error_of_mean,
     hellinger,
@@ -107,7 +107,7 @@ def shots_without_samples(
     return [float(edges[i] + edges[i + 1]) / 2 for i, count in enumerate(counts) if not count]
 
 
-def _with_samples(boundaries: Sequence[Boundary], seconds: Values, begin: float) -> list[Boundary]:
+def _with_samples(boundaries: Sequence[Boundary], seconds: FloatArray, begin: float) -> list[Boundary]:
     """The shots' beginnings, the film's first; without those of shots that hold no sample."""
     starts = [Boundary(begin, "start"), *(b for b in sorted(boundaries) if b.second > begin)]
     ends = [*(b.second for b in starts[1:]), float("inf")]
@@ -122,7 +122,7 @@ def _with_samples(boundaries: Sequence[Boundary], seconds: Values, begin: float)
 
 
 def _samples(
-    predictions: Sequence[FramePrediction], numbers: NDArray[np.int64], smoothed: Values
+    predictions: Sequence[FramePrediction], numbers: NDArray[np.int64], smoothed: FloatArray
 ) -> tuple[Sample, ...]:
     return tuple(
         Sample(
@@ -139,9 +139,9 @@ def _samples(
 
 
 def _moments(
-    emotions: Values,
-    smoothed: Values,
-    seconds: Values,
+    emotions: FloatArray,
+    smoothed: FloatArray,
+    seconds: FloatArray,
     numbers: NDArray[np.int64],
     edges: Sequence[float],
     vocabulary: Vocabulary,
@@ -155,10 +155,10 @@ def _moments(
     )
 
 
-def _weights(seconds: Values, numbers: NDArray[np.int64], edges: Sequence[float]) -> Values:
+def _weights(seconds: FloatArray, numbers: NDArray[np.int64], edges: Sequence[float]) -> FloatArray:
     """Seconds that each sample stands for: what lies nearer to it than to others of its shot."""
     borders = borders_between(seconds, numbers, edges)
-    result: Values = np.maximum(np.diff(borders), 1e-6)
+    result: FloatArray = np.maximum(np.diff(borders), 1e-6)
     return result
 
 
@@ -173,9 +173,9 @@ def _shots(
     starts: Sequence[Boundary],
     edges: Sequence[float],
     numbers: NDArray[np.int64],
-    emotions: Values,
-    weights: Values,
-    seconds: Values,
+    emotions: FloatArray,
+    weights: FloatArray,
+    seconds: FloatArray,
 ) -> tuple[Shot, ...]:
     means, errors, rows = [], [], list(_rows(numbers))
     apart = []

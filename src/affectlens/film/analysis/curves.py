@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from affectlens.film.timeline import DIGITS
 
-Values = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
-def smooth(values: Values, seconds: Values, weights: Values, half_life: float) -> Values:
+def smooth(values: FloatArray, seconds: FloatArray, weights: FloatArray, half_life: float) -> FloatArray:
     """Smooth the predictions of one shot both ways in time: (n, E) at (n,) seconds, weighted by (n,).
 
     A sample counts for another by its weight times 2 to the power of -(seconds between) / half_life: an
@@ -29,7 +29,7 @@ def smooth(values: Values, seconds: Values, weights: Values, half_life: float) -
         back[row] += kept[row - 1] * back[row - 1]
         ahead[-row - 1] += kept[-row] * ahead[-row]
     sums = back + ahead - weighted
-    result: Values = sums[:, :-1] / sums[:, -1:]
+    result: FloatArray = sums[:, :-1] / sums[:, -1:]
     return result
 
 
@@ -43,7 +43,7 @@ def uncertainty(emotions: Sequence[float]) -> float:
     return float(max(0.0, -(p * np.log(p)).sum() / np.log(max(2, len(emotions)))))
 
 
-def error_of_mean(values: Values, weights: Values) -> Values:
+def error_of_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Standard error of the weighted mean of a shot's (n, k) values: (k,). NaN for fewer than two.
 
     Frames that follow one another resemble one another, so that many of them tell little more than a few: n
@@ -60,17 +60,17 @@ def error_of_mean(values: Values, weights: Values) -> Values:
     r = float((apart[1:] * apart[:-1]).sum() / total) if total > 0 else 0.0
     r = min(max(r, 0.0), 1 - 1e-9)
     independent = max(1.0, effective * (1 - r) / (1 + r))
-    error: Values = np.sqrt(variance / independent)
+    error: FloatArray = np.sqrt(variance / independent)
     return error
 
 
-def hellinger(rows: Values, one: Values) -> Values:
+def hellinger(rows: FloatArray, one: FloatArray) -> FloatArray:
     """Hellinger's distance of (n, E) distributions from one: (n,), in 0..1."""
-    apart: Values = np.sqrt(((np.sqrt(rows) - np.sqrt(one)) ** 2).sum(axis=1) / 2)
+    apart: FloatArray = np.sqrt(((np.sqrt(rows) - np.sqrt(one)) ** 2).sum(axis=1) / 2)
     return apart
 
 
-def borders_between(seconds: Values, shots: NDArray[np.int64], edges: Sequence[float]) -> Values:
+def borders_between(seconds: FloatArray, shots: NDArray[np.int64], edges: Sequence[float]) -> FloatArray:
     """(S + 1,) seconds between samples, half-way or where a shot begins, and both ends of the film."""
     middles = (seconds[1:] + seconds[:-1]) / 2
     cut = shots[1:] != shots[:-1]
@@ -78,6 +78,6 @@ def borders_between(seconds: Values, shots: NDArray[np.int64], edges: Sequence[f
     return np.concatenate([[edges[0]], middles, [edges[-1]]])
 
 
-def rounded(values: Values) -> tuple[float, ...]:
+def rounded(values: FloatArray) -> tuple[float, ...]:
     """Numbers as a timeline holds them."""
     return tuple(round(float(value), DIGITS) for value in values)

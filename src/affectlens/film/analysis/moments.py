@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
-from affectlens.film.analysis.curves import Values, borders_between, hellinger
-from affectlens.film.timeline import DIGITS, Kind, Moment
+from affectlens.film.analysis.curves import FloatArray, borders_between, hellinger
+from affectlens.film.timeline import DIGITS, Moment, MomentKind
 
 MOODS = 20  # that are kept, the longest
 
 
 def peaks(
-    curves: Values,
-    seconds: Values,
+    curves: FloatArray,
+    seconds: FloatArray,
     shots: NDArray[np.int64],
     vocabulary: Vocabulary,
     prominence: float,
@@ -52,7 +52,7 @@ def peaks(
                 )
 
 
-def _prominences(curve: Values) -> Iterator[tuple[float, int]]:
+def _prominences(curve: FloatArray) -> Iterator[tuple[float, int]]:
     """(prominence, index) of each local maximum; for a plateau, its first index."""
     least = float(curve.min())
     for top in range(len(curve)):
@@ -71,7 +71,7 @@ def _prominences(curve: Values) -> Iterator[tuple[float, int]]:
         yield float(value - max(valleys)), top
 
 
-def _span(curve: Values, top: int, level: float) -> tuple[int, int]:
+def _span(curve: FloatArray, top: int, level: float) -> tuple[int, int]:
     """First and last index around a peak that lie at a level or above."""
     below = np.flatnonzero(curve < level)
     before, after = below[below < top], below[below > top]
@@ -79,8 +79,8 @@ def _span(curve: Values, top: int, level: float) -> tuple[int, int]:
 
 
 def moods_and_turns(
-    curves: Values,
-    seconds: Values,
+    curves: FloatArray,
+    seconds: FloatArray,
     shots: NDArray[np.int64],
     edges: Sequence[float],
     vocabulary: Vocabulary,
@@ -108,7 +108,7 @@ def moods_and_turns(
     yield from sorted(turns, key=lambda turn: -turn.value)
 
 
-def _runs(curves: Values, borders: Values, shortest: float) -> list[tuple[int, int, int]]:
+def _runs(curves: FloatArray, borders: FloatArray, shortest: float) -> list[tuple[int, int, int]]:
     """(first, last + 1, emotion) of stretches with one leading emotion, none shorter than `shortest` seconds.
 
     The shortest is joined to that neighbour whose emotion is stronger in it, until all are long enough.
@@ -132,7 +132,7 @@ def _runs(curves: Values, borders: Values, shortest: float) -> list[tuple[int, i
 
 
 def examples(
-    emotions: Values, seconds: Values, shots: NDArray[np.int64], vocabulary: Vocabulary
+    emotions: FloatArray, seconds: FloatArray, shots: NDArray[np.int64], vocabulary: Vocabulary
 ) -> Iterator[Moment]:
     """The most typical and the most extreme sample of each emotion."""
     tops = emotions.argmax(axis=1)
@@ -150,7 +150,7 @@ def examples(
 
 
 def _moment(
-    kind: Kind, word: str, sample: int, value: float, seconds: Values, shots: NDArray[np.int64]
+    kind: MomentKind, word: str, sample: int, value: float, seconds: FloatArray, shots: NDArray[np.int64]
 ) -> Moment:
     second = float(seconds[sample])
     return Moment(

@@ -19,12 +19,12 @@ from affectlens.report.text import likeliest
 MAX_SHOTS = 60
 
 
-def write(file: Path, found: Comparison) -> None:
+def write_page(file: Path, found: Comparison) -> None:
     """Write the page. Raises `OutputError`."""
-    html.write(file, render(found))
+    html.save_page(file, render_page(found))
 
 
-def render(found: Comparison) -> str:
+def render_page(found: Comparison) -> str:
     """Return the page as text."""
     names = [film_name(found.one), film_name(found.other)]
     if names[0] == names[1]:

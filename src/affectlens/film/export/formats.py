@@ -45,7 +45,7 @@ def _html(folder: Path, timeline: "Timeline", options: ExportOptions) -> list[Pa
     from affectlens.film.report import page
 
     file = folder / "report.html"
-    page.write(file, timeline, options.pictures or page.FilmPictures(), options.film)
+    page.write_page(file, timeline, options.pictures or page.FilmPictures(), options.film)
     return [file]
 
 
@@ -54,7 +54,7 @@ def _chart(suffix: str) -> Write:
         from affectlens.film.report import chart
 
         del options
-        chart.write(folder / f"chart.{suffix}", timeline)
+        chart.write_chart(folder / f"chart.{suffix}", timeline)
         return [folder / f"chart.{suffix}"]
 
     return write
@@ -65,7 +65,7 @@ def _table(suffix: str) -> Write:
         from affectlens.film.export import tables
 
         del options
-        return tables.write(folder, timeline, suffix)
+        return tables.write_tables(folder, timeline, suffix)
 
     return write
 

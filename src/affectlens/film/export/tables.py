@@ -22,10 +22,10 @@ from affectlens.film.timeline import Timeline
 
 DIGITS = 6
 SUFFIXES = ("csv", "jsonl", "parquet")
-Row = dict[str, Any]
+ExportRow = dict[str, Any]
 
 
-def write(folder: Path, timeline: Timeline, suffix: str) -> list[Path]:
+def write_tables(folder: Path, timeline: Timeline, suffix: str) -> list[Path]:
     """Write `frames.SUFFIX` and `shots.SUFFIX`; the suffix is one of `SUFFIXES`. Raises `OutputError`."""
     written = []
     for name, rows in (("frames", sample_rows(timeline)), ("shots", shot_rows(timeline))):
@@ -36,7 +36,7 @@ def write(folder: Path, timeline: Timeline, suffix: str) -> list[Path]:
     return written
 
 
-def sample_rows(timeline: Timeline) -> Iterator[Row]:
+def sample_rows(timeline: Timeline) -> Iterator[ExportRow]:
     """Return a row for each sampled frame, by time."""
     words = timeline.vocabulary.words
     for index, sample in enumerate(timeline.samples):
@@ -57,7 +57,7 @@ def sample_rows(timeline: Timeline) -> Iterator[Row]:
         }
 
 
-def shot_rows(timeline: Timeline) -> Iterator[Row]:
+def shot_rows(timeline: Timeline) -> Iterator[ExportRow]:
     """Return a row for each shot, by time."""
     words = timeline.vocabulary.words
     for shot in timeline.shots:
@@ -78,13 +78,13 @@ def shot_rows(timeline: Timeline) -> Iterator[Row]:
         }
 
 
-def flat(row: Row) -> Row:
+def flat(row: ExportRow) -> ExportRow:
     """Return a row with one value a column.
 
     >>> flat({"shot": 1, "emotions": {"awe": 0.9}, "error": {"awe": 0.1}})
     {'shot': 1, 'awe': 0.9, 'error_awe': 0.1}
     """
-    values: Row = {}
+    values: ExportRow = {}
     for name, value in row.items():
         if isinstance(value, Mapping):
             prefix = "" if name == "emotions" else f"{name}_"
@@ -102,7 +102,7 @@ def _top(words: Sequence[str], values: Sequence[float]) -> str:
     return max(zip(words, values, strict=True), key=lambda pair: pair[1])[0]
 
 
-def _csv(rows: list[Row]) -> bytes:
+def _csv(rows: list[ExportRow]) -> bytes:
     text = io.StringIO(newline="")
     flattened = [flat(row) for row in rows]
     writer = csv.DictWriter(text, list(flattened[0]) if flattened else [], lineterminator="\n")
@@ -111,11 +111,11 @@ def _csv(rows: list[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def _json_lines(rows: list[Row]) -> bytes:
+def _json_lines(rows: list[ExportRow]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def _parquet(rows: list[Row]) -> bytes:
+def _parquet(rows: list[ExportRow]) -> bytes:
     # Imported here, so that CSV is written without waiting for it.
     import pyarrow as pa
     import pyarrow.parquet as pq

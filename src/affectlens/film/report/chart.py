@@ -24,15 +24,15 @@ _STYLE: Any = {**figures.STYLE, "hatch.linewidth": 0.7}
 _HATCH = "///"
 
 
-def write(file: Path, timeline: Timeline) -> None:
+def write_chart(file: Path, timeline: Timeline) -> None:
     """Write the chart: PNG, JPEG, PDF or SVG by its suffix. Raises `OutputError`."""
     figures.check_suffix(file)
     with matplotlib.rc_context(_STYLE):
-        figure = draw(timeline)
-    figures.write(file, figure, style=_STYLE)
+        figure = draw_chart(timeline)
+    figures.save_figure(file, figure, style=_STYLE)
 
 
-def draw(timeline: Timeline) -> Figure:
+def draw_chart(timeline: Timeline) -> Figure:
     """Draw the chart of a film; without polarity where the emotion words have none."""
     found = curves(timeline)
     heights = [3.0, 0.35] if found.polarity is None else [3.0, 0.35, 1.3]

@@ -70,9 +70,9 @@ def shrunk(pixels: Pixels, longest: int = LONGEST) -> Pixels:
     return resize(pixels, max(1, round(height * share)), max(1, round(width * share)))
 
 
-def write(file: Path, timeline: Timeline, pictures: FilmPictures, film: Path | None = None) -> None:
+def write_page(file: Path, timeline: Timeline, pictures: FilmPictures, film: Path | None = None) -> None:
     """Write the page; `film` is the film's path, if it is a file. Raises `OutputError`."""
-    html.write(file, render(timeline, pictures, film_address(film, file.parent) if film else None))
+    html.save_page(file, render_page(timeline, pictures, film_address(film, file.parent) if film else None))
 
 
 def film_address(film: Path, folder: Path) -> str:
@@ -88,7 +88,7 @@ def film_address(film: Path, folder: Path) -> str:
     return quote(os.fsencode(Path(relative).as_posix()))
 
 
-def render(timeline: Timeline, pictures: FilmPictures, film_url: str | None = None) -> str:
+def render_page(timeline: Timeline, pictures: FilmPictures, film_url: str | None = None) -> str:
     """Return the page as text; `film_url` is the film's address relative to it."""
     found = curves(timeline)
     emotions = timeline.distribution(timeline.emotions)

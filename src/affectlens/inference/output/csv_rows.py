@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from affectlens.emotions import Vocabulary
-from affectlens.inference.output.rows import Row, StoredRow, columns, flatten
+from affectlens.inference.output.rows import PredictionRow, StoredRow, columns, flatten
 
 
 class CsvRows:
@@ -16,7 +16,7 @@ class CsvRows:
         self.columns = columns(vocabulary, attributes)
         self.header = self._line(self.columns)
 
-    def encode(self, row: Row) -> bytes:
+    def encode(self, row: PredictionRow) -> bytes:
         """Return a row as a line, or as several where a name has line ends."""
         return self._line(flatten(row, self.columns).values())
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from affectlens.emotions import Vocabulary
-from affectlens.inference.output.rows import Row, StoredRow
+from affectlens.inference.output.rows import PredictionRow, StoredRow
 
 
 class JsonLines:
@@ -19,7 +19,7 @@ class JsonLines:
         self.words = vocabulary.words
         self.attributes = tuple(attributes)
 
-    def encode(self, row: Row) -> bytes:
+    def encode(self, row: PredictionRow) -> bytes:
         """Return a row as a line."""
         return json_line(row).encode()
 
@@ -69,7 +69,7 @@ def read_row(record: bytes) -> JsonRow:
         raise ValueError("its brackets are nested too deep") from None
 
 
-def json_line(row: Row) -> str:
+def json_line(row: PredictionRow) -> str:
     """Return a row as JSON with its line end; names that are not text are escaped: it is always UTF-8.
 
     >>> json_line({"image": "café.jpg"}), json_line({"image": "caf\\udce9.jpg"})

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
 
-Row: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
+PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
 
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
 
@@ -32,7 +32,7 @@ class RowEncoding(Protocol):
 
     header: bytes
 
-    def encode(self, row: Row) -> bytes:
+    def encode(self, row: PredictionRow) -> bytes:
         """Return the bytes of a row, its line end included."""
 
     def decode(self, record: bytes) -> StoredRow:
@@ -50,7 +50,7 @@ def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]
     )
 
 
-def flatten(row: Row, names: Iterable[str]) -> dict[str, Any]:
+def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
     """Return a row as one value a column, None where there is none."""
     error = row["error"] or {}
     values = {
@@ -66,7 +66,7 @@ def flatten(row: Row, names: Iterable[str]) -> dict[str, Any]:
     return {name: values.get(name) for name in names}
 
 
-def unflatten(values: Mapping[str, Any], words: Iterable[str], attributes: Sequence[str]) -> Row:
+def unflatten(values: Mapping[str, Any], words: Iterable[str], attributes: Sequence[str]) -> PredictionRow:
     """Undo `flatten`. Raises `ValueError` for a cell that should be JSON and is not."""
     failed = values["error_type"] is not None
     described = {} if failed else {name: _from_cell(name, values[name]) for name in attributes}

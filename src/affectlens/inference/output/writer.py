@@ -16,7 +16,7 @@ from affectlens.errors import OutputError
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import format_of, journal_of
 from affectlens.inference.output.resume import KeptRows, keep_rows
-from affectlens.inference.output.rows import Row
+from affectlens.inference.output.rows import PredictionRow
 
 
 class RowWriter:
@@ -26,14 +26,18 @@ class RowWriter:
     """
 
     def __init__(
-        self, file: Path, encode: Callable[[Row], bytes], stream: IO[bytes], finish: Callable[[], None]
+        self,
+        file: Path,
+        encode: Callable[[PredictionRow], bytes],
+        stream: IO[bytes],
+        finish: Callable[[], None],
     ) -> None:
         self.file = file
         self._encode = encode
         self._stream = stream
         self._finish = finish
 
-    def write(self, row: Row) -> None:
+    def write(self, row: PredictionRow) -> None:
         """Append a row and hand it to the system: it outlives this process, however that ends."""
         self.write_encoded(self._encode(row))
 
