@@ -36,6 +36,12 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 SIDE = 160
 every_network = pytest.mark.parametrize("kind", NETWORKS)
+# An export takes some seconds: every design and option by default, those that share their blocks once.
+SHARE_THEIR_BLOCKS = {"mlm_release", "mlm added", "mam_paper", "vit_attributes, attributes alone"}
+every_network_to_export = pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind in SHARE_THEIR_BLOCKS else ()) for kind in NETWORKS],
+)
 
 
 def build(kind: str) -> nn.Module:
@@ -127,7 +133,7 @@ def test_a_saved_network_is_loaded_to_the_same_bits(kind: str, tmp_path: Path) -
         assert torch.equal(loaded(images()), network(images()))
 
 
-@every_network
+@every_network_to_export
 def test_an_exported_network_gives_the_same_logits(kind: str, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     network, pictures = build(kind).eval(), images()

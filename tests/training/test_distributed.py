@@ -30,6 +30,7 @@ from emoset_tree import emoset_tree
 from pictures import colour_set
 
 SIZE = 3  # which divides no batch below
+LOSS_TOLERANCE = 3e-4  # of a loss after some steps: sums are rounded in another order
 TOLERANCE = 2e-3  # of a weight: AdamW divides by the size of a gradient, also where that is all rounding
 
 SMALL = override(
@@ -220,7 +221,7 @@ def state_of(out: Path, case: str, root: Path, file: str = BEST) -> dict[str, Te
 def test_processes_that_train_together_come_to_what_one_comes_to(root: Path, case: str) -> None:
     alone, together = root / "alone" / case, root / "together" / case
     for one, three in zip(rows(alone, STEPS), rows(together, STEPS), strict=True):
-        assert three == pytest.approx(one, rel=1e-4, abs=1e-5)
+        assert three == pytest.approx(one, rel=LOSS_TOLERANCE, abs=1e-5)
     ours = state_of(together, case, root)
     for name, weights in state_of(alone, case, root).items():
         torch.testing.assert_close(ours[name], weights, rtol=TOLERANCE, atol=TOLERANCE, msg=name)
@@ -242,7 +243,7 @@ def test_the_run_folder_is_that_of_any_run(root: Path, case: str) -> None:
 def test_a_run_that_one_process_began_three_can_end(root: Path) -> None:
     expected = rows(root / "alone" / "convolutional", STEPS)
     for begun, undisturbed in zip(rows(root / "begun", STEPS), expected, strict=True):
-        assert begun == pytest.approx(undisturbed, rel=1e-4, abs=1e-5)
+        assert begun == pytest.approx(undisturbed, rel=LOSS_TOLERANCE, abs=1e-5)
 
 
 def test_what_one_process_finds_wrong_all_raise(root: Path) -> None:
