@@ -186,3 +186,16 @@ def test_a_misspelt_method_or_option_is_an_error() -> None:
         methods.make("gradcam")
     with pytest.raises(SettingsError, match="no option 'setps'"):
         methods.make("integrated_gradients", setps=4)
+
+
+@every_method
+def test_options_that_methods_share_are_checked_in_each_and_listed_after_its_own(method: str) -> None:
+    options = methods.METHODS[method].options
+    if "baseline" in options:
+        assert list(options)[-2:] == ["baseline", "seed"]
+        with pytest.raises(UnknownName, match="baseline"):
+            methods.make(method, baseline="grey")
+    if "batch_size" in options:
+        assert list(options)[-4:] == ["replacement", "batch_size", "precision", "seed"]
+        with pytest.raises(SettingsError, match="batch_size is 0"):
+            methods.make(method, batch_size=0)

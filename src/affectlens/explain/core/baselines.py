@@ -9,6 +9,7 @@ Letters: B pictures, h x w pixels of the network's input.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -49,6 +50,39 @@ def uniform(model: ExplainedModel, image: Tensor, generator: torch.Generator) ->
 BASELINES: Mapping[str, Callable[[ExplainedModel, Tensor, torch.Generator], Tensor]] = MappingProxyType(
     {"black": black, "mean": mean, "blurred": blurred, "uniform": uniform}
 )
+
+
+# What a baseline is, in the words of pages and figures.
+IN_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "black": "a black picture",
+        "mean": "the mean colour of the training pictures",
+        "blurred": "the picture itself, blurred",
+        "uniform": "random pixels",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineOptions:
+    """Options of the methods that compare a picture with one baseline; they inherit them.
+
+    Attributes:
+        baseline: a name of `BASELINES`
+        seed: of a random baseline
+
+    Raises `UnknownName` for an unknown baseline.
+    """
+
+    baseline: str = "mean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_names([self.baseline])
+
+    def make_baseline(self, model: ExplainedModel, image: Tensor) -> Tensor:
+        """Make the baseline of a picture, (1, 3, h, w) -> (1, 3, h, w), normalised as it is."""
+        return baselines(model, image, [self.baseline], self.seed)
 
 
 def check_names(names: Sequence[str]) -> None:

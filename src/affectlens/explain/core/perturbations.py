@@ -8,6 +8,8 @@ far such pictures lie from what a network learnt from). So the replacement is al
 Letters: B perturbed pictures, h x w pixels of the network's input.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,40 @@ from affectlens.machine import autocast, pick_precision
 
 BATCH_SIZE = 32
 REPLACEMENT = "blurred"  # by default; a name of `baselines.BASELINES`
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationOptions:
+    """Options of the methods that perturb a picture; they inherit them.
+
+    Attributes:
+        replacement: what covers: `blurred`, the picture's own blurred self; `mean` colour; `black`; `uniform`
+        batch_size: pictures at once
+        precision: float32, bfloat16, or auto for the faster of them
+        seed: of what is random: the replacement `uniform`, and what a method samples
+
+    Raises `SettingsError` for an empty batch.
+    """
+
+    replacement: str = REPLACEMENT
+    batch_size: int = BATCH_SIZE
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
+
+    def perturb(self, model: ExplainedModel, image: Tensor, question: Question) -> "Perturbations":
+        """Prepare the perturbations of one picture, (1, 3, h, w), for one question."""
+        return Perturbations(
+            model,
+            image,
+            question,
+            replacement=self.replacement,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
 
 
 class Perturbations:

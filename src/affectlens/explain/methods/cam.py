@@ -27,7 +27,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.aumann_shapley import logit_weights
-from affectlens.explain.core.baselines import baselines, check_names
+from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.upsampling import merge_views, upsample
 from affectlens.explain.methods.attention import relevance, transformers
@@ -39,17 +39,11 @@ _SIDE = 224  # of the picture that a network is tested with, unless its configur
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cam:
+class Cam(BaselineOptions):
     """What the answer owes each cell of the last map, in log-odds, compared with a baseline.
 
     Raises `UnknownName` for an unknown baseline.
     """
-
-    baseline: str = "mean"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_names([self.baseline])
 
     def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w).
@@ -59,7 +53,7 @@ class Cam:
         started = time.perf_counter()
         height, width = image.shape[2:]
         with frozen(model.network):
-            against = baselines(model, image, [self.baseline], self.seed)
+            against = self.make_baseline(model, image)
             layers = _map_layers(model.network, height, width)
             cells, elsewhere, error = _divide(model, layers, image, against, question)
         tolerance = _EXACT * max(1.0, abs(elsewhere) + sum(float(each.abs().sum()) for each in cells))

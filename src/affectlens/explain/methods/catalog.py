@@ -61,10 +61,13 @@ class MethodEntry:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Options by name, with their defaults."""
+        """Options by name, with their defaults: its own first, then those that it shares with others."""
         # A dataclass, if it has options.
         known: Any = self.make
-        return {each.name: each.default for each in (fields(known) if is_dataclass(known) else ())}
+        if not is_dataclass(known):
+            return {}
+        ordered = sorted(fields(known), key=lambda each: sum(hasattr(c, each.name) for c in known.__mro__))
+        return {each.name: each.default for each in ordered}
 
 
 METHODS: Mapping[str, MethodEntry] = MappingProxyType({

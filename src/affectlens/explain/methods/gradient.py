@@ -24,7 +24,7 @@ from torch import Tensor
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.baselines import baselines, check_names
+from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.question import Question
 from affectlens.machine import autocast, pick_precision
 
@@ -50,24 +50,19 @@ class Gradient:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientTimesInput:
+class GradientTimesInput(BaselineOptions):
     """Gradient times the difference from a baseline, summed over a pixel's channels: log-odds, roughly.
 
     Raises `UnknownName` for an unknown baseline.
     """
 
-    baseline: str = "mean"
-    seed: int = 0
     precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        check_names([self.baseline])
 
     def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
-            against = baselines(model, image, [self.baseline], self.seed)
+            against = self.make_baseline(model, image)
             differentiate = InputGradients(model, image, question, precision=self.precision)
             _, gradients = differentiate(image)
             answers = differentiate.scores(torch.cat([image, against]))

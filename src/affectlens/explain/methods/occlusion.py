@@ -15,32 +15,26 @@ from torch import Tensor
 
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
+from affectlens.explain.core.perturbations import PerturbationOptions, require
 from affectlens.explain.core.question import Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occlusion:
+class Occlusion(PerturbationOptions):
     """Slides a patch over the picture. In log-odds, but the values do not add up to the answer.
 
     Attributes:
         patch: side of the patch, as a share of the picture's shorter side
         stride: how far it moves, in the same unit; at most `patch`, or pixels would be left out
-        replacement: what covers: `blurred`, the picture's own blurred self; `mean` colour; `black`; `uniform`
-        batch_size: pictures at once
-        precision: float32, bfloat16, or auto for the faster of them
 
     Raises `SettingsError` for an impossible value.
     """
 
     patch: float = 1 / 7
     stride: float = 1 / 14
-    replacement: str = REPLACEMENT
-    batch_size: int = BATCH_SIZE
-    precision: str = "auto"
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require("patch", self.patch, 0 < self.patch <= 1, "a share of a side: above 0, and up to 1")
         require("stride", self.stride, 0 < self.stride <= self.patch, f"above 0 and up to {self.patch:.3g}")
 
@@ -53,15 +47,7 @@ class Occlusion:
         side = max(1, round(self.patch * min(image.shape[2:])))
         stride = min(side, max(1, round(self.stride * min(image.shape[2:]))))
         with frozen(model.network):
-            perturbations = Perturbations(
-                model,
-                image,
-                question,
-                replacement=self.replacement,
-                seed=self.seed,
-                batch_size=self.batch_size,
-                precision=self.precision,
-            )
+            perturbations = self.perturb(model, image, question)
             lost = SlidingWindow(perturbations.score).attribute(
                 image,
                 sliding_window_shapes=(3, side, side),

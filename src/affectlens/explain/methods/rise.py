@@ -21,12 +21,12 @@ from torch import Tensor
 
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
+from affectlens.explain.core.perturbations import PerturbationOptions, require
 from affectlens.explain.core.question import Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rise:
+class Rise(PerturbationOptions):
     """Scores a picture under random masks. In log-odds for a pixel and what is kept along with it.
 
     `details` has the `standard_error` of a value, its root mean square over pixels, and the `noise`: which
@@ -36,8 +36,6 @@ class Rise:
         masks: how many; also the number of pictures that the network is run on
         cells: of a mask, along either side
         kept: share of the cells that are kept
-        replacement, batch_size, precision: as for `Occlusion`
-        seed: of the masks; the same seed, the same map
 
     Raises `SettingsError` for an impossible value.
     """
@@ -45,31 +43,19 @@ class Rise:
     masks: int = 1000
     cells: int = 7
     kept: float = 0.5
-    replacement: str = REPLACEMENT
-    batch_size: int = BATCH_SIZE
-    precision: str = "auto"
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require("masks", self.masks, self.masks >= 3, "at least 3")
         require("cells", self.cells, self.cells >= 2, "at least 2")
         require("kept", self.kept, 0 < self.kept < 1, "between 0 and 1")
-        require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
 
     def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         regression = PixelRegression()
         with frozen(model.network):
-            perturbations = Perturbations(
-                model,
-                image,
-                question,
-                replacement=self.replacement,
-                seed=self.seed,
-                batch_size=self.batch_size,
-                precision=self.precision,
-            )
+            perturbations = self.perturb(model, image, question)
             for masks in self.sample_masks(*image.shape[2:]):
                 regression.add(masks[:, 0], perturbations(masks))
         values, errors = regression.coefficients(), regression.standard_errors()

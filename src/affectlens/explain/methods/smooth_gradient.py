@@ -22,7 +22,7 @@ from torch import Tensor
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.baselines import baselines, check_names
+from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.question import Question
 from affectlens.explain.methods.gradient import MEMORY, InputGradients
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
@@ -31,7 +31,7 @@ AVERAGED = ("gradient", "gradient_times_input", "integrated_gradients")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmoothGradient:
+class SmoothGradient(BaselineOptions):
     """The mean map over noisy copies. Raises `UnknownName` or `SettingsError` for an impossible value.
 
     Attributes:
@@ -46,14 +46,12 @@ class SmoothGradient:
     of: str = "gradient"
     samples: int = 32
     noise: float = 0.15
-    seed: int = 0
-    baseline: str = "mean"
     steps: int = 9
     memory: int = MEMORY
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        check_names([self.baseline])
+        super().__post_init__()
         if self.of not in AVERAGED:
             raise UnknownName("map", self.of, AVERAGED, "those that are averaged")
         if self.samples < 1 or not self.noise >= 0 or self.steps < 2:
@@ -92,7 +90,7 @@ class SmoothGradient:
         _, gradients = differentiate(copies)
         if self.of == "gradient":
             return gradients
-        return gradients * (copies - baselines(model, image, [self.baseline], self.seed))
+        return gradients * (copies - self.make_baseline(model, image))
 
     def _integrated(self, model: ExplainedModel, image: Tensor, question: Question) -> Tensor:
         """(samples, 1, h, w)."""

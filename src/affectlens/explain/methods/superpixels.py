@@ -25,41 +25,56 @@ from torch import Tensor
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
+from affectlens.explain.core.perturbations import PerturbationOptions, Perturbations, require
 from affectlens.explain.core.question import Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lime:
+class SuperpixelOptions(PerturbationOptions):
+    """Options that LIME and SHAP share.
+
+    Attributes:
+        segments: superpixels, about
+        samples: pictures that the network is run on
+        compactness: of superpixels, large for square ones; if small, there are far fewer than `segments`
+
+    Raises `SettingsError` for an impossible value.
+    """
+
+    segments: int = 48
+    samples: int = 500
+    compactness: float = 30.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("segments", self.segments, self.segments >= 2, "at least 2")
+        require("samples", self.samples, self.samples >= 3, "at least 3")
+        require("compactness", self.compactness, self.compactness > 0, "a number above 0")
+
+    def segment(self, model: ExplainedModel, image: Tensor) -> Tensor:
+        """Divide a picture, (1, 3, h, w), into superpixels: int64 (h, w) from 0."""
+        return segment(model, image, self.segments, self.compactness)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lime(SuperpixelOptions):
     """A linear surrogate of the network near one picture, by superpixel. In log-odds per pixel.
 
     `details` has the `fit`: the share of the weighted variance of the answers that the surrogate explains.
 
     Attributes:
-        segments: superpixels, about
-        samples: pictures that the network is run on
         width: how far from the whole picture an answer still counts; the distance is 1 less the cosine
             between the pieces kept and all pieces, its weight exp(-(distance / width) ** 2 / 2)
         penalty: on the squares of the surrogate's coefficients (ridge regression)
-        compactness: of superpixels, large for square ones; if small, there are far fewer than `segments`
-        replacement, batch_size, precision: as for `Occlusion`
-        seed: of the samples
 
     Raises `SettingsError` for an impossible value, and when called without scikit-image.
     """
 
-    segments: int = 48
-    samples: int = 500
     width: float = 0.25
     penalty: float = 1.0
-    compactness: float = 30.0
-    replacement: str = REPLACEMENT
-    batch_size: int = BATCH_SIZE
-    precision: str = "auto"
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         require("width", self.width, self.width > 0, "a number above 0")
         require("penalty", self.penalty, self.penalty >= 0, "0 or more")
 
@@ -69,10 +84,10 @@ class Lime:
         from captum.attr import Lime as CaptumLime
 
         started = time.perf_counter()
-        pieces = segment(model, image, self.segments, self.compactness)
+        pieces = self.segment(model, image)
         regression = RidgeRegression(self.penalty)
         with frozen(model.network), _seeded(self.seed):
-            perturbations = _perturbations(self, model, image, question)
+            perturbations = self.perturb(model, image, question)
             lime = CaptumLime(
                 perturbations.score, interpretable_model=regression, similarity_func=self._similarity
             )
@@ -91,37 +106,22 @@ class Lime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shap:
+class Shap(SuperpixelOptions):
     """Shapley values of superpixels, by weighted regression (KernelSHAP). In log-odds per pixel; they add up.
 
-    `details` has the `fit` as for LIME: what is missing is noise or pieces that act together.
-
-    Attributes:
-        segments: superpixels, about
-        samples: pictures that the network is run on; fewer than ten for each segment give mostly noise
-        compactness, replacement, batch_size, precision, seed: as for `Lime`
+    `details` has the `fit` as for LIME: what is missing is noise or pieces that act together. Fewer than ten
+    samples for each segment give mostly noise.
 
     Raises `SettingsError` for an impossible value, and when called without scikit-image.
     """
 
-    segments: int = 48
-    samples: int = 500
-    compactness: float = 30.0
-    replacement: str = REPLACEMENT
-    batch_size: int = BATCH_SIZE
-    precision: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check(self)
-
     def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        pieces = segment(model, image, self.segments, self.compactness)
+        pieces = self.segment(model, image)
         regression = RidgeRegression()
         with frozen(model.network), _seeded(self.seed):
-            perturbations = _perturbations(self, model, image, question)
+            perturbations = self.perturb(model, image, question)
             shap = _paired_shap(perturbations, regression)
             values = _attribute(shap, perturbations, pieces, self.samples)
             whole, blank = perturbations.endpoints()
@@ -239,32 +239,12 @@ def _explained(answers: Tensor, residuals: Tensor, weights: Tensor) -> float:
     return max(0.0, float(1 - (weights * residuals**2).sum() / total)) if total > 0 else 0.0
 
 
-def _perturbations(
-    options: Lime | Shap, model: ExplainedModel, image: Tensor, question: Question
-) -> Perturbations:
-    return Perturbations(
-        model,
-        image,
-        question,
-        replacement=options.replacement,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        precision=options.precision,
-    )
-
-
-def _details(options: Lime | Shap, pieces: Tensor) -> dict[str, object]:
+def _details(options: SuperpixelOptions, pieces: Tensor) -> dict[str, object]:
     return {
         "superpixels": int(pieces.max()) + 1,
         "samples": options.samples,
         "replacement": options.replacement,
     }
-
-
-def _check(options: Lime | Shap) -> None:
-    require("segments", options.segments, options.segments >= 2, "at least 2")
-    require("samples", options.samples, options.samples >= 3, "at least 3")
-    require("compactness", options.compactness, options.compactness > 0, "a number above 0")
 
 
 @contextmanager

@@ -23,24 +23,18 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
 from affectlens.explain.core.aumann_shapley import divide
-from affectlens.explain.core.baselines import baselines, check_names
+from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.upsampling import upsample
 from affectlens.models.capabilities import CONCEPTS, HasTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenMaps:
+class TokenMaps(BaselineOptions):
     """What the answer owes each token, in log-odds, laid out where it attends. Of networks with tokens.
 
     Raises `UnknownName` for an unknown baseline.
     """
-
-    baseline: str = "mean"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_names([self.baseline])
 
     def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network without tokens."""
@@ -52,7 +46,7 @@ class TokenMaps:
             )
         division = network.token_division()
         with frozen(model.network), torch.no_grad():
-            begin = division.describe(baselines(model, image, [self.baseline], self.seed))
+            begin = division.describe(self.make_baseline(model, image))
             end = division.describe(image)
 
             def score(parts: dict[str, Tensor]) -> Tensor:
