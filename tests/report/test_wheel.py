@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from affectlens.emotions import EKMAN, MIKELS, MIKELS_CIRCLE, PLUTCHIK
+from affectlens.emotions import EKMAN, MIKELS, MIKELS_CIRCLE, PLUTCHIK, Vocabulary
 from affectlens.errors import OutputError
 from affectlens.report.wheel import COLOURS, PLUTCHIK_WHEEL, NoWheel, draw_wheel, write_wheel
 from heat import EMOTIONS
@@ -51,6 +51,27 @@ def test_every_emotion_is_named_with_its_probability_next_to_its_petal() -> None
     assert "fear 50 %" in text
     assert "amusement 1 %" in text
     assert "in people on average" in text
+
+
+LONG_NAME = f"{'a picture with a long name ' * 4}{'w' * 80}.jpg"
+TOPS = [(MIKELS, word, plutchik) for word in MIKELS_CIRCLE for plutchik in (False, True)]
+TOPS += [(PLUTCHIK, word, True) for word in PLUTCHIK_WHEEL]
+
+
+@pytest.mark.parametrize(("vocabulary", "top", "plutchik"), TOPS)
+def test_no_text_leaves_the_figure_or_overlaps_another(
+    vocabulary: Vocabulary, top: str, plutchik: bool
+) -> None:
+    emotions = vocabulary.distribution({word: 5.0 if word == top else 1.0 for word in vocabulary.words})
+    figure = draw_wheel(emotions, plutchik=plutchik, name=LONG_NAME)
+    found = [text for text in figure.findobj(Text) if text.get_text()]
+    assert len(found) > 8 + 2
+    boxes = [text.get_window_extent() for text in found]
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+    for index, box in enumerate(boxes):
+        assert not [found[other] for other in range(index) if box.overlaps(boxes[other])]
 
 
 def test_on_plutchiks_wheel_the_mapping_and_its_loss_are_stated_and_nothing_is_spread() -> None:

@@ -12,14 +12,17 @@ named there with its probability rather than spread over the others.
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from affectlens.emotions import MIKELS, MIKELS_CIRCLE, PLUTCHIK, EmotionDistribution, NoConversion, convert
 from affectlens.report import figures
+from affectlens.report.canvas import Canvas
 from affectlens.report.figures import INK, LINE, PALE, new_figure
 from affectlens.report.text import ON_AVERAGE, percent
 
@@ -36,7 +39,11 @@ COLOURS = {
     "joy": "#DDCC77", "trust": "#44AA99", "surprise": "#88CCEE", "anticipation": "#CC6677",
 }  # fmt: skip
 OTHER = "#888888"
-_WIDTH, _DISC, _ABOVE, _CAPTION_LINE = 6.4, 4.3, 0.72, 0.19  # inches; names stand above and below the disc
+# Inches: the disc's diameter, the least width of the figure, its margin, lines of title and caption, and gaps
+# between the disc, its labels, and what stands above and below them. Labels are measured.
+_DISC, _LEAST_WIDTH, _MARGIN, _TITLE_LINE, _CAPTION_LINE, _GAP = 4.3, 6.4, 0.15, 0.24, 0.19, 0.12
+_TITLE_LETTERS, _CAPTION_LETTERS = 48, 94  # in a line of the least width
+_TITLE: dict[str, Any] = {"size": 13, "weight": "bold"}
 _RINGS = (0.1, 0.25, 0.5, 1.0)
 _AREA = "The area of a petal is its probability."
 
@@ -59,21 +66,30 @@ def draw_wheel(
     Raises `NoWheel` for emotions of another vocabulary.
     """
     shown, notes = _on_plutchik(emotions) if plutchik else (_on_mikels(emotions), [])
-    lines = textwrap.wrap(" ".join([*notes, _AREA, ON_AVERAGE]), width=94) if caption else []
-    title, below = 0.5 if name else 0.0, _CAPTION_LINE * len(lines) + 0.15
-    height = title + _DISC + 2 * _ABOVE + below
-    figure = new_figure(_WIDTH, height)
-    disc = ((1 - _DISC / _WIDTH) / 2, (below + _ABOVE) / height, _DISC / _WIDTH, _DISC / height)
-    axes = figure.add_axes(disc, projection="polar")
-    _draw_petals(axes, shown, _angles(shown, clockwise=plutchik))
-    if name:
-        style: dict[str, Any] = {"weight": "bold", "ha": "center", "va": "top", "parse_math": False}
-        figure.text(0.5, 1 - 0.18 / height, name, fontsize=13, color=INK, **style)
-    for number, line in enumerate(lines):
-        figure.text(
-            0.04, (below - 0.05 - number * _CAPTION_LINE) / height, line, fontsize=8.5, color=PALE, va="top"
-        )
-    return figure
+    angles = _angles(shown, clockwise=plutchik)
+    outer = _outer_ring(shown)
+    labels = _labels(shown, angles, outer)
+    left, bottom, right, top = _box_around(labels)
+    title = textwrap.wrap(name, width=_TITLE_LETTERS)
+    lines = textwrap.wrap(" ".join([*notes, _AREA, ON_AVERAGE]), width=_CAPTION_LETTERS) if caption else []
+    above = _MARGIN + len(title) * _TITLE_LINE + (_GAP if title else 0)
+    below = _MARGIN + len(lines) * _CAPTION_LINE + (_GAP if lines else 0)
+    half = max([right, -left, *(_width_of(line, _TITLE) / 2 for line in title)])
+    width = max(_LEAST_WIDTH, 2 * (half + _MARGIN))
+    height = above + top - bottom + below
+    canvas = Canvas(width, height, _MARGIN)
+    for line in title:
+        canvas.text(width / 2, line, ha="center", **_TITLE)
+        canvas.down(_TITLE_LINE)
+    centre = (width / 2, below - bottom)
+    _draw_petals(_add_disc(canvas.figure, centre), shown, angles, outer)
+    for label in labels:
+        _draw_label(canvas.figure, label, centre)
+    canvas.top = height - below + (_GAP if lines else 0)
+    for line in lines:
+        canvas.text((width - _LEAST_WIDTH) / 2 + 0.26, line, 8.5, colour=PALE)
+        canvas.down(_CAPTION_LINE)
+    return canvas.figure
 
 
 def plutchik_notes(emotions: EmotionDistribution) -> list[str]:
@@ -117,10 +133,77 @@ def _angles(shown: dict[str, float], clockwise: bool) -> list[float]:
     return [(number + 0.5) * each for number in range(len(shown))]
 
 
-def _draw_petals(axes: Any, shown: dict[str, float], angles: Sequence[float]) -> None:
-    width = 2 * math.pi / len(shown)
+def _outer_ring(shown: dict[str, float]) -> float:
+    """Choose the probability of a petal that reaches the edge of the disc."""
     greatest = max(shown.values())
-    outer = next(ring for ring in _RINGS if greatest <= ring or ring == _RINGS[-1])
+    return next(ring for ring in _RINGS if greatest <= ring or ring == _RINGS[-1])
+
+
+@dataclass(frozen=True)
+class _Label:
+    """Text next to the disc: its anchor in inches from the disc's centre, and its style."""
+
+    text: str
+    x: float
+    y: float
+    style: dict[str, Any]
+
+
+def _labels(shown: dict[str, float], angles: Sequence[float], outer: float) -> list[_Label]:
+    """Name each petal with its probability, around the disc; below them, what the outer ring stands for."""
+    most_likely = max(shown, key=lambda word: shown[word])
+    radius = _DISC / 2 + 2 * _GAP
+    labels = []
+    for (word, value), angle in zip(shown.items(), angles, strict=True):
+        x, y = math.cos(angle), math.sin(angle)
+        style = {
+            "ha": "center" if abs(x) < 0.2 else "left" if x > 0 else "right",
+            "va": "center" if abs(y) < 0.7 else "bottom" if y > 0 else "top",
+            "fontsize": 11.5,
+            "color": INK,
+            "weight": "bold" if word == most_likely else "normal",
+        }
+        share = percent(value) if value else "none"
+        labels.append(_Label(f"{word}\n{share}", radius * x, radius * y, style))
+    _, bottom, _, _ = _box_around(labels)
+    ring = {"ha": "center", "va": "top", "fontsize": 8.5, "color": PALE}
+    return [*labels, _Label(f"outer ring {100 * outer:.0f} %", 0, bottom - _GAP, ring)]
+
+
+def _box_around(labels: Sequence[_Label]) -> tuple[float, float, float, float]:
+    """Return left, bottom, right and top of the disc with its labels, in inches from the disc's centre."""
+    figure = new_figure(1, 1)  # so that its coordinates are inches
+    texts = [_draw_label(figure, label, (0, 0)) for label in labels]
+    boxes = np.array([text.get_window_extent().extents for text in texts]) / figure.dpi
+    least, most = boxes.min(axis=0), boxes.max(axis=0)
+    edge = _DISC / 2
+    return min(least[0], -edge), min(least[1], -edge), max(most[2], edge), max(most[3], edge)
+
+
+def _width_of(line: str, style: dict[str, Any]) -> float:
+    """Measure a line of text, in inches."""
+    figure = new_figure(1, 1)
+    return float(figure.text(0, 0, line, parse_math=False, **style).get_window_extent().width / figure.dpi)
+
+
+def _draw_label(figure: Figure, label: _Label, centre: tuple[float, float]) -> Text:
+    """Draw a label around a disc whose centre is so many inches from the left and from the bottom."""
+    width, height = figure.get_size_inches()
+    x, y = (centre[0] + label.x) / width, (centre[1] + label.y) / height
+    return figure.text(x, y, label.text, parse_math=False, **label.style)
+
+
+def _add_disc(figure: Figure, centre: tuple[float, float]) -> Any:
+    """Add the axes of the disc."""
+    width, height = figure.get_size_inches()
+    corner = ((centre[0] - _DISC / 2) / width, (centre[1] - _DISC / 2) / height)
+    axes = figure.add_axes((*corner, _DISC / width, _DISC / height), projection="polar")
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_petals(axes: Any, shown: dict[str, float], angles: Sequence[float], outer: float) -> None:
+    width = 2 * math.pi / len(shown)
     # The area of a petal is its probability, so its radius is the root of that.
     radii = [math.sqrt(max(0.0, value) / outer) for value in shown.values()]
     around = np.linspace(0, 2 * math.pi, 361)
@@ -133,18 +216,3 @@ def _draw_petals(axes: Any, shown: dict[str, float], angles: Sequence[float]) ->
         edgecolor="white", linewidth=0.8, zorder=2,
     )  # fmt: skip
     axes.set_ylim(0, 1.02)
-    axes.set_axis_off()
-    top = max(shown, key=lambda word: shown[word])
-    for (word, value), angle in zip(shown.items(), angles, strict=True):
-        x, y = math.cos(angle), math.sin(angle)
-        share = percent(value) if value else "none"
-        axes.annotate(
-            f"{word}\n{share}", (0.5 + 0.545 * x, 0.5 + 0.545 * y), xycoords="axes fraction",
-            ha="center" if abs(x) < 0.2 else "left" if x > 0 else "right",
-            va="center" if abs(y) < 0.7 else "bottom" if y > 0 else "top",
-            fontsize=11.5, color=INK, weight="bold" if word == top else "normal", annotation_clip=False,
-        )  # fmt: skip
-    axes.annotate(
-        f"outer ring {100 * outer:.0f} %", (0.5, -0.135), xycoords="axes fraction", ha="center", va="top",
-        fontsize=8.5, color=PALE, annotation_clip=False,
-    )  # fmt: skip
