@@ -86,7 +86,7 @@ def test_a_figure_states_how_its_map_was_made_and_how_far_to_trust_it() -> None:
         "night street.jpg: fear 50 %, sadness 20 %, awe 12 %",
         "fear (50 %)",
         "Model tiny.",
-        "integrated gradients: 65 steps, compared with mean",
+        "integrated gradients: 65 steps. Baseline: the mean colour of the training pictures.",
         "Completeness error 0.4 %",
         "0.71, in a random order to 0.45 (more is better)",
         "0.21 against 0.44 (less is better)",

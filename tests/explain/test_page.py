@@ -12,11 +12,13 @@ from PIL import Image
 
 from affectlens.emotions import MIKELS, POLARITY
 from affectlens.errors import SettingsError
+from affectlens.explain.core.baselines import BASELINES
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.page import render_page, write_page
-from affectlens.explain.story.branches import BranchPart, Contributions
+from affectlens.explain.story.branches import USUAL, BranchPart, Contributions
 from affectlens.explain.story.text import story
+from affectlens.explain.text import BASELINES_IN_WORDS
 from heat import EMOTIONS, FAITHFUL, effects_of, explanation_of, grey_picture, heatmap_of, with_patch
 from pages import Outline
 
@@ -134,6 +136,44 @@ def test_parts_of_a_network_are_shown_where_it_has_them() -> None:
     assert "What the network's parts add" in text
     assert "colour and texture +0.60" in text
     assert "What the network's parts add" not in outline_of("fear").text
+
+
+def bars_of(page: str) -> list[tuple[str, float, float]]:
+    """Colour, left and right end of each bar but those of emotions, in percent of its cell."""
+    found = re.findall(r'<i class="(for|against)" style="left:([\d.]+)%;width:([\d.]+)%"', page)
+    return [(side, float(left), float(left) + float(width)) for side, left, width in found]
+
+
+@pytest.mark.parametrize("strongest", [0.9, 12.5])
+def test_bars_follow_their_numbers_on_one_scale_that_holds_the_largest(strongest: float) -> None:
+    question = heatmap_of(with_patch()).question
+    effects = effects_of(question, {"without its colours": -0.6, "the top third": strongest}, noise=0.0)
+    parts = (BranchPart("style", "colour and texture", 0.6), BranchPart("deep", "meaning", -strongest))
+    page = render_page(
+        explanation_of(
+            heatmap_of(with_patch()),
+            effects=(effects,),
+            parts=(Contributions("fear", 1.0, "mean", 0.2, parts, 1e-6),),
+        )
+    )
+    longest = max(3.0, strongest)
+    small, large = (50 * value / longest for value in (0.6, strongest))
+    shown = [bar for bar in bars_of(page) if bar[1] != bar[2]]
+    # What is missing spoke for the answer where it falls without it; parts speak for it by their own sign.
+    expected = [
+        ("for", 50 - small, 50), ("against", 50, 50 + large),
+        ("for", 50, 50 + small), ("against", 50 - large, 50),
+    ]  # fmt: skip
+    assert [bar[0] for bar in shown] == [bar[0] for bar in expected]
+    assert [bar[1:] for bar in shown] == [pytest.approx(bar[1:], abs=0.11) for bar in expected]
+    assert f"+{longest:.3g}" in Outline(page).text
+
+
+def test_every_baseline_is_named_in_words() -> None:
+    assert set(BASELINES_IN_WORDS) == {*BASELINES, USUAL}
+    parts = (BranchPart("style", "colour and texture", 0.6),)
+    page = render_page(explained("fear", parts=(Contributions("fear", 1.0, USUAL, 0.2, parts, 1e-6),)))
+    assert "Baseline: the mean description of the training pictures." in Outline(page).text
 
 
 def test_a_map_without_effects_is_a_page_without_a_story() -> None:

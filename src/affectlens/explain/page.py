@@ -18,7 +18,7 @@ from affectlens.explain.figures import as_array, displayed, laid_on, scale_of
 from affectlens.explain.story.branches import Contributions
 from affectlens.explain.story.effects import LEAST_EFFECT, SHIFT, PerturbationEffect, PictureEffects
 from affectlens.explain.story.text import story
-from affectlens.explain.text import READING, doubts, how_made, title
+from affectlens.explain.text import READING, baseline, doubts, how_made, title
 from affectlens.images import Pixels
 from affectlens.report import html, wheel
 from affectlens.report.figures import jpeg_url, svg_url
@@ -27,7 +27,7 @@ from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
 
 LONGEST = 1100  # pixels of the picture's longer side: sharp on a telephone and on a desk
 QUALITY = 86  # of JPEG
-_STRONG_EFFECT = 3.0  # log-odds that fill a bar; more is cut
+_LEAST_SCALE = 3.0  # log-odds of the longest bar, unless some number on the page is larger
 
 TemplateValues = dict[str, Any]
 
@@ -47,6 +47,7 @@ def _values(explanation: Explanation) -> TemplateValues:
     emotions = heatmaps[0].emotions
     pixels = displayed(explanation, LONGEST)
     scale = scale_of(heatmaps)
+    longest = _longest_bar(explanation)
     name = printable_in_files(Path(explanation.image).name)
     return {
         "name": name,
@@ -60,16 +61,24 @@ def _values(explanation: Explanation) -> TemplateValues:
         "width": pixels.shape[2],
         "height": pixels.shape[1],
         "scale": {"number": f"{scale.full or 1:.2g}", "unit": scale.unit},
-        "sections": [
-            _section(explanation, index, pixels, scale) for index in range(len(explanation.heatmaps))
-        ],
+        "sections": [_section(explanation, index, pixels, scale, longest) for index in range(len(heatmaps))],
+        "longest_bar": longest,
         "emotions": _emotions(emotions, name),
         "made": how_made(heatmaps),
         "numbers": json.dumps([each.to_json() for each in heatmaps], indent=1, ensure_ascii=False),
     }
 
 
-def _section(explanation: Explanation, index: int, pixels: Pixels, scale: ColourScale) -> TemplateValues:
+def _longest_bar(explanation: Explanation) -> float:
+    """Return the log-odds of the longest bar: one scale for the page, on which every number fits."""
+    effects = [each.effect for found in explanation.effects for each in found.perturbations]
+    parts = [value for found in explanation.parts for value in found.by_kind().values()]
+    return max([_LEAST_SCALE, *map(abs, effects + parts)])
+
+
+def _section(
+    explanation: Explanation, index: int, pixels: Pixels, scale: ColourScale, longest: float
+) -> TemplateValues:
     heatmap = explanation.heatmaps[index]
     return {
         "anchor": _anchor(heatmap),
@@ -77,12 +86,12 @@ def _section(explanation: Explanation, index: int, pixels: Pixels, scale: Colour
         "question": str(heatmap.question),
         "doubt": doubts([heatmap]),
         "map": jpeg_url(laid_on(heatmap, pixels, scale), QUALITY),
-        "effects": _effects(explanation.effects[index]) if explanation.effects else None,
-        "parts": _parts(explanation.parts[index]) if explanation.parts else None,
+        "effects": _effects(explanation.effects[index], longest) if explanation.effects else None,
+        "parts": _parts(explanation.parts[index], longest) if explanation.parts else None,
     }
 
 
-def _effects(found: PictureEffects) -> TemplateValues:
+def _effects(found: PictureEffects, longest: float) -> TemplateValues:
     """What was tried: ninths as a picture of nine, the rest as rows."""
     favour = found.question.favour
     ninths = [each for each in found.perturbations if each.name.endswith(" ninth")]
@@ -97,8 +106,8 @@ def _effects(found: PictureEffects) -> TemplateValues:
             {
                 "name": each.name,
                 "effect": each.effect,
-                "side": _side(each.effect),
-                "opacity": _opacity(each.effect),
+                "side": _side(-each.effect),
+                "opacity": _opacity(each.effect, longest),
             }
             for each in ninths
         ],
@@ -108,19 +117,20 @@ def _effects(found: PictureEffects) -> TemplateValues:
                 "probability": _probability(each.emotions, favour),
                 "effect": each.effect,
                 "exceeds_noise": found.exceeds_noise(each),
-                "bar": _bar(each.effect),
+                "bar": _bar(each.effect, longest, _side(-each.effect)),
             }
             for each in rows
         ],
     }
 
 
-def _parts(found: Contributions) -> TemplateValues:
+def _parts(found: Contributions, longest: float) -> TemplateValues:
     return {
         "rows": [
-            {"kind": kind, "log_odds": value, "bar": _bar(-value)} for kind, value in found.by_kind().items()
+            {"kind": kind, "log_odds": value, "bar": _bar(value, longest, _side(value))}
+            for kind, value in found.by_kind().items()
         ],
-        "reference": found.reference,
+        "baseline": baseline(found.reference),
         "error": abs(found.error),
     }
 
@@ -170,20 +180,19 @@ def _probability(emotions: EmotionDistribution, words: Sequence[str]) -> float:
     return math.fsum(emotions[word] for word in words)
 
 
-def _bar(effect: float) -> TemplateValues:
-    """A bar from the middle, in percent: to the left where the answer falls."""
-    length = 50 * min(1.0, abs(effect) / _STRONG_EFFECT)
-    return {"side": _side(effect), "left": 50 - length if effect < 0 else 50, "width": length}
+def _bar(value: float, longest: float, side: str) -> TemplateValues:
+    """A bar from the middle, in percent of its cell: to the right for more than 0, to the left for less."""
+    length = 50 * abs(value) / longest
+    return {"side": side, "left": 50 - length if value < 0 else 50, "width": length}
 
 
-def _side(effect: float) -> str:
-    """Which side something spoke for, when the answer changed so without it."""
-    return "for" if effect < 0 else "against"
+def _side(contribution: float) -> str:
+    """Whether something speaks for the answer or against it; by its absence, it changes it the other way."""
+    return "for" if contribution > 0 else "against"
 
 
-def _opacity(effect: float) -> float:
-    strength = min(1.0, abs(effect) / _STRONG_EFFECT)
-    return 0.75 * math.pow(strength, 0.7)
+def _opacity(effect: float, longest: float) -> float:
+    return 0.75 * math.pow(abs(effect) / longest, 0.7)
 
 
 def _channels(colour: tuple[float, float, float]) -> str:

@@ -8,10 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.story.branches import USUAL
 from affectlens.explain.story.text import feeling
 from affectlens.report.text import percent, printable_in_files
 
 READING = "Orange speaks for the answer, blue against it, the stronger the more."
+
+# What a picture is compared with: the baselines of `core.baselines`, and the reference of `story.branches`.
+BASELINES_IN_WORDS = {
+    "black": "a black picture",
+    "mean": "the mean colour of the training pictures",
+    "blurred": "the picture itself, blurred",
+    "uniform": "random pixels",
+    USUAL: "the mean description of the training pictures",
+}
 
 # Details that have sentences of their own, or that only machines want.
 _OTHERWISE_REPORTED = frozenset({
@@ -37,6 +47,19 @@ def how_made(heatmaps: Sequence[Heatmap]) -> list[str]:
     return [printable_in_files(sentence) for sentence in sentences if sentence]
 
 
+def baseline(*names: str) -> str:
+    """State what a picture is compared with, by name.
+
+    >>> baseline("mean")
+    'Baseline: the mean colour of the training pictures.'
+    >>> baseline("uniform", "black")
+    'Baselines: random pixels, and a black picture.'
+    """
+    words = [BASELINES_IN_WORDS.get(name, name) for name in names]
+    together = words[0] if len(words) == 1 else f"{', '.join(words[:-1])}, and {words[-1]}"
+    return f"Baseline{'s' if len(words) > 1 else ''}: {together}."
+
+
 def doubts(heatmaps: Sequence[Heatmap]) -> str:
     """Warn of maps that were measured and not found better than random ones; "" where there is none."""
     doubtful = [
@@ -59,17 +82,16 @@ def _method(heatmaps: Sequence[Heatmap]) -> str:
     first = heatmaps[0]
     details = first.details
     parts = [_steps(heatmaps)] if "steps" in details else []
-    compared = details.get("baselines") or details.get("baseline")
-    if compared:
-        parts.append(
-            f"compared with {compared if isinstance(compared, str) else ', '.join(map(str, compared))}"
-        )
     for name, value in details.items():
         if name not in _OTHERWISE_REPORTED and isinstance(value, _KINDS) and not isinstance(value, bool):
             number = f"{value:.3g}" if isinstance(value, float) else value
             parts.append(f"{name.replace('_', ' ')} {number}")
     options = f": {', '.join(parts)}" if parts else ""
-    return f"Model {first.model}. Method {first.method.replace('_', ' ')}{options}."
+    sentences = [f"Model {first.model}. Method {first.method.replace('_', ' ')}{options}."]
+    compared = details.get("baselines") or details.get("baseline")
+    if compared:
+        sentences.append(baseline(*([compared] if isinstance(compared, str) else map(str, compared))))
+    return " ".join(sentences)
 
 
 def _steps(heatmaps: Sequence[Heatmap]) -> str:

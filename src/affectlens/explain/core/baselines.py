@@ -52,17 +52,6 @@ BASELINES: Mapping[str, Callable[[ExplainedModel, Tensor, torch.Generator], Tens
 )
 
 
-# What a baseline is, in the words of pages and figures.
-IN_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "black": "a black picture",
-        "mean": "the mean colour of the training pictures",
-        "blurred": "the picture itself, blurred",
-        "uniform": "random pixels",
-    }
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class BaselineOptions:
     """Options of the methods that compare a picture with one baseline; they inherit them.

@@ -66,7 +66,9 @@ class MethodEntry:
         known: Any = self.make
         if not is_dataclass(known):
             return {}
-        ordered = sorted(fields(known), key=lambda each: sum(hasattr(c, each.name) for c in known.__mro__))
+        # What a base class has, its derived classes have, too.
+        classes = self.make.__mro__  # type: ignore[attr-defined]
+        ordered = sorted(fields(known), key=lambda each: sum(hasattr(c, each.name) for c in classes))
         return {each.name: each.default for each in ordered}
 
 
