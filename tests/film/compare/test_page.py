@@ -22,6 +22,14 @@ def test_two_cuts_have_a_page_with_links_between_shots_and_the_shots_in_one_alon
     assert len(outline.all("section")) == 3
     assert "Only in night train.mp4, first" in outline.text
     assert "two cuts of one film" in " ".join(summary(found))
+    assert "less than 4 % apart" in outline.text
+
+
+def test_films_are_called_the_first_and_the_second_and_a_single_shot_is_no_plural() -> None:
+    one, other = timeline_of([(10.0, "awe"), (10.0, "fear")]), timeline_of([(2.0, "awe")])
+    assert summary(compare(one, other, "time"))[0] == (
+        "The first has 20 s in 2 shots, the second 2.0 s in 1 shot."
+    )
 
 
 def test_other_films_have_a_page_with_the_stretches_that_differ_most() -> None:
@@ -45,6 +53,8 @@ def test_a_film_compared_with_itself_has_no_table_of_differences_and_two_names()
     page = render_page(compare(timeline_of(), timeline_of(), "time"))
     assert len(Outline(page).all("section")) == 2
     assert "night train.mp4, second" in page
+    # Its summary has the distance even so, and so it is explained.
+    assert page.count("Total variation distance: the share of the probabilities") == 1
 
 
 def test_only_the_longest_shots_in_one_alone_are_listed() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from affectlens.film.compare.match import Comparison
+from affectlens.film.timeline import Timeline
 from affectlens.report.text import duration, percent, signed
 
 # Two means that differ by less are called the same.
@@ -11,15 +12,19 @@ _SAME_MEAN = 0.005
 
 def summary(found: Comparison) -> list[str]:
     """Describe in sentences how the films were aligned, and how far they differ."""
-    lengths = [each.shots[-1].end - each.shots[0].start for each in (found.one, found.other)]
     return [
-        f"{duration(lengths[0])} in {len(found.one.shots):,} shots, and {duration(lengths[1])} in "
-        f"{len(found.other.shots):,}.",
+        f"The first has {_length(found.one)}, the second {_length(found.other)}.",
         _alignment(found),
         _largest_difference(found),
         f"Mean total variation distance over {'shots in both' if found.alignment == 'shots' else 'time'}: "
         f"{percent(found.mean_distance)}.",
     ]
+
+
+def _length(timeline: Timeline) -> str:
+    """Write how long a film is: `30 s in 4 shots`."""
+    seconds, shots = timeline.shots[-1].end - timeline.shots[0].start, len(timeline.shots)
+    return f"{duration(seconds)} in {shots:,} shot{'s' * (shots != 1)}"
 
 
 def _alignment(found: Comparison) -> str:
