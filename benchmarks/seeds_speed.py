@@ -77,7 +77,7 @@ def measure(what: Measured, batch_size: int, steps: int, train_side: int, side: 
         seconds = _time(lambda: take_step(session, state, loss, [batch]), steps)
     else:
         network.eval()
-        seconds = _time(lambda: forward(network, pixels, size, device, precision), steps)
+        seconds = _time(lambda: forward(network, pixels, size.resolved(), device, precision), steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
     return {"pictures_per_second": batch_size / seconds, "peak_megabytes": peak}
 
@@ -91,7 +91,7 @@ def _session(
     ]
     source = DataSource("noise", Path(), MIKELS, {TRAIN: records, VAL: records})
     chosen = replace(chosen, low_res_size=0)
-    reader = file_reader(chosen.preprocessing)
+    reader = file_reader(chosen.preprocessing.resolved())
     return Session(
         settings=chosen, source=source, targets=targets, read=reader, device=device, precision=precision
     )

@@ -190,6 +190,37 @@ class Preprocessing:
         return rows, columns, (self.height - rows) // 2, (self.width - columns) // 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingSettings:
+    """`Preprocessing` as settings of training have it: `mean` and `std` may be left to the weights.
+
+    Weights lose points where they are fed images normalised otherwise than those that they were trained on.
+    None stands for what the backbone's pretrained weights expect. Raises `SettingsError` for impossible
+    values.
+    """
+
+    version: int = VERSION
+    height: int = 224
+    width: int = 224
+    fit: Fit = "squash"
+    crop_fraction: float = 1.0
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        self.resolved()
+
+    def resolved(
+        self,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> Preprocessing:
+        """Return the preprocessing, with this mean and standard deviation where none are set."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Preprocessing(**{**values, "mean": self.mean or mean, "std": self.std or std})
+
+
 def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
     """Bring a picture to another size, with antialiasing: uint8, (3, H, W) -> (3, height, width)."""
     if tuple(pixels.shape[1:]) == (height, width):

@@ -304,7 +304,7 @@ def write_model(folder: Path, job: Job, accuracy: float) -> None:
               "expected_calibration_error": 0.02, "negative_log_likelihood": 1.1, "count": 7}  # fmt: skip
     card = Card(
         name=job.row.name, network=chosen.network, network_options=chosen.network_options, vocabulary=MIKELS,
-        preprocessing=chosen.preprocessing, training={"log": log}, scores=scores,
+        preprocessing=chosen.preprocessing.resolved(), training={"log": log}, scores=scores,
     )  # fmt: skip
     save_model(
         folder / "model", catalog.build(chosen.network, EMOTIONS), card, "A model for tests.\n", "float16"

@@ -76,7 +76,7 @@ def test_the_words_alone_come_to_the_right_emotions(source: DataSource, finished
     network = catalog.build(TINY.network, 8, **network_options(TINY, source.attributes))
     state = State.start(network, TINY)
     load_state(finished.model.parent / LAST, state)
-    size = TINY.preprocessing
+    size = TINY.preprocessing.resolved()
     pictures = EvaluationSet(source.split("val"), size, file_reader(size), source.attributes)
     batches = evaluation_batches(pictures, 48, 0)
     predicted = predict_attributes(state.best_network, batches, size, torch.device("cpu"), torch.float32)

@@ -9,7 +9,7 @@ from affectlens.data.records import DataSource, Record
 from affectlens.emotions import MIKELS
 from affectlens.errors import RunError
 from affectlens.inference.labelled_batches import Batch, target_tensor
-from affectlens.preprocess import Preprocessing
+from affectlens.preprocess import PreprocessingSettings
 from affectlens.training.checkpoints import load_state, save_state
 from affectlens.training.distributed import BatchLoss
 from affectlens.training.loop import take_step
@@ -17,7 +17,7 @@ from affectlens.training.session import Session
 from affectlens.training.settings import Settings
 from affectlens.training.state import State
 
-SIZE = Preprocessing(height=32, width=32)
+SIZE = PreprocessingSettings(height=32, width=32)
 
 
 def session(optimizer: str, momentum: float = 0.9, network: str = "test_resnet.r160_in1k") -> Session:

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from affectlens.preprocess import Preprocessing
+from affectlens.preprocess import PreprocessingSettings
 from affectlens.training.schedule import Schedule, lr_at
 from affectlens.training.settings import SCHEDULES, Settings
 
-SMALL = Settings(batch_size=5, preprocessing=Preprocessing(height=32, width=32))
+SMALL = Settings(batch_size=5, preprocessing=PreprocessingSettings(height=32, width=32))
 
 
 def test_low_resolution_comes_first() -> None:

@@ -9,14 +9,14 @@ import tomli_w
 
 from affectlens import former_keys
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.preprocess import Preprocessing
+from affectlens.preprocess import PreprocessingSettings
 from affectlens.training.settings import Loss, Settings, override, read_settings
 
 CHANGED = Settings(
     network="pair",
     network_options={"drop_path": 0.05},
     epochs=3,
-    preprocessing=Preprocessing(height=96, width=64, fit="pad"),
+    preprocessing=PreprocessingSettings(height=96, width=64, fit="pad"),
     seed=7,
 )
 

@@ -21,6 +21,7 @@ from timm.layers.attention import Attention
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError, UnknownName, WeightsNotFound
+from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 HUB, NONE = "hub", "none"
 
@@ -222,6 +223,43 @@ def input_size(network: nn.Module, default: tuple[int, int]) -> tuple[int, int]:
     """Height and width of the pictures that the first timm network within was made for, or `default`."""
     configs: list[Any] = [getattr(module, "pretrained_cfg", None) for module in network.modules()]
     return next((tuple(config["input_size"][1:]) for config in configs if config), default)
+
+
+class Statistics(NamedTuple):
+    """Mean and standard deviation of red, green and blue, in 0..1, that weights were trained with."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def statistics(name: str) -> Statistics:
+    """Return what the pretrained weights of one of timm's networks expect; ImageNet's where timm knows none.
+
+    >>> statistics("tf_efficientnet_lite2").mean
+    (0.5, 0.5, 0.5)
+    """
+    config = timm.get_pretrained_cfg(name) if known(name) else None
+    if config is None:
+        return Statistics(IMAGENET_MEAN, IMAGENET_STD)
+    (red, green, blue), (*spread,) = config.mean, config.std
+    return Statistics((red, green, blue), (spread[0], spread[1], spread[2]))
+
+
+class Renormalise(nn.Module):
+    """Bring images of one mean and standard deviation to those that another network's weights expect.
+
+    (B, 3, H, W) -> the same shape. It has no weights.
+    """
+
+    def __init__(self, given: Statistics, expected: Statistics) -> None:
+        super().__init__()
+        had, wanted = (torch.tensor(pair).view(2, 3, 1, 1) for pair in (given, expected))
+        self.register_buffer("factor", had[1] / wanted[1], persistent=False)
+        self.register_buffer("offset", (had[0] - wanted[0]) / wanted[1], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        factor, offset = self.get_buffer("factor"), self.get_buffer("offset")
+        return images * factor.to(images.dtype) + offset.to(images.dtype)
 
 
 def _timm_networks(network: nn.Module) -> Sequence[tuple[str, nn.Module]]:

@@ -24,6 +24,7 @@ class NetworkEntry:
         build: `(num_emotions, weights=..., **options) -> network` whose `forward` gives logits.
         options: what may be set, with its defaults; saved with a trained model.
         timm_name: of a network that is timm's own, so that timm can load what we save.
+        backbone: the option that names the timm network whose weights say how images are normalised.
         attributes: whether it answers a data set's attributes, and has to be built for them
             (`training.attributes`).
     """
@@ -34,6 +35,7 @@ class NetworkEntry:
     build: Callable[..., nn.Module]
     options: Mapping[str, Any] = field(default_factory=dict)
     timm_name: str | None = None
+    backbone: str = "backbone"
     attributes: bool = False
 
 
@@ -65,6 +67,7 @@ def composed(
     network: Callable[[Any], nn.Module],
     config: type,
     options: Sequence[str],
+    backbone: str = "backbone",
     **variant: Any,
 ) -> NetworkEntry:
     """Describe a network that a config of its own makes; `variant` is what this entry fixes in it."""
@@ -73,7 +76,7 @@ def composed(
         return network(config(num_emotions=num_emotions, weights=weights, **variant, **chosen))
 
     defaults = {option: getattr(config, option) for option in options}
-    return NetworkEntry(name, summary, source, build, defaults)
+    return NetworkEntry(name, summary, source, build, defaults, backbone=backbone)
 
 
 MLM_SOURCE = "Zhang et al., Neural Computing and Applications 2022"
@@ -107,7 +110,8 @@ NETWORKS: Mapping[str, NetworkEntry] = {
         composed("pair",
                  "a small transformer and a small convolutional network, averaged: the default model's",
                  "ours, see models/pair.py", pair.Pair, pair.PairConfig,
-                 ("transformer", "convolutional", "drop_path", "dropout", "mirror")),
+                 ("transformer", "convolutional", "drop_path", "dropout", "mirror"),
+                 backbone="transformer"),
         composed("mlm_paper", "MLM: Gram matrices of stem, stage 1 and stage 2 with the deep features",
                  MLM_SOURCE, mlm.MLM, mlm.MLMConfig, (*MLM_OPTIONS, "reduction", "triangle"), release=False),
         composed("mlm_release", "MLM as its script computes it: each map one layer lower, raw Gram matrices",
@@ -139,6 +143,16 @@ def find(name: str) -> NetworkEntry:
     if backbones.known(name):
         return plain(name, f"timm's {name}", "see timm", name)
     raise UnknownName("network", name, NETWORKS, "the catalogue, and timm has none of that name")
+
+
+def statistics(name: str, options: Mapping[str, Any]) -> backbones.Statistics:
+    """Mean and standard deviation of images that the pretrained weights of a network expect.
+
+    `options` are those that it is built with. Raises `UnknownName` for a network.
+    """
+    entry = find(name)
+    timm_name = entry.timm_name or {**entry.options, **options}[entry.backbone]
+    return backbones.statistics(str(timm_name))
 
 
 def build(name: str, num_emotions: int, *, weights: str = backbones.NONE, **options: Any) -> nn.Module:

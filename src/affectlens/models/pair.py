@@ -24,6 +24,7 @@ from affectlens.models.capabilities import Division
 class PairConfig:
     """Two timm networks; `drop_path` acts in the transformer, `dropout` before both classifiers.
 
+    Images are normalised as the transformer's weights expect; the pair renormalises them for the other.
     With `mirror` an answer is the mean of those to the picture and to its mirror image, outside training.
     """
 
@@ -61,13 +62,16 @@ class Pair(nn.Module):
         self.convolutional = backbones.classifier(
             config.convolutional, config.num_emotions, weights=config.weights, drop_rate=config.dropout
         )
+        # Images come as the transformer's weights expect them.
+        given, expected = map(backbones.statistics, (config.transformer, config.convolutional))
+        self.renormalise = nn.Identity() if given == expected else backbones.Renormalise(given, expected)
 
     def forward(self, images: Tensor) -> Tensor:
         return _mean(self.answers(images))
 
     def branches(self, images: Tensor) -> Branches:
         """Logits of each branch for itself: each is trained as if it were alone."""
-        return Branches(self.transformer(images), self.convolutional(images))
+        return Branches(self.transformer(images), self.convolutional(self.renormalise(images)))
 
     def answers(self, images: Tensor) -> Branches:
         """Log-probabilities of each branch, both (B, E), averaged over the views of a picture."""

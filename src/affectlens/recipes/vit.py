@@ -9,12 +9,8 @@ notebook ends at 78.18 % on EmoSet's test split; its slides have 79.1. None of t
 all of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not the best.
 """
 
-from affectlens.preprocess import Preprocessing
 from affectlens.training.augment import Augmentation
 from affectlens.training.settings import Loss, Settings
-
-# What the weights of ImageNet-21k were trained with: pixels in -1..1.
-PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def emoset() -> Settings:
@@ -33,7 +29,6 @@ def emoset() -> Settings:
         mix_prob=0.5,
         ema_decay=0.9995,
         augmentation=Augmentation(crop_scale=0.35, flip=0.5),
-        preprocessing=PREPROCESSING,
         select_by="accuracy",
     )
 
@@ -62,7 +57,6 @@ def release() -> Settings:
         clip_grad=1.0,
         label_smoothing=0.0,
         augmentation=Augmentation(crop_scale=0.08, flip=0.0),
-        preprocessing=PREPROCESSING,
         select_by="accuracy",
     )
 
@@ -82,6 +76,5 @@ def multitask() -> Settings:
         ema_decay=0.9995,
         loss=Loss(attributes=1.0, attribute_weights="learned"),
         augmentation=Augmentation(crop_scale=0.5, flip=0.5),
-        preprocessing=PREPROCESSING,
         select_by="accuracy",
     )

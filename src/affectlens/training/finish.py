@@ -86,13 +86,13 @@ def _best_network(request: TrainingRequest, session: Session) -> nn.Module:
 
 
 def _validation(session: Session) -> EvaluationSet:
-    shape = session.settings.preprocessing
+    shape = session.preprocessing
     return EvaluationSet(session.validation, shape, file_reader(shape), session.attributes)
 
 
 def _predict(session: Session, network: nn.Module) -> Predictions:
     batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
-    shape = session.settings.preprocessing
+    shape = session.preprocessing
     return predict_labelled(network.to(session.device), batches, shape, session.device, session.precision)
 
 
@@ -100,7 +100,7 @@ def _score_attributes(session: Session, network: nn.Module) -> AttributeScores |
     if not session.attributes or not isinstance(network, HasAttributes):
         return None
     batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
-    shape = session.settings.preprocessing
+    shape = session.preprocessing
     predictions = predict_attributes(network, batches, shape, session.device, session.precision)
     return score_attributes(predictions, session.attributes)
 
@@ -120,7 +120,7 @@ def _card(
         network_options=network_options(settings, session.attributes),
         vocabulary=source.vocabulary,
         attributes=session.attributes,
-        preprocessing=settings.preprocessing,
+        preprocessing=session.preprocessing,
         temperature=temperature,
         training={
             **RunRecord.read(request.out).to_card(),

@@ -34,7 +34,7 @@ class Schedule:
 
     def size(self, epoch: int) -> Preprocessing:
         """Size of the pictures in an epoch: low first, where settings ask for it."""
-        full = self.settings.preprocessing
+        full = self.settings.preprocessing.resolved()
         low = self.settings.low_res_size
         if not low or epoch >= self.settings.low_res_fraction * self.settings.epochs:
             return full

@@ -29,6 +29,7 @@ from affectlens.inference.labelled_batches import (
 from affectlens.machine import keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
+from affectlens.preprocess import Preprocessing
 from affectlens.training import batch_norm, cache
 from affectlens.training.attributes import attributes_of, network_options, word_frequencies
 from affectlens.training.batches import Order, TrainingStream
@@ -78,6 +79,11 @@ class Session:
         return replace(self, settings=settings)
 
     @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """Size of the network's input, and how a picture is brought to it."""
+        return self.settings.preprocessing.resolved()
+
+    @cached_property
     def training(self) -> list[Record]:
         """The training pictures."""
         return self.source.split(splits.TRAIN)
@@ -100,7 +106,7 @@ class Session:
         groups = (settings.batch_size // each, each) if each else None
         order = Order(self.targets, settings.seed, settings.balanced_sampling, groups)
         return TrainingStream(
-            self.training, order, settings.augmentation, settings.preprocessing, self.read, self.attributes
+            self.training, order, settings.augmentation, self.preprocessing, self.read, self.attributes
         )
 
     @cached_property
@@ -139,7 +145,7 @@ class Session:
         return concatenate([part for part in self.group.gather(predictions) if part])
 
     def _predict(self, records: Sequence[Record], network: nn.Module) -> Predictions:
-        shape = self.settings.preprocessing
+        shape = self.preprocessing
         batches = evaluation_batches(
             EvaluationSet(records, shape, self.read), EVALUATION_BATCH, self.num_workers
         )
@@ -154,12 +160,14 @@ def open_session(
 ) -> Session:
     """Divide the data, pick device and number format; pictures are read from their files (`with_cache`).
 
-    Only here a data set without a validation split gets one.
+    Only here a data set without a validation split gets one, and settings that leave the mean and standard
+    deviation of images to the weights get those.
 
     Raises `SettingsError` for a device that is not here and for data that the network cannot learn from, and
     `EmptySplit`.
     """
     group.require_rows(settings.batch_size)
+    settings = with_statistics(settings)
     source = splits.with_validation(source, settings.val_fraction, settings.seed)
     attributes = attributes_of(settings, source)
     keep_freed_memory()
@@ -168,13 +176,26 @@ def open_session(
         settings=settings,
         source=source,
         attributes=attributes,
-        read=file_reader(settings.preprocessing, settings.augmentation.squash),
+        read=file_reader(settings.preprocessing.resolved(), settings.augmentation.squash),
         targets=target_tensor(source.split(splits.TRAIN)),
         device=picked,
         precision=_common_precision(settings, picked, group),
         num_workers=settings.num_workers if settings.num_workers >= 0 else _one_a_core(group),
         group=group,
     )
+
+
+def with_statistics(settings: Settings) -> Settings:
+    """Set the mean and standard deviation that the network's weights expect, where settings leave them open.
+
+    Without pretrained weights they are ImageNet's. Raises `UnknownName` for a network.
+    """
+    shape = settings.preprocessing
+    if settings.weights == NONE:
+        found = shape.resolved()
+    else:
+        found = shape.resolved(*catalog.statistics(settings.network, settings.network_options))
+    return replace(settings, preprocessing=replace(shape, mean=found.mean, std=found.std))
 
 
 def with_cache(

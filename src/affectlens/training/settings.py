@@ -14,7 +14,7 @@ import tomli_w
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.former_keys import FORMAT_VERSION, current_settings
-from affectlens.preprocess import Preprocessing
+from affectlens.preprocess import PreprocessingSettings
 from affectlens.training.augment import Augmentation
 
 SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean")
@@ -128,6 +128,8 @@ class Settings:
             pairs needs to find pairs; 0 is off.
         logit_adjustment: adds this times the log frequency of each emotion to the logits in the loss
             only, so that the network itself learns to favour none (Menon et al., ICLR 2021); 0 is off.
+        preprocessing: size of the network's input and how a picture is brought to it; `mean` and `std` that
+            are not set are those that the backbone's weights expect.
         low_res_size, low_res_fraction: the first `low_res_fraction` of the epochs see pictures of
             `low_res_size` pixels a side, which is faster; 0 is off. The network must accept several sizes.
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
@@ -170,7 +172,7 @@ class Settings:
     low_res_size: int = 0
     low_res_fraction: float = 0.0
     augmentation: Augmentation = field(default_factory=Augmentation)
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    preprocessing: PreprocessingSettings = field(default_factory=PreprocessingSettings)
     select_by: str = "mean"
     val_fraction: float = 0.15
     checkpoint_every: int = 200
@@ -219,6 +221,8 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` and TOML take."""
         plain: dict[str, Any] = msgspec.to_builtins(dataclasses.asdict(self))
+        # What is left to the weights is left out: TOML has no word for it.
+        plain["preprocessing"] = {k: v for k, v in plain["preprocessing"].items() if v is not None}
         return plain
 
     def to_toml(self) -> str:
