@@ -71,7 +71,7 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse the large blocks that each step frees, instead of asking the kernel for new pages.
+    """Let glibc reuse the large blocks that each step frees, instead of requesting new pages of the kernel.
 
     Saves a training step on a CPU its page faults; how much that gains varies with machine and network,
     down to nothing (`benchmarks/results/training.json`).

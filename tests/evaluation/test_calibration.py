@@ -43,7 +43,7 @@ def test_votes_that_are_a_softmax_give_their_temperature_exactly() -> None:
 @given(st.integers(0, 10_000), st.floats(0.1, 30))
 def test_no_other_temperature_within_the_bounds_is_better(seed: int, spread: float) -> None:
     logits, targets = honest(seed, pictures=30, spread=spread)
-    targets = targets.roll(seed % 2, dims=0)  # half of the time with labels that tell nothing
+    targets = targets.roll(seed % 2, dims=0)  # half of the time with labels that carry no information
     found = fit_temperature(logits, targets)
 
     def loss(log_temperature: float) -> float:

@@ -16,7 +16,7 @@ import pytest
 
 from affectlens.errors import RunError
 from affectlens.film import record as film_record
-from affectlens.film.events import WatchRequest
+from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.record import FilmRecord
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
@@ -46,9 +46,12 @@ def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
     events.close()
     lines = (tmp_path / "out" / film_record.SAMPLES).read_text().splitlines()
     before = sum(not reused for line in lines for *_, reused in json.loads(line)["samples"])
+    has_state = (tmp_path / "out" / film_record.STATE).is_file()
     count = Count(monkeypatch)
-    resumed = watched(long_film, model, out=tmp_path / "out", resume=True)
-    assert same(resumed, whole)
+    started, *_, last = watch(replace(request, resume=True))
+    assert isinstance(started, WatchStarted) and isinstance(last, WatchFinished)
+    assert (started.resumed_at is not None) == has_state
+    assert same(last.timeline, whole)
     assert before > 0 and count.frames == whole.counts.predicted - before, "nothing is predicted twice"
 
 
@@ -56,7 +59,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from affectlens.models import saved
-from affectlens.film.events import WatchRequest
+from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.watch import watch
 from affectlens.film import record as film_record
 film_record.SAVE_SECONDS = 0
@@ -120,9 +123,14 @@ def test_a_film_that_cannot_be_sought_is_resumed_as_well(
 def test_a_finished_run_is_read_and_not_repeated(
     four_scenes: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = watched(four_scenes, model, out=tmp_path / "out")
+    request = WatchRequest(source=str(four_scenes), model=model, out=tmp_path / "out", threads=1, **CPU)
+    begun, *_, first = watch(request)
+    assert isinstance(begun, WatchStarted) and begun.resumed_at is None
     count = Count(monkeypatch)
-    assert same(watched(four_scenes, model, out=tmp_path / "out", resume=True), first) and count.frames == 0
+    started, last = watch(replace(request, resume=True))
+    assert isinstance(first, WatchFinished) and isinstance(last, WatchFinished)
+    assert same(last.timeline, first.timeline) and count.frames == 0
+    assert isinstance(started, WatchStarted) and started.resumed_at == last.timeline.shots[-1].end > 1.0
 
 
 def test_another_film_model_or_setting_is_not_resumed(

@@ -1,4 +1,4 @@
-"""Pretrained weights get images normalised as they were trained with; settings that say otherwise count."""
+"""Pretrained weights get images normalised as they were trained with; other values in the settings count."""
 
 from pathlib import Path
 

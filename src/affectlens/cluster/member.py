@@ -37,7 +37,7 @@ class Assignment:
     Attributes:
         out: the folder of the search
         data: as `data.catalog.open_data` takes it
-        cache: of decoded pictures, made before; None where settings ask for none
+        cache: of decoded pictures, made before; None where the settings have none
         interval: steps
         threads: of torch, for each member
         known: intervals that were done before the search was interrupted; reported again, not trained

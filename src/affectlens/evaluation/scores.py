@@ -1,7 +1,7 @@
 """Everything that is reported about a model on one set of pictures, as plain data with intervals.
 
 Intervals are percentiles of a bootstrap over pictures: Efron and Tibshirani, "An Introduction to the
-Bootstrap", 1993, chapter 13. They tell how far the figures depend on which pictures were sampled; not
+Bootstrap", 1993, chapter 13. They show how far the figures depend on which pictures were sampled; not
 how far they depend on the training run. The calibration error has none: a resample adds noise to
 every bin and an absolute gap grows with noise, so for a well calibrated model whole intervals lie
 above the estimate.

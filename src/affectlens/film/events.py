@@ -44,7 +44,10 @@ class WatchRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchStarted:
-    """The film is open; `resumed_at` is the second up to which it was watched before, else None."""
+    """The film is open; `resumed_at` is the second up to which it was watched before, None where it was not.
+
+    Of a film that was finished, that is the end of its last shot.
+    """
 
     film: "Film"
     device: str

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -120,6 +121,13 @@ class FilmRecord:
                 self.known[line.batch] = line.samples
         if len(batches) != self.state.batches or bool(self.predictions) != (self.state.predicted > 0):
             raise _damaged(self.out / SAMPLES, "batches are missing")
+
+    @property
+    def watched_until(self) -> float | None:
+        """Second up to which the film was watched before; None where it was not."""
+        if self.finished is not None:
+            return self.finished.shots[-1].end if self.finished.shots else None
+        return self.state.second if math.isfinite(self.state.second) else None
 
     def write(self, batch: FrameBatch, predictions: list[FramePrediction]) -> None:
         """Append a batch's predictions; now and then, save the state as well."""

@@ -56,7 +56,7 @@ def watch(request: WatchRequest) -> Generator[WatchEvent, None, None]:
                 film=video.film,
                 device=str(engine.device),
                 precision=str(engine.precision).removeprefix("torch."),
-                resumed_at=record.state.second if request.resume else None,
+                resumed_at=record.watched_until,
             )
             timeline = record.finished
             if timeline is None:

@@ -24,7 +24,7 @@ class NetworkEntry:
         build: `(num_emotions, weights=..., **options) -> network` whose `forward` gives logits.
         options: what may be set, with its defaults; saved with a trained model.
         timm_name: of a network that is timm's own, so that timm can load what we save.
-        backbone: the option that names the timm network whose weights say how images are normalised.
+        backbone: the option that names the timm network whose weights determine how images are normalised.
         attributes: whether it answers a data set's attributes, and has to be built for them
             (`training.attributes`).
     """

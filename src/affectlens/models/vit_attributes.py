@@ -15,8 +15,8 @@ An answer is a sum, so each word's part of it can be read off. Four things decid
 
 A picture is compared with the usual one. `usual_words` is the mean of p over the pictures seen in training,
 and `explain` returns what a picture's words add to the answer for those means. The probabilities of an
-attribute with one word sum to 1, so a number added to an emotion's weights of all its words tells nothing of
-any picture: it is one more bias. Parts are therefore counted from the usual weight, p_w (weight_w - sum_v
+attribute with one word sum to 1, so a number added to an emotion's weights of all its words holds for every
+picture alike: it is one more bias. Parts are therefore counted from the usual weight, p_w (weight_w - sum_v
 usual_v weight_v): there such a number cancels, and a word that is not seen has no part. With several words
 it is (p_w - usual_w) weight_w.
 

@@ -1,8 +1,8 @@
 """Records -> training batches of uint8 pictures, in an order that a seed and a position determine.
 
 A training run reads an endless stream: the permutation of epoch 0, then that of epoch 1, and so on.
-Batch n is positions n*B to (n+1)*B of it, so the number of the step tells the position: nothing else needs
-saving to go on where a killed run stopped. No picture is left out at the end of an epoch.
+Batch n is positions n*B to (n+1)*B of it, so the number of the step determines the position: nothing else
+needs saving to go on where a killed run stopped. No picture is left out at the end of an epoch.
 """
 
 import hashlib

@@ -88,7 +88,7 @@ class PixelCache:
     def covers(self, records: Iterable[Record]) -> bool:
         """Whether every record's picture is in the cache, and no file is of another size by now.
 
-        A key is a path within some data set; the size tells another data set's picture of that name.
+        A key is a path within some data set; the size gives away another data set's picture of that name.
         """
         return all(record.key in self.positions and not self._is_another(record) for record in records)
 

@@ -33,7 +33,7 @@ class Schedule:
         return step + 1 == self.total_steps or self.epoch_of(step + 1) != self.epoch_of(step)
 
     def size(self, epoch: int) -> Preprocessing:
-        """Size of the pictures in an epoch: low first, where settings ask for it."""
+        """Size of the pictures in an epoch: low first, where the settings have a low size."""
         full = self.settings.preprocessing.resolved()
         low = self.settings.low_res_size
         if not low or epoch >= self.settings.low_res_fraction * self.settings.epochs:

@@ -201,7 +201,7 @@ def with_statistics(settings: Settings) -> Settings:
 def with_cache(
     session: Session, own: Path, shared: Path | None = None
 ) -> Generator[CacheProgress, None, Session]:
-    """Read pictures from a cache of decoded ones, where settings ask for one: find it, or make it first.
+    """Read pictures from a cache of decoded ones, where the settings have one: find it, or make it first.
 
     It is made once, and once more on each machine that does not see it; then all processes open it. Raises
     `RunError` for a `shared` cache of something else, and `PictureError` when the cache is made.

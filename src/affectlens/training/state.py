@@ -14,7 +14,7 @@ from affectlens.training.settings import Settings
 class State:
     """What training changes. `step` is the number of steps done, and the position in the data.
 
-    `ema` holds the exponential moving average of the weights, where the settings ask for one.
+    `ema` holds the exponential moving average of the weights, where the settings have one.
     """
 
     network: nn.Module

@@ -46,9 +46,9 @@ def uncertainty(emotions: Sequence[float]) -> float:
 def error_of_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Standard error of the weighted mean of a shot's (n, k) values: (k,). NaN for fewer than two.
 
-    Frames that follow one another resemble one another, so that many of them tell little more than a few: n
-    is reduced by (1 - r) / (1 + r), r being their correlation with the next (Bayley and Hammersley, 1946),
-    pooled over the k columns and bounded to 0..1.
+    Frames that follow one another resemble one another, so that many of them carry little more information
+    than a few: n is reduced by (1 - r) / (1 + r), r being their correlation with the next (Bayley and
+    Hammersley, 1946), pooled over the k columns and bounded to 0..1.
     """
     if len(values) < 2:
         return np.full(values.shape[1], np.nan)

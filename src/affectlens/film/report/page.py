@@ -2,7 +2,7 @@
 
 Emotions over time, the strongest one as a ribbon, polarity with its uncertainty, a picture of each shot,
 tables of peaks, moods and frames. The film itself stays where it is: the page names it by a path relative
-to its own folder, or asks for it; a click, a touch or a key then goes to a moment of it.
+to its own folder, or lets the reader pick it; a click, a touch or a key then goes to a moment of it.
 
 The page's size is bounded, whatever the film's length: curves have `curves.MAX_POINTS` points, the strip
 `MAX_STRIP` pictures, tables the rows below; the page reports what it leaves out. Everything is in the other
