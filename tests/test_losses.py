@@ -34,23 +34,23 @@ def test_the_weights_are_the_alpha_that_the_authors_print_but_for_its_scale() ->
     assert math.isclose(float((weights * FI_COUNTS).sum() / FI_COUNTS.sum()), 1.0, rel_tol=1e-6)
 
 
-def test_with_weights_of_one_and_no_focus_the_class_imbalance_loss_is_cross_entropy() -> None:
+def test_with_weights_of_one_and_no_focal_gamma_the_class_imbalance_loss_is_cross_entropy() -> None:
     logits, labels = torch.randn(6, 8), torch.randint(8, (6,))
-    found = class_imbalance_loss(logits, one_hot(labels), torch.ones(8), focus=0)
+    found = class_imbalance_loss(logits, one_hot(labels), torch.ones(8), focal_gamma=0)
     torch.testing.assert_close(found, F.cross_entropy(logits, labels, reduction="none"))
 
 
 @pytest.mark.parametrize("double_softmax", [False, True])
-@pytest.mark.parametrize("focus", [0.5, 1.0, 2.0])
-def test_the_class_imbalance_loss_is_its_formula(focus: float, double_softmax: bool) -> None:
+@pytest.mark.parametrize("focal_gamma", [0.5, 1.0, 2.0])
+def test_the_class_imbalance_loss_is_its_formula(focal_gamma: float, double_softmax: bool) -> None:
     logits, labels, alpha = 3 * torch.randn(5, 8), torch.randint(8, (5,)), PRINTED_ALPHA
     expected = []
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
         exponentials = [math.exp(z) for z in row]
         p = [e / sum(exponentials) for e in exponentials]
         q = [math.exp(x) / sum(map(math.exp, p)) for x in p] if double_softmax else p
-        expected.append(float(alpha[label]) * (1 - p[label]) ** focus * -math.log(q[label]))
-    found = class_imbalance_loss(logits, one_hot(labels), alpha, focus, double_softmax)
+        expected.append(float(alpha[label]) * (1 - p[label]) ** focal_gamma * -math.log(q[label]))
+    found = class_imbalance_loss(logits, one_hot(labels), alpha, focal_gamma, double_softmax)
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-6)
 
 

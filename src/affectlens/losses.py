@@ -25,13 +25,13 @@ def class_weights(frequency: Tensor, power: float = 1.0, floor: float = 1e-6) ->
 
 
 def class_imbalance_loss(
-    logits: Tensor, targets: Tensor, weights: Tensor, focus: float = 1.0, double_softmax: bool = False
+    logits: Tensor, targets: Tensor, weights: Tensor, focal_gamma: float = 1.0, double_softmax: bool = False
 ) -> Tensor:
     """MLM's loss against class imbalance: (B, E) logits and targets, (E,) weights -> (B,).
 
     L = alpha_y (1 - p_y)^gamma (-log p_y), p the softmax of the logits, alpha the `weights` and gamma
-    the `focus` (Zhang et al., 2022, by its script; a focal loss, Lin et al., ICCV 2017). A target of several
-    emotions is the mean over them. With weights 1 and focus 0 it is cross-entropy.
+    `focal_gamma` (Zhang et al., 2022, by its script; a focal loss, Lin et al., ICCV 2017). A target of
+    several emotions is the mean over them. With weights 1 and gamma 0 it is cross-entropy.
 
     `double_softmax` is the script's defect: the probabilities are taken for logits once more, so that the
     last factor lies between 1.27 and 2.27 for eight emotions and a picture that is wrong with confidence
@@ -41,7 +41,7 @@ def class_imbalance_loss(
     probabilities = log_probabilities.exp()
     if double_softmax:
         log_probabilities = F.log_softmax(probabilities, dim=1)
-    each = weights * (1 - probabilities).clamp_min(0) ** focus * -log_probabilities
+    each = weights * (1 - probabilities).clamp_min(0) ** focal_gamma * -log_probabilities
     return (targets * each).sum(dim=1)
 
 

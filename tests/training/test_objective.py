@@ -144,7 +144,7 @@ def test_the_parts_of_a_sum_of_losses_are_reported_and_add_up() -> None:
     loss, _, parts = make_objective(settings, targets, CPU)(Embedding(logits, embedding), targets, targets)
     torch.testing.assert_close(parts["cross_entropy"], F.cross_entropy(logits, targets))
     alpha = 10 / (3 * targets.sum(dim=0))  # N / (E n_c)
-    expected = class_imbalance_loss(logits, targets, alpha, focus=2.0).mean()
+    expected = class_imbalance_loss(logits, targets, alpha, focal_gamma=2.0).mean()
     torch.testing.assert_close(parts["class_imbalance"], expected)
     similarity = emotion_similarity(embedding, targets.argmax(1)).loss
     torch.testing.assert_close(parts["similarity"], similarity)

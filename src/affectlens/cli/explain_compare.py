@@ -17,7 +17,7 @@ import click
     "--split", default="val", show_default=True, help="Split of the data set: train, val, test or all."
 )
 @click.option("--model", "name", default="default", show_default=True,
-              help="Name from `affectlens models`, a model folder, or owner/name of the hub.")  # fmt: skip
+              help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="File for the figures and their intervals, of every picture too, as JSON.")  # fmt: skip
 @click.option(
