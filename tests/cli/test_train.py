@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from affectlens.cli.main import main
-from affectlens.cli.train import Meter
-from affectlens.training.loop import Step
 from pictures import colour_set
 
 SMALL = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "num_workers=0", "--set", "weights=none",
@@ -123,10 +121,3 @@ def test_interrupting_is_reported_and_the_run_goes_on_later(data: Path, tmp_path
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Interrupted" in errors and "Traceback" not in errors
     assert (out / "settings.toml").is_file()
-
-
-def test_the_meter_follows_the_latest_steps() -> None:
-    meter = Meter()
-    for number in range(200):
-        meter.after(Step(number, 0, 2.0 if number < 20 else 1.0, 0.5, 0.1, 4, False))
-    assert "loss 1.0" in meter.state and "pictures/s" in meter.state

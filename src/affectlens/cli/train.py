@@ -11,7 +11,6 @@ import click
 from affectlens.cli import options
 
 if TYPE_CHECKING:
-    from affectlens.training.loop import Step
     from affectlens.training.run import RunEvent
 
 
@@ -102,6 +101,7 @@ def show(events: "Iterator[RunEvent]") -> None:
     from affectlens.training.loop import Step
     from affectlens.training.run import EpochEnd, RunStarted
     from affectlens.training.session import CacheProgress
+    from affectlens.training.text import Meter, epoch_text, start_text
 
     with progress_bar("starting") as bar:
         meter = Meter()
@@ -109,53 +109,15 @@ def show(events: "Iterator[RunEvent]") -> None:
             if isinstance(event, CacheProgress):
                 bar.start("decoding", event.total, event.done)
             elif isinstance(event, RunStarted):
-                bar.print(
-                    f"Step {event.step} of {event.total_steps}, {event.pictures:,} training pictures, "
-                    f"{event.device}, {event.precision}."
-                )
+                bar.print(start_text(event))
                 bar.start("training", event.total_steps, event.step)
             elif isinstance(event, Step):
                 bar.set(event.number, state=meter.after(event))
             elif isinstance(event, EpochEnd):
-                scores = ", ".join(
-                    f"{key.replace('_', ' ')} {value:.4f}" for key, value in event.scores.items()
-                )
-                mark = " (best)" if event.best else ""
-                bar.print(f"Epoch {event.epoch}: {scores}{mark}. {meter.state}")
+                bar.print(f"{epoch_text(event)} {meter.state}")
             elif isinstance(event, RunFinished):
                 bar.stop()
                 print_scores(event.scores, Console())
                 if event.attribute_scores:
                     click.echo(event.attribute_scores.markdown())
                 click.echo(f"Model: {event.model}")
-
-
-class Meter:
-    """Loss, accuracy and speed as they were lately, not since the beginning."""
-
-    def __init__(self, memory: float = 0.95) -> None:
-        import time
-
-        self.clock = time.monotonic
-        self.memory = memory
-        self.last = self.clock()
-        self.values: dict[str, float] = {}
-
-    def after(self, step: "Step") -> str:
-        """Take a step in and return the state as text."""
-        now = self.clock()
-        new = {"loss": step.loss, "accuracy": step.accuracy, "seconds": (now - self.last) / step.pictures}
-        self.last = now
-        for key, value in new.items():
-            old = self.values.get(key, value)
-            self.values[key] = self.memory * old + (1 - self.memory) * value
-        return self.state
-
-    @property
-    def state(self) -> str:
-        """The state as text; empty before the first step."""
-        if not self.values:
-            return ""
-        v = self.values
-        speed = 1 / max(v["seconds"], 1e-9)
-        return f"loss {v['loss']:.3f}, accuracy {v['accuracy']:.3f}, {speed:.0f} pictures/s"

@@ -14,8 +14,7 @@ from affectlens.cli.default_command import DefaultCommand
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from affectlens.cluster.search_record import RoundEnd
-    from affectlens.cluster.tune import SearchEvent, SearchStarted
+    from affectlens.cluster.tune import SearchEvent
 
 # What a search that goes on has already, as options and as parameters of `search`.
 FIXED = {"--scheduler": "scheduler", "--population": "population", "--interval": "interval",
@@ -141,6 +140,7 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
 
     from affectlens.cli.progress import progress_bar
     from affectlens.cluster.search_record import RoundEnd
+    from affectlens.cluster.text import round_text, start_text, winner_text
     from affectlens.cluster.tune import SearchFinished, SearchStarted
     from affectlens.evaluation.tables import print_scores
     from affectlens.training.lineage import Interval
@@ -155,36 +155,18 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
                 plan = event.plan
                 done = plan.population * max(event.begin, 0)
                 bar.start("intervals", plan.population * plan.rounds, done)
-                bar.print(_start_in_words(event))
+                bar.print(start_text(event))
             elif isinstance(event, Interval):
                 bar.advance()
             elif isinstance(event, RoundEnd):
-                bar.print(_round_in_words(event))
+                bar.print(round_text(event))
             elif isinstance(event, SearchFinished):
                 bar.stop()
                 print_scores(event.run.scores, Console())
-                winner = event.winner
-                click.echo(f"Best: member {winner.member} after round {winner.round}, {winner.score:.4f}.")
+                click.echo(winner_text(event.winner))
                 click.echo(f"Model: {event.run.model}")
 
         yield listen
-
-
-def _start_in_words(event: "SearchStarted") -> str:
-    plan = event.plan
-    return (
-        f"{plan.scheduler}: {plan.population} members, {plan.rounds} rounds of {plan.interval} steps, "
-        f"{event.device}. Searched: {', '.join(each.name for each in event.space)}."
-    )
-
-
-def _round_in_words(event: "RoundEnd") -> str:
-    more = f", {event.exploited} copied another (exploit)" if event.exploited else ""
-    more += f", {event.diverged} diverged" if event.diverged else ""
-    return (
-        f"Round {event.round}: best {event.best:.4f}, median {event.median:.4f}, "
-        f"best so far {event.best_so_far:.4f}{more}."
-    )
 
 
 @tune.command()
@@ -220,6 +202,7 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
     from affectlens.training.run_folder import CACHE, portable_command
     from affectlens.training.search_plan import SearchFile
     from affectlens.training.session import open_cached_session
+    from affectlens.training.text import replayed_text
 
     line = winners_line(folder)
     target = out or folder / "replay"
@@ -230,12 +213,6 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
         for event in run_replay(run, session, line, SearchFile.read(folder).plan.threads):
             if isinstance(event, ReplayedInterval):
                 advance(1)
-                click.echo(_replayed_in_words(event), err=True)
+                click.echo(replayed_text(event), err=True)
             else:
                 click.echo(f"Model: {event.model}")
-
-
-def _replayed_in_words(event: Any) -> str:
-    alike = "the same weights" if event.is_the_same else "other weights"
-    reached, expected = event.reached, event.expected
-    return f"Round {expected.round}: {reached.score:.4f} (search {expected.score:.4f}, {alike})"
