@@ -210,6 +210,8 @@ def test_settings_survive_json() -> None:
         ({"version": "1"}, "version '1' is not known"),
         ({"version": 2, "colour_space": "lab"}, "version 2 is not known"),
         ({"height": 0}, "height is 0; expected a whole number"),
+        ({"height": 4097}, "height is 4097; expected a whole number of pixels from 1 to 4,096"),
+        ({"width": 10**400}, r"width is 1\d{17}\.\.\.\d+; expected"),
         ({"width": 224.0}, r"Expected `int`, got `float` - at `\$\.width`"),
         ({"width": True}, r"\$\.width"),
         ({"fit": "stretch"}, r"\'stretch\' - at `\$\.fit`"),

@@ -9,6 +9,7 @@ Letters: B pictures, H x W pixels of the picture, h x w of the network's input.
 """
 
 import math
+import reprlib
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, get_args
@@ -27,6 +28,10 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Pixels of either side of a network's input. Published networks see up to about 600; a file with a far larger
+# size is damaged, or made to fill the memory.
+LARGEST_SIDE = 4096
 
 # A panorama's ends are cut before it is resized once it is this many times longer than what the
 # centre crop keeps: a strip of 1 x 5000 would grow to a million columns, to be thrown away.
@@ -77,8 +82,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         _require_version(self.version)
-        _require("height", self.height, _is_size(self.height), "a whole number of pixels from 1")
-        _require("width", self.width, _is_size(self.width), "a whole number of pixels from 1")
+        expected = f"a whole number of pixels from 1 to {LARGEST_SIDE:,}"
+        _require("height", self.height, _is_size(self.height), expected)
+        _require("width", self.width, _is_size(self.width), expected)
         _require("fit", self.fit, self.fit in get_args(Fit), f"one of {', '.join(get_args(Fit))}")
         known = get_args(Interpolation)
         _require(
@@ -244,7 +250,8 @@ def _require_version(version: Any) -> None:
 
 def _require(name: str, value: Any, is_possible: bool, expected: str) -> None:
     if not is_possible:
-        raise SettingsError(f"The preprocessing setting {name} is {value!r}; expected {expected}.")
+        given = reprlib.repr(value)  # shortened: a number may have hundreds of digits
+        raise SettingsError(f"The preprocessing setting {name} is {given}; expected {expected}.")
 
 
 def _require_keys(settings: dict[str, Any], known: list[str]) -> None:
@@ -259,7 +266,7 @@ def _require_keys(settings: dict[str, Any], known: list[str]) -> None:
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_SIDE
 
 
 def _lies_in(least: float, most: float, value: Any) -> bool:

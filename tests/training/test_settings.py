@@ -79,7 +79,8 @@ def test_a_value_of_another_type_is_an_error(assignment: str) -> None:
     [
         "epochs=0", "batch_size=0", "grad_accum_steps=-1", "lr=-1", "lr=nan", "epochs=inf",
         "weight_decay=nan", "label_smoothing=1", "warmup=-0.1", "mix_prob=1.1", "ema_decay=1", "clip_grad=-1",
-        "select_by=loss", "num_workers=-2", "cache_side=-3", "low_res_size=-1", "augmentation.flip=2",
+        "select_by=loss", "num_workers=-2", "cache_side=-3", "cache_side=4097",
+        "low_res_size=-1", "low_res_size=4097", "preprocessing.width=4097", "augmentation.flip=2",
         "preprocessing.height=0", "momentum=1", "momentum=-0.1", "step_epochs=0", "step_factor=0",
         "step_factor=1.5", "head_lr_scale=0", "optimizer=lion", "schedule=step", "augmentation.lighting=-1",
         "augmentation.squash=-1",

@@ -14,7 +14,7 @@ import tomli_w
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.former_keys import FORMAT_VERSION, current_settings
-from affectlens.preprocess import PreprocessingSettings
+from affectlens.preprocess import LARGEST_SIDE, PreprocessingSettings
 from affectlens.training.augment import Augmentation
 
 SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean")
@@ -33,7 +33,7 @@ _RANGES: tuple[_Range, ...] = (
     ),
     (
         ("weight_decay", "clip_grad", "mixup", "cutmix", "class_weight", "balanced_sampling",
-         "logit_adjustment", "low_res_size", "cache_side", "pictures_per_emotion"),
+         "logit_adjustment", "pictures_per_emotion"),
         lambda value: value >= 0,
         "at least 0",
     ),
@@ -41,6 +41,11 @@ _RANGES: tuple[_Range, ...] = (
         ("warmup", "label_smoothing", "ema_decay", "val_fraction", "momentum"),
         lambda value: 0 <= value < 1,
         "at least 0 and below 1",
+    ),
+    (
+        ("low_res_size", "cache_side"),
+        lambda value: 0 <= value <= LARGEST_SIDE,
+        f"between 0 and {LARGEST_SIDE:,}",
     ),
     (("mix_prob", "low_res_fraction"), lambda value: 0 <= value <= 1, "between 0 and 1"),
     (("num_workers",), lambda value: value >= -1, "at least 0, or -1 for one a core"),
