@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("recipe")
 @click.option("--data", required=True, help="Data set, as fi:/data/fi or folder:PICTURES.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
+@click.option("--fold", type=click.IntRange(1), metavar="K", help="Fold to validate on; the others train.")
 @options.model_name
 @options.settings_file
 @options.assignments
@@ -43,6 +44,7 @@ def train(
     recipe: str,
     data: str,
     out: Path,
+    fold: int | None,
     name: str | None,
     file: Path | None,
     assignments: tuple[str, ...],
@@ -60,6 +62,7 @@ def train(
     interrupted, even by a power cut, goes on with --resume as if nothing had happened.
     """
     from affectlens.data.catalog import open_data
+    from affectlens.data.splits import with_fold
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.run import fit
     from affectlens.training.run_folder import TrainingRequest, portable_command, read_run_settings
@@ -67,7 +70,7 @@ def train(
     if resume and (file or assignments or seed is not None):
         raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
     settings = read_run_settings(out) if resume else changed_recipe(recipe, file, assignments, seed)
-    source = open_data(data)
+    source = open_data(data) if fold is None else with_fold(open_data(data), fold)
     for note in source.notes:
         click.echo(f"Note: {note}.", err=True)
     request = TrainingRequest(

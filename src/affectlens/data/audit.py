@@ -3,42 +3,23 @@
 Checked are:
     unreadable pictures
     exact duplicates        files of the same bytes, within a split, across splits, with other labels
-    near-duplicates         across splits: the same picture stored or scaled anew
+    near-duplicates         copies that were stored anew, scaled, mirrored, cut, framed or written on
     sizes, counts, balance
 
-Near-duplicates are found by a difference hash: the picture is shrunk to 9 x 8 grey cells, and each of 64
-bits is set where a cell is brighter than its left neighbour. Two pictures are near-duplicates when at most
-2 bits differ and their cells correlate by 0.9 or more. The bits alone take scenes of one build for the same,
-as any two with a light in the middle: on FI they named 19 pictures of one split and hardly a copy; with the
-correlation 4 were left, of which 2 are copies.
-
-Copies that were compressed, resized or changed in colour are found; cut, mirrored or turned ones are not. As
-two plain scenes can still be taken for one, findings are to be looked at, and never removed unseen. Pictures
-almost without contrast are left out: their bits are noise.
+`near_duplicates` has how copies are recognised and which are not. As two of one series, a moment apart, may
+be taken for one, findings are to be looked at, and never removed unseen.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
-
-from affectlens.data.prefetch import map_ahead
+from affectlens.data import near_duplicates
+from affectlens.data.fingerprints import Fingerprint, NoFingerprint, fingerprints, thumbnails
+from affectlens.data.groups import Search, SearchProgress
 from affectlens.data.records import DataSource, Record
-from affectlens.errors import PictureError, PictureNotFound
-from affectlens.images import read_pixels
-from affectlens.preprocess import resize
 
-NEAR_BITS = 2
-LEAST_CORRELATION = 0.9
-LEAST_CONTRAST = 8  # levels between the darkest and the brightest cell, below which bits are noise
-_ROWS_AT_ONCE = 64  # of the table of all pairs: bounds memory
 _SHOWN = 5  # findings of one kind that `lines` writes out
 
 
@@ -76,11 +57,21 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """A picture and the nearest one of an earlier split, `distance` bits apart."""
+    """Two pictures that may be made from one photograph.
+
+    Attributes:
+        agreement: mean correlation of the parts of both that agree best, in 0..1
+        mirrored: whether one is the other's mirror image
+        across_splits: whether they are in two splits, so that one tests what the other trained
+        conflicting: whether their labels differ
+    """
 
     picture: PictureLocation
     like: PictureLocation
-    distance: int
+    agreement: float
+    mirrored: bool
+    across_splits: bool
+    conflicting: bool
 
 
 @dataclass(frozen=True)
@@ -100,6 +91,7 @@ class Audit:
         counts: pictures by split and top emotion, the unreadable ones included
         imbalance: pictures of the most frequent emotion for each of the rarest that has any
         absent: emotions of the vocabulary without a picture
+        search: how near-duplicates were looked for
         smallest, largest: by number of pixels; None where no picture could be read
         notes: what the reader of the data set left out
     """
@@ -113,14 +105,17 @@ class Audit:
     unreadable: tuple[UnreadablePicture, ...]
     duplicates: tuple[Duplicates, ...]
     near_duplicates: tuple[NearDuplicate, ...]
+    search: Search
     smallest: Size | None
     largest: Size | None
     notes: tuple[str, ...]
 
     @property
     def sound(self) -> bool:
-        """Whether every picture can be read and none is, to the byte, in two splits."""
-        return not self.unreadable and not any(group.across_splits for group in self.duplicates)
+        """Whether every picture can be read, and none is, to the byte, in two splits or has two labels."""
+        return not self.unreadable and not any(
+            group.across_splits or group.conflicting for group in self.duplicates
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json.dump`."""
@@ -174,35 +169,52 @@ class Audit:
         yield from _shown([" = ".join(map(_named, group.pictures[:4])) for group in worst_first])
 
     def _lines_on_near_duplicates(self) -> Iterator[str]:
-        if len(self.counts) < 2:
+        if self.search == "off":
+            yield "Near-duplicates were not looked for."
             return
         if not self.near_duplicates:
-            yield "No picture looks like one of another split."
+            yield "No two pictures look like copies of one another."
             return
-        number = len(self.near_duplicates)
-        yield f"{_count(number, 'picture')} may show what one of another split shows; look at them:"
-        nearest_first = sorted(self.near_duplicates, key=lambda pair: pair.distance)
-        yield from _shown([f"{_named(pair.picture)} ~ {_named(pair.like)}" for pair in nearest_first])
+        across = sum(pair.across_splits for pair in self.near_duplicates)
+        conflicting = sum(pair.conflicting for pair in self.near_duplicates)
+        yield (
+            f"{_count(len(self.near_duplicates), 'pair')} of pictures that look alike; {across:,} across "
+            f"splits, {conflicting:,} with different labels; look at them:"
+        )
+        worst_first = sorted(
+            self.near_duplicates,
+            key=lambda pair: (not pair.across_splits, not pair.conflicting, -pair.agreement),
+        )
+        yield from _shown([f"{_named(pair.picture)} ~ {_named(pair.like)}" for pair in worst_first])
 
 
-def audit(source: DataSource, progress: Callable[[int], None] = lambda done: None) -> Audit:
-    """Open all pictures of a data set. `progress` is called with how many more were opened.
+def audit(
+    source: DataSource,
+    search: Search = "thorough",
+    progress: Callable[[SearchProgress], None] = lambda done: None,
+) -> Audit:
+    """Open all pictures of a data set, and look for near-duplicates as `groups.find_groups` does.
 
-    Takes milliseconds a picture and core, and about a kilobyte of memory a picture.
+    Takes milliseconds a picture and core, and some three kilobytes of memory a picture; near-duplicates a
+    time that grows with the square of their number.
     """
     listed = [(record, split) for split, part in source.splits.items() for record in part]
-    fingerprints = []
-    for fingerprint in map_ahead(_fingerprint, [record for record, _ in listed]):
-        fingerprints.append(fingerprint)
-        progress(1)
+    found = []
+    for each in fingerprints((record for record, _ in listed), full_size=True):
+        found.append(each)
+        progress(SearchProgress(len(found)))
     counts = source.counts()
     totals = {word: sum(part[word] for part in counts.values()) for word in source.vocabulary.words}
     present = [number for number in totals.values() if number]
     sizes = [
-        Size(record.key, fingerprint.height, fingerprint.width)
-        for (record, _), fingerprint in zip(listed, fingerprints, strict=True)
-        if isinstance(fingerprint, _Fingerprint)
+        Size(record.key, each.height, each.width)
+        for (record, _), each in zip(listed, found, strict=True)
+        if isinstance(each, Fingerprint)
     ]
+
+    def compared(fraction: float) -> None:
+        progress(SearchProgress(len(found), fraction))
+
     return Audit(
         data=source.name,
         vocabulary=source.vocabulary.name,
@@ -211,79 +223,28 @@ def audit(source: DataSource, progress: Callable[[int], None] = lambda done: Non
         imbalance=max(present) / min(present) if present else 1.0,
         absent=tuple(word for word, number in totals.items() if not number),
         unreadable=tuple(
-            UnreadablePicture(record.key, split, fingerprint)
-            for (record, split), fingerprint in zip(listed, fingerprints, strict=True)
-            if isinstance(fingerprint, str)
+            UnreadablePicture(record.key, split, each.error)
+            for (record, split), each in zip(listed, found, strict=True)
+            if isinstance(each, NoFingerprint)
         ),
-        duplicates=tuple(_duplicates(listed, fingerprints)),
-        near_duplicates=tuple(_near_duplicates(listed, fingerprints)),
+        duplicates=tuple(_duplicates(listed, found)),
+        near_duplicates=tuple(_near_duplicates(listed, found, search, compared)),
+        search=search,
         smallest=min(sizes, key=_area, default=None),
         largest=max(sizes, key=_area, default=None),
         notes=source.notes,
     )
 
 
-def grey_cells(pixels: Tensor) -> NDArray[np.uint16]:
-    """Shrink a picture, uint8 (3, H, W), to the sums of red, green and blue of (8, 9) cells."""
-    cells: NDArray[np.uint16] = resize(pixels, 8, 9).numpy().sum(axis=0, dtype=np.uint16)
-    return cells
-
-
-def difference_hash(cells: NDArray[np.uint16]) -> int | None:
-    """64 bits of (8, 9) cells: is a cell brighter than its left neighbour, row by row?
-
-    None for a picture without contrast.
-
-    >>> f"{difference_hash(np.full((8, 9), 20, np.uint16).cumsum(axis=1)):x}"
-    'ffffffffffffffff'
-    """
-    if np.ptp(cells) < 3 * LEAST_CONTRAST:
-        return None
-    return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
-
-
-@dataclass(frozen=True, slots=True)
-class _Fingerprint:
-    """What is kept of a picture that was read."""
-
-    content: bytes  # hash of the file
-    cells: bytes
-    bits: int | None
-    height: int
-    width: int
-
-
-_Fingerprints = Sequence[_Fingerprint | str]  # an error's text for a picture that cannot be read
+_Fingerprints = Sequence[Fingerprint | NoFingerprint]
 _Listed = Sequence[tuple[Record, str]]
 
 
-def _fingerprint(record: Record) -> _Fingerprint | str:
-    try:
-        data = _bytes_of(record.path)
-        pixels = read_pixels(data)
-    except PictureError as error:
-        return f"{record.key}: {error.reason}"
-    cells = grey_cells(pixels)
-    content = hashlib.sha256(data).digest()[:16]
-    return _Fingerprint(content, cells.tobytes(), difference_hash(cells), pixels.shape[1], pixels.shape[2])
-
-
-def _bytes_of(path: Path) -> bytes:
-    """Read a file once, for its hash and its pixels; what cannot be read is left to `read_pixels` to name."""
-    data = b""
-    with suppress(OSError):
-        data = path.read_bytes() if path.is_file() else b""
-    if data:
-        return data
-    read_pixels(path)
-    raise PictureNotFound(path, "it could not be read a moment ago. Run the check again.")
-
-
-def _duplicates(listed: _Listed, fingerprints: _Fingerprints) -> Iterator[Duplicates]:
+def _duplicates(listed: _Listed, found: _Fingerprints) -> Iterator[Duplicates]:
     by_content: dict[bytes, list[tuple[Record, str]]] = defaultdict(list)
-    for one, fingerprint in zip(listed, fingerprints, strict=True):
-        if isinstance(fingerprint, _Fingerprint):
-            by_content[fingerprint.content].append(one)
+    for one, each in zip(listed, found, strict=True):
+        if isinstance(each, Fingerprint):
+            by_content[each.content].append(one)
     for same in by_content.values():
         if len(same) > 1:
             yield Duplicates(
@@ -293,68 +254,30 @@ def _duplicates(listed: _Listed, fingerprints: _Fingerprints) -> Iterator[Duplic
             )
 
 
-def _near_duplicates(listed: _Listed, fingerprints: _Fingerprints) -> Iterator[NearDuplicate]:
-    """For each picture the nearest one of a split before its own, exact duplicates aside."""
-    by_split: dict[str, list[int]] = defaultdict(list)
-    for index, ((_, split), fingerprint) in enumerate(zip(listed, fingerprints, strict=True)):
-        if isinstance(fingerprint, _Fingerprint) and fingerprint.bits is not None:
-            by_split[split].append(index)
-    before: list[int] = []
-    for indices in by_split.values():
-        for index, other, distance in _pairs(indices, before, fingerprints):
-            yield NearDuplicate(_location(*listed[index]), _location(*listed[other]), distance)
-        before += indices
-
-
-def _pairs(
-    indices: list[int], others: list[int], fingerprints: _Fingerprints
-) -> Iterator[tuple[int, int, int]]:
-    """For each of `indices` that looks like some of `others` the nearest of them, and the bits between."""
-    if not indices or not others:
+def _near_duplicates(
+    listed: _Listed, found: _Fingerprints, search: Search, progress: Callable[[float], None]
+) -> Iterator[NearDuplicate]:
+    """Pairs that look alike, files of the same bytes excepted."""
+    if search == "off":
         return
-    ours, theirs = _Columns.of(indices, fingerprints), _Columns.of(others, fingerprints)
-    for start in range(0, len(indices), _ROWS_AT_ONCE):
-        chunk = slice(start, start + _ROWS_AT_ONCE)
-        distances = _capped_distances(ours.bits[chunk, None] ^ theirs.bits[None])
-        distances[ours.files[chunk, None] == theirs.files[None]] = NEAR_BITS + 1
-        rows, columns = np.nonzero(distances <= NEAR_BITS)
-        correlations = (ours.shapes[rows + start] * theirs.shapes[columns]).sum(axis=1)
-        found: dict[int, tuple[int, int]] = {}
-        for index in np.flatnonzero(correlations >= LEAST_CORRELATION):
-            row, column = int(rows[index]), int(columns[index])
-            nearer = (int(distances[row, column]), column)
-            found[row] = min(nearer, found.get(row, nearer))
-        for row, (distance, column) in found.items():
-            yield indices[start + row], others[column], distance
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What is compared of N pictures: bits (N,), files' hashes (N,), cells of mean 0 and length 1 (N, 72)."""
-
-    bits: NDArray[np.uint64]
-    files: NDArray[np.uint64]
-    shapes: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, indices: list[int], fingerprints: _Fingerprints) -> "_Columns":
-        chosen = [each for each in (fingerprints[i] for i in indices) if isinstance(each, _Fingerprint)]
-        cells = np.stack([np.frombuffer(each.cells, np.uint16) for each in chosen]).astype(np.float32)
-        cells -= cells.mean(axis=1, keepdims=True)
-        return cls(
-            np.array([each.bits or 0 for each in chosen], np.uint64),
-            np.array([int.from_bytes(each.content[:8], "big") for each in chosen], np.uint64),
-            cells / np.linalg.norm(cells, axis=1, keepdims=True),
+    read = [(index, each) for index, each in enumerate(found) if isinstance(each, Fingerprint)]
+    matches = near_duplicates.find(
+        thumbnails([each for _, each in read]), parts=search == "thorough", progress=progress
+    )
+    for match in matches:
+        (first, one), (second, other) = sorted(
+            (read[match.picture], read[match.other]), key=lambda pair: pair[0], reverse=True
         )
-
-
-def _capped_distances(differing: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """How many bits are set, at most `NEAR_BITS` + 1: each round clears the lowest one."""
-    count = np.zeros(differing.shape, np.uint8)
-    for _ in range(NEAR_BITS + 1):
-        count += differing != 0
-        differing = differing & (differing - np.uint64(1))
-    return count
+        if one.content != other.content:
+            (record, split), (like, like_split) = listed[first], listed[second]
+            yield NearDuplicate(
+                _location(record, split),
+                _location(like, like_split),
+                agreement=match.agreement,
+                mirrored=match.mirrored,
+                across_splits=split != like_split,
+                conflicting=record.target != like.target,
+            )
 
 
 def _location(record: Record, split: str) -> PictureLocation:

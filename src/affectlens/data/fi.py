@@ -14,13 +14,11 @@ Raw copies hold many copies of one placeholder ("this photo is no longer availab
 out and counted.
 """
 
-import hashlib
-from collections import defaultdict
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from affectlens.data import folder, table
+from affectlens.data.fingerprints import same_bytes
 from affectlens.data.records import DataSource, Record
 
 LICENCE = "FI (Flickr and Instagram) was released for research; its pictures belong to those who took them"
@@ -45,19 +43,5 @@ def read(root: Path) -> DataSource:
 
 
 def find_placeholders(records: list[Record], copies: int = PLACEHOLDER_COPIES) -> set[Path]:
-    """Find files whose very bytes occur at least `copies` times.
-
-    Only files that share their size with that many others are read: seconds for all of FI. Files that
-    are empty or cannot be read stay in; what is wrong with them is reported when they are opened.
-    """
-    by_size: dict[int, list[Path]] = defaultdict(list)
-    for record in records:
-        with suppress(OSError):
-            by_size[record.path.stat().st_size].append(record.path)
-    by_content: dict[str, list[Path]] = defaultdict(list)
-    for size, same_size in by_size.items():
-        if size and len(same_size) >= copies:
-            for path in same_size:
-                with suppress(OSError):
-                    by_content[hashlib.sha256(path.read_bytes()).hexdigest()].append(path)
-    return {path for same in by_content.values() if len(same) >= copies for path in same}
+    """Find files whose very bytes occur at least `copies` times."""
+    return {path for same in same_bytes((record.path for record in records), copies) for path in same}

@@ -1,6 +1,7 @@
 """What every data set becomes: a list of records, without opening a picture."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from affectlens.attributes import Attribute
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import EmptySplit
 
+FOLD = re.compile(r"fold ?(\d+)", re.IGNORECASE)  # a split of a data set divided for cross-validation
 ALL = "all"  # the one split of a data set that comes without a division
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
                "test": "test", "testing": "test"}  # fmt: skip
@@ -21,12 +23,14 @@ class Record:
 
     `attributes` holds the picture's words by the name of the attribute, as `DataSource.attributes` lists
     them; a name that is absent is not known. Of an attribute with several words none is an answer as well.
+    Pictures of one `group` (a theme, a scene) belong on one side of a split; "" is alone.
     """
 
     key: str
     path: Path
     target: EmotionDistribution
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ Columns (CSV, TSV) or keys (JSONL), whatever their order:
     label or emotion                   one word; or instead
     emotions                           {word: weight} (JSONL only); or instead
     a column for each emotion          votes or weights, as in the label-distribution sets
-    split                              optional: train, val, test
+    split                              optional: train, val, test; fold 1, fold 2 ...
+    group                              optional: a theme or scene, whose pictures stay in one split
 
 What `affectlens predict --out x.jsonl` or `x.csv` writes can be read back as such a table; a row with an
 error instead of weights is a `BadRow`.
@@ -21,7 +22,7 @@ from typing import Any
 import msgspec
 
 from affectlens.attributes import MEASURED
-from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
+from affectlens.data.records import ALL, FOLD, SPLIT_NAMES, DataSource, Record
 from affectlens.emotions import POLARITY, EmotionDistribution, Vocabulary, find_vocabulary
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
 
@@ -54,7 +55,8 @@ def read(file: Path, name: str = "table", root: Path | None = None) -> DataSourc
     for number, row in rows:
         key = _key(_picture(file, number, row), root)
         target = _target(file, number, row, vocabulary)
-        splits[_split(file, number, row)].append(Record(key, root / key, target))
+        group = str(row.get("group") or "").strip()
+        splits[_split(file, number, row)].append(Record(key, root / key, target, group=group))
     if ALL in splits and len(splits) > 1:
         number = next(number for number, row in rows if not row.get("split"))
         raise BadRow(file, number, "no split, though other rows have one. Give every row one, or none.")
@@ -125,7 +127,7 @@ def _weights(row: LabelRow) -> Mapping[str, Any]:
     given = row.get(WEIGHTS_KEY)
     if isinstance(given, dict):
         return given
-    others = {*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MEASURED, "split", WEIGHTS_KEY}
+    others = {*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MEASURED, "split", "group", WEIGHTS_KEY}
     found = {column: value for column, value in row.items() if column not in others and _is_number(value)}
     emotions = {column: value for column, value in found.items() if column not in SUMS}
     return emotions or found
@@ -174,6 +176,8 @@ def _split(file: Path, number: int, row: LabelRow) -> str:
     split = str(row.get("split") or "").strip()
     if not split:
         return ALL
+    if fold := FOLD.fullmatch(split):
+        return f"fold {int(fold[1])}"
     if split.lower() not in SPLIT_NAMES:
         raise BadRow(file, number, str(UnknownName("split", split, SPLIT_NAMES, "a data set")))
     return SPLIT_NAMES[split.lower()]

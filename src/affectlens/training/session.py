@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from affectlens.attributes import Attribute
 from affectlens.data import splits
+from affectlens.data.groups import Groups, find_groups
 from affectlens.data.records import DataSource, Record
 from affectlens.errors import RunError
 from affectlens.inference.labelled import Predictions, concatenate, predict_labelled
@@ -160,15 +161,18 @@ def open_session(
 ) -> Session:
     """Divide the data, pick device and number format; pictures are read from their files (`with_cache`).
 
-    Only here a data set without a validation split gets one, and settings that leave the mean and standard
-    deviation of images to the weights get those.
+    Only here a data set without a validation split gets one, with copies on one side, and settings that leave
+    the mean and standard deviation of images to the weights get those.
 
     Raises `SettingsError` for a device that is not here and for data that the network cannot learn from, and
-    `EmptySplit`.
+    `EmptySplit`, and `DatasetError` where a picture is in two splits.
     """
     group.require_rows(settings.batch_size)
     settings = with_statistics(settings)
-    source = splits.with_validation(source, settings.val_fraction, settings.seed)
+    source = splits.with_validation(
+        source, settings.val_fraction, settings.seed, partial(_groups_of_all, group=group)
+    )
+    splits.require_disjoint(source)
     attributes = attributes_of(settings, source)
     keep_freed_memory()
     picked = pick_device(device)
@@ -183,6 +187,13 @@ def open_session(
         num_workers=settings.num_workers if settings.num_workers >= 0 else _one_a_core(group),
         group=group,
     )
+
+
+def _groups_of_all(records: Sequence[Record], group: ProcessGroup) -> Groups:
+    """Find which pictures belong together, in the main process alone, for all of them."""
+    with group.agreed():
+        found = find_groups(records, "quick") if group.is_main else None
+    return next(each for each in group.gather(found) if each is not None)
 
 
 def with_statistics(settings: Settings) -> Settings:

@@ -1,0 +1,112 @@
+"""What is kept of a picture to know its copies: a hash of its file, a grey thumbnail, its size."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectlens.data.near_duplicates import SIDE
+from affectlens.data.prefetch import map_ahead
+from affectlens.data.records import Record
+from affectlens.errors import PictureError, PictureNotFound
+from affectlens.images import Pixels, read_pixels
+from affectlens.preprocess import resize
+
+# Of red, green and blue in a grey level, of 1000 (ITU-R BT.601, as Pillow has it).
+_GREY = np.array([299, 587, 114])
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A picture that was read.
+
+    Attributes:
+        content: hash of the file's bytes
+        thumbnail: uint8, (48, 48), grey, of the complete picture squashed to a square
+        height, width: as it was decoded, upright
+    """
+
+    content: bytes
+    thumbnail: NDArray[np.uint8]
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoFingerprint:
+    """A picture that cannot be used: its key, and why."""
+
+    error: str
+
+
+def fingerprints(
+    records: Iterable[Record],
+    *,
+    full_size: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Iterator[Fingerprint | NoFingerprint]:
+    """Read the picture of each record, in order, on all cores; `progress` is called with how many more.
+
+    `full_size` decodes large JPEG files at their own size, where the height and width are wanted.
+    """
+    for found in map_ahead(partial(_fingerprint, full_size=full_size), records):
+        yield found
+        progress(1)
+
+
+def same_bytes(paths: Iterable[Path], at_least: int = 2) -> list[list[Path]]:
+    """Find files whose very bytes occur at least that often: for each such content its paths, in their order.
+
+    Only files that share their size with that many others are read: seconds for all of FI. Files that are
+    empty or cannot be read are left out; what is wrong with them is reported when they are opened.
+    """
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        with suppress(OSError):
+            by_size[path.stat().st_size].append(path)
+    by_content: dict[str, list[Path]] = defaultdict(list)
+    for size, same_size in by_size.items():
+        if size and len(same_size) >= at_least:
+            for path in same_size:
+                with suppress(OSError):
+                    by_content[hashlib.sha256(path.read_bytes()).hexdigest()].append(path)
+    return [same for same in by_content.values() if len(same) >= at_least]
+
+
+def thumbnails(found: Sequence[Fingerprint]) -> NDArray[np.uint8]:
+    """Stack the thumbnails of N pictures: (N, 48, 48)."""
+    return np.stack([each.thumbnail for each in found]) if found else np.empty((0, SIDE, SIDE), np.uint8)
+
+
+def grey_thumbnail(pixels: Pixels) -> NDArray[np.uint8]:
+    """Shrink a picture, uint8 (3, H, W), to grey levels, uint8 (48, 48)."""
+    small = resize(pixels, SIDE, SIDE).numpy().astype(np.int64)
+    grey: NDArray[np.uint8] = np.rint(np.tensordot(_GREY, small, axes=1) / 1000).astype(np.uint8)
+    return grey
+
+
+def _fingerprint(record: Record, full_size: bool) -> Fingerprint | NoFingerprint:
+    try:
+        data = _bytes_of(record.path)
+        pixels = read_pixels(data, at_least=None if full_size else SIDE)
+    except PictureError as error:
+        return NoFingerprint(f"{record.key}: {error.reason}")
+    content = hashlib.sha256(data).digest()[:16]
+    return Fingerprint(content, grey_thumbnail(pixels), pixels.shape[1], pixels.shape[2])
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Read a file once, for its hash and its pixels; what cannot be read is left to `read_pixels` to name."""
+    data = b""
+    with suppress(OSError):
+        data = path.read_bytes() if path.is_file() else b""
+    if data:
+        return data
+    read_pixels(path)
+    raise PictureNotFound(path, "it could not be read a moment ago. Run the check again.")
