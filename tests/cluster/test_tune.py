@@ -97,6 +97,11 @@ def test_an_interval_is_counted_in_steps_or_epochs(data: Path) -> None:
         plan_search(source, TINY, interval="ten")
 
 
+def test_a_search_needs_a_score(data: Path) -> None:
+    with pytest.raises(SettingsError, match="needs a score to choose members by"):
+        plan_search(folder.read(data), override(TINY, ["select_by=last"]))
+
+
 def test_there_must_be_a_search_to_resume(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no search"):
         SearchFile.read(tmp_path)

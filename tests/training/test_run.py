@@ -96,6 +96,16 @@ def test_the_model_kept_is_the_best_epoch_and_its_scores_are_those_of_that_epoch
     assert finished.scores.balanced_accuracy == pytest.approx(best.scores["balanced_accuracy"])
 
 
+def test_the_last_epoch_is_kept_where_the_scores_are_to_choose_nothing(data: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, select_by="last", lr=0.03)
+    events = list(fit(request(data, tmp_path / "run", settings)))
+    epochs = [event for event in events if isinstance(event, EpochEnd)]
+    assert [epoch.best for epoch in epochs] == [True, True, True]
+    finished = events[-1]
+    assert isinstance(finished, RunFinished)
+    assert finished.scores.accuracy == epochs[-1].scores["accuracy"]
+
+
 def test_training_learns_what_can_be_learned(data: Path, tmp_path: Path) -> None:
     plain = Settings(
         network="test_vit.r160_in1k", weights="none", epochs=12, batch_size=8, lr=0.003, num_workers=0,

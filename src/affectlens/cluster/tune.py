@@ -27,7 +27,7 @@ from affectlens.cluster.resources import default_resources
 from affectlens.cluster.schedulers import name_of, scheduler_for
 from affectlens.cluster.search_record import MAX_DEATHS, RoundEnd, SearchRecord
 from affectlens.data.records import DataSource
-from affectlens.errors import AffectLensError, ClusterError, RunError
+from affectlens.errors import AffectLensError, ClusterError, RunError, SettingsError
 from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, finish_line, state_file
@@ -43,7 +43,7 @@ from affectlens.training.search_space import (
     values_at,
 )
 from affectlens.training.session import CacheProgress, Session, open_session, with_cache
-from affectlens.training.settings import Settings
+from affectlens.training.settings import LAST_EPOCH, Settings
 
 RAY = "ray"
 # Bytes of Ray's shared memory; nothing large travels through it.
@@ -97,7 +97,12 @@ def plan_search(
     rounds: int = 20,
     budget: int = 0,
 ) -> SearchPlan:
-    """Make a plan whose interval is in steps or in epochs of the training pictures, as `0.5epochs`."""
+    """Make a plan whose interval is in steps or in epochs of the training pictures, as `0.5epochs`.
+
+    Raises `SettingsError` for settings that give no score to choose members by.
+    """
+    if settings.select_by == LAST_EPOCH:
+        raise SettingsError("A search needs a score to choose members by. Set select_by to one, as mean.")
     resources = resources or default_resources(device)
     pictures = len(open_session(source, settings, device).training)
     return SearchPlan(

@@ -26,6 +26,7 @@ from affectlens.training.run_folder import (
     open_run_together,
 )
 from affectlens.training.session import CacheProgress, Session, open_session, with_cache
+from affectlens.training.settings import LAST_EPOCH, Settings
 from affectlens.training.state import State
 
 
@@ -80,7 +81,7 @@ def fit(request: TrainingRequest, group: ProcessGroup = ALONE) -> Iterator[RunEv
             yield step
             if step.ends_epoch:
                 end = _end_epoch(request, session, state, step, best)
-                best = max(best, end.scores[session.settings.select_by])
+                best = max(best, _selection(end.epoch, end.scores, session.settings))
                 yield end
             due = step.number % session.settings.checkpoint_every == 0
             if group.is_main and (step.ends_epoch or due):
@@ -113,10 +114,15 @@ def _restore(out: Path, state: State, is_main: bool) -> float:
     return float(notes["best"])
 
 
+def _selection(epoch: int, scores: Mapping[str, float], settings: Settings) -> float:
+    """What the epoch to keep has most of: a score, or simply its number."""
+    return float(epoch) if settings.select_by == LAST_EPOCH else scores[settings.select_by]
+
+
 def _end_epoch(request: TrainingRequest, session: Session, state: State, step: Step, best: float) -> EpochEnd:
     """Score an epoch, keep its weights when they are the best so far, log it."""
     scores = quick_scores(session.predict(state.best_network))
-    is_best = scores[session.settings.select_by] > best
+    is_best = _selection(step.epoch + 1, scores, session.settings) > best
     end = EpochEnd(step.epoch + 1, step.number, scores, is_best)
     if not session.group.is_main:
         return end

@@ -17,7 +17,8 @@ from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import LARGEST_SIDE, PreprocessingSettings
 from affectlens.training.augment import Augmentation
 
-SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean")
+LAST_EPOCH = "last"
+SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean", LAST_EPOCH)
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "linear", "steps")
 
@@ -138,7 +139,8 @@ class Settings:
         low_res_size, low_res_fraction: the first `low_res_fraction` of the epochs see pictures of
             `low_res_size` pixels a side, which is faster; 0 is off. The network must accept several sizes.
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
-            mean is that of accuracy and balanced accuracy.
+            mean is that of accuracy and balanced accuracy; last takes the last epoch, so that the scores of
+            the validation split chose nothing.
         val_fraction: part of each emotion that is held out for validation where the data set has no such
             split.
         checkpoint_every: steps between checkpoints; there is one at each end of an epoch as well.

@@ -1,0 +1,208 @@
+"""The page of `screening.py`: every run, and each row against the first on the same folds and seeds.
+
+Letters: N pictures, E emotions, R resamples.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from torch import Tensor
+
+import result_page
+from affectlens.evaluation.calibration import fit_temperature
+from affectlens.metrics import adaptive_calibration_error, bootstrap_interval, confusion_matrix, mean_recall
+from affectlens.report.figures import INK, PALE, STYLE, new_figure, save_figure
+from affectlens.report.text import markdown_table
+from screening import ANSWERS, RESULTS, Row
+
+RESAMPLES = 2000
+LEVEL = 0.05  # of all comparisons together
+MISSING = "not yet"
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits (N, E) of a run for the pictures of its fold, and their labels (N,)."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @property
+    def targets(self) -> Tensor:
+        return torch.nn.functional.one_hot(self.labels, self.logits.shape[1]).double()
+
+
+def write(
+    rows: Sequence[Row], results: Sequence[Result], out: Path | None = None, folder: Path | None = None
+) -> None:
+    """Write the page, and next to it its figure as SVG."""
+    out = out or result_page.RESULTS / "screening.md"
+    stored = folder or RESULTS.parent / ANSWERS
+    answers = {result["run"]: read_answers(stored / f"{result['run']}.npz") for result in results}
+    figure = out.with_suffix(".svg")
+    draw(results, figure)
+    hours = sum(result["seconds"] for result in results) / 3600
+    parts = {
+        "STATE": f"{len(results)} runs of {len({r['row'] for r in results})} rows: {hours:.1f} hours.",
+        "DIVISION": ", ".join(sorted({result["division"] for result in results})) or MISSING,
+        "PLAN": plan(rows),
+        "RUNS": runs(results, answers),
+        "COMPARED": compared(rows, results, answers),
+        "MACHINES": machines(results),
+        "FIGURE": figure.name,
+    }
+    result_page.write(out, "screening.template.md", parts)
+
+
+def read_answers(file: Path) -> Answers:
+    """Read what `screening.measure` stored of a run."""
+    with np.load(file, allow_pickle=False) as stored:
+        labels = torch.from_numpy(stored["labels"].astype(np.int64))
+        return Answers(torch.from_numpy(stored["logits"].astype(np.float64)), labels)
+
+
+def plan(rows: Sequence[Row]) -> str:
+    """Write the rows and what was expected of each."""
+    cells = [[f"`{row.name}`", f"`{row.recipe}`", row.expects] for row in rows]
+    return markdown_table(["row", "recipe", "expected before training"], cells, left=3)
+
+
+def runs(results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
+    """Write a line for each run."""
+    header = ["row", "fold", "seed", "accuracy", "balanced", "macro F1", "NLL", "calibration error"]
+    header += ["valence, OASIS", "valence, EMDT", "hours"]
+    cells = [
+        [
+            f"`{result['row']}`",
+            str(result["fold"]),
+            str(result["seed"]),
+            *(f"{100 * result[name]:.1f}" for name in ("accuracy", "balanced_accuracy", "macro_f1")),
+            f"{result['negative_log_likelihood']:.3f}",
+            _calibration(result, results, answers),
+            *(f"{result['valence'][name]['pearson']:.2f}" for name in ("oasis", "emdt")),
+            f"{result['seconds'] / 3600:.1f}",
+        ]
+        for result in results
+    ]
+    return markdown_table(header, cells, left=1)
+
+
+def _calibration(result: Result, results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
+    """Calibration error of a run at the temperature that the row's other folds have; only where there are."""
+    others = [
+        answers[other["run"]]
+        for other in results
+        if other["row"] == result["row"] and other["fold"] != result["fold"]
+    ]
+    if not others:
+        return MISSING
+    logits = torch.cat([each.logits for each in others])
+    temperature = fit_temperature(logits, torch.cat([each.targets for each in others]))
+    own = answers[result["run"]]
+    return f"{adaptive_calibration_error((own.logits / temperature).softmax(dim=1), own.targets):.3f}"
+
+
+def compared(rows: Sequence[Row], results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
+    """Write each row's difference from the first, over the folds and seeds that both have."""
+    by_row = {row.name: {(r["fold"], r["seed"]): r for r in results if r["row"] == row.name} for row in rows}
+    first, *others = rows
+    measured = [row for row in others if set(by_row[row.name]) & set(by_row[first.name])]
+    cells = []
+    for row in measured:
+        both = sorted(set(by_row[row.name]) & set(by_row[first.name]))
+        pairs = [
+            (answers[by_row[row.name][key]["run"]], answers[by_row[first.name][key]["run"]]) for key in both
+        ]
+        tail = LEVEL / len(measured) / 2
+        hours, base = (
+            sum(by_row[name][key]["seconds"] for key in both)
+            / sum(by_row[first.name][key]["seconds"] for key in both)
+            for name in (row.name, first.name)
+        )
+        cells.append(
+            [
+                f"`{row.name}`",
+                str(len(both)),
+                *(_difference(pairs, measure, tail) for measure in (_accuracy, _balanced)),
+                *(_gain(by_row[row.name], by_row[first.name], both, name) for name in ("oasis", "emdt")),
+                f"{hours / base:.2f}",
+            ]
+        )
+    header = ["row", "runs", "accuracy, points", "balanced, points", "r, OASIS", "r, EMDT", "time"]
+    return markdown_table(header, cells, left=1) if cells else f"Comparisons: {MISSING}."
+
+
+def _difference(
+    pairs: Sequence[tuple[Answers, Answers]], measure: Callable[[Tensor, Tensor], Tensor], tail: float
+) -> str:
+    """Mean difference over runs, in points, with an interval over resampled pictures of each fold."""
+    generator = torch.Generator().manual_seed(0)
+    means, resampled = [], []
+    for ours, theirs in pairs:
+        count = len(ours.labels)
+        samples = torch.randint(count, (RESAMPLES, count), generator=generator)
+        means.append(float(measure(ours.logits, ours.targets) - measure(theirs.logits, theirs.targets)))
+        resampled.append(
+            torch.stack(
+                [
+                    measure(ours.logits[rows], ours.targets[rows])
+                    - measure(theirs.logits[rows], theirs.targets[rows])
+                    for rows in samples
+                ]
+            )
+        )
+    low, high = bootstrap_interval(torch.stack(resampled).mean(dim=0).double(), (tail, 1 - tail))
+    return f"{100 * sum(means) / len(means):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    return (logits.argmax(dim=1) == targets.argmax(dim=1)).double().mean()
+
+
+def _balanced(logits: Tensor, targets: Tensor) -> Tensor:
+    return mean_recall(confusion_matrix(logits, targets))
+
+
+def _gain(ours: Mapping[Any, Result], theirs: Mapping[Any, Result], both: Sequence[Any], name: str) -> str:
+    gains = [ours[k]["valence"][name]["pearson"] - theirs[k]["valence"][name]["pearson"] for k in both]
+    return f"{sum(gains) / len(gains):+.2f}"
+
+
+def machines(results: Sequence[Result]) -> str:
+    """Write which machine each run was made on."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        machine = result["machine"]
+        extra = (
+            "AMX" if machine["amx"] else "AVX-512 BF16" if machine["avx512_bf16"] else "neither AMX nor BF16"
+        )
+        name = f"{machine['cpu']}, {machine['cores']} cores, {extra}, torch {machine['versions']['torch']}"
+        found.setdefault(name, []).append(result["run"])
+    return "; ".join(f"{name} ({len(names)} runs)" for name, names in found.items()) or MISSING
+
+
+def draw(results: Sequence[Result], file: Path) -> None:
+    """Plot each row's mean accuracy and balanced accuracy against the hours of a run."""
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(7, 4, layout="constrained")
+        axes = figure.add_subplot()
+        for name in dict.fromkeys(result["row"] for result in results):
+            own = [result for result in results if result["row"] == name]
+            hours = sum(result["seconds"] for result in own) / len(own) / 3600
+            for key, mark, colour in (("accuracy", "o", INK), ("balanced_accuracy", "s", PALE)):
+                points = [100 * result[key] for result in own]
+                axes.plot([hours] * len(own), points, mark, color=colour, markersize=4)
+            axes.annotate(name, (hours, 100 * max(r["accuracy"] for r in own)), (0, 6),
+                          textcoords="offset points", ha="center", fontsize=8, color=INK)  # fmt: skip
+        axes.set_xlabel("hours of a run")
+        axes.set_ylabel("accuracy (round) and balanced accuracy (square), %")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(0.15)
+    save_figure(file, figure)
