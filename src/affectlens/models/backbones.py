@@ -146,13 +146,35 @@ def layer_depths(network: nn.Module) -> dict[str, int]:
     """
     depths = dict.fromkeys((name for name, _ in network.named_parameters()), 0)
     for prefix, module in _timm_networks(network):
-        groups = timm.models.group_parameters(module, module.group_matcher(coarse=True))  # type: ignore[operator]
-        layers = list(reversed(list(groups.values())))
-        heads = tuple(f"{head}." for head in _classifier_names(module))
-        has_classifier = any(name.startswith(heads) for name in layers[0])
+        layers = list(reversed(_layers(module)))
+        has_classifier = any(name.startswith(_heads(module)) for name in layers[0])
         for depth, names in enumerate(layers, start=0 if has_classifier else 1):
             depths.update({prefix + name: depth for name in names})
     return depths
+
+
+def layers_from_input(network: nn.Module) -> dict[str, int]:
+    """Count for each parameter of a backbone how many layers lie below it: 0 for the stem.
+
+    Parameters of classifiers, and those that a network adds around its backbones, are not among them.
+    """
+    heights: dict[str, int] = {}
+    for prefix, module in _timm_networks(network):
+        heads = _heads(module)
+        for height, names in enumerate(_layers(module)):
+            heights.update({prefix + name: height for name in names if not name.startswith(heads)})
+    return heights
+
+
+def _layers(network: nn.Module) -> list[list[str]]:
+    """Names of the parameters of each layer of one of timm's networks, from the input on."""
+    groups = timm.models.group_parameters(network, network.group_matcher(coarse=True))  # type: ignore[operator]
+    return list(groups.values())
+
+
+def _heads(network: nn.Module) -> tuple[str, ...]:
+    """How the names of the classifier's parameters begin."""
+    return tuple(f"{head}." for head in _classifier_names(network))
 
 
 def undecayed(network: nn.Module) -> set[str]:

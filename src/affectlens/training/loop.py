@@ -19,6 +19,7 @@ from affectlens.machine import autocast
 from affectlens.preprocess import Preprocessing
 from affectlens.training.batches import derived_seed, training_batches
 from affectlens.training.distributed import BatchLoss, accumulating, average_buffers, parallel
+from affectlens.training.frozen import hold_backbone, train_mode
 from affectlens.training.gather import gather_rows
 from affectlens.training.objective import mix
 from affectlens.training.optimizer import set_lr
@@ -61,9 +62,14 @@ def train(session: Session, state: State) -> Iterator[Step]:
     the state is then as after the last step yielded.
     """
     settings, schedule, group = session.settings, session.schedule, session.group
-    loss = parallel(BatchLoss(state.network, session.objective), group)
     rows = group.rows_to_read(settings.batch_size, settings.mixes)
+    held: bool | None = None
     while state.step < schedule.total_steps:
+        if held != (held := schedule.holds_backbone(state.step)):
+            if settings.frozen_epochs:
+                hold_backbone(state.network, state.learning, held)
+            # Anew, because processes exchange the gradients of what learns when it is made.
+            loss = parallel(BatchLoss(state.network, session.objective), group)
         stream = session.stream.with_size(schedule.size(schedule.epoch_of(state.step)))
         end = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
         first_batch, last_batch = (n * settings.grad_accum_steps for n in (state.step, end))
@@ -87,7 +93,7 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
     number = state.step
     lr = schedule.lr(number)
     set_lr(state.optimizer, lr)
-    state.network.train()
+    train_mode(state.network)
     state.optimizer.zero_grad(set_to_none=True)
     totals = _Totals()
     for index, batch in enumerate(batches):

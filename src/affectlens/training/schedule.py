@@ -40,6 +40,10 @@ class Schedule:
             return full
         return replace(full, height=low, width=low)
 
+    def holds_backbone(self, step: int) -> bool:
+        """Whether the backbone is held in the epoch of a step, from 0, while what lies above it learns."""
+        return self.epoch_of(step) < self.settings.frozen_epochs
+
     def lr(self, step: int) -> float:
         """Learning rate of a step, from 0, before each layer's own scale."""
         return self.settings.lr * lr_at(step, self.total_steps, self.epoch_of(step), self.settings)

@@ -34,7 +34,7 @@ _RANGES: tuple[_Range, ...] = (
     ),
     (
         ("weight_decay", "clip_grad", "mixup", "cutmix", "class_weight", "balanced_sampling",
-         "logit_adjustment", "pictures_per_emotion"),
+         "logit_adjustment", "pictures_per_emotion", "frozen_layers", "frozen_epochs"),
         lambda value: value >= 0,
         "at least 0",
     ),
@@ -118,6 +118,9 @@ class Settings:
         layer_decay: each layer further down learns this much slower; 1 is off (Bao et al., BEiT, 2022).
         head_lr_scale: what lies above the backbone, the classifier first of all, learns at this many times
             `lr`.
+        frozen_layers: the backbone's layers, from the input up, that do not learn (`training.frozen`): blocks
+            of a transformer, stages of a convolutional network; more than it has leave what lies above it.
+        frozen_epochs: first epochs in which only what lies above the backbone learns.
         warmup: fraction of all steps in which the learning rate rises from 0; 0 is off.
         schedule: how it then falls, one of `SCHEDULES`: to 0 as half a cosine or as a straight line, or in
             steps, where every `step_epochs` epochs it is multiplied by `step_factor`.
@@ -161,6 +164,8 @@ class Settings:
     decay_all: bool = False
     layer_decay: float = 0.75
     head_lr_scale: float = 1.0
+    frozen_layers: int = 0
+    frozen_epochs: int = 0
     warmup: float = 0.1
     schedule: str = "cosine"
     step_epochs: int = 10

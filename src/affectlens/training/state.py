@@ -6,6 +6,7 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
+from affectlens.training.frozen import freeze_first_layers
 from affectlens.training.optimizer import make_optimizer
 from affectlens.training.settings import Settings
 
@@ -25,8 +26,14 @@ class State:
     @classmethod
     def start(cls, network: nn.Module, settings: Settings) -> "State":
         """The state before the first step, on the network's device."""
+        freeze_first_layers(network, settings)
         ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
         return cls(network, ema, make_optimizer(network, settings))
+
+    @property
+    def learning(self) -> set[nn.Parameter]:
+        """The parameters that the optimizer has."""
+        return {parameter for group in self.optimizer.param_groups for parameter in group["params"]}
 
     @property
     def best_network(self) -> nn.Module:

@@ -1,0 +1,109 @@
+"""What is frozen keeps its weights and its statistics; what is held learns once it is let go."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from affectlens.data import folder
+from affectlens.models import catalog
+from affectlens.models.backbones import layers_from_input
+from affectlens.training.loop import train
+from affectlens.training.run import EpochEnd, fit
+from affectlens.training.run_folder import BEST, LAST, TrainingRequest
+from affectlens.training.session import Session, open_session
+from affectlens.training.settings import Settings, override
+from affectlens.training.state import State
+from pictures import colour_set
+
+TINY = override(
+    Settings(network="test_efficientnet", weights="none", epochs=3, batch_size=5, num_workers=0, lr=0.01),
+    ["preprocessing.height=32", "preprocessing.width=32", "network_options.dropout=0.2", "ema_decay=0.5"],
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return colour_set(tmp_path / "data", ("awe", "anger"), each=9)
+
+
+def copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def changed(before: dict[str, Tensor], network: nn.Module) -> set[str]:
+    return {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def begin(data: Path, settings: Settings) -> tuple[Session, State]:
+    session = open_session(folder.read(data), settings, "cpu")
+    return session, session.start()
+
+
+@pytest.mark.parametrize("network", ["test_efficientnet", "test_vit", "mlm_paper", "pair"])
+def test_layers_are_counted_from_the_stem_without_the_classifier(network: str) -> None:
+    small = {
+        "mlm_paper": {"backbone": "test_resnet"},
+        "pair": {"transformer": "test_vit", "convolutional": "test_efficientnet"},
+    }
+    built = catalog.build(network, 3, **small.get(network, {}))
+    heights = layers_from_input(built)
+    above = {name for name, _ in built.named_parameters()} - set(heights)
+    assert min(heights.values()) == 0 and max(heights.values()) > 2
+    assert above and not any(
+        part in name for name in above for part in ("blocks", "patch", "stem", "conv_head")
+    )
+
+
+def test_first_layers_keep_their_weights_and_their_statistics(data: Path) -> None:
+    session, state = begin(data, replace(TINY, frozen_layers=2))
+    heights, before = layers_from_input(state.network), copy(state.network)
+    for _ in train(session, state):
+        pass
+    moved = changed(before, state.network)
+    frozen = {name for name, height in heights.items() if height < 2}
+    assert frozen and not moved & frozen
+    assert {name for name in heights if name not in frozen} <= moved
+    norms = {name.rpartition(".")[0] for name in frozen if "bn" in name}
+    assert norms and not any(f"{norm}.running_mean" in moved for norm in norms)
+    assert "blocks.2.0.bn1.running_mean" in moved
+
+
+def test_more_layers_than_there_are_is_a_linear_probe(data: Path) -> None:
+    session, state = begin(data, replace(TINY, frozen_layers=99))
+    before = copy(state.network)
+    for _ in train(session, state):
+        pass
+    assert changed(before, state.network) == {"classifier.weight", "classifier.bias"}
+
+
+def test_the_backbone_is_held_for_the_first_epochs_and_then_learns(data: Path) -> None:
+    session, state = begin(data, replace(TINY, frozen_epochs=1))
+    before = copy(state.network)
+    for step in train(session, state):
+        moved = changed(before, state.network)
+        if step.epoch == 0:
+            assert moved == {"classifier.weight", "classifier.bias"}
+    assert set(before) - moved <= {name for name in before if name.endswith("num_batches_tracked")}
+
+
+@pytest.mark.parametrize("setting", ["frozen_layers=2", "frozen_epochs=1"])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(data: Path, tmp_path: Path, setting: str) -> None:
+    def request(name: str, resume: bool = False) -> TrainingRequest:
+        return TrainingRequest(
+            name="tiny", data="folder", source=folder.read(data), settings=override(TINY, [setting]),
+            out=tmp_path / name, resume=resume,
+        )  # fmt: skip
+
+    list(fit(request("undisturbed")))
+    for event in fit(request("stopped")):
+        if isinstance(event, EpochEnd):
+            break
+    list(fit(request("stopped", resume=True)))
+    for file in (BEST, LAST):
+        one, other = load_file(tmp_path / "stopped" / file), load_file(tmp_path / "undisturbed" / file)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
