@@ -171,8 +171,11 @@ def _parts() -> tuple[Crop, ...]:
 
 def _described(thumbnails: Thumbnails, box: Crop) -> Floats:
     """Describe parts of thumbnails: (N, S, S) -> (N, F), rows of length 1; 0 for parts without contrast."""
-    cells = _cells(thumbnails, box, DESCRIBED_SIDE).reshape(len(thumbnails), -1)
-    weights: Floats = cells @ _frequencies()
+    top, left, height, width = box
+    down, across = _averages(top, height, DESCRIBED_SIDE), _averages(left, width, DESCRIBED_SIDE)
+    weights_of_cells: Floats = np.kron(down, across).T.astype(np.float32) @ _frequencies()
+    # One product from thumbnails to frequencies: it takes a tenth of the time of going through the cells.
+    weights: Floats = thumbnails.reshape(len(thumbnails), -1).astype(np.float32) @ weights_of_cells
     described: Floats = weights / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1.0)
     return described
 
