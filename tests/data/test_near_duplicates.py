@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from affectlens.data.near_duplicates import SIDE, find, grouped_indices, groups
+from affectlens.data.near_duplicates import SIDE, find, groups
 
 Picture = Image.Image
 COUNT = 30
@@ -100,4 +100,3 @@ def test_skies_in_one_frame_and_blank_pictures_are_not_copies() -> None:
 def test_a_group_holds_all_that_are_joined() -> None:
     labels = groups(6, [(4, 5), (0, 2), (2, 4)])
     assert labels == [0, 1, 0, 3, 0, 0]
-    assert grouped_indices(labels) == [[0, 2, 4, 5]]

@@ -14,14 +14,12 @@ thumbnails alone, in two steps:
 Pictures turned by other angles, cut to less than 0.6 of a side, or repainted are not found. Two of one
 series, a moment apart, may be taken for one, which is as it should be for a split.
 
-Letters: N pictures, S cells of a thumbnail's side, F frequencies, C cells of an aligned picture's side.
+Letters: N pictures, S cells of a thumbnail's side, F frequencies, K parts, C cells of an aligned part's side.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,14 +192,6 @@ def _frequencies() -> Floats:
     return weighed
 
 
-def _cells(thumbnails: NDArray[Any], box: Crop, side: int) -> Floats:
-    """Average parts of thumbnails over equal cells: (N, S, S) -> (N, side, side)."""
-    top, left, height, width = box
-    down, across = _averages(top, height, side), _averages(left, width, side)
-    cells: Floats = down @ thumbnails.astype(np.float32) @ across.T
-    return cells
-
-
 @lru_cache(maxsize=4096)
 def _averages(begin: float, length: float, side: int) -> Floats:
     """Weights (side, S) by which cells of a thumbnail make equal parts of [begin, begin + length)."""
@@ -218,34 +208,49 @@ def _averages(begin: float, length: float, side: int) -> Floats:
 
 def _aligned(thumbnails: Thumbnails, picture: int, other: int, box: Crop, mirrored: bool) -> Match | None:
     """Move and scale a part until it agrees best with the other picture; None where it is not a copy."""
-    seen = thumbnails[picture][:, ::-1] if mirrored else thumbnails[picture]
-    wanted = _standardised(_cells(thumbnails[other][None], COMPLETE, ALIGNED_SIDE)[0])
+    upright = thumbnails[picture].astype(np.float32)
+    seen = upright[:, ::-1] if mirrored else upright
+    wanted = _blocks(_parts_of(thumbnails[other].astype(np.float32), [COMPLETE]))
 
-    def view(part: Crop) -> Floats:
-        return _standardised(_cells(seen[None], part, ALIGNED_SIDE)[0])
+    def agreements(parts: Sequence[Crop]) -> Floats:
+        return _agreement(_blocks(_parts_of(seen, parts)), wanted)
 
-    value, step, needed = _agreement(view(box), wanted), 0.06, list(PROMISING)
+    value, step, needed = float(agreements([box])[0]), 0.06, list(PROMISING)
     if value < needed.pop(0):
         return None
     while step > 0.008:
-        for part in _nearby(box, step):
-            found = _agreement(view(part), wanted)
-            if found > value + 1e-4:
-                value, box = found, part
-                break
-        else:
-            step /= 2
-            if needed and value < needed.pop(0):
-                return None
-    if value < LEAST_AGREEMENT or not _agree_in_detail(view(box), wanted):
+        parts = _nearby(box, step)
+        found = agreements(parts)
+        best = int(found.argmax())
+        if found[best] > value + 1e-4:
+            value, box = float(found[best]), parts[best]
+            continue
+        step /= 2
+        if needed and value < needed.pop(0):
+            return None
+    if value < LEAST_AGREEMENT or not _agree_in_detail(_blocks(_parts_of(seen, [box])), wanted):
         return None
     top, left, height, width = box
     left = 1 - left - width if mirrored else left
     return Match(picture, other, value, mirrored, (top, left, height, width))
 
 
-def _nearby(box: Crop, step: float) -> Iterable[Crop]:
+def _parts_of(thumbnail: Floats, parts: Sequence[Crop]) -> Floats:
+    """Average K parts of a thumbnail over equal cells, each brought to mean 0 and standard deviation 1.
+
+    (S, S) -> (K, C, C). What has hardly any contrast stays near 0.
+    """
+    down = np.stack([_averages(top, height, ALIGNED_SIDE) for top, _, height, _ in parts])
+    across = np.stack([_averages(left, width, ALIGNED_SIDE) for _, left, _, width in parts])
+    cells = down @ thumbnail @ across.swapaxes(1, 2)
+    cells -= cells.mean(axis=(1, 2), keepdims=True)
+    standardised: Floats = cells / np.maximum(cells.std(axis=(1, 2), keepdims=True), 1.0)
+    return standardised
+
+
+def _nearby(box: Crop, step: float) -> list[Crop]:
     """Parts a little moved, scaled or stretched, inside the picture."""
+    found = []
     for moved in (
         (step, 0, 0, 0), (-step, 0, 0, 0), (0, step, 0, 0), (0, -step, 0, 0),
         (0, 0, step, step), (0, 0, -step, -step), (-step / 2, -step / 2, step, step),
@@ -256,38 +261,35 @@ def _nearby(box: Crop, step: float) -> Iterable[Crop]:
         top, left = max(0.0, top), max(0.0, left)
         height, width = min(height, 1 - top), min(width, 1 - left)
         if height >= LEAST_SCALE and width >= LEAST_SCALE:
-            yield round(top, 6), round(left, 6), round(height, 6), round(width, 6)
+            found.append((round(top, 6), round(left, 6), round(height, 6), round(width, 6)))
+    return found
 
 
-def _standardised(cells: Floats) -> Floats:
-    """Bring cells to mean 0 and standard deviation 1; what has hardly any contrast stays near 0."""
-    centred: Floats = cells - cells.mean()
-    return centred / max(float(centred.std()), 1.0)
+def _agreement(ours: Floats, wanted: Floats) -> Floats:
+    """Mean correlation of the blocks that agree best, (K, blocks, cells) with (1, blocks, cells) -> (K,).
 
-
-def _agreement(one: Floats, other: Floats) -> float:
-    """Mean correlation of the blocks that agree best; blocks that are faint are compared by their means."""
-    first, second = _blocks(one), _blocks(other)
-    offset = np.abs(first.mean(axis=1) - second.mean(axis=1))
-    correlation, contrast = _correlation(
-        first - first.mean(axis=1, keepdims=True), second - second.mean(axis=1, keepdims=True)
-    )
+    Blocks that are faint are compared by their means.
+    """
+    means = ours.mean(axis=2, keepdims=True), wanted.mean(axis=2, keepdims=True)
+    correlation, contrast = _correlation(ours - means[0], wanted - means[1])
+    offset = np.abs(means[0] - means[1])[:, :, 0]
     value = np.where(contrast > _FAINT, correlation, 1 - 2 * offset)
-    return float(np.sort(value)[IGNORED_BLOCKS:].mean())
+    agreement: Floats = np.sort(value, axis=1)[:, IGNORED_BLOCKS:].mean(axis=1)
+    return agreement
 
 
-def _agree_in_detail(one: Floats, other: Floats) -> bool:
-    """Whether enough blocks, and enough in the middle, agree in more than a ramp of brightness."""
-    correlation, contrast = _correlation(_blocks(one) @ _off_planes(), _blocks(other) @ _off_planes())
-    agreeing = (contrast > _DETAIL) & (correlation > 0.8)
+def _agree_in_detail(ours: Floats, wanted: Floats) -> bool:
+    """Whether enough blocks of a part, and enough in the middle, agree in more than a ramp of brightness."""
+    correlation, contrast = _correlation(ours @ _off_planes(), wanted @ _off_planes())
+    agreeing = ((contrast > _DETAIL) & (correlation > 0.8))[0]
     return bool(agreeing.sum() >= LEAST_DETAILED_BLOCKS and agreeing[_CENTRE].sum() >= LEAST_CENTRAL_BLOCKS)
 
 
-def _correlation(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """Correlation of each block of two pictures, and the lower of both contrasts; blocks of mean 0."""
-    lengths = np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1)
-    correlation: Floats = (first * second).sum(axis=1) / np.maximum(lengths[0] * lengths[1], 1e-6)
-    return correlation, np.minimum(*lengths) / np.sqrt(np.float32(first.shape[1]))
+def _correlation(ours: Floats, wanted: Floats) -> tuple[Floats, Floats]:
+    """Correlation of each block and the lower of both contrasts, (K, blocks) each; blocks of mean 0."""
+    lengths = np.linalg.norm(ours, axis=2), np.linalg.norm(wanted, axis=2)
+    correlation: Floats = (ours * wanted).sum(axis=2) / np.maximum(lengths[0] * lengths[1], 1e-6)
+    return correlation, np.minimum(*lengths) / np.sqrt(np.float32(ours.shape[2]))
 
 
 @lru_cache(maxsize=1)
@@ -301,14 +303,9 @@ def _off_planes() -> Floats:
 
 
 def _blocks(cells: Floats) -> Floats:
+    """Divide parts into blocks: (K, C, C) -> (K, blocks, cells of a block)."""
     side = ALIGNED_SIDE // BLOCKS
-    blocks: Floats = cells.reshape(BLOCKS, side, BLOCKS, side).swapaxes(1, 2).reshape(BLOCKS * BLOCKS, -1)
+    blocks: Floats = (
+        cells.reshape(-1, BLOCKS, side, BLOCKS, side).swapaxes(2, 3).reshape(len(cells), BLOCKS**2, side**2)
+    )
     return blocks
-
-
-def grouped_indices(labels: Sequence[int]) -> list[list[int]]:
-    """List the groups with more than one picture, each by rising indices."""
-    members: dict[int, list[int]] = defaultdict(list)
-    for index, label in enumerate(labels):
-        members[label].append(index)
-    return [group for group in members.values() if len(group) > 1]
