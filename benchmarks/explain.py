@@ -46,7 +46,7 @@ from predict import peak_mebibytes
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explain.json"
-SEED, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 steps at once"
+NOISY, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 steps at once"
 NOTHING = "the network loaded, one answer"
 
 
@@ -79,7 +79,7 @@ def nothing(model: ExplainedModel, image: Tensor, question: Question) -> Attribu
     return Attribution(torch.zeros(image.shape[2:]))
 
 
-OTHERS: dict[str, Method] = {NOTHING: nothing, SEED: as_transformers_interpret, PLAIN: as_captum}
+OTHERS: dict[str, Method] = {NOTHING: nothing, NOISY: as_transformers_interpret, PLAIN: as_captum}
 
 
 def measure(name: str, pictures: list[Path]) -> dict[str, float]:

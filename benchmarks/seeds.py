@@ -1,4 +1,4 @@
-"""The seeds' networks compared: what MLM's and MAM's parts add to a plain backbone, on FI.
+"""The papers' networks compared: what MLM's and MAM's parts add to a plain backbone, on FI.
 
     python benchmarks/seeds.py train --data fi:PATH --weights FOLDER --out RUNS [--parallel 2] [--only ROW]
     python benchmarks/seeds.py report [--runs RUNS --data fi:PATH] [--out docs/results/seeds.md]

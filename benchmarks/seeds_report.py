@@ -209,7 +209,7 @@ def differences(results: Results) -> Differences:
 
 
 def short(found: Differences, results: Results) -> str:
-    """Answer what the seeds' papers claim for shallow branches, and then each comparison in a line."""
+    """Answer what the papers claim for shallow branches, and then each comparison in a line."""
     verdicts = "\n".join(verdict(each, found.get(each), results) for each in COMPARISONS)
     return f"{shallow_branches(found)}\n\n{verdicts}"
 

@@ -1,4 +1,4 @@
-"""The comparison of the seeds' networks: its statistics, its run folders and its sentences."""
+"""The comparison of the papers' networks: its statistics, its run folders and its sentences."""
 
 import json
 import os

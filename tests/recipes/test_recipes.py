@@ -17,7 +17,7 @@ from affectlens.training.schedule import Schedule
 from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
-SEEDS = ("mlm_paper", "mlm_release", "mam_paper", "mam_release")
+OF_PAPERS = ("mlm_paper", "mlm_release", "mam_paper", "mam_release")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -28,7 +28,7 @@ def test_every_recipe_is_a_settings_file_for_a_network_of_the_catalogue(name: st
     assert 10 < len(summaries()[name]) < 110
 
 
-@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.parametrize("name", OF_PAPERS)
 def test_the_name_of_a_network_with_a_recipe_of_its_own_means_that_recipe(name: str) -> None:
     assert recipe(name).network == name
     assert recipe(name) != recipe("resnet50")

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from affectlens.errors import SettingsError
 from affectlens.models import backbones
 
-RESNET50 = "resnet50.tv_in1k"  # the backbone of both seeds
+RESNET50 = "resnet50.tv_in1k"  # the backbone of both papers
 
-# Of every norm that the seeds' scripts add; that of the backbone is its own.
+# Of every norm that the authors' scripts add; that of the backbone is its own.
 NORM_EPSILON = 2e-5
 FEWEST_STRIDES = 3
 
@@ -30,7 +30,7 @@ def pyramid(name: str, weights: str) -> backbones.Pyramid:
 def gram_matrix(features: Tensor) -> Tensor:
     """Correlate every two channels over all cells: (B, C, H, W) -> float32 (B, C, C).
 
-    G = F F^T / (C H W), F the map with its cells in a row (both seeds' scripts; Gatys et al., CVPR 2016).
+    G = F F^T / (C H W), F the map with its cells in a row (both papers' scripts; Gatys et al., CVPR 2016).
     Always in float32: the sum over 112 x 112 cells would overflow float16 and lose digits in bfloat16.
 
     >>> gram_matrix(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]))
@@ -120,7 +120,7 @@ class TokenRelation(nn.Module):
 
 
 def start_new_layers(module: nn.Module) -> None:
-    """Start linear layers and convolutions as the seeds' scripts do: Xavier uniform, biases 0."""
+    """Start linear layers and convolutions as the authors' scripts do: Xavier uniform, biases 0."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(part.weight)

@@ -2,8 +2,8 @@
 
 Data: the six attributes of EmoSet-118K (Yang et al., ICCV 2023). Its authors gain 2 to 3 points by them with
     ImageNet's weights (table 4: ResNet-50 from 74.04 to 76.60 %).
-Seed: a student project at the University of Porto, 2023, fed annotated attributes to its classifier, through
-    four BERTs. A user's picture has none, and it was dropped. Here attributes are what the network answers.
+Source: a student project at the University of Porto, 2023, fed annotated attributes to its classifier,
+    through four BERTs. A user's picture has none, and it was dropped. Here the network predicts them.
 Concepts: Koh et al., "Concept Bottleneck Models", ICML 2020; with a residual: Yuksekgonul et al., "Post-hoc
     Concept Bottleneck Models", ICLR 2023.
 

@@ -1,10 +1,10 @@
-"""How ViT-B/16 is trained on EmoSet: as the seed's notebook does, as one would today, and with attributes.
+"""How ViT-B/16 is trained on EmoSet: as the authors' notebook does, as one would today, and with attributes.
 
 affectlens train vit_emoset --data emoset:PATH --out RUN
 affectlens train vit_emoset_release --data emoset:PATH --out RUN
 affectlens train vit_emoset_multitask --data emoset:PATH --out RUN
 
-Seed: a project at the University of Porto, December 2023, that fine-tunes a ViT-B/16 of ImageNet-21k. Its
+Source: a project at the University of Porto, December 2023, that fine-tunes a ViT-B/16 of ImageNet-21k. Its
 notebook ends at 78.18 % on EmoSet's test split; its slides have 79.1. None of the three has been run on
 all of EmoSet: the numbers of `emoset` and `multitask` are what is usual for this network, not the best.
 """
@@ -34,7 +34,7 @@ def emoset() -> Settings:
 
 
 def release() -> Settings:
-    """ViT-B/16 on EmoSet by the seed's notebook: four epochs at 1.1208e-5, crops from 0.08, no mirrors.
+    """ViT-B/16 on EmoSet by the authors' notebook: four epochs at 1.1208e-5, crops from 0.08, no mirrors.
 
     The learning rate, the epochs and the batch are what its search found; all else are the defaults of the
     library that it uses: AdamW without weight decay, gradients clipped at 1, a straight fall after a tenth of

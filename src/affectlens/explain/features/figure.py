@@ -20,7 +20,7 @@ from affectlens.report.canvas import Canvas, colours
 from affectlens.report.figures import PALE
 
 DPI = 180
-LEVELS = ("colour", "texture", "structure")  # what the seeds' authors call shallow, middle and deep
+LEVELS = ("colour", "texture", "structure")  # what the papers' authors call shallow, middle and deep
 
 # All in inches.
 _WIDTH, _MARGIN = 10.0, 0.25
