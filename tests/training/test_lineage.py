@@ -15,10 +15,13 @@ from affectlens.training.lineage import (
     append,
     best,
     complete_round,
+    read_finished,
     read_lineage,
     verify,
     write_lineage,
 )
+from affectlens.training.lineage_figure import write_figures
+from affectlens.training.replay import winners_line
 from lineages import family
 
 
@@ -28,6 +31,18 @@ def test_a_true_lineage_is_verified_and_survives_the_disk(tmp_path: Path) -> Non
     found = read_lineage(tmp_path / LINEAGE)
     assert found == family()
     verify(found)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"member": 0, "rou'])
+def test_a_lineage_without_a_complete_line_is_no_finished_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / LINEAGE).write_bytes(content)
+    assert read_lineage(tmp_path / LINEAGE) == []
+    with pytest.raises(LineageError, match="holds no complete interval"):
+        read_finished(tmp_path / LINEAGE)
+    with pytest.raises(LineageError, match="holds no complete interval"):
+        winners_line(tmp_path)
+    with pytest.raises(LineageError, match="holds no complete interval"):
+        write_figures(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def test_a_value_of_another_type_is_an_error(assignment: str) -> None:
         "low_res_size=-1", "low_res_size=4097", "preprocessing.width=4097", "augmentation.flip=2",
         "preprocessing.height=0", "momentum=1", "momentum=-0.1", "step_epochs=0", "step_factor=0",
         "step_factor=1.5", "head_lr_scale=0", "optimizer=lion", "schedule=step", "augmentation.lighting=-1",
-        "augmentation.squash=-1",
+        "augmentation.squash=-1", "num_workers=1000", "seed=-1", f"seed={2**63}", f"seed={10**22}",
+        f"grad_accum_steps={10**400}", f"batch_size={10**12}", "frozen_layers=-1", "frozen_epochs=-1",
     ],
 )  # fmt: skip
 def test_an_impossible_value_is_an_error(assignment: str) -> None:
@@ -104,6 +105,21 @@ def test_an_integer_is_accepted_where_a_fraction_may_stand() -> None:
     made = override(CHANGED, ["epochs=2"])
     assert made.epochs == 2.0
     assert isinstance(made.epochs, float)
+
+
+@pytest.mark.parametrize("depth", [200, 900, 3000])
+def test_settings_that_no_run_folder_could_hold_are_refused(tmp_path: Path, depth: int) -> None:
+    """Nested so deeply that merging or writing them would end in a traceback; else they read as they are."""
+    name = "network_options." + ".".join("a" * depth)
+    file = tmp_path / "settings.toml"
+    file.write_text(f"{name} = 1\n")
+    for change in (lambda: override(Settings(), [f"{name}=1"]), lambda: read_settings(file, Settings())):
+        try:
+            made = change()
+        except SettingsError:
+            continue
+        file.write_text(made.to_toml())
+        assert read_settings(file, Settings()) == made
 
 
 @pytest.mark.parametrize("assignment", ["epochs", "", "=3"])

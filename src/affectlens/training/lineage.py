@@ -122,6 +122,15 @@ def read_lineage(file: Path) -> list[Interval]:
         raise LineageError(f"{file} is damaged: {error}.") from None
 
 
+def read_finished(file: Path) -> list[Interval]:
+    """Read the lineage of a search that has trained something, and verify it. Raises `LineageError`."""
+    intervals = read_lineage(file)
+    if not intervals:
+        raise LineageError(f"{file} holds no complete interval: nothing was trained yet, or it was cut off.")
+    verify(intervals)
+    return intervals
+
+
 def verify(intervals: Sequence[Interval]) -> None:
     """Raise `LineageError` unless every member began where its parent ended, under settings of that line."""
     known: dict[tuple[int, int], Interval] = {}

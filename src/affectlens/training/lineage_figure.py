@@ -33,7 +33,7 @@ def write_figures(folder: Path) -> tuple[Path, Path]:
 
     Raises `LineageError` and `RunError` where there is no search, and `OutputError`.
     """
-    intervals = lineage.read_lineage(folder / LINEAGE)
+    intervals = lineage.read_finished(folder / LINEAGE)
     family, schedule = folder / FAMILY, folder / SCHEDULE
     write_family(family, intervals)
     write_schedule(schedule, intervals, SearchFile.read(folder).search_space)

@@ -40,8 +40,7 @@ class ReplayedInterval:
 
 def winners_line(search: Path) -> list[Interval]:
     """The intervals that led to the best model of a search. Raises `LineageError` for a false lineage."""
-    intervals = lineage.read_lineage(search / LINEAGE)
-    lineage.verify(intervals)
+    intervals = lineage.read_finished(search / LINEAGE)
     return lineage.ancestors(intervals, lineage.best(intervals))
 
 

@@ -24,6 +24,9 @@ SCHEDULES = ("cosine", "linear", "steps")
 
 _CHOICES = {"select_by": SELECTION, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
+# Above it no setting means anything, and numbers of thousands of digits end no later check.
+_LARGEST = 1_000_000_000
+
 _Range = tuple[tuple[str, ...], Callable[[Any], bool], str]
 _RANGES: tuple[_Range, ...] = (
     (
@@ -49,7 +52,8 @@ _RANGES: tuple[_Range, ...] = (
         f"between 0 and {LARGEST_SIDE:,}",
     ),
     (("mix_prob", "low_res_fraction"), lambda value: 0 <= value <= 1, "between 0 and 1"),
-    (("num_workers",), lambda value: value >= -1, "at least 0, or -1 for one a core"),
+    (("num_workers",), lambda value: -1 <= value <= 256, "0 to 256, or -1 for one a core"),
+    (("seed",), lambda value: 0 <= value < 2**63, "at least 0 and below 2 ** 63"),
     (("step_factor",), lambda value: 0 < value <= 1, "above 0 and at most 1"),
 )  # fmt: skip
 
@@ -198,6 +202,8 @@ class Settings:
             value = getattr(self, each.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise SettingsError(f"{each.name} must be a finite number, not {value}.")
+            if isinstance(value, int | float) and each.name != "seed" and value > _LARGEST:
+                raise SettingsError(f"{each.name} must be at most {_LARGEST:,}.")
         for names, possible, expected in _RANGES:
             for name in names:
                 if not possible(getattr(self, name)):
@@ -246,12 +252,16 @@ class Settings:
         """Check names and types. Raises `SettingsError` or `UnknownName` for a misspelt setting."""
         try:
             _check_names(cls, values, "")
-            return msgspec.convert(dict(values), cls)
+            made = msgspec.convert(dict(values), cls)
+            made.to_toml()  # what cannot be written to a run folder is refused before there is one
+            return made
         except msgspec.ValidationError as error:
             raise SettingsError(_explained(error)) from None
         except (ValueError, RecursionError) as error:
             # Text with half a surrogate pair, or values nested too deeply.
             raise SettingsError(f"The settings cannot be read: {error}.") from None
+        except TypeError as error:
+            raise SettingsError(f"A setting is of a type that no settings file has: {error}.") from None
 
 
 def read_settings(file: Path, base: Settings) -> Settings:
@@ -268,7 +278,7 @@ def read_settings(file: Path, base: Settings) -> Settings:
         raise SettingsError(
             f"The settings file {file} is of format {version!r}; this AffectLens reads 1 to {FORMAT_VERSION}."
         )
-    return Settings.from_dict(_merged(base.to_dict(), current_settings(values)))
+    return Settings.from_dict(_changed(base.to_dict(), values))
 
 
 def override(base: Settings, assignments: Iterable[str]) -> Settings:
@@ -282,7 +292,7 @@ def override(base: Settings, assignments: Iterable[str]) -> Settings:
         key, separator, text = assignment.partition("=")
         if not separator:
             raise SettingsError(f"{assignment!r} sets nothing. Write key=value, as in epochs=5.")
-        values = _merged(values, current_settings(_nested(key.strip(), _value(text.strip()))))
+        values = _changed(values, _nested(key.strip(), _value(text.strip())))
     return Settings.from_dict(values)
 
 
@@ -304,6 +314,14 @@ def setting(settings: Settings, name: str) -> Any:
     for part in name.split("."):
         found = found.get(part, 0.0)
     return found
+
+
+def _changed(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a change, whose names may be former ones."""
+    try:
+        return _merged(base, current_settings(change))
+    except RecursionError:
+        raise SettingsError("The settings are nested too deeply.") from None
 
 
 def _nested(name: str, value: Any) -> dict[str, Any]:
