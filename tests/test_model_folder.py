@@ -62,6 +62,21 @@ def test_a_readme_that_is_missing_is_an_error(folder: Path) -> None:
         read_readme(folder)
 
 
+def test_a_readme_that_is_not_text_is_an_error(folder: Path) -> None:
+    (folder / "README.md").write_bytes(b"\xff")
+    with pytest.raises(BadModelFolder, match=r"README\.md is not UTF-8 text"):
+        read_readme(folder)
+
+
+def test_a_readme_that_cannot_be_read_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(BadModelFolder, match=r"README\.md cannot be read: Permission denied"):
+        read_readme(folder)
+
+
 @pytest.mark.parametrize("inside", ["", "none"])
 def test_a_folder_without_a_config_is_not_a_model(tmp_path: Path, inside: str) -> None:
     with pytest.raises(ModelNotFound, match=r"has no config\.json"):

@@ -125,11 +125,16 @@ def load_card(folder: Path) -> Card:
 
 
 def read_readme(folder: Path) -> str:
-    """Read the card as written for people. Raises `ModelNotFound` where there is none."""
+    """Read the card as written for people. Raises `ModelNotFound` where there is none, or `BadModelFolder`."""
     file = folder / README
     if not file.is_file():
         raise ModelNotFound(f"The model folder {folder} has no {README}: {file} does not exist.")
-    return file.read_text(encoding="utf-8")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadModelFolder(folder, f"{README} is not UTF-8 text.") from None
+    except OSError as error:
+        raise BadModelFolder(folder, f"{README} cannot be read: {error.strerror or error}.") from None
 
 
 def write_model(

@@ -14,6 +14,7 @@ error instead of weights is a `BadRow`.
 
 import csv
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -117,8 +118,9 @@ def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow
             raise BadRow(file, number, f"expected a JSON object, found {line.strip()[:60]!r}.") from None
         except json.JSONDecodeError as error:
             raise BadRow(file, number, f"not JSON: {error.msg} at column {error.colno}.") from None
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless brackets
-            raise BadRow(file, number, f"JSON that cannot be read ({error}).") from None
+        except (ValueError, RecursionError):
+            reason = "JSON that cannot be read: brackets too deep, or a number of thousands of digits."
+            raise BadRow(file, number, reason) from None
         yield number, {key.strip().lower(): value for key, value in row.items()}
 
 
@@ -136,7 +138,7 @@ def _weights(row: LabelRow) -> Mapping[str, Any]:
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 
@@ -167,9 +169,27 @@ def _target(file: Path, number: int, row: LabelRow, vocabulary: Vocabulary) -> E
     try:
         if label is not None:
             return vocabulary.only(str(label))
-        return vocabulary.distribution(_weights(row))
-    except (AffectLensError, TypeError, ValueError, OverflowError) as error:
+        weights = dict(_weights(row))
+        if not isinstance(row.get(WEIGHTS_KEY), dict):
+            # A column of an emotion is one in every row, also where its cell is text.
+            emotions = {*vocabulary.words, *vocabulary.aliases}
+            weights |= {key: cell for key, cell in row.items() if key in emotions and cell is not None}
+        _check_weights(file, number, weights)
+        return vocabulary.distribution(weights)
+    except BadRow:
+        raise
+    except AffectLensError as error:
         raise BadRow(file, number, str(error)) from None
+
+
+def _check_weights(file: Path, number: int, weights: Mapping[str, Any]) -> None:
+    """Raise `BadRow` with the key for a weight that is not one."""
+    for key, value in weights.items():
+        if not _is_number(value) or not math.isfinite(float(value)) or float(value) < 0:
+            shown = json.dumps(value, ensure_ascii=False)[:60]
+            raise BadRow(
+                file, number, f"the weight of {key!r} is {shown}; expected a finite number, not negative."
+            )
 
 
 def _split(file: Path, number: int, row: LabelRow) -> str:
