@@ -17,8 +17,8 @@ import result_page
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.metrics import adaptive_calibration_error, bootstrap_interval, confusion_matrix, mean_recall
 from affectlens.report.figures import INK, PALE, STYLE, new_figure, save_figure
-from affectlens.report.text import markdown_table
-from screening import ANSWERS, RESULTS, Row
+from affectlens.report.text import markdown_table, signed
+from screening import ANSWERS, RESULTS, Plan, Row
 
 RESAMPLES = 2000
 LEVEL = 0.05  # of all comparisons together
@@ -40,7 +40,7 @@ class Answers:
 
 
 def write(
-    rows: Sequence[Row], results: Sequence[Result], out: Path | None = None, folder: Path | None = None
+    planned: Plan, results: Sequence[Result], out: Path | None = None, folder: Path | None = None
 ) -> None:
     """Write the page, and next to it its figure as SVG."""
     out = out or result_page.RESULTS / "screening.md"
@@ -51,10 +51,10 @@ def write(
     hours = sum(result["seconds"] for result in results) / 3600
     parts = {
         "STATE": f"{len(results)} runs of {len({r['row'] for r in results})} rows: {hours:.1f} hours.",
-        "DIVISION": ", ".join(sorted({result["division"] for result in results})) or MISSING,
-        "PLAN": plan(rows),
+        "DIVISION": planned.division,
+        "PLAN": plan(planned.rows),
         "RUNS": runs(results, answers),
-        "COMPARED": compared(rows, results, answers),
+        "COMPARED": compared(planned.rows, results, answers),
         "MACHINES": machines(results),
         "FIGURE": figure.name,
     }
@@ -159,7 +159,7 @@ def _difference(
             )
         )
     low, high = bootstrap_interval(torch.stack(resampled).mean(dim=0).double(), (tail, 1 - tail))
-    return f"{100 * sum(means) / len(means):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{signed(100 * sum(means) / len(means), 1)} ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
 
 
 def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ def _balanced(logits: Tensor, targets: Tensor) -> Tensor:
 
 def _gain(ours: Mapping[Any, Result], theirs: Mapping[Any, Result], both: Sequence[Any], name: str) -> str:
     gains = [ours[k]["valence"][name]["pearson"] - theirs[k]["valence"][name]["pearson"] for k in both]
-    return f"{sum(gains) / len(gains):+.2f}"
+    return signed(sum(gains) / len(gains))
 
 
 def machines(results: Sequence[Result]) -> str:

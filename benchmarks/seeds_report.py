@@ -13,6 +13,7 @@ import numpy as np
 
 import result_page
 from affectlens.files import atomic_write
+from affectlens.report.text import signed
 from seeds_results import Results, RunResult
 from seeds_rows import ADDS_SHALLOW, COMPARISONS, ROWS, SEEDS, SHALLOW, Comparison
 from seeds_speed import ANSWERING, FIRST_OF, TRAINING
@@ -130,7 +131,7 @@ def epochs(results: Results) -> str:
     last = sum(run.best_epoch == len(run.epochs) for run in runs)
     gains = [100 * (run.epochs[-1][0] - run.epochs[-2][0]) for run in runs if len(run.epochs) > 1]
     gained = (
-        f"; the last epoch gained {_signed(statistics.mean(gains))} points of accuracy on average"
+        f"; the last epoch gained {signed(statistics.mean(gains), 1)} points of accuracy on average"
         if gains
         else ""
     )
@@ -248,12 +249,7 @@ def cell(found: Difference, strict: float) -> str:
     """A difference in points with its interval; an asterisk where it stands at the strict level too."""
     low, high = found.interval()
     star = "\\*" if found.sign(strict) else ""
-    return f"{_signed(100 * found.mean)}{star} ({_signed(100 * low)} to {_signed(100 * high)})"
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.1f}"
-    return text.replace("-", MINUS) if float(text) else "0.0"
+    return f"{signed(100 * found.mean, 1)}{star} ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
 
 
 def chance(found: Sequence[Difference]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 import result_page
 from affectlens.files import atomic_write
+from affectlens.report.text import signed
 from seeds_report import DASH, MINUS, table
 from seeds_statistics import Difference, difference
 
@@ -116,7 +117,8 @@ def held_out_difference(results: Mapping[str, Any], one: str, other: str) -> Dif
 def verdict(one: str, other: str, found: Difference) -> str:
     """Write what three repeats can show of a difference."""
     low, high = (100 * limit for limit in found.interval())
-    interval = f"{100 * found.mean:+.1f} points of accuracy (95 % interval {low:+.1f} to {high:+.1f})"
+    limits = f"95 % interval {signed(low, 1)} to {signed(high, 1)}"
+    interval = f"{signed(100 * found.mean, 1)} points of accuracy ({limits})"
     title = f"{TITLES[one]} {MINUS} {TITLES[other]}"
     words = {1: f"{TITLES[one]} is better", -1: f"{TITLES[other]} is better",
              0: "no difference that these searches can show"}  # fmt: skip
@@ -144,7 +146,7 @@ def short(results: Mapping[str, Any], found: Mapping[tuple[str, str], Difference
     return (
         f"{recipe_wins(results)}. With the complete budget the best scores that the searches selected by "
         f"were, on average, {levels}. "
-        f"{differ} Ray took {100 * cost:+.1f} % of the plain loop's time on top, {goal} the goal of "
+        f"{differ} Ray took {signed(100 * cost, 1)} % of the plain loop's time on top, {goal} the goal of "
         f"{100 * GOAL:.0f} %."
     )
 
@@ -158,7 +160,8 @@ def overhead(measured: Mapping[str, float]) -> str:
     return (
         f"{measured['intervals']} intervals of {measured['interval']} steps, of two members that take turns "
         f"in one process: {measured['ray']:.1f} s through Ray, {measured['plain']:.1f} s by the plain loop, "
-        f"which trains the same members and predicts and saves as often: {100 * _cost(measured):+.1f} %. "
+        "which trains the same members and predicts and saves as often: "
+        f"{signed(100 * _cost(measured), 1)} %. "
         f"Measured once. Before the first interval begins, Ray and its first process take "
         f"{measured['start']:.1f} s, whatever the length of the search."
     )

@@ -125,7 +125,7 @@ def load_card(folder: Path) -> Card:
 
 
 def read_readme(folder: Path) -> str:
-    """Read the card as written for people. Raises `ModelNotFound` where there is none, or `BadModelFolder`."""
+    """Read the card as written for people. Raises `ModelNotFound` where there is none, `BadModelFolder`."""
     file = folder / README
     if not file.is_file():
         raise ModelNotFound(f"The model folder {folder} has no {README}: {file} does not exist.")

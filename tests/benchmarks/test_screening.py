@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 import screening
 import screening_report
 from affectlens.data import folder, splits
+from affectlens.data.catalog import open_data
 from affectlens.data.groups import find_groups
 from affectlens.data.records import ALL
 from affectlens.models import backbones
 from pictures import colour_set
-from screening import Paths, Row, append, pending, read_plan, read_results
+from screening import Paths, Plan, Row, append, pending, read_plan, read_results
 
 SMALL = ("epochs=1", "batch_size=8", "preprocessing.height=32", "preprocessing.width=32")
 
@@ -23,9 +24,15 @@ def row(name: str, **options: object) -> Row:
 
 
 def test_the_plan_begins_with_the_recipe_before_and_every_row_has_an_expectation() -> None:
-    rows = read_plan()
+    rows = read_plan().rows
     assert rows[0].recipe == "default" and not rows[0].set
     assert all(len(each.expects) > 20 for each in rows)
+
+
+def test_folds_of_another_division_are_refused(paths: Paths) -> None:
+    with pytest.raises(SystemExit, match="otherwise than planned"):
+        screening.run(paths, [])
+    assert not paths.out.exists()
 
 
 def test_rows_come_in_order_and_those_with_a_result_are_left_out() -> None:
@@ -71,12 +78,13 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diverges = Row(
-        name="diverges", recipe="test_efficientnet", expects="", set=("epochs=1", "lr=1e30"), folds=(1,)
+        name="diverges", recipe="test_efficientnet", expects="", set=("epochs=1", "lr=1e9"), folds=(1,)
     )
-    rows = [row("first", folds=(1,)), diverges]
-    monkeypatch.setattr(screening, "read_plan", lambda: rows)
+    division = splits.digest_of_splits(open_data(paths.data))
+    plan = Plan(division=division, rows=(row("first", folds=(1,)), diverges))
+    monkeypatch.setattr(screening, "read_plan", lambda: plan)
     assert screening.run(paths, []) == 1
-    rows[1:] = [row("second", folds=(1, 2))]
+    plan = Plan(division=division, rows=(plan.rows[0], row("second", folds=(1, 2))))
     assert screening.run(paths, ["second"]) == 0
     results = read_results(paths.results)
     assert [each["run"] for each in results] == [
@@ -91,9 +99,9 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     assert first["valence"]["emdt"]["pictures"] == 6
 
     page = tmp_path / "page.md"
-    screening_report.write(rows, results, page, paths.results.parent / screening.ANSWERS)
+    screening_report.write(plan, results, page, paths.results.parent / screening.ANSWERS)
     text = page.read_text()
-    assert "| `second` | 1 | +0.0 (+0.0 to +0.0) | +0.0 (+0.0 to +0.0) |" in text
+    assert "| `second` | 1 | 0.0 (0.0 to 0.0) | 0.0 (0.0 to 0.0) |" in text
     assert results[0]["division"] in text and page.with_suffix(".svg").is_file()
     card = json.loads((paths.out / "first-fold1-seed0" / "model" / "config.json").read_text())
     assert "select_by" in json.dumps(card)

@@ -10,7 +10,7 @@ from typing import Any
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.story.branches import USUAL
 from affectlens.explain.story.text import feeling
-from affectlens.report.text import percent, printable_in_files
+from affectlens.report.text import percent, printable_in_files, signed, with_minus
 
 READING = "Orange speaks for the answer, blue against it, the stronger the more."
 
@@ -29,6 +29,8 @@ _OTHERWISE_REPORTED = frozenset({
     "completeness_error", "completeness_error_relative", "completeness_error_of_pieces", "precision", "cells",
     "variation",
 })  # fmt: skip
+# Details that are parts of a difference in log-odds: for the answer or against it.
+_SIGNED = frozenset({"on_maps", "by_attention", "elsewhere"})
 _KINDS = (str, int, float)
 
 
@@ -80,18 +82,32 @@ def doubts(heatmaps: Sequence[Heatmap]) -> str:
 
 def _method(heatmaps: Sequence[Heatmap]) -> str:
     first = heatmaps[0]
-    details = first.details
-    parts = [_steps(heatmaps)] if "steps" in details else []
-    for name, value in details.items():
+    parts = [_steps(heatmaps)] if "steps" in first.details else []
+    for name, value in first.details.items():
         if name not in _OTHERWISE_REPORTED and isinstance(value, _KINDS) and not isinstance(value, bool):
-            number = f"{value:.3g}" if isinstance(value, float) else value
-            parts.append(f"{name.replace('_', ' ')} {number}")
+            values = [
+                each.details[name] for each in heatmaps if isinstance(each.details.get(name), type(value))
+            ]
+            parts.append(f"{name.replace('_', ' ')} {_range(name, values)}")
     options = f": {', '.join(parts)}" if parts else ""
     sentences = [f"Model {first.model}. Method {first.method.replace('_', ' ')}{options}."]
-    compared = details.get("baselines") or details.get("baseline")
+    compared = first.details.get("baselines") or first.details.get("baseline")
     if compared:
         sentences.append(baseline(*([compared] if isinstance(compared, str) else map(str, compared))))
     return " ".join(sentences)
+
+
+def _range(name: str, values: Sequence[Any]) -> str:
+    """Write one value, or the smallest and the largest where maps differ in what was measured of each."""
+    low, high = min(values), max(values)
+    ends = [_number(name, low), _number(name, high)]
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def _number(name: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return signed(value) if name in _SIGNED else with_minus(f"{value:.3g}")
 
 
 def _steps(heatmaps: Sequence[Heatmap]) -> str:

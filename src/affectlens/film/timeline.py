@@ -159,7 +159,7 @@ class Timeline:
         samples: in the order of time
         shots: in the order of time, without gaps
         moments: of all kinds; of each kind the most important first, see `of`
-        emotions: (E,) what the film evokes over its complete time, each shot weighted by its length
+        emotions: (E,) what the film evokes over all that was watched, each shot weighted by its length
         polarity: (S,) probability of a positive feeling minus that of a negative one, in -1..1, from the
             smoothed predictions; None where the emotions' words have no sign
         valence, arousal: (S,) smoothed, where the model predicts them; else None

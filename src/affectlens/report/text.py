@@ -39,6 +39,15 @@ def signed(value: float, digits: int = 2) -> str:
     return rounded if not float(rounded) else f"{'+' if value > 0 else chr(0x2212)}{rounded}"
 
 
+def with_minus(number: str) -> str:
+    """Set a true minus in a number that was formatted with a hyphen.
+
+    >>> with_minus(f"{-0.306:.3g}")
+    '\N{MINUS SIGN}0.306'
+    """
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
 def clock(seconds: float, digits: int = 0) -> str:
     """Time of a film as a player shows it, cut rather than rounded.
 

@@ -62,7 +62,10 @@ def test_tables_have_every_method_the_best_first_and_dashes_for_what_was_not_mea
     header, *body = curves_table(summary)
     assert header == ("method", "insertion, mean", "deletion, mean", "insertion less deletion", "seconds")
     assert [row[0] for row in body] == ranked(summary)
-    assert body[0][2] == "0.20, -0.30 (-0.30 to -0.30)" and body[0][4] == "2"
+    assert (
+        body[0][2] == "0.20, \N{MINUS SIGN}0.30 (\N{MINUS SIGN}0.30 to \N{MINUS SIGN}0.30)"
+        and body[0][4] == "2"
+    )
     assert body[-1][2] == "0.50"  # of random maps, which gain nothing over themselves
     assert [row[1] for row in curves_table(summary, scale="normalised")[1:]] == 4 * ["\u2013"]
     assert checks_table(summary) == [("method", "sensitivity"), ("good", "0.25 (0.25\u20130.25)")]

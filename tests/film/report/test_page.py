@@ -24,6 +24,7 @@ from affectlens.film.report.page import (
     render_page,
     write_page,
 )
+from affectlens.film.report.text import watched
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.report import html
 from pages import Outline
@@ -73,6 +74,25 @@ def test_a_page_repeats_in_text_what_it_draws() -> None:
         assert emotion in text
     assert "fear 80 % at 0:09.5" in text
     assert "a frame every 0.5 s, and one where a shot starts" in text
+
+
+@pytest.mark.parametrize(
+    ("duration", "of"),
+    [(22.0, "The whole film"), (30.0, "0:00\N{EN DASH}0:22 of the film"), (None, "What was watched")],
+)
+def test_the_table_of_a_part_of_a_film_names_the_part(duration: float | None, of: str) -> None:
+    outline = Outline(page_of(timeline_of(film=replace(film_of(22.0), duration=duration))))
+    assert f"{of}, on average" in outline.text
+    slider = next(each for _, each in outline.elements if each.get("role") == "slider")
+    assert (slider["aria-valuetext"] or "").startswith(f"{of}: ")
+    assert (f"22 s ({of}) in 6 shots" in outline.text) == (duration == 30.0)
+
+
+def test_a_part_that_begins_late_is_named_by_its_times() -> None:
+    complete = timeline_of()
+    shots = [replace(shot, start=shot.start + 2.5, end=shot.end + 2.5) for shot in complete.shots]
+    late = replace(complete, shots=tuple(shots))
+    assert watched(late) == "0:02.5\N{EN DASH}0:24.5 of the film"
 
 
 def test_buttons_lead_to_the_second_that_they_name() -> None:

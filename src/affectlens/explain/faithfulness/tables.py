@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from affectlens.explain.faithfulness.measurements import CENTRE, EDGES, GRADIENT, RANDOM
 from affectlens.explain.faithfulness.results import Estimate, Summary, Verdict
+from affectlens.report.text import signed, with_minus
 
 LEAST_PICTURES = 6  # with fewer, a bootstrap is meaningless, and the number of pictures replaces the interval
 DASH = "\u2013"  # an en dash: within a range, and for what is missing
@@ -103,21 +104,22 @@ def _area(summary: Summary, method: str, figure: str) -> str:
     if area is None or area.count == 0:
         return DASH
     if method == RANDOM or RANDOM not in summary.methods:
-        return f"{area.mean:.2f}"
+        return with_minus(f"{area.mean:.2f}")
     gain = summary.gain(figure, method)
-    return f"{area.mean:.2f}, {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
+    interval = f"{signed(gain.low)} to {signed(gain.high)}"
+    return with_minus(f"{area.mean:.2f}, {signed(gain.mean)} ({interval})")
 
 
 def _cell(estimate: Estimate | None) -> str:
     if estimate is None or estimate.count == 0:
         return DASH
     if estimate.count < LEAST_PICTURES:
-        return f"{estimate.mean:.2f} (of {estimate.count})"
+        return with_minus(f"{estimate.mean:.2f} (of {estimate.count})")
     digits = 2 if max(abs(estimate.low), abs(estimate.high)) < 100 else 0
     low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
     # A minus next to a dash is hard to read.
     between = DASH if estimate.low >= 0 else " to "
-    return f"{estimate.mean:.{digits}f} ({low}{between}{high})"
+    return with_minus(f"{estimate.mean:.{digits}f} ({low}{between}{high})")
 
 
 def _seconds(estimate: Estimate | None) -> str:

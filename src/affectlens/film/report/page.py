@@ -26,7 +26,7 @@ from affectlens.emotions import by_polarity, polarity_score
 from affectlens.explain.text import READING
 from affectlens.film.report import drawing
 from affectlens.film.report.curves import EmotionCurves, curves, strip_shots
-from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name, peak_in_words, summary
+from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name, peak_in_words, summary, watched
 from affectlens.film.timeline import Moment, Shot, Timeline
 from affectlens.images import Pixels
 from affectlens.preprocess import resize
@@ -99,6 +99,7 @@ def render_page(timeline: Timeline, pictures: FilmPictures, film_url: str | None
         "top": emotions.top,
         "likeliest": likeliest(emotions.weights, 2),
         "summary": summary(timeline),
+        "watched": watched(timeline),
         "on_average": ON_AVERAGE,
         "photographs": PHOTOGRAPHS,
         "emotion_style": drawing.style_of(timeline.vocabulary),

@@ -17,6 +17,8 @@ PHOTOGRAPHS = (
 )
 # A polarity closer to 0 is called neither positive nor negative.
 _NEUTRAL = 0.1
+# Seconds by which the end that a file states may differ from that of its last frame.
+_SAME_END = 0.1
 
 
 def film_name(timeline: Timeline) -> str:
@@ -42,13 +44,33 @@ def peak_in_words(peak: Moment) -> str:
     return f"{peak.emotion} {percent(peak.value)} at {clock(peak.second, 1)}"
 
 
+def part_of_film(timeline: Timeline) -> str | None:
+    """Name the part of a film that was watched: `0:00\N{EN DASH}0:08 of the film`; None for all of it."""
+    if not timeline.shots or timeline.film.duration is None:
+        return None
+    begin, end = timeline.shots[0].start, timeline.shots[-1].end
+    if begin <= 0 and end >= timeline.film.duration - _SAME_END:
+        return None
+    digits = 0 if float(begin).is_integer() and float(end).is_integer() else 1
+    return f"{clock(begin, digits)}\N{EN DASH}{clock(end, digits)} of the film"
+
+
+def watched(timeline: Timeline) -> str:
+    """Name what a timeline is of: `The whole film`, `0:00\N{EN DASH}0:08 of the film`, `What was watched`."""
+    if timeline.film.duration is None:
+        return "What was watched"
+    return part_of_film(timeline) or "The whole film"
+
+
 def summary(timeline: Timeline, shown: int = 5) -> list[str]:
     """Describe in a few sentences what a film evokes, and where to look first."""
     emotions = timeline.distribution(timeline.emotions)
     length = timeline.shots[-1].end - timeline.shots[0].start if timeline.shots else 0.0
     shots = len(timeline.shots)
+    part = part_of_film(timeline)
+    watched_length = f"{duration(length)} ({part})" if part else duration(length)
     lines = [
-        f"{duration(length)} in {shots:,} shot{'s' * (shots != 1)}, most likely to evoke "
+        f"{watched_length} in {shots:,} shot{'s' * (shots != 1)}, most likely to evoke "
         f"{likeliest(emotions.weights)}."
     ]
     polarity = polarity_score(emotions)
