@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +64,14 @@ class Row:
     seeds: tuple[int, ...] = (0,)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Which rows are tried, on the folds of which hash."""
+
+    division: str
+    rows: tuple[Row, ...]
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of a row."""
@@ -93,15 +101,15 @@ class Paths:
         return f"csv:{self.folds}@{self.fi}"
 
 
-def read_plan(file: Path = PLAN) -> list[Row]:
-    """Read the rows in order. Raises `ValueError` for two of one name, and for settings that are none."""
-    rows = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8"))["rows"], list[Row])
-    names = [row.name for row in rows]
+def read_plan(file: Path = PLAN) -> Plan:
+    """Read the plan. Raises `ValueError` for two of one name, and for settings that are none."""
+    plan = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Plan)
+    names = [row.name for row in plan.rows]
     if len(set(names)) < len(names):
         raise ValueError(f"{file} has two rows of one name: {sorted(names)}.")
-    for row in rows:
+    for row in plan.rows:
         changed_recipe(row.recipe, None, row.set)
-    return rows
+    return plan
 
 
 def read_results(file: Path = RESULTS) -> list[dict[str, Any]]:
@@ -110,7 +118,7 @@ def read_results(file: Path = RESULTS) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def pending(rows: list[Row], results: list[dict[str, Any]]) -> Iterator[Job]:
+def pending(rows: Sequence[Row], results: list[dict[str, Any]]) -> Iterator[Job]:
     """Runs without a result, in the order of the rows."""
     done = {result["run"] for result in results}
     for row in rows:
@@ -214,10 +222,15 @@ def append(result: dict[str, Any], file: Path) -> None:
 
 def run(paths: Paths, only: list[str]) -> int:
     """Train and measure all that has no result; the exit status is 1 where a run failed."""
+    plan, division = read_plan(), digest_of_splits(open_data(paths.data))
+    if division != plan.division:
+        raise SystemExit(
+            f"{paths.folds} divides {paths.fi} otherwise than planned: {division}, not {plan.division}."
+        )
     keep_freed_memory()
     paths.out.mkdir(parents=True, exist_ok=True)
     failed = []
-    for job in pending(read_plan(), read_results(paths.results)):
+    for job in pending(plan.rows, read_results(paths.results)):
         if only and job.row.name not in only:
             continue
         print(f"{job.name} begins or goes on", flush=True)
