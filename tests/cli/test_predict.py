@@ -273,16 +273,16 @@ def lines_of(file: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_model: Path, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def complete(tiny_model: Path, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what an uninterrupted run writes."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("complete")
     assert status(many, "--model", tiny_model, "--batch-size", 8, "--out", folder / "out.jsonl") == 1
     return folder
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_a_killed_run_is_resumed_without_losing_or_repeating_a_row(
-    tiny_model: Path, many: Path, whole: Path, tmp_path: Path, suffix: str
+    tiny_model: Path, many: Path, complete: Path, tmp_path: Path, suffix: str
 ) -> None:
     file = tmp_path / f"out.{suffix}"
     growing = journal_of(file) if suffix == "parquet" else file
@@ -296,9 +296,9 @@ def test_a_killed_run_is_resumed_without_losing_or_repeating_a_row(
     with growing.open("ab") as half_a_row:
         half_a_row.write(b'{"image": "')
     assert status(*words, "--resume") == 1
-    rows = rows_of((whole / "out.jsonl").read_text())
+    rows = rows_of((complete / "out.jsonl").read_text())
     if suffix == "jsonl":
-        assert file.read_bytes() == (whole / "out.jsonl").read_bytes()
+        assert file.read_bytes() == (complete / "out.jsonl").read_bytes()
         return
     found = (
         pq.read_table(file).to_pylist()

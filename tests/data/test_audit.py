@@ -59,8 +59,8 @@ def test_a_data_set_without_faults_is_sound(root: Path) -> None:
 def test_pictures_that_cannot_be_read_are_listed_with_the_reason(root: Path) -> None:
     (root / "train" / "awe" / "empty.jpg").touch()
     (root / "train" / "fear" / "notes.png").write_text("no picture")
-    whole = (root / "val" / "awe" / "8.jpg").read_bytes()
-    (root / "val" / "awe" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    complete = (root / "val" / "awe" / "8.jpg").read_bytes()
+    (root / "val" / "awe" / "cut.jpg").write_bytes(complete[: len(complete) // 2])
     (root / "val" / "awe" / "gone.jpg").symlink_to(root / "nowhere.jpg")
     found = check(root)
     assert not found.sound

@@ -39,7 +39,7 @@ def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
 ) -> None:
     monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_saves)
     request = WatchRequest(source=str(long_film), model=model, out=tmp_path / "out", threads=1, **CPU)
-    whole = watched(long_film, model)
+    complete = watched(long_film, model)
     events = watch(request)
     for _ in range(stop_after + 1):
         next(events)
@@ -51,8 +51,8 @@ def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
     started, *_, last = watch(replace(request, resume=True))
     assert isinstance(started, WatchStarted) and isinstance(last, WatchFinished)
     assert (started.resumed_at is not None) == has_state
-    assert same(last.timeline, whole)
-    assert before > 0 and count.frames == whole.counts.predicted - before, "nothing is predicted twice"
+    assert same(last.timeline, complete)
+    assert before > 0 and count.frames == complete.counts.predicted - before, "nothing is predicted twice"
 
 
 CHILD = """
@@ -108,7 +108,7 @@ def test_a_film_that_cannot_be_sought_is_resumed_as_well(
     monkeypatch.setattr(film_record, "SAVE_SECONDS", 0.0)
     frames = as_pictures((scene(number // 60) for number in range(300)), noise=2)
     path = write(tmp_path / "film.h264", frames, options={"g": "25"})
-    whole = watched(path, model)
+    complete = watched(path, model)
     events = watch(
         WatchRequest(source=str(path), model=model, out=tmp_path / "out", threads=1, batch_size=4, **CPU)
     )
@@ -116,8 +116,8 @@ def test_a_film_that_cannot_be_sought_is_resumed_as_well(
         next(events)
     events.close()
     resumed = watched(path, model, out=tmp_path / "out", resume=True, batch_size=4)
-    assert [s.second for s in resumed.samples] == [s.second for s in whole.samples]
-    assert resumed.counts == whole.counts and resumed.counts.undated == 300
+    assert [s.second for s in resumed.samples] == [s.second for s in complete.samples]
+    assert resumed.counts == complete.counts and resumed.counts.undated == 300
 
 
 def test_a_finished_run_is_read_and_not_repeated(

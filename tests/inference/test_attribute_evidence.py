@@ -158,10 +158,10 @@ def test_what_is_seen_is_written_and_continued_to_the_same_rows(
     file = tmp_path / f"out.{suffix}"
     words = ["predict", *map(str, photos), "--attributes", "--out", str(file), "--model", str(model)]
     assert status(words) == 0
-    whole = rows(file)
+    complete = rows(file)
     assert status([*words, "--resume"]) == 0
-    assert rows(file) == whole
-    for row in whole:
+    assert rows(file) == complete
+    for row in complete:
         seen, reasons = row[PREDICTED], row[EVIDENCE]
         if suffix != "jsonl":
             seen, reasons = json.loads(seen), json.loads(reasons)

@@ -119,13 +119,13 @@ def test_parquet_has_the_columns_of_csv_with_nulls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_attributes_have_columns_and_are_continued_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
-    whole, file = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
-    write(whole, NAMES, attributes=MEASURED)
+    complete, file = tmp_path / f"complete.{suffix}", tmp_path / f"out.{suffix}"
+    write(complete, NAMES, attributes=MEASURED)
     write(file, NAMES, stop_after=6, attributes=MEASURED)
     assert write(file, NAMES, resume=True, attributes=MEASURED) == 4
-    assert file.read_bytes() == whole.read_bytes()
+    assert file.read_bytes() == complete.read_bytes()
     assert write(file, NAMES, resume=True, attributes=MEASURED) == 8  # of a file that is finished
-    assert file.read_bytes() == whole.read_bytes()
+    assert file.read_bytes() == complete.read_bytes()
     rows, expected = read(file), row_of("0.jpg", attributes=MEASURED)["attributes"]
     first, failed = (row.get("attributes", row) for row in (rows[0], rows[3]))
     assert {name: float(first[name]) for name in MEASURED} == expected
@@ -153,10 +153,10 @@ def test_a_file_of_other_attributes_is_not_continued(
 def test_a_vocabulary_that_is_the_polarity_has_each_column_once(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"out.{suffix}"
     write(file, NAMES, vocabulary=POLARITY)
-    whole = file.read_bytes()
+    complete = file.read_bytes()
     assert len(read(file)) == 10
     assert write(file, NAMES, vocabulary=POLARITY, resume=True) == 8
-    assert file.read_bytes() == whole
+    assert file.read_bytes() == complete
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -164,19 +164,19 @@ def test_a_vocabulary_that_is_the_polarity_has_each_column_once(tmp_path: Path, 
 def test_an_interrupted_file_is_continued_to_the_same_bytes(
     tmp_path: Path, suffix: str, stop_after: int
 ) -> None:
-    whole, file = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
-    write(whole, NAMES)
+    complete, file = tmp_path / f"complete.{suffix}", tmp_path / f"out.{suffix}"
+    write(complete, NAMES)
     write(file, NAMES, stop_after=stop_after)
     assert write(file, NAMES, resume=True) == stop_after // BATCH * BATCH
-    assert file.read_bytes() == whole.read_bytes()
+    assert file.read_bytes() == complete.read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_a_file_cut_at_any_byte_is_continued_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
-    whole = tmp_path / f"whole.{suffix}"
+    complete = tmp_path / f"complete.{suffix}"
     names = [*ODD_NAMES, *NAMES]
-    write(whole, names)
-    content = whole.read_bytes()
+    write(complete, names)
+    content = complete.read_bytes()
     for length in range(0, len(content), 41):
         file = tmp_path / f"{length}.{suffix}"
         file.write_bytes(content[:length])
@@ -186,12 +186,12 @@ def test_a_file_cut_at_any_byte_is_continued_to_the_same_bytes(tmp_path: Path, s
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_finished_file_is_continued_where_pictures_were_added(tmp_path: Path, suffix: str) -> None:
-    whole, file = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
+    complete, file = tmp_path / f"complete.{suffix}", tmp_path / f"out.{suffix}"
     names = [*NAMES, *ODD_NAMES]
-    write(whole, names)
+    write(complete, names)
     write(file, NAMES)
     assert write(file, names, resume=True) == 8
-    assert file.read_bytes() == whole.read_bytes()
+    assert file.read_bytes() == complete.read_bytes()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

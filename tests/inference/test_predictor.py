@@ -226,12 +226,12 @@ def test_a_jpeg_decoded_at_reduced_size_measures_much_the_same(predictor: Predic
     coarse = Image.fromarray(generator.integers(70, 186, (40, 60, 3), dtype=np.uint8))
     coarse.resize((1200, 800), Image.Resampling.BICUBIC).save(tmp_path / "large.jpg", quality=90)
     (answer,) = predictor.predict_files([tmp_path / "large.jpg"], attributes=True)
-    whole = read_pixels(tmp_path / "large.jpg")
-    assert read_pixels(tmp_path / "large.jpg", at_least=96).shape[1] <= whole.shape[1] // 4
+    full = read_pixels(tmp_path / "large.jpg")
+    assert read_pixels(tmp_path / "large.jpg", at_least=96).shape[1] <= full.shape[1] // 4
     assert answer.attributes is not None
-    assert answer.attributes["brightness"] == pytest.approx(brightness(whole), abs=0.02)
-    assert answer.attributes["colourfulness"] == pytest.approx(colourfulness(whole), abs=0.02)
-    assert 0.2 < colourfulness(whole) < 1
+    assert answer.attributes["brightness"] == pytest.approx(brightness(full), abs=0.02)
+    assert answer.attributes["colourfulness"] == pytest.approx(colourfulness(full), abs=0.02)
+    assert 0.2 < colourfulness(full) < 1
 
 
 def test_attributes_are_of_the_whole_picture_and_not_of_what_the_network_sees(

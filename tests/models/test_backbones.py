@@ -92,8 +92,10 @@ def test_weights_of_another_network_are_an_error(tmp_path: Path, vit: nn.Module)
 @pytest.mark.parametrize("content", ["cut", "text", "empty"])
 def test_a_file_that_is_damaged_is_an_error(tmp_path: Path, vit: nn.Module, content: str) -> None:
     file = stored(vit, tmp_path / "w.safetensors")
-    whole = file.read_bytes()
-    file.write_bytes({"cut": whole[: len(whole) // 2], "text": b"no weights at all", "empty": b""}[content])
+    complete = file.read_bytes()
+    file.write_bytes(
+        {"cut": complete[: len(complete) // 2], "text": b"no weights at all", "empty": b""}[content]
+    )
     with pytest.raises(WeightsNotFound, match=r"w\.safetensors is not a readable safetensors file"):
         backbones.classifier(VIT, 8, weights=str(file))
 
@@ -124,17 +126,17 @@ def test_pooled_features_have_the_width_that_they_report() -> None:
 
 @pytest.mark.parametrize("name", [RESNET, "test_efficientnet", VIT])
 def test_a_pyramid_has_the_channels_and_strides_that_it_reports(tmp_path: Path, name: str) -> None:
-    whole = backbones.classifier(name, 8)
-    file = stored(whole, tmp_path / "w.safetensors")
+    complete = backbones.classifier(name, 8)
+    file = stored(complete, tmp_path / "w.safetensors")
     pyramid = Pyramid(name, weights=str(file)).eval()
     maps, deep = pyramid(images())
     assert [m.shape[1] for m in maps] == pyramid.channels
     assert deep.shape == (2, pyramid.num_features)
-    whole.load_state_dict(pyramid.body.state_dict(), strict=False)
-    expected = whole.eval().forward_head(whole.forward_features(images()), pre_logits=True)  # type: ignore[operator]
+    complete.load_state_dict(pyramid.body.state_dict(), strict=False)
+    expected = complete.eval().forward_head(complete.forward_features(images()), pre_logits=True)  # type: ignore[operator]
     torch.testing.assert_close(deep, expected)
     assert [SIDE // m.shape[2] for m in maps] == pyramid.strides
-    known = {float(w.double().sum()) for w in whole.state_dict().values()}
+    known = {float(w.double().sum()) for w in complete.state_dict().values()}
     assert all(float(w.double().sum()) in known for w in pyramid.body.state_dict().values())
 
 

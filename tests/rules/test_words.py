@@ -19,10 +19,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent.relative_to(ROOT).as_posix()
-AREAS = ("src", "tests", "benchmarks", "docs", "scripts", "README.md", "CONTRIBUTING.md", "pyproject.toml")
-PROSE_SUFFIXES = {".md", ".html", ".js", ".css", ".sh", ".toml", ""}
+AREAS = (
+    "src", "tests", "benchmarks", "docs", "scripts", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
+    "CITATION.cff", "pyproject.toml",
+)  # fmt: skip
+PROSE_SUFFIXES = {".md", ".html", ".js", ".css", ".sh", ".toml", ".cff", ""}
 FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", -1)  # from Python 3.12 on
 TEXT_TOKENS = {tokenize.COMMENT, tokenize.STRING, FSTRING_MIDDLE}
+NAME_IN_STRING = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+|\.\{\})*\.?")
 LEFT_OUT = {
     f"{HERE}/words.toml": "lists the words",
     f"{HERE}/test_words.py": "tests with the words",
@@ -131,13 +135,15 @@ class Checker:
                     at = line + text.count("\n", 0, found.start())
                     yield Finding(self.file, at, " ".join(found[0].split()), rule.use)
 
-    def name(self, name: str, line: int) -> Iterator[Finding]:
-        """Find words in a name, and names that are forbidden whole."""
+    def name(self, name: str, line: int, text: str | None = None) -> Iterator[Finding]:
+        """Find words in a name, and names that are forbidden as they stand; `text` is the string it is in."""
         parts = set(parts_of(name))
         for rule in self.rules:
             if not (parts & rule.parts or name.lower() in rule.whole):
                 continue
-            excuses = [pattern for pattern in self.exceptions if pattern.fullmatch(name)]
+            excuses = [
+                each for each in self.exceptions if each.fullmatch(name) or each.fullmatch(text or name)
+            ]
             self.used |= {pattern.pattern for pattern in excuses}
             if not excuses:
                 yield Finding(self.file, line, name, rule.use)
@@ -153,8 +159,9 @@ class Checker:
             yield from self.name(name, line)
         for piece, line in prose_in(text):
             yield from self.prose(piece, line)
-            if re.fullmatch(r"[a-z]+(?:_[a-z]+)*", piece):
-                yield from (f for f in self.name(piece, line) if piece.lower() != f.text or "_" in piece)
+            # A string of one word, or of words with dots or underscores, is a name: a key, an option, a file.
+            for name in piece.split(".") if NAME_IN_STRING.fullmatch(piece) else ():
+                yield from self.name(name, line, piece)
 
 
 def names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -251,3 +258,31 @@ def test_words_are_found_in_names_docstrings_comments_and_messages() -> None:
     assert found == {
         (2, "judge"), (3, "place_of"), (3, "average"), (3, "nobody"), (4, "knobspace"), (4, "is no film"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "string", ['"place.json"', '"average."', '"Average"', '"team_size"', 'f"{a}/knob.{b}"']
+)
+def test_strings_that_are_names_are_held_as_names(string: str) -> None:
+    assert list(Checker("src/affectlens/new.py").check(f"x = {string}"))
+
+
+def test_an_exception_for_a_string_with_dots_holds_for_its_parts() -> None:
+    code = 'x = "place.json"'
+    assert not list(Checker("tests/film/test_record.py").check(code))
+    assert list(Checker("tests/film/test_watch.py").check(code))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("by the seed's notebook", True),
+        ("the seeds' networks side by side", True),
+        ("of both seeds", True),
+        ("Seed: a project", True),
+        ("steps: 96, seed: 0", False),
+        ("over the seeds (and each seed's values)", False),
+    ],
+)
+def test_a_seed_is_a_random_seed(text: str, is_found: bool) -> None:
+    assert bool(list(Checker("docs/new.md").check(text))) == is_found

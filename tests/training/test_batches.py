@@ -64,10 +64,10 @@ def test_batches_are_the_same_for_any_number_of_workers(records: list[Record], w
 
 
 def test_a_stream_that_begins_in_the_middle_goes_on_to_the_same_bits(records: list[Record]) -> None:
-    whole = list(training_batches(stream_of(records), 4, 0, 7, 0))
+    complete = list(training_batches(stream_of(records), 4, 0, 7, 0))
     torch.manual_seed(99)  # whatever the caller drew before
     rest = list(training_batches(stream_of(records), 4, 3, 7, 0))
-    assert all(map(same, whole[3:], rest))
+    assert all(map(same, complete[3:], rest))
 
 
 def test_what_the_caller_draws_is_not_disturbed(records: list[Record]) -> None:

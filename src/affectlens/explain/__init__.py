@@ -1,1 +1,1 @@
-"""Why a network answers as it does: what it looks for, and what in a picture speaks for an emotion."""
+"""Why a network answers as it does: what its filters respond to, and what in a picture evokes an emotion."""

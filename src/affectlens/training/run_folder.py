@@ -188,7 +188,7 @@ class _StepRow(msgspec.Struct):
 
 def _step_of(line: bytes) -> float:
     try:
-        # The whole line must be text, also in keys that the row does not have.
+        # All of the line must be text, also in keys that the row does not have.
         return msgspec.json.decode(line.decode(), type=_StepRow).step
     except (ValueError, RecursionError):
         return float("inf")
