@@ -14,6 +14,7 @@ from affectlens.evaluation.evaluate import evaluate
 from affectlens.evaluation.scores import Scores
 from affectlens.models import saved
 from affectlens.recipes.catalog import recipe
+from affectlens.training.session import with_statistics
 from affectlens.training.settings import Settings
 
 FOLDER = library.BUNDLED / "default"
@@ -29,7 +30,10 @@ def test_its_card_holds_how_it_was_made_and_with_which_recipe() -> None:
     assert training["command"].startswith("affectlens train default --data fi:PATH")
     assert training["data"]["counts"]["train"]["fear"] == 659
     # Through Settings, which holds what was done where there was no choice yet.
-    made, now = Settings.from_dict(training["settings"]).to_dict(), recipe("default").to_dict()
+    made, now = (
+        with_statistics(settings).to_dict()
+        for settings in (Settings.from_dict(training["settings"]), recipe("default"))
+    )
     where = ("weights", "num_workers")  # depend on the machine, and on what lies there
     assert {k: v for k, v in made.items() if k not in where} == {
         k: v for k, v in now.items() if k not in where

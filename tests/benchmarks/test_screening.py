@@ -78,7 +78,7 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diverges = Row(
-        name="diverges", recipe="test_efficientnet", expects="", set=("epochs=1", "lr=1e9"), folds=(1,)
+        name="diverges", recipe="test_efficientnet", expects="", set=("epochs=1", "lr=1e30"), folds=(1,)
     )
     division = splits.digest_of_splits(open_data(paths.data))
     plan = Plan(division=division, rows=(row("first", folds=(1,)), diverges))

@@ -31,7 +31,10 @@ from pictures import colour_set
 
 SIZE = 3  # which divides no batch below
 LOSS_TOLERANCE = 3e-4  # of a loss after some steps: sums are rounded in another order
-TOLERANCE = 2e-3  # of a weight: AdamW divides by the size of a gradient, also where that is all rounding
+TOLERANCE = 2e-3  # of a weight
+# AdamW divides by the size of a gradient, also where that is all rounding: such a weight, as a bias before a
+# norm, moves by the learning rate each step, whichever way. So few weights may differ by more.
+FEW = 1e-4
 
 SMALL = override(
     Settings(epochs=2, batch_size=7, weights="none", num_workers=0, precision="float32", lr=0.002),
@@ -222,9 +225,11 @@ def test_processes_that_train_together_come_to_what_one_comes_to(root: Path, cas
     alone, together = root / "alone" / case, root / "together" / case
     for one, three in zip(rows(alone, STEPS), rows(together, STEPS), strict=True):
         assert three == pytest.approx(one, rel=LOSS_TOLERANCE, abs=1e-5)
-    ours = state_of(together, case, root)
-    for name, weights in state_of(alone, case, root).items():
-        torch.testing.assert_close(ours[name], weights, rtol=TOLERANCE, atol=TOLERANCE, msg=name)
+    ours, theirs = state_of(together, case, root), state_of(alone, case, root)
+    differences = torch.cat([(ours[name].float() - theirs[name].float()).abs().flatten() for name in theirs])
+    assert float((differences > TOLERANCE).double().mean()) < FEW
+    steps = len(rows(alone, STEPS))
+    assert float(differences.max()) <= 2 * SMALL.lr * steps
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -24,7 +24,7 @@ SCHEDULES = ("cosine", "linear", "steps")
 
 _CHOICES = {"select_by": SELECTION, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
-# Above it no setting means anything, and numbers of thousands of digits end no later check.
+# No whole number above it means anything, and arithmetic with some thousand digits ends in a traceback.
 _LARGEST = 1_000_000_000
 
 _Range = tuple[tuple[str, ...], Callable[[Any], bool], str]
@@ -202,7 +202,7 @@ class Settings:
             value = getattr(self, each.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise SettingsError(f"{each.name} must be a finite number, not {value}.")
-            if isinstance(value, int | float) and each.name != "seed" and value > _LARGEST:
+            if isinstance(value, int) and each.name != "seed" and value > _LARGEST:
                 raise SettingsError(f"{each.name} must be at most {_LARGEST:,}.")
         for names, possible, expected in _RANGES:
             for name in names:

@@ -53,9 +53,10 @@ def test_the_two_parts_of_a_pair_are_the_answers_of_its_branches_when_two_emotio
     model, question = model_of(network, SIDE), make_question(MIKELS, "fear", "awe")
     found = Cam()(model, picture(), question)
     flat = torch.zeros_like(picture())
+    logits, without = network.branches(picture()), network.branches(flat)
     expected = [
-        float(question.score(branch(picture())) - question.score(branch(flat))) / 2
-        for branch in (network.convolutional, network.transformer)
+        float(question.score(getattr(logits, name)) - question.score(getattr(without, name))) / 2
+        for name in ("convolutional", "transformer")
     ]
     assert [found.details["on_maps"], found.details["by_attention"]] == pytest.approx(expected, abs=1e-3)
 

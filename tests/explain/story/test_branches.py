@@ -99,8 +99,8 @@ def test_the_parts_of_a_pair_are_half_of_what_each_branch_answers() -> None:
     found = contributions(model_of(network, SIDE), picture(), question, "mean")
     flat = torch.zeros_like(picture())
     for part in found.parts:
-        branch = getattr(network, part.name)
-        expected = float(question.score(branch(picture())) - question.score(branch(flat))) / 2
+        logits, without = (getattr(network.branches(images), part.name) for images in (picture(), flat))
+        expected = float(question.score(logits) - question.score(without)) / 2
         assert part.log_odds == pytest.approx(expected, abs=1e-4)
 
 
