@@ -43,6 +43,7 @@ def test_a_ray_of_our_own_prints_nothing(tmp_path: Path) -> None:
     assert result.stdout == "" and result.stderr == ""
 
 
+@pytest.mark.slow  # half a minute of Ray's own patience
 @pytest.mark.cluster
 def test_an_address_without_an_answer_is_an_error_that_names_it() -> None:
     # In a process of its own: one that has tried ray:// in vain cannot start a Ray any more.

@@ -182,7 +182,7 @@ def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
 
 
 @cluster
-@pytest.mark.parametrize("scheduler", ["pb2", "asha", "random"])
+@pytest.mark.parametrize("scheduler", ["pb2", "asha", pytest.param("random", marks=pytest.mark.slow)])
 def test_the_other_schedulers_leave_the_same_files(
     scheduler: str, data: Path, ray_of_two: None, tmp_path: Path
 ) -> None:
@@ -356,6 +356,7 @@ def head_for_clients() -> Iterator[str]:
         head.wait()
 
 
+@pytest.mark.slow  # a minute: a cluster of its own, where the other searches share one
 @cluster
 def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
     undisturbed: Path, data: Path, tmp_path: Path

@@ -166,7 +166,7 @@ def test_every_picture_has_its_row_at_its_index_though_a_worker_is_killed(
     assert "gone.png" in errors and "0100.png" in errors
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", pytest.param(".parquet", marks=pytest.mark.slow)])
 def test_a_job_that_was_cut_off_goes_on_to_the_file_of_one_that_was_not(
     nodes: Nodes, model: Path, photos: Path, tmp_path: Path, suffix: str
 ) -> None:
@@ -205,6 +205,7 @@ def test_pictures_of_a_store_and_of_a_table_are_predicted_where_the_workers_are(
     assert [row["emotions"] for row in rows] == [row["emotions"] for row in expected]
 
 
+@pytest.mark.slow  # a run of its own, of which the other tests here have two
 def test_the_setting_num_workers_is_another_thing_than_the_option(
     nodes: Nodes, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

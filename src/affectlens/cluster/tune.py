@@ -158,7 +158,7 @@ def _open(request: SearchRequest, listen: Listener) -> Session:
         )
     session = open_session(run.source, run.settings, run.device)
     if not run.resume:
-        length = request.plan.with_length(run.settings, len(session.training))
+        length = request.plan.with_length(session.settings, len(session.training))
         session = replace(session.with_settings(length), num_workers=length.num_workers)
     # `open_run` writes the settings last: they show that the search was begun.
     if not (out / SETTINGS).exists():
