@@ -108,10 +108,10 @@ def split(
         raise click.UsageError(f"{out} is there already. A split must not change: choose a new name.")
     if folds and val is not None:
         raise click.UsageError("With --folds each fold is the validation split in turn. Leave out --val.")
-    shares = {splits.VAL: 0.15 if val is None else val, splits.TEST: test}
+    shares = {splits.VAL: 0.0 if folds else 0.15 if val is None else val, splits.TEST: test}
     wanted = {name: share for name, share in shares.items() if share}
     source = open_data(spec)
-    splits.check_shares({splits.TEST: test} if folds and test else {} if folds else wanted)
+    splits.check_shares(wanted)
     with _search_progress(len(source.split(ALL))) as progress:
         groups = find_groups(source.split(ALL), search, progress)
     if folds:

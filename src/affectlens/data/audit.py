@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from affectlens.data import near_duplicates
-from affectlens.data.fingerprints import Fingerprint, NoFingerprint, fingerprints, thumbnails
-from affectlens.data.groups import Search, SearchProgress
+from affectlens.data.fingerprints import Fingerprint, NoFingerprint, fingerprints
+from affectlens.data.groups import Search, SearchProgress, look_alike
 from affectlens.data.records import DataSource, Record
 
 _SHOWN = 5  # findings of one kind that `lines` writes out
@@ -260,24 +259,17 @@ def _near_duplicates(
     """Pairs that look alike, files of the same bytes excepted."""
     if search == "off":
         return
-    read = [(index, each) for index, each in enumerate(found) if isinstance(each, Fingerprint)]
-    matches = near_duplicates.find(
-        thumbnails([each for _, each in read]), parts=search == "thorough", progress=progress
-    )
-    for match in matches:
-        (first, one), (second, other) = sorted(
-            (read[match.picture], read[match.other]), key=lambda pair: pair[0], reverse=True
+    for match in look_alike(found, parts=search == "thorough", progress=progress):
+        earlier, later = sorted((match.picture, match.other))
+        (record, split), (like, like_split) = listed[later], listed[earlier]
+        yield NearDuplicate(
+            _location(record, split),
+            _location(like, like_split),
+            agreement=match.agreement,
+            mirrored=match.mirrored,
+            across_splits=split != like_split,
+            conflicting=record.target != like.target,
         )
-        if one.content != other.content:
-            (record, split), (like, like_split) = listed[first], listed[second]
-            yield NearDuplicate(
-                _location(record, split),
-                _location(like, like_split),
-                agreement=match.agreement,
-                mirrored=match.mirrored,
-                across_splits=split != like_split,
-                conflicting=record.target != like.target,
-            )
 
 
 def _location(record: Record, split: str) -> PictureLocation:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -46,18 +46,13 @@ class NoFingerprint:
 
 
 def fingerprints(
-    records: Iterable[Record],
-    *,
-    full_size: bool = False,
-    progress: Callable[[int], None] = lambda done: None,
+    records: Iterable[Record], *, full_size: bool = False
 ) -> Iterator[Fingerprint | NoFingerprint]:
-    """Read the picture of each record, in order, on all cores; `progress` is called with how many more.
+    """Read the picture of each record, in order, on all cores.
 
     `full_size` decodes large JPEG files at their own size, where the height and width are wanted.
     """
-    for found in map_ahead(partial(_fingerprint, full_size=full_size), records):
-        yield found
-        progress(1)
+    return map_ahead(partial(_fingerprint, full_size=full_size), records)
 
 
 def same_bytes(paths: Iterable[Path], at_least: int = 2) -> list[list[Path]]:

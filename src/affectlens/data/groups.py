@@ -8,11 +8,12 @@ and those that any of these join to them.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
 from affectlens.data import near_duplicates
-from affectlens.data.fingerprints import Fingerprint, fingerprints, same_bytes, thumbnails
+from affectlens.data.fingerprints import Fingerprint, NoFingerprint, fingerprints, same_bytes, thumbnails
+from affectlens.data.near_duplicates import Match
 from affectlens.data.records import Record
 from affectlens.errors import SettingsError, UnknownName
 
@@ -95,29 +96,35 @@ def find_groups(
     return Groups(leaders, len(near), search)
 
 
+def look_alike(
+    found: Sequence[Fingerprint | NoFingerprint], *, parts: bool, progress: Callable[[float], None]
+) -> list[Match]:
+    """Find near-duplicates, copies of the same bytes excepted; `picture` and `other` are indices of `found`.
+
+    `parts` and `progress` are those of `near_duplicates.find`.
+    """
+    read = [(index, each) for index, each in enumerate(found) if isinstance(each, Fingerprint)]
+    matches = near_duplicates.find(thumbnails([each for _, each in read]), parts=parts, progress=progress)
+    return [
+        replace(match, picture=read[match.picture][0], other=read[match.other][0])
+        for match in matches
+        if read[match.picture][1].content != read[match.other][1].content
+    ]
+
+
 def _near(
     listed: Sequence[Record], parts: bool, progress: Callable[[SearchProgress], None]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Pairs of the same bytes, and pairs that look alike."""
-    indices: list[int] = []
-    found: list[Fingerprint] = []
-    for index, each in enumerate(fingerprints(listed)):
-        progress(SearchProgress(index + 1))
-        if isinstance(each, Fingerprint):
-            indices.append(index)
-            found.append(each)
-    copies = list(_alike(found, lambda each: each.content))
-    matches = near_duplicates.find(
-        thumbnails(found),
-        parts=parts,
-        progress=lambda fraction: progress(SearchProgress(len(listed), fraction)),
+    found = []
+    for each in fingerprints(listed):
+        found.append(each)
+        progress(SearchProgress(len(found)))
+    copies = _alike(found, lambda each: each.content if isinstance(each, Fingerprint) else None)
+    matches = look_alike(
+        found, parts=parts, progress=lambda fraction: progress(SearchProgress(len(listed), fraction))
     )
-    near = [
-        (indices[match.picture], indices[match.other])
-        for match in matches
-        if found[match.picture].content != found[match.other].content
-    ]
-    return [(indices[one], indices[other]) for one, other in copies], near
+    return list(copies), [(match.picture, match.other) for match in matches]
 
 
 def _alike(items: Sequence[Item], key: Callable[[Item], Hashable | None]) -> Iterator[tuple[int, int]]:
