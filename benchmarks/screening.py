@@ -32,6 +32,7 @@ import numpy as np
 from affectlens.data.catalog import open_data
 from affectlens.data.records import digest
 from affectlens.data.splits import VAL, digest_of_splits, with_fold
+from affectlens.emotions import EmotionDistribution
 from affectlens.evaluation.scores import score
 from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
@@ -178,7 +179,12 @@ def measure(job: Job, paths: Paths, seconds: float) -> dict[str, Any]:
     folder = paths.results.parent / ANSWERS
     folder.mkdir(parents=True, exist_ok=True)
     logits, labels = found.logits.numpy().astype(np.float16), found.targets.argmax(dim=1).numpy()
-    np.savez_compressed(folder / f"{job.name}.npz", logits=logits, labels=labels)
+    rated = {name: rated_pictures(model, paths.ratings / f"{name}-dev") for name in ("oasis", "emdt")}
+    answers = {
+        name: np.array([each.probabilities for each in found]).astype(np.float32)
+        for name, (found, _) in rated.items()
+    }
+    np.savez_compressed(folder / f"{job.name}.npz", logits=logits, labels=labels, **answers)
     return {
         "run": job.name,
         "row": job.row.name,
@@ -192,7 +198,7 @@ def measure(job: Job, paths: Paths, seconds: float) -> dict[str, Any]:
         "temperature": card.temperature,
         "negative_log_likelihood": scores.negative_log_likelihood,
         "expected_calibration_error": scores.expected_calibration_error,
-        "valence": {name: valence(model, paths.ratings / f"{name}-dev") for name in ("oasis", "emdt")},
+        "valence": {name: valence(*each) for name, each in rated.items()},
         "seconds": round(seconds),
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
         "machine": describe(),
@@ -200,15 +206,21 @@ def measure(job: Job, paths: Paths, seconds: float) -> dict[str, Any]:
     }
 
 
-def valence(model: Model, folder: Path) -> dict[str, float]:
-    """Correlate the probability of a positive feeling with mean valence ratings of a folder's pictures."""
+def rated_pictures(model: Model, folder: Path) -> tuple[list[EmotionDistribution], list[float]]:
+    """Return the answers to pictures that people rated, and the mean valence of each."""
     with (folder / "ratings.tsv").open(encoding="utf-8") as file:
         rated = {row["file"]: float(row["valence_mean"]) for row in csv.DictReader(file, delimiter="\t")}
-    answers = list(Predictor(model).predict_files([folder / name for name in rated]))
-    positive = [each.emotions.polarity["positive"] for each in answers if each.emotions]
-    if len(positive) < len(rated):
-        raise ValueError(f"{len(rated) - len(positive)} pictures of {folder} cannot be read.")
-    return {"pearson": float(np.corrcoef(positive, list(rated.values()))[0, 1]), "pictures": len(rated)}
+    found = list(Predictor(model).predict_files([folder / name for name in rated]))
+    answers = [each.emotions for each in found if each.emotions]
+    if len(answers) < len(rated):
+        raise ValueError(f"{len(rated) - len(answers)} pictures of {folder} cannot be read.")
+    return answers, list(rated.values())
+
+
+def valence(answers: list[EmotionDistribution], ratings: list[float]) -> dict[str, float]:
+    """Correlate the probability of a positive feeling with mean valence ratings."""
+    positive = [each.polarity["positive"] for each in answers]
+    return {"pearson": float(np.corrcoef(positive, ratings)[0, 1]), "pictures": len(ratings)}
 
 
 def append(result: dict[str, Any], file: Path) -> None:

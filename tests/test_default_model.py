@@ -59,11 +59,11 @@ def test_its_scores_are_of_the_pictures_that_are_here(fi_data: DataSource) -> No
     assert digest(fi_data.split("val")) == library.card().training["data"]["hashes"]["val"]
 
 
-def test_on_a_sixth_of_fi_it_scores_near_what_its_card_states(fi_data: DataSource) -> None:
-    scores = scores_on(replace(fi_data, splits={"val": fi_data.split("val")[::6]}))
+def test_on_a_tenth_of_fi_it_scores_near_what_its_card_states(fi_data: DataSource) -> None:
+    scores = scores_on(replace(fi_data, splits={"val": fi_data.split("val")[::10]}))
     stated = library.card().scores["accuracy"]
     standard_error = (stated * (1 - stated) / scores.count) ** 0.5
-    assert scores.count == 379
+    assert scores.count == 228
     assert abs(scores.accuracy - stated) < 3 * standard_error
 
 

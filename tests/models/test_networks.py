@@ -166,6 +166,32 @@ def test_an_option_of_another_type_is_an_error_that_names_it(option: str, value:
         catalog.build("pair", 8, **{option: value})
 
 
+@pytest.mark.parametrize("option", ["dropout", "drop_path", "patch_dropout"])
+@pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan")])
+def test_what_is_dropped_is_a_fraction_below_1(option: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=f"{option} of the network test_vit is a fraction below 1"):
+        catalog.build("test_vit", 8, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("test_vit", {}), ("pair", {"transformer": "test_vit", "convolutional": "test_efficientnet"})],
+)
+def test_in_training_alone_a_transformer_sees_a_part_of_the_patches(
+    name: str, options: dict[str, Any]
+) -> None:
+    network = catalog.build(name, len(MIKELS), patch_dropout=0.5, **options)
+    transformer = getattr(network, "transformer", network)
+    lengths: list[int] = []
+    transformer.blocks[0].register_forward_hook(lambda _, inputs, __: lengths.append(inputs[0].shape[1]))
+    for training in (True, False):
+        network.train(training)(images(2))
+    seen, every = (length - transformer.num_prefix_tokens for length in lengths)
+    assert seen * 2 == every
+    with pytest.raises(SettingsError, match="no option for this"):
+        catalog.build("test_resnet", 8, patch_dropout=0.5)
+
+
 def test_a_network_of_no_catalogue_is_an_error_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'pair'"):
         catalog.build("pairs", 8)

@@ -318,14 +318,15 @@ def hash_of_model(out: Path) -> str:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_run_that_was_killed_at_several_steps_and_in_a_checkpoint_resumes_to_the_last_bit(
-    data: Path, tmp_path: Path
+@pytest.mark.parametrize("steps", [(17,), pytest.param((1, 12, 17), marks=pytest.mark.slow)])
+def test_a_run_that_was_killed_at_a_step_and_in_a_checkpoint_resumes_to_the_last_bit(
+    data: Path, tmp_path: Path, steps: tuple[int, ...]
 ) -> None:
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     run_to_the_end(data, undisturbed)
     assert len(losses(undisturbed)) == 30
 
-    for kill, step in enumerate((1, 17)):
+    for kill, step in enumerate(steps):
         process = start(data, killed, resume=kill > 0)
         assert kill_when(process, lambda step=step: steps_done(killed) >= step)  # type: ignore[misc]
     seen = set(killed.glob(f".{LAST}*"))

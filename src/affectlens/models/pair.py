@@ -24,6 +24,8 @@ from affectlens.models.capabilities import Division
 class PairConfig:
     """Two timm networks; `drop_path` acts in the transformer, `dropout` before both classifiers.
 
+    In training the transformer sees a picture without `patch_dropout` of its patches (see `catalog`).
+
     Images are normalised as the transformer's weights expect; the pair renormalises them for the other.
     With `mirror` an answer is the mean of those to the picture and to its mirror image, outside training.
     """
@@ -34,6 +36,7 @@ class PairConfig:
     weights: str = backbones.NONE
     drop_path: float = 0.0
     dropout: float = 0.0
+    patch_dropout: float = 0.0
     mirror: bool = False
 
 
@@ -57,6 +60,7 @@ class Pair(nn.Module):
             weights=config.weights,
             drop_path_rate=config.drop_path,
             drop_rate=config.dropout,
+            patch_drop_rate=config.patch_dropout,
             dynamic_img_size=True,
         )
         self.convolutional = backbones.classifier(
