@@ -187,6 +187,7 @@ def measure_driver(rows: int = 200_000) -> dict[str, float]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from affectlens import library
     from affectlens.cluster.predict import PictureListing, parts_of
     from affectlens.emotions import MIKELS
     from affectlens.inference.output.json_lines import JsonLines
@@ -202,10 +203,12 @@ def measure_driver(rows: int = 200_000) -> dict[str, float]:
         listed = time.process_time()
         row: dict[str, Any] = {"top": "awe", "emotions": dict.fromkeys(MIKELS.words, 0.123456)}
         row |= {"polarity": {"positive": 0.123456, "negative": 0.876544}, "model": "default", "error": None}
+        card = library.card()
+        row |= {"weights": card.weights_id, "version": card.version}
         with file.open("wb") as out:
             out.writelines(JsonLines(MIKELS).encode({"image": path, **row}) for path in listing)
         before = time.process_time()
-        open_output(file, "default", MIKELS, iter(listing), resume=True, batch_size=BATCH)
+        open_output(file, card, iter(listing), resume=True, batch_size=BATCH)
         after = time.process_time()
         size = file.stat().st_size
     return {

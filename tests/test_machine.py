@@ -5,6 +5,7 @@ import torch
 
 from affectlens.errors import SettingsError
 from affectlens.machine import autocast, cpu_multiplies_bfloat16, describe, pick_device, pick_precision
+from affectlens.version import VERSION
 
 CPU = torch.device("cpu")
 
@@ -48,4 +49,5 @@ def test_a_description_is_plain_data_and_names_all_that_can_change_a_result() ->
     assert {"python", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors"} <= set(
         found["versions"]
     )
+    assert found["versions"]["affectlens"] == VERSION  # whether the package is installed or not
     assert found["cores"] >= 1

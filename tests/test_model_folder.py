@@ -1,5 +1,6 @@
 """Cards and weights on disk: complete, checked, and nothing but our errors."""
 
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import BadModelFolder, ModelNotFound, OutputError
 from affectlens.former_keys import FORMAT_VERSION
 from affectlens.model_folder import Card, load_card, read_model, read_readme, write_model
+from affectlens.version import VERSION
 from model_folders import CARD, hash_of, mutated, rewrite
 
 WEIGHTS = b"bytes that only a network understands"
@@ -30,7 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_card_weights_and_readme_come_back_as_they_were_written(folder: Path) -> None:
     card, weights = read_model(folder)
-    assert replace(card, weights_hash="") == CARD and weights == WEIGHTS
+    assert replace(card, weights_hash="", version="") == CARD and weights == WEIGHTS
+    assert card.version == VERSION and card.weights_id == hashlib.sha256(WEIGHTS).hexdigest()[:12]
     assert load_card(folder) == card
     assert read_readme(folder) == "# small\n"
 
@@ -233,9 +236,11 @@ def test_a_card_of_format_1_is_read_with_the_settings_names_of_today(folder: Pat
     }
 
 
-def test_a_card_of_a_version_that_knew_no_attributes_is_read(folder: Path) -> None:
-    rewrite(folder, lambda ours: ours.pop("attributes"))
-    assert load_card(folder) == replace(CARD, weights_hash=load_card(folder).weights_hash)
+@pytest.mark.parametrize("later", ["attributes", "version"])
+def test_a_card_of_a_version_that_had_one_entry_less_is_read(folder: Path, later: str) -> None:
+    version = "" if later == "version" else VERSION
+    rewrite(folder, lambda ours: ours.pop(later))
+    assert load_card(folder) == replace(CARD, weights_hash=load_card(folder).weights_hash, version=version)
 
 
 @pytest.mark.parametrize(

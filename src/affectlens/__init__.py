@@ -10,6 +10,8 @@ It predicts what a picture evokes on average; it does not read any person's feel
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from affectlens.version import VERSION
+
 if TYPE_CHECKING:
     from affectlens.emotions import MIKELS, EmotionDistribution, Vocabulary
     from affectlens.errors import AffectLensError, PictureError
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from affectlens.explain.explainer import Explainer, Explanation
     from affectlens.inference.predictor import Prediction, Predictor
 
-__version__ = "0.2.0.dev0"
+__version__ = VERSION
 
 __all__ = [
     "MIKELS",

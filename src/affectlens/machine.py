@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from affectlens.errors import SettingsError
+from affectlens.version import VERSION
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -104,8 +105,8 @@ def describe() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
-    found = {"python": platform.python_version()}
-    for package in ("affectlens", "torch", "torchvision", "timm", "numpy", "pillow", "av", "safetensors"):
+    found = {"python": platform.python_version(), "affectlens": VERSION}
+    for package in ("torch", "torchvision", "timm", "numpy", "pillow", "av", "safetensors"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -27,9 +27,11 @@ from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, Ou
 from affectlens.files import atomic_folder
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import Preprocessing
+from affectlens.version import VERSION
 
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 OURS, CONFIG_HASH = "affectlens", "config_sha256"
+WEIGHTS_ID_DIGITS = 12
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is not one
 
 
@@ -46,6 +48,7 @@ class Card:
         licences: of `code`, `weights` and `data`
         limits: sentences for people
         weights_hash: SHA-256 of the weights file, known once the model was saved
+        version: of the package that wrote the folder, known once the model was saved; "" before 0.2
     """
 
     name: str
@@ -60,11 +63,17 @@ class Card:
     licences: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     weights_hash: str = ""
+    version: str = ""
+
+    @property
+    def weights_id(self) -> str:
+        """The first digits of the weights' hash, by which rows name them; "" before it was saved."""
+        return self.weights_hash[:WEIGHTS_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; the vocabulary by name and words."""
         words = {"name": self.vocabulary.name, "words": list(self.vocabulary.words)}
-        separate = {"vocabulary", "preprocessing", "attributes", "weights_hash"}
+        separate = {"vocabulary", "preprocessing", "attributes", "weights_hash", "version"}
         plain = {key: value for key, value in vars(self).items() if key not in separate}
         return {
             **plain,
@@ -108,6 +117,7 @@ class _StoredCard(msgspec.Struct, kw_only=True):
     licences: dict[str, str]
     limits: list[str]
     weights: _StoredWeights
+    version: str = ""  # cards before 0.2 have none
 
 
 def read_model(folder: Path) -> StoredModel:
@@ -150,6 +160,7 @@ def write_model(
         raise OutputError(f"{folder} holds something else than a model; it is not replaced. Choose another.")
     ours = {
         "format_version": FORMAT_VERSION,
+        "version": VERSION,
         **card.to_json(),
         "weights": {"sha256": hashlib.sha256(weights).hexdigest(), "bytes": len(weights), "dtype": dtype},
     }
@@ -241,6 +252,7 @@ def _card(folder: Path, stored: _StoredCard) -> Card:
         licences=stored.licences,
         limits=tuple(stored.limits),
         weights_hash=stored.weights.sha256,
+        version=stored.version,
     )
 
 

@@ -85,11 +85,12 @@ def test_splits_may_have_any_of_their_usual_names(tmp_path: Path) -> None:
 
 def test_what_predict_writes_is_read_back(tmp_path: Path) -> None:
     evoked = MIKELS.distribution({"awe": 0.6, "fear": 0.3, "sadness": 0.1})
+    made_by = {"model": "7", "weights": "95366e123456", "version": "0.2"}  # all of which look like numbers
     row = {
         "image": "1.jpg", "top": "awe", "emotions": evoked.weights, "polarity": evoked.polarity.weights,
-        "model": "default", "error": None,
+        **made_by, "error": None,
     }  # fmt: skip
-    flat = {"image": "1.jpg", "top": "awe", **evoked.weights, **evoked.polarity.weights, "model": "default",
+    flat = {"image": "1.jpg", "top": "awe", **evoked.weights, **evoked.polarity.weights, **made_by,
             "error_type": "", "error_message": ""}  # fmt: skip
     csv = f"{','.join(flat)}\n{','.join(map(str, flat.values()))}\n"
     for name, content in (("a.jsonl", as_lines(row)), ("a.csv", csv)):

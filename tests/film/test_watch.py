@@ -17,6 +17,7 @@ from affectlens.film.settings import FilmSettings
 from affectlens.film.watch import watch
 from affectlens.inference.predictor import Predictor
 from affectlens.models.saved import Model
+from affectlens.version import VERSION
 from affectlens.video import frame_at
 from films import as_pictures, plain, scene, write, write_tone
 from watching import CPU, watched
@@ -31,6 +32,7 @@ def test_a_film_is_sampled_every_so_many_seconds_of_its_own_time(four_scenes: Pa
     assert [shot.begins for shot in timeline.shots] == ["start", "cut", "cut", "cut"]
     assert timeline.shots[-1].end == timeline.film.duration == pytest.approx(8)
     assert timeline.counts.decoded == 200 and timeline.counts.predicted == len(seconds)
+    assert timeline.weights_hash == model.card.weights_hash and timeline.version == VERSION
     assert all(sample.frame == round(sample.second * 25) for sample in timeline.samples)
 
 

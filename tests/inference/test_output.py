@@ -2,6 +2,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from affectlens.emotions import MIKELS, POLARITY, Vocabulary
 from affectlens.errors import OutputError, PictureDamaged
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import FORMATS, journal_of
-from affectlens.inference.output.rows import columns
+from affectlens.inference.output.rows import MADE_BY, columns
 from affectlens.inference.output.writer import open_output
 from affectlens.inference.predictor import Prediction
+from affectlens.model_folder import Card
+from affectlens.version import VERSION
+from model_folders import CARD
 
 BATCH = 4
 SUFFIXES = [suffix.removeprefix(".") for suffix in FORMATS]
@@ -32,8 +36,11 @@ ODD_NAMES = [
 ]
 
 
+MODEL = replace(CARD, name="m", weights_hash="0123456789abcdef")
+
+
 def row_of(
-    name: str, model: str = "m", vocabulary: Vocabulary = MIKELS, attributes: tuple[str, ...] = ()
+    name: str, model: Card = MODEL, vocabulary: Vocabulary = MIKELS, attributes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     described = {attribute: len(name) / (9 + index) for index, attribute in enumerate(attributes)} or None
     if name == "3.jpg":
@@ -49,14 +56,15 @@ def write(
     names: Iterable[Input],
     *,
     resume: bool = False,
-    model: str = "m",
+    model: Card = MODEL,
     stop_after: int | None = None,
     vocabulary: Vocabulary = MIKELS,
     attributes: tuple[str, ...] = (),
 ) -> int:
     """Write rows as a job does; `stop_after` ends it as an interruption. Returns how many were kept."""
+    card = replace(model, vocabulary=vocabulary)
     output, rest, kept = open_output(
-        file, model, vocabulary, iter(names), resume=resume, batch_size=BATCH, attributes=attributes
+        file, card, iter(names), resume=resume, batch_size=BATCH, attributes=attributes
     )
     try:
         with output:
@@ -97,11 +105,12 @@ def test_csv_has_a_column_for_each_emotion_and_empty_fields_for_an_error(tmp_pat
     file = tmp_path / "out.csv"
     write(file, NAMES)
     rows = read(file)
-    assert list(rows[0]) == ["image", "top", *MIKELS.words, "positive", "negative", "model", "error_type",
-                             "error_message"]  # fmt: skip
+    assert list(rows[0]) == ["image", "top", *MIKELS.words, "positive", "negative", "model", "weights",
+                             "version", "error_type", "error_message"]  # fmt: skip
     expected = row_of("0.jpg")
     assert {word: float(rows[0][word]) for word in MIKELS.words} == expected["emotions"]
     assert float(rows[0]["positive"]) == expected["polarity"]["positive"]
+    assert [rows[3][name] for name in MADE_BY] == ["m", "0123456789ab", VERSION]
     assert rows[0]["error_type"] == rows[3]["top"] == rows[3]["awe"] == ""
     assert rows[3]["error_type"] == "PictureDamaged"
     assert rows[3]["error_message"] == "3.jpg: truncated, or\nworse"
@@ -233,25 +242,33 @@ FORMER_CSV = (
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_job_that_version_0_1_began_is_resumed(tmp_path: Path, suffix: str) -> None:
+def test_a_job_that_version_0_1_began_is_not_continued_with_weights_that_may_be_others(
+    tmp_path: Path, suffix: str
+) -> None:
     file = tmp_path / f"out.{suffix}"
     growing = journal_of(file) if suffix == "parquet" else file
-    lines = FORMER_CSV if suffix == "csv" else FORMER_LINES
-    growing.write_bytes("".join(lines).encode()[:-40])
+    content = "".join(FORMER_CSV if suffix == "csv" else FORMER_LINES).encode()[:-40]
+    growing.write_bytes(content)
     names = ["a,b.jpg", "gone.jpg", "café.jpg"]
-    output, rest, kept = open_output(
-        file, "m", MIKELS, iter(names), resume=True, batch_size=1,
-        attributes=("brightness", "predicted_attributes", "because"),
-    )  # fmt: skip
-    assert (kept.rows, kept.failed, list(rest)) == (2, 1, ["café.jpg"])
-    with output:
-        output.write(json.loads(FORMER_LINES[-1]))
-    if suffix == "parquet":
-        first, failed, last = read(file)
-        assert (first["awe"], failed["error_type"], last["fear"]) == (1.0, "PictureDamaged", 1.0)
-        assert json.loads(first["predicted_attributes"])["scene"]["word"] == "beach"
-    else:
-        assert file.read_text(encoding="utf-8") == "".join(lines)
+    with pytest.raises(OutputError, match=r"weights.*before 0\.2|before 0\.2.*weights"):
+        write(file, names, resume=True, attributes=("brightness", "predicted_attributes", "because"))
+    assert growing.read_bytes() == content
+
+
+def test_rows_of_a_model_that_was_not_saved_are_continued(tmp_path: Path) -> None:
+    unsaved = replace(MODEL, weights_hash="")
+    for suffix in SUFFIXES:
+        file = tmp_path / f"out.{suffix}"
+        write(file, NAMES, model=unsaved, stop_after=6)
+        assert write(file, NAMES, model=unsaved, resume=True) == 4
+
+
+def test_rows_of_another_version_with_the_same_weights_are_continued(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    write(file, NAMES, stop_after=5)
+    file.write_text(file.read_text().replace(VERSION, "0.2.7"))
+    assert write(file, NAMES, resume=True) == 4
+    assert [row["version"] for row in read(file)] == ["0.2.7"] * 4 + [VERSION] * 6
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -275,9 +292,7 @@ def test_a_crafted_line_is_an_error_that_names_its_row(tmp_path: Path, suffix: s
 
 def test_an_attribute_of_another_type_is_an_error_of_the_journal(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    output, _, _ = open_output(
-        file, "m", MIKELS, iter(NAMES), resume=False, batch_size=BATCH, attributes=MEASURED
-    )
+    output, _, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH, attributes=MEASURED)
     row = row_of("0.jpg", attributes=MEASURED)
     with pytest.raises(OutputError, match="cannot be written"), output:
         output.write({**row, "attributes": {**row["attributes"], "brightness": "dark"}})
@@ -296,7 +311,7 @@ def test_a_parquet_file_whose_cells_are_not_json_is_an_error(tmp_path: Path) -> 
 
 def test_a_row_that_is_written_outlives_the_process(tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
-    output, rest, _ = open_output(file, "m", MIKELS, iter(NAMES), resume=False, batch_size=BATCH)
+    output, rest, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH)
     output.write(row_of(str(next(rest))))
     assert read(file) == [row_of("0.jpg")]
     with pytest.raises(ZeroDivisionError), output:
@@ -335,14 +350,20 @@ def test_a_strangers_file_is_not_continued(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("names", "model", "problem"),
     [
-        ([*NAMES[:2], "other.jpg"], "m", "row 3.*'2.jpg'.*'other.jpg'"),
-        (NAMES[:5], "m", "more than the 5"),
-        ([*NAMES[:4], *NAMES[:3:-1]], "m", "row 5.*same order"),
-        (NAMES, "n", "model 'm'.*'n'"),
+        ([*NAMES[:2], "other.jpg"], MODEL, "row 3.*'2.jpg'.*'other.jpg'"),
+        (NAMES[:5], MODEL, "more than the 5"),
+        ([*NAMES[:4], *NAMES[:3:-1]], MODEL, "row 5.*same order"),
+        (NAMES, replace(MODEL, name="n"), "model 'm'.*'n'"),
+        (
+            NAMES,
+            replace(MODEL, weights_hash="fedcba987654"),
+            "row 1,.*0123456789ab.*fedcba987654",
+        ),
+        (NAMES, replace(MODEL, weights_hash=""), "row 1,.*now are None"),
     ],
 )
 def test_other_pictures_or_another_model_do_not_continue_a_file(
-    tmp_path: Path, suffix: str, names: list[str], model: str, problem: str
+    tmp_path: Path, suffix: str, names: list[str], model: Card, problem: str
 ) -> None:
     file = tmp_path / f"out.{suffix}"
     write(file, NAMES)

@@ -26,6 +26,7 @@ from affectlens.errors import (
 from affectlens.images import Source, read_pixels
 from affectlens.inference.predictor import BATCHES_AHEAD, Prediction, Predictor
 from affectlens.models.saved import load_model
+from model_folders import CARD
 
 
 @pytest.fixture(scope="module")
@@ -170,24 +171,33 @@ def test_a_batch_of_no_pictures_is_an_error_at_once(predictor: Predictor) -> Non
 
 def test_a_row_has_the_same_keys_for_every_picture(predictor: Predictor, photos: list[Path]) -> None:
     good, bad = predictor.predict_files([photos[0], "gone.jpg"])
-    row = good.to_row("tiny")
-    assert list(row) == ["image", "top", "emotions", "polarity", "model", "error"]
+    row = good.to_row(predictor.card)
+    assert list(row) == ["image", "top", "emotions", "polarity", "model", "weights", "version", "error"]
     assert row["image"] == str(photos[0])
     assert row["top"] == max(row["emotions"], key=row["emotions"].get)
     assert tuple(row["emotions"]) == MIKELS.words
     assert sum(row["emotions"].values()) == pytest.approx(1, abs=1e-5)
     assert sum(row["polarity"].values()) == pytest.approx(1, abs=1e-5)
-    assert row["model"] == "tiny"
+    made_by = {
+        "model": "tiny",
+        "weights": predictor.card.weights_hash[:12],
+        "version": affectlens.__version__,
+    }
+    assert {name: row[name] for name in made_by} == made_by and len(row["weights"]) == 12
     assert row["error"] is None
     assert bad.error is not None
-    assert bad.to_row("tiny") == {
+    assert bad.to_row(predictor.card) == {
         "image": "gone.jpg",
         "top": None,
         "emotions": None,
         "polarity": None,
-        "model": "tiny",
+        **made_by,
         "error": {"type": "PictureNotFound", "message": str(bad.error)},
     }
+
+
+def test_a_model_that_was_not_saved_has_no_weights_to_name() -> None:
+    assert Prediction("a.jpg", MIKELS.only("awe"), None).to_row(CARD)["weights"] is None
 
 
 def test_attributes_are_measured_where_they_are_requested(predictor: Predictor, photos: list[Path]) -> None:
@@ -206,19 +216,20 @@ def test_a_row_has_attributes_only_where_they_were_requested(
     predictor: Predictor, photos: list[Path]
 ) -> None:
     good, bad = predictor.predict_files([photos[0], "gone.jpg"], attributes=True)
-    row, plain = good.to_row("tiny"), next(predictor.predict_files([photos[0]])).to_row("tiny")
-    assert list(row) == list(bad.to_row("tiny")) == [
-        "image", "top", "emotions", "polarity", "attributes", "model", "error",
+    row = good.to_row(predictor.card)
+    plain = next(predictor.predict_files([photos[0]])).to_row(predictor.card)
+    assert list(row) == list(bad.to_row(predictor.card)) == [
+        "image", "top", "emotions", "polarity", "attributes", "model", "weights", "version", "error",
     ]  # fmt: skip
     assert good.attributes is not None
     assert row["attributes"] == {name: round(good.attributes[name], 3) for name in MEASURED}
-    assert bad.to_row("tiny")["attributes"] == {}
+    assert bad.to_row(predictor.card)["attributes"] == {}
     assert {key: value for key, value in row.items() if key != "attributes"} == plain
 
 
 def test_attributes_may_be_words(predictor: Predictor) -> None:
     answer = Prediction("a.jpg", MIKELS.only("awe"), None, {"brightness": 0.12345, "scene": "mountain"})
-    assert answer.to_row("m")["attributes"] == {"brightness": 0.123, "scene": "mountain"}
+    assert answer.to_row(CARD)["attributes"] == {"brightness": 0.123, "scene": "mountain"}
 
 
 def test_a_jpeg_decoded_at_reduced_size_measures_much_the_same(predictor: Predictor, tmp_path: Path) -> None:
@@ -246,11 +257,11 @@ def test_attributes_are_of_the_whole_picture_and_not_of_what_the_network_sees(
 
 def test_polarity_is_null_where_the_words_have_none() -> None:
     unclear = affectlens.Vocabulary("two-moods", ("calm", "tense")).only("calm")
-    assert Prediction("a.jpg", unclear, None).to_row("m")["polarity"] is None
+    assert Prediction("a.jpg", unclear, None).to_row(CARD)["polarity"] is None
     only_surprise = EKMAN.only("surprise")
-    assert Prediction("a.jpg", only_surprise, None).to_row("m")["polarity"] is None
-    assert Prediction("a.jpg", WEBEMO_7.only("love"), None).to_row("m")["polarity"]["positive"] == 1
-    assert Prediction("a.jpg", POLARITY.only("negative"), None).to_row("m")["polarity"]["negative"] == 1
+    assert Prediction("a.jpg", only_surprise, None).to_row(CARD)["polarity"] is None
+    assert Prediction("a.jpg", WEBEMO_7.only("love"), None).to_row(CARD)["polarity"]["positive"] == 1
+    assert Prediction("a.jpg", POLARITY.only("negative"), None).to_row(CARD)["polarity"]["negative"] == 1
 
 
 def test_a_model_in_memory_can_be_used(predictor: Predictor, tiny_model: Path, photos: list[Path]) -> None:
@@ -295,10 +306,10 @@ paths = lambda: (picture if n % 1000 == 0 else f"gone/{n:060}.jpg" for n in rang
 memory = []
 for resume in (False, True):
     settings = {"resume": resume, "batch_size": 32}
-    output, rest, kept = open_output(Path(file), "m", predictor.vocabulary, paths(), **settings)
+    output, rest, kept = open_output(Path(file), predictor.card, paths(), **settings)
     with output:
         for n, prediction in enumerate(predictor.predict_files(rest)):
-            output.write(prediction.to_row("m"))
+            output.write(prediction.to_row(predictor.card))
             if n == 5_000:
                 memory.append(process.memory_info().rss)
     memory.append(process.memory_info().rss)

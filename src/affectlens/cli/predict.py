@@ -158,10 +158,10 @@ def _bar(paths: tuple[str, ...], shown: bool = True) -> Iterator["Progress"]:
 def _print_json(job: "PredictionJob", paths: tuple[str, ...]) -> None:
     from affectlens.inference.output.json_lines import json_line
 
-    model = job.predictor.card.name
+    card = job.predictor.card
     with _bar(paths, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
         for prediction in predictions:
-            sys.stdout.buffer.write(json_line(prediction.to_row(model)).encode())
+            sys.stdout.buffer.write(json_line(prediction.to_row(card)).encode())
             # At once, so that a program that reads them has each row as soon as it is there.
             sys.stdout.buffer.flush()
     _report(job.counts)

@@ -269,7 +269,7 @@ class PredictionWorker:
         rows, failed = bytearray(), 0
         failures: list[str] = []
         for answer in self._answers(self._safe(row["number"], given)):
-            rows += self.encoding.encode(answer.to_row(self.predictor.card.name))
+            rows += self.encoding.encode(answer.to_row(self.predictor.card))
             if answer.error is not None:
                 failed += 1
                 if len(failures) < SHOWN_FAILURES:

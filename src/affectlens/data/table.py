@@ -30,9 +30,10 @@ from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotF
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
 WEIGHTS_KEY = "emotions"
-# What `affectlens predict` adds to its rows: why a picture has no weights, the sums of its weights, and what
-# was measured of it.
+# What `affectlens predict` adds to its rows: why a picture has no weights, which model made the row (a hash may
+# look like a number), the sums of its weights, and what was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")
+MODEL_COLUMNS = ("model", "weights", "version")
 SUMS = frozenset(POLARITY.words)
 LabelRow = Mapping[str, Any]
 
@@ -129,7 +130,8 @@ def _weights(row: LabelRow) -> Mapping[str, Any]:
     given = row.get(WEIGHTS_KEY)
     if isinstance(given, dict):
         return given
-    others = {*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MEASURED, "split", "group", WEIGHTS_KEY}
+    about = (*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MODEL_COLUMNS, *MEASURED)
+    others = {*about, "split", "group", WEIGHTS_KEY}
     found = {column: value for column, value in row.items() if column not in others and _is_number(value)}
     emotions = {column: value for column, value in found.items() if column not in SUMS}
     return emotions or found

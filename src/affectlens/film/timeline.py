@@ -154,6 +154,7 @@ class Timeline:
     Attributes:
         film: what was watched
         model, weights_hash: name of the model, and SHA-256 of its weights file
+        version: of the package; "" before 0.2
         vocabulary: the emotions, in the order of all tuples of E numbers
         settings: how it was watched, as plain data (`film.settings.FilmSettings`)
         samples: in the order of time
@@ -170,6 +171,7 @@ class Timeline:
     film: Film
     model: str
     weights_hash: str = ""
+    version: str = ""
     vocabulary: Vocabulary
     settings: Mapping[str, Any] = field(default_factory=dict)
     samples: tuple[Sample, ...]

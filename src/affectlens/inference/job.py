@@ -109,19 +109,18 @@ class PredictionJob:
 
         With `resume`, rows that an interrupted job wrote are kept. Raises `OutputError`.
         """
-        model = self.predictor.card.name
+        card = self.predictor.card
         # The generator is closed at once after an interruption: files that were not begun are not decoded.
         with self.open(file, resume=resume) as writer, closing(self.predictions(progress)) as predictions:
             for prediction in predictions:
-                writer.write(prediction.to_row(model))
+                writer.write(prediction.to_row(card))
         return self.counts
 
     def open(self, file: Path, *, resume: bool) -> RowWriter:
         """Open the file of a job; leave what is left to predict among the inputs, and count what is kept."""
         writer, self.inputs, kept = open_output(
             file,
-            self.predictor.card.name,
-            self.predictor.vocabulary,
+            self.predictor.card,
             self.inputs,
             resume=resume,
             batch_size=self.batch_size,

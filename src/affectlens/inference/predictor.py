@@ -34,6 +34,7 @@ from affectlens.inference.stores import PictureBytes
 from affectlens.model_folder import Card
 from affectlens.models import saved
 from affectlens.models.saved import Model
+from affectlens.version import VERSION
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read
@@ -61,8 +62,12 @@ class Prediction:
     error: PictureError | None
     attributes: Mapping[str, Any] | None = None
 
-    def to_row(self, model_name: str) -> dict[str, Any]:
-        """Return plain data for JSON, CSV or a data frame; the same keys for every picture of a job."""
+    def to_row(self, card: Card) -> dict[str, Any]:
+        """Return plain data for JSON, CSV or a data frame; the same keys for every picture of a job.
+
+        It names the model by its `card`, its weights by `Card.weights_id` (None where it was not saved), and
+        the version of the package.
+        """
         emotions, error, attributes = self.emotions, self.error, self.attributes
         polarity = polarity_of(emotions) if emotions else None
         return {
@@ -71,7 +76,9 @@ class Prediction:
             "emotions": _rounded(emotions) if emotions else None,
             "polarity": _rounded(polarity) if polarity else None,
             **({} if attributes is None else {"attributes": {k: _plain(v) for k, v in attributes.items()}}),
-            "model": model_name,
+            "model": card.name,
+            "weights": card.weights_id or None,
+            "version": VERSION,
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
         }
 

@@ -146,6 +146,7 @@ def hostile_timeline(hostile: str) -> Timeline:
         film=film_of(4.0, name=f"films/{hostile}", codec=hostile),
         model=hostile,
         weights_hash=hostile,
+        version=hostile,
         settings={"sampling": "time", "every": 1.0, hostile: hostile},
         shots=tuple(replace(shot, begins=cast(Any, hostile)) for shot in made.shots),
         notes=(hostile,),

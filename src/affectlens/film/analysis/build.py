@@ -22,6 +22,7 @@ from affectlens.film.analysis.curves import (
 from affectlens.film.analysis.moments import examples, moods_and_turns, peaks
 from affectlens.film.shots import Boundary
 from affectlens.film.timeline import DIGITS, Counts, Moment, Sample, Shot, Timeline
+from affectlens.version import VERSION
 from affectlens.video import Film
 
 
@@ -85,6 +86,7 @@ def build(
         film=film,
         model=model,
         weights_hash=weights_hash,
+        version=VERSION,
         vocabulary=vocabulary,
         settings=dict(settings or {}),
         samples=samples,

@@ -20,6 +20,7 @@ from affectlens.errors import SettingsError
 from affectlens.film.export.options import ExportOptions
 from affectlens.film.export.timecode import Timecode, of_rate
 from affectlens.film.timeline import Moment, Shot, Timeline
+from affectlens.model_folder import WEIGHTS_ID_DIGITS
 from affectlens.report.text import clock, percent
 from affectlens.video import UNKNOWN_RATE
 
@@ -154,7 +155,13 @@ def otio(timeline: Timeline, options: ExportOptions) -> str:
     track = _item("Track.1", "film", children=children, kind="Video")
     marked = [_marker(marker, count) for marker in markers(timeline)]
     stack = _item("Stack.1", "tracks", children=[track], markers=marked)
-    about = {"model": timeline.model, "frame_numbers_exact": exact(timeline), "rate": count.name}
+    about = {
+        "model": timeline.model,
+        "weights": timeline.weights_hash[:WEIGHTS_ID_DIGITS],
+        "version": timeline.version,
+        "frame_numbers_exact": exact(timeline),
+        "rate": count.name,
+    }
     document = {
         "OTIO_SCHEMA": "Timeline.1",
         "metadata": {"affectlens": about},

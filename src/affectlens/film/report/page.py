@@ -258,6 +258,7 @@ def _made(timeline: Timeline) -> dict[str, Any]:
     return {
         "model": timeline.model,
         "weights_hash": timeline.weights_hash,
+        "version": timeline.version,
         "sampling": sampling(timeline.settings),
         "settings": printable_in_files(settings, keep="\n"),
     }

@@ -28,7 +28,9 @@ class CsvRows:
         except csv.Error as error:
             raise ValueError(str(error)) from None
         row = dict(zip(self.columns, cells, strict=True))
-        return StoredRow(row["image"], row["model"], row["error_type"] != "")
+        return StoredRow(
+            row["image"], row["model"], row["weights"] or None, row["version"], row["error_type"] != ""
+        )
 
     def is_complete(self, record: bytes) -> bool:
         """Whether a line ends its row: within a quoted name it does not. Quotes in a field are doubled."""

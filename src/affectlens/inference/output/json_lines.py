@@ -24,8 +24,10 @@ class JsonLines:
         return json_line(row).encode()
 
     def decode(self, record: bytes) -> StoredRow:
-        """Read a row. Raises `ValueError` for other JSON, and other emotions or attributes."""
+        """Read a row. Raises `ValueError` for other JSON, other emotions or attributes, or no weights."""
         row = read_row(record)
+        if row.weights is msgspec.UNSET:
+            raise ValueError("it does not name its weights, as rows of versions before 0.2")
         if row.emotions is not None and tuple(row.emotions) != self.words:
             raise ValueError(f"its emotions are {', '.join(row.emotions)}")
         has_attributes = row.attributes is not msgspec.UNSET
@@ -34,7 +36,7 @@ class JsonLines:
         names = tuple(row.attributes) if isinstance(row.attributes, dict) else ()
         if row.error is None and names != self.attributes:
             raise ValueError(f"its attributes are {', '.join(names)}")
-        return StoredRow(row.image, row.model, row.error is not None)
+        return StoredRow(row.image, row.model, row.weights, row.version, row.error is not None)
 
     def is_complete(self, record: bytes) -> bool:
         """Whether the row ends where the line does: always."""
@@ -48,14 +50,16 @@ class JsonError(msgspec.Struct):
     message: str
 
 
-class JsonRow(msgspec.Struct):
-    """A row as it is stored; `attributes` is unset where none were requested."""
+class JsonRow(msgspec.Struct, kw_only=True):
+    """A row as it is stored; `attributes` is unset where none were requested, `weights` before 0.2."""
 
     image: str
     top: str | None
     emotions: dict[str, float] | None
     polarity: dict[str, float] | None
     model: str
+    weights: str | msgspec.UnsetType | None = msgspec.UNSET
+    version: str = ""
     error: JsonError | None
     attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 

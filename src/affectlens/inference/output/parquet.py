@@ -15,7 +15,15 @@ from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
 from affectlens.files import atomic_write
 from affectlens.inference.output.json_lines import JsonLines, read_row
-from affectlens.inference.output.rows import STRUCTURED, columns, flatten, text_of, unflatten
+from affectlens.inference.output.rows import (
+    MADE_BY,
+    OTHER_COLUMNS,
+    STRUCTURED,
+    columns,
+    flatten,
+    text_of,
+    unflatten,
+)
 
 ROW_GROUP = 1_000  # rows that are held at once
 
@@ -47,10 +55,7 @@ def to_journal(file: Path, journal: Path, vocabulary: Vocabulary, attributes: Se
     try:
         with pq.ParquetFile(file) as table, atomic_write(journal) as out:
             if table.schema_arrow.names != columns(vocabulary, attributes):
-                raise OutputError(
-                    f"{file} has other columns than this model's answers, or those of a run with or without "
-                    "--attributes. Name another file."
-                )
+                raise OutputError(f"{file} {OTHER_COLUMNS}")
             for batch in table.iter_batches(ROW_GROUP):
                 out.writelines(
                     encoding.encode(unflatten(values, encoding.words, encoding.attributes))
@@ -70,5 +75,5 @@ def _cells(line: bytes, names: Sequence[str]) -> dict[str, Any]:
 def _schema(names: Iterable[str]) -> Any:
     import pyarrow as pa
 
-    texts = {"image", "top", "model", "error_type", "error_message", *STRUCTURED}
+    texts = {"image", "top", *MADE_BY, "error_type", "error_message", *STRUCTURED}
     return pa.schema([(name, pa.string() if name in texts else pa.float64()) for name in names])

@@ -12,7 +12,9 @@ from typing import IO
 
 from affectlens.errors import OutputError
 from affectlens.inference.inputs import Input, name_of
-from affectlens.inference.output.rows import RowEncoding, StoredRow, text_of
+from affectlens.inference.output.rows import OTHER_COLUMNS, RowEncoding, StoredRow, text_of
+from affectlens.model_folder import Card
+from affectlens.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class KeptRows:
 
 
 def keep_rows(
-    stream: IO[bytes], file: Path, model: str, encoding: RowEncoding, inputs: Iterator[Input], batch_size: int
+    stream: IO[bytes], file: Path, card: Card, encoding: RowEncoding, inputs: Iterator[Input], batch_size: int
 ) -> tuple[int, KeptRows, Iterator[Input]]:
     """Compare the rows of a file with the pictures of a job.
 
@@ -35,17 +37,14 @@ def keep_rows(
     if header != encoding.header:
         if encoding.header.startswith(header):  # empty, or killed before the first row
             return 0, KeptRows(), inputs
-        raise OutputError(
-            f"{file} has other columns than this model's answers: it is of another model or program, or of a "
-            "run with or without --attributes. Name another file."
-        )
+        raise OutputError(f"{file} {OTHER_COLUMNS}")
     end = position = len(encoding.header)
     kept, failed = KeptRows(), 0
     batch: list[Input] = []
     for number, record in enumerate(_records(stream, encoding), start=1):
         stored = _decoded(file, number, record, encoding)
         given = next(inputs, None)
-        _check(file, number, stored, given, model)
+        _check(file, number, stored, given, card)
         assert given is not None
         position += len(record)
         failed += stored.failed
@@ -75,11 +74,17 @@ def _decoded(file: Path, number: int, record: bytes, encoding: RowEncoding) -> S
         ) from None
 
 
-def _check(file: Path, number: int, stored: StoredRow, given: Input | None, model: str) -> None:
-    if stored.model != model:
+def _check(file: Path, number: int, stored: StoredRow, given: Input | None, card: Card) -> None:
+    if stored.model != card.name:
         raise OutputError(
-            f"{file} holds answers of the model {stored.model!r}; they cannot be continued with {model!r}. "
-            "Pass the same --model, or name another file."
+            f"{file} holds answers of the model {stored.model!r}; they cannot be continued with "
+            f"{card.name!r}. Pass the same --model, or name another file."
+        )
+    if stored.weights != (card.weights_id or None):
+        raise OutputError(
+            f"{file}, row {number}, is an answer of other weights: those of {stored.model!r} were "
+            f"{stored.weights} (version {stored.version}), and now are {card.weights_id or None} (version "
+            f"{VERSION}). Pass the model with those weights as --model, or name another file."
         )
     if given is None:
         raise OutputError(

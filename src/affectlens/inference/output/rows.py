@@ -1,8 +1,8 @@
 """Rows of answers as plain data: nested as JSON has them, or flat with a value for each column.
 
 Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, one for each attribute where
-these were requested, model, error_type, error_message. A missing value is an empty field in CSV and null in
-Parquet. What is neither a number nor text, as the reasons for an answer, is JSON in its cell.
+these were requested, model, weights, version, error_type, error_message. A missing value is an empty field in
+CSV and null in Parquet. What is neither a number nor text, as the reasons for an answer, is JSON in its cell.
 """
 
 import json
@@ -16,14 +16,26 @@ from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
 PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
 
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
+MADE_BY = ("model", "weights", "version")  # which model and version of the package made a row
+OTHER_COLUMNS = (
+    "has other columns than this model's answers: it is of another model or program, of a version before "
+    "0.2, whose rows do not name their weights, or of a run with or without --attributes. Name another file."
+)
 
 
 @dataclass(frozen=True)
 class StoredRow:
-    """What must be known of a row that was written before."""
+    """What must be known of a row that was written before.
+
+    Attributes:
+        weights: `Card.weights_id` of the model; None where it was not saved
+        version: of the package
+    """
 
     image: str
     model: str
+    weights: str | None
+    version: str
     failed: bool
 
 
@@ -45,9 +57,8 @@ class RowEncoding(Protocol):
 def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
     """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
     emotions = [*vocabulary.words, *POLARITY.words]
-    return list(
-        dict.fromkeys(["image", "top", *emotions, *attributes, "model", "error_type", "error_message"])
-    )
+    about = [*MADE_BY, "error_type", "error_message"]
+    return list(dict.fromkeys(["image", "top", *emotions, *attributes, *about]))
 
 
 def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
@@ -59,7 +70,7 @@ def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
         **(row["emotions"] or {}),
         "image": row["image"],
         "top": row["top"],
-        "model": row["model"],
+        **{name: row.get(name) for name in MADE_BY},
         "error_type": error.get("type"),
         "error_message": error.get("message"),
     }
@@ -77,7 +88,7 @@ def unflatten(values: Mapping[str, Any], words: Iterable[str], attributes: Seque
         "emotions": None if failed else {word: values[word] for word in words},
         "polarity": None if None in polarity.values() else polarity,
         **({"attributes": described} if attributes else {}),
-        "model": values["model"],
+        **{name: values[name] for name in MADE_BY},
         "error": {"type": values["error_type"], "message": values["error_message"]} if failed else None,
     }
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import format_of, journal_of
 from affectlens.inference.output.resume import KeptRows, keep_rows
 from affectlens.inference.output.rows import PredictionRow
+from affectlens.model_folder import Card
 
 
 class RowWriter:
@@ -69,8 +69,7 @@ class RowWriter:
 
 def open_output(
     file: Path,
-    model: str,
-    vocabulary: Vocabulary,
+    card: Card,
     inputs: Iterator[Input],
     *,
     resume: bool,
@@ -80,12 +79,13 @@ def open_output(
     """Open a result file; return it, the inputs that are left to predict, and what was kept.
 
     `attributes` are the names of those that every row will have; none where they were not requested.
-    With `resume`, rows of an earlier run with the same model and the same pictures in the same order
-    are kept; where there are none, it is as without. Raises `OutputError`: see `check_file`, and where
-    rows do not fit model or pictures.
+    With `resume`, rows of an earlier run with the same weights and the same pictures in the same order
+    are kept; where there are none, it is as without. Rows of versions before 0.2 are not resumed: they do
+    not name their weights, and a model's name may mean others since. Raises `OutputError`: see
+    `check_file`, and where rows do not fit model or pictures.
     """
     check_file(file, resume)
-    row_format = format_of(file)
+    row_format, vocabulary = format_of(file), card.vocabulary
     rows_file = row_format.rows_file(file)
     encoding = row_format.encoding(vocabulary, attributes)
     reopened = file != rows_file and file.exists() and not rows_file.exists()
@@ -95,7 +95,7 @@ def open_output(
         rows_file.parent.mkdir(parents=True, exist_ok=True)
         stream = rows_file.open("r+b" if rows_file.exists() else "w+b")
         try:
-            end, kept, rest = keep_rows(stream, file, model, encoding, inputs, batch_size)
+            end, kept, rest = keep_rows(stream, file, card, encoding, inputs, batch_size)
             stream.seek(end)
             stream.truncate()
             if not end:
