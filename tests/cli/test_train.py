@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from affectlens.cli.main import main
+from affectlens.version import VERSION
 from pictures import colour_set
 
 SMALL = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "num_workers=0", "--set", "weights=none",
@@ -68,6 +69,10 @@ def test_the_card_for_people_has_limits_scores_and_licences(run: Path) -> None:
     assert card.startswith("---\n") and "does not measure what any person feels" in " ".join(card.split())
     for heading in ("## Limits", "## Scores", "## Training", "## Licences"):
         assert heading in card
+    assert f"Made by AffectLens {VERSION}." in card
+    # The terms of a folder of pictures are not known.
+    assert "license_name: terms-of-the-data" in card
+    assert "- Use: what the terms of its training data allow" in card
 
 
 def test_a_model_refuses_data_of_other_emotions(

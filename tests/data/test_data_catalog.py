@@ -1,9 +1,11 @@
 """Data sets by name: every spelling leads to its reader, every name has its licence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from affectlens.data import catalog
 from affectlens.data.catalog import DATA_SETS, UNKNOWN_LICENCE, licence, open_data
 from affectlens.data.records import ALL
 from affectlens.errors import DatasetNotFound, SettingsError, UnknownName
@@ -64,3 +66,14 @@ def test_published_data_sets_have_licences_of_their_own_and_others_whatever_thei
     own = {name for name in DATA_SETS if licence(name) != UNKNOWN_LICENCE}
     assert own == {"emoset", "fi"}
     assert licence("unheard-of") == UNKNOWN_LICENCE
+
+
+def test_commercial_use_is_what_the_strictest_of_all_named_licences_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = replace(DATA_SETS["folder"], licence="CC0", commercial=True)
+    monkeypatch.setattr(catalog, "DATA_SETS", {**DATA_SETS, "free": free})
+    assert catalog.commercial_use("CC0") is True
+    assert catalog.commercial_use(f"CC0; {licence('fi')}") is False
+    for unknown in (UNKNOWN_LICENCE, f"CC0; {UNKNOWN_LICENCE}", "CC0; terms of my own", ""):
+        assert catalog.commercial_use(unknown) is None

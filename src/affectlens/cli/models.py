@@ -17,13 +17,20 @@ def models(context: click.Context) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="JSON with the complete card.")
 def show(name: str, as_json: bool) -> None:
-    """Print the card of the model NAME (a name or folder)."""
-    from affectlens import library
+    """Print the card of the model NAME (a name, a folder, or owner/name on the hub).
 
+    After the card as its makers wrote it: which version of AffectLens made the model, what it may be used
+    for, and how it compares with the default model before it, if there was one.
+    """
+    from affectlens import library
+    from affectlens.library.text import summary_text
+
+    card = library.card(name)
     if as_json:
-        click.echo(json.dumps(library.card(name).to_json(), indent=2, ensure_ascii=False))
+        about = {"version": card.version, "weights_hash": card.weights_hash}
+        click.echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
         return
-    click.echo(library.card_text(name))
+    click.echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}")
 
 
 def _list() -> None:

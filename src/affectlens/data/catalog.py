@@ -23,11 +23,13 @@ class DataSetEntry:
         read: its folder or file -> records
         summary: one line for users
         licence: of its pictures and labels, a clause without its full stop
+        commercial: whether its makers allow to sell what learned from it; None where that is not known here
     """
 
     read: Callable[[Path], DataSource]
     summary: str
     licence: str = UNKNOWN_LICENCE
+    commercial: bool | None = None
 
 
 def _table(path: Path) -> DataSource:
@@ -39,9 +41,17 @@ def _table(path: Path) -> DataSource:
 
 DATA_SETS: Mapping[str, DataSetEntry] = {
     "emoset": DataSetEntry(
-        emoset.read, "EmoSet-118K (Yang et al., 2023), either release, with its attributes", emoset.LICENCE
+        emoset.read,
+        "EmoSet-118K (Yang et al., 2023), either release, with its attributes",
+        emoset.LICENCE,
+        commercial=False,
     ),
-    "fi": DataSetEntry(fi.read, "Flickr and Instagram (You et al., 2016), in any of its layouts", fi.LICENCE),
+    "fi": DataSetEntry(
+        fi.read,
+        "Flickr and Instagram (You et al., 2016), in any of its layouts",
+        fi.LICENCE,
+        commercial=False,
+    ),
     "folder": DataSetEntry(
         folder.read, "one folder of pictures for each emotion, with or without splits above"
     ),
@@ -59,6 +69,20 @@ def licence(name: str) -> str:
     'as given by the makers of the data set'
     """
     return DATA_SETS[name].licence if name in DATA_SETS else UNKNOWN_LICENCE
+
+
+def commercial_use(licences: str) -> bool | None:
+    """Whether what learned from data may be used commercially, by the `licence` of the data as a card has it.
+
+    None where that is not known. Of a text with the licences of several data sets the strictest counts.
+
+    >>> commercial_use(licence("fi")), commercial_use(f"{licence('folder')}; {licence('fi')}")
+    (False, False)
+    """
+    for entry in DATA_SETS.values():
+        if entry.commercial is False and entry.licence in licences:
+            return False
+    return True if any(e.commercial and e.licence == licences for e in DATA_SETS.values()) else None
 
 
 def open_data(spec: str) -> DataSource:

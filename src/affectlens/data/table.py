@@ -30,8 +30,8 @@ from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotF
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
 WEIGHTS_KEY = "emotions"
-# What `affectlens predict` adds to its rows: why a picture has no weights, which model made the row (a hash may
-# look like a number), the sums of its weights, and what was measured of it.
+# What `affectlens predict` adds to its rows: why a picture has no weights, which model made the row (a hash
+# may look like a number), the sums of its weights, and what was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")
 MODEL_COLUMNS = ("model", "weights", "version")
 SUMS = frozenset(POLARITY.words)

@@ -1,10 +1,12 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
-from affectlens.data.catalog import licence
+from affectlens.data.catalog import commercial_use, licence
 from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
+from affectlens.library.text import use_text
 from affectlens.model_folder import Card
+from affectlens.version import VERSION
 
 LIMITS = (
     "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. It "
@@ -15,9 +17,19 @@ LIMITS = (
 )
 
 
+# Of weights, by whether the data may be used commercially; and the name that the hub has for it.
+WEIGHTS_LICENCES = {
+    False: "research use, because of the data",
+    None: "as the terms of the data allow",
+    True: "any use",
+}
+HUB_LICENCES = {False: "research-use", None: "terms-of-the-data", True: "any-use"}
+
+
 def licences(data: str) -> dict[str, str]:
     """Licences of code, weights and data for a model trained on a data set of the catalogue."""
-    return {"code": "Apache-2.0", "weights": "research use, because of the data", "data": licence(data)}
+    of_data = licence(data)
+    return {"code": "Apache-2.0", "weights": WEIGHTS_LICENCES[commercial_use(of_data)], "data": of_data}
 
 
 def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
@@ -33,7 +45,7 @@ def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None 
 library_name: affectlens
 pipeline_tag: image-classification
 license: other
-license_name: research-use
+license_name: {HUB_LICENCES[commercial_use(card.licences["data"])]}
 tags: [visual-emotion-analysis, {card.vocabulary.name}]
 ---
 # {card.name}
@@ -55,11 +67,13 @@ split, so expect somewhat less on other pictures.
 {_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
 Command: `{training["command"]}`
+Made by AffectLens {VERSION}.
 
     {settings.replace(chr(10), chr(10) + "    ")}
 
 ## Licences
 {lic}
+- Use: {use_text(card)}
 """
 
 

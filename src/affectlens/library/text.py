@@ -1,0 +1,69 @@
+"""Model folders in words, for people: who made them, what they may be used for, what they replace."""
+
+from collections.abc import Mapping
+
+from affectlens.data.catalog import commercial_use
+from affectlens.library.default_models import DefaultModels
+from affectlens.model_folder import Card
+
+NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
+LOWER_IS_BETTER = ("negative_log_likelihood", "expected_calibration_error", "brier")
+
+
+def summary_text(card: Card, defaults: DefaultModels | None = None) -> str:
+    """Write what holds whatever the README of a folder has, as Markdown.
+
+    `defaults` are those of the package by default.
+    """
+    weights = f"{card.weights_id}, which the rows of its predictions name" if card.weights_id else "not saved"
+    lines = [
+        "## In short",
+        f"- Made by: {made_by(card)}.",
+        f"- Weights: {weights}.",
+        f"- Use: {use_text(card)}",
+    ]
+    compared = comparison_text(card, defaults or DefaultModels.read())
+    return "\n".join([*lines, "", compared] if compared else lines)
+
+
+def made_by(card: Card) -> str:
+    """Name the version of the package that wrote a folder, or that trained the model."""
+    machine = card.training.get("machine")
+    versions = machine.get("versions") if isinstance(machine, Mapping) else None
+    trained = versions.get("affectlens") if isinstance(versions, Mapping) else None
+    version = card.version or trained
+    return f"AffectLens {version}" if version and version != "not installed" else NOT_NAMED
+
+
+def use_text(card: Card) -> str:
+    """State what a model may be used for, commercially too, given the terms of what it was trained on.
+
+    What the terms allow is in `data.catalog.DATA_SETS`.
+    """
+    terms = card.licences.get("data", "")
+    commercial = commercial_use(terms)
+    if commercial:
+        return f"any, commercial use too, by the terms of its training data: {terms}."
+    if commercial is False:
+        return f"research, no commercial use, by the terms of its training data: {terms}."
+    return (
+        "what the terms of its training data allow, which are not known here "
+        f"({terms or 'the card names none'}). Read them before any commercial use."
+    )
+
+
+def comparison_text(card: Card, defaults: DefaultModels) -> str:
+    """Compare a default model with the one before it; empty where there is none."""
+    found = defaults.last_two(card)
+    if found is None:
+        return ""
+    former, model = found
+    lines = [
+        f"## Compared with the default model of version {former.version} ({former.weights})",
+        f"On {defaults.pictures:,} pictures: {defaults.data}, split {defaults.split} ({defaults.hash}).",
+    ]
+    for name, value in model.scores.items():
+        if name in former.scores:
+            lower = " (lower is better)" if name in LOWER_IS_BETTER else ""
+            lines.append(f"- {name.replace('_', ' ')}{lower}: {value:.3f}, before {former.scores[name]:.3f}")
+    return "\n".join(lines)
