@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 import result_page
@@ -85,7 +84,7 @@ def valence(folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     drawn = [rng.integers(0, len(ratings), len(ratings)) for _ in range(2000)]
     resampled = [float(np.corrcoef(positive[d], ratings[d])[0, 1]) for d in drawn]
-    low, high = bootstrap_interval(torch.tensor(resampled, dtype=torch.float64))
+    low, high = bootstrap_interval(resampled)
     return {
         "pictures": len(ratings),
         "pearson": float(np.corrcoef(positive, ratings)[0, 1]),

@@ -10,12 +10,19 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 import result_page
 from affectlens.evaluation.calibration import fit_temperature
-from affectlens.metrics import adaptive_calibration_error, bootstrap_interval, confusion_matrix, mean_recall
+from affectlens.metrics import (
+    Doubles,
+    RowSampler,
+    adaptive_calibration_error,
+    bootstrap_interval,
+    confusion_matrix,
+    mean_recall,
+    softmax,
+)
 from affectlens.report.figures import INK, PALE, STYLE, new_figure, save_figure
 from affectlens.report.text import markdown_table, signed
 from screening import ANSWERS, RESULTS, Plan, Row
@@ -31,12 +38,12 @@ Result = Mapping[str, Any]
 class Answers:
     """Logits (N, E) of a run for the pictures of its fold, and their labels (N,)."""
 
-    logits: Tensor
-    labels: Tensor
+    logits: Doubles
+    labels: NDArray[np.int64]
 
     @property
-    def targets(self) -> Tensor:
-        return torch.nn.functional.one_hot(self.labels, self.logits.shape[1]).double()
+    def targets(self) -> Doubles:
+        return np.eye(self.logits.shape[1])[self.labels]
 
 
 def write(
@@ -64,8 +71,7 @@ def write(
 def read_answers(file: Path) -> Answers:
     """Read what `screening.measure` stored of a run."""
     with np.load(file, allow_pickle=False) as stored:
-        labels = torch.from_numpy(stored["labels"].astype(np.int64))
-        return Answers(torch.from_numpy(stored["logits"].astype(np.float64)), labels)
+        return Answers(stored["logits"].astype(np.float64), stored["labels"].astype(np.int64))
 
 
 def plan(rows: Sequence[Row]) -> str:
@@ -103,10 +109,10 @@ def _calibration(result: Result, results: Sequence[Result], answers: Mapping[str
     ]
     if not others:
         return MISSING
-    logits = torch.cat([each.logits for each in others])
-    temperature = fit_temperature(logits, torch.cat([each.targets for each in others]))
+    logits = np.concatenate([each.logits for each in others])
+    temperature = fit_temperature(logits, np.concatenate([each.targets for each in others]))
     own = answers[result["run"]]
-    return f"{adaptive_calibration_error((own.logits / temperature).softmax(dim=1), own.targets):.3f}"
+    return f"{adaptive_calibration_error(softmax(own.logits / temperature), own.targets):.3f}"
 
 
 def compared(rows: Sequence[Row], results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
@@ -140,34 +146,32 @@ def compared(rows: Sequence[Row], results: Sequence[Result], answers: Mapping[st
 
 
 def _difference(
-    pairs: Sequence[tuple[Answers, Answers]], measure: Callable[[Tensor, Tensor], Tensor], tail: float
+    pairs: Sequence[tuple[Answers, Answers]], measure: Callable[[Doubles, Doubles], float], tail: float
 ) -> str:
     """Mean difference over runs, in points, with an interval over resampled pictures of each fold."""
-    generator = torch.Generator().manual_seed(0)
+    sampler = RowSampler(0)
     means, resampled = [], []
     for ours, theirs in pairs:
         count = len(ours.labels)
-        samples = torch.randint(count, (RESAMPLES, count), generator=generator)
-        means.append(float(measure(ours.logits, ours.targets) - measure(theirs.logits, theirs.targets)))
+        samples = sampler.rows(count, (RESAMPLES, count))
+        means.append(measure(ours.logits, ours.targets) - measure(theirs.logits, theirs.targets))
         resampled.append(
-            torch.stack(
-                [
-                    measure(ours.logits[rows], ours.targets[rows])
-                    - measure(theirs.logits[rows], theirs.targets[rows])
-                    for rows in samples
-                ]
-            )
+            [
+                measure(ours.logits[rows], ours.targets[rows])
+                - measure(theirs.logits[rows], theirs.targets[rows])
+                for rows in samples
+            ]
         )
-    low, high = bootstrap_interval(torch.stack(resampled).mean(dim=0).double(), (tail, 1 - tail))
+    low, high = bootstrap_interval(np.mean(resampled, axis=0), (tail, 1 - tail))
     return f"{signed(100 * sum(means) / len(means), 1)} ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
 
 
-def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    return (logits.argmax(dim=1) == targets.argmax(dim=1)).double().mean()
+def _accuracy(logits: Doubles, targets: Doubles) -> float:
+    return float((logits.argmax(axis=1) == targets.argmax(axis=1)).mean())
 
 
-def _balanced(logits: Tensor, targets: Tensor) -> Tensor:
-    return mean_recall(confusion_matrix(logits, targets))
+def _balanced(logits: Doubles, targets: Doubles) -> float:
+    return float(mean_recall(confusion_matrix(logits, targets)))
 
 
 def _gain(ours: Mapping[Any, Result], theirs: Mapping[Any, Result], both: Sequence[Any], name: str) -> str:

@@ -28,17 +28,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import t as students_t
-from torch import Tensor
 
 from affectlens import metrics
 from affectlens.errors import AffectLensError
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Measure = Callable[[Tensor], Tensor]  # confusion matrices with truth in rows, (..., E, E) -> (...)
+Measure = Callable[[Floats], Floats]  # confusion matrices with truth in rows, (..., E, E) -> (...)
 
 LEVEL = 0.95
 FEWEST_SEEDS = 2
@@ -88,9 +86,10 @@ def difference(table: Floats) -> Difference:
     return Difference(float(mean), math.sqrt(total / (seeds * pictures)), freedom)
 
 
-def accuracy(confusion: Tensor) -> Tensor:
+def accuracy(confusion: Floats) -> Floats:
     """Share of right answers: (..., E, E) -> (...)."""
-    return confusion.diagonal(dim1=-2, dim2=-1).sum(dim=-1) / confusion.sum(dim=(-2, -1))
+    share: Floats = confusion.trace(axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
+    return share
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -112,13 +111,13 @@ def pseudovalues(measure: Measure, truth: Indices, predicted: Indices, size: int
     one cell of the confusion matrix contribute alike, so it is computed once a cell. Of a measure that is
     a mean over pictures they are the pictures' own values.
     """
-    cells = torch.from_numpy(truth * size + predicted)
-    confusion = torch.bincount(cells, minlength=size * size).double().reshape(size, size)
-    without = confusion - torch.eye(size * size, dtype=torch.float64).reshape(-1, size, size)
+    cells = truth * size + predicted
+    confusion = np.bincount(cells, minlength=size * size).astype(np.float64).reshape(size, size)
+    without = confusion - np.eye(size * size).reshape(-1, size, size)
     count = len(truth)
     complete = measure(confusion)
     contributed = (count * complete - (count - 1) * measure(without))[cells]
-    shifted: Floats = (contributed - contributed.mean() + complete).numpy()
+    shifted: Floats = contributed - contributed.mean() + complete
     return shifted
 
 

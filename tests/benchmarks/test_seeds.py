@@ -203,10 +203,10 @@ def test_pseudovalues_of_accuracy_are_the_pictures_own_and_the_others_average_to
     predicted = logits.argmax(axis=1)
     own = pseudovalues(seeds_statistics.accuracy, TRUTH, predicted, EMOTIONS)
     np.testing.assert_allclose(own, predicted == TRUTH, atol=1e-9)
-    targets = torch.eye(EMOTIONS)[torch.from_numpy(TRUTH)]
+    targets = np.eye(EMOTIONS)[TRUTH]
     for name, expected in (("macro F1", metrics.macro_f1), ("balanced accuracy", metrics.balanced_accuracy)):
         values = pseudovalues(seeds_statistics.MEASURES[name], TRUTH, predicted, EMOTIONS)
-        assert values.mean() == pytest.approx(expected(torch.from_numpy(logits), targets))
+        assert values.mean() == pytest.approx(expected(logits, targets))
 
 
 def test_pseudovalues_give_the_standard_error_that_resampled_pictures_have() -> None:
@@ -217,9 +217,9 @@ def test_pseudovalues_give_the_standard_error_that_resampled_pictures_have() -> 
     resampled = []
     for _ in range(600):
         drawn = rng.integers(0, len(TRUTH), len(TRUTH))
-        cells = torch.from_numpy(TRUTH[drawn] * EMOTIONS + predicted[drawn])
-        confusion = torch.bincount(cells, minlength=EMOTIONS**2).double().reshape(EMOTIONS, EMOTIONS)
-        resampled.append(float(measure(confusion)))
+        cells = TRUTH[drawn] * EMOTIONS + predicted[drawn]
+        confusion = np.bincount(cells, minlength=EMOTIONS**2).astype(np.float64)
+        resampled.append(float(measure(confusion.reshape(EMOTIONS, EMOTIONS))))
     assert values.std(ddof=1) / np.sqrt(len(TRUTH)) == pytest.approx(np.std(resampled), rel=0.15)
 
 
@@ -253,7 +253,7 @@ def test_perfect_probabilities_still_measure_a_calibration_error_which_falls_wit
     assert least(few) > 3 * least(many) > 0
     measured = [
         metrics.expected_calibration_error(
-            torch.from_numpy(few), torch.eye(EMOTIONS)[[rng.choice(EMOTIONS, p=each) for each in few]]
+            few, np.eye(EMOTIONS)[[rng.choice(EMOTIONS, p=each) for each in few]]
         )
         for _ in range(100)
     ]

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score
 
 from affectlens.attributes import Attribute
@@ -27,37 +28,35 @@ OBJECT = Attribute("object", ("dog", "tree"), several=True)
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_average_precision_is_that_of_scikit_learn_with_and_without_ties(ties: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(40, 6, generator=generator)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(40, 6))
     scores = scores.round() if ties else scores
-    truth = (torch.rand(40, 6, generator=generator) < 0.3).float()
-    expected = average_precision_score(truth.numpy(), scores.numpy(), average="macro")
+    truth = (rng.random((40, 6)) < 0.3).astype(np.float32)
+    expected = average_precision_score(truth, scores, average="macro")
     assert mean_average_precision(scores, truth) == pytest.approx(expected)
 
 
 def test_words_that_no_picture_has_are_left_out() -> None:
-    scores = torch.tensor([[0.9, 0.5], [0.1, 0.4]])
-    assert mean_average_precision(scores, torch.tensor([[1, 0], [0, 0]])) == 1.0
-    assert mean_average_precision(scores, torch.zeros(2, 2)) is None
+    scores = [[0.9, 0.5], [0.1, 0.4]]
+    assert mean_average_precision(scores, [[1, 0], [0, 0]]) == 1.0
+    assert mean_average_precision(scores, [[0, 0], [0, 0]]) is None
 
 
 def test_one_word_is_scored_where_it_is_known_next_to_the_commonest() -> None:
-    logits = torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0], [2.0, 0, 0]])
-    found = attribute_score(SCENE, logits, torch.tensor([0, 1, 1, -1]))
+    logits = [[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0], [2.0, 0, 0]]
+    found = attribute_score(SCENE, logits, [0, 1, 1, -1])
     assert found == AttributeScore(measure="accuracy", value=2 / 3, guess=2 / 3, pictures=3)
 
 
 def test_several_words_are_scored_where_they_are_known_next_to_their_frequency() -> None:
-    truth = torch.tensor([[1.0, 0], [0, 0], [-1, -1]])
-    found = attribute_score(OBJECT, torch.tensor([[2.0, 0], [3.0, 0], [9.0, 9]]), truth)
+    truth = [[1.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]
+    found = attribute_score(OBJECT, [[2.0, 0], [3.0, 0], [9.0, 9]], truth)
     assert found == AttributeScore(measure="mean average precision", value=0.5, guess=0.5, pictures=2)
 
 
-@pytest.mark.parametrize(
-    ("attribute", "truth"), [(SCENE, torch.full((2,), -1)), (OBJECT, torch.full((2, 2), -1.0))]
-)
-def test_what_is_known_of_no_picture_has_no_score(attribute: Attribute, truth: torch.Tensor) -> None:
-    found = attribute_score(attribute, torch.zeros(2, len(attribute)), truth)
+@pytest.mark.parametrize(("attribute", "truth"), [(SCENE, [-1, -1]), (OBJECT, [[-1.0, -1.0], [-1.0, -1.0]])])
+def test_what_is_known_of_no_picture_has_no_score(attribute: Attribute, truth: ArrayLike) -> None:
+    found = attribute_score(attribute, np.zeros((2, len(attribute))), truth)
     assert (found.value, found.guess, found.pictures) == (None, None, 0)
 
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from affectlens.emotions import EKMAN, EMOTION6, MIKELS, Vocabulary
@@ -28,8 +28,8 @@ def scores() -> Scores:
     """A model that calls two of four awes fear, and everything else by its name; no sadness is seen."""
     words = ["awe", "awe", "awe", "awe", "amusement", "contentment", "excitement", "anger", "disgust", "fear"]
     predicted = ["awe", "awe", "fear", "fear", *words[4:]]
-    targets = torch.eye(8)[[MIKELS.index(word) for word in words]]
-    logits = 5 * torch.eye(8)[[MIKELS.index(word) for word in predicted]]
+    targets = np.eye(8)[[MIKELS.index(word) for word in words]]
+    logits = 5 * np.eye(8)[[MIKELS.index(word) for word in predicted]]
     return score(logits, targets, MIKELS, resamples=100, unreadable=1)
 
 
@@ -56,7 +56,7 @@ def test_every_measure_is_listed_once_under_the_header(scores: Scores) -> None:
 
 
 def test_measures_of_distributions_are_listed_for_votes() -> None:
-    targets = torch.tensor([[0.5, 0.5, 0, 0, 0, 0], [0.7, 0.3, 0, 0, 0, 0]])
+    targets = np.array([[0.5, 0.5, 0, 0, 0, 0], [0.7, 0.3, 0, 0, 0, 0]])
     shown = dict(scores_table(score(targets, targets, EKMAN, resamples=10)))
     assert {"Chebyshev distance", "Kullback-Leibler divergence", "cosine similarity (1 is best)"} <= set(
         shown
@@ -96,13 +96,13 @@ def test_the_summary_counts_what_was_measured_and_what_could_not_be(scores: Scor
 
 
 def test_parts_of_a_picture_from_shared_tops_are_not_rounded_to_whole_ones() -> None:
-    targets = torch.tensor([[0.5, 0.5, 0, 0, 0, 0]])
-    table = emotions_table(score(torch.eye(6)[[2]], targets, EKMAN, resamples=0))
+    targets = np.array([[0.5, 0.5, 0, 0, 0, 0]])
+    table = emotions_table(score(np.eye(6)[[2]], targets, EKMAN, resamples=0))
     assert [row[-1] for row in table[1:]] == ["0.5", "0.5", "0", "0", "0", "0"]
 
 
 def test_polarity_over_a_part_of_the_pictures_names_how_many() -> None:
-    targets = torch.eye(7)[[EMOTION6.index(word) for word in ("joy", "fear", "neutral")]]
+    targets = np.eye(7)[[EMOTION6.index(word) for word in ("joy", "fear", "neutral")]]
     shown = dict(scores_table(score(5 * targets, targets, EMOTION6, resamples=0)))
     assert shown["positive or negative (2 pictures that are either)"] == "100.0 %"
 
@@ -120,13 +120,13 @@ def test_markdown_holds_three_tables_whose_rows_are_as_long_as_their_headers(sco
 
 
 def test_a_bar_within_a_word_does_not_split_a_cell_of_markdown() -> None:
-    targets = torch.eye(2)
+    targets = np.eye(2)
     text = markdown(score(targets, targets, Vocabulary("odd", ("this|that", "rest")), resamples=0))
     assert r"| this\|that | 100.0 % | 100.0 % | 100.0 % | 1 |" in text
 
 
 def test_the_terminal_shows_all_tables_and_takes_no_word_for_a_colour() -> None:
-    targets = torch.eye(2)
+    targets = np.eye(2)
     scores = score(targets, targets, Vocabulary("odd", ("[red]joy", "rest")), resamples=0)
     out = io.StringIO()
     print_scores(scores, Console(file=out, width=120))

@@ -5,18 +5,21 @@ Letters: N pictures, E emotions, W words of an attribute.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from affectlens import metrics
 from affectlens.attributes import Attribute
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError
 from affectlens.evaluation.tables import share
-from affectlens.inference.labelled import AttributePredictions
+from affectlens.metrics import Doubles
 from affectlens.report.text import markdown_table
+
+if TYPE_CHECKING:
+    from affectlens.inference.labelled import AttributePredictions
 
 ACCURACY, AVERAGE_PRECISION = "accuracy", "mean average precision"
 
@@ -105,7 +108,7 @@ def shared_attributes(attributes: Sequence[Attribute], source: DataSource) -> tu
     return shared
 
 
-def score_attributes(predictions: AttributePredictions, attributes: Sequence[Attribute]) -> AttributeScores:
+def score_attributes(predictions: "AttributePredictions", attributes: Sequence[Attribute]) -> AttributeScores:
     """Score how well attributes are named, and what they do for emotions."""
     p = predictions
     concepts = None
@@ -121,47 +124,49 @@ def score_attributes(predictions: AttributePredictions, attributes: Sequence[Att
     return AttributeScores(attributes=scores, concepts=concepts)
 
 
-def attribute_score(attribute: Attribute, logits: Tensor, truth: Tensor) -> AttributeScore:
-    """Score one attribute: logits (N, W), truth as `labelled_batches.attribute_tensors` returns it."""
+def attribute_score(attribute: Attribute, logits: ArrayLike, truth: ArrayLike) -> AttributeScore:
+    """Score one attribute: logits (N, W), truth encoded as by `labelled_batches.attribute_tensors`."""
+    logits, truth = np.asarray(logits, dtype=np.float64), np.asarray(truth)
     if attribute.several:
         known = truth[:, 0] >= 0
         truth = truth[known]
         return AttributeScore(
             measure=AVERAGE_PRECISION,
             value=mean_average_precision(logits[known], truth),
-            guess=float(truth.mean(dim=0)[truth.any(dim=0)].mean()) if truth.any() else None,
+            guess=float(truth.mean(axis=0)[truth.any(axis=0)].mean()) if truth.any() else None,
             pictures=int(known.sum()),
         )
     known = truth >= 0
     truth = truth[known]
-    right = logits[known].argmax(dim=1) == truth
+    right = logits[known].argmax(axis=1) == truth
     count = len(truth)
     return AttributeScore(
         measure=ACCURACY,
-        value=float(right.double().mean()) if count else None,
-        guess=float(truth.bincount().max()) / count if count else None,
+        value=float(right.mean()) if count else None,
+        guess=float(np.bincount(truth).max()) / count if count else None,
         pictures=count,
     )
 
 
-def mean_average_precision(scores: Tensor, truth: Tensor) -> float | None:
+def mean_average_precision(scores: ArrayLike, truth: ArrayLike) -> float | None:
     """Mean over words of the average precision: scores (N, W), truth (N, W) of 0 and 1 -> 0..1.
 
     A word's average precision is the mean, over the pictures that have it, of the share of pictures that have
     it among those scored as high or higher. Words of no picture are left out; None where that leaves none.
 
-    >>> mean_average_precision(torch.tensor([[0.9], [0.8], [0.1]]), torch.tensor([[1], [0], [1]]))
+    >>> mean_average_precision([[0.9], [0.8], [0.1]], [[1], [0], [1]])
     0.8333333333333333
     """
-    each = [_average_precision(s, t) for s, t in zip(scores.T.double(), truth.T > 0, strict=True) if t.any()]
+    words = zip(np.asarray(scores, dtype=np.float64).T, np.asarray(truth).T > 0, strict=True)
+    each = [_average_precision(scores_of_word, has) for scores_of_word, has in words if has.any()]
     return sum(each) / len(each) if each else None
 
 
-def _average_precision(scores: Tensor, truth: Tensor) -> float:
+def _average_precision(scores: Doubles, truth: NDArray[np.bool_]) -> float:
     """(N,) scores, (N,) whether a picture has the word, at least one -> 0..1."""
-    order = scores.argsort(descending=True)
-    scores, hits = scores[order], truth[order].double().cumsum(dim=0)
+    order = np.argsort(-scores)
+    scores, hits = scores[order], truth[order].cumsum()
     # Among equal scores no order is better than another: all stand at the end of theirs.
-    last = len(scores) - 1 - torch.searchsorted(scores.flip(0), scores.contiguous())
+    last = len(scores) - 1 - np.searchsorted(scores[::-1], scores)
     precision = hits[last] / (last + 1)
     return float(precision[truth[order]].mean())

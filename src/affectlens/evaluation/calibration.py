@@ -11,7 +11,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 from affectlens import metrics
 
@@ -20,7 +21,7 @@ HOTTEST = 20.0
 STEPS = 60  # halves ln(20 / 0.05) to below the spacing of doubles
 
 
-def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
     """Find the temperature T that makes the targets most likely under softmax(logits / T).
 
     Takes (N, E) and (N, E); gives a number in 0.05..20. Below 1 the model was too timid, above 1
@@ -29,15 +30,15 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     class or with equal logits, it is exactly 1. Raises `NotMeasurable`.
     """
     before = metrics.negative_log_likelihood(logits, targets)  # checks both
-    logits = logits.detach().cpu().double()
     # Softmax ignores a shift; without it differences would drown in the rounding of large logits.
-    logits = logits - logits.amax(dim=1, keepdim=True)
-    targets = targets.detach().cpu().double()
-    wanted = (targets * logits).sum(dim=1).mean()
+    shifted = np.asarray(logits, dtype=np.float64)
+    shifted = shifted - shifted.max(axis=1, keepdims=True)
+    wanted = (np.asarray(targets, dtype=np.float64) * shifted).sum(axis=1).mean()
 
     def too_cold(temperature: float) -> bool:
         """Whether the likelihood rises with temperature, from its derivative in 1 / T."""
-        expected = ((logits / temperature).softmax(dim=1) * logits).sum(dim=1).mean()
+        powers = np.exp(shifted / temperature)
+        expected = ((powers * shifted).sum(axis=1) / powers.sum(axis=1)).mean()
         return bool(expected > wanted)
 
     # The loss is convex in 1 / T: its derivative changes sign once, so bisection cannot end in a local
@@ -52,7 +53,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         low, high = (middle, high) if too_cold(math.exp(middle)) else (low, middle)
     temperature = min(max(math.exp((low + high) / 2), COLDEST), HOTTEST)
     # Where the likelihood is flat the derivative is rounding noise: then change nothing.
-    return temperature if metrics.negative_log_likelihood(logits / temperature, targets) < before else 1.0
+    return temperature if metrics.negative_log_likelihood(shifted / temperature, targets) < before else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class ReliabilityBin:
         return asdict(self)
 
 
-def reliability(probabilities: Tensor, targets: Tensor, bins: int = 15) -> tuple[ReliabilityBin, ...]:
+def reliability(probabilities: ArrayLike, targets: ArrayLike, bins: int = 15) -> tuple[ReliabilityBin, ...]:
     """Compare mean top probability with accuracy in each bin of equal width, lowest bin first.
 
     Takes (N, E) and (N, E). The mean gap, weighted by count, is the expected calibration error.

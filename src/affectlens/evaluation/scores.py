@@ -15,12 +15,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import msgspec
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 from affectlens import metrics
 from affectlens.emotions import POLARITY, NoConversion, Vocabulary, convert
 from affectlens.errors import AffectLensError, SettingsError
+from affectlens.metrics import Doubles
 
 CERTAIN = 1 - 1e-6  # a target with a weight above this is a single label
 SAMPLES_AT_ONCE = 2**21  # bounds the memory of the bootstrap to some 100 MB
@@ -133,8 +134,8 @@ class Scores:
 
 
 def score(
-    logits: Tensor,
-    targets: Tensor,
+    logits: ArrayLike,
+    targets: ArrayLike,
     vocabulary: Vocabulary,
     *,
     temperature: float = 1.0,
@@ -150,23 +151,25 @@ def score(
     and `NotMeasurable` for no pictures, shapes that differ, NaN, and targets that are not distributions.
     """
     _require_settings(temperature, resamples, unreadable)
+    logits, targets = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if logits.ndim == 2 and logits.shape[1] != len(vocabulary):
         raise VocabularySizeDiffers(logits.shape[1], vocabulary)
     cells = metrics.confusion_cells(logits, targets)  # checks both
     confusion = metrics.confusion_matrix(logits, targets)
-    logits, targets = logits.detach().cpu().double() / temperature, targets.detach().cpu().double()
-    probabilities = logits.softmax(dim=1)
+    logits = logits / temperature
+    probabilities = metrics.softmax(logits)
     polarity = _polarity_rows(logits, targets, vocabulary)
     terms = {
         "accuracy": metrics.correct(logits, targets),
         "negative_log_likelihood": metrics.cross_entropy(logits, targets),
         "brier": metrics.squared_error(probabilities, targets),
     }
-    soft = bool((targets.amax(dim=1) < CERTAIN).any())
+    soft = bool((targets.max(axis=1) < CERTAIN).any())
     if soft:
         terms |= {name: rows(probabilities, targets) for name, rows in metrics.DISTRIBUTION_METRICS.items()}
         # By way of logits it stays finite however small a probability is.
-        terms["kullback_leibler"] = (terms["negative_log_likelihood"] - metrics.entropy(targets)).clamp(min=0)
+        divergence = terms["negative_log_likelihood"] - metrics.entropy(targets)
+        terms["kullback_leibler"] = np.maximum(divergence, 0)
     means = {name: float(rows.mean()) for name, rows in terms.items()}
     settings = Bootstrap(resamples=resamples, seed=seed)
     return Scores(
@@ -174,7 +177,7 @@ def score(
         words=vocabulary.words,
         count=len(logits),
         unreadable=unreadable,
-        shared_top=int((metrics.top_words(targets).sum(dim=1) > 1).sum()),
+        shared_top=int((metrics.top_words(targets).sum(axis=1) > 1).sum()),
         temperature=float(temperature),
         accuracy=means["accuracy"],
         balanced_accuracy=float(metrics.mean_recall(confusion)),
@@ -192,7 +195,7 @@ def score(
     )
 
 
-def polarity_weights(vocabulary: Vocabulary) -> Tensor | None:
+def polarity_weights(vocabulary: Vocabulary) -> Doubles | None:
     """Tabulate `convert` to polarity: (E, 2), what each word gives to positive and to negative.
 
     A word without polarity has a row of zeros. None where the vocabulary has no polarity at all.
@@ -206,11 +209,13 @@ def polarity_weights(vocabulary: Vocabulary) -> Tensor | None:
             rows.append(convert(vocabulary.only(word), POLARITY).distribution.probabilities)
         except NoConversion:
             rows.append((0.0, 0.0))
-    weights = torch.tensor(rows, dtype=torch.float64)
+    weights = np.array(rows, dtype=np.float64)
     return weights if weights.any() else None
 
 
-def _polarity_rows(logits: Tensor, targets: Tensor, vocabulary: Vocabulary) -> tuple[Tensor, Tensor] | None:
+def _polarity_rows(
+    logits: Doubles, targets: Doubles, vocabulary: Vocabulary
+) -> tuple[Doubles, Doubles] | None:
     """Return which pictures have the right polarity, and which have one at all: (N, E) -> twice (N,).
 
     Weights are summed to polarity before they are compared: the polarity of the sum, not of the top
@@ -220,16 +225,18 @@ def _polarity_rows(logits: Tensor, targets: Tensor, vocabulary: Vocabulary) -> t
     if weights is None:
         return None
     truth = targets @ weights  # (N, 2)
-    counted = truth.sum(dim=1) > metrics.TIE_TOLERANCE
+    counted = truth.sum(axis=1) > metrics.TIE_TOLERANCE
     if not counted.any():
         return None
     # Summed as logarithms, so that the polarity of words that were nearly ruled out is not lost to 0.
-    predicted = (logits[:, :, None] + weights.log()).logsumexp(dim=1).argmax(dim=1, keepdim=True)
-    right = metrics.top_words(truth).gather(1, predicted).squeeze(1) & counted
-    return right.double(), counted.double()
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(weights)
+    predicted = np.logaddexp.reduce(logits[:, :, None] + log_weights, axis=1).argmax(axis=1)
+    right = metrics.top_words(truth)[np.arange(len(truth)), predicted] & counted
+    return right.astype(np.float64), counted.astype(np.float64)
 
 
-def _per_emotion(confusion: Tensor, vocabulary: Vocabulary) -> dict[str, EmotionScores]:
+def _per_emotion(confusion: Doubles, vocabulary: Vocabulary) -> dict[str, EmotionScores]:
     def defined(value: float) -> float | None:
         return None if math.isnan(value) else value
 
@@ -243,9 +250,9 @@ def _per_emotion(confusion: Tensor, vocabulary: Vocabulary) -> dict[str, Emotion
 
 
 def _intervals(
-    terms: Mapping[str, Tensor],
+    terms: Mapping[str, Doubles],
     cells: metrics.Cells,
-    polarity: tuple[Tensor, Tensor] | None,
+    polarity: tuple[Doubles, Doubles] | None,
     size: int,
     settings: Bootstrap,
 ) -> dict[str, tuple[float, float]]:
@@ -257,31 +264,45 @@ def _intervals(
     """
     if not settings.resamples:
         return {}
-    table = torch.stack(list(terms.values()))  # (M, N)
+    table = np.stack(list(terms.values()))  # (M, N)
     count = table.shape[1]
-    generator = torch.Generator().manual_seed(settings.seed)
+    sampler = metrics.RowSampler(settings.seed)
     at_once = max(1, SAMPLES_AT_ONCE // count)
-    values: dict[str, list[Tensor]] = {}
+    values: dict[str, list[Doubles]] = {}
     for start in range(0, settings.resamples, at_once):
-        sampled = torch.randint(count, (count, min(at_once, settings.resamples - start)), generator=generator)
-        times = torch.zeros(sampled.shape, dtype=torch.float64)  # (N, R)
-        times.scatter_add_(0, sampled, torch.ones_like(times))
+        times = _times_sampled(sampler, count, min(at_once, settings.resamples - start))
         resampled = dict(zip(terms, table @ times / count, strict=True))
-        confusion = torch.zeros(size * size, times.shape[1], dtype=torch.float64)
-        confusion.index_add_(
-            0, cells.truths * size + cells.predictions, times[cells.pictures] * cells.weights[:, None]
-        )
-        confusion = confusion.T.reshape(-1, size, size)
+        confusion = _confusions(cells, times, size)
         resampled["balanced_accuracy"] = metrics.mean_recall(confusion)
         resampled["macro_f1"] = metrics.mean_f1(confusion)
         if polarity is not None:
-            resampled["polarity_accuracy"] = (polarity[0] @ times) / (polarity[1] @ times)
+            with np.errstate(invalid="ignore"):
+                resampled["polarity_accuracy"] = (polarity[0] @ times) / (polarity[1] @ times)
         for name, part in resampled.items():
             values.setdefault(name, []).append(part)
     tails = ((1 - settings.level) / 2, (1 + settings.level) / 2)
     # A resample may hold no picture with a polarity: that one is undefined and is left out.
-    limits = {name: metrics.bootstrap_interval(torch.cat(parts), tails) for name, parts in values.items()}
+    limits = {
+        name: metrics.bootstrap_interval(np.concatenate(parts), tails) for name, parts in values.items()
+    }
     return {name: (low, high) for name, (low, high) in limits.items() if not math.isnan(low)}
+
+
+def _times_sampled(sampler: metrics.RowSampler, count: int, resamples: int) -> Doubles:
+    """Return how often each resample has each picture: (N, R)."""
+    cells = sampler.rows(count, (count, resamples)) * resamples + np.arange(resamples)
+    times = np.bincount(cells.ravel(), minlength=count * resamples)
+    return times.reshape(count, resamples).astype(np.float64)
+
+
+def _confusions(cells: metrics.Cells, times: Doubles, size: int) -> Doubles:
+    """Return the confusion matrix of each resample: (N, R) -> (R, E, E)."""
+    found = cells.truths * size + cells.predictions
+    confusions = np.zeros((times.shape[1], size * size))
+    for cell in np.unique(found):
+        own = found == cell
+        confusions[:, cell] = cells.weights[own] @ times[cells.pictures[own]]
+    return confusions.reshape(-1, size, size)
 
 
 def _require_settings(temperature: float, resamples: int, unreadable: int) -> None:

@@ -16,14 +16,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-import torch
+import numpy as np
 
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import RunError, SettingsError
 from affectlens.explain.faithfulness.measurements import CONTROLS, GRADIENT, KINDS, RANDOM, Measurement
 from affectlens.files import atomic_write
 from affectlens.machine import describe as describe_machine
-from affectlens.metrics import bootstrap_interval
+from affectlens.metrics import RowSampler, bootstrap_interval
 
 if TYPE_CHECKING:
     from affectlens.explain.core.attribution import Method
@@ -265,8 +265,7 @@ def _estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
     """Mean and percentiles of resampled means; the same resamples for the same number of values."""
     if not values:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    column = torch.tensor(values, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    sampled = torch.randint(len(column), (resamples, len(column)), generator=generator)
-    low, high = bootstrap_interval(column[sampled].mean(dim=1))
+    column = np.array(values, dtype=np.float64)
+    sampled = RowSampler(seed).rows(len(column), (resamples, len(column)))
+    low, high = bootstrap_interval(column[sampled].mean(axis=1))
     return Estimate(float(column.mean()), low, high, len(column))
