@@ -178,9 +178,9 @@ def measure(job: Job, paths: Paths, seconds: float) -> dict[str, Any]:
     scores = score(found.logits, found.targets, card.vocabulary, temperature=card.temperature, resamples=0)
     folder = paths.results.parent / ANSWERS
     folder.mkdir(parents=True, exist_ok=True)
-    logits, labels = found.logits.numpy().astype(np.float16), found.targets.argmax(dim=1).numpy()
+    logits, labels = found.logits.astype(np.float16), found.targets.argmax(axis=1)
     rated = {name: rated_pictures(model, paths.ratings / f"{name}-dev") for name in ("oasis", "emdt")}
-    answers = {
+    answers: dict[str, Any] = {
         name: np.array([each.probabilities for each in found]).astype(np.float32)
         for name, (found, _) in rated.items()
     }

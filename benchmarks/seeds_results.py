@@ -227,8 +227,8 @@ def _predict(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
     if int(metrics.top_words(predicted.targets).sum()) != len(records):
         raise RunError("Some pictures have several emotions; this comparison is for single labels.")
     return {
-        "logits": predicted.logits.numpy().astype(np.float16),
-        "truth": predicted.targets.argmax(dim=1).numpy().astype(np.uint8),
+        "logits": predicted.logits.astype(np.float16),
+        "truth": predicted.targets.argmax(axis=1).astype(np.uint8),
         "order": np.array(hashlib.sha256("\n".join(predicted.keys).encode()).hexdigest()),
         "weights": np.array(model.card.weights_hash),
     }

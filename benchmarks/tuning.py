@@ -175,7 +175,7 @@ def predict_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
         predicted = predict_labelled(model.network.to(device), batches, shape, device, precision)
         if predicted.unreadable:
             raise predicted.unreadable[0].error
-        right = (predicted.logits.argmax(1) == predicted.targets.argmax(1)).int().tolist()
+        right = (predicted.logits.argmax(1) == predicted.targets.argmax(1)).astype(int).tolist()
         with atomic_write(file, "w") as stored:
             stored.write(json.dumps({"right": right, **quick_scores(predicted)}))
     answers: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -6,7 +6,9 @@ Letters: B pictures of a batch, N pictures, E emotions, W words of an attribute.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from affectlens.errors import DatasetError, SettingsError
@@ -23,14 +25,14 @@ class Predictions:
     """What a network predicts for N pictures and what is true of them, in record order.
 
     Attributes:
-        logits: float32 (N, E), on the CPU
+        logits: float32 (N, E)
         targets: float32 (N, E)
         keys: the records' keys
         unreadable: pictures that are in none of the above
     """
 
-    logits: Tensor
-    targets: Tensor
+    logits: NDArray[np.float32]
+    targets: NDArray[np.float32]
     keys: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
 
@@ -39,23 +41,25 @@ class Predictions:
 class AttributePredictions:
     """What a network that answers attributes predicts for N pictures and what is true of them.
 
+    All are float32, but for words of `truth` that are indices.
+
     Attributes:
         logits, targets: of emotions, (N, E)
         residual: what has no name, (N, E), less `usual_residual`
         usual, usual_residual: of the usual picture, (E,)
         from_attributes: whether emotions are read from attributes at all
         words: by name, logits (N, W)
-        truth: by name, as `labelled_batches.attribute_tensors` gives it
+        truth: by name, encoded as by `labelled_batches.attribute_tensors`
     """
 
-    logits: Tensor
-    targets: Tensor
-    residual: Tensor
-    usual: Tensor
-    usual_residual: Tensor
+    logits: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    usual: NDArray[np.float32]
+    usual_residual: NDArray[np.float32]
     from_attributes: bool
-    words: Mapping[str, Tensor]
-    truth: Mapping[str, Tensor]
+    words: Mapping[str, NDArray[np.float32]]
+    truth: Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
@@ -63,8 +67,8 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
     if len(parts) == 1:
         return parts[0]
     return Predictions(
-        torch.cat([part.logits for part in parts]),
-        torch.cat([part.targets for part in parts]),
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.targets for part in parts]),
         tuple(key for part in parts for key in part.keys),
         tuple(bad for part in parts for bad in part.unreadable),
     )
@@ -97,7 +101,7 @@ def predict_labelled(
     if not logits:
         first = f" The first: {unreadable[0].error}" if unreadable else ""
         raise DatasetError(f"Not one picture could be read.{first}")
-    return Predictions(torch.cat(logits), torch.cat(targets), tuple(keys), tuple(unreadable))
+    return Predictions(torch.cat(logits).numpy(), torch.cat(targets).numpy(), tuple(keys), tuple(unreadable))
 
 
 def forward(
@@ -139,21 +143,26 @@ def predict_attributes(
             found = network.explain(images.contiguous(memory_format=torch.channels_last))
         parts.append(
             AttributePredictions(
-                logits=found.logits.cpu(),
-                targets=batch.targets,
-                residual=found.residual.cpu(),
-                usual=found.usual.cpu(),
-                usual_residual=found.usual_residual.cpu(),
+                logits=_floats(found.logits),
+                targets=batch.targets.numpy(),
+                residual=_floats(found.residual),
+                usual=_floats(found.usual),
+                usual_residual=_floats(found.usual_residual),
                 from_attributes=bool(found.contributions),
-                words={name: logits.cpu() for name, logits in found.attributes.items()},
-                truth=batch.attributes,
+                words={name: _floats(logits) for name, logits in found.attributes.items()},
+                truth={name: tensor.numpy() for name, tensor in batch.attributes.items()},
             )
         )
     return replace(
         parts[0],
-        logits=torch.cat([part.logits for part in parts]),
-        targets=torch.cat([part.targets for part in parts]),
-        residual=torch.cat([part.residual for part in parts]),
-        words={name: torch.cat([part.words[name] for part in parts]) for name in parts[0].words},
-        truth={name: torch.cat([part.truth[name] for part in parts]) for name in parts[0].truth},
+        logits=np.concatenate([part.logits for part in parts]),
+        targets=np.concatenate([part.targets for part in parts]),
+        residual=np.concatenate([part.residual for part in parts]),
+        words={name: np.concatenate([part.words[name] for part in parts]) for name in parts[0].words},
+        truth={name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth},
     )
+
+
+def _floats(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.float().cpu().numpy()
+    return array
