@@ -324,7 +324,7 @@ def read_pictures(folder: Path | None) -> list[Picture]:
         return []
     paths = list(list_pictures(folder))
     chosen = paths[:: max(1, len(paths) // 400)]
-    return [read_pixels(path, at_least=405).permute(1, 2, 0).numpy() for path in chosen]
+    return [read_pixels(path, at_least=405) for path in chosen]
 
 
 def our_shots(film: Path) -> list[float]:

@@ -116,7 +116,7 @@ def large_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
         if number >= DISTINCT:
             shutil.copy(paths[number % DISTINCT], path)
         elif sources:
-            pixels = Image.fromarray(read_pixels(sources[number % len(sources)]).permute(1, 2, 0).numpy())
+            pixels = Image.fromarray(read_pixels(sources[number % len(sources)]))
             enlarged = np.asarray(pixels.resize(MEGAPIXELS_12, Image.Resampling.BICUBIC), dtype=np.float32)
             Image.fromarray((enlarged + grain).clip(0, 255).astype(np.uint8)).save(path, quality=90)
         else:
@@ -239,7 +239,7 @@ def shares_of(model: str, paths: list[str]) -> dict[str, float]:
     fitted = [preprocessing.fit_pixels(read_pixels(p, at_least=preprocessing.at_least)) for p in paths]
     decoded = time.perf_counter()
     for begin in range(0, len(fitted), BATCH_SIZE):
-        predictor._engine(torch.stack(fitted[begin : begin + BATCH_SIZE]))
+        predictor._engine(np.stack(fitted[begin : begin + BATCH_SIZE]))
     predicted = time.perf_counter()
     return {
         "decode_milliseconds": 1000 * (decoded - start) / len(paths),

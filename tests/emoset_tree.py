@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -86,7 +85,6 @@ def _write(root: Path, position: int, name: str, rows: str, side: int, rng: np.r
 def _attributes(
     position: int, picture: NDArray[np.uint8], rows: str, rng: np.random.Generator
 ) -> dict[str, Any]:
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)
     objects = [OBJECTS[position], ELSEWHERE][: rng.integers(1, 3)]
     words = {
         "scene": SCENES[position],
@@ -99,8 +97,8 @@ def _attributes(
     )
     gone = {name for name, share in MISSING.items() if rng.random() < share}
     return {
-        "brightness": float(level(brightness(pixels))),
-        "colorfulness": float(level(colourfulness(pixels))),
+        "brightness": float(level(brightness(picture))),
+        "colorfulness": float(level(colourfulness(picture))),
         **{name: value for name, value in words.items() if name not in gone},
         **{name: value for name, value in missing.items() if name in gone},
     }

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.story.effects import APPEARANCES, REGIONS, PerturbationEffect, PictureEffects
+from affectlens.images import Pixels
 from affectlens.preprocess import Preprocessing
 
 EMOTIONS = MIKELS.distribution(
@@ -89,12 +91,12 @@ def effects_of(question: Question, effects: dict[str, float], noise: float = 0.3
     )
 
 
-def explanation_of(*heatmaps: Heatmap, pixels: Tensor | None = None, **more: Any) -> Explanation:
+def explanation_of(*heatmaps: Heatmap, pixels: Pixels | None = None, **more: Any) -> Explanation:
     """Explanation of a picture by its maps; by default the picture is grey."""
     pixels = grey_picture() if pixels is None else pixels
     return Explanation(heatmaps[0].image, heatmaps, pixels=pixels, **more)
 
 
-def grey_picture(height: int = 60, width: int = 90, level: int = 128) -> Tensor:
-    """uint8 (3, H, W) of one level."""
-    return torch.full((3, height, width), level, dtype=torch.uint8)
+def grey_picture(height: int = 60, width: int = 90, level: int = 128) -> Pixels:
+    """uint8 (H, W, 3) of one level."""
+    return np.full((height, width, 3), level, dtype=np.uint8)

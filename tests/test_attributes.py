@@ -4,11 +4,11 @@ import colorsys
 import json
 import statistics
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from numpy.typing import NDArray
 
 from affectlens.attributes import (
     EXTREMELY_COLOURFUL,
@@ -26,22 +26,24 @@ from affectlens.errors import UnknownName
 SCENE = Attribute("scene", ("beach", "street", "bakery/shop"))
 
 
-def plain(red: int, green: int, blue: int) -> Tensor:
-    return torch.tensor([red, green, blue], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 7)
+Bytes = NDArray[np.uint8]
 
 
-def next_to(*pictures: Tensor) -> Tensor:
-    return torch.cat(pictures, dim=2)
+def plain(red: int, green: int, blue: int) -> Bytes:
+    return np.full((5, 7, 3), (red, green, blue), dtype=np.uint8)
 
 
-def noise(seed: int, height: int = 23, width: int = 31) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
+def next_to(*pictures: Bytes) -> Bytes:
+    return np.concatenate(pictures, axis=1)
 
 
-def slow_colourfulness(pixels: Tensor) -> float:
+def noise(seed: int, height: int = 23, width: int = 31) -> Bytes:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def slow_colourfulness(pixels: Bytes) -> float:
     """Hasler and Süsstrunk's third measure, pixel by pixel, in 0..1."""
-    colours = list(zip(*(channel.flatten().tolist() for channel in pixels), strict=True))
+    colours = pixels.reshape(-1, 3).tolist()
     rg = [red - green for red, green, _ in colours]
     yb = [(red + green) / 2 - blue for red, green, blue in colours]
     spread = (statistics.pvariance(rg) + statistics.pvariance(yb)) ** 0.5
@@ -57,7 +59,7 @@ def slow_colourfulness(pixels: Tensor) -> float:
 def test_colourfulness_is_what_the_formula_gives_pixel_by_pixel(
     colours: list[tuple[int, int, int]], spread: int
 ) -> None:
-    pixels = torch.tensor(colours, dtype=torch.uint8).T.reshape(3, 1, -1)
+    pixels = np.array([colours], dtype=np.uint8)
     assert colourfulness(pixels) == pytest.approx(slow_colourfulness(pixels), abs=1e-6)
     faint = pixels // 255 * spread + 90  # below 1 as well, where the bound does not hide a difference
     assert colourfulness(faint) == pytest.approx(slow_colourfulness(faint), abs=1e-6)
@@ -84,21 +86,20 @@ def test_a_picture_of_all_colours_is_extremely_colourful() -> None:
 
 def test_brightness_is_the_mean_of_v_of_hsv() -> None:
     pixels = noise(0)
-    colours = zip(*(channel.flatten().tolist() for channel in pixels), strict=True)
+    colours = pixels.reshape(-1, 3).tolist()
     values = [colorsys.rgb_to_hsv(*(part / 255 for part in colour))[2] for colour in colours]
     assert brightness(pixels) == pytest.approx(statistics.fmean(values), abs=1e-12)
 
 
 def test_a_large_picture_is_measured_as_a_small_one_that_is_repeated() -> None:
     small = noise(1)
-    large = small.repeat(1, 20, 9)  # several strips, the last one shorter
+    large = np.tile(small, (20, 9, 1))  # several strips, the last one shorter
     assert measure(large) == pytest.approx(measure(small), abs=1e-12)
 
 
 def test_how_pixels_lie_in_memory_changes_no_bit() -> None:
     pixels = noise(2)
-    channels_last = pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    assert measure(channels_last) == measure(pixels)
+    assert measure(np.asfortranarray(pixels)) == measure(pixels)
 
 
 def test_levels_are_tenths_from_0_to_1() -> None:

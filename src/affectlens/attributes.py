@@ -26,8 +26,8 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from affectlens.errors import AffectLensError, UnknownName
 
@@ -122,39 +122,43 @@ class _StoredAttribute(msgspec.Struct, forbid_unknown_fields=True):
     several: bool
 
 
-def brightness(pixels: Tensor) -> float:
+def brightness(pixels: NDArray[np.uint8]) -> float:
     """How bright a picture is on average, 0 (black) to 1: the mean of V of HSV, the greatest of R, G and B.
 
-    `pixels` are uint8, (3, H, W). As stored, not as light: a middle grey of 128 has brightness 0.5.
+    `pixels` are uint8, (H, W, 3). As stored, not as light: a middle grey of 128 has brightness 0.5.
 
-    >>> brightness(torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1))
+    >>> brightness(np.array([[[255, 0, 0]]], dtype=np.uint8))
     1.0
     """
-    red, green, blue = pixels
-    brightest = torch.maximum(torch.maximum(red, green), blue)
-    return int(brightest.sum(dtype=torch.int64)) / (255 * brightest.numel())
+    red, green, blue = np.moveaxis(pixels, 2, 0)
+    brightest = np.maximum(np.maximum(red, green), blue)
+    return int(brightest.sum(dtype=np.int64)) / (255 * int(brightest.size))
 
 
-def colourfulness(pixels: Tensor) -> float:
-    """How colourful a picture is: uint8, (3, H, W) -> 0 (grey) to 1 (109 and more, extremely colourful).
+def colourfulness(pixels: NDArray[np.uint8]) -> float:
+    """How colourful a picture is: uint8, (H, W, 3) -> 0 (grey) to 1 (109 and more, extremely colourful).
 
     Hasler and Süsstrunk, 2003, their third measure: with the signed differences rg = R - G and
     yb = (R + G) / 2 - B of all pixels, sqrt(var rg + var yb) + 0.3 sqrt(mean rg ** 2 + mean yb ** 2).
     Whole numbers are summed, so that the bits are the same whatever the machine and the number of threads.
     """
-    count, sums = pixels[0].numel(), torch.zeros(4, dtype=torch.float64)
-    for strip in torch.split(pixels, max(1, _PIXELS_AT_ONCE // max(1, pixels.shape[2])), dim=1):
-        red, green, blue = strip.to(torch.float64)  # signed: in uint8, 0 - 1 would be 255
-        rg, twice_yb = (red - green).flatten(), (red + green - 2 * blue).flatten()
-        sums += torch.stack([rg.sum(), rg.dot(rg), twice_yb.sum(), twice_yb.dot(twice_yb)])
+    height, width, _ = pixels.shape
+    count, sums = height * width, np.zeros(4)
+    rows = max(1, _PIXELS_AT_ONCE // max(1, width))
+    for top in range(0, height, rows):
+        red, green, blue = np.moveaxis(
+            pixels[top : top + rows].astype(np.float64), 2, 0
+        )  # signed: 0 - 1 is -1
+        rg, twice_yb = (red - green).ravel(), (red + green - 2 * blue).ravel()
+        sums += (rg.sum(), rg @ rg, twice_yb.sum(), twice_yb @ twice_yb)
     rg_sum, rg_squared, yb_sum, yb_squared = map(int, sums.tolist())  # whole, and below 2 ** 53: exact
     variance = 4 * (rg_squared * count - rg_sum**2) + (yb_squared * count - yb_sum**2)
-    measure = (math.sqrt(variance) + 0.3 * math.hypot(2 * rg_sum, yb_sum)) / (2 * count)
-    return min(1.0, measure / EXTREMELY_COLOURFUL)
+    found = (math.sqrt(variance) + 0.3 * math.hypot(2 * rg_sum, yb_sum)) / (2 * int(count))
+    return min(1.0, found / EXTREMELY_COLOURFUL)
 
 
-def measure(pixels: Tensor) -> dict[str, float]:
-    """All of `MEASURED` by name: uint8, (3, H, W) -> values in 0..1."""
+def measure(pixels: NDArray[np.uint8]) -> dict[str, float]:
+    """All of `MEASURED` by name: uint8, (H, W, 3) -> values in 0..1."""
     return {BRIGHTNESS: brightness(pixels), COLOURFULNESS: colourfulness(pixels)}
 
 

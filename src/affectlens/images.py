@@ -26,10 +26,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
@@ -56,8 +55,22 @@ from affectlens.errors import (
     PictureTooLarge,
 )
 
-Pixels: TypeAlias = torch.Tensor  # uint8, (3, H, W), upright sRGB
-Source: TypeAlias = Path | str | bytes | Image.Image | NDArray[Any] | torch.Tensor
+Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3), upright sRGB
+
+
+@runtime_checkable
+class Tensor(Protocol):
+    """A tensor of torch, which need not be installed, by what is used of it."""
+
+    shape: Any
+    dtype: Any
+
+    def detach(self) -> Any: ...
+    def numel(self) -> int: ...
+
+
+Source: TypeAlias = Path | str | bytes | Image.Image | NDArray[Any] | Tensor
+Interpolation = Literal["bilinear", "bicubic"]
 
 # What is decoded at once. The largest sensors of cameras and telephones have 200 million pixels, so
 # every photograph passes; a picture at the limit takes 3.3 GB while it is read, and 0.75 GB after.
@@ -136,11 +149,10 @@ _FROM_LAB = ImageCms.buildTransform(
 
 
 def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None) -> Pixels:
-    """Read a picture as upright sRGB: uint8, (3, H, W), on the CPU, with channels last in memory.
+    """Read a picture as upright sRGB: uint8, (H, W, 3).
 
-    `source` is a path, the bytes of a picture file, a Pillow picture, an array or a tensor. Arrays
-    are (H, W), (H, W, 3) or (H, W, 4), uint8 or float in 0..1; a tensor is (3, H, W), uint8, and is
-    returned as it is.
+    `source` is a path, the bytes of a picture file, a Pillow picture, an array or a torch tensor. Arrays
+    are (H, W), (H, W, 3) or (H, W, 4), uint8 or float in 0..1; a tensor is (3, H, W), uint8.
 
     `at_least` is the (height, width) to which the caller will shrink; one number means both. A JPEG
     is then decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay twice as large, which
@@ -150,7 +162,7 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
     `NotAPicture`, `PictureDamaged`, or `PictureTooLarge` beyond `MAX_PIXELS` decoded.
 
     >>> read_pixels(np.zeros((2, 5), dtype=np.uint8)).shape
-    torch.Size([3, 2, 5])
+    (2, 5, 3)
     """
     size = (at_least, at_least) if isinstance(at_least, int) else at_least
     match source:
@@ -165,8 +177,8 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
             return _convert(source, str(getattr(source, "filename", "") or "picture in memory"))
         case np.ndarray():
             return _convert(_picture_of_array(source), "array")
-        case torch.Tensor():
-            return _checked(source)
+        case Tensor():
+            return _of_tensor(source)
     raise NotAPicture(
         f"{type(source).__name__} instead of a picture",
         "expected a path, bytes, a Pillow picture, an array or a tensor.",
@@ -186,8 +198,16 @@ def read_size(source: Source) -> tuple[int, int]:
             return _upright_size(io.BytesIO(source), f"{len(source):,} bytes in memory")
         case Image.Image():
             return _turned(source)
-    _, height, width = read_pixels(source).shape
+    height, width, _ = read_pixels(source).shape
     return height, width
+
+
+def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
+    """Bring a picture to another size, with antialiasing: uint8, (H, W, 3) -> (height, width, 3)."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    resampling = Image.Resampling.BICUBIC if interpolation == "bicubic" else Image.Resampling.BILINEAR
+    return np.array(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), resampling))
 
 
 def is_animated_webp(path: Path) -> bool:
@@ -386,7 +406,7 @@ def _convert(image: Image.Image, name: str) -> Pixels:
         image = _as_srgb(image)
         if turn is not None:
             image = image.transpose(turn)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return np.array(image)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -498,10 +518,12 @@ def _picture_of_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _checked(tensor: torch.Tensor) -> Pixels:
-    if tensor.dtype != torch.uint8 or tensor.ndim != 3 or tensor.shape[0] != 3 or not tensor.numel():
+def _of_tensor(tensor: Tensor) -> Pixels:
+    """(3, H, W), uint8, on any device, to (H, W, 3)."""
+    shape, kind = tuple(tensor.shape), str(tensor.dtype)
+    if kind != "torch.uint8" or len(shape) != 3 or shape[0] != 3 or not tensor.numel():
         raise NotAPicture(
-            f"tensor of shape {tuple(tensor.shape)} and type {tensor.dtype}",
-            "expected uint8 pixels of shape (3, H, W), as read_pixels returns them.",
+            f"tensor of shape {shape} and type {kind}", "expected uint8 pixels of shape (3, H, W)."
         )
-    return tensor.cpu()
+    array: Pixels = tensor.detach().cpu().permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(array)

@@ -1,8 +1,8 @@
 """Pixels -> network input: one versioned artefact, used by training, evaluation, serving and export.
 
-A model folder carries its `Preprocessing` as JSON. Version 1 means: resized in uint8 with
-antialiasing, then divided by 255, less `mean`, by `std`. A change of any bit of that is another
-version. Pillow, which most published networks were trained with, gives the same levels within one
+A model folder carries its `Preprocessing` as JSON. Version 1 means: resized in uint8 with antialiasing, then
+divided by 255, less `mean`, by `std`. A change that moves answers is another version. Pillow resizes, as for
+most published networks; torch, which did until version 0.2 of this package, gives the same levels within one
 for bilinear, and for bicubic within one but at hard edges, where the two clip its overshoot otherwise.
 
 Letters: B pictures, H x W pixels of the picture, h x w of the network's input.
@@ -15,16 +15,14 @@ from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from affectlens.errors import SettingsError
-from affectlens.images import Pixels
+from affectlens.images import Interpolation, Pixels, resize
 
 VERSION = 1
 Fit = Literal["squash", "crop", "pad"]
-Interpolation = Literal["bilinear", "bicubic"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -102,22 +100,24 @@ class Preprocessing:
         return math.floor(self.height / self.crop_fraction), math.floor(self.width / self.crop_fraction)
 
     def fit_pixels(self, pixels: Pixels) -> Pixels:
-        """Bring a picture to the network's size: uint8, (3, H, W) -> (3, h, w).
+        """Bring a picture to the network's size: uint8, (H, W, 3) -> (h, w, 3).
 
-        Runs on the CPU, in whole numbers, so that the bits are the same every time.
+        In whole numbers, so that the bits are the same every time.
         """
         if self.fit == "squash":
             return resize(pixels, self.height, self.width, self.interpolation)
         return self._crop(pixels) if self.fit == "crop" else self._pad(pixels)
 
-    def normalise(self, batch: Tensor) -> Tensor:
-        """Bring fitted pixels to the range that the network was trained on, on the batch's device.
+    def normalise(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Bring fitted pixels to the range that the network was trained on: (x / 255 - mean) / std.
 
-        uint8, (B, 3, h, w) -> float32, (B, 3, h, w): (x / 255 - mean) / std.
+        uint8, (B, h, w, 3) -> float32, (B, 3, h, w).
         """
-        mean = torch.tensor(self.mean, dtype=torch.float32, device=batch.device).view(3, 1, 1)
-        std = torch.tensor(self.std, dtype=torch.float32, device=batch.device).view(3, 1, 1)
-        return (batch.to(torch.float32) / 255).sub_(mean).div_(std)
+        scaled = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        scaled /= 255
+        scaled -= np.array(self.mean, np.float32).reshape(3, 1, 1)
+        scaled /= np.array(self.std, np.float32).reshape(3, 1, 1)
+        return scaled
 
     def to_json(self) -> dict[str, Any]:
         """Write every setting as plain data for `json.dump`."""
@@ -160,11 +160,11 @@ class Preprocessing:
         return View(seen, (0, 0, self.height, self.width))
 
     def _crop(self, pixels: Pixels) -> Pixels:
-        _, height, width = pixels.shape
+        height, width, _ = pixels.shape
         cut = self._cut_of(height, width)
-        pixels = pixels[:, cut.top_end : height - cut.top_end, cut.left_end : width - cut.left_end]
+        pixels = pixels[cut.top_end : height - cut.top_end, cut.left_end : width - cut.left_end]
         pixels = resize(pixels, cut.rows, cut.columns, self.interpolation)
-        return pixels[:, cut.top : cut.top + self.height, cut.left : cut.left + self.width]
+        return pixels[cut.top : cut.top + self.height, cut.left : cut.left + self.width]
 
     def _cut_of(self, height: int, width: int) -> _Cut:
         """Cover (height, width) / crop_fraction, rounded as torchvision's `Resize` and `CenterCrop` do."""
@@ -180,12 +180,11 @@ class Preprocessing:
         return _Cut(top_end, left_end, rows, columns, top, left)
 
     def _pad(self, pixels: Pixels) -> Pixels:
-        rows, columns, top, left = self._canvas_region(pixels.shape[1], pixels.shape[2])
+        rows, columns, top, left = self._canvas_region(*pixels.shape[:2])
         # The mean colour, so that after `normalise` the padding is as good as zero.
-        colour = torch.tensor([round(255 * value) for value in self.mean], dtype=torch.uint8)
-        canvas = colour.view(3, 1, 1).repeat(1, self.height, self.width)
-        inside = canvas[:, top : top + rows, left : left + columns]
-        inside[:] = resize(pixels, rows, columns, self.interpolation)
+        colour = np.array([round(255 * value) for value in self.mean], dtype=np.uint8)
+        canvas = np.tile(colour, (self.height, self.width, 1))
+        canvas[top : top + rows, left : left + columns] = resize(pixels, rows, columns, self.interpolation)
         return canvas
 
     def _canvas_region(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -225,14 +224,6 @@ class PreprocessingSettings:
         """Return the preprocessing, with this mean and standard deviation where none are set."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Preprocessing(**{**values, "mean": self.mean or mean, "std": self.std or std})
-
-
-def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
-    """Bring a picture to another size, with antialiasing: uint8, (3, H, W) -> (3, height, width)."""
-    if tuple(pixels.shape[1:]) == (height, width):
-        return pixels
-    size = (height, width)
-    return F.interpolate(pixels[None], size, mode=interpolation, align_corners=False, antialias=True)[0]
 
 
 def _ends(length: int, seen: float) -> int:

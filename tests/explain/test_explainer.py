@@ -198,7 +198,7 @@ def test_boxes_of_a_detector_are_regions_too(explainer: Explainer, photo: Path) 
 def test_an_explanation_keeps_the_upright_picture(explainer: Explainer, photo: Path) -> None:
     (found,) = explainer.explain_files([photo])
     assert found.pixels is not None
-    torch.testing.assert_close(found.pixels, read_pixels(photo))
+    assert np.array_equal(found.pixels, read_pixels(photo))
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_a_large_picture_is_kept_at_display_size(
     (found,) = explainer.explain_files([file])
     assert found.pixels is not None
     assert max(expected) <= DISPLAYED
-    assert tuple(found.pixels.shape[1:]) == expected
-    assert found.pixels.dtype == torch.uint8
-    assert found.pixels.float().mean(dim=(1, 2)).tolist() == pytest.approx([200, 30, 90], abs=3)
+    assert found.pixels.shape[:2] == expected
+    assert found.pixels.dtype == np.uint8
+    assert found.pixels.mean(axis=(0, 1)).tolist() == pytest.approx([200, 30, 90], abs=3)
 
 
 def test_no_pixels_are_kept_where_they_are_not_wanted(explainer: Explainer, photo: Path) -> None:

@@ -178,7 +178,7 @@ def test_pictures_are_shown_as_they_are_but_tiny_ones_larger_and_huge_ones_small
     size: tuple[int, int], kept: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     explanation = explanation_of(heatmap_of(with_patch(), size), pixels=grey_picture(*kept))
-    assert displayed(explanation, 1100).shape[1:] == expected
+    assert displayed(explanation, 1100).shape[:2] == expected
 
 
 @pytest.mark.parametrize("size", [(480, 36), (30, 480), (480, 480), (2, 480)])

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from affectlens.emotions import MIKELS, POLARITY
@@ -201,9 +201,8 @@ def test_a_page_is_written_complete_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_page_is_small_enough_to_be_mailed() -> None:
-    generator = torch.Generator().manual_seed(0)
     # Noise takes more than any photograph.
-    noise = torch.randint(0, 256, (3, 733, 1100), dtype=torch.uint8, generator=generator)
+    noise = np.random.default_rng(0).integers(0, 256, (733, 1100, 3), dtype=np.uint8)
     maps = [heatmap_of(with_patch(), (733, 1100), emotion=word) for word in MIKELS.words]
     effects = tuple(effects_of(each.question, EFFECTS) for each in maps)
     page = render_page(explanation_of(*maps, pixels=noise, effects=effects))

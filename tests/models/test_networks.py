@@ -169,8 +169,9 @@ def test_an_option_of_another_type_is_an_error_that_names_it(option: str, value:
 @pytest.mark.parametrize("option", ["dropout", "drop_path", "patch_dropout"])
 @pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan")])
 def test_what_is_dropped_is_a_fraction_below_1(option: str, value: float) -> None:
+    options: dict[str, Any] = {option: value}
     with pytest.raises(SettingsError, match=f"{option} of the network test_vit is a fraction below 1"):
-        catalog.build("test_vit", 8, **{option: value})
+        catalog.build("test_vit", 8, **options)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_in_training_alone_a_transformer_sees_a_part_of_the_patches(
     name: str, options: dict[str, Any]
 ) -> None:
     network = catalog.build(name, len(MIKELS), patch_dropout=0.5, **options)
-    transformer = getattr(network, "transformer", network)
+    transformer: Any = getattr(network, "transformer", network)
     lengths: list[int] = []
     transformer.blocks[0].register_forward_hook(lambda _, inputs, __: lengths.append(inputs[0].shape[1]))
     for training in (True, False):

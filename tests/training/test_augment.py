@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision.transforms.v2 import functional as torchvision
 
 from affectlens.errors import SettingsError
-from affectlens.preprocess import resize
+from affectlens.images import resize
+from affectlens.models.network_input import to_tensor
 from affectlens.training.augment import Augmentation, augment
 
 STILL = Augmentation(crop_scale=1.0, flip=0.0)
@@ -63,17 +65,25 @@ def test_a_variation_depends_on_the_seed_alone() -> None:
     assert not torch.equal(made[2], made[3])
 
 
-def test_without_variation_a_picture_is_only_resized() -> None:
-    assert torch.equal(varied(STILL, 0, picture()), resize(picture(), 32, 40))
+def resized(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    made: torch.Tensor = torchvision.resize(pixels, [height, width], antialias=True)
+    return made
+
+
+def test_without_variation_a_picture_is_only_resized_as_it_is_in_use_to_within_a_level() -> None:
+    made = varied(STILL, 0, picture())
+    assert torch.equal(made, resized(picture(), 32, 40))
+    in_use = to_tensor(resize(picture().permute(1, 2, 0).numpy(), 32, 40))
+    assert (made.int() - in_use.int()).abs().max() <= 1
 
 
 def test_a_mirrored_picture_is_mirrored() -> None:
     mirrored = varied(Augmentation(crop_scale=1.0, flip=1.0), 0, picture())
-    assert torch.equal(mirrored, resize(picture(), 32, 40).flip(2))
+    assert torch.equal(mirrored, resized(picture(), 32, 40).flip(2))
 
 
 def test_half_of_the_pictures_are_mirrored() -> None:
-    plain = resize(picture(), 32, 40)
+    plain = resized(picture(), 32, 40)
     same = sum(
         torch.equal(varied(Augmentation(crop_scale=1.0), seed, picture()), plain) for seed in range(200)
     )
@@ -130,7 +140,7 @@ def test_a_shift_of_light_is_rounded_to_the_nearest_level_and_so_has_no_bias() -
 
 def test_a_squashed_picture_loses_its_shape_before_it_is_cropped() -> None:
     settings = Augmentation(crop_scale=1.0, flip=0.0, squash=16)
-    assert torch.equal(varied(settings, 0, picture()), resize(resize(picture(), 16, 16), 32, 40))
+    assert torch.equal(varied(settings, 0, picture()), resized(resized(picture(), 16, 16), 32, 40))
 
 
 def test_a_crop_of_a_squashed_picture_is_square_on_the_square() -> None:

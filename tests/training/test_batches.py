@@ -23,6 +23,7 @@ from affectlens.inference.labelled_batches import (
     file_reader,
     target_tensor,
 )
+from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
 from affectlens.training.augment import Augmentation
 from affectlens.training.batches import Order, TrainingStream, derived_seed, training_batches
@@ -171,7 +172,7 @@ def test_evaluation_keeps_the_order_and_reports_what_it_could_not_read(
     assert [(bad.key, type(bad.error)) for bad in unreadable] == [("empty.png", PictureEmpty)]
     assert isinstance(unreadable[0], Unreadable)
     assert unreadable[0].error.path == str(tmp_path / "empty.png")
-    expected = SIZE.fit_pixels(file_reader(SIZE)(records[0]))
+    expected = to_tensor(SIZE.fit_pixels(file_reader(SIZE)(records[0])))
     assert torch.equal(batches[0].pixels[0], expected)
     assert torch.equal(torch.cat([batch.targets for batch in batches]), target_tensor(records))
 

@@ -8,6 +8,7 @@ import torch
 from affectlens.data.records import DataSource, Record
 from affectlens.emotions import MIKELS
 from affectlens.errors import RunError
+from affectlens.images import Pixels
 from affectlens.inference.labelled_batches import Batch, target_tensor
 from affectlens.preprocess import PreprocessingSettings
 from affectlens.training.checkpoints import load_state, save_state
@@ -32,7 +33,7 @@ def session(optimizer: str, momentum: float = 0.9, network: str = "test_resnet.r
     return Session(settings=settings, source=source, targets=target_tensor(records), read=_no_file)
 
 
-def _no_file(record: Record) -> torch.Tensor:
+def _no_file(record: Record) -> Pixels:
     raise AssertionError("pictures are noise")
 
 

@@ -65,7 +65,7 @@ def sound_of(file: Path) -> list[tuple[Fraction, bytes]]:
 
 def frames_of(file: Path) -> list[tuple[float, Any]]:
     with Video(file) as video:
-        return [(frame.second, frame.pixels().permute(1, 2, 0).numpy()) for frame in video.frames()]
+        return [(frame.second, frame.pixels()) for frame in video.frames()]
 
 
 def red(film: Film) -> Iterator[Drawing]:

@@ -15,8 +15,7 @@ from affectlens.data.near_duplicates import SIDE
 from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import PictureError, PictureNotFound
-from affectlens.images import Pixels, read_pixels
-from affectlens.preprocess import resize
+from affectlens.images import Pixels, read_pixels, resize
 
 # Of red, green and blue in a grey level, of 1000 (ITU-R BT.601, as Pillow has it).
 _GREY = np.array([299, 587, 114])
@@ -80,9 +79,9 @@ def thumbnails(found: Sequence[Fingerprint]) -> NDArray[np.uint8]:
 
 
 def grey_thumbnail(pixels: Pixels) -> NDArray[np.uint8]:
-    """Shrink a picture, uint8 (3, H, W), to grey levels, uint8 (48, 48)."""
-    small = resize(pixels, SIDE, SIDE).numpy().astype(np.int64)
-    grey: NDArray[np.uint8] = np.rint(np.tensordot(_GREY, small, axes=1) / 1000).astype(np.uint8)
+    """Shrink a picture, uint8 (H, W, 3), to grey levels, uint8 (48, 48)."""
+    small = resize(pixels, SIDE, SIDE).astype(np.int64)
+    grey: NDArray[np.uint8] = np.rint(small @ _GREY / 1000).astype(np.uint8)
     return grey
 
 
@@ -93,7 +92,7 @@ def _fingerprint(record: Record, full_size: bool) -> Fingerprint | NoFingerprint
     except PictureError as error:
         return NoFingerprint(f"{record.key}: {error.reason}")
     content = hashlib.sha256(data).digest()[:16]
-    return Fingerprint(content, grey_thumbnail(pixels), pixels.shape[1], pixels.shape[2])
+    return Fingerprint(content, grey_thumbnail(pixels), pixels.shape[0], pixels.shape[1])
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -31,13 +31,13 @@ from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story import branches
 from affectlens.explain.story.effects import PictureEffects, RegionBox, divide_by_region, measure_effects
 from affectlens.explain.story.text import story
-from affectlens.images import Pixels, Source, read_pixels, read_size
+from affectlens.images import Pixels, Source, read_pixels, read_size, resize
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
 from affectlens.inference.stores import PictureBytes
 from affectlens.model_folder import Card
 from affectlens.models import saved
 from affectlens.models.saved import Model
-from affectlens.preprocess import View, resize
+from affectlens.preprocess import View
 
 # Of the longer side of the pixels that an explanation keeps: no figure and no page shows more.
 DISPLAYED = 1600
@@ -98,7 +98,7 @@ class Explanation:
         heatmaps: one for each question
         effects, parts: one for each question, or none where they were not requested; no parts of networks
             that cannot be divided (`explain.story.branches`)
-        pixels: the picture upright, uint8 (3, H, W), its longer side at most `DISPLAYED`; None where the
+        pixels: the picture upright, uint8 (H, W, 3), its longer side at most `DISPLAYED`; None where the
             request was not to keep them
     """
 
@@ -228,7 +228,7 @@ class Explainer:
         image = self.model.to_input(preprocessing.fit_pixels(pixels))
         with self._lock, torch.no_grad():
             logits = self.model.logits(image).double().cpu()
-        view = preprocessing.view(pixels.shape[1], pixels.shape[2])
+        view = preprocessing.view(*pixels.shape[:2])
         emotions = EmotionDistribution(self.vocabulary, tuple(logits[0].softmax(dim=0).tolist()))
         return PreparedPicture(_name_of(picture), size, pixels, view, image, logits, emotions, kept)
 
@@ -318,7 +318,7 @@ def _for_display(source: Source, size: tuple[int, int], pixels: Pixels) -> Pixel
     """Bring a picture of this (H, W) to display size; it is decoded again only where `pixels` are fewer."""
     shrink = min(1.0, DISPLAYED / max(size))
     height, width = (max(1, round(side * shrink)) for side in size)
-    if tuple(pixels.shape[1:]) != size:
+    if pixels.shape[:2] != size:
         pixels = read_pixels(source, at_least=(height, width))
     return resize(pixels, height, width)
 

@@ -14,8 +14,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.text import READING, doubts, how_made, title
-from affectlens.images import Pixels
-from affectlens.preprocess import resize
+from affectlens.images import Pixels, resize
 from affectlens.report import figures, sheet
 from affectlens.report.heatmaps import ColourScale, Picture, overlay
 from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
@@ -41,14 +40,14 @@ def draw_figure(explanation: Explanation) -> figures.Figure:
     heatmaps = explanation.heatmaps
     picture = displayed(explanation, _LONGEST.get(len(heatmaps), _LONGEST_OF_MANY))
     scale = scale_of(heatmaps)
-    panels = [("the picture", as_array(picture))]
+    panels = [("the picture", picture)]
     panels += [(title(each), laid_on(each, picture, scale)) for each in heatmaps]
     header = f"{_short(Path(explanation.image).name)}: {likeliest(heatmaps[0].emotions.weights)}"
     return sheet.draw_sheet(panels, header, _caption(heatmaps), scale)
 
 
 def displayed(explanation: Explanation, longest: int) -> Pixels:
-    """Return the picture of an explanation as it is shown: (3, H, W), its longer side at most `longest`.
+    """Return the picture of an explanation as it is shown: (H, W, 3), its longer side at most `longest`.
 
     A tiny picture is enlarged. Raises `SettingsError` for an explanation that kept no pixels.
     """
@@ -78,17 +77,11 @@ def scale_of(heatmaps: Sequence[Heatmap]) -> ColourScale:
 
 
 def laid_on(heatmap: Heatmap, pixels: Pixels, scale: ColourScale | None = None) -> Picture:
-    """Lay a map on its picture, uint8 (3, H, W) upright, of any size -> uint8 (H, W, 3)."""
+    """Lay a map on its picture, uint8 (H, W, 3) upright, of any size -> uint8 (H, W, 3)."""
     scale = scale or scale_of([heatmap])
     full = scale.full or float(heatmap.seen().abs().max()) or 1.0
-    values = heatmap.at(*pixels.shape[1:]).numpy().astype(np.float64)
-    return overlay(values, as_array(pixels), full)
-
-
-def as_array(pixels: Pixels) -> Picture:
-    """Turn uint8 (3, H, W) into (H, W, 3)."""
-    array: Picture = pixels.permute(1, 2, 0).numpy()
-    return array
+    values = heatmap.at(*pixels.shape[:2]).numpy().astype(np.float64)
+    return overlay(values, pixels, full)
 
 
 def _caption(heatmaps: Sequence[Heatmap]) -> str:

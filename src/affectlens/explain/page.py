@@ -14,7 +14,7 @@ from typing import Any
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.explainer import Explanation
-from affectlens.explain.figures import as_array, displayed, laid_on, scale_of
+from affectlens.explain.figures import displayed, laid_on, scale_of
 from affectlens.explain.story.branches import Contributions
 from affectlens.explain.story.effects import LEAST_EFFECT, SHIFT, PerturbationEffect, PictureEffects
 from affectlens.explain.story.text import story
@@ -57,9 +57,9 @@ def _values(explanation: Explanation) -> TemplateValues:
         "on_average": ON_AVERAGE,
         "reading": READING,
         "colours": {"for": _channels(FOR), "against": _channels(AGAINST)},
-        "picture": jpeg_url(as_array(pixels), QUALITY),
-        "width": pixels.shape[2],
-        "height": pixels.shape[1],
+        "picture": jpeg_url(pixels, QUALITY),
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
         "scale": {"number": f"{scale.full or 1:.2g}", "unit": scale.unit},
         "sections": [_section(explanation, index, pixels, scale, longest) for index in range(len(heatmaps))],
         "longest_bar": longest,

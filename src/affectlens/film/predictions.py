@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, suppress
 
-import torch
+import numpy as np
 
 from affectlens.data.prefetch import read_ahead
 from affectlens.errors import VideoDamaged
@@ -51,7 +51,7 @@ def predict_batches(
 
 
 def _probabilities(engine: Engine, pixels: list[Pixels]) -> ProbabilityRows:
-    rows = engine(torch.stack(pixels)).tolist()
+    rows = engine(np.stack(pixels)).tolist()
     return [tuple(round(value, DIGITS) for value in row) for row in rows]
 
 

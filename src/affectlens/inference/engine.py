@@ -20,14 +20,18 @@ from contextlib import closing, contextmanager
 from threading import Lock
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from affectlens.data.prefetch import map_ahead
+from affectlens.images import Pixels
 from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
+from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
 
 In = TypeVar("In")
@@ -37,7 +41,7 @@ CPU_BATCH = 8  # pictures at once on a CPU, see above
 
 
 class Engine:
-    """A network on a device: uint8 (B, 3, H, W) -> probabilities, float32 (B, E), on the CPU.
+    """A network on a device: pixels, uint8 (B, H, W, 3) -> probabilities, float32 (B, E).
 
     The model's own network is copied and stays as it is. In bfloat16 a probability differs from that
     of float32 by 0.001 on average and 0.02 at most (the default model, 240 pictures, the same first
@@ -55,19 +59,19 @@ class Engine:
             _cast_weights(network, self.precision)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
 
-    def __call__(self, pixels: Tensor) -> Tensor:
+    def __call__(self, pixels: Pixels) -> NDArray[np.float32]:
         """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
         logits = [
             forward(self.network, part, self.card.preprocessing, self.device, self.precision)
-            for part in torch.split(pixels, self.at_once(len(pixels)))
+            for part in torch.split(to_tensor(pixels), self.at_once(len(pixels)))
         ]
         return self._probabilities(torch.cat(logits))
 
-    def _probabilities(self, logits: Tensor) -> Tensor:
+    def _probabilities(self, logits: Tensor) -> NDArray[np.float32]:
         # In float64, so that not even many words' rounding errors add up to anything.
-        return (logits.double() / self.card.temperature).softmax(dim=1).float()
+        return (logits.double() / self.card.temperature).softmax(dim=1).float().numpy()
 
-    def explain(self, pixels: Tensor) -> tuple[Tensor, AttributeExplanation]:
+    def explain(self, pixels: Pixels) -> tuple[NDArray[np.float32], AttributeExplanation]:
         """Predict a batch that goes through the network together, and explain it by attributes.
 
         For a network with attributes (`models.capabilities.HasAttributes`): the probabilities that the engine
@@ -75,7 +79,7 @@ class Engine:
         """
         assert isinstance(self.network, HasAttributes), "the card lists attributes, so the network has them"
         with torch.inference_mode(), autocast(self.device, self.precision):
-            images = self.card.preprocessing.normalise(pixels.to(self.device))
+            images = normalise(to_tensor(pixels).to(self.device), self.card.preprocessing)
             found = self.network.explain(images.contiguous(memory_format=torch.channels_last))
         explained = AttributeExplanation._make(map(_on_cpu, found))
         return self._probabilities(explained.logits), explained

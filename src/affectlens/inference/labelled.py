@@ -15,6 +15,7 @@ from affectlens.errors import DatasetError, SettingsError
 from affectlens.inference.labelled_batches import Batch, Unreadable
 from affectlens.machine import autocast
 from affectlens.models.capabilities import HasAttributes
+from affectlens.models.network_input import normalise
 from affectlens.preprocess import Preprocessing
 
 LabelledBatches = Iterable[tuple[Batch | None, Sequence[Unreadable]]]
@@ -113,7 +114,7 @@ def forward(
 ) -> Tensor:
     """Run one batch through a network: uint8 (B, 3, H, W) -> logits, float32 (B, E), on the CPU."""
     with torch.inference_mode(), autocast(device, precision):
-        images = preprocessing.normalise(pixels.to(device, non_blocking=True))
+        images = normalise(pixels.to(device, non_blocking=True), preprocessing)
         images = images.contiguous(memory_format=torch.channels_last)
         output: Tensor = network(images).float().cpu()
     return output
@@ -139,7 +140,7 @@ def predict_attributes(
         if batch is None:
             continue
         with torch.inference_mode(), autocast(device, precision):
-            images = preprocessing.normalise(batch.pixels.to(device))
+            images = normalise(batch.pixels.to(device), preprocessing)
             found = network.explain(images.contiguous(memory_format=torch.channels_last))
         parts.append(
             AttributePredictions(

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 from affectlens.attributes import Attribute, BadAttribute
 from affectlens.data.records import Record
 from affectlens.errors import PictureError
-from affectlens.images import read_pixels
+from affectlens.images import Pixels, read_pixels
+from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
 
-Reader = Callable[[Record], Tensor]
+Reader = Callable[[Record], Pixels]
 
 # A loader samples a seed for its workers, which need none here; without this, from the caller's stream.
 UNUSED_GENERATOR = torch.Generator()
@@ -110,7 +111,7 @@ class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor | PictureError, int]:
         try:
-            return self.preprocessing.fit_pixels(self.read(self.records[index])), index
+            return to_tensor(self.preprocessing.fit_pixels(self.read(self.records[index]))), index
         except PictureError as error:
             return error, index
 
@@ -143,7 +144,7 @@ class FileReader:
 
     at_least: tuple[int, int]
 
-    def __call__(self, record: Record) -> Tensor:
+    def __call__(self, record: Record) -> Pixels:
         return read_pixels(record.path, at_least=self.at_least)
 
 

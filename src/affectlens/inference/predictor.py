@@ -18,15 +18,13 @@ from threading import Lock
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from affectlens import library
 from affectlens.attributes import MEASURED, measure
 from affectlens.data.prefetch import map_ahead
 from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_of
 from affectlens.errors import PictureError, SettingsError
-from affectlens.images import Source, read_pixels
+from affectlens.images import Pixels, Source, Tensor, read_pixels
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
 from affectlens.inference.engine import Engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
@@ -87,7 +85,7 @@ class Prediction:
 class _Prepared:
     """A picture fitted to the network, and what was measured of it before; None if not requested."""
 
-    pixels: Tensor
+    pixels: Pixels
     measured: dict[str, float] | None
 
 
@@ -224,7 +222,7 @@ class Predictor:
         """Predict pictures. Where they were measured, a model with attributes adds its own."""
         if not prepared:
             return []
-        pixels = torch.stack([picture.pixels for picture in prepared])
+        pixels = np.stack([picture.pixels for picture in prepared])
         attributes: list[Attributes] = [picture.measured for picture in prepared]
         if self.card.attributes and prepared[0].measured is not None:
             rows, explained = self._engine.explain(pixels)

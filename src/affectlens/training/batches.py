@@ -18,6 +18,7 @@ from affectlens.attributes import Attribute
 from affectlens.data.records import Record
 from affectlens.errors import EmptySplit, PictureError, SettingsError
 from affectlens.inference.labelled_batches import UNUSED_GENERATOR, Batch, Reader, attribute_tensors
+from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
 from affectlens.training.augment import Augmentation, augment
 
@@ -122,7 +123,7 @@ class TrainingStream(Dataset[Item | PictureError]):
         index = self.order(position)
         record = self.records[index]
         try:
-            pixels = self.read(record)
+            pixels = to_tensor(self.read(record))
         except PictureError as error:
             return error  # an exception raised in a worker process would arrive as another
         size = self.preprocessing

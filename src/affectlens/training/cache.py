@@ -16,18 +16,15 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import torch
-from torch import Tensor
 
 from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import DatasetError, OutputError
 from affectlens.files import atomic_folder
 from affectlens.former_keys import PIXEL_CACHE, current_keys
-from affectlens.images import read_pixels
-from affectlens.preprocess import resize
+from affectlens.images import Pixels, read_pixels, resize
 
-VERSION = 1
+VERSION = 2  # 1 had each picture's red before its green
 PIXELS, INDEX = "pixels.bin", "index.json"
 
 
@@ -96,14 +93,14 @@ class PixelCache:
         known = self.file_sizes.get(record.key)
         return known is not None and record.path.is_file() and record.path.stat().st_size != known
 
-    def __call__(self, record: Record) -> Tensor:
-        """Return a picture's pixels, uint8 (3, H, W), of the side it was cached with."""
+    def __call__(self, record: Record) -> Pixels:
+        """Return a picture's pixels, uint8 (H, W, 3), of the side it was cached with."""
         if record.key not in self.positions:
             raise _unusable(self.folder, f"{record.key} is not in it")
         offset, height, width = self.positions[record.key]
         # Opened for each picture: a map costs microseconds and holds no file across a fork.
         flat = np.memmap(self.folder / PIXELS, np.uint8, "r", offset, (height * width * 3,))
-        return torch.from_numpy(np.array(flat)).reshape(3, height, width)
+        return np.array(flat).reshape(height, width, 3)
 
 
 class _MadeByAnother(Exception):
@@ -131,7 +128,7 @@ def build(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
 
 
 def _write(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
-    def decode(record: Record) -> Tensor:
+    def decode(record: Record) -> Pixels:
         return shrink(read_pixels(record.path, at_least=side), side)
 
     positions: dict[str, tuple[int, int, int]] = {}
@@ -139,9 +136,9 @@ def _write(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
     offset = 0
     with (folder / PIXELS).open("wb") as out:
         for record, pixels in zip(records, map_ahead(decode, records), strict=True):
-            positions[record.key] = (offset, pixels.shape[1], pixels.shape[2])
+            positions[record.key] = (offset, pixels.shape[0], pixels.shape[1])
             file_sizes[record.key] = record.path.stat().st_size
-            offset += out.write(pixels.numpy().tobytes())
+            offset += out.write(pixels.tobytes())
             yield len(positions)
     index = {
         "version": VERSION,
@@ -153,9 +150,9 @@ def _write(folder: Path, records: Sequence[Record], side: int) -> Iterator[int]:
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
-def shrink(pixels: Tensor, side: int) -> Tensor:
-    """Shrink a picture so that its shorter side is at most `side`: uint8 (3, H, W) -> (3, h, w)."""
-    _, height, width = pixels.shape
+def shrink(pixels: Pixels, side: int) -> Pixels:
+    """Shrink a picture so that its shorter side is at most `side`: uint8 (H, W, 3) -> (h, w, 3)."""
+    height, width, _ = pixels.shape
     scale = side / min(height, width)
     if scale >= 1:
         return pixels

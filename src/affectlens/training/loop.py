@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from affectlens.errors import RunError
 from affectlens.inference.labelled_batches import Batch
 from affectlens.machine import autocast
+from affectlens.models.network_input import normalise
 from affectlens.preprocess import Preprocessing
 from affectlens.training.batches import derived_seed, training_batches
 from affectlens.training.distributed import BatchLoss, accumulating, average_buffers, parallel
@@ -157,7 +158,7 @@ def _add_gradients(
 def _inputs(session: Session, batch: Batch, size: Preprocessing) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Images for the network, (b, 3, H, W), and targets and attributes of the complete batch."""
     settings, group, device = session.settings, session.group, session.device
-    unmixed = size.normalise(batch.pixels.to(device, non_blocking=True))
+    unmixed = normalise(batch.pixels.to(device, non_blocking=True), size)
     images, targets = mix(unmixed, batch.targets.to(device, non_blocking=True), settings)
     attributes = _moved(batch.attributes, device) if images is unmixed else {}
     if group.world_size > 1:

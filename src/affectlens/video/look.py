@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
-import torch
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -70,7 +69,7 @@ class Look:
         if self.turn.mirrored:
             array = array[:, ::-1]
         array = np.rot90(array, -self.turn.degrees // 90)
-        return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+        return np.ascontiguousarray(array)
 
     def _size(self, at_least: tuple[int, int] | None, longest: int | None) -> tuple[int, int]:
         """Height and width of the picture before it is turned."""

@@ -349,8 +349,7 @@ class Video:
         for number, (second, lasts, pixels) in enumerate(_pictures(self.source)):
             self.decoded.frames += 1
             self.decoded.end = second + lasts
-            array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
-            raw = av.VideoFrame.from_ndarray(array, "rgb24")
+            raw = av.VideoFrame.from_ndarray(pixels, "rgb24")
             yield Frame(second, number, True, raw, Look(raw, Turn(), 1.0))
 
 
@@ -365,6 +364,6 @@ def _pictures(source: str) -> Iterator[tuple[float, float, Pixels]]:
 def _film_of_pictures(name: str, source: str) -> Film:
     duration, count, size = 0.0, 0, (0, 0)
     for second, lasts, pixels in _pictures(source):
-        duration, count, size = second + lasts, count + 1, (pixels.shape[1], pixels.shape[2])
+        duration, count, size = second + lasts, count + 1, (pixels.shape[0], pixels.shape[1])
     rate = count / duration if duration else None
     return Film(name=name, duration=duration, height=size[0], width=size[1], frame_rate=rate, codec="webp")

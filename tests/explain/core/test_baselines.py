@@ -1,5 +1,6 @@
 """Baselines are what they are called, as the network would see them."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ IMAGE = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
 def test_black_is_what_the_network_sees_of_a_black_picture() -> None:
-    black = MODEL.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))
+    black = MODEL.to_input(np.zeros((28, 28, 3), dtype=np.uint8))
     torch.testing.assert_close(baselines(MODEL, IMAGE, ["black"]), black)
 
 
@@ -35,8 +36,8 @@ def test_noise_is_the_same_for_the_same_seed_and_each_sample_another() -> None:
     assert not torch.equal(first, second)
     assert torch.equal(baselines(MODEL, IMAGE, ["uniform"], seed=1)[0], first)
     assert not torch.equal(baselines(MODEL, IMAGE, ["uniform"], seed=2)[0], first)
-    white = MODEL.to_input(torch.full((3, 28, 28), 255, dtype=torch.uint8))[0]
-    black = MODEL.to_input(torch.zeros(3, 28, 28, dtype=torch.uint8))[0]
+    white = MODEL.to_input(np.full((28, 28, 3), 255, dtype=np.uint8))[0]
+    black = MODEL.to_input(np.zeros((28, 28, 3), dtype=np.uint8))[0]
     assert (first >= black).all() and (first <= white).all()
 
 

@@ -15,6 +15,7 @@ from affectlens.emotions import MIKELS
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question, make_question
 from affectlens.images import read_pixels
+from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
 
 FITS: list[dict[str, Any]] = [
@@ -73,8 +74,9 @@ def plain(values: Tensor, **more: Any) -> Heatmap:
 def test_a_patch_is_found_where_it_lies_in_the_upright_picture(orientation: int, way: dict[str, Any]) -> None:
     preprocessing = Preprocessing(height=96, width=128, **way)
     pixels = read_pixels(photograph(orientation))
-    _, height, width = pixels.shape
-    fitted = preprocessing.fit_pixels(pixels)[0].float()  # bright where the patch is, as its map would be
+    height, width, _ = pixels.shape
+    # Bright where the patch is, as its map would be.
+    fitted = to_tensor(preprocessing.fit_pixels(pixels))[0].float()
     found = heatmap(fitted, (height, width), preprocessing).at(height, width).nan_to_num(0)
 
     stored = np.zeros(SIZE)

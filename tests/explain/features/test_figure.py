@@ -19,7 +19,7 @@ from affectlens.explain.features.visualisation import (
     FeatureVisualisation,
     GradientAscent,
 )
-from affectlens.images import read_pixels
+from affectlens.images import Pixels, read_pixels
 
 
 def block(name: str, trunk: str = "") -> Block:
@@ -31,9 +31,10 @@ def a_study(
 ) -> FeatureStudy:
     """A study of blocks by their network, with pictures of noise; the first are visualised."""
     generator = torch.Generator().manual_seed(0)
+    levels = np.random.default_rng(0)
 
-    def noise(rows: int, columns: int) -> torch.Tensor:
-        return torch.randint(0, 256, (3, rows, columns), dtype=torch.uint8, generator=generator)
+    def noise(rows: int, columns: int) -> Pixels:
+        return levels.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
 
     found = {trunk: [block(name, trunk) for name in inside] for trunk, inside in names.items()}
     maps = [
@@ -145,7 +146,7 @@ def test_the_suffix_decides_the_format_and_the_same_study_gives_the_same_bytes(
 
 def test_it_is_as_large_as_a_page_at_a_resolution_for_print(tmp_path: Path) -> None:
     report.write_figure(tmp_path / "figure.png", STUDIES["one block"], "default")
-    _, _, pixels = read_pixels(tmp_path / "figure.png").shape
+    _, pixels, _ = read_pixels(tmp_path / "figure.png").shape
     assert pixels == 10 * report.DPI
     width, height = report.draw_figure(STUDIES["one network"], "default").get_size_inches()
     assert width == 10 and 0.4 * width < height < 0.8 * width

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from affectlens.explain.features.visualisation import (
     study,
     visualise,
 )
+from affectlens.images import Pixels
 from affectlens.models import catalog, saved
 from affectlens.preprocess import Preprocessing
 
@@ -71,20 +73,20 @@ def default() -> nn.Module:
     return saved.load().network
 
 
-def grey(level: int = 128) -> Tensor:
-    return torch.full((3, 64, 64), level, dtype=torch.uint8)
+def grey(level: int = 128) -> Pixels:
+    return np.full((64, 64, 3), level, dtype=np.uint8)
 
 
-def with_red_patch() -> Tensor:
+def with_red_patch() -> Pixels:
     pixels = grey()
-    pixels[0, 40:56, 8:24] = 250
-    pixels[1:, 40:56, 8:24] = 20
+    pixels[40:56, 8:24, 0] = 250
+    pixels[40:56, 8:24, 1:] = 20
     return pixels
 
 
 def activation_of(network: nn.Module, visualisation: FeatureVisualisation, channel: int) -> float:
     """Mean activation of another channel of the same block for a visualisation."""
-    images = SMALL.normalise(visualisation.pixels[None])
+    images = torch.from_numpy(SMALL.normalise(visualisation.pixels[None]))
     with torch.no_grad():
         return float(
             activations.activations_of(network, visualisation.block, images)[0, channel].clamp(min=0).mean()
@@ -107,18 +109,18 @@ def snapshot(network: nn.Module) -> list[Any]:
 
 def test_a_channel_that_detects_red_gets_a_red_picture(planted: Planted, block: activations.Block) -> None:
     (visualisation,) = visualise(planted, SMALL, block, [RED], QUICK)
-    assert visualisation.pixels.dtype == torch.uint8
-    red, green, blue = visualisation.pixels.float().mean(dim=(1, 2)).tolist()
+    assert visualisation.pixels.dtype == np.uint8
+    red, green, blue = visualisation.pixels.mean(axis=(0, 1)).tolist()
     assert red > green + 60 and red > blue + 60
 
 
-@pytest.mark.parametrize(("channel", "across", "along"), [(UPRIGHT, 2, 1), (LYING, 1, 2)])
+@pytest.mark.parametrize(("channel", "across", "along"), [(UPRIGHT, 1, 0), (LYING, 0, 1)])
 def test_a_channel_that_detects_stripes_gets_stripes_of_that_direction(
     planted: Planted, block: activations.Block, channel: int, across: int, along: int
 ) -> None:
     (visualisation,) = visualise(planted, SMALL, block, [channel], QUICK)
-    light = visualisation.pixels.float().mean(dim=0, keepdim=True)
-    assert light.diff(dim=across).abs().mean() > 1.3 * light.diff(dim=along).abs().mean()
+    light = visualisation.pixels.astype(float).mean(axis=2)
+    assert np.abs(np.diff(light, axis=across)).mean() > 1.3 * np.abs(np.diff(light, axis=along)).mean()
 
 
 @pytest.mark.parametrize("name", ["transformer.blocks.6", "convolutional.blocks.2"])
@@ -158,11 +160,11 @@ def test_activations_are_kept_from_the_noise_to_the_finished_pixels(
 def test_the_same_seed_gives_the_same_picture_whatever_else_is_visualised(
     planted: Planted, block: activations.Block
 ) -> None:
-    alone = visualise(planted, SMALL, block, [UPRIGHT], QUICK)[0].pixels.int()
-    together = visualise(planted, SMALL, block, [RED, UPRIGHT, LYING], QUICK)[1].pixels.int()
-    other_seed = visualise(planted, SMALL, block, [UPRIGHT], replace(QUICK, seed=1))[0].pixels.int()
-    assert (alone - together).abs().max() <= 2
-    assert (alone - other_seed).abs().float().mean() > 10
+    alone = visualise(planted, SMALL, block, [UPRIGHT], QUICK)[0].pixels.astype(int)
+    together = visualise(planted, SMALL, block, [RED, UPRIGHT, LYING], QUICK)[1].pixels.astype(int)
+    other_seed = visualise(planted, SMALL, block, [UPRIGHT], replace(QUICK, seed=1))[0].pixels.astype(int)
+    assert np.abs(alone - together).max() <= 2
+    assert np.abs(alone - other_seed).mean() > 10
 
 
 def test_a_channel_that_is_inactive_for_noise_is_led_to_what_it_detects() -> None:
@@ -188,7 +190,7 @@ def test_visualisations_of_shallow_blocks_are_small_so_that_cells_are_large() ->
     preprocessing = Preprocessing(height=224, width=224)
     known = activations.list_blocks(network, 224, 224)
     sides = [
-        visualise(network, preprocessing, one, [0], GradientAscent(steps=1))[0].pixels.shape[1]
+        visualise(network, preprocessing, one, [0], GradientAscent(steps=1))[0].pixels.shape[0]
         for one in known
     ]
     assert sides == [48, 64, 96, 128, 144]
@@ -199,7 +201,7 @@ def test_a_network_for_pictures_of_one_size_is_shown_that_size() -> None:
     preprocessing = Preprocessing(height=160, width=160)
     block = activations.list_blocks(network, 160, 160)[0]
     (visualisation,) = visualise(network, preprocessing, block, [0], GradientAscent(steps=1))
-    assert visualisation.pixels.shape == (3, 160, 160)
+    assert visualisation.pixels.shape == (160, 160, 3)
 
 
 @pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
@@ -237,19 +239,19 @@ def test_a_channel_that_is_active_everywhere_is_not_the_strongest(
 
 
 def test_a_map_has_the_shape_of_the_picture_and_not_of_the_networks_input(planted: Planted) -> None:
-    pixels = with_red_patch().repeat_interleave(2, dim=2)  # twice as wide, and squashed for the network
+    pixels = with_red_patch().repeat(2, axis=1)  # twice as wide, and squashed for the network
     found = study(planted, SMALL, pixels, blocks=["act"], channels=[RED], ascent=GradientAscent(steps=1))
     (one,) = found.maps
-    assert one.upsampled.shape == found.pixels.shape[1:] == (64, 128)
+    assert one.upsampled.shape == found.pixels.shape[:2] == (64, 128)
     row, column = divmod(int(one.upsampled.argmax()), 128)
     assert 40 <= row < 56 and 16 <= column < 48
 
 
 def test_where_the_centre_is_cut_out_the_picture_shown_is_the_centre(planted: Planted) -> None:
     cropping = Preprocessing(height=64, width=64, fit="crop")
-    pixels = torch.cat([with_red_patch(), grey(0), grey(0)], dim=2)
+    pixels = np.concatenate([with_red_patch(), grey(0), grey(0)], axis=1)
     found = study(planted, cropping, pixels, blocks=["act"], channels=[RED], ascent=GradientAscent(steps=1))
-    assert torch.equal(found.pixels, cropping.fit_pixels(pixels))
+    assert np.array_equal(found.pixels, cropping.fit_pixels(pixels))
 
 
 # -------------------------------------------------------------------------------------------- both at once

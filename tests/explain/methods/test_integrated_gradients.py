@@ -150,7 +150,7 @@ def test_the_default_model_is_explained_to_within_one_in_a_hundred() -> None:
     model = ExplainedModel.of(saved.load(), "cpu")
     pixels = torch.linspace(0, 255, 224).expand(3, 224, 224).clone()
     pixels[:, 60:120, 90:150] = torch.tensor([200.0, 30.0, 20.0]).view(3, 1, 1)
-    image = model.to_input(pixels.to(torch.uint8))
+    image = model.to_input(pixels.to(torch.uint8).permute(1, 2, 0).numpy())
     found = IntegratedGradients()(model, image, make_question(model.vocabulary, "fear"))
     assert found.sums_up
     assert found.details["completeness_error_relative"] < 0.01

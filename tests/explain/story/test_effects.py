@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from affectlens.explain.story.effects import (
     divide_by_region,
     measure_effects,
 )
+from affectlens.images import Pixels
 from affectlens.preprocess import Preprocessing
 
 AS_IT_IS = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -49,7 +51,7 @@ def subject(finds: Callable[[Tensor], Tensor], fit: str = "squash", side: int = 
     return ExplainedModel(Sees(finds).eval(), MIKELS, preprocessing, 1.0, torch.device("cpu"), "sees")
 
 
-def measured(finds: Callable[[Tensor], Tensor], pixels: Tensor, fit: str = "squash") -> PictureEffects:
+def measured(finds: Callable[[Tensor], Tensor], pixels: Pixels, fit: str = "squash") -> PictureEffects:
     (found,) = measure_effects(subject(finds, fit), pixels, [make_question(MIKELS, "fear")])
     return found
 
@@ -59,14 +61,14 @@ def effect(found: PictureEffects, name: str) -> float:
     return perturbation.effect
 
 
-def with_patch(top: float, left: float, height: int = 150, width: int = 210) -> Tensor:
-    """A black picture with a white patch, a tenth of the sides, at fractions of these. uint8 (3, H, W)"""
-    pixels = torch.zeros(3, height, width, dtype=torch.uint8)
+def with_patch(top: float, left: float, height: int = 150, width: int = 210) -> Pixels:
+    """A black picture with a white patch, a tenth of the sides, at fractions of these. uint8 (H, W, 3)"""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
     rows, columns = (
         slice(int(top * height), int((top + 0.1) * height)),
         slice(int(left * width), int((left + 0.1) * width)),
     )
-    pixels[:, rows, columns] = 255
+    pixels[rows, columns] = 255
     return pixels
 
 
@@ -144,10 +146,8 @@ def brightness(images: Tensor) -> Tensor:
 
 
 def test_colour_detail_and_brightness_each_move_the_answer_that_comes_from_them_and_no_other() -> None:
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(60, 140, (3, 120, 120), generator=generator)
-    pixels = noise.sum(dim=0, keepdim=True).expand(3, -1, -1) // 3 + torch.tensor([40, 0, -40]).view(3, 1, 1)
-    pixels = pixels.to(torch.uint8)
+    noise = np.random.default_rng(0).integers(60, 140, (120, 120, 3))
+    pixels = (noise.sum(axis=2, keepdims=True) // 3 + [40, 0, -40]).astype(np.uint8)
     colours, fine, brighter, darker = APPEARANCES
     found = measured(red_over_blue, pixels)
     assert effect(found, colours) < -1
@@ -163,13 +163,11 @@ def test_colour_detail_and_brightness_each_move_the_answer_that_comes_from_them_
 
 
 def test_a_stop_doubles_or_halves_the_light() -> None:
-    grey = torch.full(
-        (3, 2, 2), 100, dtype=torch.uint8
-    )  # 0.127 in linear light; 137.6 and 71.9 on either side
+    grey = np.full((2, 2, 3), 100, dtype=np.uint8)  # 0.127 in linear light; 137.6 and 71.9 on either side
     brighter, darker = APPEARANCES["one stop brighter"](grey), APPEARANCES["one stop darker"](grey)
-    assert brighter.unique().tolist() == [138]
-    assert darker.unique().tolist() == [71]
-    assert APPEARANCES["one stop brighter"](torch.full((3, 1, 1), 255, dtype=torch.uint8)).max() == 255
+    assert np.unique(brighter).tolist() == [138]
+    assert np.unique(darker).tolist() == [71]
+    assert APPEARANCES["one stop brighter"](np.full((1, 1, 3), 255, dtype=np.uint8)).max() == 255
 
 
 # ------------------------------------------------------------------------------------------------- noise
@@ -177,11 +175,11 @@ def test_a_stop_doubles_or_halves_the_light() -> None:
 
 def test_an_effect_is_reported_only_beyond_what_cutting_a_strip_off_a_side_does() -> None:
     pixels = with_patch(0.45, 0.45)
-    pixels[:, :4] = 255  # a line at the very top, that every cut there takes away
+    pixels[:4] = 255  # a line at the very top, that every cut there takes away
     found = measured(lambda images: 3 * images[:, :, 0].mean(dim=(1, 2)) + brightest(images) / 8, pixels)
     assert found.noise == pytest.approx(3, abs=0.1)
     assert found.beyond_noise("region") == []  # the patch counts 0.5, and would be reported without that line
-    calm = measured(lambda images: brightest(images) / 8, pixels[:, 4:])
+    calm = measured(lambda images: brightest(images) / 8, pixels[4:])
     assert calm.noise < 0.01
     assert "the middle ninth" in {each.name for each in calm.beyond_noise("region")}
 
@@ -217,7 +215,7 @@ def test_the_answer_is_that_of_the_picture_as_it_is() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (400, 3), (17, 23)])
 def test_pictures_of_any_shape_are_measured(size: tuple[int, int]) -> None:
-    pixels = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     found = measured(brightness, pixels)
     assert len(found.perturbations) == len(APPEARANCES) + len(REGIONS)
     assert all(math.isfinite(each.effect) for each in found.perturbations)
@@ -229,15 +227,15 @@ def test_a_large_picture_is_shrunk_before_it_is_changed_thirty_times() -> None:
     preprocessing = model.preprocessing
 
     class Watching(Preprocessing):
-        def fit_pixels(self, pixels: Tensor) -> Tensor:
-            seen.append(tuple(pixels.shape))
+        def fit_pixels(self, pixels: Pixels) -> Pixels:
+            seen.append(pixels.shape)
             return super().fit_pixels(pixels)
 
     watching = Watching(**vars(preprocessing))
-    pixels = torch.zeros(3, 1000, 2000, dtype=torch.uint8)
+    pixels = np.zeros((1000, 2000, 3), dtype=np.uint8)
     measure_effects(ExplainedModel(model.network, MIKELS, watching, 1.0, model.device, "sees"), pixels, [])
-    assert max(height for _, height, _ in seen) == 240  # four times what the network sees
-    assert max(width for _, _, width in seen) == 480
+    assert max(height for height, _, _ in seen) == 240  # four times what the network sees
+    assert max(width for _, width, _ in seen) == 480
 
 
 def test_json_has_every_perturbation_and_whether_it_exceeds_noise() -> None:

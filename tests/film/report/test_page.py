@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from affectlens.emotions import MIKELS, Vocabulary
@@ -32,7 +31,7 @@ from timelines import film_of, timeline_of
 
 
 def pictures_of(timeline: Timeline, height: int = 90, width: int = 160) -> FilmPictures:
-    grey = torch.full((3, height, width), 128, dtype=torch.uint8)
+    grey = np.full((height, width, 3), 128, dtype=np.uint8)
     return FilmPictures(dict.fromkeys(needed(timeline), grey))
 
 
@@ -110,7 +109,7 @@ def test_only_existing_pictures_are_shown_and_heat_maps_with_their_peak() -> Non
     timeline = timeline_of()
     peak = timeline.of("peak")[0]
     some = FilmPictures(
-        {peak.second: torch.zeros(3, 90, 160, dtype=torch.uint8)},
+        {peak.second: np.zeros((90, 160, 3), dtype=np.uint8)},
         {(peak.second, peak.emotion): np.zeros((90, 160, 3), dtype=np.uint8)},
     )
     images = Outline(render_page(timeline, some)).all("img")
@@ -169,7 +168,7 @@ HOSTILE = (
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_text_of_a_timeline_can_add_elements_attributes_or_scripts(hostile: str) -> None:
     timeline, harmless = hostile_timeline(hostile), hostile_timeline("harmless")
-    grey = torch.full((3, 9, 16), 128, dtype=torch.uint8)
+    grey = np.full((9, 16, 3), 128, dtype=np.uint8)
 
     def outline(each: Timeline) -> Outline:
         peaks = {(peak.second, peak.emotion): np.zeros((9, 16, 3), np.uint8) for peak in each.of("peak")}
@@ -198,8 +197,7 @@ def test_a_film_of_three_hours_has_a_page_of_bounded_size_that_lists_what_it_lea
     script = [(4.5, MIKELS.words[number % 8]) for number in range(2400)]
     timeline = timeline_of(script)
     assert timeline.film.duration == 10_800
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (3, 90, 160), dtype=torch.uint8, generator=generator)
+    noise = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
     page = render_page(timeline, FilmPictures(dict.fromkeys(needed(timeline), noise)), "a.mp4")
     assert len(page) < 4_500_000  # noise takes more than any film
     text = Outline(page).text

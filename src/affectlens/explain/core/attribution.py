@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from affectlens.emotions import Vocabulary
 from affectlens.explain.core.question import Question
+from affectlens.images import Pixels
 from affectlens.machine import pick_device
+from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 
@@ -39,10 +41,10 @@ class ExplainedModel:
         network = model.network.eval().requires_grad_(False).to(picked)
         return cls(network, card.vocabulary, card.preprocessing, card.temperature, picked, card.name)
 
-    def to_input(self, pixels: Tensor) -> Tensor:
-        """Normalise fitted pixels: uint8 (3, h, w) or (B, 3, h, w) -> float32 (B, 3, h, w) on the device."""
+    def to_input(self, pixels: Pixels) -> Tensor:
+        """Normalise fitted pixels: uint8 (h, w, 3) or (B, h, w, 3) -> float32 (B, 3, h, w) on the device."""
         batch = pixels if pixels.ndim == 4 else pixels[None]
-        return self.preprocessing.normalise(batch.to(self.device))
+        return normalise(to_tensor(batch).to(self.device), self.preprocessing)
 
     def logits(self, images: Tensor) -> Tensor:
         """Calibrated logits, whose softmax is what `predict` returns: (B, 3, h, w) -> (B, E)."""

@@ -100,21 +100,20 @@ def _height_of(band: Band, pixels: Pixels, named: bool) -> float:
 def _tile(pixels: Pixels) -> tuple[float, float]:
     """Width and height of the picture and its maps; very long ones are shown smaller."""
     width = (_WIDTH - 2 * _MARGIN - _ACROSS * _GAP) / (_ACROSS + 1)
-    return width, width * min(max(pixels.shape[1] / pixels.shape[2], 0.5), 1.5)
+    return width, width * min(max(pixels.shape[0] / pixels.shape[1], 0.5), 1.5)
 
 
 def _draw_maps(canvas: Canvas, pixels: Pixels, maps: Sequence[ActivationMap]) -> None:
     """Draw the picture and, to its right, the maps laid on it, in as many rows as they take."""
     width, height = _tile(pixels)
-    picture = _channels_last(pixels)
     canvas.text(_MARGIN, "picture", 8.5, weight="bold", below=_MAP_TITLE - 0.17)
-    canvas.picture(_MARGIN, _MAP_TITLE, width, height, picture)
+    canvas.picture(_MARGIN, _MAP_TITLE, width, height, pixels)
     for begin in range(0, len(maps), _ACROSS):
         for column, one in enumerate(maps[begin : begin + _ACROSS], start=1):
             left = _MARGIN + column * (width + _GAP)
             canvas.text(left, _short(one.block.name, one.block.trunk), 8.5, weight="bold")
             canvas.text(left, f"channel {one.channel}", 7.5, below=_MAP_TITLE - 0.17, colour=PALE)
-            canvas.picture(left, _MAP_TITLE, width, height, _laid_on(picture, one))
+            canvas.picture(left, _MAP_TITLE, width, height, _laid_on(pixels, one))
         canvas.down(_MAP_TITLE + height + _GAP)
     canvas.down(_GAP)
 
@@ -142,7 +141,7 @@ def _draw_grid(canvas: Canvas, left: float, visualisations: Sequence[FeatureVisu
     for number, one in enumerate(visualisations):
         row, column = divmod(number, across)
         x, y = left + column * (side + _HAIR), _GRID_TITLE + row * (side + _HAIR)
-        canvas.picture(x, y, side, side, _channels_last(one.pixels), interpolation="bicubic")
+        canvas.picture(x, y, side, side, one.pixels, interpolation="bicubic")
 
 
 def _titles(visualisations: Sequence[tuple[FeatureVisualisation, ...]], named_blocks: bool) -> list[str]:
@@ -184,8 +183,3 @@ def _short(name: str, trunk: str) -> str:
     """A block's name without the network that it belongs to, cut to what fits above a map."""
     name = name.removeprefix(f"{trunk}.") if trunk else name
     return name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME + 1 :]}"
-
-
-def _channels_last(pixels: Pixels) -> NDArray[np.uint8]:
-    turned: NDArray[np.uint8] = pixels.permute(1, 2, 0).numpy()
-    return turned

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from affectlens.errors import SettingsError
 from affectlens.explain.core import activations
 from affectlens.explain.core.activations import Block
-from affectlens.images import Pixels
-from affectlens.preprocess import Preprocessing, resize
+from affectlens.images import Pixels, resize
+from affectlens.models.network_input import to_tensor
+from affectlens.preprocess import Preprocessing
 
 VISUALISATIONS = 9  # of a block, in three rows of three
 MAPS = 5  # of one network; of deeper ones the blocks between are left out
@@ -119,7 +120,7 @@ class FeatureVisualisation:
     """A picture that a channel is very active for.
 
     Attributes:
-        pixels: uint8, (3, h, w)
+        pixels: uint8, (h, w, 3)
         activations: of the channel at each step, for the picture as it was moved, and last for `pixels`: the
             mean over its cells, of which those where it is inactive count a tenth
     """
@@ -135,7 +136,7 @@ class FeatureStudy:
     """Where the blocks of a network are active in one picture, and what they detect.
 
     Attributes:
-        pixels: the picture, uint8, (3, H, W)
+        pixels: the picture, uint8, (H, W, 3)
         maps: a channel of each block, from shallow to deep; of several networks one after the other
         visualisations: of some of these blocks several channels each, in the same order
         ascent: how they were optimised
@@ -161,7 +162,7 @@ def respond(network: nn.Module, preprocessing: Preprocessing, pixels: Pixels, bl
     that are hardly ever active would come first by very little.
     """
     with activations.frozen(network), torch.no_grad():
-        fitted = preprocessing.fit_pixels(pixels)[None].float() / 255
+        fitted = to_tensor(preprocessing.fit_pixels(pixels))[None].float() / 255
         cells = _activations(network, preprocessing, block, fitted).clamp(min=0)[0]
         noise = _noise(preprocessing.height, preprocessing.width)
         usual = _activations(network, preprocessing, block, noise).clamp(min=0).mean(dim=(2, 3))
@@ -214,7 +215,7 @@ def visualise(
         pixels = (_picture(frequencies.detach(), size) * 255).round().to(torch.uint8).cpu()
         measure(pixels.float() / 255)
     return [
-        FeatureVisualisation(block, channel, picture, tuple(row))
+        FeatureVisualisation(block, channel, picture.permute(1, 2, 0).contiguous().numpy(), tuple(row))
         for channel, picture, *row in zip(channels, pixels, *history, strict=True)
     ]
 
@@ -242,7 +243,7 @@ def study(
     picture = _as_displayed(pixels, preprocessing)
     responses = [respond(network, preprocessing, pixels, block) for block in mapped]
     maps = [
-        response.map_of(channels[0] if channels else response.strongest()[0], *picture.shape[1:])
+        response.map_of(channels[0] if channels else response.strongest()[0], *picture.shape[:2])
         for response in responses
     ]
     visualisations = []
@@ -294,7 +295,7 @@ def _as_displayed(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
     """The part of a picture that the network sees, for maps to be laid on; undistorted where possible."""
     if preprocessing.fit != "squash":
         return preprocessing.fit_pixels(pixels)
-    _, height, width = pixels.shape
+    height, width, _ = pixels.shape
     scale = min(1, _DISPLAY_SIDE / max(height, width))
     return resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
 

@@ -27,8 +27,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question
-from affectlens.images import Pixels
-from affectlens.preprocess import resize
+from affectlens.images import Pixels, resize
 
 # Top, left, bottom, right, in fractions of a picture's height and width.
 RegionBox: TypeAlias = tuple[float, float, float, float]
@@ -167,7 +166,7 @@ def measure_effects(
     questions: Sequence[Question],
     further: Mapping[str, Sequence[RegionBox]] = MappingProxyType({}),
 ) -> list[PictureEffects]:
-    """Measure what changes the answers for a picture, uint8 (3, H, W), as `read_pixels` gives it.
+    """Measure what changes the answers for a picture, uint8 (H, W, 3), as `read_pixels` gives it.
 
     Some thirty pictures go through the network, the same for all questions. `further` are regions in addition
     to `REGIONS`, by names that fit into a sentence, as `{"the faces": boxes}` from a detector. Raises
@@ -180,7 +179,10 @@ def measure_effects(
     fitted = [model.preprocessing.fit_pixels(each) for each in _variants(pixels, regions)]
     with torch.no_grad():
         logits = torch.cat(
-            [model.logits(model.to_input(some)) for some in torch.stack(fitted).split(_AT_ONCE)]
+            [
+                model.logits(model.to_input(np.stack(fitted[begin : begin + _AT_ONCE])))
+                for begin in range(0, len(fitted), _AT_ONCE)
+            ]
         )
     return [_effects(model, logits.double().cpu(), question, regions) for question in questions]
 
@@ -209,20 +211,20 @@ def divide_by_region(
 
 def _desaturated(pixels: Pixels) -> Pixels:
     """Every pixel in the grey of its luma (ITU-R BT.601, as Pillow's mode L)."""
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-    return (pixels * weights).sum(dim=0).round().to(torch.uint8).expand(3, -1, -1)
+    luma = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return np.repeat(luma.round().astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _exposed(pixels: Pixels, stops: int) -> Pixels:
     """As if exposed longer (stops above 0) or shorter; light doubles with each stop, in linear sRGB."""
     light = np.minimum(srgb_to_linear(np.arange(256) / 255) * 2.0**stops, 1)
-    levels = (linear_to_srgb(light) * 255).round().astype(np.uint8)
-    return torch.from_numpy(levels)[pixels.long()]
+    levels: Pixels = (linear_to_srgb(light) * 255).round().astype(np.uint8)
+    return levels[pixels]
 
 
 def _without_detail(pixels: Pixels, smallest: float) -> Pixels:
     """Blurred until nothing is left that is smaller than this share of the shorter side."""
-    _, height, width = pixels.shape
+    height, width, _ = pixels.shape
     cell = max(1.0, smallest * min(height, width))
     small = resize(pixels, max(1, round(height / cell)), max(1, round(width / cell)))
     return resize(small, height, width, "bicubic")
@@ -239,7 +241,7 @@ APPEARANCES: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType({
 
 def _of_working_size(pixels: Pixels, model: ExplainedModel) -> Pixels:
     """Shrink what is far larger than the network needs: a scan of 100 megapixels is changed thirty times."""
-    _, height, width = pixels.shape
+    height, width, _ = pixels.shape
     least_height, least_width = model.preprocessing.at_least
     shrink = _WORKING * max(least_height / height, least_width / width)
     if shrink >= 1:
@@ -248,28 +250,28 @@ def _of_working_size(pixels: Pixels, model: ExplainedModel) -> Pixels:
 
 
 def _variants(pixels: Pixels, regions: Mapping[str, Sequence[RegionBox]]) -> Iterator[Pixels]:
-    """Yield the picture, cut, changed in appearance, and with each region blurred: (3, H', W') each."""
+    """Yield the picture, cut, changed in appearance, and with each region blurred: (H', W', 3) each."""
     yield pixels
     yield from _cut(pixels)
     for change in APPEARANCES.values():
         yield change(pixels)
-    _, height, width = pixels.shape
-    rough = _without_detail(pixels, ROUGH).float()
+    height, width, _ = pixels.shape
+    rough = _without_detail(pixels, ROUGH).astype(np.float32)
     soft = SOFT_EDGE * min(height, width)
     rows, columns = _middles(height), _middles(width)
     for boxes in regions.values():
-        mask = _mask(boxes, rows, columns, soft / height, soft / width)
-        yield (rough * mask + pixels * (1 - mask)).round().to(torch.uint8)
+        mask = _mask(boxes, rows, columns, soft / height, soft / width).numpy()[..., None]
+        yield (rough * mask + pixels * (1 - mask)).round().astype(np.uint8)
 
 
 def _cut(pixels: Pixels) -> Iterator[Pixels]:
     """Yield the picture less a strip at one side or at two; the way people would not notice."""
-    _, height, width = pixels.shape
+    height, width, _ = pixels.shape
     down, across = math.ceil(SHIFT * height), math.ceil(SHIFT * width)
     for top, bottom in ((0, height), (down, height), (0, height - down)):
         for left, right in ((0, width), (across, width), (0, width - across)):
             if (bottom - top, right - left) != (height, width) and bottom > top and right > left:
-                yield pixels[:, top:bottom, left:right]
+                yield pixels[top:bottom, left:right]
 
 
 def _mask(

@@ -28,8 +28,7 @@ from affectlens.film.report import drawing
 from affectlens.film.report.curves import EmotionCurves, curves, strip_shots
 from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name, peak_in_words, summary, watched
 from affectlens.film.timeline import Moment, Shot, Timeline
-from affectlens.images import Pixels
-from affectlens.preprocess import resize
+from affectlens.images import Pixels, resize
 from affectlens.report import html
 from affectlens.report.figures import jpeg_url
 from affectlens.report.text import likeliest, printable_in_files
@@ -64,8 +63,8 @@ def needed(timeline: Timeline) -> list[float]:
 
 
 def shrunk(pixels: Pixels, longest: int = LONGEST) -> Pixels:
-    """Return a picture whose longer side is at most so long: uint8 (3, H, W) -> (3, h, w)."""
-    height, width = pixels.shape[1:]
+    """Return a picture whose longer side is at most so long: uint8 (H, W, 3) -> (h, w, 3)."""
+    height, width, _ = pixels.shape
     share = min(1.0, longest / max(height, width))
     return resize(pixels, max(1, round(height * share)), max(1, round(width * share)))
 
@@ -312,8 +311,7 @@ def _still(
     """Return a frame as the address of a picture; None where there is none."""
     if second not in pictures.stills:
         return None
-    pixels = shrunk(pictures.stills[second], longest)
-    return jpeg_url(pixels.permute(1, 2, 0).numpy(), quality)
+    return jpeg_url(shrunk(pictures.stills[second], longest), quality)
 
 
 def _heatmap(pictures: FilmPictures, peak: Moment) -> str | None:
