@@ -62,7 +62,7 @@ def test_a_tall_population_gets_a_tall_figure(tmp_path: Path) -> None:
     many = [replace(one, member=member) for member in range(30) for one in family()[:1]]
     write_family(tmp_path / "many.png", many)
     write_family(tmp_path / "few.png", many[:3])
-    heights = [read_pixels(tmp_path / name).shape[1] for name in ("many.png", "few.png")]
+    heights = [read_pixels(tmp_path / name).shape[0] for name in ("many.png", "few.png")]
     assert heights[0] > 2 * heights[1]
 
 
