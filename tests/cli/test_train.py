@@ -64,6 +64,15 @@ def test_the_card_has_the_command_without_folders_of_this_machine(run: Path, dat
     assert config["name"] == "colours" and config["training"]["seed"] == 3
 
 
+def test_predictions_of_one_model_teach_another(run: Path, data: Path, tmp_path: Path) -> None:
+    soft, out = tmp_path / "soft.jsonl", tmp_path / "student"
+    assert status("predict", str(data), "--model", str(run), "--out", str(soft)) == 0
+    assert train(data, out, *SMALL, "--teachers", str(soft), "--set", "distillation=0.5") == 0
+    config = json.loads((out / "model" / "config.json").read_text())["affectlens"]
+    assert config["training"]["data"]["teachers"] == ["soft.jsonl"]
+    assert str(tmp_path) not in json.dumps(config) + (out / "model" / "README.md").read_text()
+
+
 def test_the_card_for_people_has_limits_scores_and_licences(run: Path) -> None:
     card = (run / "model" / "README.md").read_text()
     assert card.startswith("---\n") and "does not measure what any person feels" in " ".join(card.split())

@@ -53,10 +53,11 @@ CASES = {
         batch_size=8, pictures_per_emotion=2, loss=Loss(similarity=1.0, class_imbalance=1.0),
     ),
     # Words that are known of few pictures, losses with weights of their own, and mixed batches, in which
-    # those go without a gradient.
+    # those go without a gradient; and a teacher.
     "attributes": replace(
         SMALL, network="vit_attributes", network_options={"backbone": "test_vit", "residual_dropout": 0.0},
-        mixup=0.2, loss=Loss(attributes=1.0, attribute_weights="learned", attribute_balance=0.5),
+        mixup=0.2, distillation=0.5,
+        loss=Loss(attributes=1.0, attribute_weights="learned", attribute_balance=0.5),
     ),
 }  # fmt: skip
 RANDOM = override(CASES["convolutional"], ["network_options.dropout=0.3", "network_options.drop_path=0.3"])
@@ -68,7 +69,12 @@ def source_of(case: str, root: Path) -> DataSource:
 
 def request(case: str, root: Path, out: Path) -> TrainingRequest:
     return TrainingRequest(
-        name=case, data="test", source=source_of(case, root), settings=CASES[case], out=out
+        name=case,
+        data="test",
+        source=source_of(case, root),
+        settings=CASES[case],
+        out=out,
+        teachers=(root / "soft.jsonl",) if CASES[case].distillation else (),
     )
 
 
@@ -197,6 +203,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("processes")
     colour_set(root / "colours", ("awe", "anger", "sadness", "fear"), each=8)
     emoset_tree(root / "emoset", each=3)
+    pictures = source_of("attributes", root).split("all")
+    soft = [{"image": each.key, "emotions": {"awe": n % 5, "fear": 2}} for n, each in enumerate(pictures)]
+    (root / "soft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in soft))
     damaged = colour_set(root / "damaged", ("awe", "anger"), each=8)
     for name in ("3.png", "4.png"):  # one of which at least is not held out
         (damaged / "awe" / name).write_bytes((damaged / "awe" / name).read_bytes()[:70])

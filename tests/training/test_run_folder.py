@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from affectlens.training.run_folder import cut_back
+from affectlens.training.run_folder import cut_back, portable_command
 
 
 @pytest.mark.parametrize("tail", [b"", b'{"step": 3, "lo', b'{"step": 1, "note": "\xc3', b"\xff\xfe"])
@@ -14,3 +14,10 @@ def test_cutting_back_drops_later_lines_and_one_that_a_kill_cut_off(tail: bytes,
     file.write_bytes(kept + b'{"step": 3, "loss": 0.125}\n' + tail)
     cut_back(file, 2)
     assert file.read_bytes() == kept
+
+
+def test_the_command_in_a_card_names_files_of_teachers_without_their_folders() -> None:
+    words = ["train", "vit", "--teachers", "/data/a.jsonl", "--teachers", "b.csv", "--out", "/runs/1"]
+    teachers = (Path("/data/a.jsonl"), Path("b.csv"))
+    shown = portable_command(words, "fi:/data/fi", Path("/runs/1"), None, teachers)
+    assert shown == "affectlens train vit --teachers a.jsonl --teachers b.csv --out RUN"

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 @click.option("--data", required=True, help="Data set, as fi:/data/fi or folder:PICTURES.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
 @click.option("--fold", type=click.IntRange(1), metavar="K", help="Fold to validate on; the others train.")
+@click.option(
+    "--teachers",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Predictions of a teacher to learn from besides labels, as `affectlens predict --out` writes them: "
+    ".jsonl or .csv, with every training picture. Several are averaged. Goes with --set distillation=0.5.",
+)
 @options.model_name
 @options.settings_file
 @options.assignments
@@ -45,6 +53,7 @@ def train(
     data: str,
     out: Path,
     fold: int | None,
+    teachers: tuple[Path, ...],
     name: str | None,
     file: Path | None,
     assignments: tuple[str, ...],
@@ -81,9 +90,10 @@ def train(
         out=out,
         cache=cache,
         resume=resume,
+        teachers=teachers,
         device=device,
         dtype=dtype,
-        command=portable_command(sys.argv[1:], data, out, cache),
+        command=portable_command(sys.argv[1:], data, out, cache, teachers),
     )
     if workers:
         from affectlens.cluster.connection import Cluster

@@ -94,7 +94,8 @@ class TrainingStream(Dataset[Item | PictureError]):
     """The endless stream of varied pictures. Item i depends on (seed, i) alone.
 
     Of `attributes`, which may be those of the `DataSource` or some of them, its batches hold what is true of
-    the picture before it was varied.
+    the picture before it was varied. `targets` (N, E) are what is learned, where that is not what the order
+    is made by.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class TrainingStream(Dataset[Item | PictureError]):
         preprocessing: Preprocessing,
         read: Reader,
         attributes: Sequence[Attribute] = (),
+        targets: Tensor | None = None,
     ) -> None:
         self.records = records
         self.order = order
@@ -112,11 +114,18 @@ class TrainingStream(Dataset[Item | PictureError]):
         self.preprocessing = preprocessing
         self.read = read
         self.attributes = attributes
+        self.targets = order.targets if targets is None else targets
 
     def with_size(self, preprocessing: Preprocessing) -> "TrainingStream":
         """Return the same stream with pictures of another size."""
         return TrainingStream(
-            self.records, self.order, self.augmentation, preprocessing, self.read, self.attributes
+            self.records,
+            self.order,
+            self.augmentation,
+            preprocessing,
+            self.read,
+            self.attributes,
+            self.targets,
         )
 
     def __getitem__(self, position: int) -> Item | PictureError:
@@ -130,7 +139,7 @@ class TrainingStream(Dataset[Item | PictureError]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed("augment", self.order.seed, position))
             varied = augment(pixels, self.augmentation, size.height, size.width)
-        return varied, self.order.targets[index], record.key, attribute_tensors(self.attributes, [record])
+        return varied, self.targets[index], record.key, attribute_tensors(self.attributes, [record])
 
 
 def training_batches(

@@ -36,7 +36,7 @@ class Step:
         number: from 1
         epoch: from 0, the one that the step's first picture belongs to
         loss: mean over the step's pictures
-        accuracy: fraction of pictures whose top emotion was right, in training mode and before the step
+        accuracy: fraction of pictures whose top emotion is the target's, in training mode, before the step
         lr: learning rate, before each layer's own scale
         pictures: how many
         parts: each loss for itself, where there are several (`training.objective.Outcome`): the mean over

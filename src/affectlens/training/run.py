@@ -64,7 +64,7 @@ def fit(request: TrainingRequest, group: ProcessGroup = ALONE) -> Iterator[RunEv
     Raises `RunError` where the folder holds another run or none to resume, and what reading the data,
     building the network and training raise. Stopping the iteration anywhere leaves a run to resume.
     """
-    session = open_session(request.source, request.settings, request.device, group)
+    session = open_session(request.source, request.settings, request.device, group, request.teachers)
     open_run_together(request, session)
     session = yield from with_cache(session, request.out / CACHE, request.cache)
     state, best = _begin(request, session)

@@ -21,7 +21,6 @@ from typing import Any
 
 import msgspec
 
-from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import RunError
@@ -46,6 +45,7 @@ class TrainingRequest:
         data: as the user wrote it, `NAME:PATH`; stored without its folder
         source: the data set; validation is split off where it has none
         out: the run folder
+        teachers: files of soft answers (`training.soft_answers`), where the settings have `distillation`
         cache: where decoded pictures are kept, shared between runs; None keeps them in the run folder
         dtype: how the finished model's weights are stored
     """
@@ -56,6 +56,7 @@ class TrainingRequest:
     settings: Settings
     out: Path
     resume: bool = False
+    teachers: tuple[Path, ...] = ()
     cache: Path | None = None
     device: str = "auto"
     dtype: str = "float16"
@@ -64,12 +65,17 @@ class TrainingRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
-    """The data of a run: its hash and number of pictures by split, and notes on what was left out."""
+    """The data of a run: its hash and number of pictures by split, and notes on what was left out.
+
+    `hashes` has those of attributes and of soft answers too, where there are any, and `teachers` the names of
+    the files of soft answers.
+    """
 
     spec: str
     hashes: Mapping[str, str]
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +131,16 @@ def open_run(request: TrainingRequest, session: Session) -> None:
     The settings are the session's. Raises `RunError` where the folder holds another run, or none to resume.
     """
     out, settings = request.out, session.settings
-    hashes = _hashes(session.source, session.attributes)
+    hashes = _hashes(session)
     if request.resume:
         if read_run_settings(out) != settings:
             raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
         stored = RunRecord.read(out).data.hashes
         if stored != hashes:
-            raise RunError(f"The run in {out} was on other pictures or labels: {stored} then, {hashes} now.")
+            raise RunError(
+                f"The run in {out} was on other pictures, labels or soft answers: {stored} then, {hashes} "
+                "now. Resume with the same --data and --teachers, or start another run."
+            )
         return
     if (out / SETTINGS).exists():
         raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
@@ -140,7 +149,13 @@ def open_run(request: TrainingRequest, session: Session) -> None:
         name=request.name,
         command=request.command,
         seed=settings.seed,
-        data=RunData(spec=request.data, hashes=hashes, counts=source.counts(), notes=source.notes),
+        data=RunData(
+            spec=request.data,
+            hashes=hashes,
+            counts=source.counts(),
+            notes=source.notes,
+            teachers=tuple(file.name for file in request.teachers),
+        ),
         machine=describe(),
         format_version=FORMAT_VERSION,
     )
@@ -194,9 +209,14 @@ def _step_of(line: bytes) -> float:
         return float("inf")
 
 
-def _hashes(source: DataSource, attributes: Sequence[Attribute]) -> dict[str, str]:
+def _hashes(session: Session) -> dict[str, str]:
+    source = session.source
     found = {name: digest(part) for name, part in source.splits.items()}
-    return {**found, "attributes": fingerprint(source, attributes)} if attributes else found
+    if session.attributes:
+        found["attributes"] = fingerprint(source, session.attributes)
+    if session.taught:
+        found["soft_answers"] = digest(session.taught)
+    return found
 
 
 def portable_settings(settings: Settings) -> dict[str, Any]:
@@ -205,14 +225,17 @@ def portable_settings(settings: Settings) -> dict[str, Any]:
     return {**settings.to_dict(), "weights": weights}
 
 
-def portable_command(words: Sequence[str], data: str, out: Path, cache: Path | None) -> str:
-    """The command as another could type it: paths of data, run and cache without their folders.
+def portable_command(
+    words: Sequence[str], data: str, out: Path, cache: Path | None, teachers: Sequence[Path] = ()
+) -> str:
+    """The command as another could type it: paths of data, run, cache and teachers without their folders.
 
     >>> portable_command(["train", "mam", "--data", "fi:/data/fi"], "fi:/data/fi", Path("run"), None)
     'affectlens train mam --data fi:PATH'
     """
     name, separator, _ = data.partition(":")
-    stand_ins = {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
+    stand_ins = {str(file): file.name for file in teachers}
+    stand_ins |= {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
     shown = [stand_ins.get(word, word) for word in words]
     shown = ["weights=FOLDER" if word.startswith("weights=/") else word for word in shown]
     if "--address" in shown[:-1]:

@@ -18,7 +18,7 @@ from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.groups import Groups, find_groups
 from affectlens.data.records import DataSource, Record
-from affectlens.errors import RunError
+from affectlens.errors import RunError, SettingsError
 from affectlens.inference.labelled import Predictions, concatenate, predict_labelled
 from affectlens.inference.labelled_batches import (
     EvaluationSet,
@@ -39,6 +39,7 @@ from affectlens.training.gather import gather_rows
 from affectlens.training.objective import Objective, check_network, make_objective
 from affectlens.training.schedule import Schedule
 from affectlens.training.settings import Settings
+from affectlens.training.soft_answers import mix_targets, read_soft_answers
 from affectlens.training.state import State
 
 EVALUATION_BATCH = 64
@@ -60,7 +61,8 @@ class Session:
         source: with `train` and `val` splits
         attributes: those that are learned
         read: pixels of a record, from its file or the cache
-        targets: float32 (N, E) of the training pictures
+        targets: float32 (N, E), the labels of the training pictures
+        taught: the training pictures with teachers' soft answers as their targets; empty without teachers
         num_workers: processes that read pictures
         group: the processes that do each step together; all call the same methods in the same order
     """
@@ -69,6 +71,7 @@ class Session:
     source: DataSource
     read: Reader
     targets: Tensor = field(repr=False)
+    taught: Sequence[Record] = field(default=(), repr=False)
     attributes: tuple[Attribute, ...] = ()
     device: torch.device = CPU
     precision: torch.dtype = torch.float32
@@ -95,6 +98,14 @@ class Session:
         return self.source.split(splits.VAL)
 
     @cached_property
+    def learned_targets(self) -> Tensor:
+        """What the losses compare answers with, float32 (N, E): labels, or labels mixed with soft answers."""
+        weight, temperature = self.settings.distillation, self.settings.distillation_temperature
+        if not weight:
+            return self.targets
+        return mix_targets(self.targets, target_tensor(self.taught), weight, temperature)
+
+    @cached_property
     def schedule(self) -> Schedule:
         """Steps and epochs."""
         return Schedule(len(self.training), self.settings)
@@ -107,7 +118,13 @@ class Session:
         groups = (settings.batch_size // each, each) if each else None
         order = Order(self.targets, settings.seed, settings.balanced_sampling, groups)
         return TrainingStream(
-            self.training, order, settings.augmentation, self.preprocessing, self.read, self.attributes
+            self.training,
+            order,
+            settings.augmentation,
+            self.preprocessing,
+            self.read,
+            self.attributes,
+            self.learned_targets,
         )
 
     @cached_property
@@ -115,7 +132,7 @@ class Session:
         """The losses."""
         frequencies = word_frequencies(self.attributes, self.training)
         gather = partial(gather_rows, group=self.group, count=self.settings.batch_size)
-        return make_objective(self.settings, self.targets, self.device, frequencies, gather)
+        return make_objective(self.settings, self.learned_targets, self.device, frequencies, gather)
 
     def start(self, pretrained: bool = True) -> State:
         """A fresh state; not `pretrained` for one whose weights are about to be replaced.
@@ -157,16 +174,23 @@ class Session:
 
 
 def open_session(
-    source: DataSource, settings: Settings, device: str = "auto", group: ProcessGroup = ALONE
+    source: DataSource,
+    settings: Settings,
+    device: str = "auto",
+    group: ProcessGroup = ALONE,
+    teachers: Sequence[Path] = (),
 ) -> Session:
     """Divide the data, pick device and number format; pictures are read from their files (`with_cache`).
 
     Only here a data set without a validation split gets one, with copies on one side, and settings that leave
-    the mean and standard deviation of images to the weights get those.
+    the mean and standard deviation of images to the weights get those. `teachers` are files of soft answers
+    (`training.soft_answers`), which the main process reads.
 
-    Raises `SettingsError` for a device that is not here and for data that the network cannot learn from, and
-    `EmptySplit`, and `DatasetError` where a picture is in two splits.
+    Raises `SettingsError` for a device that is not here, for data that the network cannot learn from, and for
+    teachers without `distillation` or the other way round, and `EmptySplit`, and `DatasetError` where a
+    picture is in two splits or soft answers are not complete.
     """
+    _check_teachers(settings, teachers)
     group.require_rows(settings.batch_size)
     settings = with_statistics(settings)
     source = splits.with_validation(
@@ -182,6 +206,7 @@ def open_session(
         attributes=attributes,
         read=file_reader(settings.preprocessing.resolved(), settings.augmentation.squash),
         targets=target_tensor(source.split(splits.TRAIN)),
+        taught=_read_by_main(teachers, source, group) if teachers else (),
         device=picked,
         precision=_common_precision(settings, picked, group),
         num_workers=settings.num_workers if settings.num_workers >= 0 else _one_a_core(group),
@@ -194,6 +219,26 @@ def _groups_of_all(records: Sequence[Record], group: ProcessGroup) -> Groups:
     with group.agreed():
         found = find_groups(records, "quick") if group.is_main else None
     return next(each for each in group.gather(found) if each is not None)
+
+
+def _read_by_main(teachers: Sequence[Path], source: DataSource, group: ProcessGroup) -> Sequence[Record]:
+    """Read soft answers in the main process alone, for all of them."""
+    with group.agreed():
+        found = read_soft_answers(teachers, source.split(splits.TRAIN), source) if group.is_main else None
+    return next(each for each in group.gather(found) if each is not None)
+
+
+def _check_teachers(settings: Settings, teachers: Sequence[Path]) -> None:
+    if settings.distillation and not teachers:
+        raise SettingsError(
+            f"distillation={settings.distillation} needs soft answers of teachers: pass files of predictions "
+            "by `affectlens train --teachers FILE`, or set distillation=0. Searches have no teachers."
+        )
+    if teachers and not settings.distillation:
+        raise SettingsError(
+            f"The soft answers in {teachers[0]} count for nothing while distillation is 0. Set it, as "
+            "distillation=0.5, or leave out --teachers."
+        )
 
 
 def with_statistics(settings: Settings) -> Settings:

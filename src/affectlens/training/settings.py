@@ -31,7 +31,7 @@ _Range = tuple[tuple[str, ...], Callable[[Any], bool], str]
 _RANGES: tuple[_Range, ...] = (
     (
         ("epochs", "batch_size", "grad_accum_steps", "lr", "layer_decay", "checkpoint_every",
-         "head_lr_scale", "step_epochs"),
+         "head_lr_scale", "step_epochs", "distillation_temperature"),
         lambda value: value > 0,
         "above 0",
     ),
@@ -51,7 +51,7 @@ _RANGES: tuple[_Range, ...] = (
         lambda value: 0 <= value <= LARGEST_SIDE,
         f"between 0 and {LARGEST_SIDE:,}",
     ),
-    (("mix_prob", "low_res_fraction"), lambda value: 0 <= value <= 1, "between 0 and 1"),
+    (("mix_prob", "low_res_fraction", "distillation"), lambda value: 0 <= value <= 1, "between 0 and 1"),
     (("num_workers",), lambda value: -1 <= value <= 256, "0 to 256, or -1 for one a core"),
     (("seed",), lambda value: 0 <= value < 2**63, "at least 0 and below 2 ** 63"),
     (("step_factor",), lambda value: 0 < value <= 1, "above 0 and at most 1"),
@@ -131,6 +131,11 @@ class Settings:
         loss: which losses, and how much each.
         clip_grad: largest norm of a step's gradient; 0 is off.
         label_smoothing: part of each target that is spread evenly over all emotions.
+        distillation: weight d of teachers' soft answers in each target, (1 - d) label + d soft answer
+            (`training.soft_answers`); 0 is off, 1 learns nothing from labels. What follows from targets
+            (class weights, the prior of `logit_adjustment`, smoothing) then follows from the mixture.
+        distillation_temperature: above 1 makes soft answers softer, as those of teachers that are too sure of
+            pictures that they were trained on.
         mixup, cutmix: parameter of their Beta distribution; 0 is off (Zhang 2018, Yun 2019).
         mix_prob: probability that a batch is mixed, when either is on.
         ema_decay: decay of the exponential moving average (EMA) of weights, which is what is evaluated and
@@ -177,6 +182,8 @@ class Settings:
     loss: Loss = field(default_factory=Loss)
     clip_grad: float = 1.0
     label_smoothing: float = 0.1
+    distillation: float = 0.0
+    distillation_temperature: float = 1.0
     mixup: float = 0.0
     cutmix: float = 0.0
     mix_prob: float = 0.5
