@@ -1,11 +1,18 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from affectlens import library
 from affectlens.cli.main import main
+from affectlens.models import backbones, catalog
 from affectlens.models.catalog import NETWORKS
+from affectlens.models.saved import save_model
+from affectlens.preprocess import Preprocessing
 from affectlens.recipes.catalog import RECIPES
+from model_folders import CARD
+from pictures import colour_set
 
 
 def status(*arguments: str) -> int:
@@ -31,6 +38,28 @@ def test_the_default_models_card_is_for_people(capsys: pytest.CaptureFixture[str
     summary = shown.partition("## In short")[2]
     assert "Made by" in summary and "research, no commercial use" in summary
     assert f"Weights: {library.card().weights_id}," in summary
+
+
+def test_two_models_are_joined_into_a_folder_that_predicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for network in ("test_vit.r160_in1k", "test_efficientnet.r160_in1k"):
+        mean, std = backbones.statistics(network)
+        shape = Preprocessing(height=64, width=64, mean=mean, std=std)
+        card = replace(CARD, name=network, network=network, network_options={}, preprocessing=shape)
+        save_model(tmp_path / network[:8], catalog.build(network, 8), card, "# One\n")
+    out = tmp_path / "both"
+    both = ("models", "join", str(tmp_path / "test_vit"), str(tmp_path / "test_eff"), "--out", str(out))
+    assert status(*both) == 0
+    picture = colour_set(tmp_path / "pictures", ("awe",), each=1) / "awe" / "0.png"
+    assert status("predict", str(picture), "--model", str(out), "--json") == 0
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["model"] == "both" and sum(row["emotions"].values()) == pytest.approx(1, abs=1e-5)
+    assert status("models", "show", str(out)) == 0
+    assert "Two models, joined" in capsys.readouterr().out
+    before = (out / "config.json").read_bytes()
+    assert status(*both) == 2
+    assert "is not overwritten" in capsys.readouterr().err and (out / "config.json").read_bytes() == before
 
 
 def test_the_default_models_card_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from affectlens import library
-from affectlens.data.catalog import licence
 from affectlens.library.default_models import DefaultModel, DefaultModels
-from affectlens.library.text import NOT_NAMED, comparison_text, made_by, summary_text, use_text
+from affectlens.library.text import NOT_NAMED, comparison_text, made_by, summary_text
 from model_folders import CARD
 
 BEFORE, NOW = {"accuracy": 0.7, "macro_f1": 0.5, "brier": 0.4}, {"accuracy": 0.75, "brier": 0.25}
@@ -46,11 +45,3 @@ def test_the_version_that_made_a_model_is_that_of_its_folder_or_of_its_training(
     assert made_by(replace(CARD, training=trained)) == "AffectLens 0.1.0"
     for unknown in ({}, {"machine": "a laptop"}, {"machine": {"versions": {"affectlens": "not installed"}}}):
         assert made_by(replace(CARD, training=unknown)) == NOT_NAMED
-
-
-def test_use_follows_from_the_terms_of_the_training_data() -> None:
-    research = use_text(replace(CARD, licences={"data": licence("fi")}))
-    assert research.startswith("research, no commercial use") and licence("fi") in research
-    unknown = use_text(replace(CARD, licences={"data": licence("folder")}))
-    assert "not known here" in unknown and "before any commercial use" in unknown
-    assert "the card names none" in use_text(replace(CARD, licences={}))

@@ -1,14 +1,17 @@
-"""`affectlens models`, `affectlens models show NAME`."""
+"""`affectlens models`, `affectlens models show NAME`, `affectlens models join NAME NAME --out FOLDER`."""
 
 import json
+from pathlib import Path
 
 import click
+
+from affectlens.cli import options
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List trained models, recipes and networks; `show` prints a model's card."""
+    """List trained models, recipes and networks; `show` prints a card, `join` makes a pair of two models."""
     if context.invoked_subcommand is None:
         _list()
 
@@ -31,6 +34,33 @@ def show(name: str, as_json: bool) -> None:
         click.echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
         return
     click.echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}")
+
+
+@models.command()
+@click.argument("transformer")
+@click.argument("convolutional")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Model folder to write.")
+@click.option("--name", help="Name of the model. Default: that of the folder.")
+@click.option("--size", type=click.IntRange(1), metavar="PIXELS",
+              help="Height and width of its input. Default: those of both models.")  # fmt: skip
+@options.weights_dtype
+def join(
+    transformer: str, convolutional: str, out: Path, name: str | None, size: int | None, dtype: str
+) -> None:
+    """Make one model of TRANSFORMER and CONVOLUTIONAL, which were trained apart: a pair.
+
+    Both are models, named as in `affectlens models`, or folders of models or runs. The answer of the pair is
+    the mean of their calibrated log-probabilities.
+    """
+    from affectlens.errors import OutputError
+    from affectlens.models import join as joining
+    from affectlens.models import saved
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists and is not overwritten. Name another folder.")
+    model = joining.join(saved.load(transformer), saved.load(convolutional), name or out.name, size)
+    saved.save_model(out, model.network, model.card, joining.joined_readme(model.card), dtype)
+    click.echo(f"Model: {out}")
 
 
 def _list() -> None:

@@ -1,9 +1,9 @@
-"""Model folders in words, for people: who made them, what they may be used for, what they replace."""
+"""Model folders in words, for people: what made them, what they may be used for, what they replace."""
 
 from collections.abc import Mapping
 
-from affectlens.data.catalog import commercial_use
 from affectlens.library.default_models import DefaultModels
+from affectlens.library.licences import use_text
 from affectlens.model_folder import Card
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
@@ -33,23 +33,6 @@ def made_by(card: Card) -> str:
     trained = versions.get("affectlens") if isinstance(versions, Mapping) else None
     version = card.version or trained
     return f"AffectLens {version}" if version and version != "not installed" else NOT_NAMED
-
-
-def use_text(card: Card) -> str:
-    """State what a model may be used for, commercially too, given the terms of what it was trained on.
-
-    What the terms allow is in `data.catalog.DATA_SETS`.
-    """
-    terms = card.licences.get("data", "")
-    commercial = commercial_use(terms)
-    if commercial:
-        return f"any, commercial use too, by the terms of its training data: {terms}."
-    if commercial is False:
-        return f"research, no commercial use, by the terms of its training data: {terms}."
-    return (
-        "what the terms of its training data allow, which are not known here "
-        f"({terms or 'the card names none'}). Read them before any commercial use."
-    )
 
 
 def comparison_text(card: Card, defaults: DefaultModels) -> str:

@@ -1,10 +1,9 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
-from affectlens.data.catalog import commercial_use, licence
 from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
-from affectlens.library.text import use_text
+from affectlens.library.licences import hub_licence, use_text
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
@@ -15,21 +14,6 @@ LIMITS = (
     "are predicted less well.",
     "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
 )
-
-
-# Of weights, by whether the data may be used commercially; and the name that the hub has for it.
-WEIGHTS_LICENCES = {
-    False: "research use, because of the data",
-    None: "as the terms of the data allow",
-    True: "any use",
-}
-HUB_LICENCES = {False: "research-use", None: "terms-of-the-data", True: "any-use"}
-
-
-def licences(data: str) -> dict[str, str]:
-    """Licences of code, weights and data for a model trained on a data set of the catalogue."""
-    of_data = licence(data)
-    return {"code": "Apache-2.0", "weights": WEIGHTS_LICENCES[commercial_use(of_data)], "data": of_data}
 
 
 def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
@@ -45,7 +29,7 @@ def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None 
 library_name: affectlens
 pipeline_tag: image-classification
 license: other
-license_name: {HUB_LICENCES[commercial_use(card.licences["data"])]}
+license_name: {hub_licence(card)}
 tags: [visual-emotion-analysis, {card.vocabulary.name}]
 ---
 # {card.name}

@@ -13,12 +13,13 @@ from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.labelled import Predictions, predict_attributes, predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
+from affectlens.library.licences import licences
 from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.capabilities import HasAttributes, HasBranches
 from affectlens.models.saved import round_weights, save_model
 from affectlens.training.attributes import network_options
-from affectlens.training.card import LIMITS, licences, readme
+from affectlens.training.card import LIMITS, readme
 from affectlens.training.checkpoints import load_weights
 from affectlens.training.run_folder import (
     BEST,

@@ -1,0 +1,176 @@
+"""Two trained models -> one pair: their networks become its branches, and its answer is the mean of theirs.
+
+Members that are trained for what they answer together lean on one another (Webb et al., "To Ensemble or Not
+Ensemble: When does End-To-End Training Fail?", ECML PKDD 2020; Jeffares et al., "Joint Training of Deep
+Ensembles Fails Due to Learner Collusion", NeurIPS 2023). A run of `pair` does not do that, it trains each
+branch by a loss of its own; but both have the same pictures, settings and steps, and are kept at the same
+epoch. Models that were trained in runs of their own may differ in all of these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from affectlens.errors import SettingsError
+from affectlens.library.licences import hub_licence, merged_licences, use_text
+from affectlens.model_folder import Card
+from affectlens.models import backbones, catalog
+from affectlens.models.pair import Pair, PairConfig
+from affectlens.models.saved import Model
+from affectlens.preprocess import Preprocessing
+from affectlens.version import VERSION
+
+
+def join(transformer: Model, convolutional: Model, name: str, size: int | None = None) -> Model:
+    """Make a pair of two plain networks of timm, each scaled by its temperature; the models stay unchanged.
+
+    Its logits are the mean of both models' calibrated log-probabilities. `size` is the height and width of
+    its input in pixels, where those of the models differ, or are to be others. The card holds where both come
+    from, and no scores: these are not known before it is evaluated.
+
+    Raises `SettingsError` for networks, emotions or preprocessing that do not go together.
+    """
+    first, second = transformer.card, convolutional.card
+    if first.vocabulary != second.vocabulary:
+        raise SettingsError(
+            f"The models know other emotions: {first.name} [{', '.join(first.vocabulary.words)}], "
+            f"{second.name} [{', '.join(second.vocabulary.words)}]. Join models of the same."
+        )
+    options = {"transformer": _timm_name(first), "convolutional": _timm_name(second)}
+    preprocessing = _common(first, second, size)
+    _check_statistics(first, second, options)
+    pair = _pair(len(first.vocabulary), **options)
+    pair.transformer.load_state_dict(transformer.network.state_dict())
+    pair.convolutional.load_state_dict(convolutional.network.state_dict())
+    pair.scale_branches([first.temperature, second.temperature])
+    _check_size(pair.eval(), preprocessing)
+    card = Card(
+        name=name,
+        network="pair",
+        network_options=options,
+        vocabulary=first.vocabulary,
+        preprocessing=preprocessing,
+        training={"joined": {"transformer": _origin(first), "convolutional": _origin(second)}},
+        licences=merged_licences([first.licences, second.licences]),
+        limits=tuple(dict.fromkeys([*first.limits, *second.limits])),
+    )
+    return Model(pair, card)
+
+
+def joined_readme(card: Card) -> str:
+    """Write the card of a joined model as Markdown, with the header that the hub reads."""
+    origins = "\n".join(
+        f"- {branch}: {origin['name']}, `{origin['network']}`, weights {origin['weights_hash'] or 'unsaved'}"
+        for branch, origin in card.training["joined"].items()
+    )
+    limits = "\n".join(f"- {sentence}" for sentence in card.limits) or "- Those of both models."
+    licences = "\n".join(f"- {what.capitalize()}: {text}." for what, text in card.licences.items())
+    return f"""---
+library_name: affectlens
+pipeline_tag: image-classification
+license: other
+license_name: {hub_licence(card)}
+tags: [visual-emotion-analysis, {card.vocabulary.name}]
+---
+# {card.name}
+
+Which emotions a picture evokes in the people who look at it: {", ".join(card.vocabulary.words)}.
+
+Network: `{card.network}`, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
+
+    affectlens predict PHOTO.jpg --model FOLDER
+
+## Limits
+{limits}
+
+## Scores
+Not measured: `affectlens evaluate FOLDER --data NAME:PATH`.
+
+## Training
+Two models, joined by AffectLens {VERSION}; their answers are averaged:
+
+{origins}
+
+## Licences
+{licences}
+- Use: {use_text(card)}
+"""
+
+
+def _origin(card: Card) -> dict[str, Any]:
+    names = ("name", "network", "weights_hash", "version", "temperature", "training")
+    return {name: getattr(card, name) for name in names}
+
+
+def _timm_name(card: Card) -> str:
+    name = catalog.find(card.network).timm_name
+    if name is None:
+        raise SettingsError(
+            f"The network {card.network} of {card.name} cannot be a branch of a pair, because it is not a "
+            "plain network of timm. Join a transformer, as deit_tiny, and a convolutional network."
+        )
+    return name
+
+
+def _common(first: Card, second: Card, size: int | None) -> Preprocessing:
+    """Preprocessing that both can use; mean and standard deviation are the transformer's."""
+    one, other = first.preprocessing, second.preprocessing
+    if size is not None:
+        one, other = (replace(each, height=size, width=size) for each in (one, other))
+    if (one.height, one.width) != (other.height, other.width):
+        raise SettingsError(
+            f"{first.name} sees {one.width}x{one.height} pixels and {second.name} "
+            f"{other.width}x{other.height}. State the size for both, as --size 224."
+        )
+    for name in ("version", "fit", "crop_fraction", "interpolation"):
+        if getattr(one, name) != getattr(other, name):
+            raise SettingsError(
+                f"The models see pictures differently: {name} is {getattr(one, name)!r} for {first.name} and "
+                f"{getattr(other, name)!r} for {second.name}. Train them with the same preprocessing.{name}."
+            )
+    if one.fit == "pad" and one.mean != other.mean:
+        raise SettingsError(
+            f"{first.name} and {second.name} fill the edges of a picture with different colours, because "
+            "preprocessing.fit is pad. Train them with squash or crop."
+        )
+    return one
+
+
+def _check_statistics(first: Card, second: Card, options: Mapping[str, str]) -> None:
+    """Raise `SettingsError` where the pair would not give the second network what it was trained on."""
+    given, expected = (np.array(backbones.statistics(options[o])) for o in ("transformer", "convolutional"))
+    pixels = np.array([[0.0], [1.0]])
+    one, other = first.preprocessing, second.preprocessing
+    normalised = (pixels - one.mean) / one.std
+    renormalised = (normalised * given[1] + given[0] - expected[0]) / expected[1]
+    if not np.allclose(renormalised, (pixels - other.mean) / other.std, atol=1e-4):
+        raise SettingsError(
+            f"{first.name} and {second.name} were not both trained with the mean and standard deviation that "
+            "their pretrained weights expect, so a pair cannot bring pictures from one to the other. Train "
+            "them from pretrained weights, without preprocessing.mean and preprocessing.std."
+        )
+
+
+def _pair(num_emotions: int, transformer: str, convolutional: str) -> Pair:
+    try:
+        config = PairConfig(num_emotions=num_emotions, transformer=transformer, convolutional=convolutional)
+        return Pair(config)
+    except TypeError as error:
+        raise SettingsError(
+            f"{transformer} is not a transformer whose input may have any size ({error}). Name "
+            "the model of the transformer first and that of the convolutional network second."
+        ) from None
+
+
+def _check_size(network: nn.Module, preprocessing: Preprocessing) -> None:
+    height, width = preprocessing.height, preprocessing.width
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, 3, height, width))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"The networks take no pictures of {width}x{height} pixels: {reason}.") from None

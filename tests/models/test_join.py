@@ -1,0 +1,151 @@
+"""Two models become one: its answer is the mean of theirs, its card names both."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from affectlens.data.catalog import licence
+from affectlens.emotions import EKMAN, MIKELS
+from affectlens.errors import SettingsError
+from affectlens.library.licences import licences
+from affectlens.model_folder import Card
+from affectlens.models import backbones, catalog
+from affectlens.models.join import join, joined_readme
+from affectlens.models.network_input import normalise
+from affectlens.models.saved import Model, load_model, save_model
+from affectlens.preprocess import Preprocessing
+
+# Their pretrained weights expect images of different mean and standard deviation.
+TRANSFORMER, CONVOLUTIONAL = "test_vit.r160_in1k", "test_efficientnet.r160_in1k"
+
+
+def model_of(network: str, temperature: float, seed: int, data: str = "folder", **changes: Any) -> Model:
+    """An untrained model whose answers differ from picture to picture."""
+    torch.manual_seed(seed)
+    built = catalog.build(network, len(MIKELS)).eval()
+    with torch.no_grad():
+        for parameter in built.get_classifier().parameters():  # type: ignore[operator]
+            parameter.mul_(50).add_(torch.randn_like(parameter) * 0.3)
+    mean, std = backbones.statistics(network)
+    card = Card(
+        name=network.split(".")[0],
+        network=network,
+        vocabulary=MIKELS,
+        preprocessing=Preprocessing(height=64, width=64, mean=mean, std=std),
+        temperature=temperature,
+        licences=licences(data),
+        limits=("It predicts the average.", f"Trained on {data}."),
+    )
+    return Model(built, replace(card, **changes))
+
+
+def with_preprocessing(model: Model, **changes: Any) -> Model:
+    shape = replace(model.card.preprocessing, **changes)
+    return Model(model.network, replace(model.card, preprocessing=shape))
+
+
+@pytest.fixture
+def transformer() -> Model:
+    return model_of(TRANSFORMER, 0.8, seed=0, data="fi")
+
+
+@pytest.fixture
+def convolutional() -> Model:
+    return model_of(CONVOLUTIONAL, 1.7, seed=1)
+
+
+def calibrated(model: Model, pixels: Tensor) -> Tensor:
+    """Log-probabilities of a model for uint8 pixels, as it would answer alone."""
+    with torch.inference_mode():
+        logits: Tensor = model.network(normalise(pixels, model.card.preprocessing))
+    return (logits / model.card.temperature).log_softmax(dim=1)
+
+
+def pixels_of(size: int) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+def test_the_answer_is_the_mean_of_both_models_calibrated_log_probabilities(
+    transformer: Model, convolutional: Model
+) -> None:
+    before = {name: value.clone() for name, value in transformer.network.state_dict().items()}
+    joined = join(transformer, convolutional, "both")
+    pixels = pixels_of(64)
+    one, other = calibrated(transformer, pixels), calibrated(convolutional, pixels)
+    assert float((one - other).abs().max()) > 0.5 and float(one.std(dim=0).max()) > 1e-3
+    expected = ((one + other) / 2).log_softmax(dim=1)
+    torch.testing.assert_close(calibrated(joined, pixels), expected, rtol=0, atol=1e-5)
+    assert all(value.equal(before[name]) for name, value in transformer.network.state_dict().items())
+
+
+def test_a_joined_model_is_saved_and_answers_the_same_when_it_is_loaded(
+    transformer: Model, convolutional: Model, tmp_path: Path
+) -> None:
+    joined = join(transformer, convolutional, "both")
+    save_model(tmp_path / "both", joined.network, joined.card, joined_readme(joined.card))
+    loaded, pixels = load_model(tmp_path / "both"), pixels_of(64)
+    torch.testing.assert_close(calibrated(loaded, pixels), calibrated(joined, pixels), rtol=0, atol=1e-6)
+
+
+def test_its_card_names_both_and_has_no_scores(transformer: Model, convolutional: Model) -> None:
+    first = Model(transformer.network, replace(transformer.card, weights_hash="ab" * 32, version="0.2.0"))
+    card = join(first, convolutional, "both").card
+    assert (card.name, card.network, card.scores, card.temperature) == ("both", "pair", {}, 1.0)
+    origins = card.training["joined"]
+    assert (origins["transformer"]["name"], origins["transformer"]["weights_hash"]) == ("test_vit", "ab" * 32)
+    assert origins["convolutional"]["temperature"] == 1.7
+    assert card.limits == ("It predicts the average.", "Trained on fi.", "Trained on folder.")
+    assert card.licences["weights"].startswith("research use") and licence("fi") in card.licences["data"]
+    text = joined_readme(card)
+    assert "license_name: research-use" in text and "test_efficientnet" in text and "ab" * 32 in text
+
+
+def test_models_of_other_sizes_need_one_for_both(transformer: Model, convolutional: Model) -> None:
+    larger = with_preprocessing(convolutional, height=96, width=96)
+    with pytest.raises(SettingsError, match=r"64x64 pixels and test_efficientnet 96x96.*--size"):
+        join(transformer, larger, "both")
+    joined = join(transformer, larger, "both", size=96)
+    assert (joined.card.preprocessing.height, joined.card.preprocessing.width) == (96, 96)
+    pixels = pixels_of(96)
+    mean = (calibrated(transformer, pixels) + calibrated(larger, pixels)) / 2
+    torch.testing.assert_close(calibrated(joined, pixels), mean.log_softmax(dim=1), rtol=0, atol=1e-5)
+    with pytest.raises(SettingsError, match="take no pictures of 50x50"):
+        join(transformer, larger, "both", size=50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"fit": "crop", "crop_fraction": 0.9}, "fit is 'squash' for test_vit and 'crop'"),
+        ({"interpolation": "bicubic"}, "interpolation is 'bilinear'"),
+        ({"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}, "mean and standard deviation"),
+    ],
+)
+def test_models_that_see_pictures_differently_are_not_joined(
+    transformer: Model, convolutional: Model, changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        join(transformer, with_preprocessing(convolutional, **changes), "both")
+
+
+def test_models_that_fill_with_other_colours_are_not_joined(transformer: Model, convolutional: Model) -> None:
+    padded = [with_preprocessing(model, fit="pad") for model in (transformer, convolutional)]
+    with pytest.raises(SettingsError, match="fit is pad"):
+        join(padded[0], padded[1], "both")
+
+
+def test_only_plain_networks_of_one_vocabulary_in_their_order_are_joined(
+    transformer: Model, convolutional: Model
+) -> None:
+    with pytest.raises(SettingsError, match="first and that of the convolutional network second"):
+        join(convolutional, transformer, "both")
+    with pytest.raises(SettingsError, match="other emotions"):
+        join(transformer, Model(convolutional.network, replace(convolutional.card, vocabulary=EKMAN)), "both")
+    pair = join(transformer, convolutional, "both")
+    with pytest.raises(SettingsError, match="pair of both cannot be a branch"):
+        join(pair, convolutional, "three")
