@@ -70,7 +70,9 @@ def test_predictions_of_one_model_teach_another(run: Path, data: Path, tmp_path:
     assert train(data, out, *SMALL, "--teachers", str(soft), "--set", "distillation=0.5") == 0
     config = json.loads((out / "model" / "config.json").read_text())["affectlens"]
     assert config["training"]["data"]["teachers"] == ["soft.jsonl"]
-    assert str(tmp_path) not in json.dumps(config) + (out / "model" / "README.md").read_text()
+    card = (out / "model" / "README.md").read_text()
+    assert "Teachers: soft.jsonl, which weigh 0.5 in each target." in card
+    assert str(tmp_path) not in json.dumps(config) + card
 
 
 def test_the_card_for_people_has_limits_scores_and_licences(run: Path) -> None:
@@ -78,6 +80,7 @@ def test_the_card_for_people_has_limits_scores_and_licences(run: Path) -> None:
     assert card.startswith("---\n") and "does not measure what any person feels" in " ".join(card.split())
     for heading in ("## Limits", "## Scores", "## Training", "## Licences"):
         assert heading in card
+    assert "Teachers" not in card
     assert f"Made by AffectLens {VERSION}." in card
     # The terms of a folder of pictures are not known.
     assert "license_name: terms-of-the-data" in card

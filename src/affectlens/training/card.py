@@ -1,5 +1,8 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
@@ -50,7 +53,7 @@ split, so expect somewhat less on other pictures.
 {markdown(scores)}
 {_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
-Command: `{training["command"]}`
+{_teachers(training)}Command: `{training["command"]}`
 Made by AffectLens {VERSION}.
 
     {settings.replace(chr(10), chr(10) + "    ")}
@@ -59,6 +62,12 @@ Made by AffectLens {VERSION}.
 {lic}
 - Use: {use_text(card)}
 """
+
+
+def _teachers(training: Mapping[str, Any]) -> str:
+    files = training["data"].get("teachers")
+    weight = training["settings"].get("distillation")
+    return f"Teachers: {', '.join(files)}, which weigh {weight} in each target.\n" if files else ""
 
 
 def _attributes(attribute_scores: AttributeScores | None) -> str:

@@ -138,8 +138,8 @@ def open_run(request: TrainingRequest, session: Session) -> None:
         stored = RunRecord.read(out).data.hashes
         if stored != hashes:
             raise RunError(
-                f"The run in {out} was on other pictures, labels or soft answers: {stored} then, {hashes} "
-                "now. Resume with the same --data and --teachers, or start another run."
+                f"The run in {out} was on other pictures or labels, or other soft answers: {stored} "
+                f"then, {hashes} now. Resume with the same --data and --teachers, or start another run."
             )
         return
     if (out / SETTINGS).exists():
