@@ -9,7 +9,7 @@ from affectlens.film.events import WatchFinished, WatchRequest
 from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
-from affectlens.inference.engine import Engine
+from affectlens.inference.torch_engine import TorchEngine
 from affectlens.models.saved import Model
 
 CPU: dict[str, Any] = {"device": "cpu", "precision": "float32"}
@@ -34,10 +34,10 @@ class Count:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.frames = 0
-        predict = Engine.__call__
+        predict = TorchEngine.__call__
 
-        def counted(engine: Engine, pixels: Any) -> Any:
+        def counted(engine: TorchEngine, pixels: Any) -> Any:
             self.frames += len(pixels)
             return predict(engine, pixels)
 
-        monkeypatch.setattr(Engine, "__call__", counted)
+        monkeypatch.setattr(TorchEngine, "__call__", counted)

@@ -1,4 +1,7 @@
-"""What this machine has: device, number format, allocator, and a description for result files."""
+"""What this machine has: device, number format, allocator, and a description for result files.
+
+Torch is imported where it is used: a program that only answers does without it.
+"""
 
 import ctypes
 import os
@@ -7,21 +10,24 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from affectlens.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
 from affectlens.version import VERSION
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str = "auto") -> "torch.device":
     """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; auto takes CUDA, then MPS, then CPU.
 
     Raises `SettingsError` for a device that this machine lacks.
     """
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -35,13 +41,15 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
+def pick_precision(name: str, device: "torch.device") -> "torch.dtype":
     """Turn `auto`, `float32` or `bfloat16` into a number format for a device.
 
     Auto is bfloat16 where the hardware multiplies it: CUDA from Ampere on, CPUs with AMX (Intel since
     Sapphire Rapids; matrix products are there several times faster) or AVX-512 BF16 (AMD since Zen 4; up to
     twice as fast). Elsewhere it is float32: emulated bfloat16 is slower and less exact.
     """
+    import torch
+
     if name not in PRECISIONS:
         raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
     if name != "auto":
@@ -64,8 +72,10 @@ def _cpu_has(flag: str) -> bool:
     return info.is_file() and flag in info.read_text().split()
 
 
-def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[Any]:
+def autocast(device: "torch.device", precision: "torch.dtype") -> AbstractContextManager[Any]:
     """Run matrix products in `precision`, sums and norms in float32; nothing for float32."""
+    import torch
+
     if precision == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=precision)
@@ -97,16 +107,21 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "amx": _cpu_has("amx_bf16"),
         "avx512_bf16": _cpu_has("avx512_bf16"),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": _gpu_name(),
         "system": platform.system(),
         "versions": versions(),
     }
 
 
+def _gpu_name() -> str | None:
+    torch = sys.modules.get("torch")  # without it nothing was computed on a GPU
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+
+
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
     found = {"python": platform.python_version(), "affectlens": VERSION}
-    for package in ("torch", "torchvision", "timm", "numpy", "pillow", "av", "safetensors"):
+    for package in ("torch", "torchvision", "timm", "onnxruntime", "numpy", "pillow", "av", "safetensors"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -1,9 +1,11 @@
-"""A trained model on disk: card, weights and readme. The only reader and writer of a model folder.
+"""A trained model on disk: card, weights, readme and graph. The only reader and writer of a model folder.
 
 On disk (the layout of the Hugging Face hub):
     config.json         network, vocabulary by name, preprocessing, temperature, history, licences, hash
     model.safetensors   weights; never a pickle
     README.md           the card for people
+    model.onnx          the network as a graph, where there is one: what answers with it needs no torch. Its
+                        weights are those of model.safetensors, by their offsets
 
 A folder is complete or it is not written, and is read only when its parts fit together. Of networks nothing
 is known here: weights are bytes, and `models.saved` builds the network that they are for.
@@ -24,12 +26,14 @@ import msgspec
 from affectlens.attributes import Attribute
 from affectlens.emotions import Vocabulary, vocabulary
 from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError
-from affectlens.files import atomic_folder
+from affectlens.files import atomic_folder, atomic_write
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import Preprocessing
 from affectlens.version import VERSION
 
-CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
+CONFIG, WEIGHTS, README, GRAPH = "config.json", "model.safetensors", "README.md", "model.onnx"
+# Images (B, 3, H, W), normalised, float32, become logits (B, E), float32, before the temperature.
+GRAPH_INPUT, GRAPH_LOGITS = "images", "logits"
 OURS, CONFIG_HASH = "affectlens", "config_sha256"
 WEIGHTS_ID_DIGITS = 12
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is not one
@@ -102,6 +106,10 @@ class _StoredWeights(msgspec.Struct):
     dtype: str = ""
 
 
+class _StoredGraph(msgspec.Struct):
+    sha256: str
+
+
 class _StoredCard(msgspec.Struct, kw_only=True):
     """What `config.json` holds under "affectlens"; `Card` explains it."""
 
@@ -117,6 +125,7 @@ class _StoredCard(msgspec.Struct, kw_only=True):
     licences: dict[str, str]
     limits: list[str]
     weights: _StoredWeights
+    graph: _StoredGraph | None = None
     version: str = ""  # cards before 0.2 have none
 
 
@@ -127,6 +136,48 @@ def read_model(folder: Path) -> StoredModel:
     """
     stored, card = _read_card(folder)
     return StoredModel(card, _read_weights(folder, stored.weights))
+
+
+def read_graph(folder: Path) -> Card:
+    """Check the graph of a model folder and the weights that it refers to; return the card.
+
+    Raises `ModelNotFound`, or `BadModelFolder` also where there is no graph.
+    """
+    stored, card = _read_card(folder)
+    if stored.graph is None:
+        raise BadModelFolder(
+            folder, f"it holds no {GRAPH}.", "Use the engine torch, or add one by `affectlens models graph`."
+        )
+    _read_weights(folder, stored.weights)
+    try:
+        data = (folder / GRAPH).read_bytes()
+    except OSError as error:
+        raise BadModelFolder(folder, f"{GRAPH} cannot be read: {error.strerror}.") from None
+    if hashlib.sha256(data).hexdigest() != stored.graph.sha256:
+        raise BadModelFolder(folder, f"{GRAPH} is not the file that {CONFIG} describes (its hash differs).")
+    return card
+
+
+def store_graph(folder: Path, graph: bytes) -> None:
+    """Write a graph into a model folder, completely or not at all.
+
+    Raises `ModelNotFound`, `BadModelFolder`, and `OutputError` where it cannot be written.
+    """
+    read_model(folder)  # which is complete, or nothing is added
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    ours = {key: value for key, value in config[OURS].items() if key != CONFIG_HASH}
+    ours["graph"] = {"sha256": hashlib.sha256(graph).hexdigest()}
+    config[OURS] = {**ours, CONFIG_HASH: _hash_of(ours)}
+    # In this order: a graph that no config describes is ignored.
+    with atomic_write(folder / GRAPH, "wb") as file:
+        file.write(graph)
+    with atomic_write(folder / CONFIG, "w") as file:
+        file.write(_as_text(config))
+
+
+def has_graph(folder: Path) -> bool:
+    """Whether a model folder holds a graph. Raises `ModelNotFound` or `BadModelFolder`."""
+    return _read_card(folder)[0].graph is not None
 
 
 def load_card(folder: Path) -> Card:
@@ -148,12 +199,20 @@ def read_readme(folder: Path) -> str:
 
 
 def write_model(
-    folder: Path, card: Card, weights: bytes, readme: str, *, dtype: str, for_others: Mapping[str, Any]
+    folder: Path,
+    card: Card,
+    weights: bytes,
+    readme: str,
+    *,
+    dtype: str,
+    for_others: Mapping[str, Any],
+    graph: bytes | None = None,
 ) -> None:
     """Write a model folder, replacing a model that is there; completely or not at all.
 
     `weights` are the bytes of a safetensors file with numbers of `dtype`. `for_others` is what other programs
-    look for at the top of config.json. Raises `OutputError` where it cannot be written or where a folder lies
+    look for at the top of config.json. `graph` is what `model.onnx` holds, with weights by their offset in
+    `weights`. Raises `OutputError` where it cannot be written or where a folder lies
     that is not a model.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
@@ -164,12 +223,19 @@ def write_model(
         **card.to_json(),
         "weights": {"sha256": hashlib.sha256(weights).hexdigest(), "bytes": len(weights), "dtype": dtype},
     }
+    if graph is not None:
+        ours["graph"] = {"sha256": hashlib.sha256(graph).hexdigest()}
     config = {**for_others, OURS: {**ours, CONFIG_HASH: _hash_of(ours)}}
-    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     with atomic_folder(folder) as temporary:
         (temporary / WEIGHTS).write_bytes(weights)
         (temporary / README).write_text(readme, encoding="utf-8")
-        (temporary / CONFIG).write_text(text, encoding="utf-8")
+        if graph is not None:
+            (temporary / GRAPH).write_bytes(graph)
+        (temporary / CONFIG).write_text(_as_text(config), encoding="utf-8")
+
+
+def _as_text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
 def _hash_of(config: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.record import FilmRecord
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
-from affectlens.inference.engine import Engine
+from affectlens.inference.torch_engine import TorchEngine
 from affectlens.models.saved import Model
 from affectlens.video import Video
 from films import as_pictures, scene, write
@@ -177,7 +177,7 @@ def folder(interrupted: Path, tmp_path: Path) -> Path:
 def opened(folder: Path, film: Path, model: Model) -> FilmRecord:
     request = WatchRequest(source=str(film), model=model, out=folder, resume=True, batch_size=4, **CPU)
     with Video(film) as video:
-        record = FilmRecord.open(request, video, Engine(model, "cpu", "float32"))
+        record = FilmRecord.open(request, video, TorchEngine(model, "cpu", "float32"))
     record.close()
     return record
 

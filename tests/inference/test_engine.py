@@ -1,170 +1,97 @@
-from collections.abc import Callable
+"""Which engine answers, and that it does not matter which."""
+
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
+from PIL import Image
 
-from affectlens.emotions import MIKELS
-from affectlens.errors import SettingsError
+from affectlens import Predictor
+from affectlens.errors import BadModelFolder, ModelNotFound, SettingsError
 from affectlens.images import Pixels
-from affectlens.inference.engine import CPU_BATCH, Engine, fold_batch_norms
-from affectlens.model_folder import Card
-from affectlens.models import catalog
-from affectlens.models.saved import Model, load_model
-from affectlens.preprocess import Preprocessing
-
-SIDE = 160
+from affectlens.inference.engine import ENGINES, ONNX_RUNTIME, TORCH, load_engine
+from affectlens.models import saved
 
 
-def pictures(count: int, side: int = SIDE) -> Pixels:
-    """uint8 (count, side, side, 3)"""
-    coarse = np.random.default_rng(1).integers(0, 255, (count, 4, 4, 3), dtype=np.uint8)
-    return coarse.repeat(side // 4, axis=1).repeat(side // 4, axis=2)
+@pytest.fixture(scope="module")
+def with_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "with graph"
+    shutil.copytree(tiny_model, folder)
+    saved.add_graph(folder)
+    return folder
 
 
-def with_used_norms(network: nn.Module) -> nn.Module:
-    """Give batch norms statistics and weights as training leaves them; folding zeros proves nothing."""
-    generator = torch.Generator().manual_seed(2)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.normal_(0, 0.3, generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
-            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-            nn.init.normal_(module.bias, 0, 0.3, generator=generator)
-    return network.eval()
+def pictures(count: int, side: int = 96) -> Pixels:
+    coarse = np.random.default_rng(1).integers(0, 255, (count, 8, 8, 3), dtype=np.uint8)
+    return coarse.repeat(side // 8, axis=1).repeat(side // 8, axis=2)
 
 
-def model_of(name: str, temperature: float = 1.0) -> Model:
-    torch.manual_seed(0)
-    network = with_used_norms(catalog.build(name, len(MIKELS)))
-    head = network.get_classifier()  # type: ignore[operator]
-    nn.init.normal_(head.weight, std=1.0)
-    preprocessing = Preprocessing(height=SIDE, width=SIDE)
-    return Model(network, Card(name="m", network=name, vocabulary=MIKELS, preprocessing=preprocessing,
-                               temperature=temperature))  # fmt: skip
+def test_a_folder_with_a_graph_is_answered_for_by_onnx_runtime_and_one_without_by_torch(
+    with_graph: Path, tiny_model: Path
+) -> None:
+    found = load_engine(str(with_graph))
+    assert (found.name, found.device, found.precision) == (ONNX_RUNTIME, "cpu", "float32")
+    assert load_engine(str(tiny_model)).name == TORCH
 
 
-NETWORKS = ["test_vit", "test_resnet", "test_efficientnet"]
+@pytest.mark.parametrize("wanted", [{"precision": "bfloat16"}, {"engine": "torch"}])
+def test_what_onnx_runtime_does_not_do_here_torch_does(with_graph: Path, wanted: dict[str, Any]) -> None:
+    assert load_engine(str(with_graph), **wanted).name == TORCH
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_probabilities_are_those_of_the_network_at_the_temperature(name: str) -> None:
-    model = model_of(name, temperature=2.5)
-    pixels = pictures(3)
-    with torch.no_grad():
-        logits = model.network(torch.from_numpy(model.card.preprocessing.normalise(pixels)))
-    expected = (logits / 2.5).softmax(dim=1).numpy()
-    np.testing.assert_allclose(Engine(model, "cpu", "float32")(pixels), expected, rtol=1e-3, atol=1e-4)
+@pytest.mark.parametrize("count", [1, 7, 20])
+def test_all_engines_give_the_same_probabilities(with_graph: Path, count: int) -> None:
+    answers = [
+        load_engine(str(with_graph), engine, "cpu", "float32")(pictures(count)) for engine in ENGINES[1:]
+    ]
+    assert answers[0].shape == (count, 8) and answers[0].dtype == np.float32
+    assert np.abs(answers[0] - 1 / 8).max() > 1e-3, "or nothing is compared"
+    np.testing.assert_allclose(answers[0], answers[1], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_bfloat16_differs_from_float32_by_two_hundredths_at_most(name: str) -> None:
-    model = model_of(name, temperature=4.0)
-    pixels = pictures(8)
-    exact = Engine(model, "cpu", "float32")(pixels)
-    assert (exact.max(axis=1) > 0.2).any()
-    assert np.abs(Engine(model, "cpu", "bfloat16")(pixels) - exact).max() < 0.02
+def test_a_predictor_names_its_engine(with_graph: Path) -> None:
+    assert Predictor.load(str(with_graph)).engine.name == ONNX_RUNTIME
+    assert Predictor.load(str(with_graph), engine=TORCH).engine.name == TORCH
+    assert Predictor(saved.load(str(with_graph))).engine.name == TORCH
 
 
-def test_rows_sum_to_one_and_are_float32(tiny_model: Path) -> None:
-    probabilities = Engine(load_model(tiny_model), "cpu")(pictures(CPU_BATCH + 3, 96))
-    assert probabilities.dtype == np.float32
-    assert probabilities.shape == (CPU_BATCH + 3, 8)
-    np.testing.assert_allclose(probabilities.sum(axis=1, dtype=float), 1, rtol=0, atol=1e-6)
+def test_what_cannot_be_had_is_an_error_that_names_what_can(with_graph: Path, tiny_model: Path) -> None:
+    with pytest.raises(SettingsError, match="Did you mean 'torch'"):
+        load_engine(str(with_graph), "torhc")
+    with pytest.raises(SettingsError, match=r"not on 'cuda'\. Use engine=torch"):
+        load_engine(str(with_graph), ONNX_RUNTIME, "cuda")
+    with pytest.raises(SettingsError, match=r"not 'bfloat16'\. Use engine=torch"):
+        load_engine(str(with_graph), ONNX_RUNTIME, precision="bfloat16")
+    with pytest.raises(BadModelFolder, match=r"it holds no model\.onnx.*affectlens models graph"):
+        load_engine(str(tiny_model), ONNX_RUNTIME)
+    with pytest.raises(ModelNotFound):
+        load_engine("of no such name")
 
 
-def test_a_picture_is_predicted_the_same_alone_and_in_a_batch(tiny_model: Path) -> None:
-    engine = Engine(load_model(tiny_model), "cpu", "float32")
-    pixels = pictures(2 * CPU_BATCH + 1, 96)
-    together = engine(pixels)
-    alone = np.concatenate([engine(picture[None]) for picture in pixels])
-    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5)
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchvision", "timm", "captum", "scipy"):
+    sys.modules[name] = None  # importing it raises ImportError
+from affectlens import Predictor
+from affectlens.errors import MissingExtra
+print(Predictor.load(sys.argv[1])(sys.argv[2]))
+try:
+    Predictor.load(sys.argv[1], engine="torch")
+except MissingExtra as error:
+    print(error)
+"""
 
 
-def test_the_models_own_network_stays_as_it_was() -> None:
-    model = model_of("test_resnet")
-    before = {name: value.clone() for name, value in model.network.state_dict().items()}
-    Engine(model, "cpu")
-    after = model.network.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert all(parameter.requires_grad for parameter in model.network.parameters())
-
-
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
-def test_every_batch_norm_behind_a_convolution_is_folded(name: str) -> None:
-    network = with_used_norms(catalog.build(name, 8))
-    copy = fold_batch_norms(network, SIDE, SIDE)
-    assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in copy.modules())
-
-
-class Residual(nn.Module):
-    """Uses what the convolution gives a second time, past the norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(3, 4, 3)
-        self.norm = nn.BatchNorm2d(4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.convolution(images)
-        out: Tensor = (self.norm(maps) + maps).mean(dim=(2, 3))
-        return out
-
-
-class Shared(nn.Module):
-    """Uses one convolution in front of two norms."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(3, 4, 3)
-        self.first, self.second = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.first(self.convolution(images)) * self.second(self.convolution(images.flip(3)))
-        out: Tensor = maps.mean(dim=(2, 3))
-        return out
-
-
-class Unfollowed(nn.Module):
-    """Has a norm in front, with nothing to be folded into."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(3)
-        self.convolution = nn.Conv2d(3, 4, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = self.convolution(self.norm(images)).mean(dim=(2, 3))
-        return out
-
-
-@pytest.mark.parametrize("build", [Residual, Shared, Unfollowed])
-def test_a_norm_that_cannot_be_folded_is_kept(build: Callable[[], nn.Module]) -> None:
-    torch.manual_seed(0)
-    network = with_used_norms(build())
-    copy = fold_batch_norms(network, 16, 16)
-    images = torch.randn(2, 3, 16, 16)
-    assert any(isinstance(module, nn.BatchNorm2d) for module in copy.modules())
-    torch.testing.assert_close(copy(images), network(images))
-
-
-def test_an_unknown_precision_or_device_is_an_error(tiny_model: Path) -> None:
-    model = load_model(tiny_model)
-    with pytest.raises(SettingsError, match="precision"):
-        Engine(model, "cpu", "float8")
-    with pytest.raises(SettingsError, match="quantum"):
-        Engine(model, "quantum")
-
-
-@pytest.mark.gpu
-def test_a_gpu_predicts_what_the_cpu_predicts(tiny_model: Path) -> None:
-    model = load_model(tiny_model)
-    pixels = pictures(40, 96)
-    exact = Engine(model, "cpu", "float32")(pixels)
-    np.testing.assert_allclose(Engine(model, "cuda", "float32")(pixels), exact, rtol=0, atol=1e-3)
-    assert np.abs(Engine(model, "cuda", "bfloat16")(pixels) - exact).max() < 0.01
+def test_without_torch_a_graph_answers_and_all_else_names_what_to_install(
+    with_graph: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(pictures(1)[0]).save(photo)
+    program = [sys.executable, "-c", WITHOUT_TORCH, str(with_graph), str(photo)]
+    answer, error = subprocess.run(program, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert answer == str(Predictor.load(str(with_graph), "cpu", "float32", engine=TORCH)(photo))
+    assert "needs torch, which is not installed" in error and 'pip install "affectlens[train]"' in error

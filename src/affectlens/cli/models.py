@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from affectlens.cli import options
+from affectlens.report.text import printable
 
 
 @click.group(invoke_without_command=True)
@@ -61,6 +62,19 @@ def join(
     model = joining.join(saved.load(transformer), saved.load(convolutional), name or out.name, size)
     saved.save_model(out, model.network, model.card, joining.joined_readme(model.card), dtype)
     click.echo(f"Model: {out}")
+
+
+@models.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def graph(folder: Path) -> None:
+    """Add a graph to the model FOLDER, so that it answers without torch.
+
+    The graph is compared with the network before it is written; one that the folder has is made again.
+    """
+    from affectlens.models.saved import add_graph
+
+    difference = add_graph(folder)
+    click.echo(f"Written to {printable(str(folder))}; the largest difference of a logit is {difference:.1g}.")
 
 
 def _list() -> None:

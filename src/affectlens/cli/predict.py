@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
+@click.option("--engine", default="auto", show_default=True,
+              help="Engine: auto, onnxruntime or torch.")  # fmt: skip
 @click.option("--column", help="Column of .parquet tables that holds paths, URLs or pictures. Default: the "
                                "first of image, path, url, file, file_name and bytes.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), metavar="N",
@@ -72,7 +74,7 @@ def predict(
     from affectlens.inference.job import PredictionJob
     from affectlens.inference.predictor import Predictor
 
-    predictor = Predictor.load(given["name"], given["device"], given["precision"])
+    predictor = Predictor.load(given["name"], given["device"], given["precision"], engine=given["engine"])
     inputs: Any = () if workers else pictures(paths, sys.stdin.buffer, column)
     job = PredictionJob(predictor, inputs, given["batch_size"], given["attributes"])
     if workers and out:
@@ -105,6 +107,7 @@ def _write_on_ray(
         model=given["name"],
         device=given["device"],
         precision=given["precision"],
+        engine=given["engine"],
         batch_size=given["batch_size"],
         attributes=given["attributes"],
         suffix=out.suffix,

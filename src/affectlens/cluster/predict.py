@@ -52,6 +52,7 @@ class PredictionOptions:
     model: str
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "auto"
     batch_size: int = 32
     attributes: bool = False
     suffix: str = ".jsonl"
@@ -259,7 +260,7 @@ class PredictionWorker:
         device = "cpu" if options.device == "auto" and not gpu else options.device
         self.options = options
         self.retries = retries
-        self.predictor = Predictor.load(options.model, device, options.precision)
+        self.predictor = Predictor.load(options.model, device, options.precision, engine=options.engine)
         names = self.predictor.attribute_names if options.attributes else ()
         self.encoding = FORMATS[options.suffix.lower()].encoding(self.predictor.vocabulary, names)
 

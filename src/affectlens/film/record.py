@@ -182,7 +182,7 @@ def _origin(request: WatchRequest, video: Video, engine: Engine) -> _Origin:
         model=engine.card.name,
         weights=engine.card.weights_hash,
         settings=asdict(request.settings),
-        precision=str(engine.precision).removeprefix("torch."),
+        precision=engine.precision,
         frames_at_once=engine.at_once(request.batch_size),
     )
 

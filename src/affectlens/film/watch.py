@@ -29,6 +29,7 @@ from affectlens.film.record import FilmRecord
 from affectlens.film.sampler import FrameBatch, FrameSampler
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
+from affectlens.inference.torch_engine import TorchEngine
 from affectlens.video import Film, Video, is_live, without_password
 
 
@@ -49,13 +50,13 @@ def watch(request: WatchRequest) -> Generator[WatchEvent, None, None]:
     with Video(
         request.source, threads=request.threads, keyframes=keyframes, hardware=request.hardware
     ) as video:
-        engine = Engine(request.model, request.device, request.precision)
+        engine = TorchEngine(request.model, request.device, request.precision)
         record = FilmRecord.open(request, video, engine)
         with closing(record):
             yield WatchStarted(
                 film=video.film,
-                device=str(engine.device),
-                precision=str(engine.precision).removeprefix("torch."),
+                device=engine.device,
+                precision=engine.precision,
                 resumed_at=record.watched_until,
             )
             timeline = record.finished

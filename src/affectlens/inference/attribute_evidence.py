@@ -13,13 +13,15 @@ Letters: B pictures, E emotions, W words of one attribute.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from affectlens.attributes import MEASURED, Attribute
 from affectlens.emotions import Vocabulary
-from affectlens.models.capabilities import AttributeExplanation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from affectlens.models.capabilities import AttributeExplanation
 
 # Keys of rows.
 PREDICTED, EVIDENCE = "predicted_attributes", "because"
@@ -46,7 +48,7 @@ class Reason:
 
 
 def evidence_of(
-    explanation: AttributeExplanation, attributes: Sequence[Attribute], vocabulary: Vocabulary
+    explanation: "AttributeExplanation", attributes: Sequence[Attribute], vocabulary: Vocabulary
 ) -> list[dict[str, Any]]:
     """Turn an explanation of B pictures into plain data, one dictionary a picture.
 
@@ -82,11 +84,11 @@ def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _probabilities(attribute: Attribute, logits: Tensor) -> Tensor:
+def _probabilities(attribute: Attribute, logits: "Tensor") -> "Tensor":
     return logits.sigmoid() if attribute.several else logits.softmax(dim=1)
 
 
-def _likeliest_words(attribute: Attribute, probabilities: Tensor) -> Any:
+def _likeliest_words(attribute: Attribute, probabilities: "Tensor") -> Any:
     """(W,) -> the likeliest word, or of several those above even odds, likeliest first."""
     order = probabilities.argsort(descending=True).tolist()
     words = [
@@ -98,8 +100,8 @@ def _likeliest_words(attribute: Attribute, probabilities: Tensor) -> Any:
 
 
 def _reasons(
-    explanation: AttributeExplanation,
-    probabilities: Mapping[str, Tensor],
+    explanation: "AttributeExplanation",
+    probabilities: "Mapping[str, Tensor]",
     attributes: Sequence[Attribute],
     vocabulary: Vocabulary,
     picture: int,
@@ -131,7 +133,7 @@ def _reasons(
     return reasons
 
 
-def _speaking_for(contributions: Tensor, emotion: int) -> Tensor:
+def _speaking_for(contributions: "Tensor", emotion: int) -> "Tensor":
     """Return what is added to one emotion beyond what is added to all on average: (E, ...) -> (...)."""
     return contributions[emotion] - contributions.mean(dim=0)
 

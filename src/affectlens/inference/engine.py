@@ -1,207 +1,90 @@
-"""A network ready for use: batches of fitted pixels in, calibrated probabilities out.
+"""What answers for pictures: fitted pixels in, calibrated probabilities out, by one protocol.
 
-What makes it fast on a CPU, each measured with the default network's parts on two cores with AMX:
+    torch           `inference.torch_engine`: every model, every device; needs the package torch
+    onnxruntime     `inference.onnx_engine`: models whose folder holds a graph, on the CPU, in float32
 
-    bfloat16 products      2.5 x for DeiT-Tiny, 1.6 x for MobileNetV2, where the hardware multiplies it
-    channels last          1.8 x for MobileNetV2; nothing for the transformer
-    folded batch norms     1.2 x for both together: a convolutional network else rewrites every map
-    eight at once          1.15 x against thirty-two, whose maps fall out of the cache
-    one core to a batch    1.05 to 1.15 x against both on each, where they wait for one another
+The default is ONNX Runtime where it can answer: it is ready in half a second, where importing torch alone
+takes four. In float32 both give the same probabilities to within 1e-4.
 
-Not used, because they gained less than a twentieth or were lost in the noise: layer norms and sums in
-bfloat16 as well, `suit_cpu` (which is for training), `keep_freed_memory`.
-
-Letters: B pictures, H x W pixels, E emotions.
+Letters: B pictures, H x W pixels of the network's input, E emotions.
 """
 
-import copy
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from threading import Lock
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from affectlens.data.prefetch import map_ahead
+from affectlens import library
+from affectlens.errors import MissingExtra, SettingsError, UnknownName
 from affectlens.images import Pixels
-from affectlens.inference.labelled import forward
-from affectlens.machine import autocast, pick_device, pick_precision
-from affectlens.models.capabilities import AttributeExplanation, HasAttributes
-from affectlens.models.network_input import normalise, to_tensor
-from affectlens.models.saved import Model
+from affectlens.model_folder import Card, has_graph, load_card
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+Probabilities: TypeAlias = NDArray[np.float32]
 
-CPU_BATCH = 8  # pictures at once on a CPU, see above
+AUTO, TORCH, ONNX_RUNTIME = "auto", "torch", "onnxruntime"
+ENGINES = (AUTO, ONNX_RUNTIME, TORCH)
 
 
-class Engine:
-    """A network on a device: pixels, uint8 (B, H, W, 3) -> probabilities, float32 (B, E).
+class Engine(Protocol):
+    """A network ready for use. May be used from several threads."""
 
-    The model's own network is copied and stays as it is. In bfloat16 a probability differs from that
-    of float32 by 0.001 on average and 0.02 at most (the default model, 240 pictures, the same first
-    emotion for all); in float32 it is the same alone and in any batch within 1e-5.
-    Raises `SettingsError` for a device that is not here or an unknown precision.
-    """
+    @property
+    def card(self) -> Card:
+        """The model's card."""
 
-    def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
-        self.card = model.card
-        self.device = pick_device(device)
-        self.precision = pick_precision(precision, self.device)
-        size = self.card.preprocessing
-        network = fold_batch_norms(model.network.eval(), size.height, size.width).requires_grad_(False)
-        if self.precision != torch.float32:
-            _cast_weights(network, self.precision)
-        self.network = network.to(self.device).to(memory_format=torch.channels_last)
+    @property
+    def name(self) -> str:
+        """One of `ENGINES`."""
 
-    def __call__(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
-        logits = [
-            forward(self.network, part, self.card.preprocessing, self.device, self.precision)
-            for part in torch.split(to_tensor(pixels), self.at_once(len(pixels)))
-        ]
-        return self._probabilities(torch.cat(logits))
+    @property
+    def device(self) -> str:
+        """Where it computes: cpu, cuda, cuda:1 or mps."""
 
-    def _probabilities(self, logits: Tensor) -> NDArray[np.float32]:
-        # In float64, so that not even many words' rounding errors add up to anything.
-        return (logits.double() / self.card.temperature).softmax(dim=1).float().numpy()
+    @property
+    def precision(self) -> str:
+        """The number format of its products: float32 or bfloat16."""
 
-    def explain(self, pixels: Pixels) -> tuple[NDArray[np.float32], AttributeExplanation]:
-        """Predict a batch that goes through the network together, and explain it by attributes.
-
-        For a network with attributes (`models.capabilities.HasAttributes`): the probabilities that the engine
-        returns when called, and the explanation, on the CPU.
-        """
-        assert isinstance(self.network, HasAttributes), "the card lists attributes, so the network has them"
-        with torch.inference_mode(), autocast(self.device, self.precision):
-            images = normalise(to_tensor(pixels).to(self.device), self.card.preprocessing)
-            found = self.network.explain(images.contiguous(memory_format=torch.channels_last))
-        explained = AttributeExplanation._make(map(_on_cpu, found))
-        return self._probabilities(explained.logits), explained
+    def __call__(self, pixels: Pixels) -> Probabilities:
+        """Predict a batch: uint8 (B, H, W, 3) -> (B, E). Rows sum to 1."""
 
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""
-        return min(batch_size, CPU_BATCH) if self.device.type == "cpu" else max(1, batch_size)
 
     def map(self, predict: Callable[[In], Out], batches: Iterable[In]) -> Generator[Out, None, None]:
-        """Yield `predict(batch)` for each batch in order; `predict` is what calls this engine.
-
-        On a CPU as many batches are predicted at once as torch may use cores, one core for each: cores
-        that share a batch wait for one another after every layer. Meanwhile torch gives one core to
-        threads that are new to it.
-        """
-        cores = torch.get_num_threads()
-        if self.device.type != "cpu" or cores == 1:
-            yield from map(predict, batches)
-            return
-
-        def on_one_core(batch: In) -> Out:
-            torch.set_num_threads(1)
-            return predict(batch)
-
-        with _one_thread_per_batch(), closing(map_ahead(on_one_core, batches, ahead=cores + 1)) as results:  # type: ignore[type-var]
-            yield from results
+        """Yield `predict(batch)` for each batch in order; `predict` is what calls this engine."""
 
 
-def _on_cpu(part: Any) -> Any:
-    """Move a tensor, or a dictionary of tensors, to the CPU."""
-    return {name: tensor.cpu() for name, tensor in part.items()} if isinstance(part, dict) else part.cpu()
+def load_engine(
+    name: str = library.DEFAULT, engine: str = AUTO, device: str = "auto", precision: str = "auto"
+) -> Engine:
+    """Load a model by name or folder (`library.find`) into an engine of `ENGINES`.
 
-
-class _ThreadLimit:
-    """How many jobs limit torch to one core for each thread, and how many it used before the first."""
-
-    lock = Lock()
-    jobs = 0
-    cores = 1
-
-
-@contextmanager
-def _one_thread_per_batch() -> Iterator[None]:
-    """Restore torch's number of threads, which is one for the entire process, when the last job ends."""
-    with _ThreadLimit.lock:
-        if not _ThreadLimit.jobs:
-            _ThreadLimit.cores = torch.get_num_threads()
-        _ThreadLimit.jobs += 1
-    try:
-        yield
-    finally:
-        with _ThreadLimit.lock:
-            _ThreadLimit.jobs -= 1
-            if not _ThreadLimit.jobs:
-                torch.set_num_threads(_ThreadLimit.cores)
-
-
-def _cast_weights(network: nn.Module, precision: torch.dtype) -> None:
-    """Cast once the weights that autocast would cast in every batch; the numbers are the same."""
-    for module in network.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            module.to(precision)
-
-
-def fold_batch_norms(network: nn.Module, height: int, width: int) -> nn.Module:
-    """Copy a network and fold each batch norm that follows a convolution into its weights.
-
-    The copy computes the same up to rounding, which is tested with random pixels: a network that also uses a
-    convolution's output in another way is copied without folding anything.
+    `auto` is ONNX Runtime where the folder holds a graph and neither another device than the CPU nor
+    bfloat16 is requested; torch otherwise, and where the model answers attributes. Raises `ModelNotFound`,
+    `BadModelFolder`, `SettingsError`, and `MissingExtra` where torch is needed and is not installed.
     """
-    probe = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected, pairs = _foldable_pairs(network, probe)
-        result = copy.deepcopy(network)
-        for convolution, norm in pairs:
-            fused = fuse_conv_bn_eval(result.get_submodule(convolution), result.get_submodule(norm))  # type: ignore[type-var, arg-type]
-            result.set_submodule(convolution, fused)
-            result.set_submodule(norm, _rest_of(result.get_submodule(norm)))
-        if torch.allclose(result(probe), expected, rtol=1e-3, atol=1e-3):
-            return result
-    return copy.deepcopy(network)
+    if engine not in ENGINES:
+        raise SettingsError(str(UnknownName("value", engine, ENGINES, "engine")))
+    folder = library.find(name)
+    if engine == AUTO:
+        engine = _choice(folder, device, precision)
+    if engine == ONNX_RUNTIME:
+        from affectlens.inference.onnx_engine import OnnxEngine
 
-
-def _foldable_pairs(network: nn.Module, probe: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
-    """Run the network once; return its output, and names of convolutions with the norm that each feeds."""
-    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensors are kept, or their ids would be used again
-    calls: list[str] = []
-    pairs: list[tuple[str, str]] = []
-
-    def ran(name: str, output: Tensor) -> None:
-        calls.append(name)
-        outputs[id(output)] = (name, output)
-
-    def receives(name: str, inputs: tuple[Tensor, ...]) -> None:
-        calls.append(name)
-        if id(inputs[0]) in outputs:
-            pairs.append((outputs[id(inputs[0])][0], name))
-
-    hooks = []
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(lambda _, __, out, name=name: ran(name, out)))
-        elif _is_foldable(module):
-            hooks.append(module.register_forward_pre_hook(lambda _, given, name=name: receives(name, given)))
+        return OnnxEngine.load(folder, device, precision)
     try:
-        output: Tensor = network(probe)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    once = {name for name in calls if calls.count(name) == 1}
-    return output, [(convolution, norm) for convolution, norm in pairs if {convolution, norm} <= once]
+        from affectlens.inference.torch_engine import TorchEngine
+    except ImportError as error:
+        raise MissingExtra(f"The model {name}", error.name or TORCH, "train") from None
+    return TorchEngine.load(folder, device, precision)
 
 
-def _is_foldable(module: nn.Module) -> bool:
-    is_known = type(module) is nn.BatchNorm2d or (
-        isinstance(module, nn.BatchNorm2d) and hasattr(module, "drop") and hasattr(module, "act")
-    )
-    return is_known and module.running_mean is not None and module.weight is not None
-
-
-def _rest_of(norm: nn.Module) -> nn.Module:
-    """Return what a batch norm did apart from normalising: timm's come with an activation."""
-    if type(norm) is nn.BatchNorm2d:
-        return nn.Identity()
-    return nn.Sequential(norm.drop, norm.act)  # type: ignore[arg-type]
+def _choice(folder: Path, device: str, precision: str) -> str:
+    elsewhere = device not in ("auto", "cpu") or precision not in ("auto", "float32")
+    if elsewhere or not has_graph(folder) or load_card(folder).attributes:
+        return TORCH
+    return ONNX_RUNTIME

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 
@@ -26,12 +26,14 @@ from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_of
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Pixels, Source, Tensor, read_pixels
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
-from affectlens.inference.engine import Engine
+from affectlens.inference.engine import AUTO, Engine, load_engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
 from affectlens.inference.stores import PictureBytes
 from affectlens.model_folder import Card
-from affectlens.models import saved
-from affectlens.models.saved import Model
+
+if TYPE_CHECKING:
+    from affectlens.inference.torch_engine import TorchEngine
+    from affectlens.models.saved import Model
 from affectlens.version import VERSION
 
 BATCH_SIZE = 32
@@ -96,18 +98,31 @@ class Predictor:
     `images.read_pixels` takes them. May be used from several threads.
     """
 
-    def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
-        self._engine = Engine(model, device, precision)
+    def __init__(self, model: "Model | Engine", device: str = "auto", precision: str = "auto") -> None:
+        """Predict by an engine, or by a model of torch on a device in a precision."""
+        self._engine = model if callable(model) else _torch_engine(model, device, precision)
         self._in_memory = Lock()
 
     @classmethod
-    def load(cls, name: str = library.DEFAULT, device: str = "auto", precision: str = "auto") -> "Predictor":
+    def load(
+        cls,
+        name: str = library.DEFAULT,
+        device: str = "auto",
+        precision: str = "auto",
+        *,
+        engine: str = AUTO,
+    ) -> "Predictor":
         """Load a model by name, folder, or `owner/name` of the Hugging Face hub.
 
-        `device` is auto, cpu, cuda, cuda:1 or mps; `precision` auto, float32 or bfloat16. Raises
-        `ModelNotFound`, `BadModelFolder` or `SettingsError`.
+        `device` is auto, cpu, cuda, cuda:1 or mps; `precision` auto, float32 or bfloat16; `engine` one of
+        `inference.engine.ENGINES`. Raises as `inference.engine.load_engine`.
         """
-        return cls(saved.load(name), device, precision)
+        return cls(load_engine(name, engine, device, precision))
+
+    @property
+    def engine(self) -> Engine:
+        """What answers: its name, device and precision."""
+        return self._engine
 
     @property
     def card(self) -> Card:
@@ -225,13 +240,20 @@ class Predictor:
         pixels = np.stack([picture.pixels for picture in prepared])
         attributes: list[Attributes] = [picture.measured for picture in prepared]
         if self.card.attributes and prepared[0].measured is not None:
-            rows, explained = self._engine.explain(pixels)
+            # Models that answer attributes are torch's (`engine.load_engine`).
+            rows, explained = cast("TorchEngine", self._engine).explain(pixels)
             evidence = evidence_of(explained, self.card.attributes, self.vocabulary)
             attributes = [{**(old or {}), **new} for old, new in zip(attributes, evidence, strict=True)]
         else:
             rows = self._engine(pixels)
         answers = [EmotionDistribution(self.vocabulary, tuple(row)) for row in rows.tolist()]
         return list(zip(answers, attributes, strict=True))
+
+
+def _torch_engine(model: "Model", device: str, precision: str) -> Engine:
+    from affectlens.inference.torch_engine import TorchEngine
+
+    return TorchEngine(model, device, precision)
 
 
 def _rounded(distribution: EmotionDistribution) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import safetensors.torch
@@ -11,9 +12,13 @@ from torch import Tensor, nn
 
 from affectlens import library, model_folder
 from affectlens.errors import BadModelFolder, SettingsError
-from affectlens.model_folder import WEIGHTS, Card
+from affectlens.model_folder import GRAPH, GRAPH_INPUT, GRAPH_LOGITS, WEIGHTS, Card
 from affectlens.models import catalog
+from affectlens.models.graph import export_graph
 
+GRAPH_TOLERANCE = (
+    1e-2  # of a logit: rounding through some hundred layers; a wrong one is off by whole numbers
+)
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -61,6 +66,50 @@ def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype:
         raise BadModelFolder(folder, f"weights are not finite: {broken[0]}.", "Nothing was written.")
     weights = safetensors.torch.save(stored, {"format": "pt"})
     model_folder.write_model(folder, card, weights, readme, dtype=dtype, for_others=_for_others(card))
+
+
+def add_graph(folder: Path, images: Tensor | None = None) -> float:
+    """Write the graph of a model folder next to its weights, once it is shown to answer as the network does.
+
+    `images` are normalised, (B, 3, H, W); by default they are noise of eight kinds from flat to rough.
+    Returns the largest difference of a logit. Raises `ModelNotFound`, `BadModelFolder`,
+    what `graph.export_graph` raises, and `SettingsError` where the answers differ by more than
+    `GRAPH_TOLERANCE`; the folder is then as before.
+    """
+    model, stored = load_model(folder), model_folder.read_model(folder)
+    size = model.card.preprocessing
+    graph = export_graph(model.network, size, stored.weights)
+    images = _noise(size.height, size.width) if images is None else images
+    difference = _difference(model.network, graph, stored.weights, images)
+    if not difference <= GRAPH_TOLERANCE:
+        raise SettingsError(
+            f"The graph of {folder} answers otherwise than its network: a logit differs by {difference:.3g}, "
+            f"more than {GRAPH_TOLERANCE}. It was not written."
+        )
+    model_folder.store_graph(folder, graph)
+    return difference
+
+
+def _noise(height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    kinds = []
+    for number in range(8):
+        side = min(1 << number, height, width)
+        coarse = torch.randn(1, 3, side, side, generator=generator)
+        kinds.append(nn.functional.interpolate(coarse, (height, width), mode="bilinear"))
+    return torch.cat(kinds)
+
+
+def _difference(network: nn.Module, graph: bytes, weights: bytes, images: Tensor) -> float:
+    import onnxruntime
+
+    with TemporaryDirectory() as folder:
+        (Path(folder) / WEIGHTS).write_bytes(weights)
+        (Path(folder) / GRAPH).write_bytes(graph)
+        session = onnxruntime.InferenceSession(Path(folder) / GRAPH, providers=["CPUExecutionProvider"])
+        (found,) = session.run([GRAPH_LOGITS], {GRAPH_INPUT: images.numpy()})
+    with torch.inference_mode():
+        return float((network(images) - torch.from_numpy(found)).abs().max())
 
 
 def round_weights(network: nn.Module, dtype: str) -> None:

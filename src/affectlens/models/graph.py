@@ -1,0 +1,100 @@
+"""A network as a graph (ONNX) whose weights are those of the safetensors file next to it.
+
+Each weight of the graph is a reference into that file, by offset, and is stored once. Weights stored in
+float16 or bfloat16 are cast to float32 by the graph, as torch does on loading; engines fold the casts when
+they load it.
+
+Letters: B images, H x W pixels, E emotions.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from affectlens.errors import MissingExtra, SettingsError
+from affectlens.model_folder import GRAPH_INPUT, GRAPH_LOGITS, WEIGHTS
+from affectlens.preprocess import Preprocessing
+
+_LARGEST_BATCH = 1 << 20
+_LENGTH = 8  # bytes at the beginning of a safetensors file: how long its header is
+_TYPES = {"F32": "FLOAT", "F16": "FLOAT16", "BF16": "BFLOAT16", "I64": "INT64"}
+
+
+def export_graph(network: nn.Module, preprocessing: Preprocessing, weights: bytes) -> bytes:
+    """Return the graph of a network in evaluation mode: images (B, 3, H, W) -> logits (B, E), float32.
+
+    `weights` are the bytes of the safetensors file that the graph refers to, by the name `model.safetensors`.
+    Raises `SettingsError` for a network that cannot be exported, and `MissingExtra` where ONNX is missing.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401 - what torch exports by
+    except ImportError as error:
+        raise MissingExtra("Writing a graph", error.name or "onnx", "train") from None
+    images = torch.zeros(2, 3, preprocessing.height, preprocessing.width)
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    try:
+        with _silence():
+            program = torch.onnx.export(
+                network, (images,), dynamo=True, input_names=[GRAPH_INPUT], output_names=[GRAPH_LOGITS],
+                dynamic_shapes=({0: batch},), optimize=False, verbose=False,
+            )  # fmt: skip
+    except Exception as error:  # the exporter raises whatever a network's own code does
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise SettingsError(f"This network cannot be written as a graph: {reason}.") from None
+    assert program is not None
+    model = program.model_proto
+    _refer(model.graph, weights)
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    return bytes(model.SerializeToString())
+
+
+def _refer(graph: Any, weights: bytes) -> None:
+    """Replace each weight by a reference into the safetensors file, and a cast to float32 where needed."""
+    from onnx import TensorProto, helper
+
+    length = int.from_bytes(weights[:_LENGTH], "little")
+    header = json.loads(weights[_LENGTH : _LENGTH + length])
+    references, casts, own = [], [], []
+    for weight in graph.initializer:
+        entry = header.get(weight.name)
+        if entry is None:  # a constant of the network's code
+            own.append(weight)
+            continue
+        begin, end = entry["data_offsets"]
+        stored = TensorProto(
+            name=weight.name, data_type=getattr(TensorProto, _TYPES[entry["dtype"]]),
+            dims=weight.dims, data_location=TensorProto.EXTERNAL,
+        )  # fmt: skip
+        reference = {"location": WEIGHTS, "offset": _LENGTH + length + begin, "length": end - begin}
+        for key, value in reference.items():
+            stored.external_data.add(key=key, value=str(value))
+        if stored.data_type != weight.data_type:
+            stored.name = f"{weight.name}.stored"
+            casts.append(helper.make_node("Cast", [stored.name], [weight.name], to=weight.data_type))
+        references.append(stored)
+    nodes = list(graph.node)
+    del graph.initializer[:], graph.node[:], graph.value_info[:]
+    graph.initializer.extend([*references, *own])
+    graph.node.extend([*casts, *nodes])
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's remarks about its own versions from the user."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)
