@@ -1,4 +1,4 @@
-"""Graphs that share the weights of a folder: references, casts, and nothing written that answers otherwise."""
+"""Graphs that share the weights of a folder: references, casts, and none written that answers otherwise."""
 
 import shutil
 from pathlib import Path
