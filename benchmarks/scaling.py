@@ -144,7 +144,7 @@ def measure_training(network: str, workers: int, root: Path, steps: int) -> dict
     settings = replace(settings, epochs=(steps + 1) * BATCH / len(source.split("all")))
     with tempfile.TemporaryDirectory(dir=root) as out:
         request = TrainingRequest(
-            name="bench", data="folder", source=source, settings=settings, out=Path(out) / "run"
+            name="bench", data="folder", source=source, settings=settings, out=Path(out) / "run", graph=False
         )
         began = time.perf_counter()
         times = [time.perf_counter() for _ in islice(steps_of(request, workers), steps)]

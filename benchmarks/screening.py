@@ -134,7 +134,7 @@ def command(job: Job, paths: Paths) -> list[str]:
     """The command that begins a run, or goes on with one that was begun."""
     out = paths.out / job.name
     words = [sys.executable, "-m", "affectlens", "train", job.row.recipe, "--name", job.row.name]
-    words += ["--data", paths.data, "--fold", str(job.fold), "--out", str(out)]
+    words += ["--data", paths.data, "--fold", str(job.fold), "--out", str(out), "--no-graph"]
     side = changed_recipe(job.row.recipe, None, job.row.set).cache_side
     words += ["--cache", str(paths.out / f"cache-{side}")] if side else []
     if (out / SETTINGS).is_file():

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from affectlens.cli.main import main
+from affectlens.inference.engine import ONNX_RUNTIME, load_engine
 from affectlens.version import VERSION
 from pictures import colour_set
 
 SMALL = ("--set", "epochs=1", "--set", "batch_size=4", "--set", "num_workers=0", "--set", "weights=none",
          "--set", "preprocessing.height=32", "--set", "preprocessing.width=32")  # fmt: skip
+QUICK = (*SMALL, "--no-graph")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,7 @@ def test_a_run_makes_a_model_that_evaluates_to_the_scores_of_its_card(
         assert written["scores"][key] == card["scores"][key], key
     assert written["data"]["hash"] == card["training"]["data"]["hashes"]["val"]
     assert written["weights"] == card["weights"]["sha256"]
+    assert load_engine(str(run)).name == ONNX_RUNTIME
     shown = capsys.readouterr().out
     assert "balanced accuracy" in shown and "awe" in shown
 
@@ -67,7 +70,7 @@ def test_the_card_has_the_command_without_folders_of_this_machine(run: Path, dat
 def test_predictions_of_one_model_teach_another(run: Path, data: Path, tmp_path: Path) -> None:
     soft, out = tmp_path / "soft.jsonl", tmp_path / "student"
     assert status("predict", str(data), "--model", str(run), "--out", str(soft)) == 0
-    assert train(data, out, *SMALL, "--teachers", str(soft), "--set", "distillation=0.5") == 0
+    assert train(data, out, *QUICK, "--teachers", str(soft), "--set", "distillation=0.5") == 0
     config = json.loads((out / "model" / "config.json").read_text())["affectlens"]
     assert config["training"]["data"]["teachers"] == ["soft.jsonl"]
     card = (out / "model" / "README.md").read_text()
@@ -128,7 +131,7 @@ def test_resuming_takes_no_other_settings(data: Path, run: Path) -> None:
 def test_interrupting_is_reported_and_the_run_goes_on_later(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "affectlens", "train", "test_vit.r160_in1k", "--data", f"folder:{data}",
-               "--out", str(out), *SMALL, "--set", "epochs=400"]  # fmt: skip
+               "--out", str(out), *QUICK, "--set", "epochs=400"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     steps = out / "steps.jsonl"
     deadline = time.monotonic() + 100

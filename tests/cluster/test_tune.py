@@ -67,7 +67,14 @@ def request(
     data: Path, out: Path, plan: SearchPlan = PLAN, settings: Settings = TINY, **more: Any
 ) -> SearchRequest:
     run = TrainingRequest(
-        name="tiny", data="folder", source=folder.read(data), settings=settings, out=out, device="cpu", **more
+        name="tiny",
+        data="folder",
+        source=folder.read(data),
+        settings=settings,
+        out=out,
+        device="cpu",
+        graph=False,
+        **more,
     )
     return SearchRequest(run=run, data=f"folder:{data}", plan=plan, cluster=Cluster(address="none", cpus=2))
 
@@ -173,7 +180,9 @@ def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
     settings = read_run_settings(undisturbed)
     source = folder.read(data)
     session, line = open_session(source, settings, "cpu"), winners_line(undisturbed)
-    run = TrainingRequest(name="tiny", data="folder", source=source, settings=settings, out=tmp_path / "run")
+    run = TrainingRequest(
+        name="tiny", data="folder", source=source, settings=settings, out=tmp_path / "run", graph=False
+    )
     events = replay(run, session, line, SearchFile.read(undisturbed).plan.threads)
     rounds = [event for event in events if isinstance(event, ReplayedInterval)]
     assert [one.is_the_same for one in rounds] == [True] * len(line)
@@ -264,7 +273,7 @@ def processes_called(name: str) -> list[int]:
 
 def start(data: Path, out: Path, resume: bool, address: str = "none") -> "subprocess.Popen[bytes]":
     words = [sys.executable, "-m", "affectlens", "tune", "test_efficientnet", "--data", f"folder:{data}",
-             "--out", str(out), "--address", address, "--device", "cpu"]  # fmt: skip
+             "--out", str(out), "--address", address, "--device", "cpu", "--no-graph"]  # fmt: skip
     if resume:
         words.append("--resume")
     else:

@@ -89,7 +89,9 @@ def status(*words: object) -> int:
 
 
 def request(data: Path, out: Path, settings: Settings = TINY) -> TrainingRequest:
-    return TrainingRequest(name="tiny", data="folder", source=folder.read(data), settings=settings, out=out)
+    return TrainingRequest(
+        name="tiny", data="folder", source=folder.read(data), settings=settings, out=out, graph=False
+    )
 
 
 def losses(out: Path) -> dict[int, float]:

@@ -48,7 +48,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
 
 def run(source: DataSource, out: Path, settings: Settings = TINY, resume: bool = False) -> TrainingRequest:
     return TrainingRequest(
-        name="tiny", data="emoset", source=source, settings=settings, out=out, resume=resume
+        name="tiny",
+        data="emoset",
+        source=source,
+        settings=settings,
+        out=out,
+        resume=resume,
+        graph=False,
     )
 
 

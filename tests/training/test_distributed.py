@@ -74,6 +74,7 @@ def request(case: str, root: Path, out: Path) -> TrainingRequest:
         source=source_of(case, root),
         settings=CASES[case],
         out=out,
+        graph=False,
         teachers=(root / "soft.jsonl",) if CASES[case].distillation else (),
     )
 

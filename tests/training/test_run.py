@@ -18,7 +18,8 @@ import torch
 from affectlens import former_keys
 from affectlens.data import folder
 from affectlens.errors import PictureDamaged, RunError, SettingsError
-from affectlens.models import catalog
+from affectlens.inference.engine import ONNX_RUNTIME, TORCH, load_engine
+from affectlens.models import catalog, saved
 from affectlens.models.saved import load_model
 from affectlens.training.finish import RunFinished
 from affectlens.training.loop import Step
@@ -59,7 +60,13 @@ def data(tmp_path: Path) -> Path:
 def request(data: Path, out: Path, settings: Settings = TINY, resume: bool = False) -> TrainingRequest:
     source = folder.read(data)
     return TrainingRequest(
-        name="tiny", data="folder", source=source, settings=settings, out=out, resume=resume
+        name="tiny",
+        data="folder",
+        source=source,
+        settings=settings,
+        out=out,
+        resume=resume,
+        graph=False,
     )
 
 
@@ -187,6 +194,22 @@ def test_what_a_kill_left_half_written_is_cleared_away_file_or_folder(data: Path
     assert not list((tmp_path / "run").glob(".*.part"))
 
 
+def test_a_finished_run_has_a_graph_or_the_reason_why_not(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, finished = fit(replace(request(data, tmp_path / "run"), graph=True))
+    assert isinstance(finished, RunFinished) and finished.no_graph == ""
+    assert load_engine(str(finished.model)).name == ONNX_RUNTIME
+
+    def refuse(*_: object) -> bytes:
+        raise SettingsError("This network cannot be written as a graph: it is none.")
+
+    monkeypatch.setattr(saved, "export_graph", refuse)
+    *_, finished = fit(replace(request(data, tmp_path / "other"), graph=True))
+    assert isinstance(finished, RunFinished) and "cannot be written as a graph" in finished.no_graph
+    assert load_engine(str(finished.model)).name == TORCH
+
+
 def test_a_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
     for event in fit(request(data, tmp_path / "run")):
         if isinstance(event, EpochEnd):
@@ -279,7 +302,7 @@ def test_a_run_folder_of_the_format_before_resumes_to_the_last_bit(data: Path, t
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "affectlens", "train", "test_vit.r160_in1k",
-            "--data", f"folder:{data}", "--out", str(out), *more]  # fmt: skip
+            "--data", f"folder:{data}", "--out", str(out), "--no-graph", *more]  # fmt: skip
 
 
 def start(data: Path, out: Path, resume: bool) -> "subprocess.Popen[bytes]":

@@ -56,7 +56,12 @@ def test_the_run_and_the_card_hold_the_numbers_and_a_run_resumes(tmp_path: Path)
         ["preprocessing.height=32", "preprocessing.width=32"],
     )
     request = TrainingRequest(
-        name="tiny", data="folder", source=folder.read(data), settings=settings, out=tmp_path / "run"
+        name="tiny",
+        data="folder",
+        source=folder.read(data),
+        settings=settings,
+        out=tmp_path / "run",
+        graph=False,
     )
     list(fit(request))
     assert read_run_settings(request.out).preprocessing.mean == HALF

@@ -77,7 +77,13 @@ def read(source: DataSource, *files: Path) -> list[EmotionDistribution]:
 
 def request(source: DataSource, out: Path, settings: Settings, *teachers: Path) -> TrainingRequest:
     return TrainingRequest(
-        name="tiny", data="folder", source=source, settings=settings, out=out, teachers=teachers
+        name="tiny",
+        data="folder",
+        source=source,
+        settings=settings,
+        out=out,
+        teachers=teachers,
+        graph=False,
     )
 
 

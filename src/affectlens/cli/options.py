@@ -24,6 +24,9 @@ cache_folder = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of decoded pictures (cache_side), shared between runs. Default: in OUT.",
 )
+no_graph = click.option(
+    "--no-graph", is_flag=True, help="No graph for the model, which then answers by torch alone."
+)
 weights_dtype = click.option(
     "--dtype",
     default="float16",

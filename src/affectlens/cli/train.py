@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Continuation of the run in --out after an interruption.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @options.weights_dtype
+@options.no_graph
 @click.option(
     "--workers",
     type=click.IntRange(1),
@@ -62,6 +63,7 @@ def train(
     resume: bool,
     device: str,
     dtype: str,
+    no_graph: bool,
     workers: int | None,
     address: str,
 ) -> None:
@@ -93,6 +95,7 @@ def train(
         teachers=teachers,
         device=device,
         dtype=dtype,
+        graph=not no_graph,
         command=portable_command(sys.argv[1:], data, out, cache, teachers),
     )
     if workers:
@@ -134,3 +137,5 @@ def show(events: "Iterator[RunEvent]") -> None:
                 if event.attribute_scores:
                     click.echo(event.attribute_scores.markdown())
                 click.echo(f"Model: {event.model}")
+                if event.no_graph:
+                    click.echo(f"Note: it has no graph and answers by torch. {event.no_graph}", err=True)

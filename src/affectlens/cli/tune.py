@@ -78,6 +78,7 @@ def _resources(_: click.Context, __: click.Parameter, text: str | None) -> dict[
 @click.option("--resume", is_flag=True, help="Continuation of the search in --out after an interruption.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or mps.")
 @options.weights_dtype
+@options.no_graph
 def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     """Search for the settings of RECIPE (a recipe or a network, see `affectlens models`).
 
@@ -119,6 +120,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
         resume=given["resume"],
         device=given["device"],
         dtype=given["dtype"],
+        graph=not given["no_graph"],
         command=portable_command(sys.argv[1:], data, out, given["cache"]),
     )
     cluster = Cluster(address=given["address"])

@@ -8,6 +8,7 @@ from torch import nn
 
 from affectlens import metrics
 from affectlens.data import splits
+from affectlens.errors import MissingExtra, SettingsError
 from affectlens.evaluation.attributes import AttributeScores, score_attributes
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
@@ -17,7 +18,8 @@ from affectlens.library.licences import licences
 from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.capabilities import HasAttributes, HasBranches
-from affectlens.models.saved import round_weights, save_model
+from affectlens.models.network_input import normalise
+from affectlens.models.saved import add_graph, round_weights, save_model
 from affectlens.training.attributes import network_options
 from affectlens.training.card import LIMITS, readme
 from affectlens.training.checkpoints import load_weights
@@ -32,14 +34,17 @@ from affectlens.training.run_folder import (
 )
 from affectlens.training.session import EVALUATION_BATCH, Session
 
+GRAPH_PICTURES = 16  # on which a graph is compared with its network
+
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The model folder, and its scores on the validation split."""
+    """The model folder, its scores on the validation split, and why it has no graph if one was wanted."""
 
     model: Path
     scores: Scores
     attribute_scores: AttributeScores | None = None
+    no_graph: str = ""
 
 
 def quick_scores(predictions: Predictions) -> dict[str, float]:
@@ -74,8 +79,25 @@ def finish(request: TrainingRequest, session: Session) -> RunFinished:
     )
     attribute_scores = _score_attributes(session, network)
     card = _card(request, session, temperature, scores, attribute_scores)
-    save_model(request.out / MODEL, network, card, readme(card, scores, attribute_scores), request.dtype)
-    return RunFinished(request.out / MODEL, scores, attribute_scores)
+    model = request.out / MODEL
+    save_model(model, network, card, readme(card, scores, attribute_scores), request.dtype)
+    reason = _add_graph(model, session) if request.graph else ""
+    return RunFinished(model, scores, attribute_scores, reason)
+
+
+def _add_graph(model: Path, session: Session) -> str:
+    """Add a graph that answers for some validation pictures as the network does; or return why there is none.
+
+    A network that cannot be written as a graph is a model all the same, whose answers are torch's.
+    """
+    shape = session.preprocessing
+    some = EvaluationSet(session.validation[:GRAPH_PICTURES], shape, file_reader(shape))
+    batches = (batch for batch, _ in evaluation_batches(some, GRAPH_PICTURES, 0) if batch is not None)
+    try:
+        add_graph(model, normalise(next(batches).pixels, shape))
+    except (SettingsError, MissingExtra) as error:
+        return str(error)
+    return ""
 
 
 def _best_network(request: TrainingRequest, session: Session) -> nn.Module:

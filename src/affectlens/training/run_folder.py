@@ -48,6 +48,7 @@ class TrainingRequest:
         teachers: files of soft answers (`training.soft_answers`), where the settings have `distillation`
         cache: where decoded pictures are kept, shared between runs; None keeps them in the run folder
         dtype: how the finished model's weights are stored
+        graph: whether the finished model gets a graph, by which it answers without torch
     """
 
     name: str
@@ -60,6 +61,7 @@ class TrainingRequest:
     cache: Path | None = None
     device: str = "auto"
     dtype: str = "float16"
+    graph: bool = True
     command: str = ""
 
 
