@@ -46,6 +46,7 @@ from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import COLUMNS, ROWS, ShotDetector
 from affectlens.film.watch import watch
 from affectlens.images import list_pictures, read_pixels
+from affectlens.inference.torch_engine import TorchEngine
 from affectlens.machine import describe, pick_precision
 from affectlens.model_folder import Card
 from affectlens.models import catalog
@@ -176,7 +177,7 @@ def network(weights: Path | None) -> Model:
 def ours(film: Path, model: Model, span: float, settings: FilmSettings) -> float:
     """Seconds of film a second; loading the network is not counted, as for the others."""
     begun = 0.0
-    for event in watch(WatchRequest(source=str(film), model=model, settings=settings)):
+    for event in watch(WatchRequest(source=str(film), engine=TorchEngine(model), settings=settings)):
         begun = begun or time.perf_counter()  # the first event comes when network and film are open
         if isinstance(event, WatchFinished):
             return span / (time.perf_counter() - begun)

@@ -19,7 +19,9 @@ SETTINGS = FilmSettings.__dataclass_fields__
 def watched(source: Path | str, model: Model, **options: Any) -> Timeline:
     settings = FilmSettings(**{name: options.pop(name) for name in list(options) if name in SETTINGS})
     *_, last = watch(
-        WatchRequest(source=str(source), model=model, settings=settings, threads=1, **CPU, **options)
+        WatchRequest(
+            source=str(source), engine=TorchEngine(model, **CPU), settings=settings, threads=1, **options
+        )
     )
     assert isinstance(last, WatchFinished)
     return last.timeline

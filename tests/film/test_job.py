@@ -17,11 +17,12 @@ from affectlens.film.job import (
     analyse_films,
 )
 from affectlens.film.settings import FilmSettings
+from affectlens.inference.torch_engine import TorchEngine
 from affectlens.models.saved import Model
 
 
 def job_of(model: Model, out: Path, **changes: Any) -> FilmJob:
-    return FilmJob(model=model, out=out, device="cpu", precision="float32", **changes)
+    return FilmJob(engine=TorchEngine(model, "cpu", "float32"), out=out, **changes)
 
 
 def test_events_come_in_order_and_every_file_is_there_when_it_is_reported(

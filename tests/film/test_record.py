@@ -38,7 +38,9 @@ def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
     stop_after: int,
 ) -> None:
     monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_saves)
-    request = WatchRequest(source=str(long_film), model=model, out=tmp_path / "out", threads=1, **CPU)
+    request = WatchRequest(
+        source=str(long_film), engine=TorchEngine(model, **CPU), out=tmp_path / "out", threads=1
+    )
     complete = watched(long_film, model)
     events = watch(request)
     for _ in range(stop_after + 1):
@@ -58,14 +60,14 @@ def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
 CHILD = """
 import sys
 from pathlib import Path
-from affectlens.models import saved
+from affectlens.inference.torch_engine import TorchEngine
 from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.watch import watch
 from affectlens.film import record as film_record
 film_record.SAVE_SECONDS = 0
 request = WatchRequest(
-    source=sys.argv[1], model=saved.load(sys.argv[2]), out=Path(sys.argv[3]), threads=1,
-    device="cpu", precision="float32",
+    source=sys.argv[1], engine=TorchEngine.load(Path(sys.argv[2]), "cpu", "float32"), out=Path(sys.argv[3]),
+    threads=1,
 )
 for event in watch(request):
     print(type(event).__name__, flush=True)
@@ -110,7 +112,9 @@ def test_a_film_that_cannot_be_sought_is_resumed_as_well(
     path = write(tmp_path / "film.h264", frames, options={"g": "25"})
     complete = watched(path, model)
     events = watch(
-        WatchRequest(source=str(path), model=model, out=tmp_path / "out", threads=1, batch_size=4, **CPU)
+        WatchRequest(
+            source=str(path), engine=TorchEngine(model, **CPU), out=tmp_path / "out", threads=1, batch_size=4
+        )
     )
     for _ in range(4):
         next(events)
@@ -123,7 +127,9 @@ def test_a_film_that_cannot_be_sought_is_resumed_as_well(
 def test_a_finished_run_is_read_and_not_repeated(
     four_scenes: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = WatchRequest(source=str(four_scenes), model=model, out=tmp_path / "out", threads=1, **CPU)
+    request = WatchRequest(
+        source=str(four_scenes), engine=TorchEngine(model, **CPU), out=tmp_path / "out", threads=1
+    )
     begun, *_, first = watch(request)
     assert isinstance(begun, WatchStarted) and begun.resumed_at is None
     count = Count(monkeypatch)
@@ -158,7 +164,11 @@ def test_another_film_model_or_setting_is_not_resumed(
 def interrupted(long_film: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose run was interrupted after three batches, with the state saved after the second."""
     out = tmp_path_factory.mktemp("interrupted") / "out"
-    events = watch(WatchRequest(source=str(long_film), model=model, out=out, threads=1, batch_size=4, **CPU))
+    events = watch(
+        WatchRequest(
+            source=str(long_film), engine=TorchEngine(model, **CPU), out=out, threads=1, batch_size=4
+        )
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(film_record, "SAVE_SECONDS", 0.0)
         for _ in range(3):
@@ -175,7 +185,9 @@ def folder(interrupted: Path, tmp_path: Path) -> Path:
 
 
 def opened(folder: Path, film: Path, model: Model) -> FilmRecord:
-    request = WatchRequest(source=str(film), model=model, out=folder, resume=True, batch_size=4, **CPU)
+    request = WatchRequest(
+        source=str(film), engine=TorchEngine(model, **CPU), out=folder, resume=True, batch_size=4
+    )
     with Video(film) as video:
         record = FilmRecord.open(request, video, TorchEngine(model, "cpu", "float32"))
     record.close()

@@ -16,6 +16,7 @@ from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, W
 from affectlens.film.settings import FilmSettings
 from affectlens.film.watch import watch
 from affectlens.inference.predictor import Predictor
+from affectlens.inference.torch_engine import TorchEngine
 from affectlens.models.saved import Model
 from affectlens.version import VERSION
 from affectlens.video import frame_at
@@ -46,7 +47,9 @@ def test_a_frame_evokes_what_the_same_picture_evokes(four_scenes: Path, model: M
 
 
 def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path, model: Model) -> None:
-    events = list(watch(WatchRequest(source=str(four_scenes), model=model, batch_size=2, **CPU)))
+    events = list(
+        watch(WatchRequest(source=str(four_scenes), engine=TorchEngine(model, **CPU), batch_size=2))
+    )
     assert isinstance(events[0], WatchStarted) and isinstance(events[-1], WatchFinished)
     progress = [event for event in events if isinstance(event, WatchProgress)]
     assert len(progress) >= 4 and len(events) == len(progress) + 2
@@ -156,7 +159,9 @@ def test_what_is_unusual_about_a_film_is_in_its_notes(tmp_path: Path, model: Mod
 def test_watching_can_be_ended_early_with_what_was_seen(long_film: Path, model: Model) -> None:
     stop = threading.Event()
     events = watch(
-        WatchRequest(source=str(long_film), model=model, stop=stop, threads=1, batch_size=2, **CPU)
+        WatchRequest(
+            source=str(long_film), engine=TorchEngine(model, **CPU), stop=stop, threads=1, batch_size=2
+        )
     )
     last: Any = None
     for event in events:
@@ -201,7 +206,7 @@ def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Mode
     for path in (short, long):
         peak, last = 0, None
         for event in watch(
-            WatchRequest(source=str(path), model=model, settings=FilmSettings(every=4.0), **CPU)
+            WatchRequest(source=str(path), engine=TorchEngine(model, **CPU), settings=FilmSettings(every=4.0))
         ):
             peak, last = max(peak, process.memory_info().rss), event
         assert isinstance(last, WatchFinished)

@@ -58,11 +58,11 @@ def _watched(source: str, every: float, name: str, device: str) -> "Timeline":
     from affectlens.film.compare.sources import watched_timeline
     from affectlens.film.events import WatchRequest
     from affectlens.film.settings import FilmSettings
-    from affectlens.models import saved
+    from affectlens.inference.engine import load_engine
 
-    model = saved.load(name)
-    request = WatchRequest(source=source, model=model, settings=FilmSettings(every=every), device=device)
+    engine = load_engine(name, device=device)
+    request = WatchRequest(source=source, engine=engine, settings=FilmSettings(every=every))
     with progress_bar() as bar:
-        output = WatchOutput(bar, model.card.vocabulary)
+        output = WatchOutput(bar, engine.card.vocabulary)
         output.begin(source)
         return watched_timeline(request, output.show)

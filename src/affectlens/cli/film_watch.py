@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from affectlens.film.events import WatchEvent, WatchStarted
     from affectlens.film.job import ExportProgress, FilmEvent, FilmJob
     from affectlens.film.timeline import Timeline
+    from affectlens.models.saved import Model
 
 OUT = Path("films")
 
@@ -60,6 +61,8 @@ OUT = Path("films")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
+@click.option("--engine", default="auto", show_default=True,
+              help="Engine: auto, onnxruntime or torch.")  # fmt: skip
 @click.option("--hardware", metavar="NAME", help="Decoding hardware, as cuda or videotoolbox.")
 def films(
     sources: tuple[str, ...],
@@ -74,6 +77,9 @@ def films(
     timecode: str | None,
     drop: bool | None,
     explain: str | None,
+    engine: str,
+    device: str,
+    precision: str,
     **more: Any,
 ) -> int:
     """Predict what FILE evokes in the people who watch it, on average, moment by moment.
@@ -91,20 +97,26 @@ def films(
     from affectlens.film.export.options import ExportOptions
     from affectlens.film.job import FilmJob
     from affectlens.film.settings import FilmSettings
-    from affectlens.models import saved
+    from affectlens.inference.engine import load_engine
 
     given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
     job = FilmJob(
-        model=saved.load(name),
+        engine=load_engine(name, engine, device, precision),
+        explained=_model(name) if explain is not None else None,
         settings=FilmSettings(
             sampling="keyframes" if keyframes else "shots" if by_shots else "time",
             **{key: value for key, value in given.items() if value is not None},
         ),
         options=ExportOptions(cues=subtitles, start=timecode, drop=drop),
-        explain_peaks=explain is not None,
         **more,
     )
     return _run(sources, job)
+
+
+def _model(name: str) -> "Model":
+    from affectlens.models import saved
+
+    return saved.load(name)
 
 
 def _run(sources: tuple[str, ...], job: "FilmJob") -> int:
@@ -137,7 +149,7 @@ class JobOutput:
 
     def __init__(self, bar: ProgressBar, job: "FilmJob") -> None:
         self.bar, self.job = bar, job
-        self.watching = WatchOutput(bar, job.model.card.vocabulary)
+        self.watching = WatchOutput(bar, job.engine.card.vocabulary)
         self.folder: Path | None = None
         self.is_watching = False
         self.failures: list[str] = []

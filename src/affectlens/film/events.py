@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from threading import Event as Flag
 
     from affectlens.film.timeline import Timeline
-    from affectlens.models.saved import Model
+    from affectlens.inference.engine import Engine
     from affectlens.video import Film
 
 
@@ -20,7 +20,7 @@ class WatchRequest:
 
     Attributes:
         source: a file's path, an address (`rtsp://...`, `https://...`) or a camera (`/dev/video0`)
-        model: as `saved.load` returns it
+        engine: what predicts the frames (`inference.engine.load_engine`)
         out: folder of the files; None writes nothing, and nothing can be resumed
         resume: whether to continue from what `out` holds
         batch_size: frames per batch
@@ -30,12 +30,10 @@ class WatchRequest:
     """
 
     source: str
-    model: "Model"
+    engine: "Engine"
     out: Path | None = None
     settings: FilmSettings = field(default_factory=FilmSettings)
     resume: bool = False
-    device: str = "auto"
-    precision: str = "auto"
     batch_size: int = 32
     threads: int = 0
     hardware: str | None = None

@@ -1,6 +1,6 @@
 """A film from its file to all that is written of it: watched, exported, rendered; one film or several.
 
-    job = FilmJob(model=saved.load("default"), out=Path("films"), formats=("html", "csv"))
+    job = FilmJob(engine=load_engine("default"), out=Path("films"), formats=("html", "csv"))
     for event in analyse_films(["night train.mp4", "day.mp4"], job):
         ...
 
@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Flag
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from affectlens.errors import RunError, SettingsError, UnknownName, VideoError
 from affectlens.files import slug
@@ -26,8 +26,11 @@ from affectlens.film.report.page import LONGEST, MAX_PEAKS, FilmPictures, needed
 from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
-from affectlens.models.saved import Model
+from affectlens.inference.engine import Engine
 from affectlens.video import stills, without_password, writer
+
+if TYPE_CHECKING:
+    from affectlens.models.saved import Model
 
 # Characters of a folder that is named after an address.
 _LONGEST_NAME = 60
@@ -38,30 +41,29 @@ class FilmJob:
     """What to do with each film.
 
     Attributes:
-        model: as `models.saved.load` returns it
+        engine: what predicts the frames (`inference.engine.load_engine`)
         out: the folder in which each film gets a folder
         settings: how films are watched
         formats: names of `film.export.formats.FORMATS`
         options: options of the formats; pictures and the film's path are filled in for each film
         render: how the film is written again with what it evokes drawn over it; None writes no film. Live
             sources are not rendered
-        explain_peaks: whether formats with pictures get heat maps of the peaks they show
+        explained: the model, as `models.saved.load` returns it, whose heat maps of the peaks that they show
+            formats with pictures get; None makes none
         resume: whether to continue from what the folders hold, and to keep a film that is rendered already
-        batch_size, device, precision, hardware: as in `WatchRequest`
+        batch_size, hardware: as in `WatchRequest`
     Raises `UnknownName` for a format, and `SettingsError` for what cannot be combined.
     """
 
-    model: Model
+    engine: Engine
     out: Path
     settings: FilmSettings = field(default_factory=FilmSettings)
     formats: Sequence[str] = ("html",)
     options: ExportOptions = field(default_factory=ExportOptions)
     render: OverlayKind | None = None
-    explain_peaks: bool = False
+    explained: "Model | None" = None
     resume: bool = False
     batch_size: int = 32
-    device: str = "auto"
-    precision: str = "auto"
     hardware: str | None = None
 
     def __post_init__(self) -> None:
@@ -153,12 +155,10 @@ def _watched(
 ) -> Generator[FilmEvent, None, Timeline]:
     request = WatchRequest(
         source=source,
-        model=job.model,
+        engine=job.engine,
         out=folder,
         settings=job.settings,
         resume=job.resume,
-        device=job.device,
-        precision=job.precision,
         batch_size=job.batch_size,
         hardware=job.hardware,
         stop=stop,
@@ -201,12 +201,12 @@ def film_pictures(
             shown[second] = pixels
             yield ExportProgress(step="stills", done=len(shown), total=len(seconds))
     maps = {}
-    if job.explain_peaks:
-        # Imported here because most jobs explain nothing.
+    if job.explained is not None:
+        # Imported here because most jobs explain nothing, and it needs torch.
         from affectlens.film.peak_maps import peak_maps
 
         peaks = timeline.of("peak")[:MAX_PEAKS]
-        for each in peak_maps(source, peaks, job.model, job.device):
+        for each in peak_maps(source, peaks, job.explained):
             maps[(each.peak.second, each.peak.emotion)] = each.picture
             yield ExportProgress(step="heat maps", done=len(maps), total=len(peaks))
     return FilmPictures(shown, maps)

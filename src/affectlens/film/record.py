@@ -47,6 +47,7 @@ class _Origin:
     settings: dict[str, Any]
     precision: str
     frames_at_once: int
+    engine: str = "torch"  # records before 0.2 name none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,7 @@ def _origin(request: WatchRequest, video: Video, engine: Engine) -> _Origin:
         weights=engine.card.weights_hash,
         settings=asdict(request.settings),
         precision=engine.precision,
+        engine=engine.name,
         frames_at_once=engine.at_once(request.batch_size),
     )
 

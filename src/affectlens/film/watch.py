@@ -29,7 +29,6 @@ from affectlens.film.record import FilmRecord
 from affectlens.film.sampler import FrameBatch, FrameSampler
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
-from affectlens.inference.torch_engine import TorchEngine
 from affectlens.video import Film, Video, is_live, without_password
 
 
@@ -50,7 +49,7 @@ def watch(request: WatchRequest) -> Generator[WatchEvent, None, None]:
     with Video(
         request.source, threads=request.threads, keyframes=keyframes, hardware=request.hardware
     ) as video:
-        engine = TorchEngine(request.model, request.device, request.precision)
+        engine = request.engine
         record = FilmRecord.open(request, video, engine)
         with closing(record):
             yield WatchStarted(

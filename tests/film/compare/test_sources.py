@@ -38,7 +38,7 @@ def test_a_film_is_watched_to_its_end_and_a_live_source_is_refused(
         yield WatchFinished(timeline=timeline, folder=None)
 
     monkeypatch.setattr(sources, "watch", watch)
-    request = WatchRequest(source="a.mp4", model=cast(Any, SimpleNamespace()))
+    request = WatchRequest(source="a.mp4", engine=cast(Any, SimpleNamespace()))
     if live:
         with pytest.raises(RunError, match="is live"):
             sources.watched_timeline(request, events.append)
