@@ -4,11 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from affectlens.emotions import MIKELS, EmotionDistribution
-from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.heatmap import Heatmap, MapValues
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.story.effects import APPEARANCES, REGIONS, PerturbationEffect, PictureEffects
@@ -28,7 +26,7 @@ FAITHFUL = {
 
 
 def heatmap_of(
-    values: Tensor,
+    values: MapValues,
     size: tuple[int, int] | None = None,
     *,
     emotion: str = "fear",
@@ -61,9 +59,9 @@ def heatmap_of(
     )
 
 
-def with_patch(height: int = 60, width: int = 90) -> Tensor:
+def with_patch(height: int = 60, width: int = 90) -> MapValues:
     """Values that speak for the answer at the upper left, against it at the lower right, and nowhere else."""
-    values = torch.zeros(height, width)
+    values = np.zeros((height, width), dtype=np.float32)
     values[5:20, 5:30] = 0.01
     values[40:55, 60:85] = -0.01
     return values

@@ -81,7 +81,7 @@ def test_each_emotion_requested_by_name_has_a_map_of_its_own(explainer: Explaine
     assert [m.question.favour for m in maps] == [(word,) for word in MIKELS.words]
     for one in range(len(maps)):
         for other in range(one):
-            assert not torch.allclose(maps[one].values, maps[other].values, rtol=0.1)
+            assert not np.allclose(maps[one].values, maps[other].values, rtol=0.1)
 
 
 def test_an_emotion_rather_than_another_and_a_polarity_can_be_explained(

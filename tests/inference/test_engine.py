@@ -1,8 +1,6 @@
 """Which engine answers, and that it does not matter which."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import without_torch
 from affectlens import Predictor
 from affectlens.errors import BadModelFolder, ModelNotFound, SettingsError
 from affectlens.images import Pixels
@@ -72,10 +71,7 @@ def test_what_cannot_be_had_is_an_error_that_names_what_can(with_graph: Path, ti
         load_engine("of no such name")
 
 
-WITHOUT_TORCH = """
-import sys
-for name in ("torch", "torchvision", "timm", "captum", "scipy"):
-    sys.modules[name] = None  # importing it raises ImportError
+PROGRAM = """
 from affectlens import Predictor
 from affectlens.errors import MissingExtra
 print(Predictor.load(sys.argv[1])(sys.argv[2]))
@@ -91,7 +87,8 @@ def test_without_torch_a_graph_answers_and_all_else_names_what_to_install(
 ) -> None:
     photo = tmp_path / "photo.png"
     Image.fromarray(pictures(1)[0]).save(photo)
-    program = [sys.executable, "-c", WITHOUT_TORCH, str(with_graph), str(photo)]
-    answer, error = subprocess.run(program, check=True, capture_output=True, text=True).stdout.splitlines()
+    ended = without_torch.run(PROGRAM, with_graph, photo)
+    assert ended.returncode == 0, ended.stderr
+    answer, error = ended.stdout.splitlines()
     assert answer == str(Predictor.load(str(with_graph), "cpu", "float32", engine=TORCH)(photo))
     assert "needs torch, which is not installed" in error and 'pip install "affectlens[train]"' in error

@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 
 from affectlens import __version__
-from affectlens.errors import AffectLensError
+from affectlens.errors import AffectLensError, MissingExtra
 
 # Command: its module below this package and its line in --help. A module is imported only when its
 # command runs, so that `affectlens --help` takes a tenth of a second.
@@ -25,6 +25,9 @@ COMMANDS = {
     "explain": "Show why a model answers as it does, and what its layers detect.",
     "data": "Check a data set, or divide it into splits.",
 }
+
+# Libraries of the extra `train`: commands import them before they begin with their work.
+BUILD_HALF = frozenset({"torch", "torchvision", "timm", "captum", "scipy", "onnx", "onnxscript"})
 
 
 class LazyGroup(click.Group):
@@ -65,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except AffectLensError as error:
         click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except ImportError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in BUILD_HALF:
+            raise
+        click.echo(f"Error: {MissingExtra('What this command is to do', library, 'train')}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)

@@ -308,7 +308,7 @@ class Explainer:
             model=self.card.name,
             emotions=prepared.emotions,
             log_odds=float(question.score(prepared.logits)),
-            values=answer.values.detach().float().cpu(),
+            values=answer.values.detach().float().cpu().numpy(),
             sums_up=answer.sums_up,
             details=answer.details,
         )

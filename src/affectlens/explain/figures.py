@@ -72,15 +72,15 @@ def scale_of(heatmaps: Sequence[Heatmap]) -> ColourScale:
     """Choose one scale for maps that are shown together; those in units of their own have each its own."""
     if not all(each.sums_up for each in heatmaps):
         return ColourScale(0.0, "relative to the maximum" + (" of each map" if len(heatmaps) > 1 else ""))
-    values = np.concatenate([each.seen().flatten().numpy() for each in heatmaps])
+    values = np.concatenate([each.seen().ravel() for each in heatmaps])
     return ColourScale.of(values, heatmaps[0].unit)
 
 
 def laid_on(heatmap: Heatmap, pixels: Pixels, scale: ColourScale | None = None) -> Picture:
     """Lay a map on its picture, uint8 (H, W, 3) upright, of any size -> uint8 (H, W, 3)."""
     scale = scale or scale_of([heatmap])
-    full = scale.full or float(heatmap.seen().abs().max()) or 1.0
-    values = heatmap.at(*pixels.shape[:2]).numpy().astype(np.float64)
+    full = scale.full or float(np.abs(heatmap.seen()).max()) or 1.0
+    values = heatmap.at(*pixels.shape[:2]).astype(np.float64)
     return overlay(values, pixels, full)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.story.branches import USUAL
+from affectlens.explain.core.reference import USUAL
 from affectlens.explain.story.text import feeling
 from affectlens.report.text import percent, printable_in_files, signed, with_minus
 

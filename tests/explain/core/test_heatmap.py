@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from affectlens.emotions import MIKELS
-from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.heatmap import Heatmap, MapValues
 from affectlens.explain.core.question import Question, make_question
 from affectlens.images import read_pixels
-from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
 
 FITS: list[dict[str, Any]] = [
@@ -45,7 +43,7 @@ def photograph(orientation: int) -> bytes:
     return file.getvalue()
 
 
-def heatmap(values: Tensor, size: tuple[int, int], preprocessing: Preprocessing, **more: Any) -> Heatmap:
+def heatmap(values: MapValues, size: tuple[int, int], preprocessing: Preprocessing, **more: Any) -> Heatmap:
     return Heatmap(
         image="a.jpg",
         size=size,
@@ -60,7 +58,7 @@ def heatmap(values: Tensor, size: tuple[int, int], preprocessing: Preprocessing,
     )
 
 
-def plain(values: Tensor, **more: Any) -> Heatmap:
+def plain(values: MapValues, **more: Any) -> Heatmap:
     """A map of a picture as large as the network's input."""
     height, width = values.shape
     return heatmap(values, (height, width), Preprocessing(height=height, width=width), **more)
@@ -76,27 +74,27 @@ def test_a_patch_is_found_where_it_lies_in_the_upright_picture(orientation: int,
     pixels = read_pixels(photograph(orientation))
     height, width, _ = pixels.shape
     # Bright where the patch is, as its map would be.
-    fitted = to_tensor(preprocessing.fit_pixels(pixels))[0].float()
-    found = heatmap(fitted, (height, width), preprocessing).at(height, width).nan_to_num(0)
+    fitted = preprocessing.fit_pixels(pixels)[..., 0].astype(np.float32)
+    found = np.nan_to_num(heatmap(fitted, (height, width), preprocessing).at(height, width))
 
     stored = np.zeros(SIZE)
     stored[PATCH[0] : PATCH[1], PATCH[2] : PATCH[3]] = 1
-    upright = torch.from_numpy(TURNED[orientation](stored).copy())
+    upright = TURNED[orientation](stored)
     assert upright.shape == found.shape
-    assert middle_of(found.clamp(min=0.05)) == pytest.approx(middle_of(upright), abs=2.5)
+    assert middle_of(np.maximum(found, 0.05)) == pytest.approx(middle_of(upright), abs=2.5)
     assert found[upright > 0].mean() > 5 * found[upright == 0].mean()
 
 
-def middle_of(values: Tensor) -> tuple[float, float]:
+def middle_of(values: NDArray[np.floating]) -> tuple[float, float]:
     """Measurement and column of the centre of mass of what exceeds the least value."""
-    values = (values - values.min()).double()
-    rows, columns = torch.arange(values.shape[0]), torch.arange(values.shape[1])
+    values = values.astype(np.float64) - values.min()
+    rows, columns = np.arange(values.shape[0]), np.arange(values.shape[1])
     total = float(values.sum())
-    return float((values.sum(1) * rows).sum()) / total, float((values.sum(0) * columns).sum()) / total
+    return float(values.sum(axis=1) @ rows) / total, float(values.sum(axis=0) @ columns) / total
 
 
 def test_a_patch_is_at_the_same_share_of_a_smaller_and_a_larger_map() -> None:
-    values = torch.zeros(64, 64)
+    values = np.zeros((64, 64), dtype=np.float32)
     values[20:30, 40:50] = 1
     found = heatmap(values, (201, 333), Preprocessing(height=64, width=64))
     for height, width in [(50, 83), (201, 333), (402, 666)]:
@@ -106,23 +104,25 @@ def test_a_patch_is_at_the_same_share_of_a_smaller_and_a_larger_map() -> None:
 
 
 def test_what_was_cropped_away_has_no_value_and_all_else_has_one() -> None:
-    found = heatmap(torch.ones(64, 64), (100, 200), Preprocessing(height=64, width=64, fit="crop")).at(
-        100, 200
-    )
-    assert found[:, :50].isnan().all()
-    assert found[:, 150:].isnan().all()
-    assert not found[:, 50:150].isnan().any()
+    found = heatmap(
+        np.ones((64, 64), dtype=np.float32), (100, 200), Preprocessing(height=64, width=64, fit="crop")
+    ).at(100, 200)
+    assert np.isnan(found[:, :50]).all()
+    assert np.isnan(found[:, 150:]).all()
+    assert not np.isnan(found[:, 50:150]).any()
 
 
 @pytest.mark.parametrize("fit", ["squash", "pad"])
 def test_where_nothing_is_cropped_every_pixel_has_a_value(fit: Any) -> None:
-    found = heatmap(torch.ones(64, 48), (31, 203), Preprocessing(height=64, width=48, fit=fit)).at(31, 203)
-    assert not found.isnan().any()
+    found = heatmap(
+        np.ones((64, 48), dtype=np.float32), (31, 203), Preprocessing(height=64, width=48, fit=fit)
+    ).at(31, 203)
+    assert not np.isnan(found).any()
 
 
 def test_what_fell_on_padding_is_not_shown_but_counted() -> None:
     preprocessing = Preprocessing(height=60, width=60, fit="pad")
-    values = torch.zeros(60, 60)
+    values = np.zeros((60, 60), dtype=np.float32)
     values[:10] = 3  # above a picture of 20 x 60, which fills the rows from 20 to 40
     values[20:40] = 1
     found = heatmap(values, (20, 60), preprocessing, sums_up=True)
@@ -131,16 +131,16 @@ def test_what_fell_on_padding_is_not_shown_but_counted() -> None:
 
 
 def test_a_map_of_squashed_pixels_alone_has_nothing_on_padding() -> None:
-    assert plain(torch.ones(9, 9)).on_padding == 0
-    assert plain(torch.zeros(9, 9)).on_padding == 0
+    assert plain(np.ones((9, 9), dtype=np.float32)).on_padding == 0
+    assert plain(np.zeros((9, 9), dtype=np.float32)).on_padding == 0
 
 
 # ------------------------------------------------------------------------------------------- how it is shown
 
 
 def test_a_map_that_sums_up_adds_up_to_the_same_at_any_size() -> None:
-    values = torch.zeros(80, 100)
-    values[20:60, 30:70] = torch.rand(40, 40, generator=torch.Generator().manual_seed(0)) / 1000
+    values = np.zeros((80, 100), dtype=np.float32)
+    values[20:60, 30:70] = np.random.default_rng(0).random((40, 40)) / 1000
     values[30:40, 40:50] = -0.004
     found = heatmap(values, (321, 501), Preprocessing(height=80, width=100), sums_up=True)
     for size in [(80, 100), (321, 501), (40, 50)]:
@@ -149,32 +149,31 @@ def test_a_map_that_sums_up_adds_up_to_the_same_at_any_size() -> None:
 
 
 def test_a_map_in_a_unit_of_its_own_is_relative_to_its_maximum() -> None:
-    values = torch.zeros(64, 64)
+    values = np.zeros((64, 64), dtype=np.float32)
     values[10:20, 10:20] = 7
     values[40:50, 40:50] = -14
     found = plain(values)
     assert float(found.at(640, 640).min()) == pytest.approx(-1, abs=0.01)
     assert float(found.at(640, 640).max()) == pytest.approx(0.5, abs=0.01)
-    assert float(found.seen().abs().max()) == pytest.approx(1)
+    assert float(np.abs(found.seen()).max()) == pytest.approx(1)
 
 
 def test_borders_of_patches_do_not_show() -> None:
-    generator = torch.Generator().manual_seed(1)
-    cells = torch.randn(7, 7, generator=generator)
-    values = cells.repeat_interleave(32, 0).repeat_interleave(32, 1)
+    cells = np.random.default_rng(1).standard_normal((7, 7), dtype=np.float32)
+    values = cells.repeat(32, axis=0).repeat(32, axis=1)
     rough, smooth = plain(values).at(224, 224), plain(values, details={"cells": [[7, 7]]}).at(224, 224)
     assert steepness(smooth) < 1 / 32 < steepness(rough)  # less than a straight line across one cell
     same = plain(values, details={"cells": 7}).at(224, 224)
-    torch.testing.assert_close(smooth, same)
+    np.testing.assert_array_equal(smooth, same)
 
 
-def steepness(values: Tensor) -> float:
+def steepness(values: MapValues) -> float:
     """The greatest step between neighbours, as a share of the map's range."""
-    return float(values.diff(dim=1).abs().max() / (values.max() - values.min()))
+    return float(np.abs(np.diff(values, axis=1)).max() / (values.max() - values.min()))
 
 
 def test_single_pixels_are_summed_over_a_region() -> None:
-    noise = torch.randn(224, 224, generator=torch.Generator().manual_seed(2))
+    noise = np.random.default_rng(2).standard_normal((224, 224), dtype=np.float32)
     noise[100:140, 60:100] += 0.5  # a twentieth of the noise's range, yet seen once it is smoothed
     found = plain(noise).at(224, 224)
     row, column = divmod(int(found.argmax()), 224)
@@ -182,21 +181,21 @@ def test_single_pixels_are_summed_over_a_region() -> None:
 
 
 def test_smoothing_is_round_in_the_picture_and_not_in_what_is_squashed() -> None:
-    values = torch.zeros(100, 100)
+    values = np.zeros((100, 100), dtype=np.float32)
     values[50, 50] = 1
     found = heatmap(values, (200, 800), Preprocessing(height=100, width=100)).at(200, 800)
-    high, wide = (int((found > 0.5).any(dim=axis).sum()) for axis in (1, 0))
+    high, wide = (int((found > 0.5).any(axis=axis).sum()) for axis in (1, 0))
     assert 0.8 < high / wide < 1.25
 
 
 def test_a_picture_of_one_pixel_has_a_map() -> None:
-    found = heatmap(torch.ones(8, 8), (1, 1), Preprocessing(height=8, width=8)).at(1, 1)
+    found = heatmap(np.ones((8, 8), dtype=np.float32), (1, 1), Preprocessing(height=8, width=8)).at(1, 1)
     assert found.tolist() == [[1.0]]
 
 
 def test_a_map_of_zeros_is_a_map_of_zeros() -> None:
     for sums_up in (True, False):
-        assert plain(torch.zeros(8, 8), sums_up=sums_up).at(16, 16).abs().max() == 0
+        assert np.abs(plain(np.zeros((8, 8), dtype=np.float32), sums_up=sums_up).at(16, 16)).max() == 0
 
 
 # ------------------------------------------------------------------------------------------- as plain data
@@ -204,7 +203,7 @@ def test_a_map_of_zeros_is_a_map_of_zeros() -> None:
 
 def test_json_has_everything_but_the_map() -> None:
     preprocessing = Preprocessing(height=64, width=64, fit="crop")
-    found = heatmap(torch.ones(64, 64), (100, 200), preprocessing, details={"steps": 64})
+    found = heatmap(np.ones((64, 64), dtype=np.float32), (100, 200), preprocessing, details={"steps": 64})
     data = json.loads(json.dumps(found.to_json()))
     assert data["question"] == "fear"
     assert data["favour"] == ["fear"]
@@ -218,25 +217,27 @@ def test_json_has_everything_but_the_map() -> None:
 
 def test_the_probability_of_a_polarity_is_the_sum_of_its_words() -> None:
     question: Question = make_question(MIKELS, "negative")
-    found = plain(torch.ones(4, 4))
+    found = plain(np.ones((4, 4), dtype=np.float32))
     assert Heatmap(**{**vars(found), "question": question}).probability == 0.75
 
 
 def test_arrays_are_read_without_pickle_and_hold_the_complete_map(tmp_path: Any) -> None:
-    values = torch.rand(64, 64)
+    values = np.random.default_rng(0).random((64, 64), dtype=np.float32)
     found = heatmap(values, (100, 200), Preprocessing(height=64, width=64, fit="crop"))
     arrays_of: dict[str, Any] = found.to_arrays()
     np.savez_compressed(tmp_path / "map.npz", **arrays_of)
     with np.load(tmp_path / "map.npz", allow_pickle=False) as arrays:
-        np.testing.assert_array_equal(arrays["heatmap"], found.at(100, 200).numpy())
-        np.testing.assert_array_equal(arrays["values"], values.numpy())
+        np.testing.assert_array_equal(arrays["heatmap"], found.at(100, 200))
+        np.testing.assert_array_equal(arrays["values"], values)
         assert arrays["inside"].tolist() == [0, 0, 64, 64]
         assert json.loads(str(arrays["about"])) == found.to_json()
 
 
 def test_a_huge_pictures_map_is_written_smaller_in_the_same_proportions() -> None:
-    found = heatmap(torch.rand(8, 8), (20_000, 5_000), Preprocessing(height=8, width=8)).to_arrays()[
-        "heatmap"
-    ]
+    found = heatmap(
+        np.random.default_rng(0).random((8, 8), dtype=np.float32),
+        (20_000, 5_000),
+        Preprocessing(height=8, width=8),
+    ).to_arrays()["heatmap"]
     assert found.size <= 16_000_000
     assert found.shape[0] / found.shape[1] == pytest.approx(4, rel=1e-3)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import ExplainedModel
-from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.heatmap import Heatmap, MapValues
 from affectlens.explain.core.question import make_question
 from affectlens.explain.story.effects import (
     APPEARANCES,
@@ -267,7 +267,7 @@ def test_effects_are_sorted_greatest_first() -> None:
 
 
 def divided(
-    values: Tensor, size: tuple[int, int] = (90, 90), fit: str = "squash"
+    values: MapValues, size: tuple[int, int] = (90, 90), fit: str = "squash"
 ) -> dict[str, tuple[float, ...]]:
     preprocessing = Preprocessing(height=values.shape[0], width=values.shape[1], fit=fit)  # type: ignore[arg-type]
     heatmap = Heatmap(
@@ -278,13 +278,13 @@ def divided(
 
 
 def test_an_even_map_gives_each_region_its_area() -> None:
-    for area, favour, against in divided(torch.ones(90, 90)).values():
+    for area, favour, against in divided(np.ones((90, 90), dtype=np.float32)).values():
         assert favour == pytest.approx(area)
         assert against == 0
 
 
 def test_what_speaks_for_and_against_is_found_in_its_region() -> None:
-    values = torch.zeros(90, 90)
+    values = np.zeros((90, 90), dtype=np.float32)
     values[5:20, 5:20] = 1
     values[70:85, 70:85] = -3
     found = divided(values)
@@ -294,7 +294,7 @@ def test_what_speaks_for_and_against_is_found_in_its_region() -> None:
 
 
 def test_regions_that_were_cropped_away_have_no_share() -> None:
-    found = divided(torch.ones(90, 90), size=(90, 270), fit="crop")
+    found = divided(np.ones((90, 90), dtype=np.float32), size=(90, 270), fit="crop")
     assert "the left third" not in found
     assert found["the third between left and right"] == pytest.approx((1, 1, 0))
     assert found["the top third"][0] == pytest.approx(1 / 3, abs=0.01)

@@ -14,6 +14,7 @@ from affectlens.emotions import Vocabulary
 from affectlens.explain.core.question import Question
 from affectlens.images import Pixels
 from affectlens.machine import pick_device
+from affectlens.metrics import Doubles, softmax
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
@@ -50,6 +51,12 @@ class ExplainedModel:
         """Calibrated logits, whose softmax is what `predict` returns: (B, 3, h, w) -> (B, E)."""
         logits: Tensor = self.network(images).float() / self.temperature
         return logits
+
+    def probabilities(self, pixels: Pixels) -> Doubles:
+        """Predict fitted pixels: uint8 (B, h, w, 3) -> (B, E)."""
+        with torch.no_grad():
+            logits = self.logits(self.to_input(pixels)).cpu()
+        return softmax(logits.numpy())
 
     def score(self, images: Tensor, question: Question) -> Tensor:
         """Log-odds that the question is about, differentiable by the images: (B, 3, h, w) -> (B,)."""

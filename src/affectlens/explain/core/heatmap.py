@@ -10,16 +10,17 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from affectlens.emotions import EmotionDistribution
 from affectlens.explain.core.question import Question
+from affectlens.metrics import Doubles, softmax
 from affectlens.preprocess import View
+
+MapValues: TypeAlias = NDArray[np.float32]
 
 # Single pixels' values are mostly noise, of neighbours with opposite signs; eyes need their sum over a
 # region. Standard deviation of the Gaussian that sums them, in sides of a square as large as what is seen.
@@ -55,7 +56,7 @@ class Heatmap:
     model: str
     emotions: EmotionDistribution
     log_odds: float
-    values: Tensor
+    values: MapValues
     sums_up: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,10 +73,10 @@ class Heatmap:
     @property
     def on_padding(self) -> float:
         """Share of all strength, in 0..1, that fell on the padding around the picture and is not shown."""
-        total = float(self.values.abs().sum())
-        return 1 - float(self._inside().abs().sum()) / total if total else 0.0
+        total = float(np.abs(self.values).sum(dtype=np.float64))
+        return 1 - float(np.abs(self._inside()).sum()) / total if total else 0.0
 
-    def at(self, height: int, width: int, smoothing: float = SMOOTHING) -> Tensor:
+    def at(self, height: int, width: int, smoothing: float = SMOOTHING) -> MapValues:
         """Map of the whole upright picture at any size: float32 (height, width), NaN where it was not seen.
 
         Smoothed by a Gaussian, so that neither single pixels nor borders of patches show. In log-odds per
@@ -85,16 +86,14 @@ class Heatmap:
         top, left, bottom, right = self.view.seen
         rows, vertical = _pixels_between(height, top, bottom)
         columns, horizontal = _pixels_between(width, left, right)
-        found = torch.full((height, width), math.nan)
+        found = np.full((height, width), np.nan, dtype=np.float32)
         if len(rows) and len(columns):
-            found[vertical, horizontal] = (
-                self._smooth(rows, columns, smoothing) * self._scale(smoothing)
-            ).float()
+            found[vertical, horizontal] = self._smooth(rows, columns, smoothing) * self._scale(smoothing)
         return found
 
-    def seen(self, smoothing: float = SMOOTHING) -> Tensor:
+    def seen(self, smoothing: float = SMOOTHING) -> MapValues:
         """Map of what was seen alone, as many pixels large as the network saw of it; in the unit of `at`."""
-        return (self._smooth(*self._cells(), smoothing) * self._scale(smoothing)).float()
+        return (self._smooth(*self._cells(), smoothing) * self._scale(smoothing)).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the map itself as plain data, which `to_arrays` has."""
@@ -126,27 +125,28 @@ class Heatmap:
         shrink = min(1.0, math.sqrt(MAX_PIXELS / (self.size[0] * self.size[1])))
         height, width = (max(1, int(side * shrink)) for side in self.size)
         return {
-            "heatmap": self.at(height, width).numpy(),
-            "values": self.values.numpy(),
+            "heatmap": self.at(height, width),
+            "values": self.values,
             "inside": np.array(self.view.inside),
             "about": np.array(json.dumps(self.to_json())),
         }
 
-    def _inside(self) -> Tensor:
+    def _inside(self) -> Doubles:
         top, left, bottom, right = self.view.inside
-        return self.values[top:bottom, left:right].double()
+        return self.values[top:bottom, left:right].astype(np.float64)
 
-    def _cells(self) -> tuple[Tensor, Tensor]:
+    def _cells(self) -> tuple[Doubles, Doubles]:
         """Centres of the rows and of the columns of `_inside`, in fractions of what was seen."""
         height, width = self._inside().shape
         return _centres(height) / height, _centres(width) / width
 
-    def _smooth(self, rows: Tensor, columns: Tensor, smoothing: float) -> Tensor:
+    def _smooth(self, rows: Doubles, columns: Doubles, smoothing: float) -> Doubles:
         """Values, smoothed, at fractions of what was seen: (y,), (x,) -> (y, x)."""
         inside = self._inside()
         vertical, horizontal = self._deviations(smoothing)
         weights = _gaussian(columns, inside.shape[1], horizontal).T
-        return _gaussian(rows, inside.shape[0], vertical) @ inside @ weights
+        smoothed: Doubles = _gaussian(rows, inside.shape[0], vertical) @ inside @ weights
+        return smoothed
 
     def _deviations(self, smoothing: float) -> tuple[float, float]:
         """Standard deviations of the Gaussian, in rows and in columns of `_inside`.
@@ -165,8 +165,8 @@ class Heatmap:
     def _scale(self, smoothing: float) -> float:
         inside = self._inside()
         if self.sums_up:
-            return inside.numel() / 100
-        return 1 / (float(self._smooth(*self._cells(), smoothing).abs().max()) or 1.0)
+            return inside.size / 100
+        return 1 / (float(np.abs(self._smooth(*self._cells(), smoothing)).max()) or 1.0)
 
 
 def _finest(cells: Any, height: int, width: int) -> tuple[int, int]:
@@ -179,22 +179,22 @@ def _finest(cells: Any, height: int, width: int) -> tuple[int, int]:
     return max(rows for rows, _ in each), max(columns for _, columns in each)
 
 
-def _centres(count: int) -> Tensor:
-    return torch.arange(count, dtype=torch.float64) + 0.5
+def _centres(count: int) -> Doubles:
+    return np.arange(count, dtype=np.float64) + 0.5
 
 
-def _pixels_between(length: int, begin: float, end: float) -> tuple[Tensor, slice]:
+def _pixels_between(length: int, begin: float, end: float) -> tuple[Doubles, slice]:
     """Of `length` pixels, those whose centre lies between two fractions: where between these, and which."""
     first, stop = math.ceil(begin * length - 0.5), math.floor(end * length - 0.5) + 1
     inside = slice(max(0, first), min(length, stop))
     return (_centres(length)[inside] / length - begin) / (end - begin), inside
 
 
-def _gaussian(positions: Tensor, count: int, deviation: float) -> Tensor:
+def _gaussian(positions: Doubles, count: int, deviation: float) -> Doubles:
     """Weights of `count` cells at each position, a fraction of them all: (n,) -> (n, count), sums 1.
 
     Pixels of the map that lie further apart than cells would step over some, and take in what lies between.
     """
     step = float(positions[1] - positions[0]) * count if len(positions) > 1 else float(count)
     distance = (positions[:, None] * count - _centres(count)) / math.hypot(deviation, step / 2)
-    return torch.softmax(-(distance**2) / 2, dim=1)
+    return softmax(-(distance**2) / 2)

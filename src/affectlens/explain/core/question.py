@@ -6,11 +6,17 @@ Letters: B pictures, E emotions.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from affectlens.emotions import POLARITY, NoConversion, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_LEAST_PROBABILITY = 1e-30  # below it float32 has no more digits
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,20 @@ class Question:
 
     def score(self, logits: "Tensor") -> "Tensor":
         """Log-odds of `favour` against `against`: (B, E) logits over the temperature -> (B,)."""
-        return self._log_sum(logits, self.favour) - self._log_sum(logits, self.against)
+        favour, against = (logits[:, self._indices(words)] for words in (self.favour, self.against))
+        return favour.logsumexp(dim=1) - against.logsumexp(dim=1)
 
-    def _log_sum(self, logits: "Tensor", words: tuple[str, ...]) -> "Tensor":
-        return logits[:, [self.vocabulary.index(word) for word in words]].logsumexp(dim=1)
+    def log_odds(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Log-odds of `favour` against `against`, as `score` gives them: (B, E) probabilities -> (B,)."""
+        table = np.maximum(probabilities.astype(np.float64), _LEAST_PROBABILITY)
+        favour, against = (
+            table[:, self._indices(words)].sum(axis=1) for words in (self.favour, self.against)
+        )
+        odds: NDArray[np.float64] = np.log(favour / against)
+        return odds
+
+    def _indices(self, words: tuple[str, ...]) -> list[int]:
+        return [self.vocabulary.index(word) for word in words]
 
     def __str__(self) -> str:
         every = len(self.favour) + len(self.against) == len(self.vocabulary)

@@ -31,9 +31,8 @@ from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import baselines
 from affectlens.explain.core.question import Question
+from affectlens.explain.core.reference import USUAL
 from affectlens.models.capabilities import Division, HasParts
-
-USUAL = "usual"
 
 
 @dataclass(frozen=True)

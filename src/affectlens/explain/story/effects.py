@@ -15,21 +15,22 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from affectlens.colour import linear_to_srgb, srgb_to_linear
-from affectlens.emotions import EmotionDistribution
+from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question
 from affectlens.images import Pixels, resize
+from affectlens.metrics import Doubles
+from affectlens.preprocess import Preprocessing
 
 # Top, left, bottom, right, in fractions of a picture's height and width.
+Fractions: TypeAlias = NDArray[np.float32]
 RegionBox: TypeAlias = tuple[float, float, float, float]
 EffectKind = Literal["appearance", "region"]
 # Files keep the words that they had from the first.
@@ -160,8 +161,27 @@ class RegionShare:
         return {"place": self.region, "area": area, "favour": favour, "against": against}
 
 
+class PredictingModel(Protocol):
+    """A model by what is used of it here."""
+
+    @property
+    def name(self) -> str:
+        """As its card has it."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The emotions that it knows."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures are fitted to it."""
+
+    def probabilities(self, pixels: Pixels) -> Doubles:
+        """Predict fitted pixels: uint8 (B, h, w, 3) -> (B, E)."""
+
+
 def measure_effects(
-    model: ExplainedModel,
+    model: PredictingModel,
     pixels: Pixels,
     questions: Sequence[Question],
     further: Mapping[str, Sequence[RegionBox]] = MappingProxyType({}),
@@ -177,14 +197,9 @@ def measure_effects(
         _check(name, boxes)
     pixels = _of_working_size(pixels, model)
     fitted = [model.preprocessing.fit_pixels(each) for each in _variants(pixels, regions)]
-    with torch.no_grad():
-        logits = torch.cat(
-            [
-                model.logits(model.to_input(np.stack(fitted[begin : begin + _AT_ONCE])))
-                for begin in range(0, len(fitted), _AT_ONCE)
-            ]
-        )
-    return [_effects(model, logits.double().cpu(), question, regions) for question in questions]
+    parts = [np.stack(fitted[begin : begin + _AT_ONCE]) for begin in range(0, len(fitted), _AT_ONCE)]
+    answers = np.concatenate([model.probabilities(part) for part in parts])
+    return [_effects(model, answers, question, regions) for question in questions]
 
 
 def divide_by_region(
@@ -200,7 +215,7 @@ def divide_by_region(
     for name, boxes in {**REGIONS, **further}.items():
         _check(name, boxes)
         mask = _mask(boxes, _middles(values.shape[0], top, bottom), _middles(values.shape[1], left, right))
-        favour, against = (_part(side.clamp(min=0), mask) for side in (values, -values))
+        favour, against = (_part(np.maximum(side, 0), mask) for side in (values, -values))
         if mask.any():
             found.append(RegionShare(region=name, area=float(mask.mean()), favour=favour, against=against))
     return found
@@ -239,7 +254,7 @@ APPEARANCES: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType({
 })  # fmt: skip
 
 
-def _of_working_size(pixels: Pixels, model: ExplainedModel) -> Pixels:
+def _of_working_size(pixels: Pixels, model: PredictingModel) -> Pixels:
     """Shrink what is far larger than the network needs: a scan of 100 megapixels is changed thirty times."""
     height, width, _ = pixels.shape
     least_height, least_width = model.preprocessing.at_least
@@ -260,7 +275,7 @@ def _variants(pixels: Pixels, regions: Mapping[str, Sequence[RegionBox]]) -> Ite
     soft = SOFT_EDGE * min(height, width)
     rows, columns = _middles(height), _middles(width)
     for boxes in regions.values():
-        mask = _mask(boxes, rows, columns, soft / height, soft / width).numpy()[..., None]
+        mask = _mask(boxes, rows, columns, soft / height, soft / width)[..., None]
         yield (rough * mask + pixels * (1 - mask)).round().astype(np.uint8)
 
 
@@ -275,29 +290,38 @@ def _cut(pixels: Pixels) -> Iterator[Pixels]:
 
 
 def _mask(
-    boxes: Sequence[RegionBox], rows: Tensor, columns: Tensor, soft_down: float = 0, soft_across: float = 0
-) -> Tensor:
+    boxes: Sequence[RegionBox],
+    rows: Fractions,
+    columns: Fractions,
+    soft_down: float = 0,
+    soft_across: float = 0,
+) -> Fractions:
     """1 within the boxes and 0 outside, at rows and columns given in fractions: (y,), (x,) -> (y, x)."""
-    inside = torch.zeros(len(rows), len(columns))
+    inside = np.zeros((len(rows), len(columns)), dtype=np.float32)
     for top, left, bottom, right in boxes:
         down = _between(rows, top, bottom, soft_down)
         inside += down[:, None] * _between(columns, left, right, soft_across)
-    return inside.clamp(max=1)
+    return np.minimum(inside, 1)
 
 
-def _between(positions: Tensor, begin: float, end: float, soft: float) -> Tensor:
+def _between(positions: Fractions, begin: float, end: float, soft: float) -> Fractions:
     """1 between two positions, 0 elsewhere; soft at each that is not a side of the picture. (n,) -> (n,)"""
     if not soft:
-        return ((positions >= begin) & (positions < end)).float()
-    ones, zeros = torch.ones_like(positions), torch.zeros_like(positions)
-    after_begin = torch.special.ndtr((positions - begin) / soft) if begin > 0 else ones
-    after_end = torch.special.ndtr((positions - end) / soft) if end < 1 else zeros
+        return ((positions >= begin) & (positions < end)).astype(np.float32)
+    after_begin = _normal((positions - begin) / soft) if begin > 0 else np.ones_like(positions)
+    after_end = _normal((positions - end) / soft) if end < 1 else np.zeros_like(positions)
     return after_begin - after_end
 
 
-def _middles(count: int, begin: float = 0, end: float = 1) -> Tensor:
+def _normal(positions: Fractions) -> Fractions:
+    """The normal distribution's share below each position: (n,) -> (n,)."""
+    shares = [math.erfc(-each / math.sqrt(2)) / 2 for each in positions.tolist()]
+    return np.array(shares, dtype=np.float32)
+
+
+def _middles(count: int, begin: float = 0, end: float = 1) -> Fractions:
     """Where the middles of pixels lie that fill a side from `begin` to `end`."""
-    return begin + (torch.arange(count) + 0.5) / count * (end - begin)
+    return (begin + (np.arange(count) + 0.5) / count * (end - begin)).astype(np.float32)
 
 
 def _check(name: str, boxes: Sequence[RegionBox]) -> None:
@@ -313,13 +337,16 @@ def _check(name: str, boxes: Sequence[RegionBox]) -> None:
 
 
 def _effects(
-    model: ExplainedModel, logits: Tensor, question: Question, regions: Mapping[str, Sequence[RegionBox]]
+    model: PredictingModel,
+    probabilities: Doubles,
+    question: Question,
+    regions: Mapping[str, Sequence[RegionBox]],
 ) -> PictureEffects:
-    scores = question.score(logits)
+    scores = question.log_odds(probabilities)
     effects = (scores - scores[0]).tolist()
-    answers = [EmotionDistribution(model.vocabulary, tuple(row)) for row in logits.softmax(dim=1).tolist()]
+    answers = [EmotionDistribution(model.vocabulary, tuple(row)) for row in probabilities.tolist()]
     # Before the first perturbation are the picture and what was cut from it.
-    first = len(logits) - len(APPEARANCES) - len(regions)
+    first = len(answers) - len(APPEARANCES) - len(regions)
     rows = columns = _middles(200)
     kinds: list[tuple[str, EffectKind, float]] = [(name, "appearance", 1.0) for name in APPEARANCES]
     kinds += [(name, "region", float(_mask(boxes, rows, columns).mean())) for name, boxes in regions.items()]
@@ -338,7 +365,7 @@ def _effects(
     )
 
 
-def _part(values: Tensor, mask: Tensor) -> float:
+def _part(values: Fractions, mask: Fractions) -> float:
     total = float(values.sum())
     return float((values * mask).sum()) / total if total else 0.0
 

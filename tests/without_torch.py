@@ -1,0 +1,15 @@
+"""Programs that run as where torch, and all that only training needs, is not installed."""
+
+import subprocess
+import sys
+
+BUILD_HALF = ("torch", "torchvision", "timm", "captum", "scipy", "onnx", "onnxscript", "ray", "transformers")
+# Importing what stands in `sys.modules` as None raises ImportError.
+PRELUDE = f"import sys\nsys.modules.update(dict.fromkeys({BUILD_HALF!r}))\n"
+COMMAND = "from affectlens.cli.main import main\nmain(sys.argv[1:])\n"
+
+
+def run(program: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run a program of Python, or `COMMAND` with a command's words."""
+    words = [sys.executable, "-c", PRELUDE + program, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
