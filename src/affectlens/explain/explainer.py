@@ -4,7 +4,7 @@
     >>> explainer = Explainer.load()                              # doctest: +SKIP
     >>> heatmap = explainer("photo.jpg", "fear", against="anger")  # doctest: +SKIP
     >>> heatmap.at(*heatmap.size).shape                           # doctest: +SKIP
-    torch.Size([3000, 4000])
+    (3000, 4000)
 
 A map shows how this model came to its answer, which is what a picture evokes on average. It shows nothing of
 why any person feels something.

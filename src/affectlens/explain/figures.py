@@ -7,17 +7,20 @@ Letters: H x W pixels of what is shown.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.explainer import Explanation
 from affectlens.explain.text import READING, doubts, how_made, title
 from affectlens.images import Pixels, resize
 from affectlens.report import figures, sheet
 from affectlens.report.heatmaps import ColourScale, Picture, overlay
 from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
+
+if TYPE_CHECKING:
+    from affectlens.explain.explainer import Explanation
 
 # Pixels. A panel is as large as the picture between these sides, by how many maps there are in the figure.
 _LONGEST = {1: 1600, 2: 1600, 3: 1100, 4: 1100}
@@ -26,7 +29,7 @@ _LEAST = 480  # of the longer side: smaller pictures are enlarged, so that the m
 _LONGEST_NAME = 48  # characters
 
 
-def write_figure(file: Path, explanation: Explanation) -> None:
+def write_figure(file: Path, explanation: "Explanation") -> None:
     """Write the figure of one picture's maps: PNG, JPEG, PDF or SVG, by the suffix.
 
     Raises `OutputError`, or `SettingsError` for an explanation that kept no pixels.
@@ -35,7 +38,7 @@ def write_figure(file: Path, explanation: Explanation) -> None:
     figures.save_figure(file, draw_figure(explanation), dpi=sheet.DPI)
 
 
-def draw_figure(explanation: Explanation) -> figures.Figure:
+def draw_figure(explanation: "Explanation") -> figures.Figure:
     """Draw a picture and its maps by one method, with all that must be stated about them."""
     heatmaps = explanation.heatmaps
     picture = displayed(explanation, _LONGEST.get(len(heatmaps), _LONGEST_OF_MANY))
@@ -46,7 +49,7 @@ def draw_figure(explanation: Explanation) -> figures.Figure:
     return sheet.draw_sheet(panels, header, _caption(heatmaps), scale)
 
 
-def displayed(explanation: Explanation, longest: int) -> Pixels:
+def displayed(explanation: "Explanation", longest: int) -> Pixels:
     """Return the picture of an explanation as it is shown: (H, W, 3), its longer side at most `longest`.
 
     A tiny picture is enlarged. Raises `SettingsError` for an explanation that kept no pixels.

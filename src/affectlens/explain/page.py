@@ -9,13 +9,11 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.explainer import Explanation
 from affectlens.explain.figures import displayed, laid_on, scale_of
-from affectlens.explain.story.branches import Contributions
 from affectlens.explain.story.effects import LEAST_EFFECT, SHIFT, PerturbationEffect, PictureEffects
 from affectlens.explain.story.text import story
 from affectlens.explain.text import READING, baseline, doubts, how_made, title
@@ -25,6 +23,10 @@ from affectlens.report.figures import jpeg_url, svg_url
 from affectlens.report.heatmaps import AGAINST, FOR, ColourScale
 from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
 
+if TYPE_CHECKING:
+    from affectlens.explain.explainer import Explanation
+    from affectlens.explain.story.branches import Contributions
+
 LONGEST = 1100  # pixels of the picture's longer side: sharp on a telephone and on a desk
 QUALITY = 86  # of JPEG
 _LEAST_SCALE = 3.0  # log-odds of the longest bar, unless some number on the page is larger
@@ -32,17 +34,17 @@ _LEAST_SCALE = 3.0  # log-odds of the longest bar, unless some number on the pag
 TemplateValues = dict[str, Any]
 
 
-def write_page(file: Path, explanation: Explanation) -> None:
+def write_page(file: Path, explanation: "Explanation") -> None:
     """Write the page of one picture. Raises `OutputError`."""
     html.save_page(file, render_page(explanation))
 
 
-def render_page(explanation: Explanation) -> str:
+def render_page(explanation: "Explanation") -> str:
     """Make the page of one picture as text."""
     return html.render("explain.html", _values(explanation))
 
 
-def _values(explanation: Explanation) -> TemplateValues:
+def _values(explanation: "Explanation") -> TemplateValues:
     heatmaps = explanation.heatmaps
     emotions = heatmaps[0].emotions
     pixels = displayed(explanation, LONGEST)
@@ -69,7 +71,7 @@ def _values(explanation: Explanation) -> TemplateValues:
     }
 
 
-def _longest_bar(explanation: Explanation) -> float:
+def _longest_bar(explanation: "Explanation") -> float:
     """Return the log-odds of the longest bar: one scale for the page, on which every number fits."""
     effects = [each.effect for found in explanation.effects for each in found.perturbations]
     parts = [value for found in explanation.parts for value in found.by_kind().values()]
@@ -77,7 +79,7 @@ def _longest_bar(explanation: Explanation) -> float:
 
 
 def _section(
-    explanation: Explanation, index: int, pixels: Pixels, scale: ColourScale, longest: float
+    explanation: "Explanation", index: int, pixels: Pixels, scale: ColourScale, longest: float
 ) -> TemplateValues:
     heatmap = explanation.heatmaps[index]
     return {
@@ -124,7 +126,7 @@ def _effects(found: PictureEffects, longest: float) -> TemplateValues:
     }
 
 
-def _parts(found: Contributions, longest: float) -> TemplateValues:
+def _parts(found: "Contributions", longest: float) -> TemplateValues:
     return {
         "rows": [
             {"kind": kind, "log_odds": value, "bar": _bar(value, longest, _side(value))}

@@ -315,8 +315,8 @@ def _between(positions: Fractions, begin: float, end: float, soft: float) -> Fra
 
 def _normal(positions: Fractions) -> Fractions:
     """The normal distribution's share below each position: (n,) -> (n,)."""
-    shares = [math.erfc(-each / math.sqrt(2)) / 2 for each in positions.tolist()]
-    return np.array(shares, dtype=np.float32)
+    below = [math.erfc(-each / math.sqrt(2)) / 2 for each in positions.tolist()]
+    return np.array(below, dtype=np.float32)
 
 
 def _middles(count: int, begin: float = 0, end: float = 1) -> Fractions:
