@@ -62,5 +62,5 @@ def test_all_but_what_builds_models_is_imported_without_torch() -> None:
     ended = without_torch.run(PROGRAM)
     assert ended.returncode == 0, ended.stderr
     failed = dict(line.split() for line in ended.stdout.splitlines())
-    assert set(failed.values()) <= set(without_torch.BUILD_HALF)
+    assert {library.partition(".")[0] for library in failed.values()} <= set(without_torch.BUILD_HALF)
     assert {name for name in failed if not name.startswith(ROOMS)} == NAMED
