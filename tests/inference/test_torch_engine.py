@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.images import Pixels
-from affectlens.inference.torch_engine import CPU_BATCH, TorchEngine, fold_batch_norms
+from affectlens.inference.engine import CPU_BATCH
+from affectlens.inference.torch_engine import TorchEngine, fold_batch_norms
 from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.saved import Model, load_model

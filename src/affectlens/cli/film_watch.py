@@ -62,7 +62,7 @@ OUT = Path("films")
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
 @click.option("--engine", default="auto", show_default=True,
-              help="Engine: auto, onnxruntime or torch.")  # fmt: skip
+              help="Engine: auto, onnxruntime, openvino or torch.")  # fmt: skip
 @click.option("--hardware", metavar="NAME", help="Decoding hardware, as cuda or videotoolbox.")
 def films(
     sources: tuple[str, ...],

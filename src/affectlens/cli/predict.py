@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
 @click.option("--engine", default="auto", show_default=True,
-              help="Engine: auto, onnxruntime or torch.")  # fmt: skip
+              help="Engine: auto, onnxruntime, openvino or torch.")  # fmt: skip
 @click.option("--column", help="Column of .parquet tables that holds paths, URLs or pictures. Default: the "
                                "first of image, path, url, file, file_name and bytes.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), metavar="N",

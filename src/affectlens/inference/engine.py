@@ -2,6 +2,7 @@
 
     torch           `inference.torch_engine`: every model, every device; needs the package torch
     onnxruntime     `inference.onnx_engine`: models whose folder holds a graph, on the CPU, in float32
+    openvino        `inference.openvino_engine`: the same; needs the package openvino
 
 The default is ONNX Runtime where it can answer: it is ready in half a second, where importing torch alone
 takes four. In float32 both give the same probabilities to within 1e-4.
@@ -9,6 +10,7 @@ takes four. In float32 both give the same probabilities to within 1e-4.
 Letters: B pictures, H x W pixels of the network's input, E emotions.
 """
 
+import os
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
@@ -25,8 +27,10 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 Probabilities: TypeAlias = NDArray[np.float32]
 
-AUTO, TORCH, ONNX_RUNTIME = "auto", "torch", "onnxruntime"
-ENGINES = (AUTO, ONNX_RUNTIME, TORCH)
+AUTO, TORCH, ONNX_RUNTIME, OPENVINO = "auto", "torch", "onnxruntime", "openvino"
+ENGINES = (AUTO, ONNX_RUNTIME, OPENVINO, TORCH)
+
+CPU_BATCH = 8  # pictures at once on a CPU: the maps of more fall out of its cache
 
 
 class Engine(Protocol):
@@ -76,11 +80,25 @@ def load_engine(
         from affectlens.inference.onnx_engine import OnnxEngine
 
         return OnnxEngine.load(folder, device, precision)
+    if engine == OPENVINO:
+        try:
+            from affectlens.inference.openvino_engine import OpenVinoEngine
+        except ImportError as error:
+            raise MissingExtra("The engine openvino", error.name or OPENVINO, "openvino") from None
+        return OpenVinoEngine.load(folder, device, precision)
     try:
         from affectlens.inference.torch_engine import TorchEngine
     except ImportError as error:
         raise MissingExtra(f"The model {name}", error.name or TORCH, "train") from None
     return TorchEngine.load(folder, device, precision)
+
+
+def cores() -> int:
+    """Cores that this process may use, or $OMP_NUM_THREADS, as torch counts them."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _choice(folder: Path, device: str, precision: str) -> str:

@@ -6,7 +6,6 @@ batches at once, as in `inference.torch_engine`. A picture alone gets all cores.
 Letters: B pictures, H x W pixels of the network's input, E emotions.
 """
 
-import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import cached_property
@@ -20,11 +19,9 @@ import onnxruntime
 from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.images import Pixels
-from affectlens.inference.engine import ONNX_RUNTIME, In, Out, Probabilities
+from affectlens.inference.engine import CPU_BATCH, ONNX_RUNTIME, In, Out, Probabilities, cores
 from affectlens.metrics import softmax
 from affectlens.model_folder import GRAPH, GRAPH_INPUT, GRAPH_LOGITS, Card, read_graph
-
-CPU_BATCH = 8  # pictures at once, see above
 
 
 class OnnxEngine:
@@ -71,8 +68,7 @@ class OnnxEngine:
 
     def map(self, predict: Callable[[In], Out], batches: Iterable[In]) -> Generator[Out, None, None]:
         """Yield `predict(batch)` for each batch in order, as many at once as there are cores."""
-        cores = _cores()
-        if cores == 1:
+        if cores() == 1:
             yield from map(predict, batches)
             return
 
@@ -83,16 +79,16 @@ class OnnxEngine:
             finally:
                 self._thread.maps = False
 
-        with closing(map_ahead(on_one_core, batches, ahead=cores + 1)) as results:  # type: ignore[type-var]
+        with closing(map_ahead(on_one_core, batches, ahead=cores() + 1)) as results:  # type: ignore[type-var]
             yield from results
 
     @cached_property
     def _on_all_cores(self) -> Any:
-        return self._session(_cores())
+        return self._session(cores())
 
     @cached_property
     def _on_one_core(self) -> Any:
-        return self._on_all_cores if _cores() == 1 else self._session(1)
+        return self._on_all_cores if cores() == 1 else self._session(1)
 
     def _session(self, threads: int) -> Any:
         options = onnxruntime.SessionOptions()
@@ -104,11 +100,3 @@ class OnnxEngine:
         except Exception as error:  # its errors have no class in common
             reason = f"ONNX Runtime cannot load {GRAPH}: {str(error).splitlines()[0][:300]}."
             raise BadModelFolder(self._folder, reason) from None
-
-
-def _cores() -> int:
-    """Cores that this process may use, or $OMP_NUM_THREADS, as torch counts them."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

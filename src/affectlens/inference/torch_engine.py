@@ -27,15 +27,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from affectlens.data.prefetch import map_ahead
 from affectlens.images import Pixels
-from affectlens.inference.engine import TORCH, In, Out, Probabilities
+from affectlens.inference.engine import CPU_BATCH, TORCH, In, Out, Probabilities
 from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.models import saved
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
-
-CPU_BATCH = 8  # pictures at once on a CPU, see above
 
 
 class TorchEngine:

@@ -1,4 +1,4 @@
-"""A graph in ONNX Runtime: damage is found on loading, and threads do not disturb one another."""
+"""Graphs in ONNX Runtime and OpenVINO: damage is found on loading; threads do not disturb one another."""
 
 import json
 import shutil
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from affectlens.errors import BadModelFolder
-from affectlens.inference.onnx_engine import CPU_BATCH, OnnxEngine
+from affectlens.inference.engine import CPU_BATCH
+from affectlens.inference.onnx_engine import OnnxEngine
+from affectlens.inference.openvino_engine import OpenVinoEngine
 from affectlens.model_folder import GRAPH, store_graph
 from affectlens.models import saved
 
@@ -28,11 +30,16 @@ def copied(graphed: Path, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+GraphEngine = type[OnnxEngine] | type[OpenVinoEngine]
+both = pytest.mark.parametrize("kind", [OnnxEngine, OpenVinoEngine])
 PIXELS = np.random.default_rng(0).integers(0, 256, (2 * CPU_BATCH + 3, 96, 96, 3), dtype=np.uint8)
 
 
-def test_a_picture_is_predicted_the_same_alone_in_a_batch_and_by_many_threads(graphed: Path) -> None:
-    engine = OnnxEngine.load(graphed)
+@both
+def test_a_picture_is_predicted_the_same_alone_in_a_batch_and_by_many_threads(
+    kind: GraphEngine, graphed: Path
+) -> None:
+    engine = kind.load(graphed)
     together = engine(PIXELS)
     np.testing.assert_allclose(together.sum(axis=1, dtype=float), 1, rtol=0, atol=1e-6)
     alone = np.concatenate([engine(picture[None]) for picture in PIXELS])
@@ -44,31 +51,35 @@ def test_a_picture_is_predicted_the_same_alone_in_a_batch_and_by_many_threads(gr
     assert all(np.allclose(each, together, rtol=0, atol=1e-5) for each in many)
 
 
-def test_a_graph_that_was_changed_or_is_gone_is_refused(copied: Path) -> None:
+@both
+def test_a_graph_that_was_changed_or_is_gone_is_refused(kind: GraphEngine, copied: Path) -> None:
     stored = (copied / GRAPH).read_bytes()
     (copied / GRAPH).write_bytes(stored[:-1])
     with pytest.raises(BadModelFolder, match=r"model\.onnx is not the file that config\.json describes"):
-        OnnxEngine.load(copied)
+        kind.load(copied)
     (copied / GRAPH).unlink()
     with pytest.raises(BadModelFolder, match=r"model\.onnx cannot be read: No such file"):
-        OnnxEngine.load(copied)
+        kind.load(copied)
 
 
-def test_weights_that_were_changed_are_refused(copied: Path) -> None:
+@both
+def test_weights_that_were_changed_are_refused(kind: GraphEngine, copied: Path) -> None:
     weights = copied / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
     with pytest.raises(BadModelFolder, match=r"model\.safetensors"):
-        OnnxEngine.load(copied)
+        kind.load(copied)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a graph", b"\x08\x0a" * 40])
-def test_a_graph_that_onnx_runtime_cannot_load_is_our_error(copied: Path, content: bytes) -> None:
+@both
+def test_a_graph_that_cannot_be_loaded_is_our_error(kind: GraphEngine, copied: Path, content: bytes) -> None:
     store_graph(copied, content)
-    with pytest.raises(BadModelFolder, match=r"ONNX Runtime cannot load model\.onnx"):
-        OnnxEngine.load(copied)
+    with pytest.raises(BadModelFolder, match=r"(ONNX Runtime|OpenVINO) cannot load model\.onnx"):
+        kind.load(copied)
 
 
-def test_a_graph_refers_to_no_file_but_the_weights_of_its_folder(copied: Path) -> None:
+@both
+def test_a_graph_refers_to_no_file_but_the_weights_of_its_folder(kind: GraphEngine, copied: Path) -> None:
     import onnx
 
     (copied.parent / "elsewhere").write_bytes(bytes(10_000_000))
@@ -79,8 +90,8 @@ def test_a_graph_refers_to_no_file_but_the_weights_of_its_folder(copied: Path) -
                 assert entry.value == "model.safetensors"
                 entry.value = "../elsewhere"
     store_graph(copied, model.SerializeToString())
-    with pytest.raises(BadModelFolder, match="ONNX Runtime cannot load"):
-        OnnxEngine.load(copied)
+    with pytest.raises(BadModelFolder, match="cannot load"):
+        kind.load(copied)
 
 
 def test_the_config_has_the_hash_of_the_graph(graphed: Path) -> None:
