@@ -142,7 +142,8 @@ def write_page(document: dict[str, Any]) -> None:
     for title, row in document["results"].items():
         cells = [f"{row[key]:.3g}" for key in keys]
         cells += [f"{row[key]:.1g}" for key in ("largest_difference", "difference_of_99_percent")]
-        lines.append(f"| {title} | {' | '.join([*cells, f'{row["same_first_emotion"]:.1%}'])} |")
+        cells.append(f"{row['same_first_emotion']:.1%}")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     parts = {
         "MACHINE": f"{machine['cores']} cores of {machine['cpu']}",
         "AMX": "with AMX" if machine["amx"] else "without AMX",
