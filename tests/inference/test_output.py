@@ -39,16 +39,19 @@ ODD_NAMES = [
 MODEL = replace(CARD, name="m", weights_hash="0123456789abcdef")
 
 
+BY = {"engine": "onnxruntime", "precision": "float32"}
+
+
 def row_of(
     name: str, model: Card = MODEL, vocabulary: Vocabulary = MIKELS, attributes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     described = {attribute: len(name) / (9 + index) for index, attribute in enumerate(attributes)} or None
     if name == "3.jpg":
         error = PictureDamaged(name, "truncated, or\nworse")
-        return Prediction(name, None, error, {} if described else None).to_row(model)
+        return Prediction(name, None, error, {} if described else None, **BY).to_row(model)
     words = vocabulary.words
     weights = {word: 1.0 + (len(name) * 7 + sum(map(ord, name)) * i) % 11 for i, word in enumerate(words)}
-    return Prediction(name, vocabulary.distribution(weights), None, described).to_row(model)
+    return Prediction(name, vocabulary.distribution(weights), None, described, **BY).to_row(model)
 
 
 def write(
@@ -106,11 +109,11 @@ def test_csv_has_a_column_for_each_emotion_and_empty_fields_for_an_error(tmp_pat
     write(file, NAMES)
     rows = read(file)
     assert list(rows[0]) == ["image", "top", *MIKELS.words, "positive", "negative", "model", "weights",
-                             "version", "error_type", "error_message"]  # fmt: skip
+                             "version", "engine", "precision", "error_type", "error_message"]  # fmt: skip
     expected = row_of("0.jpg")
     assert {word: float(rows[0][word]) for word in MIKELS.words} == expected["emotions"]
     assert float(rows[0]["positive"]) == expected["polarity"]["positive"]
-    assert [rows[3][name] for name in MADE_BY] == ["m", "0123456789ab", VERSION]
+    assert [rows[3][name] for name in MADE_BY] == ["m", "0123456789ab", VERSION, *BY.values()]
     assert rows[0]["error_type"] == rows[3]["top"] == rows[3]["awe"] == ""
     assert rows[3]["error_type"] == "PictureDamaged"
     assert rows[3]["error_message"] == "3.jpg: truncated, or\nworse"

@@ -172,7 +172,9 @@ def test_a_batch_of_no_pictures_is_an_error_at_once(predictor: Predictor) -> Non
 def test_a_row_has_the_same_keys_for_every_picture(predictor: Predictor, photos: list[Path]) -> None:
     good, bad = predictor.predict_files([photos[0], "gone.jpg"])
     row = good.to_row(predictor.card)
-    assert list(row) == ["image", "top", "emotions", "polarity", "model", "weights", "version", "error"]
+    assert list(row) == [
+        "image", "top", "emotions", "polarity", "model", "weights", "version", "engine", "precision", "error",
+    ]  # fmt: skip
     assert row["image"] == str(photos[0])
     assert row["top"] == max(row["emotions"], key=row["emotions"].get)
     assert tuple(row["emotions"]) == MIKELS.words
@@ -182,6 +184,8 @@ def test_a_row_has_the_same_keys_for_every_picture(predictor: Predictor, photos:
         "model": "tiny",
         "weights": predictor.card.weights_hash[:12],
         "version": affectlens.__version__,
+        "engine": "torch",
+        "precision": "float32",
     }
     assert {name: row[name] for name in made_by} == made_by and len(row["weights"]) == 12
     assert row["error"] is None
@@ -219,7 +223,8 @@ def test_a_row_has_attributes_only_where_they_were_requested(
     row = good.to_row(predictor.card)
     plain = next(predictor.predict_files([photos[0]])).to_row(predictor.card)
     assert list(row) == list(bad.to_row(predictor.card)) == [
-        "image", "top", "emotions", "polarity", "attributes", "model", "weights", "version", "error",
+        "image", "top", "emotions", "polarity", "attributes", "model", "weights", "version",
+        "engine", "precision", "error",
     ]  # fmt: skip
     assert good.attributes is not None
     assert row["attributes"] == {name: round(good.attributes[name], 3) for name in MEASURED}

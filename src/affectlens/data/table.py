@@ -33,7 +33,7 @@ WEIGHTS_KEY = "emotions"
 # What `affectlens predict` adds to its rows: why a picture has no weights, which model made the row (a hash
 # may look like a number), the sums of its weights, and what was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")
-MODEL_COLUMNS = ("model", "weights", "version")
+MODEL_COLUMNS = ("model", "weights", "version", "engine", "precision")
 SUMS = frozenset(POLARITY.words)
 LabelRow = Mapping[str, Any]
 

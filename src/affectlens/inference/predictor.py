@@ -54,19 +54,21 @@ class Prediction:
     `attributes` is None unless attributes were requested. Otherwise it holds, by the names of
     `Predictor.attribute_names`, measured attributes as numbers in 0..1, and the attributes that the model
     predicts, with those that speak for the emotion (`attribute_evidence.evidence_of`). It is empty where the
-    picture could not be read.
+    picture could not be read. `engine` and `precision` are those of `inference.engine.Engine`.
     """
 
     image: str
     emotions: EmotionDistribution | None
     error: PictureError | None
     attributes: Mapping[str, Any] | None = None
+    engine: str = ""
+    precision: str = ""
 
     def to_row(self, card: Card) -> dict[str, Any]:
         """Return plain data for JSON, CSV or a data frame; the same keys for every picture of a job.
 
-        It names the model by its `card`, its weights by `Card.weights_id` (None where it was not saved), and
-        the version of the package.
+        It names the model by its `card`, its weights by `Card.weights_id` (None where it was not saved), the
+        version of the package, and the engine with its precision.
         """
         emotions, error, attributes = self.emotions, self.error, self.attributes
         polarity = polarity_of(emotions) if emotions else None
@@ -79,6 +81,8 @@ class Prediction:
             "model": card.name,
             "weights": card.weights_id or None,
             "version": VERSION,
+            "engine": self.engine or None,
+            "precision": self.precision or None,
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
         }
 
@@ -177,12 +181,13 @@ class Predictor:
     def _predictions(
         self, paths: Iterable[Input], batch_size: int, attributes: bool
     ) -> Generator[Prediction, None, None]:
+        by = {"engine": self._engine.name, "precision": self._engine.precision}
         with closing(self._answers(load_rows(paths), batch_size, attributes)) as answers:
             for given, answer, measured in answers:
                 if isinstance(answer, PictureError):
-                    yield Prediction(name_of(given), None, answer, {} if attributes else None)
+                    yield Prediction(name_of(given), None, answer, {} if attributes else None, **by)
                 else:
-                    yield Prediction(name_of(given), answer, None, measured)
+                    yield Prediction(name_of(given), answer, None, measured, **by)
 
     def _answers(
         self, sources: Iterable[Given], batch_size: int, attributes: bool

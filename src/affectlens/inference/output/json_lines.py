@@ -60,6 +60,8 @@ class JsonRow(msgspec.Struct, kw_only=True):
     model: str
     weights: str | msgspec.UnsetType | None = msgspec.UNSET
     version: str = ""
+    engine: str | None = None
+    precision: str | None = None
     error: JsonError | None
     attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 

@@ -1,8 +1,9 @@
 """Rows of answers as plain data: nested as JSON has them, or flat with a value for each column.
 
 Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, one for each attribute where
-these were requested, model, weights, version, error_type, error_message. A missing value is an empty field in
-CSV and null in Parquet. What is neither a number nor text, as the reasons for an answer, is JSON in its cell.
+these were requested, model, weights, version, engine, precision, error_type, error_message. A missing value
+is an empty field in CSV and null in Parquet. What is neither a number nor text, as the reasons for an answer,
+is JSON in its cell.
 """
 
 import json
@@ -16,7 +17,7 @@ from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
 PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
 
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
-MADE_BY = ("model", "weights", "version")  # which model and version of the package made a row
+MADE_BY = ("model", "weights", "version", "engine", "precision")  # what made a row
 OTHER_COLUMNS = (
     "has other columns than this model's answers: it is of another model or program, of a version before "
     "0.2, whose rows do not name their weights, or of a run with or without --attributes. Name another file."
