@@ -34,7 +34,7 @@ def test_the_figure_is_written_to_the_named_file(
 ) -> None:
     out = tmp_path / "below" / "figure.png"
     assert filters(photo, tiny_model, "--out", out) == 0
-    _, height, width = read_pixels(out).shape
+    height, width, _ = read_pixels(out).shape
     assert width > height > 500
     shown = capsys.readouterr()
     assert shown.out == f"{out}: what tiny detects, and where it is active in {photo}\n"

@@ -50,7 +50,9 @@ def test_timm_loads_a_plain_network_with_its_weights(tmp_path: Path, photo: Path
     predictor = Predictor.load(str(folder), "cpu", "float32")
     pixels = predictor.card.preprocessing.fit_pixels(read_pixels(photo))
     with torch.no_grad():
-        probabilities = theirs(predictor.card.preprocessing.normalise(pixels[None])).softmax(dim=1)[0]
+        probabilities = theirs(
+            torch.from_numpy(predictor.card.preprocessing.normalise(pixels[None]))
+        ).softmax(dim=1)[0]
     expected = torch.tensor(predictor(photo).probabilities)
     torch.testing.assert_close(probabilities, expected, rtol=0, atol=1e-4)
     described: Any = theirs.pretrained_cfg
