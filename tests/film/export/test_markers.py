@@ -10,7 +10,6 @@ import pytest
 from affectlens.errors import SettingsError
 from affectlens.film.export.markers import edl, exact, markers, notes, otio
 from affectlens.film.export.options import ExportOptions
-from affectlens.inference.output.rows import MADE_BY
 from timelines import film_of, timeline_of
 
 PLAIN = ExportOptions()
@@ -87,7 +86,7 @@ def test_a_film_watched_from_its_middle_keeps_its_own_time_in_otio() -> None:
 def test_otio_names_the_model_its_weights_and_the_version() -> None:
     made = replace(timeline_of(), model="default", weights_hash="0123456789abcdef", version="0.2.0")
     about = json.loads(otio(made, PLAIN))["metadata"]["affectlens"]
-    assert [about[name] for name in MADE_BY] == ["default", "0123456789ab", "0.2.0"]
+    assert [about[name] for name in ("model", "weights", "version")] == ["default", "0123456789ab", "0.2.0"]
 
 
 def test_frame_numbers_of_a_variable_frame_rate_are_reported_as_inexact() -> None:
