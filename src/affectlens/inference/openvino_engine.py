@@ -1,7 +1,7 @@
 """A model folder's graph in OpenVINO: probabilities on the CPU, in float32, without torch.
 
-It takes some seconds to be ready, where ONNX Runtime takes half of one, and then predicts batches faster
-(docs/results/engines.md). One core to a batch, as in the other engines.
+It takes longer to be ready than ONNX Runtime; which predicts batches faster depends on the machine
+(`benchmarks/engines.py` compares them). One core to a batch, as in the other engines.
 
 Letters: B pictures, H x W pixels of the network's input, E emotions.
 """
