@@ -1,6 +1,7 @@
 """Fixtures that several tests use."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from affectlens.emotions import MIKELS
 from affectlens.model_folder import Card
 from affectlens.models import catalog
-from affectlens.models.saved import save_model
+from affectlens.models.saved import add_graph, save_model
 from affectlens.preprocess import Preprocessing
 from nodes import ENVIRONMENT
 
@@ -41,4 +42,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(folder, network, card, "A model for tests.\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def with_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same model with a graph, which tests leave as it is."""
+    folder = tmp_path_factory.mktemp("models") / "with graph"
+    shutil.copytree(tiny_model, folder)
+    add_graph(folder)
     return folder

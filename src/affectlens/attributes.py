@@ -146,9 +146,8 @@ def colourfulness(pixels: NDArray[np.uint8]) -> float:
     count, sums = height * width, np.zeros(4)
     rows = max(1, _PIXELS_AT_ONCE // max(1, width))
     for top in range(0, height, rows):
-        red, green, blue = np.moveaxis(
-            pixels[top : top + rows].astype(np.float64), 2, 0
-        )  # signed: 0 - 1 is -1
+        strip = pixels[top : top + rows].astype(np.float64)  # signed: in uint8, 0 - 1 would be 255
+        red, green, blue = np.moveaxis(strip, 2, 0)
         rg, twice_yb = (red - green).ravel(), (red + green - 2 * blue).ravel()
         sums += (rg.sum(), rg @ rg, twice_yb.sum(), twice_yb @ twice_yb)
     rg_sum, rg_squared, yb_sum, yb_squared = map(int, sums.tolist())  # whole, and below 2 ** 53: exact

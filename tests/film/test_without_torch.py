@@ -1,6 +1,5 @@
 """Films where torch is not installed: watched, exported and rendered by a model's graph."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from affectlens.models import saved
 from watching import watched
 
 WORDS = ("film", "--format", "html,csv,jsonl,edl,srt", "--render", "--every", "1")
-
-
-@pytest.fixture
-def with_graph(tiny_model: Path, tmp_path: Path) -> Path:
-    shutil.copytree(tiny_model, tmp_path / "model")
-    saved.add_graph(tmp_path / "model")
-    return tmp_path / "model"
 
 
 def test_a_film_is_watched_exported_and_rendered_to_the_same_timeline(

@@ -1,6 +1,5 @@
 """Which engine answers, and that it does not matter which."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,6 @@ from affectlens.errors import BadModelFolder, ModelNotFound, SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.engine import ENGINES, ONNX_RUNTIME, OPENVINO, TORCH, load_engine
 from affectlens.models import saved
-
-
-@pytest.fixture(scope="module")
-def with_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "with graph"
-    shutil.copytree(tiny_model, folder)
-    saved.add_graph(folder)
-    return folder
 
 
 def pictures(count: int, side: int = 96) -> Pixels:

@@ -13,20 +13,11 @@ from affectlens.inference.engine import CPU_BATCH
 from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.inference.openvino_engine import OpenVinoEngine
 from affectlens.model_folder import GRAPH, store_graph
-from affectlens.models import saved
-
-
-@pytest.fixture(scope="module")
-def graphed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "graphed"
-    shutil.copytree(tiny_model, folder)
-    saved.add_graph(folder)
-    return folder
 
 
 @pytest.fixture
-def copied(graphed: Path, tmp_path: Path) -> Path:
-    shutil.copytree(graphed, tmp_path / "model")
+def copied(with_graph: Path, tmp_path: Path) -> Path:
+    shutil.copytree(with_graph, tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -37,9 +28,9 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (2 * CPU_BATCH + 3, 96, 96, 3
 
 @both
 def test_a_picture_is_predicted_the_same_alone_in_a_batch_and_by_many_threads(
-    kind: GraphEngine, graphed: Path
+    kind: GraphEngine, with_graph: Path
 ) -> None:
-    engine = kind.load(graphed)
+    engine = kind.load(with_graph)
     together = engine(PIXELS)
     np.testing.assert_allclose(together.sum(axis=1, dtype=float), 1, rtol=0, atol=1e-6)
     alone = np.concatenate([engine(picture[None]) for picture in PIXELS])
@@ -94,5 +85,5 @@ def test_a_graph_refers_to_no_file_but_the_weights_of_its_folder(kind: GraphEngi
         kind.load(copied)
 
 
-def test_the_config_has_the_hash_of_the_graph(graphed: Path) -> None:
-    assert set(json.loads((graphed / "config.json").read_text())["affectlens"]["graph"]) == {"sha256"}
+def test_the_config_has_the_hash_of_the_graph(with_graph: Path) -> None:
+    assert set(json.loads((with_graph / "config.json").read_text())["affectlens"]["graph"]) == {"sha256"}

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from affectlens.film.events import WatchEvent, WatchStarted
     from affectlens.film.job import ExportProgress, FilmEvent, FilmJob
     from affectlens.film.timeline import Timeline
-    from affectlens.models.saved import Model
 
 OUT = Path("films")
 
@@ -99,10 +98,15 @@ def films(
     from affectlens.film.settings import FilmSettings
     from affectlens.inference.engine import load_engine
 
+    explained = None
+    if explain is not None:
+        from affectlens.models import saved  # which needs torch
+
+        explained = saved.load(name)
     given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
     job = FilmJob(
         engine=load_engine(name, engine, device, precision),
-        explained=_model(name) if explain is not None else None,
+        explained=explained,
         settings=FilmSettings(
             sampling="keyframes" if keyframes else "shots" if by_shots else "time",
             **{key: value for key, value in given.items() if value is not None},
@@ -111,12 +115,6 @@ def films(
         **more,
     )
     return _run(sources, job)
-
-
-def _model(name: str) -> "Model":
-    from affectlens.models import saved
-
-    return saved.load(name)
 
 
 def _run(sources: tuple[str, ...], job: "FilmJob") -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from affectlens.library.default_models import DefaultModels
-from affectlens.library.licences import use_text
+from affectlens.library.licences import hub_licence, use_text
 from affectlens.model_folder import Card
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
@@ -24,6 +24,31 @@ def summary_text(card: Card, defaults: DefaultModels | None = None) -> str:
     ]
     compared = comparison_text(card, defaults or DefaultModels.read())
     return "\n".join([*lines, "", compared] if compared else lines)
+
+
+def readme_beginning(card: Card) -> str:
+    """Write how the README of a model folder begins: the header that the hub reads, what it is, its use."""
+    return f"""---
+library_name: affectlens
+pipeline_tag: image-classification
+license: other
+license_name: {hub_licence(card)}
+tags: [visual-emotion-analysis, {card.vocabulary.name}]
+---
+# {card.name}
+
+Which emotions a picture evokes in the people who look at it: {", ".join(card.vocabulary.words)}.
+
+Network: `{card.network}`, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
+
+    affectlens predict PHOTO.jpg --model FOLDER
+"""
+
+
+def licences_text(card: Card) -> str:
+    """List the licences of a model, and what it may be used for, as Markdown."""
+    lines = [f"- {what.capitalize()}: {text}." for what, text in card.licences.items()]
+    return "\n".join([*lines, f"- Use: {use_text(card)}"])
 
 
 def made_by(card: Card) -> str:

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from affectlens.errors import SettingsError
-from affectlens.library.licences import hub_licence, merged_licences, use_text
+from affectlens.library.licences import merged_licences
+from affectlens.library.text import licences_text, readme_beginning
 from affectlens.model_folder import Card
 from affectlens.models import backbones, catalog
 from affectlens.models.pair import Pair, PairConfig
@@ -68,22 +69,7 @@ def joined_readme(card: Card) -> str:
         for branch, origin in card.training["joined"].items()
     )
     limits = "\n".join(f"- {sentence}" for sentence in card.limits) or "- Those of both models."
-    licences = "\n".join(f"- {what.capitalize()}: {text}." for what, text in card.licences.items())
-    return f"""---
-library_name: affectlens
-pipeline_tag: image-classification
-license: other
-license_name: {hub_licence(card)}
-tags: [visual-emotion-analysis, {card.vocabulary.name}]
----
-# {card.name}
-
-Which emotions a picture evokes in the people who look at it: {", ".join(card.vocabulary.words)}.
-
-Network: `{card.network}`, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
-
-    affectlens predict PHOTO.jpg --model FOLDER
-
+    return f"""{readme_beginning(card)}
 ## Limits
 {limits}
 
@@ -96,8 +82,7 @@ Two models, joined by AffectLens {VERSION}; their answers are averaged:
 {origins}
 
 ## Licences
-{licences}
-- Use: {use_text(card)}
+{licences_text(card)}
 """
 
 

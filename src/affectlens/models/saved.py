@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from affectlens import library, model_folder
 from affectlens.errors import BadModelFolder, SettingsError
-from affectlens.model_folder import GRAPH, GRAPH_INPUT, GRAPH_LOGITS, WEIGHTS, Card
+from affectlens.model_folder import GRAPH, GRAPH_INPUT, GRAPH_LOGITS, WEIGHTS, Card, StoredModel
 from affectlens.models import catalog
 from affectlens.models.graph import export_graph
 
@@ -37,8 +37,11 @@ def load(name: str = library.DEFAULT) -> Model:
 
 def load_model(folder: Path) -> Model:
     """Load a network ready for use. Raises `ModelNotFound` or `BadModelFolder` with what is wrong."""
-    card, data = model_folder.read_model(folder)
-    state = _decode(folder, data)
+    return _model_of(folder, model_folder.read_model(folder))
+
+
+def _model_of(folder: Path, stored: StoredModel) -> Model:
+    card, state = stored.card, _decode(folder, stored.weights)
     # Or a stranger's folder could have any file read, or fetched.
     if "weights" in card.network_options:
         raise BadModelFolder(folder, "its options name other weights to begin with.")
@@ -76,7 +79,8 @@ def add_graph(folder: Path, images: Tensor | None = None) -> float:
     what `graph.export_graph` raises, and `SettingsError` where the answers differ by more than
     `GRAPH_TOLERANCE`; the folder is then as before.
     """
-    model, stored = load_model(folder), model_folder.read_model(folder)
+    stored = model_folder.read_model(folder)
+    model = _model_of(folder, stored)
     size = model.card.preprocessing
     graph = export_graph(model.network, size, stored.weights)
     images = _noise(size.height, size.width) if images is None else images

@@ -6,7 +6,7 @@ from typing import Any
 from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
-from affectlens.library.licences import hub_licence, use_text
+from affectlens.library.text import licences_text, readme_beginning
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
@@ -22,27 +22,11 @@ LIMITS = (
 def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training
-    words = ", ".join(card.vocabulary.words)
     settings = "\n".join(f"{key} = {value}" for key, value in training["settings"].items())
     limits = "\n".join(f"- {sentence}" for sentence in card.limits)
-    lic = "\n".join(f"- {what.capitalize()}: {text}." for what, text in card.licences.items())
     counts = {name: sum(by_word.values()) for name, by_word in training["data"]["counts"].items()}
     pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    return f"""---
-library_name: affectlens
-pipeline_tag: image-classification
-license: other
-license_name: {hub_licence(card)}
-tags: [visual-emotion-analysis, {card.vocabulary.name}]
----
-# {card.name}
-
-Which emotions a picture evokes in the people who look at it: {words}.
-
-Network: `{card.network}`, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
-
-    affectlens predict PHOTO.jpg --model FOLDER
-
+    return f"""{readme_beginning(card)}
 ## Limits
 {limits}
 
@@ -59,8 +43,7 @@ Made by AffectLens {VERSION}.
     {settings.replace(chr(10), chr(10) + "    ")}
 
 ## Licences
-{lic}
-- Use: {use_text(card)}
+{licences_text(card)}
 """
 
 

@@ -1,0 +1,95 @@
+"""What engines that answer by a model folder's graph have in common: on the CPU, in float32, without torch.
+
+What makes them fast: batches of eight, whose maps stay in the cache, and one core for each of several batches
+at once, as in `inference.torch_engine`. A picture alone gets all cores.
+
+Letters: B pictures, H x W pixels of the network's input, E emotions.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+from threading import local
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectlens.data.prefetch import map_ahead
+from affectlens.errors import BadModelFolder, SettingsError
+from affectlens.images import Pixels
+from affectlens.inference.engine import CPU_BATCH, In, Out, Probabilities, cores
+from affectlens.metrics import softmax
+from affectlens.model_folder import GRAPH, Card, read_graph
+
+
+class GraphEngine(ABC):
+    """A graph on the CPU: pixels, uint8 (B, H, W, 3) -> probabilities, float32 (B, E).
+
+    A picture gets the same answer alone and in any batch, to 1e-5. A subclass opens the graph by a library,
+    `title`, whose name among the engines is `name`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    device, precision = "cpu", "float32"
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        self.card = card
+        self._file = folder / GRAPH
+        self._thread = local()
+        try:
+            self._open()  # a damaged graph is found now, not at the first picture
+        except Exception as error:  # the errors of these libraries have no class in common
+            reason = f"{self.title} cannot load {GRAPH}: {str(error).splitlines()[0][:300]}."
+            raise BadModelFolder(folder, reason) from None
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> Self:
+        """Load the graph of a model folder.
+
+        Raises `ModelNotFound`, `BadModelFolder` for a folder without a graph or with a damaged one, and
+        `SettingsError` for another device than the CPU and another precision than float32.
+        """
+        if device not in ("auto", cls.device):
+            raise SettingsError(f"{cls.title} answers on the CPU here, not on {device!r}. Use engine=torch.")
+        if precision not in ("auto", cls.precision):
+            raise SettingsError(f"{cls.title} answers in float32 here, not {precision!r}. Use engine=torch.")
+        return cls(folder, read_graph(folder))
+
+    def __call__(self, pixels: Pixels) -> Probabilities:
+        """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
+        images = self.card.preprocessing.normalise(pixels)
+        parts = [images[begin : begin + CPU_BATCH] for begin in range(0, len(images), CPU_BATCH)]
+        logits = np.concatenate([self._logits(part) for part in parts])
+        # In float64, so that not even many words' rounding errors add up to anything.
+        return softmax(logits.astype(np.float64) / self.card.temperature).astype(np.float32)
+
+    def at_once(self, batch_size: int) -> int:
+        """Return how many pictures of a batch go through the network together."""
+        return min(batch_size, CPU_BATCH)
+
+    def map(self, predict: Callable[[In], Out], batches: Iterable[In]) -> Generator[Out, None, None]:
+        """Yield `predict(batch)` for each batch in order, as many at once as there are cores."""
+        if cores() == 1:
+            yield from map(predict, batches)
+            return
+
+        def on_one_core(batch: In) -> Out:
+            self._thread.has_one_core = True
+            try:
+                return predict(batch)
+            finally:
+                self._thread.has_one_core = False
+
+        with closing(map_ahead(on_one_core, batches, ahead=cores() + 1)) as results:  # type: ignore[type-var]
+            yield from results
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open the graph. May raise anything."""
+
+    @abstractmethod
+    def _logits(self, images: NDArray[np.float32]) -> Any:
+        """Run the graph: (B, 3, H, W) -> (B, E). Several threads call it."""
