@@ -206,7 +206,7 @@ def draw(results: Sequence[Result], file: Path) -> None:
             axes.annotate(name, (hours, 100 * max(r["accuracy"] for r in own)), (0, 6),
                           textcoords="offset points", ha="center", fontsize=8, color=INK)  # fmt: skip
         axes.set_xlabel("hours of a run")
-        axes.set_ylabel("accuracy (round) and balanced accuracy (square), %")
+        axes.set_ylabel("accuracy (round), balanced (square), %")
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(0.15)
     save_figure(file, figure)
