@@ -12,7 +12,7 @@ import math
 import reprlib
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from affectlens.errors import SettingsError
 from affectlens.images import Interpolation, Pixels, resize
 
 VERSION = 1
+Images: TypeAlias = NDArray[np.float32]  # as networks take them, (B, 3, h, w)
 Fit = Literal["squash", "crop", "pad"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -108,7 +109,7 @@ class Preprocessing:
             return resize(pixels, self.height, self.width, self.interpolation)
         return self._crop(pixels) if self.fit == "crop" else self._pad(pixels)
 
-    def normalise(self, pixels: Pixels) -> NDArray[np.float32]:
+    def normalise(self, pixels: Pixels) -> Images:
         """Bring fitted pixels to the range that the network was trained on: (x / 255 - mean) / std.
 
         uint8, (B, h, w, 3) -> float32, (B, 3, h, w).

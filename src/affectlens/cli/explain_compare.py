@@ -49,24 +49,25 @@ def compare(
         raise click.UsageError("--resume continues the comparison in --out FILE: name it.")
     from rich.console import Console
 
+    from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.explain.core.attribution import ExplainedModel
+    from affectlens.explain.explainer import load_explained
     from affectlens.explain.faithfulness import compare as comparison
     from affectlens.explain.faithfulness import results, tables
     from affectlens.explain.faithfulness.job import ComparisonJob
     from affectlens.explain.faithfulness.measurements import Measurement
     from affectlens.explain.methods.catalog import make, suitable_for
-    from affectlens.models import saved
+    from affectlens.model_folder import load_card
     from affectlens.report.text import print_table
 
-    model = saved.load(name)
-    explained = ExplainedModel.of(model, device)
-    named = methods.replace(" ", "").split(",") if methods else suitable_for(explained.network)
+    named = methods.replace(" ", "").split(",") if methods else []
+    explained = load_explained(name, named, device)
+    named = named or suitable_for(explained)
     made = {title: make(title) for title in named}
     source = open_data(data)
     job = ComparisonJob(
-        model=model,
+        card=load_card(library.find(name)),
         explained=explained,
         source=source,
         split=split,

@@ -41,6 +41,7 @@ OUT = Path("explanations")
               help="Three sentences made from measurements of each picture, printed.")  # fmt: skip
 @click.option("--faithfulness/--no-faithfulness", default=True, show_default=True,
               help="Comparison of each map with random ones; takes the longer half of the time.")  # fmt: skip
+@options.engine
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 def pictures(
     paths: tuple[str, ...],
@@ -54,6 +55,7 @@ def pictures(
     formats: list[str] | None,
     story: bool,
     faithfulness: bool,
+    engine: str,
     device: str,
 ) -> int:
     """Show what in IMAGE speaks for an emotion and what against it, as a model predicts it.
@@ -66,19 +68,20 @@ def pictures(
     """
     if all_emotions and emotions:
         raise click.UsageError("--all explains every emotion: leave out --emotion, or --all.")
-    from affectlens.explain.explainer import Explainer
+    from affectlens.explain.explainer import Explainer, load_explained
     from affectlens.explain.formats import request_for
     from affectlens.explain.methods import catalog
     from affectlens.explain.methods.options import parse
     from affectlens.explain.output import ExplanationFiles
     from affectlens.inference.inputs import pictures as expand
-    from affectlens.models import saved
 
     if formats is None:
         formats = ["png"] if out or not story else []
-    model = saved.load(name)
-    chosen = method or catalog.default_for(model.network)
-    explainer = Explainer(model, chosen, device, **parse(chosen, assignments))
+    model = load_explained(name, [method] if method else [], device, engine)
+    chosen = method or catalog.default_for(model)
+    explainer = Explainer(model, chosen, **parse(chosen, assignments))
+    if method is None:
+        click.echo(f"Method: {chosen}, the default for this model with what is installed.", err=True)
     request = request_for(
         formats,
         emotions=emotions,
@@ -139,16 +142,21 @@ def _progress(paths: tuple[str, ...], maps: int) -> Iterator[Callable[[int], Non
 def methods(name: str | None) -> None:
     """List the methods of explanation, with their options."""
     from affectlens import library
+    from affectlens.errors import MissingExtra
+    from affectlens.explain.explainer import load_explained
     from affectlens.explain.methods.catalog import METHODS, default_for
     from affectlens.explain.methods.options import listing
-    from affectlens.models import saved
 
-    network = saved.load(name or library.DEFAULT).network
-    default = default_for(network)
+    model = load_explained(name or library.DEFAULT)
+    default = default_for(model)
     width = max(map(len, METHODS))
     for entry in METHODS.values():
-        if name is None or entry.suits(network):
+        if name is None or entry.suits(model):
             mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
             click.echo(f"{entry.name:<{width}}  {entry.summary}{mark}")
-            if settable := listing(entry.name):
+            try:
+                settable = listing(entry.name)
+            except MissingExtra as error:
+                settable = str(error)
+            if settable:
                 click.echo(f"{'':<{width}}  {settable}")

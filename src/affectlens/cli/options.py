@@ -24,6 +24,12 @@ cache_folder = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of decoded pictures (cache_side), shared between runs. Default: in OUT.",
 )
+engine = click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    help="Engine: auto, onnxruntime, openvino or torch.",
+)
 no_graph = click.option(
     "--no-graph", is_flag=True, help="No graph for the model, which then answers by torch alone."
 )

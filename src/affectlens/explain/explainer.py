@@ -13,31 +13,34 @@ why any person feels something.
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from affectlens import library
 from affectlens.emotions import EmotionDistribution, Vocabulary
-from affectlens.errors import PictureError, SettingsError
+from affectlens.errors import MissingExtra, PictureError, SettingsError
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
+from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question, make_question, words_of
 from affectlens.explain.faithfulness.curves import RemovalOptions, faithfulness
 from affectlens.explain.methods import catalog as methods
-from affectlens.explain.story import branches
+from affectlens.explain.story.contributions import Contributions
 from affectlens.explain.story.effects import PictureEffects, RegionBox, divide_by_region, measure_effects
 from affectlens.explain.story.text import story
 from affectlens.images import Pixels, Source, read_pixels, read_size, resize
+from affectlens.inference.engine import AUTO, TORCH, load_engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
 from affectlens.inference.stores import PictureBytes
-from affectlens.model_folder import Card
-from affectlens.models import saved
-from affectlens.models.saved import Model
-from affectlens.preprocess import View
+from affectlens.preprocess import Images, View
+
+if TYPE_CHECKING:
+    from affectlens.explain.core.differentiable import DifferentiableModel
 
 # Of the longer side of the pixels that an explanation keeps: no figure and no page shows more.
 DISPLAYED = 1600
@@ -54,8 +57,7 @@ class PreparedPicture:
         pixels: of the upright picture, of reduced size where a large JPEG was decoded so
         view: which part of it the network sees, and where in its input
         image: the network's input, (1, 3, h, w)
-        logits: calibrated, float64 (1, E)
-        emotions: the softmax of the logits: what `Predictor` answers in float32
+        emotions: what `Predictor` answers in float32
         displayed: pixels for figures and pages, or None where they were not requested
     """
 
@@ -63,8 +65,7 @@ class PreparedPicture:
     size: tuple[int, int]
     pixels: Pixels
     view: View
-    image: Tensor
-    logits: Tensor
+    image: Images
     emotions: EmotionDistribution
     displayed: Pixels | None = None
 
@@ -105,7 +106,7 @@ class Explanation:
     image: str
     heatmaps: tuple[Heatmap, ...] = ()
     effects: tuple[PictureEffects, ...] = ()
-    parts: tuple[branches.Contributions, ...] = ()
+    parts: tuple[Contributions, ...] = ()
     pixels: Pixels | None = None
     error: PictureError | None = None
 
@@ -135,28 +136,26 @@ class Explainer:
     Pictures are given as to `Predictor`. May be used from several threads, which then wait for one another.
     """
 
-    def __init__(
-        self, model: Model, method: str | Method | None = None, device: str = "auto", **options: Any
-    ) -> None:
+    def __init__(self, model: ExplainedModel, method: str | Method | None = None, **options: Any) -> None:
         """Take a model; `method` is a name of `methods.catalog.METHODS` with its options, or a method.
 
-        None takes `methods.default_for` the network.
+        The model is an `EngineModel`, or a `DifferentiableModel` for methods that take gradients. None takes
+        `methods.default_for` the model.
 
-        Raises `UnknownName` for a method, `SettingsError` for an option that it does not have, a network that
-        it cannot explain, or a device that is not here.
+        Raises `UnknownName` for a method, `SettingsError` for an option that it does not have or a model that
+        it cannot explain, and `MissingExtra` for a method whose libraries are not installed.
         """
-        method = method or methods.default_for(model.network)
-        if isinstance(method, str) and not methods.find(method).suits(model.network):
-            fitting = ", ".join(methods.suitable_for(model.network))
+        method = method or methods.default_for(model)
+        if isinstance(method, str) and not methods.find(method).suits(model):
+            fitting = ", ".join(methods.suitable_for(model))
             raise SettingsError(
-                f"The method {method} cannot explain {model.card.name}, a network of the kind "
-                f"{model.card.network}. Methods that can: {fitting}."
+                f"The method {method} cannot explain {model.name}. Methods that can: {fitting}."
             )
-        self.card: Card = model.card
-        self.model = ExplainedModel.of(model, device)
+        self.model = model
+        self._name: str | None = None  # of the model, where it can be loaded again
         self.method_name = method if isinstance(method, str) else _name_of(method)
         self._method = methods.make(method, **options) if isinstance(method, str) else method
-        # Methods hang hooks into the network, and take gradients of it.
+        # Methods hang hooks into a network, and take gradients of it.
         self._lock = Lock()
 
     @classmethod
@@ -165,15 +164,19 @@ class Explainer:
         name: str = library.DEFAULT,
         method: str | Method | None = None,
         device: str = "auto",
+        engine: str = AUTO,
         **options: Any,
     ) -> "Explainer":
-        """Load a model by name, folder, or `owner/name` of the hub; see `Predictor.load` and `__init__`."""
-        return cls(saved.load(name), method, device, **options)
+        """Load a model by name, folder, or `owner/name` of the hub; see `load_explained` and `__init__`."""
+        model = load_explained(name, [method] if isinstance(method, str) else [], device, engine)
+        explainer = cls(model, method, **options)
+        explainer._name = name
+        return explainer
 
     @property
     def vocabulary(self) -> Vocabulary:
         """The emotions that the model knows."""
-        return self.card.vocabulary
+        return self.model.vocabulary
 
     def __call__(self, picture: Source, emotion: str | None = None, against: str | None = None) -> Heatmap:
         """Explain why a picture evokes an emotion rather than another one, or rather than all others.
@@ -215,7 +218,7 @@ class Explainer:
 
         Raises `PictureError`.
         """
-        preprocessing = self.card.preprocessing
+        preprocessing = self.model.preprocessing
         guard = nullcontext() if isinstance(picture, (str, Path, bytes, PictureBytes)) else self._lock
         try:
             with guard:
@@ -225,12 +228,12 @@ class Explainer:
                 kept = _for_display(source, size, pixels) if displayed else None
         except PictureError as error:
             raise renamed(error, picture) from None
-        image = self.model.to_input(preprocessing.fit_pixels(pixels))
-        with self._lock, torch.no_grad():
-            logits = self.model.logits(image).double().cpu()
+        image = preprocessing.normalise(preprocessing.fit_pixels(pixels)[None])
+        with self._lock:
+            answer = self.model.predict_images(image)[0]
         view = preprocessing.view(*pixels.shape[:2])
-        emotions = EmotionDistribution(self.vocabulary, tuple(logits[0].softmax(dim=0).tolist()))
-        return PreparedPicture(_name_of(picture), size, pixels, view, image, logits, emotions, kept)
+        emotions = EmotionDistribution(self.vocabulary, tuple(answer.tolist()))
+        return PreparedPicture(_name_of(picture), size, pixels, view, image, emotions, kept)
 
     def explain(
         self, prepared: PreparedPicture, question: Question, removal: RemovalOptions | None = None
@@ -255,12 +258,31 @@ class Explainer:
         with self._lock:
             return measure_effects(self.model, prepared.pixels, questions, further)
 
-    def parts(self, prepared: PreparedPicture, questions: Sequence[Question]) -> list[branches.Contributions]:
-        """Divide each answer among the network's parts; none for a network that cannot be divided."""
-        if not branches.has_parts(self.model.network):
+    def parts(self, prepared: PreparedPicture, questions: Sequence[Question]) -> list[Contributions]:
+        """Divide each answer among the network's parts.
+
+        None for a network that cannot be divided, and where torch, which divides them, is not installed.
+        """
+        network = self._network
+        if network is None:
+            return []
+        from affectlens.explain.story import branches
+
+        if not branches.has_parts(network.network):
             return []
         with self._lock:
-            return [branches.contributions(self.model, prepared.image, question) for question in questions]
+            return [branches.contributions(network, prepared.image, question) for question in questions]
+
+    @cached_property
+    def _network(self) -> "DifferentiableModel | None":
+        """The model in torch: its own, or loaded again where torch is installed."""
+        if not has_torch():
+            return None
+        from affectlens.explain.core.differentiable import DifferentiableModel
+
+        if isinstance(self.model, DifferentiableModel):
+            return self.model
+        return None if self._name is None else _load_network(self._name, "auto", "Parts of an answer")
 
     def _explanations(
         self, paths: Iterable[Input], request: ExplanationRequest, progress: Callable[[int], None]
@@ -305,13 +327,49 @@ class Explainer:
             view=prepared.view,
             question=question,
             method=self.method_name,
-            model=self.card.name,
+            model=self.model.name,
             emotions=prepared.emotions,
-            log_odds=float(question.score(prepared.logits)),
-            values=answer.values.detach().float().cpu().numpy(),
+            log_odds=float(question.log_odds(np.array([prepared.emotions.probabilities]))[0]),
+            values=answer.values,
             sums_up=answer.sums_up,
             details=answer.details,
         )
+
+
+def load_explained(
+    name: str = library.DEFAULT, named: Sequence[str] = (), device: str = "auto", engine: str = AUTO
+) -> ExplainedModel:
+    """Load a model as the methods named need it, or as what is installed allows where none is.
+
+    Methods that take gradients, or look into a network, get it in torch; all others an engine
+    (`inference.engine.load_engine`), in float32. Without methods it is a network where torch is installed and
+    no engine is named, so that `catalog.default_for` can choose among all.
+
+    Raises `UnknownName` for a method, `SettingsError` for one that the engine cannot run, `MissingExtra` for
+    one that needs what is not installed, and what loading a model raises.
+    """
+    needing = [method for method in named if methods.find(method).needs_network]
+    if needing and engine not in (AUTO, TORCH):
+        raise SettingsError(
+            f"The method {needing[0]} looks into a network in torch: leave out engine={engine}."
+        )
+    if needing or (not named and engine in (AUTO, TORCH) and has_torch()):
+        return _load_network(name, device, f"The method {needing[0]}" if needing else "The engine torch")
+    return EngineModel(load_engine(name, engine, device, "float32"))
+
+
+def has_torch() -> bool:
+    """Whether torch is installed, without importing it."""
+    return find_spec("torch") is not None
+
+
+def _load_network(name: str, device: str, what: str) -> "DifferentiableModel":
+    try:
+        from affectlens.explain.core.differentiable import DifferentiableModel
+        from affectlens.models import saved
+    except ImportError as error:
+        raise MissingExtra(what, error.name or TORCH, "train") from None
+    return DifferentiableModel.of(saved.load(name), device)
 
 
 def _for_display(source: Source, size: tuple[int, int], pixels: Pixels) -> Pixels:

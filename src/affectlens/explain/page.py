@@ -25,7 +25,7 @@ from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
 
 if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation
-    from affectlens.explain.story.branches import Contributions
+    from affectlens.explain.story.contributions import Contributions
 
 LONGEST = 1100  # pixels of the picture's longer side: sharp on a telephone and on a desk
 QUALITY = 86  # of JPEG

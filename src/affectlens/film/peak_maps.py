@@ -11,7 +11,6 @@ from affectlens.explain.explainer import Explainer
 from affectlens.explain.figures import laid_on
 from affectlens.film.report.page import LONGEST, shrunk
 from affectlens.film.timeline import Moment
-from affectlens.models.saved import Model
 from affectlens.video import stills
 
 
@@ -22,9 +21,8 @@ class PeakMap(NamedTuple):
     picture: NDArray[np.uint8]
 
 
-def peak_maps(source: str, peaks: Sequence[Moment], model: Model, device: str = "auto") -> Iterator[PeakMap]:
+def peak_maps(source: str, peaks: Sequence[Moment], explainer: Explainer) -> Iterator[PeakMap]:
     """Explain the peaks of a film, in the order of time. Raises `VideoError` where it cannot be read."""
-    explainer = Explainer(model, device=device)
     for second, pixels in stills(source, sorted({peak.second for peak in peaks})):
         prepared = explainer.prepare(pixels)
         for peak in peaks:

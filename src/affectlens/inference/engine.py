@@ -22,6 +22,7 @@ from affectlens import library
 from affectlens.errors import MissingExtra, SettingsError, UnknownName
 from affectlens.images import Pixels
 from affectlens.model_folder import Card, has_graph, load_card
+from affectlens.preprocess import Images
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -54,6 +55,9 @@ class Engine(Protocol):
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Predict a batch: uint8 (B, H, W, 3) -> (B, E). Rows sum to 1."""
+
+    def predict_images(self, images: Images) -> Probabilities:
+        """Predict what `Preprocessing.normalise` returns, or a blend of such: (B, 3, H, W) -> (B, E)."""
 
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""

@@ -14,7 +14,6 @@ from threading import local
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError
@@ -22,6 +21,7 @@ from affectlens.images import Pixels
 from affectlens.inference.engine import CPU_BATCH, In, Out, Probabilities, cores
 from affectlens.metrics import softmax
 from affectlens.model_folder import GRAPH, Card, read_graph
+from affectlens.preprocess import Images
 
 
 class GraphEngine(ABC):
@@ -60,7 +60,10 @@ class GraphEngine(ABC):
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
-        images = self.card.preprocessing.normalise(pixels)
+        return self.predict_images(self.card.preprocessing.normalise(pixels))
+
+    def predict_images(self, images: Images) -> Probabilities:
+        """Predict normalised images, float32 (B, 3, H, W)."""
         parts = [images[begin : begin + CPU_BATCH] for begin in range(0, len(images), CPU_BATCH)]
         logits = np.concatenate([self._logits(part) for part in parts])
         # In float64, so that not even many words' rounding errors add up to anything.
@@ -91,5 +94,5 @@ class GraphEngine(ABC):
         """Open the graph. May raise anything."""
 
     @abstractmethod
-    def _logits(self, images: NDArray[np.float32]) -> Any:
+    def _logits(self, images: Images) -> Any:
         """Run the graph: (B, 3, H, W) -> (B, E). Several threads call it."""

@@ -3,13 +3,12 @@
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from affectlens.inference.engine import ONNX_RUNTIME, cores
 from affectlens.inference.graph_engine import GraphEngine
 from affectlens.model_folder import GRAPH_INPUT, GRAPH_LOGITS
+from affectlens.preprocess import Images
 
 
 class OnnxEngine(GraphEngine):
@@ -20,7 +19,7 @@ class OnnxEngine(GraphEngine):
     def _open(self) -> None:
         self._on_all_cores = self._session(cores())
 
-    def _logits(self, images: NDArray[np.float32]) -> Any:
+    def _logits(self, images: Images) -> Any:
         alone = getattr(self._thread, "has_one_core", False)
         session = self._on_one_core if alone else self._on_all_cores
         return session.run([GRAPH_LOGITS], {GRAPH_INPUT: images})[0]

@@ -6,12 +6,11 @@ It takes longer to be ready than ONNX Runtime; which predicts batches faster dep
 
 from typing import Any
 
-import numpy as np
 import openvino
-from numpy.typing import NDArray
 
 from affectlens.inference.engine import OPENVINO, cores
 from affectlens.inference.graph_engine import GraphEngine
+from affectlens.preprocess import Images
 
 
 class OpenVinoEngine(GraphEngine):
@@ -27,7 +26,7 @@ class OpenVinoEngine(GraphEngine):
         }
         self._compiled: Any = openvino.Core().compile_model(str(self._file), "CPU", settings)
 
-    def _logits(self, images: NDArray[np.float32]) -> Any:
+    def _logits(self, images: Images) -> Any:
         # A request for each thread: it holds the pictures that it is predicting.
         if not hasattr(self._thread, "request"):
             self._thread.request = self._compiled.create_infer_request()

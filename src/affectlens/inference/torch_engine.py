@@ -34,6 +34,7 @@ from affectlens.models import saved
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
+from affectlens.preprocess import Images
 
 
 class TorchEngine:
@@ -70,6 +71,16 @@ class TorchEngine:
             for part in torch.split(to_tensor(pixels), self.at_once(len(pixels)))
         ]
         return self._probabilities(torch.cat(logits))
+
+    def predict_images(self, images: Images) -> Probabilities:
+        """Predict normalised images, float32 (B, 3, H, W)."""
+        parts = torch.split(torch.from_numpy(images), self.at_once(len(images)))
+        with torch.inference_mode(), autocast(self._device, self._dtype):
+            logits = [
+                self.network(part.to(self._device).contiguous(memory_format=torch.channels_last))
+                for part in parts
+            ]
+        return self._probabilities(torch.cat(logits).float().cpu())
 
     def _probabilities(self, logits: Tensor) -> Probabilities:
         # In float64, so that not even many words' rounding errors add up to anything.

@@ -174,6 +174,14 @@ def as_maps(values: Any, height: int, width: int) -> Tensor | None:
     return None
 
 
+def merge_views(cells: Tensor, count: int) -> Tensor:
+    """Add the maps of a picture and of its mirror image: (2 count, h, w) -> (count, h, w).
+
+    A network with `mirror` runs both in one batch. Maps of the picture alone, (count, h, w), stay the same.
+    """
+    return cells if len(cells) == count else cells[:count] + cells[count:].flip(2)
+
+
 class _Reached(Exception):
     """A block was reached; the layers above it need not run."""
 

@@ -12,42 +12,42 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import torch
-from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
+import numpy as np
+from numpy.typing import NDArray
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.preprocess import Images
 
 BLUR = 1 / 16  # standard deviation of the blur, as a share of the shorter side
 
 
-def black(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+def black(model: ExplainedModel, image: Images, generator: np.random.Generator) -> Images:
     """Every pixel black."""
-    return _normalised(model, torch.zeros_like(image))
+    return _normalised(model, np.zeros_like(image))
 
 
-def mean(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+def mean(model: ExplainedModel, image: Images, generator: np.random.Generator) -> Images:
     """Every pixel of the mean colour of the pictures that the network learnt from."""
-    return torch.zeros_like(image)
+    return np.zeros_like(image)
 
 
-def blurred(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+def blurred(model: ExplainedModel, image: Images, generator: np.random.Generator) -> Images:
     """The picture itself, of which only colours and rough shapes are left."""
-    sigma = BLUR * min(image.shape[2:])
+    height, width = image.shape[2:]
+    sigma = BLUR * min(height, width)
     # Reflected at the border, so not wider than the picture.
-    side = 2 * min(round(3 * sigma), min(image.shape[2:]) - 1) + 1
-    softened: Tensor = gaussian_blur(image, [side, side], [sigma, sigma])
-    return softened
+    reach = min(round(3 * sigma), min(height, width) - 1)
+    rows, columns = (_blur_of_a_line(side, sigma, reach) for side in (height, width))
+    return np.asarray(rows @ image @ columns.T, dtype=np.float32)
 
 
-def uniform(model: ExplainedModel, image: Tensor, generator: torch.Generator) -> Tensor:
+def uniform(model: ExplainedModel, image: Images, generator: np.random.Generator) -> Images:
     """Noise: every level of every pixel equally likely, sampled anew from the generator."""
-    noise = torch.rand(image.shape, generator=generator)  # on the CPU, where it is the same everywhere
-    return _normalised(model, noise.to(image))
+    return _normalised(model, generator.random(image.shape, dtype=np.float32))
 
 
-BASELINES: Mapping[str, Callable[[ExplainedModel, Tensor, torch.Generator], Tensor]] = MappingProxyType(
+BASELINES: Mapping[str, Callable[[ExplainedModel, Images, np.random.Generator], Images]] = MappingProxyType(
     {"black": black, "mean": mean, "blurred": blurred, "uniform": uniform}
 )
 
@@ -69,7 +69,7 @@ class BaselineOptions:
     def __post_init__(self) -> None:
         check_names([self.baseline])
 
-    def make_baseline(self, model: ExplainedModel, image: Tensor) -> Tensor:
+    def make_baseline(self, model: ExplainedModel, image: Images) -> Images:
         """Make the baseline of a picture, (1, 3, h, w) -> (1, 3, h, w), normalised as it is."""
         return baselines(model, image, [self.baseline], self.seed)
 
@@ -86,20 +86,32 @@ def check_names(names: Sequence[str]) -> None:
         raise SettingsError(f"At least one baseline is needed. Known: {', '.join(BASELINES)}.")
 
 
-def baselines(model: ExplainedModel, image: Tensor, names: Sequence[str], seed: int = 0) -> Tensor:
+def baselines(model: ExplainedModel, image: Images, names: Sequence[str], seed: int = 0) -> Images:
     """Make the baselines of a picture, (1, 3, h, w) -> (number of names, 3, h, w), normalised as it is.
 
     A name may be repeated: each `uniform` is another noise. Raises as `check_names` does.
     """
     check_names(names)
-    generator = torch.Generator().manual_seed(seed)
-    return torch.cat([BASELINES[name](model, image, generator) for name in names])
+    generator = np.random.default_rng(seed)
+    return np.concatenate([BASELINES[name](model, image, generator) for name in names])
 
 
-def _normalised(model: ExplainedModel, levels: Tensor) -> Tensor:
+def _blur_of_a_line(side: int, sigma: float, reach: int) -> NDArray[np.float32]:
+    """Gaussian blur of a line of pixels, reflected at its ends without repeating them: (side, side)."""
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    source = np.abs(np.arange(side)[:, None] + offsets)
+    source = np.where(source >= side, 2 * (side - 1) - source, source)
+    matrix = np.zeros((side, side))
+    np.add.at(matrix, (np.arange(side)[:, None], source), weights)
+    return matrix.astype(np.float32)
+
+
+def _normalised(model: ExplainedModel, levels: Images) -> Images:
     """Levels in 0..1 as the network sees them: what `Preprocessing.normalise` makes of uint8 pixels."""
     mean, std = (
-        torch.tensor(values, device=levels.device, dtype=levels.dtype).view(1, 3, 1, 1)
+        np.array(values, np.float32).reshape(3, 1, 1)
         for values in (model.preprocessing.mean, model.preprocessing.std)
     )
-    return (levels - mean) / std
+    return np.asarray((levels - mean) / std, dtype=np.float32)

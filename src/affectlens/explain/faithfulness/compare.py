@@ -14,9 +14,7 @@ import random as chance
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 from affectlens.data.records import Record
 from affectlens.errors import SettingsError
@@ -30,10 +28,10 @@ from affectlens.explain.faithfulness.sanity import (
     PlantedPatch,
     plant,
     points_at,
-    randomised,
     rank_correlation,
 )
 from affectlens.images import read_pixels
+from affectlens.preprocess import Images
 
 LEAST_MOVED = 1.0  # log-odds: a planted patch that moves the answer less is not a clear cause
 _DONORS = 8  # pictures tried as a patch
@@ -49,7 +47,6 @@ class ComparisonOptions:
         rectangles: of infidelity, with the first replacement; 0 leaves it out
         checked: number of pictures, the first ones, on which methods are checked as well: by noise, shuffled
             weights and a planted patch. This runs every method five times more
-        precision: of the measurements, not of the methods
     """
 
     replacements: tuple[str, ...] = ("blurred", "mean")
@@ -59,7 +56,6 @@ class ComparisonOptions:
     rectangles: int = 64
     checked: int = 0
     batch_size: int = BATCH_SIZE
-    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,7 +71,6 @@ class ComparisonOptions:
             random_maps=self.random_maps,
             seed=self.seed,
             batch_size=self.batch_size,
-            precision=self.precision,
         )
 
 
@@ -90,18 +85,18 @@ def sample_records(records: Sequence[Record], number: int, seed: int = 0) -> lis
     return [group[turn] for turn in range(longest) for group in shuffled if turn < len(group)][:number]
 
 
-def open_pictures(model: ExplainedModel, records: Sequence[Record]) -> list[tuple[str, Tensor]]:
+def open_pictures(model: ExplainedModel, records: Sequence[Record]) -> list[tuple[str, Images]]:
     """Read pictures as inputs of the network: (key, (1, 3, h, w)) each. Raises `PictureError`."""
     fit = model.preprocessing
     return [
-        (record.key, model.to_input(fit.fit_pixels(read_pixels(record.path, at_least=fit.at_least))))
+        (record.key, fit.normalise(fit.fit_pixels(read_pixels(record.path, at_least=fit.at_least))[None]))
         for record in records
     ]
 
 
 def compare(
     model: ExplainedModel,
-    pictures: Sequence[tuple[str, Tensor]],
+    pictures: Sequence[tuple[str, Images]],
     methods: Mapping[str, Method],
     options: ComparisonOptions | None = None,
     done: Container[str] = (),
@@ -113,15 +108,12 @@ def compare(
 
     Raises `SettingsError` for a method by the name of a control, and what methods raise.
     """
-    # Here, so that the seconds it takes do not count as the first method's.
-    import captum.attr  # noqa: F401
-
     options = options or ComparisonOptions()
     for name in CONTROLS:
         if name in methods:
             raise SettingsError(f"{name!r} is what methods are compared with; give the method another name.")
     contenders: dict[str, Method] = {CENTRE: centre, EDGES: edges, **methods}
-    unlearnt = randomised(model, seed=options.seed) if options.checked else None
+    unlearnt = _unlearnt(model, options.seed) if options.checked else None
     for index, (name, image) in enumerate(pictures):
         if name in done:
             continue
@@ -139,13 +131,22 @@ def compare(
             yield Measurement(name, title, question, _finite(figures))
 
 
+def _unlearnt(model: ExplainedModel, seed: int) -> ExplainedModel:
+    """Shuffle the weights of a network in torch, which is imported for it. Raises `SettingsError`."""
+    from affectlens.explain.core.differentiable import DifferentiableModel
+    from affectlens.explain.faithfulness.randomised import randomised
+
+    if not isinstance(model, DifferentiableModel):
+        raise SettingsError("Weights are shuffled in a network, not in a graph: check with a model in torch.")
+    return randomised(model, seed=seed)
+
+
 class _MeasuredPicture:
     """One picture, on which any number of maps are measured."""
 
-    def __init__(self, model: ExplainedModel, image: Tensor, options: ComparisonOptions) -> None:
+    def __init__(self, model: ExplainedModel, image: Images, options: ComparisonOptions) -> None:
         self.model, self.image, self.options = model, image, options
-        with torch.no_grad():
-            top = int(model.logits(image).argmax())
+        top = int(model.predict_images(image).argmax())
         self.question = make_question(model.vocabulary, model.vocabulary.words[top])
         self.removals = {
             name: Removal(model, image, self.question, options.removal(name)) for name in options.replacements
@@ -178,11 +179,11 @@ class _MeasuredPicture:
                 figures[name.replace("_", " ")] = abs(float(value))
         return figures
 
-    def plant(self, donors: list[Tensor]) -> PlantedPatch | None:
+    def plant(self, donors: list[Images]) -> PlantedPatch | None:
         """Plant a patch of one of the first donors, if one moves the answer enough."""
         if not donors:
             return None
-        planted = plant(self.model, self.image, torch.cat(donors[:_DONORS]))
+        planted = plant(self.model, self.image, np.concatenate(donors[:_DONORS]))
         return planted if planted and planted.moved >= LEAST_MOVED else None
 
     def check(
@@ -200,18 +201,17 @@ class _MeasuredPicture:
         return figures
 
 
-def centre(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def centre(model: ExplainedModel, image: Images, question: Question) -> Attribution:
     """A map of the middle, where what matters often is."""
     height, width = image.shape[2:]
-    rows, columns = (torch.linspace(-1, 1, size) ** 2 for size in (height, width))
-    return Attribution(torch.exp(-2 * (rows[:, None] + columns[None])))
+    rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) ** 2 for size in (height, width))
+    return Attribution(np.exp(-2 * (rows[:, None] + columns[None])))
 
 
-def edges(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def edges(model: ExplainedModel, image: Images, question: Question) -> Attribution:
     """A map of how much levels change from pixel to pixel: of the picture, but not of the network."""
-    grey = F.pad(image.mean(dim=1, keepdim=True).cpu(), (0, 1, 0, 1), mode="replicate")
-    vertical, horizontal = grey.diff(dim=2)[..., :-1], grey.diff(dim=3)[..., :-1, :]
-    return Attribution((vertical**2 + horizontal**2).sqrt()[0, 0])
+    grey = np.pad(image[0].mean(axis=0), (0, 1), mode="edge")
+    return Attribution(np.hypot(np.diff(grey, axis=0)[:, :-1], np.diff(grey, axis=1)[:-1]))
 
 
 def _areas(curves: Mapping[str, PerturbationCurves]) -> dict[str, float]:

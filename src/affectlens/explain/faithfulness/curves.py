@@ -15,13 +15,15 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.attribution import ExplainedModel, Map
 from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
 from affectlens.explain.core.question import Question
+from affectlens.metrics import Doubles
+from affectlens.preprocess import Images
 
 ScoreScale = Literal["probability", "log-odds", "normalised"]
 LEAST_SPAN = 0.5  # log-odds of the picture above its replacement, below which there is little to explain
@@ -47,7 +49,6 @@ class RemovalOptions:
     random_maps: int = 5
     seed: int = 0
     batch_size: int = BATCH_SIZE
-    precision: str = "auto"
 
     def __post_init__(self) -> None:
         require("cells", self.cells, self.cells >= 2, "at least 2")
@@ -76,13 +77,13 @@ class Curve:
         `probability`: of what the question favours, not of what it is against. `normalised`: log-odds, 0
         for the replacement and 1 for the picture; NaN where the picture is not `LEAST_SPAN` above.
         """
-        heights = torch.tensor(self.log_odds, dtype=torch.float64)
+        heights = np.array(self.log_odds)
         if scale == "probability":
-            heights = heights.sigmoid()
+            heights = 1 / (1 + np.exp(-heights))
         elif scale == "normalised":
             span = self.whole - self.blank
             heights = (heights - self.blank) / (span if span >= LEAST_SPAN else math.nan)
-        return float(torch.trapezoid(heights, torch.tensor(self.shares, dtype=torch.float64)))
+        return float(((heights[1:] + heights[:-1]) / 2 * np.diff(self.shares)).sum())
 
     def to_json(self) -> dict[str, Any]:
         """Return the curve as plain data, log-odds to four digits."""
@@ -158,7 +159,7 @@ class Removal:
     def __init__(
         self,
         model: ExplainedModel,
-        image: Tensor,
+        image: Images,
         question: Question,
         options: RemovalOptions | None = None,
     ) -> None:
@@ -171,13 +172,12 @@ class Removal:
             replacement=self.options.replacement,
             seed=self.options.seed,
             batch_size=self.options.batch_size,
-            precision=self.options.precision,
         )
         self.whole, self.blank = self.perturbations.endpoints()
         height, width = image.shape[2:]
         self.cell_of = cell_numbers(height, width, self.options.cells)
 
-    def curves(self, values: Tensor) -> PerturbationCurves:
+    def curves(self, values: Map) -> PerturbationCurves:
         """Curves of a map, float (h, w), whose greatest values speak for the answer."""
         return self._curves(by_cell(values, self.cell_of), self._generator(0))
 
@@ -185,28 +185,28 @@ class Removal:
         """Curves of random maps."""
         number = int(self.cell_of.max()) + 1
         generators = [self._generator(1 + index) for index in range(self.options.random_maps)]
-        return tuple(self._curves(torch.rand(number, generator=g), g) for g in generators)
+        return tuple(self._curves(each.random(number), each) for each in generators)
 
-    def _curves(self, values: Tensor, generator: torch.Generator) -> PerturbationCurves:
+    def _curves(self, values: Doubles, generator: np.random.Generator) -> PerturbationCurves:
         ranks = ranks_from_greatest(values, generator)
         number, steps = len(ranks), min(self.options.steps, len(ranks))
-        counts = torch.linspace(0, number, steps + 1).round().long()
-        changed = (ranks[self.cell_of][None] < counts[1:-1, None, None])[:, None].float()  # (B, 1, h, w)
-        heights = self.perturbations(torch.cat([1 - changed, changed])).tolist()
+        counts = np.linspace(0, number, steps + 1).round().astype(int)
+        changed = (ranks[self.cell_of][None] < counts[1:-1, None, None]).astype(np.float32)  # (B, h, w)
+        heights = self.perturbations(np.concatenate([1 - changed, changed])).tolist()
         shares = tuple((counts / number).tolist())
         deletion = (self.whole, *heights[: steps - 1], self.blank)
         insertion = (self.blank, *heights[steps - 1 :], self.whole)
         return PerturbationCurves(*(Curve(shares, h, self.whole, self.blank) for h in (deletion, insertion)))
 
-    def _generator(self, stream: int) -> torch.Generator:
-        return torch.Generator().manual_seed(self.options.seed * 1000 + stream)
+    def _generator(self, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.options.seed, stream])
 
 
 def faithfulness(
     model: ExplainedModel,
-    image: Tensor,
+    image: Images,
     question: Question,
-    values: Tensor,
+    values: Map,
     options: RemovalOptions | None = None,
 ) -> Faithfulness:
     """Compare one map, float (h, w), of one picture, (1, 3, h, w), with random maps.
@@ -215,30 +215,30 @@ def faithfulness(
     size than the picture.
     """
     if values.shape != image.shape[2:]:
-        raise SettingsError(f"The map has {tuple(values.shape)} pixels, the image {tuple(image.shape[2:])}.")
+        raise SettingsError(f"The map has {values.shape} pixels, the image {image.shape[2:]}.")
     removal = Removal(model, image, question, options)
     return Faithfulness(removal.curves(values), removal.random(), removal.options)
 
 
-def cell_numbers(height: int, width: int, cells: int) -> Tensor:
+def cell_numbers(height: int, width: int, cells: int) -> NDArray[np.int64]:
     """Number the square cells of a picture row by row, so many along its shorter side: int64 (h, w)."""
     side = max(1, round(min(height, width) / cells))
-    rows, columns = torch.arange(height) // side, torch.arange(width) // side
+    rows, columns = np.arange(height) // side, np.arange(width) // side
     return rows[:, None] * (int(columns[-1]) + 1) + columns[None]
 
 
-def by_cell(values: Tensor, numbers: Tensor) -> Tensor:
+def by_cell(values: NDArray[np.floating], numbers: NDArray[np.int64]) -> Doubles:
     """Mean of a map over each cell: (h, w) -> (C,)."""
-    totals = torch.bincount(numbers.flatten(), weights=values.flatten().double())
-    return totals / torch.bincount(numbers.flatten())
+    totals = np.bincount(numbers.ravel(), weights=values.ravel().astype(np.float64))
+    return np.asarray(totals / np.bincount(numbers.ravel()))
 
 
-def ranks_from_greatest(values: Tensor, generator: torch.Generator) -> Tensor:
+def ranks_from_greatest(values: Doubles, generator: np.random.Generator) -> NDArray[np.int64]:
     """Rank of each value, 0 for the greatest; equal values in random order, so that none is favoured."""
-    shuffled = torch.randperm(len(values), generator=generator)
-    order = shuffled[values[shuffled].argsort(descending=True, stable=True)]
-    ranks = torch.empty_like(order)
-    ranks[order] = torch.arange(len(values))
+    shuffled = generator.permutation(len(values))
+    order = shuffled[np.argsort(-values[shuffled], kind="stable")]
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = np.arange(len(values))
     return ranks
 
 

@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from affectlens.explain.core.attribution import ExplainedModel, Method
-from affectlens.explain.core.perturbations import Perturbations
+from affectlens.explain.core.attribution import ExplainedModel, Map, Method
+from affectlens.explain.core.perturbations import Masks, Perturbations
 from affectlens.explain.core.question import Question
+from affectlens.preprocess import Images
 
 
 class Infidelity(NamedTuple):
@@ -41,17 +41,17 @@ class RectangleLosses:
     def __init__(self, perturbations: Perturbations, *, rectangles: int = 64, seed: int = 0) -> None:
         """Remove so many rectangles, one at a time."""
         height, width = perturbations.image.shape[2:]
-        self._removed = torch.stack(list(_rectangles(height, width, rectangles, seed)))  # (B, h, w)
+        self._removed = np.stack(list(_rectangles(height, width, rectangles, seed)))  # (B, h, w)
         whole, _ = perturbations.endpoints()
-        self._lost = whole - perturbations(1 - self._removed[:, None]).double()
+        self._lost = whole - perturbations(1 - self._removed)
 
-    def infidelity(self, values: Tensor) -> Infidelity:
+    def infidelity(self, values: Map) -> Infidelity:
         """Compare what was lost with the sum of a map, (h, w), over each rectangle.
 
         Relative infidelity is NaN where nothing was lost at all.
         """
         lost = self._lost
-        predicted = (self._removed * values).sum(dim=(1, 2)).double()
+        predicted = np.tensordot(self._removed, values.astype(np.float64), axes=2)
         absolute, size = float(((predicted - lost) ** 2).mean()), float((lost**2).mean())
         product, own = float((predicted * lost).mean()), float((predicted**2).mean())
         # Never negative, since the sign of a map has a meaning.
@@ -63,7 +63,7 @@ class RectangleLosses:
 def sensitivity(
     method: Method,
     model: ExplainedModel,
-    image: Tensor,
+    image: Images,
     question: Question,
     *,
     radius: float = 0.02,
@@ -75,29 +75,29 @@ def sensitivity(
     Each level changes by up to `radius`, of 0..1. Runs the method once for every try and once more. NaN where
     all values of the map are 0.
     """
-    std = torch.tensor(model.preprocessing.std).view(1, 3, 1, 1).to(image)
-    generator = torch.Generator().manual_seed(seed)
+    std = np.array(model.preprocessing.std, np.float32).reshape(3, 1, 1)
+    generator = np.random.default_rng(seed)
     before = method(model, image, question).values
     changes = []
     for _ in range(tries):
-        noise = (2 * torch.rand(image.shape, generator=generator) - 1) * radius
-        after = method(model, image + noise.to(image) / std, question).values
-        changes.append(float((after - before).norm()))
-    size = float(before.norm())
+        noise = (2 * generator.random(image.shape, dtype=np.float32) - 1) * radius
+        after = method(model, image + noise / std, question).values
+        changes.append(float(np.linalg.norm(after - before)))
+    size = float(np.linalg.norm(before))
     return max(changes, default=0.0) / size if size > 0 else math.nan
 
 
-def _rectangles(height: int, width: int, number: int, seed: int) -> Iterator[Tensor]:
+def _rectangles(height: int, width: int, number: int, seed: int) -> Iterator[Masks]:
     """Yield masks, float32 (h, w), 1 within a random rectangle."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
     for _ in range(number):
-        sizes, corners = torch.rand(2, 2, generator=generator).tolist()
+        sizes, corners = generator.random((2, 2)).tolist()
         # An eighth to a half of each side.
         tall, wide = (
             max(1, round(side * ((1 + 3 * size) / 8)))
             for side, size in zip((height, width), sizes, strict=True)
         )
         top, left = round(corners[0] * (height - tall)), round(corners[1] * (width - wide))
-        mask = torch.zeros(height, width)
+        mask = np.zeros((height, width), np.float32)
         mask[top : top + tall, left : left + wide] = 1
         yield mask

@@ -9,7 +9,7 @@ from affectlens.explain.core.attribution import ExplainedModel, Method
 from affectlens.explain.faithfulness import results
 from affectlens.explain.faithfulness.compare import ComparisonOptions, compare, open_pictures
 from affectlens.explain.faithfulness.measurements import CONTROLS, EDGES, Measurement
-from affectlens.models.saved import Model
+from affectlens.model_folder import Card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class ComparisonJob:
         resume: whether complete pictures that `out` already holds are taken from there
     """
 
-    model: Model
+    card: Card
     explained: ExplainedModel
     source: DataSource
     split: str
@@ -45,7 +45,7 @@ class ComparisonJob:
         """
         rows: list[Measurement] = []
         if self.resume and self.out and self.out.exists():
-            settings = results.settings_of(self.model, self.source, self.split, self.methods, self.options)
+            settings = results.settings_of(self.card, self.source, self.split, self.methods, self.options)
             rows = results.resume(results.read_results(self.out), settings)
         pictures = open_pictures(self.explained, self.records)
         yield from rows
@@ -56,6 +56,6 @@ class ComparisonJob:
             # The picture is complete.
             if self.out and row.method == last:
                 results.write_results(self.out, results.to_document(
-                    self.model, self.source, self.split, rows, self.methods, self.options
+                    self.card, self.source, self.split, rows, self.methods, self.options
                 ))  # fmt: skip
             yield row

@@ -24,11 +24,11 @@ from affectlens.explain.faithfulness.measurements import CONTROLS, GRADIENT, KIN
 from affectlens.files import atomic_write
 from affectlens.machine import describe as describe_machine
 from affectlens.metrics import RowSampler, bootstrap_interval
+from affectlens.model_folder import Card
 
 if TYPE_CHECKING:
     from affectlens.explain.core.attribution import Method
     from affectlens.explain.faithfulness.compare import ComparisonOptions
-    from affectlens.models.saved import Model
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def summarise(rows: Sequence[Measurement], *, resamples: int = 2000, seed: int =
 
 
 def settings_of(
-    model: "Model",
+    card: Card,
     source: DataSource,
     split: str,
     methods: Mapping[str, "Method"],
@@ -119,7 +119,7 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return all that determines the figures of a comparison, but for the choice of pictures."""
     return {
-        "model": {"name": model.card.name, "weights": model.card.weights_hash},
+        "model": {"name": card.name, "weights": card.weights_hash},
         "data": {"name": source.name, "split": split, "hash": digest(source.split(split))},
         "options": asdict(options),
         "options_of_methods": {
@@ -130,7 +130,7 @@ def settings_of(
 
 
 def to_document(
-    model: "Model",
+    card: Card,
     source: DataSource,
     split: str,
     rows: Sequence[Measurement],
@@ -139,7 +139,7 @@ def to_document(
 ) -> dict[str, Any]:
     """Put a comparison and all that it depends on into one document that can be written as JSON."""
     return {
-        **settings_of(model, source, split, methods, options),
+        **settings_of(card, source, split, methods, options),
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": describe_machine(),
         **summarise(rows).to_json(),

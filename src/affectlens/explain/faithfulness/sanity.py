@@ -10,55 +10,31 @@ Planted patches: a small picture pasted into another, where that moves the answe
 Letters: B donors, h x w pixels of the network's input, C cells.
 """
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.attribution import ExplainedModel, Map, log_odds
 from affectlens.explain.core.perturbations import BATCH_SIZE
 from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.core.upsampling import shrunk
 from affectlens.explain.faithfulness.curves import by_cell, cell_numbers
+from affectlens.metrics import Doubles
+from affectlens.preprocess import Images
 
 
-def randomised(model: ExplainedModel, *, share: float = 1.0, seed: int = 0) -> ExplainedModel:
-    """Copy a network with its weights shuffled, each layer's among themselves: it has unlearnt everything.
-
-    `share` of its layers, from the last towards the first in order of definition: a share that grows is the
-    cascade of Adebayo et al., who sample new weights. Shuffling keeps each layer's scale instead, so that
-    answers neither vanish nor explode. A map that stays the same does not show what the network has learnt.
-    """
-    network = copy.deepcopy(model.network)
-    generator = torch.Generator().manual_seed(seed)
-    layers = [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
-    with torch.no_grad():
-        for layer in layers[len(layers) - math.ceil(share * len(layers)) :]:
-            for parameter in layer.parameters(recurse=False):
-                order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-                parameter.copy_(parameter.flatten()[order].view_as(parameter))
-    return ExplainedModel(
-        network,
-        model.vocabulary,
-        model.preprocessing,
-        model.temperature,
-        model.device,
-        f"{model.name}, weights shuffled",
-    )
-
-
-def rank_correlation(first: Tensor, second: Tensor) -> float:
+def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
     """Spearman's: 1 for the same order, 0 for none in common, -1 for the reverse. NaN if either is constant.
 
-    >>> rank_correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([10.0, 100.0, 1000.0]))
+    >>> rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([10.0, 100.0, 1000.0]))
     1.0
     """
-    ranks = torch.stack([_middle_ranks(values.flatten()) for values in (first, second)])
-    ranks -= ranks.mean(dim=1, keepdim=True)
-    size = ranks.norm(dim=1).prod()
+    ranks = np.stack([_middle_ranks(values.ravel()) for values in (first, second)])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(ranks, axis=1).prod()
     return round(float((ranks[0] * ranks[1]).sum() / size), 12) if size > 0 else math.nan
 
 
@@ -82,7 +58,7 @@ class PlantedPatch:
         moved: log-odds that the question gained by it; the effect of the patch, since nothing else changed
     """
 
-    image: Tensor
+    image: Images
     box: PatchBox
     question: Question
     moved: float
@@ -96,7 +72,7 @@ class Pointing(NamedTuple):
 
 
 def plant(
-    model: ExplainedModel, image: Tensor, donors: Tensor, *, size: float = 0.3, grid: int = 4
+    model: ExplainedModel, image: Images, donors: Images, *, size: float = 0.3, grid: int = 4
 ) -> PlantedPatch | None:
     """Paste one of several shrunken pictures, (B, 3, h, w), into one, (1, 3, h, w), to the greatest effect.
 
@@ -107,9 +83,7 @@ def plant(
     words = model.vocabulary.words
     height, width = image.shape[2:]
     tall, wide = max(1, round(size * height)), max(1, round(size * width))
-    small = F.interpolate(
-        donors.to(image), (tall, wide), mode="bilinear", align_corners=False, antialias=True
-    )
+    small = shrunk(donors, tall, wide)
     own = words[int(_top(model, image)[0])]
     tops = [round(row * (height - tall) / max(1, grid - 1)) for row in range(grid)]
     lefts = [round(column * (width - wide) / max(1, grid - 1)) for column in range(grid)]
@@ -119,17 +93,18 @@ def plant(
             continue
         question = make_question(model.vocabulary, words[int(top)], own)
         boxes = [PatchBox(row, column, row + tall, column + wide) for row in tops for column in lefts]
-        pasted = torch.cat([image, *(_paste(image, patch, box) for box in boxes)])
-        with torch.no_grad():
-            scores = torch.cat([model.score(some, question) for some in pasted.split(BATCH_SIZE)]).cpu()
-        moved, winner = (scores[1:] - scores[0]).max(dim=0)
-        if best is None or float(moved) > best.moved:
-            chosen = int(winner)
-            best = PlantedPatch(pasted[chosen + 1 : chosen + 2], boxes[chosen], question, float(moved))
+        pasted = np.concatenate([image, *(_paste(image, patch, box) for box in boxes)])
+        scores = np.concatenate([log_odds(model, some, question) for some in _batches(pasted)])
+        moved = scores[1:] - scores[0]
+        chosen = int(moved.argmax())
+        if best is None or moved[chosen] > best.moved:
+            best = PlantedPatch(
+                pasted[chosen + 1 : chosen + 2], boxes[chosen], question, float(moved[chosen])
+            )
     return best
 
 
-def points_at(values: Tensor, box: PatchBox, *, cells: int = 14) -> Pointing:
+def points_at(values: Map, box: PatchBox, *, cells: int = 14) -> Pointing:
     """Check whether a map, (h, w), points at a box. A box gets its share of the area by chance alone.
 
     The highest cell is inside if its centre is. A map without positive values has no mass anywhere.
@@ -137,29 +112,34 @@ def points_at(values: Tensor, box: PatchBox, *, cells: int = 14) -> Pointing:
     height, width = values.shape
     numbers = cell_numbers(height, width, cells)
     highest = int(by_cell(values, numbers).argmax())
-    rows, columns = (numbers == highest).nonzero(as_tuple=True)
-    row, column = float(rows.float().mean()), float(columns.float().mean())
+    rows, columns = (numbers == highest).nonzero()
+    row, column = float(rows.mean()), float(columns.mean())
     hit = box.top <= row < box.bottom and box.left <= column < box.right
-    positive = values.clamp(min=0)
+    positive = np.maximum(values, 0)
     total = float(positive.sum())
     inside = float(positive[box.top : box.bottom, box.left : box.right].sum())
     return Pointing(hit, inside / total if total > 0 else 0.0)
 
 
-def _middle_ranks(values: Tensor) -> Tensor:
+def _middle_ranks(values: NDArray[np.floating]) -> Doubles:
     """Ranks of values, equal ones all with the mean of their ranks: (C,) -> float64 (C,)."""
-    _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
-    ends = counts.cumsum(dim=0).double()
-    middles: Tensor = ends - (counts - 1) / 2
-    return middles[inverse]
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middles = np.cumsum(counts) - (counts - 1) / 2
+    return np.asarray(middles[inverse])
 
 
-def _paste(image: Tensor, patch: Tensor, box: PatchBox) -> Tensor:
-    pasted = image.clone()
+def _paste(image: Images, patch: Images, box: PatchBox) -> Images:
+    pasted = image.copy()
     pasted[:, :, box.top : box.bottom, box.left : box.right] = patch
     return pasted
 
 
-def _top(model: ExplainedModel, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([model.logits(some) for some in images.split(BATCH_SIZE)]).argmax(dim=1).cpu()
+def _top(model: ExplainedModel, images: Images) -> NDArray[np.int64]:
+    top: NDArray[np.int64] = np.concatenate([model.predict_images(b) for b in _batches(images)]).argmax(
+        axis=1
+    )
+    return top
+
+
+def _batches(images: Images) -> list[Images]:
+    return [images[begin : begin + BATCH_SIZE] for begin in range(0, len(images), BATCH_SIZE)]

@@ -29,12 +29,14 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import as_maps, frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.activations import as_maps, frozen, merge_views
+from affectlens.explain.core.attribution import Attribution
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.upsampling import merge_views, upsample
+from affectlens.explain.core.upsampling import upsample_all
 from affectlens.models import backbones
 from affectlens.models.backbones import attention_modules
+from affectlens.preprocess import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,12 @@ class AttentionRollout:
     Raises `SettingsError` for a network without a transformer whose attention reaches across the picture.
     """
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        return _attribution(relevance(model, image, None), image, started, depends_on_question=False)
+        return _attribution(
+            relevance(model, model.tensor(image), None), image, started, depends_on_question=False
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +61,12 @@ class GradientAttention:
     Raises `SettingsError` for a network without a transformer whose attention reaches across the picture.
     """
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
-        return _attribution(relevance(model, image, question), image, started, depends_on_question=True)
+        return _attribution(
+            relevance(model, model.tensor(image), question), image, started, depends_on_question=True
+        )
 
 
 def transformers(network: nn.Module) -> list[str]:
@@ -78,7 +84,7 @@ def reads_token(trunk: nn.Module) -> bool:
     return backbones.pools_token(trunk) and bool(attention_modules(trunk))
 
 
-def relevance(model: ExplainedModel, image: Tensor, question: Question | None) -> dict[str, Tensor]:
+def relevance(model: DifferentiableModel, image: Tensor, question: Question | None) -> dict[str, Tensor]:
     """Cells that each transformer's answer comes from, by its path: float32 (rows, columns), never negative.
 
     Gradient-weighted for a question, plain rollout for None. Raises `SettingsError` where there is none.
@@ -167,15 +173,15 @@ def _cells(trunk: nn.Module, layers: list[Tensor], image: Tensor) -> Tensor:
 
 
 def _attribution(
-    cells: Mapping[str, Tensor], image: Tensor, started: float, *, depends_on_question: bool
+    cells: Mapping[str, Tensor], image: Images, started: float, *, depends_on_question: bool
 ) -> Attribution:
     """Upsample the cells of all transformers to the picture; each transformer has the same weight."""
     height, width = image.shape[2:]
-    maps = [upsample(each / each.sum().clamp_min(1e-12), height, width) for each in cells.values()]
+    shares = [to_map(each / each.sum().clamp_min(1e-12)) / len(cells) for each in cells.values()]
     details = {
         "explains": list(cells),
         "cells": [list(each.shape) for each in cells.values()],
         "depends_on_question": depends_on_question,
         "seconds": time.perf_counter() - started,
     }
-    return Attribution(torch.stack(maps).mean(dim=0).cpu(), details=details)
+    return Attribution(upsample_all(shares, height, width), details=details)

@@ -24,15 +24,17 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.activations import frozen, merge_views
+from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.aumann_shapley import logit_weights
 from affectlens.explain.core.baselines import BaselineOptions
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.upsampling import merge_views, upsample
+from affectlens.explain.core.upsampling import upsample_all
 from affectlens.explain.methods.attention import relevance, transformers
 from affectlens.explain.methods.grad_cam import MapLayer, as_cells, captured, last_map, trunks
 from affectlens.models import backbones
+from affectlens.preprocess import Images
 
 _EXACT = 1e-3  # of the difference that is divided: more than the error of rounding
 _SIDE = 224  # of the picture that a network is tested with, unless its configuration has a size
@@ -45,7 +47,7 @@ class Cam(BaselineOptions):
     Raises `UnknownName` for an unknown baseline.
     """
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w).
 
         Raises `SettingsError` for a network whose last map is not read linearly.
@@ -53,18 +55,17 @@ class Cam(BaselineOptions):
         started = time.perf_counter()
         height, width = image.shape[2:]
         with frozen(model.network):
-            against = self.make_baseline(model, image)
+            picture, against = model.tensor(image), model.tensor(self.make_baseline(model, image))
             layers = _map_layers(model.network, height, width)
-            cells, elsewhere, error = _divide(model, layers, image, against, question)
+            cells, elsewhere, error = _divide(model, layers, picture, against, question)
         tolerance = _EXACT * max(1.0, abs(elsewhere) + sum(float(each.abs().sum()) for each in cells))
         if abs(error) > tolerance:
             raise SettingsError("This network does not read its last map linearly. Use grad_cam.")
-        attention = _attention(model, image, question, elsewhere)
-        maps = [upsample(each, height, width) for each in cells]
-        maps += [
-            upsample(each / each.sum().clamp_min(1e-12), height, width) * (elsewhere / len(attention))
-            for each in attention.values()
-        ]
+        attention = _attention(model, picture, question, elsewhere)
+        # What is elsewhere is divided evenly among the transformers, and where each attends.
+        share = elsewhere / max(1, len(attention))
+        spread = [each / each.sum().clamp_min(1e-12) * share for each in attention.values()]
+        values = upsample_all(map(to_map, [*cells, *spread]), height, width)
         details = {
             "layers": [layer.path for layer in layers],
             "baselines": [self.baseline],
@@ -75,7 +76,7 @@ class Cam(BaselineOptions):
             "seconds": time.perf_counter() - started,
         }
         sums_up = bool(attention) or abs(elsewhere) <= tolerance
-        return Attribution(torch.stack(maps).sum(dim=0).cpu(), sums_up=sums_up, details=details)
+        return Attribution(values, sums_up=sums_up, details=details)
 
 
 def reads_linearly(network: nn.Module) -> bool:
@@ -100,7 +101,7 @@ def reads_linearly(network: nn.Module) -> bool:
 
 
 def _attention(
-    model: ExplainedModel, image: Tensor, question: Question, elsewhere: float
+    model: DifferentiableModel, image: Tensor, question: Question, elsewhere: float
 ) -> dict[str, Tensor]:
     """Cells that transformers, if any, attend to for the answer, or against it if `elsewhere` is below 0."""
     if not transformers(model.network):
@@ -119,7 +120,7 @@ def _map_layers(network: nn.Module, height: int, width: int) -> list[MapLayer]:
 
 
 def _divide(
-    model: ExplainedModel, layers: list[MapLayer], image: Tensor, against: Tensor, question: Question
+    model: DifferentiableModel, layers: list[MapLayer], image: Tensor, against: Tensor, question: Question
 ) -> tuple[list[Tensor], float, float]:
     """Cells of each map (rows, columns), what is not on them, and the error of both; in log-odds."""
     with torch.no_grad():

@@ -26,13 +26,15 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import as_maps, frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.activations import as_maps, frozen, merge_views
+from affectlens.explain.core.attribution import Attribution
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.upsampling import merge_views, upsample
+from affectlens.explain.core.upsampling import upsample_all
 from affectlens.explain.methods.attention import reads_token
 from affectlens.models import backbones
 from affectlens.models.backbones import attention_modules
+from affectlens.preprocess import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +49,18 @@ class GradCam:
     pooled: bool = True
     positive: bool = False
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network that makes no maps."""
         started = time.perf_counter()
         height, width = image.shape[2:]
+        picture = model.tensor(image)
         with frozen(model.network):
             layers = [last_map(model.network, path, height, width) for path in trunks(model.network)]
             with captured(model.network, layers) as maps, torch.enable_grad():
-                score = model.score(image, question).sum()
+                score = model.score(picture, question).sum()
                 gradients = torch.autograd.grad(score, [maps[layer] for layer in layers])
         cells = [
-            self._cells(as_cells(maps[layer], image), as_cells(gradient, image), len(image))
+            self._cells(as_cells(maps[layer], picture), as_cells(gradient, picture), len(image))
             for layer, gradient in zip(layers, gradients, strict=True)
         ]
         details = {
@@ -66,8 +69,8 @@ class GradCam:
             "sums": [float(each.sum()) for each in cells],
             "seconds": time.perf_counter() - started,
         }
-        values = torch.stack([upsample(each, height, width) for each in cells]).sum(dim=0)
-        return Attribution(values.cpu(), details=details)
+        values = upsample_all(map(to_map, cells), height, width)
+        return Attribution(values, details=details)
 
     def _cells(self, maps: Tensor, gradients: Tensor, count: int) -> Tensor:
         """(B, C, rows, columns) -> (rows, columns)."""

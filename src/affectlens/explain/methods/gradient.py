@@ -23,10 +23,12 @@ from torch import Tensor
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import BaselineOptions
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.machine import autocast, pick_precision
+from affectlens.preprocess import Images
 
 MEMORY = 1024  # MiB that a method may fill with what it keeps of its pictures for the backward pass
 _LARGEST_BATCH = 64  # pictures, however small
@@ -41,12 +43,13 @@ class Gradient:
 
     precision: str = "float32"
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
-            _, gradients = InputGradients(model, image, question, precision=self.precision)(image)
-        return Attribution(gradients[0].abs().amax(dim=0).cpu(), details=_details(started))
+            picture = model.tensor(image)
+            _, gradients = InputGradients(model, picture, question, precision=self.precision)(picture)
+        return Attribution(to_map(gradients[0].abs().amax(dim=0)), details=_details(started))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +61,18 @@ class GradientTimesInput(BaselineOptions):
 
     precision: str = "float32"
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
-            against = self.make_baseline(model, image)
-            differentiate = InputGradients(model, image, question, precision=self.precision)
-            _, gradients = differentiate(image)
-            answers = differentiate.scores(torch.cat([image, against]))
-        values = ((image - against) * gradients).sum(dim=1)[0]
+            picture, against = model.tensor(image), model.tensor(self.make_baseline(model, image))
+            differentiate = InputGradients(model, picture, question, precision=self.precision)
+            _, gradients = differentiate(picture)
+            answers = differentiate.scores(torch.cat([picture, against]))
+        values = ((picture - against) * gradients).sum(dim=1)[0]
         error = float(values.sum()) - float(answers[0] - answers[1])
         return Attribution(
-            values.cpu(), details=_details(started, baselines=[self.baseline], completeness_error=error)
+            to_map(values), details=_details(started, baselines=[self.baseline], completeness_error=error)
         )
 
 
@@ -82,7 +85,7 @@ class InputGradients:
 
     def __init__(
         self,
-        model: ExplainedModel,
+        model: DifferentiableModel,
         image: Tensor,
         question: Question,
         *,

@@ -36,10 +36,12 @@ from torch import Tensor
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import baselines, check_names
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.explain.methods.gradient import MEMORY, InputGradients
+from affectlens.preprocess import Images
 
 # The absolute errors of all pieces may add up to so many tolerances of the variation: some of them cancel.
 _CANCELLING = 3
@@ -82,18 +84,19 @@ class IntegratedGradients:
                 f"{self.max_steps}."
             )
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
-            against = baselines(model, image, self.baselines, self.seed)
+            picture = model.tensor(image)
+            against = model.tensor(baselines(model, image, self.baselines, self.seed))
             differentiate = InputGradients(
-                model, image, question, memory=self.memory, precision=self.precision
+                model, picture, question, memory=self.memory, precision=self.precision
             )
-            paths = [self._follow(differentiate, one[None], image) for one in against]
+            paths = [self._follow(differentiate, one[None], picture) for one in against]
         values = torch.stack([path.values() for path in paths]).mean(dim=0)
         details = {**self._account(paths), "seconds": time.perf_counter() - started}
-        return Attribution(values.cpu(), sums_up=bool(details["complete"]), details=details)
+        return Attribution(to_map(values), sums_up=bool(details["complete"]), details=details)
 
     def _follow(self, differentiate: InputGradients, baseline: Tensor, image: Tensor) -> "_Path":
         path = _Path(differentiate, baseline, image)

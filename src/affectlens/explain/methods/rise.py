@@ -15,14 +15,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
-from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.perturbations import PerturbationOptions, require
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, Map
+from affectlens.explain.core.perturbations import Masks, PerturbationOptions, require
 from affectlens.explain.core.question import Question
+from affectlens.explain.core.upsampling import interpolation
+from affectlens.metrics import Doubles
+from affectlens.preprocess import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,39 +50,39 @@ class Rise(PerturbationOptions):
         require("cells", self.cells, self.cells >= 2, "at least 2")
         require("kept", self.kept, 0 < self.kept < 1, "between 0 and 1")
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         regression = PixelRegression()
-        with frozen(model.network):
-            perturbations = self.perturb(model, image, question)
-            for masks in self.sample_masks(*image.shape[2:]):
-                regression.add(masks[:, 0], perturbations(masks))
+        perturbations = self.perturb(model, image, question)
+        for masks in self.sample_masks(*image.shape[2:]):
+            regression.add(masks, perturbations(masks))
         values, errors = regression.coefficients(), regression.standard_errors()
-        noise = float((errors**2).mean() / values.var().clamp(min=1e-12))
+        noise = float((errors**2).mean() / max(float(values.var()), 1e-12))
         details = {
             "masks": self.masks,
             "cells": self.cells,
             "replacement": self.replacement,
-            "standard_error": float((errors**2).mean().sqrt()),
+            "standard_error": float(np.sqrt((errors**2).mean())),
             "noise": min(1.0, noise),
             "seconds": time.perf_counter() - started,
         }
         return Attribution(values, details=details)
 
-    def sample_masks(self, height: int, width: int) -> Iterator[Tensor]:
-        """Yield the masks, in batches: float32 (B, 1, height, width), 1 where the picture is kept."""
-        generator = torch.Generator().manual_seed(self.seed)
+    def sample_masks(self, height: int, width: int) -> Iterator[Masks]:
+        """Yield the masks, in batches: float32 (B, height, width), 1 where the picture is kept."""
+        generator = np.random.default_rng(self.seed)
         high, wide = -(-height // self.cells), -(-width // self.cells)  # pixels of a cell, rounded up
+        rows, columns = (
+            interpolation(self.cells, (self.cells + 1) * size).astype(np.float32) for size in (high, wide)
+        )
         for begin in range(0, self.masks, self.batch_size):
             number = min(self.batch_size, self.masks - begin)
-            grid = torch.rand(number, 1, self.cells, self.cells, generator=generator) < self.kept
-            size = [(self.cells + 1) * high, (self.cells + 1) * wide]
-            smooth = F.interpolate(grid.float(), size, mode="bilinear", align_corners=False)
-            tops = torch.randint(high + 1, (number,), generator=generator).tolist()
-            lefts = torch.randint(wide + 1, (number,), generator=generator).tolist()
-            yield torch.stack([
-                mask[:, top : top + height, left : left + width]
+            grid = generator.random((number, self.cells, self.cells), dtype=np.float32) < self.kept
+            smooth = rows.T @ grid.astype(np.float32) @ columns
+            tops, lefts = generator.integers(high + 1, size=number), generator.integers(wide + 1, size=number)
+            yield np.stack([
+                mask[top : top + height, left : left + width]
                 for mask, top, left in zip(smooth, tops, lefts, strict=True)
             ])  # fmt: skip
 
@@ -92,40 +92,40 @@ class PixelRegression:
 
     def __init__(self) -> None:
         self.number = 0
-        self._masks = self._squares = self._products = torch.zeros(())
+        self._masks = self._squares = self._products = np.zeros(())
         self._scores = self._scores_squared = 0.0
         self._shift: float | None = None
 
-    def add(self, masks: Tensor, scores: Tensor) -> None:
+    def add(self, masks: Masks, scores: Doubles) -> None:
         """Add masks and the scores under them: (B, h, w) and (B,)."""
-        masks, scores = masks.double(), scores.double()
         if self._shift is None:
             # Small numbers, so that differences of squares stay exact.
             self._shift = float(scores.mean())
         scores = scores - self._shift
+        exact = masks.astype(np.float64)
         self.number += len(masks)
-        self._masks = self._masks + masks.sum(dim=0)
-        self._squares = self._squares + (masks**2).sum(dim=0)
-        self._products = self._products + torch.tensordot(scores, masks, dims=1)
+        self._masks = self._masks + exact.sum(axis=0)
+        self._squares = self._squares + (exact**2).sum(axis=0)
+        self._products = self._products + np.tensordot(scores, exact, axes=1)
         self._scores += float(scores.sum())
         self._scores_squared += float((scores**2).sum())
 
-    def coefficients(self) -> Tensor:
+    def coefficients(self) -> Map:
         """How much the score rises per pixel kept: float32 (h, w); 0 for one always kept, or never."""
-        return self._coefficients().float()
+        return self._coefficients().astype(np.float32)
 
-    def standard_errors(self) -> Tensor:
+    def standard_errors(self) -> Map:
         """Standard error of each value, as of any regression on one variable: float32 (h, w)."""
         variation = self._variation()
         total = self._scores_squared - self._scores**2 / self.number
-        residual = (total - self._coefficients() ** 2 * variation).clamp(min=0) / max(1, self.number - 2)
-        return (residual / variation.clamp(min=1e-12)).sqrt().float()
+        residual = np.maximum(total - self._coefficients() ** 2 * variation, 0) / max(1, self.number - 2)
+        errors: Doubles = np.sqrt(residual / np.maximum(variation, 1e-12))
+        return errors.astype(np.float32)
 
-    def _variation(self) -> Tensor:
-        return self._squares - self._masks**2 / self.number
+    def _variation(self) -> Doubles:
+        return np.asarray(self._squares - self._masks**2 / self.number)
 
-    def _coefficients(self) -> Tensor:
+    def _coefficients(self) -> Doubles:
         covariation = self._products - self._masks * self._scores / self.number
         variation = self._variation()
-        exact = covariation / variation.clamp(min=1e-12)
-        return torch.where(variation > 1e-9, exact, torch.zeros_like(variation))
+        return np.where(variation > 1e-9, covariation / np.maximum(variation, 1e-12), 0.0)

@@ -16,16 +16,19 @@ Letters: B pictures, h x w pixels of the network's input.
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import BaselineOptions
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.explain.methods.gradient import MEMORY, InputGradients
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
+from affectlens.preprocess import Images
 
 AVERAGED = ("gradient", "gradient_times_input", "integrated_gradients")
 
@@ -60,7 +63,7 @@ class SmoothGradient(BaselineOptions):
                 f"{self.samples}, {self.noise} and {self.steps}."
             )
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
@@ -75,7 +78,7 @@ class SmoothGradient(BaselineOptions):
             "halves_agree": _agreement(self._average(maps[::2]), self._average(maps[1::2])),
             "seconds": time.perf_counter() - started,
         }
-        return Attribution(self._average(maps).cpu(), details=details)
+        return Attribution(to_map(self._average(maps)), details=details)
 
     def copies(self, image: Tensor) -> Tensor:
         """Noisy copies of a picture, the same for the same seed: (1, 3, h, w) -> (samples, 3, h, w)."""
@@ -83,23 +86,25 @@ class SmoothGradient(BaselineOptions):
         noise = torch.randn((self.samples, *image.shape[1:]), generator=generator).to(image)
         return image + self.noise * (image.max() - image.min()) * noise
 
-    def _gradients(self, model: ExplainedModel, image: Tensor, question: Question) -> Tensor:
+    def _gradients(self, model: DifferentiableModel, image: Images, question: Question) -> Tensor:
         """Gradients at the copies, or these times the difference from the baseline: (samples, 3, h, w)."""
-        differentiate = InputGradients(model, image, question, memory=self.memory, precision=self.precision)
-        copies = self.copies(image)
+        picture = model.tensor(image)
+        differentiate = InputGradients(model, picture, question, memory=self.memory, precision=self.precision)
+        copies = self.copies(picture)
         _, gradients = differentiate(copies)
         if self.of == "gradient":
             return gradients
-        return gradients * (copies - self.make_baseline(model, image))
+        return gradients * (copies - model.tensor(self.make_baseline(model, image)))
 
-    def _integrated(self, model: ExplainedModel, image: Tensor, question: Question) -> Tensor:
+    def _integrated(self, model: DifferentiableModel, image: Images, question: Question) -> Tensor:
         """(samples, 1, h, w)."""
         explain = IntegratedGradients(
             baselines=(self.baseline,), min_steps=self.steps, max_steps=self.steps, memory=self.memory,
             precision=self.precision, seed=self.seed,
         )  # fmt: skip
-        maps = [explain(model, copy[None], question).values for copy in self.copies(image)]
-        return torch.stack(maps)[:, None]
+        copies = self.copies(model.tensor(image)).cpu().numpy()
+        maps = [explain(model, copy[None], question).values for copy in copies]
+        return torch.from_numpy(np.stack(maps))[:, None]
 
     def _average(self, maps: Tensor) -> Tensor:
         """(samples, channels, h, w) -> (h, w)."""

@@ -14,19 +14,20 @@ Letters: N samples, S superpixels, h x w pixels of the network's input.
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, Map
 from affectlens.explain.core.perturbations import PerturbationOptions, Perturbations, require
 from affectlens.explain.core.question import Question
+from affectlens.preprocess import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class SuperpixelOptions(PerturbationOptions):
         require("samples", self.samples, self.samples >= 3, "at least 3")
         require("compactness", self.compactness, self.compactness > 0, "a number above 0")
 
-    def segment(self, model: ExplainedModel, image: Tensor) -> Tensor:
+    def segment(self, model: ExplainedModel, image: Images) -> Tensor:
         """Divide a picture, (1, 3, h, w), into superpixels: int64 (h, w) from 0."""
         return segment(model, image, self.segments, self.compactness)
 
@@ -78,7 +79,7 @@ class Lime(SuperpixelOptions):
         require("width", self.width, self.width > 0, "a number above 0")
         require("penalty", self.penalty, self.penalty >= 0, "0 or more")
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         # Here, since it takes a second to import.
         from captum.attr import Lime as CaptumLime
@@ -86,10 +87,10 @@ class Lime(SuperpixelOptions):
         started = time.perf_counter()
         pieces = self.segment(model, image)
         regression = RidgeRegression(self.penalty)
-        with frozen(model.network), _seeded(self.seed):
+        with _seeded(self.seed):
             perturbations = self.perturb(model, image, question)
             lime = CaptumLime(
-                perturbations.score, interpretable_model=regression, similarity_func=self._similarity
+                _score_of(perturbations), interpretable_model=regression, similarity_func=self._similarity
             )
             values = _attribute(lime, perturbations, pieces, self.samples)
         details = {
@@ -115,12 +116,15 @@ class Shap(SuperpixelOptions):
     Raises `SettingsError` for an impossible value, and when called without scikit-image.
     """
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
+        # Here, since it takes a second to import.
+        import captum.attr  # noqa: F401
+
         started = time.perf_counter()
         pieces = self.segment(model, image)
         regression = RidgeRegression()
-        with frozen(model.network), _seeded(self.seed):
+        with _seeded(self.seed):
             perturbations = self.perturb(model, image, question)
             shap = _paired_shap(perturbations, regression)
             values = _attribute(shap, perturbations, pieces, self.samples)
@@ -168,7 +172,7 @@ class RidgeRegression:
         return self._coefficients.float()[None]
 
 
-def segment(model: ExplainedModel, image: Tensor, number: int, compactness: float = 30.0) -> Tensor:
+def segment(model: ExplainedModel, image: Images, number: int, compactness: float = 30.0) -> Tensor:
     """Divide a picture, (1, 3, h, w), into about so many superpixels, at least two: int64 (h, w) from 0.
 
     Raises `SettingsError` when scikit-image is not installed.
@@ -181,9 +185,10 @@ def segment(model: ExplainedModel, image: Tensor, number: int, compactness: floa
             "`pip install 'affectlens[superpixels]'`, or choose another method."
         ) from None
     preprocessing = model.preprocessing
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
-    levels = (image[0].float().cpu() * std + mean).clamp(0, 1).permute(1, 2, 0)
-    labels = slic(levels.numpy(), n_segments=number, compactness=compactness, start_label=0, channel_axis=-1)
+    levels = np.clip(image[0].transpose(1, 2, 0) * preprocessing.std + preprocessing.mean, 0, 1)
+    labels = slic(
+        levels.astype(np.float32), n_segments=number, compactness=compactness, start_label=0, channel_axis=-1
+    )
     pieces = torch.from_numpy(labels).long()
     # Of one colour: a single piece could not be compared with another.
     if int(pieces.max()) == 0:
@@ -197,7 +202,6 @@ def _paired_shap(perturbations: Perturbations, regression: RidgeRegression) -> A
     That lessens the noise at no cost (Covert and Lee, "Improving KernelSHAP: Practical Shapley Value
     Estimation via Linear Regression", AISTATS 2021): pieces are in and out equally often.
     """
-    # Here, since it takes a second to import.
     from captum.attr import KernelShap
 
     class Paired(KernelShap):  # type: ignore[misc, unused-ignore]
@@ -209,27 +213,33 @@ def _paired_shap(perturbations: Perturbations, regression: RidgeRegression) -> A
                 yield kept
                 yield 1 - kept
 
-    shap = Paired(perturbations.score)
+    shap = Paired(_score_of(perturbations))
     shap.interpretable_model = regression
     return shap
+
+
+def _score_of(perturbations: Perturbations) -> Callable[[Tensor], Tensor]:
+    """What captum calls: log-odds of pictures, (B, 3, h, w) -> float32 (B,)."""
+    return lambda images: torch.from_numpy(perturbations.score(images.numpy())).float()
 
 
 def _attribute(method: Any, perturbations: Perturbations, pieces: Tensor, samples: int) -> Tensor:
     """Run one of captum's: values of the pieces, float32 (S,) on the CPU."""
     values: Tensor = method.attribute(
-        perturbations.image,
-        baselines=perturbations.blank,
-        feature_mask=pieces[None, None].to(perturbations.image.device),
+        torch.from_numpy(perturbations.image),
+        baselines=torch.from_numpy(perturbations.blank),
+        feature_mask=pieces[None, None],
         n_samples=samples,
         perturbations_per_eval=perturbations.batch_size,
         return_input_shape=False,
     )
-    return values.flatten().float().cpu()
+    return values.flatten().float()
 
 
-def _per_pixel(values: Tensor, pieces: Tensor) -> Tensor:
+def _per_pixel(values: Tensor, pieces: Tensor) -> Map:
     """Divide each piece's value evenly among its pixels: (S,) and (h, w) -> (h, w)."""
-    return (values / torch.bincount(pieces.flatten(), minlength=len(values)).clamp(min=1))[pieces]
+    sizes = torch.bincount(pieces.flatten(), minlength=len(values)).clamp(min=1)
+    return np.asarray((values / sizes)[pieces].numpy(), dtype=np.float32)
 
 
 def _explained(answers: Tensor, residuals: Tensor, weights: Tensor) -> float:

@@ -17,16 +17,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.attribution import Attribution, Map
 from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import BaselineOptions
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
-from affectlens.explain.core.upsampling import upsample
+from affectlens.explain.core.upsampling import upsample_all
 from affectlens.models.capabilities import CONCEPTS, HasTokens
+from affectlens.preprocess import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class TokenMaps(BaselineOptions):
     Raises `UnknownName` for an unknown baseline.
     """
 
-    def __call__(self, model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network without tokens."""
         started = time.perf_counter()
         network = model.network
@@ -46,8 +48,8 @@ class TokenMaps(BaselineOptions):
             )
         division = network.token_division()
         with frozen(model.network), torch.no_grad():
-            begin = division.describe(self.make_baseline(model, image))
-            end = division.describe(image)
+            begin = division.describe(model.tensor(self.make_baseline(model, image)))
+            end = division.describe(model.tensor(image))
 
             def score(parts: dict[str, Tensor]) -> Tensor:
                 return question.score(division.answer(parts).float() / model.temperature)
@@ -55,7 +57,7 @@ class TokenMaps(BaselineOptions):
             contributions = divide(score, begin, end)
             total = sum(float(each.sum()) for each in contributions.values())
             error = total - float(score(end) - score(begin))
-            maps = network.token_maps(image)
+            maps = network.token_maps(model.tensor(image))
         tokens = [
             contributions[name][0].sum(dim=1).float()  # (L,)
             for name, kind in division.kinds.items()
@@ -71,10 +73,15 @@ class TokenMaps(BaselineOptions):
             "completeness_error": error,
             "seconds": time.perf_counter() - started,
         }
-        return Attribution(values.cpu(), details=details)
+        return Attribution(values, details=details)
 
 
-def _arrange(tokens: Sequence[Tensor], maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+def has_tokens(network: nn.Module) -> bool:
+    """Whether a network has semantic tokens."""
+    return isinstance(network, HasTokens)
+
+
+def _arrange(tokens: Sequence[Tensor], maps: Sequence[Tensor], height: int, width: int) -> Map:
     """Add the maps (1, L, rows, columns) of all tokens, weighted by contributions: -> (height, width)."""
     cells = [torch.tensordot(each, weights[0], dims=1) for each, weights in zip(tokens, maps, strict=True)]
-    return torch.stack([upsample(each, height, width) for each in cells]).sum(dim=0)
+    return upsample_all(map(to_map, cells), height, width)

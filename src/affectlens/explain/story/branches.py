@@ -19,68 +19,20 @@ Letters: B pictures, E emotions, D values of a part, h x w pixels of the network
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.activations import frozen
-from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import baselines
+from affectlens.explain.core.differentiable import DifferentiableModel
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.reference import USUAL
+from affectlens.explain.story.contributions import BranchPart, Contributions
 from affectlens.models.capabilities import Division, HasParts
-
-
-@dataclass(frozen=True)
-class BranchPart:
-    """What one part of a network adds to an answer.
-
-    Attributes:
-        name: of the part; kind: what it describes
-        log_odds: for the answer, or against it
-    """
-
-    name: str
-    kind: str
-    log_odds: float
-
-
-@dataclass(frozen=True)
-class Contributions:
-    """An answer divided among the parts of a network.
-
-    Attributes:
-        question: in words
-        log_odds: of the picture
-        reference: what the picture is compared with, and `reference_log_odds` its answer
-        error: by which the sum of all parts is off the difference of the two
-    """
-
-    question: str
-    log_odds: float
-    reference: str
-    reference_log_odds: float
-    parts: tuple[BranchPart, ...]
-    error: float
-
-    def by_kind(self) -> dict[str, float]:
-        """Log-odds of each kind of parts together."""
-        kinds = dict.fromkeys(part.kind for part in self.parts)
-        return {kind: sum(part.log_odds for part in self.parts if part.kind == kind) for kind in kinds}
-
-    def weight(self) -> dict[str, float]:
-        """Share of each kind in all that speaks for and against: 0..1, together 1, or all 0."""
-        amounts = {kind: abs(log_odds) for kind, log_odds in self.by_kind().items()}
-        total = sum(amounts.values())
-        return {kind: amount / total if total else 0.0 for kind, amount in amounts.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {**asdict(self), "by_kind": self.by_kind(), "weight": self.weight()}
+from affectlens.preprocess import Images
 
 
 def has_parts(network: nn.Module) -> bool:
@@ -89,7 +41,7 @@ def has_parts(network: nn.Module) -> bool:
 
 
 def contributions(
-    model: ExplainedModel, image: Tensor, question: Question, reference: str | None = None, seed: int = 0
+    model: DifferentiableModel, image: Images, question: Question, reference: str | None = None, seed: int = 0
 ) -> Contributions:
     """Divide the answer to one picture, (1, 3, h, w), among the parts of its network.
 
@@ -103,7 +55,7 @@ def contributions(
         division = _division(network, reference)
         reference = reference or (USUAL if division.usual else "mean")
         begin = _begin(model, division, image, reference, seed)
-        end = division.describe(image)
+        end = division.describe(model.tensor(image))
 
         def score(parts: Mapping[str, Tensor]) -> Tensor:
             return question.score(division.answer(parts).float() / model.temperature)
@@ -129,9 +81,9 @@ def _division(network: HasParts, reference: str | None) -> Division:
 
 
 def _begin(
-    model: ExplainedModel, division: Division, image: Tensor, reference: str, seed: int
+    model: DifferentiableModel, division: Division, image: Images, reference: str, seed: int
 ) -> Mapping[str, Tensor]:
     """The parts of the reference."""
     if reference == USUAL and division.usual:
         return division.usual
-    return division.describe(baselines(model, image, [reference], seed))
+    return division.describe(model.tensor(baselines(model, image, [reference], seed)))

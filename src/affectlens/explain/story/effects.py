@@ -15,19 +15,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.colour import linear_to_srgb, srgb_to_linear
-from affectlens.emotions import EmotionDistribution, Vocabulary
+from affectlens.emotions import EmotionDistribution
 from affectlens.errors import SettingsError
+from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question
 from affectlens.images import Pixels, resize
 from affectlens.metrics import Doubles
-from affectlens.preprocess import Preprocessing
 
 # Top, left, bottom, right, in fractions of a picture's height and width.
 Fractions: TypeAlias = NDArray[np.float32]
@@ -161,27 +161,8 @@ class RegionShare:
         return {"place": self.region, "area": area, "favour": favour, "against": against}
 
 
-class PredictingModel(Protocol):
-    """A model by what is used of it here."""
-
-    @property
-    def name(self) -> str:
-        """As its card has it."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The emotions that it knows."""
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How pictures are fitted to it."""
-
-    def probabilities(self, pixels: Pixels) -> Doubles:
-        """Predict fitted pixels: uint8 (B, h, w, 3) -> (B, E)."""
-
-
 def measure_effects(
-    model: PredictingModel,
+    model: ExplainedModel,
     pixels: Pixels,
     questions: Sequence[Question],
     further: Mapping[str, Sequence[RegionBox]] = MappingProxyType({}),
@@ -198,7 +179,7 @@ def measure_effects(
     pixels = _of_working_size(pixels, model)
     fitted = [model.preprocessing.fit_pixels(each) for each in _variants(pixels, regions)]
     parts = [np.stack(fitted[begin : begin + _AT_ONCE]) for begin in range(0, len(fitted), _AT_ONCE)]
-    answers = np.concatenate([model.probabilities(part) for part in parts])
+    answers = np.concatenate([model.predict_images(model.preprocessing.normalise(part)) for part in parts])
     return [_effects(model, answers, question, regions) for question in questions]
 
 
@@ -254,7 +235,7 @@ APPEARANCES: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType({
 })  # fmt: skip
 
 
-def _of_working_size(pixels: Pixels, model: PredictingModel) -> Pixels:
+def _of_working_size(pixels: Pixels, model: ExplainedModel) -> Pixels:
     """Shrink what is far larger than the network needs: a scan of 100 megapixels is changed thirty times."""
     height, width, _ = pixels.shape
     least_height, least_width = model.preprocessing.at_least
@@ -337,7 +318,7 @@ def _check(name: str, boxes: Sequence[RegionBox]) -> None:
 
 
 def _effects(
-    model: PredictingModel,
+    model: ExplainedModel,
     probabilities: Doubles,
     question: Question,
     regions: Mapping[str, Sequence[RegionBox]],

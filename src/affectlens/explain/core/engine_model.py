@@ -1,0 +1,43 @@
+"""A model by an engine's answers alone: for all methods that need neither gradients nor the network's inside.
+
+Letters: B pictures, h x w pixels of the network's input, E emotions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from affectlens.emotions import Vocabulary
+from affectlens.inference.engine import Engine
+from affectlens.metrics import Doubles
+from affectlens.preprocess import Images, Preprocessing
+
+
+@dataclass(frozen=True)
+class EngineModel:
+    """An `ExplainedModel` in any engine: ONNX Runtime, OpenVINO or torch."""
+
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        """As its card has it."""
+        return self.engine.card.name
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The emotions that it knows."""
+        return self.engine.card.vocabulary
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures are fitted to it."""
+        return self.engine.card.preprocessing
+
+    def predict_images(self, images: Images) -> Doubles:
+        """Calibrated probabilities, in batches that the engine runs side by side: (B, 3, h, w) -> (B, E)."""
+        engine, size = self.engine, self.engine.at_once(len(images))
+        parts = [images[begin : begin + size] for begin in range(0, len(images), size)]
+        run = engine.map if len(parts) > 1 else map  # one batch gets all cores
+        answers = run(engine.predict_images, parts)
+        return np.concatenate(list(answers)).astype(np.float64)
