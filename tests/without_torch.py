@@ -1,11 +1,12 @@
-"""Programs that run as where torch, and all that only training needs, is not installed."""
+"""Programs that run as where the base alone is installed: no torch, nor any library of another extra."""
 
 import subprocess
 import sys
 
-BUILD_HALF = ("torch", "torchvision", "timm", "captum", "scipy", "onnx", "onnxscript", "ray", "transformers")
+from halves import LIBRARIES
+
 # Importing what stands in `sys.modules` as None raises ImportError.
-PRELUDE = f"import sys\nsys.modules.update(dict.fromkeys({BUILD_HALF!r}))\n"
+PRELUDE = f"import sys\nsys.modules.update(dict.fromkeys({LIBRARIES!r}))\n"
 COMMAND = "from affectlens.cli.main import main\nmain(sys.argv[1:])\n"
 
 

@@ -13,7 +13,7 @@ import click
 
 from affectlens.cli import options
 from affectlens.cli.progress import ProgressBar, progress_bar
-from affectlens.film.export.formats import FORMATS
+from affectlens.film.export.formats import FORMATS, check_formats
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def films(
         raise click.UsageError("--every, --keyframes and --shots are three ways to sample frames: name one.")
     if more["render"] and (begin is not None or end is not None):
         raise click.UsageError("--render writes the complete film: leave out --begin and --end.")
+    check_formats(more["formats"])  # before a model is loaded for nothing
     from affectlens.film.export.options import ExportOptions
     from affectlens.film.job import FilmJob
     from affectlens.film.settings import FilmSettings

@@ -27,7 +27,9 @@ COMMANDS = {
 }
 
 # Libraries of the extra `train`: commands import them before they begin with their work.
-BUILD_HALF = frozenset({"torch", "torchvision", "timm", "captum", "scipy", "onnx", "onnxscript"})
+BUILD_HALF = frozenset({
+    "torch", "torchvision", "timm", "captum", "onnx", "onnxscript", "safetensors", "tomli_w",
+})  # fmt: skip
 
 
 class LazyGroup(click.Group):
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         library = (error.name or "").partition(".")[0]
         if library not in BUILD_HALF:
             raise
-        click.echo(f"Error: {MissingExtra('What this command is to do', library, 'train')}", err=True)
+        click.echo(f"Error: {MissingExtra('This command', library, 'train')}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)

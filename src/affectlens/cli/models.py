@@ -83,8 +83,7 @@ def _list() -> None:
     from rich.text import Text
 
     from affectlens import library
-    from affectlens.models.catalog import NETWORKS
-    from affectlens.recipes import catalog as recipes
+    from affectlens.extras import TRAIN
 
     console = Console()
     trained = Table(
@@ -98,6 +97,12 @@ def _list() -> None:
         accuracy = "not measured" if measured is None else f"{measured:.1%} ({model.split})"
         trained.add_row(model.name, model.network, model.emotions, accuracy, model.data)
     console.print(trained)
+    if not TRAIN.is_installed:
+        click.echo(f'Recipes and networks come with pip install "affectlens[{TRAIN.name}]".')
+        return
+    from affectlens.models.catalog import NETWORKS
+    from affectlens.recipes import catalog as recipes
+
     for title, rows in (
         ("Recipes, for `affectlens train`", recipes.summaries()),
         (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from affectlens.cli.progress import progress_bar
+from affectlens.extras import CLUSTER, require
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
@@ -70,12 +71,15 @@ def predict(
         check_file(out, resume)  # before a model is loaded for nothing
     if workers and not out:
         raise click.UsageError("--workers writes a file: name it by --out.")
+    if workers:
+        require(CLUSTER, "--workers")
     from affectlens.inference.inputs import pictures
     from affectlens.inference.job import PredictionJob
     from affectlens.inference.predictor import Predictor
 
-    predictor = Predictor.load(given["name"], given["device"], given["precision"], engine=given["engine"])
+    # Before the model: a table that cannot be read here is an error at once.
     inputs: Any = () if workers else pictures(paths, sys.stdin.buffer, column)
+    predictor = Predictor.load(given["name"], given["device"], given["precision"], engine=given["engine"])
     job = PredictionJob(predictor, inputs, given["batch_size"], given["attributes"])
     if workers and out:
         _write_on_ray(job, paths, column, out, resume, workers, given)

@@ -18,7 +18,7 @@ from affectlens.errors import RunError, SettingsError, UnknownName, VideoError
 from affectlens.files import slug
 from affectlens.film.events import WatchEvent, WatchFinished, WatchRequest
 from affectlens.film.export import markers
-from affectlens.film.export.formats import FORMATS
+from affectlens.film.export.formats import FORMATS, check_formats
 from affectlens.film.export.options import ExportOptions
 from affectlens.film.overlay import KINDS, OverlayKind, drawings
 from affectlens.film.record import TIMELINE
@@ -52,7 +52,8 @@ class FilmJob:
             formats with pictures get; None makes none
         resume: whether to continue from what the folders hold, and to keep a film that is rendered already
         batch_size, hardware: as in `WatchRequest`
-    Raises `UnknownName` for a format, and `SettingsError` for what cannot be combined.
+    Raises `UnknownName` for a format, `MissingExtra` for one that needs an extra, and `SettingsError` for
+    what cannot be combined.
     """
 
     engine: Engine
@@ -67,9 +68,7 @@ class FilmJob:
     hardware: str | None = None
 
     def __post_init__(self) -> None:
-        for name in self.formats:
-            if name not in FORMATS:
-                raise UnknownName("format", name, FORMATS, "films")
+        check_formats(self.formats)
         if self.render not in (None, *KINDS):
             raise UnknownName("overlay", str(self.render), KINDS, "films")
         if self.render and (self.settings.begin is not None or self.settings.end is not None):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from affectlens.errors import PictureDenied, PictureError, PictureNotFound
+from affectlens.extras import PARQUET, require
 from affectlens.images import Source, list_pictures
 from affectlens.inference.stores import (
     PictureBytes,
@@ -56,12 +57,21 @@ def pictures(
     """Expand paths to pictures, one after the other and only as far as they are taken.
 
     `standard_input` is read where `-` is among the paths; `column` of tables holds the pictures
-    (`stores.table_rows`). Raises `DatasetError` or `UnknownName` for a table that cannot be read.
+    (`stores.table_rows`). Raises `DatasetError` or `UnknownName` for a table that cannot be read; and, before
+    anything is read, `MissingExtra` where a table or a URL is among the paths and pyarrow is not installed.
     """
+    paths = list(paths)
+    for path in paths:
+        if _is_table(path) or is_url(path):
+            require(PARQUET, f"Reading {path}")
+    return _expanded(paths, standard_input, column)
+
+
+def _expanded(paths: list[str], standard_input: BinaryIO | None, column: str | None) -> Iterator[Input]:
     for path in paths:
         if path == STANDARD_INPUT:
             yield from paths_in(standard_input or io.BytesIO())
-        elif is_table(path) and not Path(path).is_dir():
+        elif _is_table(path):
             yield from table_rows(path, column)
         elif is_url(path):
             yield from pictures_at(path)
@@ -71,6 +81,10 @@ def pictures(
             yield from _matching(path)
         else:
             yield path
+
+
+def _is_table(path: str) -> bool:
+    return is_table(path) and not Path(path).is_dir()
 
 
 def count(paths: Iterable[str], seconds: float = 1.0) -> int | None:

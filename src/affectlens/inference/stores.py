@@ -24,6 +24,7 @@ from affectlens.errors import (
     PictureNotFound,
     UnknownName,
 )
+from affectlens.extras import PARQUET, require
 from affectlens.images import PICTURE_SUFFIXES
 
 TABLE = ".parquet"
@@ -108,6 +109,7 @@ def pictures_at(url: str) -> Iterator[str | PictureError]:
 
 def _opened(url: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it."""
+    require(PARQUET, f"Opening {url}")
     scheme, _, rest = url.partition("://")
     path, _, options = rest.partition("?")
     bucket, _, key = path.partition("/")
@@ -227,6 +229,7 @@ def read_rows(rows: Iterable[TableRow]) -> Iterator[PictureBytes | PictureError]
 
 
 def _parquet(table: str) -> Any:
+    require(PARQUET, f"Reading {table}")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

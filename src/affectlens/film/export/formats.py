@@ -4,12 +4,14 @@ To add one, write a function `(timeline, options) -> str`, or one that writes fi
 writes a format is imported when it is used, so that a command can list formats without waiting.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from affectlens.errors import UnknownName
+from affectlens.extras import PARQUET, Extra, require
 from affectlens.files import atomic_write
 from affectlens.film.export.options import ExportOptions
 
@@ -31,6 +33,7 @@ class Format:
             options that do not fit the film
         with_pictures: whether it shows `options.pictures`
         with_timecode: whether it counts frames, of which `markers.notes` then has something to report
+        extra: what else must be installed
     """
 
     name: str
@@ -39,6 +42,7 @@ class Format:
     write: Write
     with_pictures: bool = False
     with_timecode: bool = False
+    extra: Extra | None = None
 
 
 def _html(folder: Path, timeline: "Timeline", options: ExportOptions) -> list[Path]:
@@ -121,7 +125,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType({
         Format("csv", ("frames.csv", "shots.csv"), "row for each sampled frame, and for each shot",
                _table("csv")),
         Format("jsonl", ("frames.jsonl", "shots.jsonl"), "same rows as JSON, one a line", _table("jsonl")),
-        Format("parquet", ("frames.parquet", "shots.parquet"), "same rows as Parquet", _table("parquet")),
+        Format("parquet", ("frames.parquet", "shots.parquet"), "same rows as Parquet", _table("parquet"),
+               extra=PARQUET),
         Format("srt", ("subtitles.srt",), "SubRip: a cue for each shot or mood",
                _text("subtitles.srt", _srt)),
         Format("vtt", ("subtitles.vtt",), "WebVTT: a cue for each shot or mood",
@@ -134,3 +139,12 @@ FORMATS: Mapping[str, Format] = MappingProxyType({
                _text("markers.otio", _otio), with_timecode=True),
     )
 })  # fmt: skip
+
+
+def check_formats(names: Iterable[str]) -> None:
+    """Raise `UnknownName` for a format that is not one, and `MissingExtra` for one that needs an extra."""
+    for name in names:
+        if name not in FORMATS:
+            raise UnknownName("format", name, FORMATS, "films")
+        if extra := FORMATS[name].extra:
+            require(extra, f"The format {name}")

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
+from affectlens.extras import PARQUET, Extra, require
 from affectlens.inference.output import parquet
 from affectlens.inference.output.csv_rows import CsvRows
 from affectlens.inference.output.json_lines import JsonLines
@@ -28,12 +29,14 @@ class RowFormat:
         summary: one line for users
         encoding: emotions and attributes -> how rows are written while the job runs
         from_journal, to_journal: see above; None where the rows are the file
+        extra: what else must be installed
     """
 
     summary: str
     encoding: Callable[[Vocabulary, Sequence[str]], RowEncoding]
     from_journal: Convert | None = None
     to_journal: Convert | None = None
+    extra: Extra | None = None
 
     def rows_file(self, file: Path) -> Path:
         """Return where the rows are while the job runs."""
@@ -48,15 +51,21 @@ FORMATS: Mapping[str, RowFormat] = MappingProxyType({
         encoding=JsonLines,
         from_journal=parquet.from_journal,
         to_journal=parquet.to_journal,
+        extra=PARQUET,
     ),
 })  # fmt: skip
 
 
 def format_of(file: Path) -> RowFormat:
-    """Find the format of a file by its suffix. Raises `OutputError` with those that are known."""
+    """Find the format of a file by its suffix.
+
+    Raises `OutputError` with those that are known, and `MissingExtra` for one that cannot be written here.
+    """
     suffix = file.suffix.lower()
     if suffix not in FORMATS:
         raise OutputError(f"{file}: the suffix is the format of the results. Use {', '.join(FORMATS)}.")
+    if extra := FORMATS[suffix].extra:
+        require(extra, f"Writing {file}")
     return FORMATS[suffix]
 
 

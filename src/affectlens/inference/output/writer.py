@@ -118,7 +118,10 @@ def open_output(
 
 
 def check_file(file: Path, resume: bool) -> None:
-    """Raise `OutputError` for a suffix that is not known, a folder, or rows that would be overwritten."""
+    """Raise `OutputError` for a suffix that is not known, a folder, or rows that would be overwritten.
+
+    Raises `MissingExtra` for a format that cannot be written here.
+    """
     row_format = format_of(file)
     if file.is_dir():
         raise OutputError(f"{file} is a folder. Name a file to write.")

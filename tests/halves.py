@@ -1,0 +1,95 @@
+"""What the base install of the package lacks, and which files therefore do not run where nothing else is.
+
+The rule: a file needs more than the base if it imports, at its top, a library of an extra, a module of the
+package that is listed here, or a module of `tests/` that does. What is imported within functions does not
+count: a single test that needs a library is marked `@pytest.mark.needs("torch")`.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import affectlens
+
+TESTS = Path(__file__).parent
+SOURCES = Path(affectlens.__file__).parent.parent
+# Libraries of the extras, as they are imported.
+LIBRARIES = (
+    "captum", "onnx", "onnxscript", "openvino", "pandas", "playwright", "pyarrow", "ray", "safetensors",
+    "scipy", "skimage", "sklearn", "timm", "tomli_w", "torch", "torchmetrics", "torchvision", "transformers",
+)  # fmt: skip
+# Rooms that build models.
+ROOMS = (
+    "affectlens.cluster",
+    "affectlens.losses",
+    "affectlens.models",
+    "affectlens.recipes",
+    "affectlens.training",
+)
+# What else cannot be imported without one of these libraries. A module that no longer needs one leaves the
+# list; none is added.
+NAMED = frozenset({
+    "affectlens.evaluation.evaluate",
+    "affectlens.explain.core.activations",
+    "affectlens.explain.core.aumann_shapley",
+    "affectlens.explain.core.differentiable",
+    "affectlens.explain.faithfulness.randomised",
+    "affectlens.explain.features.figure",
+    "affectlens.explain.features.visualisation",
+    "affectlens.explain.methods.attention",
+    "affectlens.explain.methods.cam",
+    "affectlens.explain.methods.grad_cam",
+    "affectlens.explain.methods.gradient",
+    "affectlens.explain.methods.integrated_gradients",
+    "affectlens.explain.methods.smooth_gradient",
+    "affectlens.explain.methods.superpixels",
+    "affectlens.explain.methods.token_maps",
+    "affectlens.explain.story.branches",
+    "affectlens.inference.labelled",
+    "affectlens.inference.labelled_batches",
+    "affectlens.inference.openvino_engine",
+    "affectlens.inference.torch_engine",
+})  # fmt: skip
+
+
+def base_only() -> bool:
+    """Whether this Python has the base alone: no torch."""
+    return find_spec("torch") is None
+
+
+def needs_more(module: str) -> bool:
+    """Whether a module of the package cannot be imported where the base alone is installed."""
+    return module in NAMED or any(module == room or module.startswith(f"{room}.") for room in ROOMS)
+
+
+@cache
+def lacking(file: Path) -> str | None:
+    """Return the first thing that a file imports at its top and the base lacks; None if there is nothing."""
+    if file.is_relative_to(SOURCES):
+        module = ".".join(file.relative_to(SOURCES).with_suffix("").parts).removesuffix(".__init__")
+        return module if needs_more(module) else None
+    for name in _imported(ast.parse(file.read_text(encoding="utf-8"))):
+        top = name.partition(".")[0]
+        helper = TESTS / f"{top}.py"
+        if top in LIBRARIES or needs_more(name) or (helper.is_file() and lacking(helper)):
+            return name
+    return None
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    """Yield what is imported as soon as a file is: modules, and names in modules as `module.name`."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.module is not None, "imports are absolute"
+        yield node.module
+        lazy = affectlens._MODULES if node.module == "affectlens" else {}
+        yield from (f"{node.module}.{lazy.get(alias.name, alias.name)}" for alias in node.names)
+    elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        for statement in node.orelse:
+            yield from _imported(statement)
+    elif not isinstance(node, ast.FunctionDef | ast.expr):
+        for child in ast.iter_child_nodes(node):
+            yield from _imported(child)
