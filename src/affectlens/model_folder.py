@@ -34,6 +34,7 @@ from affectlens.version import VERSION
 CONFIG, WEIGHTS, README, GRAPH = "config.json", "model.safetensors", "README.md", "model.onnx"
 # Images (B, 3, H, W), normalised, float32, become logits (B, E), float32, before the temperature.
 GRAPH_INPUT, GRAPH_LOGITS = "images", "logits"
+GRAPH_CLASS_MAPS, GRAPH_EMBEDDING = "class_maps", "embedding"  # which not every graph has
 OURS, CONFIG_HASH = "affectlens", "config_sha256"
 WEIGHTS_ID_DIGITS = 12
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is not one

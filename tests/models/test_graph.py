@@ -15,6 +15,7 @@ from affectlens.errors import MissingExtra, SettingsError
 from affectlens.model_folder import GRAPH, has_graph, load_card
 from affectlens.models import graph, saved
 from affectlens.models.graph import export_graph
+from affectlens.models.graph_outputs import GraphNetwork
 from affectlens.models.saved import add_graph, load_model, save_model
 from affectlens.preprocess import Preprocessing
 
@@ -42,6 +43,13 @@ def test_a_graph_casts_what_is_stored_and_holds_no_weights(folder: Path, dtype: 
     np.testing.assert_allclose(session.run(None, {"images": images})[0], expected, rtol=1e-3, atol=1e-3)
 
 
+class Twice(nn.Module):
+    """Answers with logits of twice the size."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return 2 * logits
+
+
 class Undecided(nn.Module):
     """What it computes depends on the numbers in its input."""
 
@@ -52,18 +60,21 @@ class Undecided(nn.Module):
 
 def test_a_network_that_is_no_graph_is_our_error() -> None:
     with pytest.raises(SettingsError, match="cannot be written as a graph"):
-        export_graph(Undecided(), Preprocessing(height=8, width=8), safetensors.torch.save({}))
+        export_graph(
+            GraphNetwork(Undecided(), 8, 8), Preprocessing(height=8, width=8), safetensors.torch.save({})
+        )
 
 
 def test_a_graph_that_answers_otherwise_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     whole = graph.export_graph
 
-    def of_another(network: nn.Module, preprocessing: Preprocessing, weights: bytes) -> bytes:
-        return whole(nn.Sequential(network, nn.Hardtanh(-0.01, 0.01)), preprocessing, weights)
+    def of_another(network: GraphNetwork, preprocessing: Preprocessing, weights: bytes) -> bytes:
+        twice = nn.Sequential(network.network, Twice())
+        return whole(GraphNetwork(twice, preprocessing.height, preprocessing.width), preprocessing, weights)
 
     monkeypatch.setattr(saved, "export_graph", of_another)
-    with pytest.raises(SettingsError, match=r"a logit differs by [\d.]+, .* It was not written"):
+    with pytest.raises(SettingsError, match=r"one of its outputs differs by [\d.]+, .* It was not written"):
         add_graph(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

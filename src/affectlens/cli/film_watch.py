@@ -99,15 +99,15 @@ def films(
     from affectlens.film.settings import FilmSettings
     from affectlens.inference.engine import load_engine
 
-    explained = None
+    explainer = None
     if explain is not None:
-        from affectlens.models import saved  # which needs torch
+        from affectlens.explain.explainer import Explainer
 
-        explained = saved.load(name)
+        explainer = Explainer.load(name)
     given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
     job = FilmJob(
         engine=load_engine(name, engine, device, precision),
-        explained=explained,
+        explainer=explainer,
         settings=FilmSettings(
             sampling="keyframes" if keyframes else "shots" if by_shots else "time",
             **{key: value for key, value in given.items() if value is not None},

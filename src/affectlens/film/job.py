@@ -30,7 +30,7 @@ from affectlens.inference.engine import Engine
 from affectlens.video import stills, without_password, writer
 
 if TYPE_CHECKING:
-    from affectlens.models.saved import Model
+    from affectlens.explain.explainer import Explainer
 
 # Characters of a folder that is named after an address.
 _LONGEST_NAME = 60
@@ -48,8 +48,7 @@ class FilmJob:
         options: options of the formats; pictures and the film's path are filled in for each film
         render: how the film is written again with what it evokes drawn over it; None writes no film. Live
             sources are not rendered
-        explained: the model, as `models.saved.load` returns it, whose heat maps of the peaks that they show
-            formats with pictures get; None makes none
+        explainer: what makes the heat maps of peaks that formats with pictures get; None makes none
         resume: whether to continue from what the folders hold, and to keep a film that is rendered already
         batch_size, hardware: as in `WatchRequest`
     Raises `UnknownName` for a format, `MissingExtra` for one that needs an extra, and `SettingsError` for
@@ -62,7 +61,7 @@ class FilmJob:
     formats: Sequence[str] = ("html",)
     options: ExportOptions = field(default_factory=ExportOptions)
     render: OverlayKind | None = None
-    explained: "Model | None" = None
+    explainer: "Explainer | None" = None
     resume: bool = False
     batch_size: int = 32
     hardware: str | None = None
@@ -200,12 +199,12 @@ def film_pictures(
             shown[second] = pixels
             yield ExportProgress(step="stills", done=len(shown), total=len(seconds))
     maps = {}
-    if job.explained is not None:
-        # Imported here because most jobs explain nothing, and it needs torch.
+    if job.explainer is not None:
+        # Imported here because most jobs explain nothing.
         from affectlens.film.peak_maps import peak_maps
 
         peaks = timeline.of("peak")[:MAX_PEAKS]
-        for each in peak_maps(source, peaks, job.explained):
+        for each in peak_maps(source, peaks, job.explainer):
             maps[(each.peak.second, each.peak.emotion)] = each.picture
             yield ExportProgress(step="heat maps", done=len(maps), total=len(peaks))
     return FilmPictures(shown, maps)

@@ -59,6 +59,16 @@ class Engine(Protocol):
     def predict_images(self, images: Images) -> Probabilities:
         """Predict what `Preprocessing.normalise` returns, or a blend of such: (B, 3, H, W) -> (B, E)."""
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What `output` returns besides logits, by name: `GRAPH_CLASS_MAPS`, `GRAPH_EMBEDDING`, where there."""
+
+    def output(self, images: Images, name: str) -> NDArray[np.float32]:
+        """Return a named output for normalised images: (B, 3, H, W) -> (B, ...).
+
+        `SettingsError` for one that is not among `outputs`.
+        """
+
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""
 

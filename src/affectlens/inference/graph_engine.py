@@ -14,13 +14,14 @@ from threading import local
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.engine import CPU_BATCH, In, Out, Probabilities, cores
 from affectlens.metrics import softmax
-from affectlens.model_folder import GRAPH, Card, read_graph
+from affectlens.model_folder import GRAPH, GRAPH_LOGITS, Card, read_graph
 from affectlens.preprocess import Images
 
 
@@ -64,10 +65,19 @@ class GraphEngine(ABC):
 
     def predict_images(self, images: Images) -> Probabilities:
         """Predict normalised images, float32 (B, 3, H, W)."""
-        parts = [images[begin : begin + CPU_BATCH] for begin in range(0, len(images), CPU_BATCH)]
-        logits = np.concatenate([self._logits(part) for part in parts])
+        logits = self._output(images, GRAPH_LOGITS)
         # In float64, so that not even many words' rounding errors add up to anything.
         return softmax(logits.astype(np.float64) / self.card.temperature).astype(np.float32)
+
+    def output(self, images: Images, name: str) -> NDArray[np.float32]:
+        """Return a named output of the graph: (B, 3, H, W) -> (B, ...)."""
+        if name not in self.outputs:
+            raise SettingsError(f"The graph of {self.card.name} has no output {name!r}.")
+        return self._output(images, name)
+
+    def _output(self, images: Images, name: str) -> NDArray[np.float32]:
+        parts = [images[begin : begin + CPU_BATCH] for begin in range(0, len(images), CPU_BATCH)]
+        return np.concatenate([self._run(part, name) for part in parts])
 
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""
@@ -94,5 +104,10 @@ class GraphEngine(ABC):
         """Open the graph. May raise anything."""
 
     @abstractmethod
-    def _logits(self, images: Images) -> Any:
-        """Run the graph: (B, 3, H, W) -> (B, E). Several threads call it."""
+    def _run(self, images: Images, name: str) -> Any:
+        """Run the graph for one of its outputs: (B, 3, H, W) -> (B, ...). Several threads call it."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the graph's outputs."""

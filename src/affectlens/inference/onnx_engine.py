@@ -7,7 +7,7 @@ import onnxruntime
 
 from affectlens.inference.engine import ONNX_RUNTIME, cores
 from affectlens.inference.graph_engine import GraphEngine
-from affectlens.model_folder import GRAPH_INPUT, GRAPH_LOGITS
+from affectlens.model_folder import GRAPH_INPUT
 from affectlens.preprocess import Images
 
 
@@ -19,10 +19,15 @@ class OnnxEngine(GraphEngine):
     def _open(self) -> None:
         self._on_all_cores = self._session(cores())
 
-    def _logits(self, images: Images) -> Any:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the graph's outputs."""
+        return tuple(each.name for each in self._on_all_cores.get_outputs())
+
+    def _run(self, images: Images, name: str) -> Any:
         alone = getattr(self._thread, "has_one_core", False)
         session = self._on_one_core if alone else self._on_all_cores
-        return session.run([GRAPH_LOGITS], {GRAPH_INPUT: images})[0]
+        return session.run([name], {GRAPH_INPUT: images})[0]
 
     @cached_property
     def _on_one_core(self) -> Any:

@@ -26,8 +26,13 @@ class OpenVinoEngine(GraphEngine):
         }
         self._compiled: Any = openvino.Core().compile_model(str(self._file), "CPU", settings)
 
-    def _logits(self, images: Images) -> Any:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the graph's outputs."""
+        return tuple(each.any_name for each in self._compiled.outputs)
+
+    def _run(self, images: Images, name: str) -> Any:
         # A request for each thread: it holds the pictures that it is predicting.
         if not hasattr(self._thread, "request"):
             self._thread.request = self._compiled.create_infer_request()
-        return self._thread.request.infer([images])[0]
+        return self._thread.request.infer([images])[name]

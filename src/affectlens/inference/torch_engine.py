@@ -21,15 +21,19 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from affectlens.data.prefetch import map_ahead
+from affectlens.errors import SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.engine import CPU_BATCH, TORCH, In, Out, Probabilities
 from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
+from affectlens.model_folder import GRAPH_LOGITS
 from affectlens.models import saved
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
 from affectlens.models.network_input import normalise, to_tensor
@@ -81,6 +85,15 @@ class TorchEngine:
                 for part in parts
             ]
         return self._probabilities(torch.cat(logits).float().cpu())
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """A network in torch returns logits alone."""
+        return (GRAPH_LOGITS,)
+
+    def output(self, images: Images, name: str) -> NDArray[np.float32]:
+        """Refuse: other outputs are a graph's."""
+        raise SettingsError(f"The engine {TORCH} returns no output {name!r}: use an engine for graphs.")
 
     def _probabilities(self, logits: Tensor) -> Probabilities:
         # In float64, so that not even many words' rounding errors add up to anything.

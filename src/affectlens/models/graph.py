@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
 
 from affectlens.errors import MissingExtra, SettingsError
-from affectlens.model_folder import GRAPH_INPUT, GRAPH_LOGITS, WEIGHTS
+from affectlens.model_folder import GRAPH_INPUT, WEIGHTS
+from affectlens.models.graph_outputs import NETWORK, GraphNetwork
 from affectlens.preprocess import Preprocessing
 
 _LARGEST_BATCH = 1 << 20
@@ -26,8 +26,8 @@ _LENGTH = 8  # bytes at the beginning of a safetensors file: how long its header
 _TYPES = {"F32": "FLOAT", "F16": "FLOAT16", "BF16": "BFLOAT16", "I64": "INT64"}
 
 
-def export_graph(network: nn.Module, preprocessing: Preprocessing, weights: bytes) -> bytes:
-    """Return the graph of a network in evaluation mode: images (B, 3, H, W) -> logits (B, E), float32.
+def export_graph(network: GraphNetwork, preprocessing: Preprocessing, weights: bytes) -> bytes:
+    """Return the graph of a network: images (B, 3, H, W) -> what `GraphNetwork` names, float32.
 
     `weights` are the bytes of the safetensors file that the graph refers to, by the name `model.safetensors`.
     Raises `SettingsError` for a network that cannot be exported, and `MissingExtra` where ONNX is missing.
@@ -42,7 +42,7 @@ def export_graph(network: nn.Module, preprocessing: Preprocessing, weights: byte
     try:
         with _silence():
             program = torch.onnx.export(
-                network, (images,), dynamo=True, input_names=[GRAPH_INPUT], output_names=[GRAPH_LOGITS],
+                network, (images,), dynamo=True, input_names=[GRAPH_INPUT], output_names=list(network.names),
                 dynamic_shapes=({0: batch},), optimize=False, verbose=False,
             )  # fmt: skip
     except Exception as error:  # the exporter raises whatever a network's own code does
@@ -65,7 +65,7 @@ def _refer(graph: Any, weights: bytes) -> None:
     header = json.loads(weights[_LENGTH : _LENGTH + length])
     references, casts, own = [], [], []
     for weight in graph.initializer:
-        entry = header.get(weight.name)
+        entry = header.get(weight.name.removeprefix(f"{NETWORK}."))
         if entry is None:  # a constant of the network's code
             own.append(weight)
             continue

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from affectlens import library, model_folder
 from affectlens.errors import BadModelFolder, SettingsError
-from affectlens.model_folder import GRAPH, GRAPH_INPUT, GRAPH_LOGITS, WEIGHTS, Card, StoredModel
+from affectlens.model_folder import GRAPH, GRAPH_INPUT, WEIGHTS, Card, StoredModel
 from affectlens.models import catalog
 from affectlens.models.graph import export_graph
+from affectlens.models.graph_outputs import GraphNetwork
 
 GRAPH_TOLERANCE = (
     1e-2  # of a logit: rounding through some hundred layers; a wrong one is off by whole numbers
@@ -75,20 +76,21 @@ def add_graph(folder: Path, images: Tensor | None = None) -> float:
     """Write the graph of a model folder next to its weights, once it is shown to answer as the network does.
 
     `images` are normalised, (B, 3, H, W); by default they are noise of eight kinds from flat to rough.
-    Returns the largest difference of a logit. Raises `ModelNotFound`, `BadModelFolder`,
+    Returns the largest difference of an output, relative where values are above 1. Raises `ModelNotFound`, `BadModelFolder`,
     what `graph.export_graph` raises, and `SettingsError` where the answers differ by more than
     `GRAPH_TOLERANCE`; the folder is then as before.
     """
     stored = model_folder.read_model(folder)
     model = _model_of(folder, stored)
     size = model.card.preprocessing
-    graph = export_graph(model.network, size, stored.weights)
+    network = GraphNetwork(model.network, size.height, size.width)
+    graph = export_graph(network, size, stored.weights)
     images = _noise(size.height, size.width) if images is None else images
-    difference = _difference(model.network, graph, stored.weights, images)
+    difference = _difference(network, graph, stored.weights, images)
     if not difference <= GRAPH_TOLERANCE:
         raise SettingsError(
-            f"The graph of {folder} answers otherwise than its network: a logit differs by {difference:.3g}, "
-            f"more than {GRAPH_TOLERANCE}. It was not written."
+            f"The graph of {folder} answers otherwise than its network: one of its outputs differs by "
+            f"{difference:.3g}, more than {GRAPH_TOLERANCE}. It was not written."
         )
     model_folder.store_graph(folder, graph)
     return difference
@@ -104,16 +106,22 @@ def _noise(height: int, width: int) -> Tensor:
     return torch.cat(kinds)
 
 
-def _difference(network: nn.Module, graph: bytes, weights: bytes, images: Tensor) -> float:
+def _difference(network: GraphNetwork, graph: bytes, weights: bytes, images: Tensor) -> float:
     import onnxruntime
 
     with TemporaryDirectory() as folder:
         (Path(folder) / WEIGHTS).write_bytes(weights)
         (Path(folder) / GRAPH).write_bytes(graph)
         session = onnxruntime.InferenceSession(Path(folder) / GRAPH, providers=["CPUExecutionProvider"])
-        (found,) = session.run([GRAPH_LOGITS], {GRAPH_INPUT: images.numpy()})
+        found = session.run(list(network.names), {GRAPH_INPUT: images.numpy()})
     with torch.inference_mode():
-        return float((network(images) - torch.from_numpy(found)).abs().max())
+        pairs = zip(network(images), found, strict=True)
+        return max(_largest(expected - torch.from_numpy(each), expected) for expected, each in pairs)
+
+
+def _largest(differences: Tensor, expected: Tensor) -> float:
+    """Largest difference, as a share of the largest value where that is above 1."""
+    return float(differences.abs().max() / expected.abs().max().clamp_min(1))
 
 
 def round_weights(network: nn.Module, dtype: str) -> None:

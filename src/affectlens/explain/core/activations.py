@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.models import backbones
+from affectlens.models.maps import as_maps, frozen
 
 # By name, since timm has several of its own. Gates between 0 and 1 (sigmoids) detect nothing themselves.
 _NONLINEAR = frozenset({
@@ -26,7 +27,6 @@ _NONLINEAR = frozenset({
     "LeakyReLU", "Mish", "MishMe", "PReLU", "QuickGELU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Softplus",
     "Swish", "SwishMe",
 })  # fmt: skip
-_MAX_PREFIX = 16  # class token, distillation token and registers that may precede the tokens of a map
 
 
 @dataclass(frozen=True)
@@ -108,23 +108,6 @@ def activations_of(network: nn.Module, block: Block, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Hold a network in evaluation mode and its weights without gradients; afterwards all is as it was."""
-    modes = [(module, module.training) for module in network.modules()]
-    required = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
-    try:
-        network.eval()
-        for parameter, _ in required:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, requires_grad in required:
-            parameter.requires_grad_(requires_grad)
-
-
-@contextmanager
 def leaky_gradients(trunk: nn.Module, share: float) -> Iterator[None]:
     """Let this share of the gradient pass where a ReLU lets none: below zero, and for some above six.
 
@@ -148,38 +131,6 @@ def leaky_gradients(trunk: nn.Module, share: float) -> Iterator[None]:
             hook.remove()
         for module, was in in_place:
             module.inplace = was
-
-
-def as_maps(values: Any, height: int, width: int) -> Tensor | None:
-    """Bring a layer's output for pictures of H x W pixels to (B, C, h, w); None for what is not a map.
-
-    Maps with channels last are permuted; tokens, (B, tokens, C), are arranged in rows, without those that
-    precede the map. The axes of cells are known by their proportions, those of the picture.
-    """
-    if not isinstance(values, Tensor) or values.ndim not in (3, 4):
-        return None
-    if values.ndim == 4:
-        _, first, second, third = values.shape
-        is_last = _mismatch(first, second, height, width) < _mismatch(second, third, height, width)
-        maps = values.permute(0, 3, 1, 2) if is_last else values
-        return maps if maps.shape[2] * maps.shape[3] > 1 else None
-    batch, tokens, channels = values.shape
-    for prefix in range(min(_MAX_PREFIX, tokens - 2) + 1):
-        rows = round(((tokens - prefix) * height / width) ** 0.5)
-        if rows and (tokens - prefix) % rows == 0:
-            columns = (tokens - prefix) // rows
-            # Equal to less than a cell.
-            if abs(columns * height - rows * width) < max(height, width):
-                return values[:, prefix:].transpose(1, 2).reshape(batch, channels, rows, columns)
-    return None
-
-
-def merge_views(cells: Tensor, count: int) -> Tensor:
-    """Add the maps of a picture and of its mirror image: (2 count, h, w) -> (count, h, w).
-
-    A network with `mirror` runs both in one batch. Maps of the picture alone, (count, h, w), stay the same.
-    """
-    return cells if len(cells) == count else cells[:count] + cells[count:].flip(2)
 
 
 class _Reached(Exception):
@@ -241,8 +192,3 @@ def _shapes(
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _mismatch(rows: int, columns: int, height: int, width: int) -> float:
-    """How far two axes are from the proportions of a picture."""
-    return abs(rows * width - columns * height) / max(rows * width, columns * height)

@@ -5,7 +5,7 @@ Letters: B pictures, h x w pixels of the network's input, E emotions.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,18 @@ class ExplainedModel(Protocol):
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities of normalised images: (B, 3, h, w) -> (B, E)."""
+
+
+@runtime_checkable
+class HasClassMaps(Protocol):
+    """Models whose last maps are known, as what each cell adds to each emotion's logit."""
+
+    @property
+    def has_class_maps(self) -> bool:
+        """Whether this model's are."""
+
+    def class_maps(self, images: Images) -> NDArray[np.float32]:
+        """What cells add to calibrated logits, but for a number common to all: (B, 3, h, w) -> (B, E, rows, columns)."""
 
 
 def log_odds(model: ExplainedModel, images: Images, question: Question) -> Doubles:

@@ -6,10 +6,12 @@ Letters: B pictures, h x w pixels of the network's input, E emotions.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
 from affectlens.inference.engine import Engine
 from affectlens.metrics import Doubles
+from affectlens.model_folder import GRAPH_CLASS_MAPS
 from affectlens.preprocess import Images, Preprocessing
 
 
@@ -33,6 +35,18 @@ class EngineModel:
     def preprocessing(self) -> Preprocessing:
         """How pictures are fitted to it."""
         return self.engine.card.preprocessing
+
+    @property
+    def has_class_maps(self) -> bool:
+        """Whether the engine's graph returns class maps."""
+        return GRAPH_CLASS_MAPS in self.engine.outputs
+
+    def class_maps(self, images: Images) -> NDArray[np.float32]:
+        """What cells add to calibrated logits, but for a number common to all: -> (B, E, rows, columns)."""
+        found: NDArray[np.float32] = (
+            self.engine.output(images, GRAPH_CLASS_MAPS) / self.engine.card.temperature
+        )
+        return found
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities, in batches that the engine runs side by side: (B, 3, h, w) -> (B, E)."""

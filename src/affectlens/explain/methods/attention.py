@@ -29,13 +29,13 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import as_maps, frozen, merge_views
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.upsampling import upsample_all
 from affectlens.models import backbones
 from affectlens.models.backbones import attention_modules
+from affectlens.models.maps import as_maps, frozen, merge_views, reads_token, transformers
 from affectlens.preprocess import Images
 
 
@@ -67,21 +67,6 @@ class GradientAttention:
         return _attribution(
             relevance(model, model.tensor(image), question), image, started, depends_on_question=True
         )
-
-
-def transformers(network: nn.Module) -> list[str]:
-    """Paths of the transformers in a network whose attention reaches across the picture, "" for itself."""
-    return [
-        trunk.path
-        for trunk in backbones.trunks(network)
-        if backbones.num_prefix_tokens(network.get_submodule(trunk.path)) is not None
-        and attention_modules(network.get_submodule(trunk.path))
-    ]
-
-
-def reads_token(trunk: nn.Module) -> bool:
-    """Whether a network is a transformer that answers from its class token, and not from the mean of all."""
-    return backbones.pools_token(trunk) and bool(attention_modules(trunk))
 
 
 def relevance(model: DifferentiableModel, image: Tensor, question: Question | None) -> dict[str, Tensor]:

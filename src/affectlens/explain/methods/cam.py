@@ -5,7 +5,7 @@ Paper: Zhou et al., "Learning Deep Features for Discriminative Localization", CV
     map.
 
 Log-odds are not sums of logits, but a difference of log-odds is one of differences of logits, weighted by
-`aumann_shapley.logit_weights`; so the difference between the picture and a baseline is divided among the
+`core.logit_weights`; so the difference between the picture and a baseline is divided among the
 cells, and the cells add up to it but for rounding.
 
 What does not pass the last map of a convolutional network is not on the map of its cells. In `pair` that is
@@ -20,24 +20,36 @@ Letters: B pictures, E emotions, C channels, h x w pixels of the network's input
 import time
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import frozen, merge_views
-from affectlens.explain.core.attribution import Attribution
-from affectlens.explain.core.aumann_shapley import logit_weights
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, HasClassMaps, Map
 from affectlens.explain.core.baselines import BaselineOptions
-from affectlens.explain.core.differentiable import DifferentiableModel, to_map
+from affectlens.explain.core.logit_weights import logit_weights
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.upsampling import upsample_all
-from affectlens.explain.methods.attention import relevance, transformers
-from affectlens.explain.methods.grad_cam import MapLayer, as_cells, captured, last_map, trunks
-from affectlens.models import backbones
 from affectlens.preprocess import Images
 
-_EXACT = 1e-3  # of the difference that is divided: more than the error of rounding
-_SIDE = 224  # of the picture that a network is tested with, unless its configuration has a size
+EXACT = 1e-3  # of the difference that is divided: more than the error of rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class DividedAnswer:
+    """The difference of two answers, divided; in log-odds.
+
+    Attributes:
+        cells: of each map that is read linearly, (rows, columns)
+        attended: cells of each transformer, where its contribution is laid out by attention
+        elsewhere: what is on none of these
+        layers: paths of the maps' layers, where they are known
+        error: by which the sum of all is off the difference
+    """
+
+    cells: tuple[Map, ...]
+    attended: tuple[Map, ...] = ()
+    elsewhere: float = 0.0
+    layers: tuple[str, ...] = ()
+    error: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,105 +59,55 @@ class Cam(BaselineOptions):
     Raises `UnknownName` for an unknown baseline.
     """
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w).
 
-        Raises `SettingsError` for a network whose last map is not read linearly.
+        Raises `SettingsError` for a network whose last map is not read linearly, and for a graph without class
+        maps.
         """
         started = time.perf_counter()
-        height, width = image.shape[2:]
-        with frozen(model.network):
-            picture, against = model.tensor(image), model.tensor(self.make_baseline(model, image))
-            layers = _map_layers(model.network, height, width)
-            cells, elsewhere, error = _divide(model, layers, picture, against, question)
-        tolerance = _EXACT * max(1.0, abs(elsewhere) + sum(float(each.abs().sum()) for each in cells))
-        if abs(error) > tolerance:
-            raise SettingsError("This network does not read its last map linearly. Use grad_cam.")
-        attention = _attention(model, picture, question, elsewhere)
-        # What is elsewhere is divided evenly among the transformers, and where each attends.
-        share = elsewhere / max(1, len(attention))
-        spread = [each / each.sum().clamp_min(1e-12) * share for each in attention.values()]
-        values = upsample_all(map(to_map, [*cells, *spread]), height, width)
+        found = _divided(model, image, self.make_baseline(model, image), question)
+        on_maps, by_attention = (
+            sum(float(each.sum()) for each in cells) for cells in (found.cells, found.attended)
+        )
+        size = (
+            sum(float(np.abs(each).sum()) for each in found.cells) + abs(by_attention) + abs(found.elsewhere)
+        )
         details = {
-            "layers": [layer.path for layer in layers],
+            "layers": list(found.layers),
             "baselines": [self.baseline],
-            "on_maps": sum(float(each.sum()) for each in cells),
-            "by_attention": elsewhere if attention else 0.0,
-            "elsewhere": 0.0 if attention else elsewhere,
-            "completeness_error": error,
+            "on_maps": on_maps,
+            "by_attention": by_attention,
+            "elsewhere": found.elsewhere,
+            "completeness_error": found.error,
             "seconds": time.perf_counter() - started,
         }
-        sums_up = bool(attention) or abs(elsewhere) <= tolerance
+        values = upsample_all([*found.cells, *found.attended], *image.shape[2:])
+        sums_up = abs(found.elsewhere) <= EXACT * max(1.0, size)
         return Attribution(values, sums_up=sums_up, details=details)
 
 
-def reads_linearly(network: nn.Module) -> bool:
-    """Whether logits, but for a number common to all, are linear in the last maps; tested on noise."""
-    if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
-        return False
-    size = backbones.input_size(network, default=(_SIDE, _SIDE))
-    like = next(network.parameters())
-    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like)
-    try:
-        with frozen(network), torch.no_grad():
-            layers = _map_layers(network, *size)
-            with captured(network, layers) as found:
-                once = _centred(network(noise))
-            zero, twice = (
-                _centred(_with(network, noise, {layer: maps * factor for layer, maps in found.items()}))
-                for factor in (0, 2)
-            )
-    except SettingsError:
-        return False
-    return torch.allclose(twice - once, once - zero, rtol=1e-3, atol=1e-3 * float((once - zero).abs().max()))
+def suits(model: ExplainedModel) -> bool:
+    """Whether a model's answer can be divided so: its graph has class maps, or its network reads maps linearly."""
+    network = getattr(model, "network", None)  # of a model in torch alone
+    if network is None:
+        return isinstance(model, HasClassMaps) and model.has_class_maps
+    from affectlens.models.maps import reads_linearly
+
+    return reads_linearly(network)
 
 
-def _attention(
-    model: DifferentiableModel, image: Tensor, question: Question, elsewhere: float
-) -> dict[str, Tensor]:
-    """Cells that transformers, if any, attend to for the answer, or against it if `elsewhere` is below 0."""
-    if not transformers(model.network):
-        return {}
-    if elsewhere < 0:
-        question = Question(question.vocabulary, favour=question.against, against=question.favour)
-    return relevance(model, image, question)
+def _divided(model: ExplainedModel, image: Images, baseline: Images, question: Question) -> DividedAnswer:
+    if hasattr(model, "network"):
+        from affectlens.explain.methods import network_cam
 
-
-def _map_layers(network: nn.Module, height: int, width: int) -> list[MapLayer]:
-    """The last maps of all networks within that are not transformers. Raises `SettingsError` for none."""
-    paths = [path for path in trunks(network) if path not in transformers(network)]
-    if not paths:
-        raise SettingsError("This network has no map that is read linearly. Use gradient_attention.")
-    return [last_map(network, path, height, width) for path in paths]
-
-
-def _divide(
-    model: DifferentiableModel, layers: list[MapLayer], image: Tensor, against: Tensor, question: Question
-) -> tuple[list[Tensor], float, float]:
-    """Cells of each map (rows, columns), what is not on them, and the error of both; in log-odds."""
-    with torch.no_grad():
-        with captured(model.network, layers) as before:
-            begin = model.logits(against)
-        weights = logit_weights(question, begin, model.logits(image))
-    with torch.enable_grad(), captured(model.network, layers) as after:
-        answer = model.logits(image)[0] @ weights
-        gradients = torch.autograd.grad(answer, [after[layer] for layer in layers])
-    with torch.no_grad(), captured(model.network, layers, instead=before):
-        elsewhere = float(model.logits(image)[0] @ weights - begin[0] @ weights)
-    cells = [
-        merge_views(as_cells((after[layer] - before[layer]) * gradient, image).sum(dim=1), len(image))[0]
-        for layer, gradient in zip(layers, gradients, strict=True)
-    ]
-    difference = float(answer.detach() - begin[0] @ weights)
-    return cells, elsewhere, sum(float(each.sum()) for each in cells) + elsewhere - difference
-
-
-def _with(network: nn.Module, image: Tensor, maps: dict[MapLayer, Tensor]) -> Tensor:
-    """Logits of an image with other maps instead of its own."""
-    with captured(network, list(maps), instead=maps):
-        logits: Tensor = network(image)
-    return logits
-
-
-def _centred(logits: Tensor) -> Tensor:
-    return logits - logits.mean(dim=1, keepdim=True)
+        return network_cam.divide(model, image, baseline, question)
+    if not isinstance(model, HasClassMaps) or not model.has_class_maps:
+        raise SettingsError("This model's graph has no class maps. Use rise, or the network in torch.")
+    images = np.concatenate([baseline, image])
+    before, after = np.log(np.maximum(model.predict_images(images), np.finfo(np.float64).tiny))
+    weights = logit_weights(question, before, after)
+    maps = model.class_maps(images)
+    cells = np.tensordot(weights, (maps[1] - maps[0]).astype(np.float64), axes=1)
+    elsewhere = float(weights @ (after - before) - cells.sum())
+    return DividedAnswer(cells=(cells.astype(np.float32),), elsewhere=elsewhere)

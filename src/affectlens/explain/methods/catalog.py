@@ -26,7 +26,8 @@ class MethodEntry:
         file, make_name: where its dataclass is, which is imported when it is used
         needs_network: whether it takes gradients of a network in torch or looks into it; the answers of any
             engine suffice for the others
-        test: which function of the file tells whether a network in torch can be explained; "" for all
+        test: which function of the file tells whether a model can be explained, or its network where it
+            `needs_network`; "" for all
         depends_on_question: whether its map does; otherwise it is the same for every emotion
     """
 
@@ -62,10 +63,12 @@ class MethodEntry:
 
     def suits(self, model: ExplainedModel) -> bool:
         """Whether a model can be explained by it."""
-        if not self.needs_network:
-            return True
-        network = getattr(model, "network", None)  # of a model in torch alone
-        return network is not None and (not self.test or bool(getattr(self._module(), self.test)(network)))
+        tested: Any = model
+        if self.needs_network:
+            tested = getattr(model, "network", None)  # of a model in torch alone
+            if tested is None:
+                return False
+        return not self.test or bool(getattr(self._module(), self.test)(tested))
 
     def _module(self) -> Any:
         try:
@@ -89,7 +92,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
         MethodEntry("grad_cam", "what the cells of the last map add to the answer",
                     "grad_cam", "GradCam", test="makes_maps"),
         MethodEntry("cam", "what the answer owes each cell of a last map read linearly",
-                    "cam", "Cam", test="reads_linearly"),
+                    "cam", "Cam", needs_network=False, test="suits"),
         MethodEntry("attention_rollout", "where a transformer attends, the same for every emotion",
                     "attention", "AttentionRollout", test="transformers", depends_on_question=False),
         MethodEntry("gradient_attention", "where a transformer attends to what speaks for the answer",

@@ -17,23 +17,17 @@ Letters: B pictures, C channels, h x w pixels of the network's input.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import as_maps, frozen, merge_views
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.upsampling import upsample_all
-from affectlens.explain.methods.attention import reads_token
 from affectlens.models import backbones
-from affectlens.models.backbones import attention_modules
+from affectlens.models.maps import as_cells, captured, frozen, last_map, merge_views, trunks
 from affectlens.preprocess import Images
 
 
@@ -79,99 +73,6 @@ class GradCam:
         return cells.clamp_min(0) if self.positive else cells
 
 
-@dataclass(frozen=True)
-class MapLayer:
-    """The layer whose output, or input, is a map.
-
-    Attributes:
-        path: of the module
-        is_input: whether its input is the map, and not its output
-    """
-
-    path: str
-    is_input: bool = False
-
-
 def makes_maps(network: nn.Module) -> bool:
     """Whether a network has maps that can be weighted: it is timm's, contains one that is, or convolves."""
     return bool(backbones.trunks(network)) or any(isinstance(m, nn.Conv2d) for m in network.modules())
-
-
-def trunks(network: nn.Module) -> list[str]:
-    """Paths of the networks within a network that read the picture; "" for itself."""
-    return [trunk.path for trunk in backbones.trunks(network)] or [""]
-
-
-def last_map(network: nn.Module, path: str, height: int, width: int) -> MapLayer:
-    """Find the last map of the network at a path within a network, for pictures of `height` x `width` pixels.
-
-    The outer network is run once, on a grey picture. Raises `SettingsError` where there is no map.
-    """
-    trunk = network.get_submodule(path)
-    names = {module: f"{path}.{name}".strip(".") for name, module in trunk.named_modules()}
-    if reads_token(trunk):
-        return MapLayer(names[attention_modules(trunk)[-1]], is_input=True)
-    found: list[str] = []
-
-    def note(name: str, values: Any) -> None:
-        # Windows of attention come as a larger batch; a network with `mirror` reads two views.
-        is_complete = isinstance(values, Tensor) and values.shape[0] <= 2
-        if is_complete and as_maps(values, height, width) is not None:
-            found.append(name)
-
-    hooks = [
-        module.register_forward_hook(lambda _module, _inputs, values, name=name: note(name, values))
-        for module, name in names.items()
-    ]
-    like = next(network.parameters(), torch.empty(0))
-    try:
-        with torch.no_grad():
-            network(torch.zeros(1, 3, height, width, dtype=like.dtype, device=like.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not found:
-        raise SettingsError("This network makes no map of the picture, so none can be weighted.")
-    return MapLayer(found[-1])
-
-
-@contextmanager
-def captured(
-    network: nn.Module, layers: Sequence[MapLayer], instead: Mapping[MapLayer, Tensor] | None = None
-) -> Iterator[dict[MapLayer, Tensor]]:
-    """Capture the maps of some layers as a network runs, as leaves that gradients can be taken by.
-
-    They are detached from the layers below. With `instead`, they are replaced by these. The hooks are gone
-    afterwards.
-    """
-    maps: dict[MapLayer, Tensor] = {}
-
-    def capture(layer: MapLayer, values: Tensor) -> Tensor:
-        maps[layer] = (instead[layer] if instead else values).detach()
-        if torch.is_grad_enabled():
-            maps[layer].requires_grad_()
-        return maps[layer]
-
-    hooks = []
-    try:
-        for layer in layers:
-            module = network.get_submodule(layer.path)
-            if layer.is_input:
-                hooks.append(module.register_forward_pre_hook(
-                    lambda _module, inputs, layer=layer: (capture(layer, inputs[0]), *inputs[1:])
-                ))  # fmt: skip
-            else:
-                hooks.append(module.register_forward_hook(
-                    lambda _module, _inputs, values, layer=layer: capture(layer, values)
-                ))  # fmt: skip
-        yield maps
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def as_cells(values: Tensor, image: Tensor) -> Tensor:
-    """Arrange the values of a layer as maps, without a graph: -> (B, C, rows, columns)."""
-    maps = as_maps(values.detach(), image.shape[2], image.shape[3])
-    assert maps is not None, "`last_map` finds maps alone"
-    return maps.float()

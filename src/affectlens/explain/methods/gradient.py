@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.machine import autocast, pick_precision
+from affectlens.models.maps import frozen
 from affectlens.preprocess import Images
 
 MEMORY = 1024  # MiB that a method may fill with what it keeps of its pictures for the backward pass

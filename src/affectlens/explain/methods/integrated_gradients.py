@@ -35,12 +35,12 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import baselines, check_names
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.explain.methods.gradient import MEMORY, InputGradients
+from affectlens.models.maps import frozen
 from affectlens.preprocess import Images
 
 # The absolute errors of all pieces may add up to so many tolerances of the variation: some of them cancel.

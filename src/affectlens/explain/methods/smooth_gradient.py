@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.explain.methods.gradient import MEMORY, InputGradients
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
+from affectlens.models.maps import frozen
 from affectlens.preprocess import Images
 
 AVERAGED = ("gradient", "gradient_times_input", "integrated_gradients")

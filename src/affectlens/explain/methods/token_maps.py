@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.attribution import Attribution, Map
 from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import BaselineOptions
@@ -28,6 +27,7 @@ from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question
 from affectlens.explain.core.upsampling import upsample_all
 from affectlens.models.capabilities import CONCEPTS, HasTokens
+from affectlens.models.maps import frozen
 from affectlens.preprocess import Images
 
 

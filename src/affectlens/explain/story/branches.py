@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.activations import frozen
 from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import baselines
 from affectlens.explain.core.differentiable import DifferentiableModel
@@ -32,6 +31,7 @@ from affectlens.explain.core.question import Question
 from affectlens.explain.core.reference import USUAL
 from affectlens.explain.story.contributions import BranchPart, Contributions
 from affectlens.models.capabilities import Division, HasParts
+from affectlens.models.maps import frozen
 from affectlens.preprocess import Images
 
 

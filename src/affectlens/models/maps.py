@@ -1,0 +1,224 @@
+"""The maps inside a network: where they are, how they are captured, and which networks read them linearly.
+
+The last map of a transformer that answers from its class token is what its last attention reads: after that
+no patch matters. Of a network that contains several networks, as `pair`, each has a map.
+
+Letters: B pictures, E emotions, C channels, H x W pixels, h x w cells of a map.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from affectlens.errors import SettingsError
+from affectlens.models import backbones
+from affectlens.models.backbones import attention_modules
+
+_MAX_PREFIX = 16  # class token, distillation token and registers that may precede the tokens of a map
+_SIDE = 224  # of the picture that a network is tested with, unless its configuration has a size
+
+
+@dataclass(frozen=True)
+class MapLayer:
+    """The layer whose output, or input, is a map.
+
+    Attributes:
+        path: of the module
+        is_input: whether its input is the map, and not its output
+    """
+
+    path: str
+    is_input: bool = False
+
+
+def trunks(network: nn.Module) -> list[str]:
+    """Paths of the networks within a network that read the picture; "" for itself."""
+    return [trunk.path for trunk in backbones.trunks(network)] or [""]
+
+
+def transformers(network: nn.Module) -> list[str]:
+    """Paths of the transformers in a network whose attention reaches across the picture, "" for itself."""
+    return [
+        trunk.path
+        for trunk in backbones.trunks(network)
+        if backbones.num_prefix_tokens(network.get_submodule(trunk.path)) is not None
+        and attention_modules(network.get_submodule(trunk.path))
+    ]
+
+
+def reads_token(trunk: nn.Module) -> bool:
+    """Whether a network is a transformer that answers from its class token, and not from the mean of all."""
+    return backbones.pools_token(trunk) and bool(attention_modules(trunk))
+
+
+def last_map(network: nn.Module, path: str, height: int, width: int) -> MapLayer:
+    """Find the last map of the network at a path within a network, for pictures of `height` x `width` pixels.
+
+    The outer network is run once, on a grey picture. Raises `SettingsError` where there is no map.
+    """
+    trunk = network.get_submodule(path)
+    names = {module: f"{path}.{name}".strip(".") for name, module in trunk.named_modules()}
+    if reads_token(trunk):
+        return MapLayer(names[attention_modules(trunk)[-1]], is_input=True)
+    found: list[str] = []
+
+    def note(name: str, values: Any) -> None:
+        # Windows of attention come as a larger batch; a network with `mirror` reads two views.
+        is_complete = isinstance(values, Tensor) and values.shape[0] <= 2
+        if is_complete and as_maps(values, height, width) is not None:
+            found.append(name)
+
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, values, name=name: note(name, values))
+        for module, name in names.items()
+    ]
+    like = next(network.parameters(), torch.empty(0))
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, height, width, dtype=like.dtype, device=like.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        raise SettingsError("This network makes no map of the picture, so none can be weighted.")
+    return MapLayer(found[-1])
+
+
+def linear_layers(network: nn.Module, height: int, width: int) -> list[MapLayer]:
+    """The last maps of all networks within that are not transformers. Raises `SettingsError` for none."""
+    paths = [path for path in trunks(network) if path not in transformers(network)]
+    if not paths:
+        raise SettingsError("This network has no map that is read linearly. Use gradient_attention.")
+    return [last_map(network, path, height, width) for path in paths]
+
+
+def reads_linearly(network: nn.Module) -> bool:
+    """Whether logits, but for a number common to all, are linear in the last maps; tested on noise."""
+    if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
+        return False
+    size = backbones.input_size(network, default=(_SIDE, _SIDE))
+    like = next(network.parameters())
+    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like)
+    try:
+        with frozen(network), torch.no_grad():
+            layers = linear_layers(network, *size)
+            with captured(network, layers) as found:
+                once = _centred(network(noise))
+            zero, twice = (
+                _centred(_with(network, noise, {layer: maps * factor for layer, maps in found.items()}))
+                for factor in (0, 2)
+            )
+    except SettingsError:
+        return False
+    return torch.allclose(twice - once, once - zero, rtol=1e-3, atol=1e-3 * float((once - zero).abs().max()))
+
+
+@contextmanager
+def captured(
+    network: nn.Module, layers: Sequence[MapLayer], instead: Mapping[MapLayer, Tensor] | None = None
+) -> Iterator[dict[MapLayer, Tensor]]:
+    """Capture the maps of some layers as a network runs, as leaves that gradients can be taken by.
+
+    They are detached from the layers below. With `instead`, they are replaced by these. The hooks are gone
+    afterwards.
+    """
+    maps: dict[MapLayer, Tensor] = {}
+
+    def capture(layer: MapLayer, values: Tensor) -> Tensor:
+        maps[layer] = (instead[layer] if instead else values).detach()
+        if torch.is_grad_enabled():
+            maps[layer].requires_grad_()
+        return maps[layer]
+
+    hooks = []
+    try:
+        for layer in layers:
+            module = network.get_submodule(layer.path)
+            if layer.is_input:
+                hooks.append(module.register_forward_pre_hook(
+                    lambda _module, inputs, layer=layer: (capture(layer, inputs[0]), *inputs[1:])
+                ))  # fmt: skip
+            else:
+                hooks.append(module.register_forward_hook(
+                    lambda _module, _inputs, values, layer=layer: capture(layer, values)
+                ))  # fmt: skip
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Hold a network in evaluation mode and its weights without gradients; afterwards all is as it was."""
+    modes = [(module, module.training) for module in network.modules()]
+    required = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        network.eval()
+        for parameter, _ in required:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, requires_grad in required:
+            parameter.requires_grad_(requires_grad)
+
+
+def as_maps(values: Any, height: int, width: int) -> Tensor | None:
+    """Bring a layer's output for pictures of H x W pixels to (B, C, h, w); None for what is not a map.
+
+    Maps with channels last are permuted; tokens, (B, tokens, C), are arranged in rows, without those that
+    precede the map. The axes of cells are known by their proportions, those of the picture.
+    """
+    if not isinstance(values, Tensor) or values.ndim not in (3, 4):
+        return None
+    if values.ndim == 4:
+        _, first, second, third = values.shape
+        is_last = _mismatch(first, second, height, width) < _mismatch(second, third, height, width)
+        maps = values.permute(0, 3, 1, 2) if is_last else values
+        return maps if maps.shape[2] * maps.shape[3] > 1 else None
+    batch, tokens, channels = values.shape
+    for prefix in range(min(_MAX_PREFIX, tokens - 2) + 1):
+        rows = round(((tokens - prefix) * height / width) ** 0.5)
+        if rows and (tokens - prefix) % rows == 0:
+            columns = (tokens - prefix) // rows
+            # Equal to less than a cell.
+            if abs(columns * height - rows * width) < max(height, width):
+                return values[:, prefix:].transpose(1, 2).reshape(batch, channels, rows, columns)
+    return None
+
+
+def as_cells(values: Tensor, image: Tensor) -> Tensor:
+    """Arrange the values of a layer as maps, without a graph: -> (B, C, rows, columns)."""
+    maps = as_maps(values.detach(), image.shape[2], image.shape[3])
+    assert maps is not None, "`last_map` finds maps alone"
+    return maps.float()
+
+
+def merge_views(cells: Tensor, count: int) -> Tensor:
+    """Add the maps of a picture and of its mirror image: (2 count, h, w) -> (count, h, w).
+
+    A network with `mirror` runs both in one batch. Maps of the picture alone, (count, h, w), stay the same.
+    """
+    return cells if len(cells) == count else cells[:count] + cells[count:].flip(2)
+
+
+def _mismatch(rows: int, columns: int, height: int, width: int) -> float:
+    """How far two axes are from the proportions of a picture."""
+    return abs(rows * width - columns * height) / max(rows * width, columns * height)
+
+
+def _with(network: nn.Module, image: Tensor, maps: dict[MapLayer, Tensor]) -> Tensor:
+    """Logits of an image with other maps instead of its own."""
+    with captured(network, list(maps), instead=maps):
+        logits: Tensor = network(image)
+    return logits
+
+
+def _centred(logits: Tensor) -> Tensor:
+    return logits - logits.mean(dim=1, keepdim=True)
