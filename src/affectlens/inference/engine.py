@@ -61,7 +61,7 @@ class Engine(Protocol):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What `output` returns besides logits, by name: `GRAPH_CLASS_MAPS`, `GRAPH_EMBEDDING`, where there."""
+        """Names of what `output` returns: logits, and class maps and an embedding where there are any."""
 
     def output(self, images: Images, name: str) -> NDArray[np.float32]:
         """Return a named output for normalised images: (B, 3, H, W) -> (B, ...).

@@ -23,12 +23,12 @@ NETWORK = "network"  # what precedes the names of a network's weights in `GraphN
 
 
 class GraphNetwork(nn.Module):
-    """A network with all that its graph returns: images (B, 3, H, W) -> a tensor for each of `names`, in order.
+    """A network with all that its graph returns: images (B, 3, H, W) -> a tensor for each of `names`.
 
     logits      (B, E)
     class_maps  (B, E, rows, columns): what each cell of the last map adds to each emotion's logit, less the
-                mean over emotions; of networks that read that map linearly (Zhou et al., "Learning Deep Features
-                for Discriminative Localization", CVPR 2016) and have no transformer
+                mean over emotions; of networks that read that map linearly (Zhou et al., "Learning Deep
+                Features for Discriminative Localization", CVPR 2016) and have no transformer
     embedding   (B, D): what the last linear layers read, side by side
     """
 

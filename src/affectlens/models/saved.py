@@ -76,9 +76,9 @@ def add_graph(folder: Path, images: Tensor | None = None) -> float:
     """Write the graph of a model folder next to its weights, once it is shown to answer as the network does.
 
     `images` are normalised, (B, 3, H, W); by default they are noise of eight kinds from flat to rough.
-    Returns the largest difference of an output, relative where values are above 1. Raises `ModelNotFound`, `BadModelFolder`,
-    what `graph.export_graph` raises, and `SettingsError` where the answers differ by more than
-    `GRAPH_TOLERANCE`; the folder is then as before.
+    Returns the largest difference of an output, relative where values are above 1. Raises `ModelNotFound`,
+    `BadModelFolder`, what `graph.export_graph` raises, and `SettingsError` where the answers differ by more
+    than `GRAPH_TOLERANCE`; the folder is then as before.
     """
     stored = model_folder.read_model(folder)
     model = _model_of(folder, stored)

@@ -50,7 +50,7 @@ class HasClassMaps(Protocol):
         """Whether this model's are."""
 
     def class_maps(self, images: Images) -> NDArray[np.float32]:
-        """What cells add to calibrated logits, but for a number common to all: (B, 3, h, w) -> (B, E, rows, columns)."""
+        """What cells add to calibrated logits, but for a number common to all: -> (B, E, rows, columns)."""
 
 
 def log_odds(model: ExplainedModel, images: Images, question: Question) -> Doubles:

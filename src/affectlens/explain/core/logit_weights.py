@@ -16,9 +16,10 @@ STEPS = 512  # many, since layers in between may bend at as many points (MAM: 51
 def logit_weights(question: Question, begin: Doubles, end: Doubles) -> Doubles:
     """Weight of each emotion's logit along the path between two pictures' logits: (E,), (E,) -> (E,).
 
-    The gradient of the log-odds by the logits, averaged along the straight path (Aumann and Shapley, "Values of
-    Non-Atomic Games", 1974): its product with the difference of the logits is the difference of the log-odds.
-    The weights add up to 0, so a number added to all logits counts for nothing; log-probabilities do as well.
+    The gradient of the log-odds by the logits, averaged along the straight path (Aumann and Shapley, "Values
+    of Non-Atomic Games", 1974): its product with the difference of the logits is the difference of the
+    log-odds. The weights add up to 0, so a number added to all logits counts for nothing, and
+    log-probabilities will do.
     """
     steps, weights = steps_of_path()
     points = begin + steps[:, None] * (end - begin)

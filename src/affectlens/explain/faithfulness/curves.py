@@ -177,7 +177,7 @@ class Removal:
         height, width = image.shape[2:]
         self.cell_of = cell_numbers(height, width, self.options.cells)
 
-    def curves(self, values: Map) -> PerturbationCurves:
+    def curves(self, values: NDArray[np.floating]) -> PerturbationCurves:
         """Curves of a map, float (h, w), whose greatest values speak for the answer."""
         return self._curves(by_cell(values, self.cell_of), self._generator(0))
 

@@ -26,6 +26,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core import activations
 from affectlens.explain.core.activations import Block
 from affectlens.images import Pixels, resize
+from affectlens.models.maps import frozen
 from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
 
@@ -161,7 +162,7 @@ def respond(network: nn.Module, preprocessing: Preprocessing, pixels: Pixels, bl
     in every photograph. To a channel's own deviation the mean deviation of the block is added, or channels
     that are hardly ever active would come first by very little.
     """
-    with activations.frozen(network), torch.no_grad():
+    with frozen(network), torch.no_grad():
         fitted = to_tensor(preprocessing.fit_pixels(pixels))[None].float() / 255
         cells = _activations(network, preprocessing, block, fitted).clamp(min=0)[0]
         noise = _noise(preprocessing.height, preprocessing.width)
@@ -200,7 +201,7 @@ def visualise(
         return means
 
     trunk, size = network.get_submodule(block.trunk), _size_of(block, preprocessing)
-    with activations.frozen(network), torch.inference_mode(mode=False), torch.enable_grad():
+    with frozen(network), torch.inference_mode(mode=False), torch.enable_grad():
         generator = torch.Generator().manual_seed(ascent.seed)
         frequencies = _initial(len(channels), size, generator).to(_device(network)).requires_grad_()
         # Gradients can be as small as Adam's usual guard against division by zero, which would stop it.

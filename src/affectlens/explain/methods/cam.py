@@ -19,6 +19,7 @@ Letters: B pictures, E emotions, C channels, h x w pixels of the network's input
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,8 +63,8 @@ class Cam(BaselineOptions):
     def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w).
 
-        Raises `SettingsError` for a network whose last map is not read linearly, and for a graph without class
-        maps.
+        Raises `SettingsError` for a network whose last map is not read linearly, and for a graph without
+        class maps.
         """
         started = time.perf_counter()
         found = _divided(model, image, self.make_baseline(model, image), question)
@@ -88,7 +89,7 @@ class Cam(BaselineOptions):
 
 
 def suits(model: ExplainedModel) -> bool:
-    """Whether a model's answer can be divided so: its graph has class maps, or its network reads maps linearly."""
+    """Whether a model's graph has class maps, or its network reads its last maps linearly."""
     network = getattr(model, "network", None)  # of a model in torch alone
     if network is None:
         return isinstance(model, HasClassMaps) and model.has_class_maps
@@ -98,10 +99,11 @@ def suits(model: ExplainedModel) -> bool:
 
 
 def _divided(model: ExplainedModel, image: Images, baseline: Images, question: Question) -> DividedAnswer:
-    if hasattr(model, "network"):
+    network_model: Any = model
+    if hasattr(network_model, "network"):
         from affectlens.explain.methods import network_cam
 
-        return network_cam.divide(model, image, baseline, question)
+        return network_cam.divide(network_model, image, baseline, question)
     if not isinstance(model, HasClassMaps) or not model.has_class_maps:
         raise SettingsError("This model's graph has no class maps. Use rise, or the network in torch.")
     images = np.concatenate([baseline, image])
