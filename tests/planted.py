@@ -1,4 +1,4 @@
-"""Networks whose right explanation is known, for tests of explanations."""
+"""Networks in torch whose right explanation is known; those of `planted_arrays` need no torch."""
 
 from typing import Any
 
@@ -6,23 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
-from affectlens.explain.core.attribution import ExplainedModel
-from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.core.differentiable import DifferentiableModel
 from affectlens.models import catalog
-from affectlens.preprocess import Preprocessing
-
-SIDE = 28
-FEAR, AWE = MIKELS.index("fear"), MIKELS.index("awe")
+from planted_arrays import AWE, FEAR, SIDE, levels, spot_weights
 
 
 class OneSpot(nn.Module):
-    """Sees fear in the mean of all levels within a square, and nothing else: (B, 3, h, w) -> (B, 8)."""
+    """`planted_arrays.one_spot` as a network: (B, 3, h, w) -> (B, 8)."""
 
     def __init__(self, top: int = 8, left: int = 16, side: int = 4, strength: float = 5.0) -> None:
         super().__init__()
-        weights = torch.zeros(SIDE, SIDE)
-        weights[top : top + side, left : left + side] = strength / (3 * side**2)
-        self.weights = nn.Parameter(weights)
+        self.weights = nn.Parameter(torch.from_numpy(spot_weights(top, left, side, strength)))
 
     def forward(self, images: Tensor) -> Tensor:
         logits = torch.zeros(len(images), len(MIKELS), device=images.device)
@@ -30,26 +24,8 @@ class OneSpot(nn.Module):
         return logits
 
 
-class Weighted(nn.Module):
-    """Fear is a sum over pixels, each with a weight of its own, of either sign: (B, 3, h, w) -> (B, 8)."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        coarse = torch.randn(1, 1, 7, 7, generator=torch.Generator().manual_seed(seed))
-        self.weights = nn.Parameter(coarse.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3) / 50)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = torch.zeros(len(images), len(MIKELS))
-        logits[:, FEAR] = (images.mean(dim=1, keepdim=True) * self.weights).sum(dim=(1, 2, 3))
-        return logits
-
-    def truth(self) -> Tensor:
-        """What each pixel of a white picture adds: (h, w)."""
-        return self.weights.detach()[0, 0]
-
-
 class Brightness(nn.Module):
-    """Fear grows with how dark a picture is on average, awe with how bright: (B, 3, h, w) -> (B, 8)."""
+    """`planted_arrays.brightness` as a network: (B, 3, h, w) -> (B, 8)."""
 
     def forward(self, images: Tensor) -> Tensor:
         brightness = images.mean(dim=(1, 2, 3))
@@ -58,25 +34,10 @@ class Brightness(nn.Module):
         return logits
 
 
-def model_of(network: nn.Module, side: int = SIDE) -> ExplainedModel:
+def model_of(network: nn.Module, side: int = SIDE) -> DifferentiableModel:
     """Wrap a network that takes levels in 0..1 as they are, so that black is 0."""
-    plain = Preprocessing(height=side, width=side, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     network.eval().requires_grad_(False)
-    return ExplainedModel(network, MIKELS, plain, 1.0, torch.device("cpu"), "planted")
-
-
-def why_fear() -> Question:
-    return make_question(MIKELS, "fear")
-
-
-def white(side: int = SIDE) -> Tensor:
-    """An image of which every level counts: (1, 3, side, side)."""
-    return torch.ones(1, 3, side, side)
-
-
-def noise(seed: int, number: int = 1, side: int = SIDE) -> Tensor:
-    """Images of noise: (number, 3, side, side)."""
-    return torch.rand(number, 3, side, side, generator=torch.Generator().manual_seed(seed))
+    return DifferentiableModel(network, MIKELS, levels(side), 1.0, torch.device("cpu"), "planted")
 
 
 def small_network() -> nn.Module:

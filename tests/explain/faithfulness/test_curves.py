@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,74 +18,71 @@ from affectlens.explain.faithfulness.curves import (
     faithfulness,
     ranks_from_greatest,
 )
-from planted import SIDE, OneSpot, Weighted, model_of, noise, white, why_fear
+from planted_arrays import coarse_weights, noise, one_spot, spot_weights, summing, white, why_fear
 
 CELLS = RemovalOptions(cells=7, steps=49, replacement="black", random_maps=8)
 
 
 def test_a_true_map_beats_chance_and_chance_beats_its_reverse() -> None:
-    network = Weighted()
-    model, image = model_of(network), white()
-    right = faithfulness(model, image, why_fear(), network.truth(), CELLS)
-    wrong = faithfulness(model, image, why_fear(), -network.truth(), CELLS)
+    model, image, truth = summing(coarse_weights()), white(), coarse_weights()
+    right = faithfulness(model, image, why_fear(), truth, CELLS)
+    wrong = faithfulness(model, image, why_fear(), -truth, CELLS)
     assert right.deletion_gain() > 0.1 and right.insertion_gain() > 0.1
     assert wrong.deletion_gain() < -0.1 and wrong.insertion_gain() < -0.1
 
 
 def test_no_order_beats_the_true_one_where_pixels_add_up() -> None:
-    network = Weighted()
-    removal = Removal(model_of(network), white(), why_fear(), CELLS)
-    best = removal.curves(network.truth())
+    removal = Removal(summing(coarse_weights()), white(), why_fear(), CELLS)
+    best = removal.curves(coarse_weights())
     for curves in removal.random():
         assert best.deletion.area("log-odds") < curves.deletion.area("log-odds")
         assert best.insertion.area("log-odds") > curves.insertion.area("log-odds")
 
 
 def test_the_one_spot_that_counts_is_gone_after_the_first_cell() -> None:
-    truth = OneSpot(top=8, left=16, side=4, strength=5.0).weights.detach()
-    curves = Removal(model_of(OneSpot()), white(), why_fear(), CELLS).curves(truth)
+    truth = spot_weights(top=8, left=16, side=4, strength=5.0)
+    curves = Removal(summing(truth), white(), why_fear(), CELLS).curves(truth)
     others = math.log(7)  # seven emotions of logit 0
     assert curves.deletion.log_odds == pytest.approx([5 - others] + 49 * [-others], abs=1e-5)
     assert curves.insertion.log_odds == pytest.approx([-others] + 49 * [5 - others], abs=1e-5)
 
 
 def test_chance_against_chance_gives_no_difference() -> None:
-    network = Weighted()
-    options = RemovalOptions(cells=7, steps=8, replacement="black", random_maps=10)
+    model = summing(coarse_weights())
     gains = []
     for seed in range(20):
-        map_of_chance = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(100 + seed))
-        found = faithfulness(model_of(network), white(), why_fear(), map_of_chance, options)
+        map_of_chance = noise(100 + seed)[0, 0]
+        # Each is compared with other random maps: those of one seed may all be lucky.
+        options = RemovalOptions(cells=7, steps=8, replacement="black", random_maps=10, seed=seed)
+        found = faithfulness(model, white(), why_fear(), map_of_chance, options)
         gains.append(found.deletion_gain("normalised"))
-    mean, spread = torch.tensor(gains).mean(), torch.tensor(gains).std()
-    assert abs(float(mean)) < 3 * float(spread) / len(gains) ** 0.5
+    assert abs(np.mean(gains)) < 3 * np.std(gains, ddof=1) / len(gains) ** 0.5
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.floats(0.01, 100), st.floats(-10, 10), st.sampled_from(["line", "cube", "exponential"]))
 def test_only_the_order_of_a_map_counts(factor: float, offset: float, shape: str) -> None:
-    network = Weighted()
-    removal = Removal(model_of(network), noise(0), why_fear(), RemovalOptions(cells=7, steps=5))
-    values = network.truth()  # the same within each cell, so that means of cells keep their order
-    bent = {"line": values, "cube": values**3, "exponential": values.exp()}[shape]
-    assert removal.curves(factor * bent.double() + offset) == removal.curves(values)
+    values = coarse_weights()  # the same within each cell, so that means of cells keep their order
+    removal = Removal(summing(values), noise(0), why_fear(), RemovalOptions(cells=7, steps=5))
+    exact = values.astype(np.float64)
+    bent = {"line": exact, "cube": exact**3, "exponential": np.exp(exact)}[shape]
+    assert removal.curves(factor * bent + offset) == removal.curves(values)
 
 
 def test_equal_values_are_taken_in_random_order_not_from_the_top_down() -> None:
     number = 400
-    ranks = ranks_from_greatest(torch.zeros(number), torch.Generator().manual_seed(0)).double()
-    indices = torch.arange(number).double()
-    assert sorted(ranks.tolist()) == indices.tolist()
-    assert abs(float(torch.corrcoef(torch.stack([ranks, indices]))[0, 1])) < 0.15
+    ranks = ranks_from_greatest(np.zeros(number), np.random.default_rng(0))
+    assert sorted(ranks.tolist()) == list(range(number))
+    assert abs(np.corrcoef(ranks, np.arange(number))[0, 1]) < 0.15
 
 
 def test_greater_values_come_first() -> None:
-    ranks = ranks_from_greatest(torch.tensor([0.5, -1.0, 3.0, 0.6]), torch.Generator().manual_seed(0))
+    ranks = ranks_from_greatest(np.array([0.5, -1.0, 3.0, 0.6]), np.random.default_rng(0))
     assert ranks.tolist() == [2, 3, 0, 1]
 
 
 def test_curves_start_and_end_at_the_picture_and_its_replacement() -> None:
-    removal = Removal(model_of(OneSpot()), noise(0), why_fear(), RemovalOptions(cells=7, steps=6))
+    removal = Removal(one_spot(), noise(0), why_fear(), RemovalOptions(cells=7, steps=6))
     curves = removal.curves(noise(1)[0, 0])
     assert curves.deletion.log_odds[0] == curves.insertion.log_odds[-1] == removal.whole
     assert curves.deletion.log_odds[-1] == curves.insertion.log_odds[0] == removal.blank
@@ -95,7 +92,7 @@ def test_curves_start_and_end_at_the_picture_and_its_replacement() -> None:
 
 
 def test_more_steps_than_cells_are_as_many_as_cells() -> None:
-    removal = Removal(model_of(OneSpot()), noise(0), why_fear(), RemovalOptions(cells=2, steps=50))
+    removal = Removal(one_spot(), noise(0), why_fear(), RemovalOptions(cells=2, steps=50))
     assert removal.curves(noise(1)[0, 0]).deletion.shares == (0, 0.25, 0.5, 0.75, 1)
 
 
@@ -115,7 +112,7 @@ def test_a_picture_that_scores_no_more_than_its_replacement_has_no_normalised_ar
 
 def test_without_random_maps_there_is_no_gain_and_json_has_none() -> None:
     found = faithfulness(
-        model_of(OneSpot()), white(), why_fear(), white()[0, 0], RemovalOptions(cells=4, random_maps=0)
+        one_spot(), white(), why_fear(), white()[0, 0], RemovalOptions(cells=4, random_maps=0)
     )
     assert math.isnan(found.deletion_gain())
     data = found.to_json()
@@ -125,17 +122,17 @@ def test_without_random_maps_there_is_no_gain_and_json_has_none() -> None:
 
 
 def test_a_map_beats_random_ones_only_if_it_is_better_than_each_of_them_both_ways() -> None:
-    truth = model_of(OneSpot()).network.get_parameter("weights")
-    options = replace(CELLS, seed=1)
-    for values, expected in ((truth, True), (-truth, False), (torch.zeros(SIDE, SIDE), False)):
-        found = faithfulness(model_of(OneSpot(strength=30.0)), white(), why_fear(), values, options)
+    truth = spot_weights()
+    options = replace(CELLS, seed=2)
+    for values, expected in ((truth, True), (-truth, False), (0 * truth, False)):
+        found = faithfulness(one_spot(strength=30.0), white(), why_fear(), values, options)
         assert found.beats_random is expected
         assert found.to_json()["beats_random"] is expected
 
 
 def test_a_map_of_another_size_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"\(7, 7\) pixels, the image \(28, 28\)"):
-        faithfulness(model_of(OneSpot()), white(), why_fear(), torch.zeros(7, 7))
+        faithfulness(one_spot(), white(), why_fear(), np.zeros((7, 7), np.float32))
 
 
 # ------------------------------------------------------------------------------------------------ cells
@@ -146,9 +143,9 @@ def test_a_map_of_another_size_is_an_error() -> None:
 def test_cells_are_numbered_without_gaps_and_cover_every_pixel(height: int, width: int, cells: int) -> None:
     numbers = cell_numbers(height, width, cells)
     assert numbers.shape == (height, width)
-    assert numbers.unique().tolist() == list(range(int(numbers.max()) + 1))
+    assert np.unique(numbers).tolist() == list(range(int(numbers.max()) + 1))
 
 
 def test_a_cell_has_the_mean_of_its_pixels() -> None:
-    values = torch.arange(16.0).view(4, 4)
+    values = np.arange(16.0).reshape(4, 4)
     assert by_cell(values, cell_numbers(4, 4, 2)).tolist() == [2.5, 4.5, 10.5, 12.5]

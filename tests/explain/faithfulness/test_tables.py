@@ -1,6 +1,6 @@
 """Comparisons in words: sentences that the intervals support, and tables that leave nothing out."""
 
-import torch
+import numpy as np
 
 from affectlens.explain.faithfulness.measurements import CENTRE, EDGES, GRADIENT, RANDOM, Measurement
 from affectlens.explain.faithfulness.results import Summary, decide, summarise
@@ -9,11 +9,11 @@ from affectlens.explain.faithfulness.tables import checks_table, conclusions, cu
 
 def summary_of(figures: dict[str, tuple[float, float, float]], **more: dict[str, float]) -> Summary:
     """Thirty pictures of made-up methods: deletion, insertion and seconds of each."""
-    generator = torch.Generator().manual_seed(0)
+    generator = np.random.default_rng(0)
     rows = []
     for number in range(30):
         for name, (deletion, insertion, seconds) in figures.items():
-            moved = 0.02 * float(torch.randn((), generator=generator))
+            moved = 0.02 * generator.standard_normal()
             measured = {
                 "deletion mean": deletion,
                 "insertion mean": insertion + moved,
@@ -30,7 +30,7 @@ CONTROLS = {RANDOM: (0.5, 0.5, 0.0), GRADIENT: (0.45, 0.55, 0.1), CENTRE: (0.4, 
 
 def test_the_sentences_name_the_choice_its_equals_and_what_it_does_not_beat() -> None:
     summary = summary_of({
-        **CONTROLS, EDGES: (0.19, 0.8, 0.0), "slow": (0.2, 0.8, 7.0), "quick": (0.2, 0.8, 1.5),
+        **CONTROLS, EDGES: (0.198, 0.8, 0.0), "slow": (0.2, 0.8, 7.0), "quick": (0.2, 0.8, 1.5),
         "worse": (0.3, 0.7, 0.2), "bad": (0.6, 0.4, 1.0),
     })  # fmt: skip
     first, second, *rest = conclusions(summary, decide(summary))
