@@ -1,20 +1,32 @@
 import csv
 import json
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from affectlens.attributes import LEVELS, MEASURED, Attribute
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_lines, evidence_of
+from affectlens.errors import SettingsError
+from affectlens.inference.attribute_evidence import (
+    EVIDENCE,
+    PREDICTED,
+    ExplainedAttributes,
+    evidence_lines,
+    evidence_of,
+)
+from affectlens.inference.engine import load_engine
 from affectlens.inference.predictor import Predictor
 from affectlens.model_folder import Card
 from affectlens.models import catalog
-from affectlens.models.capabilities import AttributeExplanation
-from affectlens.models.saved import load_model, save_model
+from affectlens.models.saved import add_graph, load_model, save_model
 from affectlens.preprocess import Preprocessing
 from pictures import colour_set
 
@@ -25,19 +37,19 @@ WORDS = Vocabulary("three", ("awe", "fear", "sadness"))
 LIKELY, UNLIKELY = 2.0, -2.0
 
 
-def explanation(residual: float = 0.0, person: float = 0.0) -> AttributeExplanation:
+def explanation(residual: float = 0.0, person: float = 0.0) -> ExplainedAttributes:
     """Sadness, for which a cemetery speaks with 2 and the dark with 1 in all; the beach speaks against it."""
 
-    def towards_sadness(*parts: float) -> torch.Tensor:
-        nothing = torch.zeros(len(parts))
-        return torch.stack([nothing, nothing, 1.5 * torch.tensor(parts)])[None]
+    def towards_sadness(*parts: float) -> NDArray[np.float64]:
+        nothing = np.zeros(len(parts))
+        return np.stack([nothing, nothing, 1.5 * np.array(parts)])[None]
 
-    return AttributeExplanation(
-        logits=torch.tensor([[0.0, 1.0, 3.0]]),
+    return ExplainedAttributes(
+        logits=np.array([[0.0, 1.0, 3.0]]),
         attributes={
-            "scene": torch.tensor([[UNLIKELY, LIKELY]]),
-            "object": torch.tensor([[UNLIKELY, LIKELY]]),
-            "brightness": torch.tensor([[LIKELY, 0.0, UNLIKELY]]),
+            "scene": np.array([[UNLIKELY, LIKELY]]),
+            "object": np.array([[UNLIKELY, LIKELY]]),
+            "brightness": np.array([[LIKELY, 0.0, UNLIKELY]]),
         },
         contributions={
             "scene": towards_sadness(-0.5, 2.0),
@@ -45,10 +57,8 @@ def explanation(residual: float = 0.0, person: float = 0.0) -> AttributeExplanat
             "brightness": towards_sadness(0.75, 0.5, -0.25),
         },
         residual=towards_sadness(residual)[:, :, 0],
-        usual=torch.zeros(3),
-        usual_words={"scene": torch.tensor([0.5, 0.5]), "object": torch.tensor([0.6, 0.1]),
-                     "brightness": torch.tensor([0.2, 0.5, 0.3])},
-        usual_residual=torch.zeros(3),
+        usual_words={"scene": np.array([0.5, 0.5]), "object": np.array([0.6, 0.1]),
+                     "brightness": np.array([0.2, 0.5, 0.3])},
     )  # fmt: skip
 
 
@@ -68,7 +78,7 @@ def test_a_residual_that_speaks_against_the_emotion_is_no_reason_for_it() -> Non
 
 def test_what_adds_to_all_emotions_alike_is_no_reason() -> None:
     same = explanation()
-    same.contributions["scene"] += torch.tensor([[[9.0, 0.0]] * 3])
+    same.contributions["scene"][:] += np.array([[[9.0, 0.0]] * 3])
     assert evidence_of(same, [SCENE], WORDS) == evidence_of(explanation(), [SCENE], WORDS)
 
 
@@ -80,14 +90,14 @@ def test_that_something_usual_is_missing_is_a_reason() -> None:
 
 def test_one_word_comes_with_its_probability_and_several_where_they_are_likely() -> None:
     (evidence,) = evidence_of(explanation(), [SCENE, OBJECT], WORDS)
-    likely = round(float(torch.tensor(LIKELY).sigmoid()), 3)
+    likely = round(1 / (1 + math.exp(-LIKELY)), 3)
     assert evidence[PREDICTED]["scene"] == {"word": "cemetery", "probability": pytest.approx(0.982)}
     assert evidence[PREDICTED]["object"] == [{"word": "skull", "probability": pytest.approx(likely)}]
     assert evidence_lines(evidence)[0] == "seen: scene cemetery (98%), object skull (88%)"
 
 
 def test_a_network_that_predicts_from_features_sees_attributes_but_has_no_reasons() -> None:
-    (evidence,) = evidence_of(explanation()._replace(contributions={}), [SCENE], WORDS)
+    (evidence,) = evidence_of(replace(explanation(), contributions={}), [SCENE], WORDS)
     assert evidence[PREDICTED]["scene"]["word"] == "cemetery"
     assert evidence[EVIDENCE] == []
     assert len(evidence_lines(evidence)) == 1
@@ -145,6 +155,36 @@ def test_the_same_emotions_with_and_without_attributes_and_reasons_that_come_to_
         assert {reason["emotion"] for reason in reasons} == {answer.emotions.top}
         assert 0 < sum(reason["share"] for reason in reasons) <= 1.001
     assert len({json.dumps(answer.attributes) for answer in named}) == len(named), "pictures must differ"
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_graph_gives_the_same_attributes_and_reasons(
+    model: Path, photos: list[Path], tmp_path: Path, engine: str
+) -> None:
+    folder = tmp_path / "namer"
+    shutil.copytree(model, folder)
+    add_graph(folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    by_graph, by_network = (load_engine(str(folder), each, "cpu", "float32") for each in (engine, "torch"))
+    assert by_graph.explains and by_network.explains
+    (rows, ours), (expected, theirs) = by_graph.explain(pixels), by_network.explain(pixels)
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    np.testing.assert_allclose(ours.residual, theirs.residual, atol=1e-4)
+    for kind in ("attributes", "contributions", "usual_words"):
+        found, right = getattr(ours, kind), getattr(theirs, kind)
+        assert found.keys() == right.keys() == {a.name for a in NAMED}
+        for name, each in right.items():
+            np.testing.assert_allclose(found[name], each, rtol=1e-3, atol=1e-4)
+    assert float(np.abs(theirs.contributions["scene"]).max()) > 1e-3
+
+
+def test_an_older_graph_without_attributes_is_an_error_that_says_how_to_get_another(
+    with_graph: Path, photos: list[Path]
+) -> None:
+    engine = load_engine(str(with_graph), "onnxruntime")
+    engine.card = replace(engine.card, attributes=NAMED)  # type: ignore[misc]
+    with pytest.raises(SettingsError, match=r"`affectlens models graph FOLDER`"):
+        Predictor(engine).predict_files(photos, attributes=True)
 
 
 def test_a_loaded_card_has_the_words(model: Path) -> None:

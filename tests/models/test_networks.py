@@ -154,6 +154,13 @@ def test_the_graph_of_a_network_gives_the_same_outputs(kind: str, tmp_path: Path
             expected = complete(pictures[:count])
         for each, right in zip(found, expected, strict=True):
             torch.testing.assert_close(torch.from_numpy(each), right, rtol=1e-3, atol=1e-3)
+    openvino = pytest.importorskip("openvino")
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(str(file), "CPU", settings)
+    answered = compiled([pictures.numpy()])
+    with torch.inference_mode():
+        for name, right in zip(complete.names, complete(pictures), strict=True):
+            torch.testing.assert_close(torch.from_numpy(answered[name]), right, rtol=1e-3, atol=1e-3)
 
 
 def test_an_option_that_a_network_does_not_have_is_an_error_with_those_it_has() -> None:

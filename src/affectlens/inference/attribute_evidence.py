@@ -2,7 +2,7 @@
 
     sadness because of scene cemetery (40%), brightness 0.2 (15%), what has no name (30%)
 
-A prediction is a sum of parts (`models.capabilities.AttributeExplanation`). What speaks for an emotion is
+A prediction is a sum of parts (`ExplainedAttributes`). What speaks for an emotion is
 what adds more to it than to the emotions on average, for what adds to all alike decides nothing. A share is
 of all that speaks for the emotion: named words and the residual, which has no name. What speaks against it
 is left out. This shows how the network came to its prediction; whether people would give the same reasons is
@@ -13,15 +13,14 @@ Letters: B pictures, E emotions, W words of one attribute.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from affectlens.attributes import MEASURED, Attribute
 from affectlens.emotions import Vocabulary
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from affectlens.models.capabilities import AttributeExplanation
+from affectlens.metrics import softmax
 
 # Keys of rows.
 PREDICTED, EVIDENCE = "predicted_attributes", "because"
@@ -29,6 +28,26 @@ SHOWN = 3  # reasons of a picture
 LEAST_SHARE = 0.05  # of a reason that is worth mentioning
 EVEN_ODDS = 0.5  # above it, one of several words counts as present
 DIGITS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainedAttributes:
+    """Answers to B pictures taken apart: what `models.capabilities.AttributeExplanation` has, as arrays.
+
+    Attributes:
+        logits: (B, E)
+        attributes: by name, logits (B, W)
+        contributions: by name, (B, E, W): what each word adds for each emotion; empty where emotions are not
+            read from attributes
+        residual: (B, E), what has no name, less what it usually is
+        usual_words: by name, probabilities of its words in the usual picture (W,)
+    """
+
+    logits: NDArray[np.floating]
+    attributes: Mapping[str, NDArray[np.floating]]
+    contributions: Mapping[str, NDArray[np.floating]]
+    residual: NDArray[np.floating]
+    usual_words: Mapping[str, NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +67,7 @@ class Reason:
 
 
 def evidence_of(
-    explanation: "AttributeExplanation", attributes: Sequence[Attribute], vocabulary: Vocabulary
+    explanation: ExplainedAttributes, attributes: Sequence[Attribute], vocabulary: Vocabulary
 ) -> list[dict[str, Any]]:
     """Turn an explanation of B pictures into plain data, one dictionary a picture.
 
@@ -84,13 +103,13 @@ def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _probabilities(attribute: Attribute, logits: "Tensor") -> "Tensor":
-    return logits.sigmoid() if attribute.several else logits.softmax(dim=1)
+def _probabilities(attribute: Attribute, logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    return 1 / (1 + np.exp(-logits.astype(np.float64))) if attribute.several else softmax(logits)
 
 
-def _likeliest_words(attribute: Attribute, probabilities: "Tensor") -> Any:
+def _likeliest_words(attribute: Attribute, probabilities: NDArray[np.floating]) -> Any:
     """(W,) -> the likeliest word, or of several those above even odds, likeliest first."""
-    order = probabilities.argsort(descending=True).tolist()
+    order = np.argsort(-probabilities, kind="stable").tolist()
     words = [
         {"word": attribute.words[index], "probability": round(float(probabilities[index]), DIGITS)}
         for index in order
@@ -100,8 +119,8 @@ def _likeliest_words(attribute: Attribute, probabilities: "Tensor") -> Any:
 
 
 def _reasons(
-    explanation: "AttributeExplanation",
-    probabilities: "Mapping[str, Tensor]",
+    explanation: ExplainedAttributes,
+    probabilities: Mapping[str, NDArray[np.floating]],
     attributes: Sequence[Attribute],
     vocabulary: Vocabulary,
     picture: int,
@@ -133,9 +152,9 @@ def _reasons(
     return reasons
 
 
-def _speaking_for(contributions: "Tensor", emotion: int) -> "Tensor":
+def _speaking_for(contributions: NDArray[np.floating], emotion: int) -> NDArray[np.floating]:
     """Return what is added to one emotion beyond what is added to all on average: (E, ...) -> (...)."""
-    return contributions[emotion] - contributions.mean(dim=0)
+    return np.asarray(contributions[emotion] - contributions.mean(axis=0))
 
 
 def _listed(found: Any) -> str:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from affectlens import library
 from affectlens.errors import MissingExtra, SettingsError, UnknownName
 from affectlens.images import Pixels
-from affectlens.model_folder import Card, has_graph, load_card
+from affectlens.inference.attribute_evidence import ExplainedAttributes
+from affectlens.model_folder import Card, has_graph
 from affectlens.preprocess import Images
 
 In = TypeVar("In")
@@ -69,6 +70,13 @@ class Engine(Protocol):
         `SettingsError` for one that is not among `outputs`.
         """
 
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` is there: for a model that answers attributes."""
+
+    def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
+        """Predict a batch, uint8 (B, H, W, 3), and explain it by attributes."""
+
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""
 
@@ -82,7 +90,7 @@ def load_engine(
     """Load a model by name or folder (`library.find`) into an engine of `ENGINES`.
 
     `auto` is ONNX Runtime where the folder holds a graph and neither another device than the CPU nor
-    bfloat16 is requested; torch otherwise, and where the model answers attributes. Raises `ModelNotFound`,
+    bfloat16 is requested; torch otherwise. Raises `ModelNotFound`,
     `BadModelFolder`, `SettingsError`, and `MissingExtra` where torch is needed and is not installed.
     """
     if engine not in ENGINES:
@@ -117,6 +125,4 @@ def cores() -> int:
 
 def _choice(folder: Path, device: str, precision: str) -> str:
     elsewhere = device not in ("auto", "cpu") or precision not in ("auto", "float32")
-    if elsewhere or not has_graph(folder) or load_card(folder).attributes:
-        return TORCH
-    return ONNX_RUNTIME
+    return TORCH if elsewhere or not has_graph(folder) else ONNX_RUNTIME

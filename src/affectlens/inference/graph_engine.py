@@ -7,7 +7,7 @@ Letters: B pictures, H x W pixels of the network's input, E emotions.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import local
@@ -19,9 +19,19 @@ from numpy.typing import NDArray
 from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.images import Pixels
+from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import CPU_BATCH, In, Out, Probabilities, cores
 from affectlens.metrics import softmax
-from affectlens.model_folder import GRAPH, GRAPH_LOGITS, Card, read_graph
+from affectlens.model_folder import (
+    GRAPH,
+    GRAPH_ATTRIBUTES,
+    GRAPH_CONTRIBUTIONS,
+    GRAPH_LOGITS,
+    GRAPH_RESIDUAL,
+    GRAPH_USUAL_WORDS,
+    Card,
+    read_graph,
+)
 from affectlens.preprocess import Images
 
 
@@ -65,19 +75,44 @@ class GraphEngine(ABC):
 
     def predict_images(self, images: Images) -> Probabilities:
         """Predict normalised images, float32 (B, 3, H, W)."""
-        logits = self._output(images, GRAPH_LOGITS)
-        # In float64, so that not even many words' rounding errors add up to anything.
-        return softmax(logits.astype(np.float64) / self.card.temperature).astype(np.float32)
+        return self._probabilities(self._outputs(images, [GRAPH_LOGITS])[0])
 
     def output(self, images: Images, name: str) -> NDArray[np.float32]:
         """Return a named output of the graph: (B, 3, H, W) -> (B, ...)."""
         if name not in self.outputs:
             raise SettingsError(f"The graph of {self.card.name} has no output {name!r}.")
-        return self._output(images, name)
+        return self._outputs(images, [name])[0]
 
-    def _output(self, images: Images, name: str) -> NDArray[np.float32]:
+    @property
+    def explains(self) -> bool:
+        """Whether the graph returns attributes."""
+        return GRAPH_RESIDUAL in self.outputs
+
+    def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
+        """Predict a batch, uint8 (B, H, W, 3), and explain it by attributes."""
+        images = self.card.preprocessing.normalise(pixels)
+        found = dict(zip(self.outputs, self._outputs(images, self.outputs), strict=True))
+
+        def by_name(kind: str) -> dict[str, NDArray[np.float32]]:
+            return {name.removeprefix(kind): each for name, each in found.items() if name.startswith(kind)}
+
+        explained = ExplainedAttributes(
+            logits=found[GRAPH_LOGITS],
+            attributes=by_name(GRAPH_ATTRIBUTES),
+            contributions=by_name(GRAPH_CONTRIBUTIONS),
+            residual=found[GRAPH_RESIDUAL],
+            usual_words={name: each[0] for name, each in by_name(GRAPH_USUAL_WORDS).items()},
+        )
+        return self._probabilities(found[GRAPH_LOGITS]), explained
+
+    def _probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
+        # In float64, so that not even many words' rounding errors add up to anything.
+        return softmax(logits.astype(np.float64) / self.card.temperature).astype(np.float32)
+
+    def _outputs(self, images: Images, names: Sequence[str]) -> list[NDArray[np.float32]]:
         parts = [images[begin : begin + CPU_BATCH] for begin in range(0, len(images), CPU_BATCH)]
-        return np.concatenate([self._run(part, name) for part in parts])
+        found = [self._run(part, names) for part in parts]
+        return [np.concatenate(each) for each in zip(*found, strict=True)]
 
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""
@@ -104,8 +139,8 @@ class GraphEngine(ABC):
         """Open the graph. May raise anything."""
 
     @abstractmethod
-    def _run(self, images: Images, name: str) -> Any:
-        """Run the graph for one of its outputs: (B, 3, H, W) -> (B, ...). Several threads call it."""
+    def _run(self, images: Images, names: Sequence[str]) -> Sequence[Any]:
+        """Run the graph for some of its outputs: (B, 3, H, W) -> (B, ...) each. Several threads call it."""
 
     @property
     @abstractmethod

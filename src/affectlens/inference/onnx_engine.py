@@ -1,5 +1,6 @@
 """A model folder's graph in ONNX Runtime: probabilities on the CPU, in float32, without torch."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,10 +25,11 @@ class OnnxEngine(GraphEngine):
         """Names of the graph's outputs."""
         return tuple(each.name for each in self._on_all_cores.get_outputs())
 
-    def _run(self, images: Images, name: str) -> Any:
+    def _run(self, images: Images, names: Sequence[str]) -> Sequence[Any]:
         alone = getattr(self._thread, "has_one_core", False)
         session = self._on_one_core if alone else self._on_all_cores
-        return session.run([name], {GRAPH_INPUT: images})[0]
+        found: list[Any] = session.run(list(names), {GRAPH_INPUT: images})
+        return found
 
     @cached_property
     def _on_one_core(self) -> Any:

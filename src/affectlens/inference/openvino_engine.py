@@ -4,6 +4,7 @@ It takes longer to be ready than ONNX Runtime; which predicts batches faster dep
 (`benchmarks/engines.py` compares them).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import openvino
@@ -28,11 +29,12 @@ class OpenVinoEngine(GraphEngine):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the graph's outputs."""
-        return tuple(each.any_name for each in self._compiled.outputs)
+        """Names of the graph's outputs; an output may have several."""
+        return tuple(name for each in self._compiled.outputs for name in sorted(each.names))
 
-    def _run(self, images: Images, name: str) -> Any:
+    def _run(self, images: Images, names: Sequence[str]) -> Sequence[Any]:
         # A request for each thread: it holds the pictures that it is predicting.
         if not hasattr(self._thread, "request"):
             self._thread.request = self._compiled.create_infer_request()
-        return self._thread.request.infer([images])[name]
+        found = self._thread.request.infer([images])
+        return [found[name] for name in names]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -32,7 +32,6 @@ from affectlens.inference.stores import PictureBytes
 from affectlens.model_folder import Card
 
 if TYPE_CHECKING:
-    from affectlens.inference.torch_engine import TorchEngine
     from affectlens.models.saved import Model
 from affectlens.version import VERSION
 
@@ -176,6 +175,11 @@ class Predictor:
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
+        if attributes and self.card.attributes and not self._engine.explains:
+            raise SettingsError(
+                f"The graph of {self.card.name} returns no attributes: version 0.1 made it. Write it anew "
+                "with `affectlens models graph FOLDER`, or use the engine torch."
+            )
         return self._predictions(paths, batch_size, attributes)
 
     def _predictions(
@@ -245,8 +249,7 @@ class Predictor:
         pixels = np.stack([picture.pixels for picture in prepared])
         attributes: list[Attributes] = [picture.measured for picture in prepared]
         if self.card.attributes and prepared[0].measured is not None:
-            # Models that answer attributes are torch's (`engine.load_engine`).
-            rows, explained = cast("TorchEngine", self._engine).explain(pixels)
+            rows, explained = self._engine.explain(pixels)
             evidence = evidence_of(explained, self.card.attributes, self.vocabulary)
             attributes = [{**(old or {}), **new} for old, new in zip(attributes, evidence, strict=True)]
         else:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,12 +29,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from affectlens.data.prefetch import map_ahead
 from affectlens.errors import SettingsError
 from affectlens.images import Pixels
+from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import CPU_BATCH, TORCH, In, Out, Probabilities
 from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.model_folder import GRAPH_LOGITS
 from affectlens.models import saved
-from affectlens.models.capabilities import AttributeExplanation, HasAttributes
+from affectlens.models.capabilities import HasAttributes
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
 from affectlens.preprocess import Images
@@ -99,18 +99,25 @@ class TorchEngine:
         # In float64, so that not even many words' rounding errors add up to anything.
         return (logits.double() / self.card.temperature).softmax(dim=1).float().numpy()
 
-    def explain(self, pixels: Pixels) -> tuple[Probabilities, AttributeExplanation]:
-        """Predict a batch that goes through the network together, and explain it by attributes.
+    @property
+    def explains(self) -> bool:
+        """Whether the network has attributes (`models.capabilities.HasAttributes`)."""
+        return isinstance(self.network, HasAttributes)
 
-        For a network with attributes (`models.capabilities.HasAttributes`): the probabilities that the engine
-        returns when called, and the explanation, on the CPU.
-        """
+    def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
+        """Predict a batch that goes through the network together, and explain it by attributes."""
         assert isinstance(self.network, HasAttributes), "the card lists attributes, so the network has them"
         with torch.inference_mode(), autocast(self._device, self._dtype):
             images = normalise(to_tensor(pixels).to(self._device), self.card.preprocessing)
             found = self.network.explain(images.contiguous(memory_format=torch.channels_last))
-        explained = AttributeExplanation._make(map(_on_cpu, found))
-        return self._probabilities(explained.logits), explained
+        explained = ExplainedAttributes(
+            logits=_array(found.logits),
+            attributes={name: _array(each) for name, each in found.attributes.items()},
+            contributions={name: _array(each) for name, each in found.contributions.items()},
+            residual=_array(found.residual),
+            usual_words={name: _array(each) for name, each in found.usual_words.items()},
+        )
+        return self._probabilities(found.logits.float().cpu()), explained
 
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""
@@ -136,9 +143,8 @@ class TorchEngine:
             yield from results
 
 
-def _on_cpu(part: Any) -> Any:
-    """Move a tensor, or a dictionary of tensors, to the CPU."""
-    return {name: tensor.cpu() for name, tensor in part.items()} if isinstance(part, dict) else part.cpu()
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return np.asarray(tensor.float().cpu().numpy(), dtype=np.float32)
 
 
 class _ThreadLimit:

@@ -66,7 +66,8 @@ def _refer(graph: Any, weights: bytes) -> None:
     references, casts, own = [], [], []
     for weight in graph.initializer:
         entry = header.get(weight.name.removeprefix(f"{NETWORK}."))
-        if entry is None:  # a constant of the network's code
+        # A constant of the network's code, or positions that were interpolated.
+        if entry is None or list(weight.dims) != entry["shape"]:
             own.append(weight)
             continue
         begin, end = entry["data_offsets"]

@@ -3,11 +3,22 @@
 Letters: B images, E emotions, C channels and rows x columns of the last map, D features, H x W pixels.
 """
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from affectlens.model_folder import GRAPH_CLASS_MAPS, GRAPH_EMBEDDING, GRAPH_LOGITS
+from affectlens.model_folder import (
+    GRAPH_ATTRIBUTES,
+    GRAPH_CLASS_MAPS,
+    GRAPH_CONTRIBUTIONS,
+    GRAPH_EMBEDDING,
+    GRAPH_LOGITS,
+    GRAPH_RESIDUAL,
+    GRAPH_USUAL_WORDS,
+)
+from affectlens.models.capabilities import AttributeExplanation, HasAttributes
 from affectlens.models.maps import (
     MapLayer,
     as_cells,
@@ -30,11 +41,14 @@ class GraphNetwork(nn.Module):
                 mean over emotions; of networks that read that map linearly (Zhou et al., "Learning Deep
                 Features for Discriminative Localization", CVPR 2016) and have no transformer
     embedding   (B, D): what the last linear layers read, side by side
+
+    Of a network with attributes, also what `capabilities.AttributeExplanation` holds:
+    attributes/NAME (B, W), contributions/NAME (B, E, W), usual_words/NAME (B, W), residual (B, E)
     """
 
     def __init__(self, network: nn.Module, height: int, width: int) -> None:
         super().__init__()
-        self.network = network.eval()
+        self.network = network = _of_size(network.eval(), height, width)
         self._layer = _map_layer(network, height, width)
         with torch.no_grad():
             logits = network(_noise(network, height, width))
@@ -45,6 +59,7 @@ class GraphNetwork(nn.Module):
             GRAPH_LOGITS,
             *([GRAPH_CLASS_MAPS] if self._layer else []),
             *([GRAPH_EMBEDDING] if self._readers else []),
+            *self._names_of_attributes(height, width),
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -64,7 +79,8 @@ class GraphNetwork(nn.Module):
             layer = self.network.get_submodule(self._layer.path)
             hooks.append(layer.register_forward_hook(lambda _module, _inputs, values: keep("", values)))
         try:
-            logits = self.network(images)
+            explained = self.network.explain(images) if isinstance(self.network, HasAttributes) else None
+            logits = explained.logits if explained else self.network(images)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -75,7 +91,13 @@ class GraphNetwork(nn.Module):
             found.append(self._class_maps(maps))
         if self._readers:
             found.append(torch.cat([read[name] for name in self._readers], dim=1))
-        return tuple(found)
+        return (*found, *(_of_attributes(explained).values() if explained else ()))
+
+    def _names_of_attributes(self, height: int, width: int) -> tuple[str, ...]:
+        if not isinstance(self.network, HasAttributes):
+            return ()
+        with torch.no_grad():
+            return tuple(_of_attributes(self.network.explain(_noise(self.network, height, width))))
 
     def _class_maps(self, maps: Tensor) -> Tensor:
         """(B, C, rows, columns) -> (B, E, rows, columns)."""
@@ -83,6 +105,33 @@ class GraphNetwork(nn.Module):
         if weights.shape[2:] == (1, 1):
             return F.conv2d(maps, weights)
         return (maps[:, None] * weights).sum(dim=2)
+
+
+def _of_size(network: nn.Module, height: int, width: int) -> nn.Module:
+    """Copy a network whose transformers interpolate their positions, as they are for pictures of H x W pixels.
+
+    Left in a graph, the interpolation is computed for every picture, and not by every engine alike.
+    """
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        patches, positions = getattr(module, "patch_embed", None), getattr(module, "pos_embed", None)
+        if positions is not None and getattr(patches, "img_size", None) not in (None, (height, width)):
+            module.set_input_size(img_size=(height, width))  # type: ignore[operator]
+    return copied
+
+
+def _of_attributes(found: AttributeExplanation) -> dict[str, Tensor]:
+    """Name the outputs of an explanation by attributes."""
+    return {
+        **{f"{GRAPH_ATTRIBUTES}{name}": each for name, each in found.attributes.items()},
+        **{f"{GRAPH_CONTRIBUTIONS}{name}": each for name, each in found.contributions.items()},
+        # With as many rows as pictures: a graph's outputs are tensors of batches.
+        **{
+            f"{GRAPH_USUAL_WORDS}{name}": each[None].expand(found.logits.shape[0], -1)
+            for name, each in found.usual_words.items()
+        },
+        GRAPH_RESIDUAL: found.residual,
+    }
 
 
 def _map_layer(network: nn.Module, height: int, width: int) -> MapLayer | None:
