@@ -140,20 +140,6 @@ def test_a_hook_is_gone_also_after_an_error() -> None:
     assert is_untouched(network)
 
 
-def test_a_frozen_network_learns_nothing_and_afterwards_all_is_as_it_was() -> None:
-    network = build("convolutional")
-    network.train()
-    network.get_submodule("layer1").eval()
-    frozen = next(network.parameters()).requires_grad_(False)
-    before = [module.training for module in network.modules()]
-    with pytest.raises(KeyError), activations.frozen(network):
-        assert not any(module.training for module in network.modules())
-        assert not any(parameter.requires_grad for parameter in network.parameters())
-        raise KeyError
-    assert [module.training for module in network.modules()] == before
-    assert [p for p in network.parameters() if not p.requires_grad] == [frozen]
-
-
 def test_a_leak_changes_gradients_alone_and_ends() -> None:
     network = nn.Sequential(nn.ReLU(inplace=True), nn.ReLU6())
     values = torch.tensor([-1.0, 2.0, 7.0], requires_grad=True)
@@ -165,13 +151,3 @@ def test_a_leak_changes_gradients_alone_and_ends() -> None:
     (plain,) = torch.autograd.grad(network(values * 1).sum(), values)
     assert plain.tolist() == [0.0, 1.0, 0.0]
     assert is_untouched(network) and network[0].inplace and not network[1].inplace
-
-
-def test_maps_and_other_outputs_are_distinguished() -> None:
-    tokens = torch.arange(2 * 18 * 5).float().reshape(2, 18, 5)
-    maps = activations.as_maps(tokens, 64, 64)
-    assert maps is not None and maps.shape == (2, 5, 4, 4)
-    assert torch.equal(maps[:, :, 0, 0], tokens[:, 2])  # after a class token and one of distillation
-    assert torch.equal(maps[:, :, 1, 0], tokens[:, 6])
-    assert activations.as_maps(torch.zeros(1, 8, 1, 1), 64, 64) is None
-    assert activations.as_maps(torch.zeros(1, 8), 64, 64) is None

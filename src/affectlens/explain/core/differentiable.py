@@ -54,7 +54,8 @@ class DifferentiableModel:
 
     def tensor(self, images: Images) -> Tensor:
         """Images on the device, in memory of their own."""
-        return torch.tensor(images, dtype=torch.float32, device=self.device)
+        # Contiguous, since torch takes no views such as mirror images.
+        return torch.tensor(np.ascontiguousarray(images), dtype=torch.float32, device=self.device)
 
     def logits(self, images: Tensor) -> Tensor:
         """Calibrated logits, whose softmax is what `predict` returns: (B, 3, h, w) -> (B, E)."""
