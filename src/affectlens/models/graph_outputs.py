@@ -108,7 +108,7 @@ class GraphNetwork(nn.Module):
 
 
 def _of_size(network: nn.Module, height: int, width: int) -> nn.Module:
-    """Copy a network whose transformers interpolate their positions, as they are for pictures of H x W pixels.
+    """Copy a network whose transformers interpolate their positions, as it is for pictures of H x W pixels.
 
     Left in a graph, the interpolation is computed for every picture, and not by every engine alike.
     """
