@@ -62,6 +62,13 @@ def pick_precision(name: str, device: "torch.device") -> "torch.dtype":
     return torch.bfloat16 if fast else torch.float32
 
 
+def has_nvidia_gpu() -> bool:
+    """Whether the system lists an NVIDIA GPU: known without importing torch, which takes seconds."""
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll").is_file()
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def cpu_multiplies_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 itself, as tiles (AMX) or as vectors (AVX-512 BF16)."""
     return _cpu_has("amx_bf16") or _cpu_has("avx512_bf16")

@@ -1,15 +1,21 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from affectlens import machine
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.engine import CPU_BATCH
+from affectlens.inference.predictor import Predictor
 from affectlens.inference.torch_engine import TorchEngine, fold_batch_norms
 from affectlens.model_folder import Card
 from affectlens.models import catalog
@@ -59,6 +65,28 @@ def test_probabilities_are_those_of_the_network_at_the_temperature(name: str) ->
         logits = model.network(torch.from_numpy(model.card.preprocessing.normalise(pixels)))
     expected = (logits / 2.5).softmax(dim=1).numpy()
     np.testing.assert_allclose(TorchEngine(model, "cpu", "float32")(pixels), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_where_bfloat16_is_multiplied_only_a_pairs_transformer_does_by_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "cpu_multiplies_bfloat16", lambda: True)
+    options = {"transformer": "test_vit", "convolutional": "test_efficientnet"}
+    torch.manual_seed(0)
+    network: Any = with_used_norms(catalog.build("pair", len(MIKELS), **options))
+    card = Card(name="m", network="pair", network_options=options, vocabulary=MIKELS,
+                preprocessing=Preprocessing(height=SIDE, width=SIDE))  # fmt: skip
+    mixed, exact = (TorchEngine(Model(network, card), "cpu", each) for each in ("auto", "float32"))
+    assert (mixed.precision, exact.precision) == ("mixed", "float32")
+    seen = {}
+    for name in ("transformer", "convolutional"):
+        branch = mixed.network.get_submodule(name)
+        inner = next(m for m in branch.modules() if isinstance(m, nn.Conv2d))
+        inner.register_forward_hook(lambda _module, _inputs, out, name=name: seen.update({name: out.dtype}))
+    found, expected = mixed(pictures(3)), exact(pictures(3))
+    assert seen == {"transformer": torch.bfloat16, "convolutional": torch.float32}
+    assert 0 < float(np.abs(found - expected).max()) < 0.01
+    assert [TorchEngine(model_of(name), "cpu", "auto").precision for name in NETWORKS] == ["float32"] * 3
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -169,3 +197,25 @@ def test_a_gpu_predicts_what_the_cpu_predicts(tiny_model: Path) -> None:
     exact = TorchEngine(model, "cpu", "float32")(pixels)
     np.testing.assert_allclose(TorchEngine(model, "cuda", "float32")(pixels), exact, rtol=0, atol=1e-3)
     assert np.abs(TorchEngine(model, "cuda", "bfloat16")(pixels) - exact).max() < 0.01
+
+
+# ------------------------------------------------------------------------------------------ in a predictor
+
+
+def test_torch_uses_as_many_cores_after_a_job_as_before(tiny_model: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    predictor = Predictor.load(str(tiny_model), "cpu", "float32")
+    Image.fromarray(pictures(1, 96)[0]).save(photo := tmp_path / "photo.png")
+    first, second = predictor.predict_files(cycle([photo])), predictor.predict_files([photo] * 90)
+    next(first)
+    list(second)
+    first.close()
+    assert torch.get_num_threads() == before
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before
+
+
+def test_a_model_in_memory_can_be_used(tiny_model: Path) -> None:
+    (photo,) = pictures(1, 96)
+    mine = Predictor(load_model(tiny_model), "cpu", "float32")
+    assert mine(photo) == Predictor.load(str(tiny_model), "cpu", "float32")(photo)

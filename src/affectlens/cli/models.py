@@ -20,7 +20,9 @@ def models(context: click.Context) -> None:
 @models.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="JSON with the complete card.")
-def show(name: str, as_json: bool) -> None:
+@click.option("--engine", "with_engine", is_flag=True,
+              help="Which engine answers on this machine, and why, instead of the card.")  # fmt: skip
+def show(name: str, as_json: bool, with_engine: bool) -> None:
     """Print the card of the model NAME (a name, a folder, or owner/name on the hub).
 
     After the card as its makers wrote it: which version of AffectLens made the model, what it may be used
@@ -29,6 +31,9 @@ def show(name: str, as_json: bool) -> None:
     from affectlens import library
     from affectlens.library.text import summary_text
 
+    if with_engine:
+        _show_engine(name)
+        return
     card = library.card(name)
     if as_json:
         about = {"version": card.version, "weights_hash": card.weights_hash}
@@ -74,7 +79,24 @@ def graph(folder: Path) -> None:
     from affectlens.models.saved import add_graph
 
     difference = add_graph(folder)
-    click.echo(f"Written to {printable(str(folder))}; the largest difference of a logit is {difference:.1g}.")
+    click.echo(
+        f"Written to {printable(str(folder))}; the largest difference of an output is {difference:.1g}."
+    )
+
+
+def _show_engine(name: str) -> None:
+    """Print what `auto` chooses for few pictures and for many, and how it runs."""
+    from affectlens import library
+    from affectlens.inference.engine import CPU_BATCH, MANY, choose, cores
+
+    folder = library.find(name)
+    for title, many in (("A picture, or a few", False), (f"{MANY} pictures and more", True)):
+        engine, reason = choose(folder, many=many)
+        click.echo(f"{title}: {engine}, since {reason}.")
+    click.echo(
+        f"Cores: {cores()}. A picture alone has all of them; in a job each has a batch of its own, of up to "
+        f"{CPU_BATCH} pictures."
+    )
 
 
 def _list() -> None:

@@ -73,13 +73,21 @@ def predict(
         raise click.UsageError("--workers writes a file: name it by --out.")
     if workers:
         require(CLUSTER, "--workers")
-    from affectlens.inference.inputs import pictures
+    from affectlens.inference.engine import MANY
+    from affectlens.inference.inputs import STANDARD_INPUT, count, pictures
     from affectlens.inference.job import PredictionJob
     from affectlens.inference.predictor import Predictor
 
     # Before the model: a table that cannot be read here is an error at once.
     inputs: Any = () if workers else pictures(paths, sys.stdin.buffer, column)
-    predictor = Predictor.load(given["name"], given["device"], given["precision"], engine=given["engine"])
+    number = 0 if workers or STANDARD_INPUT in paths else count(paths)
+    predictor = Predictor.load(
+        given["name"],
+        given["device"],
+        given["precision"],
+        engine=given["engine"],
+        many=number is None or number >= MANY,  # None: counting takes long
+    )
     job = PredictionJob(predictor, inputs, given["batch_size"], given["attributes"])
     if workers and out:
         _write_on_ray(job, paths, column, out, resume, workers, given)

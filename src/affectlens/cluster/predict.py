@@ -260,7 +260,9 @@ class PredictionWorker:
         device = "cpu" if options.device == "auto" and not gpu else options.device
         self.options = options
         self.retries = retries
-        self.predictor = Predictor.load(options.model, device, options.precision, engine=options.engine)
+        self.predictor = Predictor.load(
+            options.model, device, options.precision, engine=options.engine, many=True
+        )
         names = self.predictor.attribute_names if options.attributes else ()
         self.encoding = FORMATS[options.suffix.lower()].encoding(self.predictor.vocabulary, names)
 

@@ -4,16 +4,20 @@
     onnxruntime     `inference.onnx_engine`: models whose folder holds a graph, on the CPU, in float32
     openvino        `inference.openvino_engine`: the same; needs the package openvino
 
-The default is ONNX Runtime where it can answer: it is ready in half a second, where importing torch alone
-takes four. In float32 both give the same probabilities to within 1e-4.
+Which one answers by default is `choose`'s rule: ONNX Runtime, which is ready in half a second, where
+importing torch alone takes four; OpenVINO for many pictures; torch for what neither can do. In float32 all
+three give the same probabilities to within 1e-4 (docs/results/engines.md), so that the number of pictures
+changes no answer.
 
 Letters: B pictures, H x W pixels of the network's input, E emotions.
 """
 
 import os
+import platform
 from collections.abc import Callable, Generator, Iterable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,7 @@ from affectlens import library
 from affectlens.errors import MissingExtra, SettingsError, UnknownName
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
+from affectlens.machine import has_nvidia_gpu
 from affectlens.model_folder import Card, has_graph
 from affectlens.preprocess import Images
 
@@ -32,6 +37,7 @@ Probabilities: TypeAlias = NDArray[np.float32]
 AUTO, TORCH, ONNX_RUNTIME, OPENVINO = "auto", "torch", "onnxruntime", "openvino"
 ENGINES = (AUTO, ONNX_RUNTIME, OPENVINO, TORCH)
 
+MANY = 500  # pictures, from which on a faster engine makes up for the seconds that it loads longer
 CPU_BATCH = 8  # pictures at once on a CPU: the maps of more fall out of its cache
 
 
@@ -84,20 +90,32 @@ class Engine(Protocol):
         """Yield `predict(batch)` for each batch in order; `predict` is what calls this engine."""
 
 
+class Choice(NamedTuple):
+    """An engine, and why it is the one."""
+
+    engine: str
+    reason: str
+
+
 def load_engine(
-    name: str = library.DEFAULT, engine: str = AUTO, device: str = "auto", precision: str = "auto"
+    name: str = library.DEFAULT,
+    engine: str = AUTO,
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    many: bool = False,
 ) -> Engine:
     """Load a model by name or folder (`library.find`) into an engine of `ENGINES`.
 
-    `auto` is ONNX Runtime where the folder holds a graph and neither another device than the CPU nor
-    bfloat16 is requested; torch otherwise. Raises `ModelNotFound`,
-    `BadModelFolder`, `SettingsError`, and `MissingExtra` where torch is needed and is not installed.
+    `auto` is what `choose` chooses; `many` tells it that there are `MANY` pictures or more. Raises
+    `ModelNotFound`, `BadModelFolder`, `SettingsError`, and `MissingExtra` where torch is needed and is not
+    installed.
     """
     if engine not in ENGINES:
         raise SettingsError(str(UnknownName("value", engine, ENGINES, "engine")))
     folder = library.find(name)
     if engine == AUTO:
-        engine = _choice(folder, device, precision)
+        engine = choose(folder, device, precision, many=many).engine
     if engine == ONNX_RUNTIME:
         from affectlens.inference.onnx_engine import OnnxEngine
 
@@ -123,6 +141,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _choice(folder: Path, device: str, precision: str) -> str:
-    elsewhere = device not in ("auto", "cpu") or precision not in ("auto", "float32")
-    return TORCH if elsewhere or not has_graph(folder) else ONNX_RUNTIME
+def choose(folder: Path, device: str = "auto", precision: str = "auto", *, many: bool = False) -> Choice:
+    """Choose the engine for a model folder on this machine.
+
+    Measured by benchmarks/engines.py: OpenVINO takes longer to be ready than ONNX Runtime, and answers
+    batches faster on x86-64, so it pays from some hundred pictures on. Nothing was measured on arm64.
+    """
+    if device not in ("auto", "cpu"):
+        return Choice(TORCH, f"the device {device} is torch's")
+    if precision not in ("auto", "float32"):
+        return Choice(TORCH, f"{precision} is computed by torch alone")
+    if not has_graph(folder):
+        return Choice(TORCH, "the model has no graph")
+    if device == "auto" and has_nvidia_gpu() and find_spec(TORCH):
+        return Choice(TORCH, "there is a GPU, and torch is installed")
+    if many and find_spec(OPENVINO) and platform.machine() in ("x86_64", "AMD64"):
+        return Choice(OPENVINO, f"it answers {MANY} pictures and more soonest on this processor")
+    return Choice(ONNX_RUNTIME, "it is ready soonest" if not many else "it is installed everywhere")

@@ -114,13 +114,15 @@ class Predictor:
         precision: str = "auto",
         *,
         engine: str = AUTO,
+        many: bool = False,
     ) -> "Predictor":
         """Load a model by name, folder, or `owner/name` of the Hugging Face hub.
 
         `device` is auto, cpu, cuda, cuda:1 or mps; `precision` auto, float32 or bfloat16; `engine` one of
-        `inference.engine.ENGINES`. Raises as `inference.engine.load_engine`.
+        `inference.engine.ENGINES`; `many` that there are `inference.engine.MANY` pictures or more, for which
+        another engine may be worth its loading. Raises as `inference.engine.load_engine`.
         """
-        return cls(load_engine(name, engine, device, precision))
+        return cls(load_engine(name, engine, device, precision, many=many))
 
     @property
     def engine(self) -> Engine:

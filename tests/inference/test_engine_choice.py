@@ -1,0 +1,65 @@
+"""Which engine `auto` chooses, and that it states why."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens import library
+from affectlens.inference import engine
+from affectlens.model_folder import CONFIG
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, "onnxruntime"),
+        ({"many": True}, "openvino"),
+        ({"device": "cuda"}, "torch"),
+        ({"device": "cpu", "precision": "float32"}, "onnxruntime"),
+        ({"precision": "bfloat16", "many": True}, "torch"),
+    ],
+)
+def test_the_engine_is_chosen_by_number_device_and_precision(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setattr(engine, "has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(engine, "find_spec", lambda name: name)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert engine.choose(library.find("default"), **asked).engine == expected
+
+
+def test_where_nothing_was_measured_or_installed_many_pictures_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "has_nvidia_gpu", lambda: False)
+    folder = library.find("default")
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    assert engine.choose(folder, many=True).engine == "onnxruntime"
+    monkeypatch.setattr(engine, "find_spec", lambda name: name)
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert engine.choose(folder, many=True).engine == "onnxruntime"
+
+
+def test_a_gpu_is_used_where_torch_is_installed_and_the_device_is_not_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, installed = library.find("default"), ["torch", "openvino"]
+    monkeypatch.setattr(engine, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(engine, "find_spec", lambda name: name if name in installed else None)
+    assert engine.choose(folder).engine == "torch"
+    assert engine.choose(folder, device="cpu").engine == "onnxruntime"
+    installed.remove("torch")
+    assert engine.choose(folder).engine == "onnxruntime"
+
+
+def test_a_folder_without_a_graph_is_for_torch(tmp_path: Path) -> None:
+    shutil.copytree(library.find("default"), tmp_path / "model")
+    file = tmp_path / "model" / CONFIG
+    config = json.loads(file.read_text(encoding="utf-8"))
+    del config["graph"]
+    file.write_text(json.dumps(config), encoding="utf-8")
+    chosen = engine.choose(tmp_path / "model")
+    assert chosen == ("torch", "the model has no graph")
