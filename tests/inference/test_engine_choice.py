@@ -1,15 +1,11 @@
 """Which engine `auto` chooses, and that it states why."""
 
-import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from affectlens import library
 from affectlens.inference import engine
-from affectlens.model_folder import CONFIG
 
 
 @pytest.mark.parametrize(
@@ -55,11 +51,6 @@ def test_a_gpu_is_used_where_torch_is_installed_and_the_device_is_not_named(
     assert engine.choose(folder).engine == "onnxruntime"
 
 
-def test_a_folder_without_a_graph_is_for_torch(tmp_path: Path) -> None:
-    shutil.copytree(library.find("default"), tmp_path / "model")
-    file = tmp_path / "model" / CONFIG
-    config = json.loads(file.read_text(encoding="utf-8"))
-    del config["graph"]
-    file.write_text(json.dumps(config), encoding="utf-8")
-    chosen = engine.choose(tmp_path / "model")
-    assert chosen == ("torch", "the model has no graph")
+def test_a_folder_without_a_graph_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "has_graph", lambda folder: False)
+    assert engine.choose(library.find("default")) == ("torch", "the model has no graph")
