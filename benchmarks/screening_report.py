@@ -3,6 +3,7 @@
 Letters: N pictures, E emotions, R resamples.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +58,12 @@ def write(
     draw(results, figure)
     hours = sum(result["seconds"] for result in results) / 3600
     parts = {
-        "STATE": f"{len(results)} runs of {len({r['row'] for r in results})} rows: {hours:.1f} hours.",
+        "STATE": f"{_counted(len(results), 'run')} of {_counted(len({r['row'] for r in results}), 'row')}: "
+        f"{hours:.1f} hours.",
         "DIVISION": planned.division,
         "PLAN": plan(planned.rows),
         "RUNS": runs(results, answers),
+        "JOINED": joined(results, answers),
         "COMPARED": compared(planned.rows, results, answers),
         "MACHINES": machines(results),
         "FIGURE": figure.name,
@@ -113,6 +116,34 @@ def _calibration(result: Result, results: Sequence[Result], answers: Mapping[str
     temperature = fit_temperature(logits, np.concatenate([each.targets for each in others]))
     own = answers[result["run"]]
     return f"{adaptive_calibration_error(softmax(own.logits / temperature), own.targets):.3f}"
+
+
+def joined(results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
+    """Write what the mean of two rows' log-probabilities gives on a fold, as in a pair trained apart.
+
+    Each is divided by the temperature that fits the fold, which selects nothing but its own calibration.
+    """
+    cells = []
+    for one, other in itertools.combinations(results, 2):
+        if one["row"] == other["row"] or (one["fold"], one["seed"]) != (other["fold"], other["seed"]):
+            continue
+        ours, targets = answers[one["run"]], answers[one["run"]].targets
+        both = [softmax(answers[r["run"]].logits / r["temperature"]) for r in (one, other)]
+        mean: Doubles = np.log(both).mean(axis=0)
+        gains = [measure(mean, targets) for measure in (_accuracy, _balanced)]
+        own = [max(r["accuracy"] for r in (one, other)), max(r["balanced_accuracy"] for r in (one, other))]
+        assert (ours.labels == answers[other["run"]].labels).all(), "one fold, one order"
+        cells.append(
+            [
+                f"`{one['row']}`, `{other['row']}`",
+                str(one["fold"]),
+                str(one["seed"]),
+                *(f"{100 * gain:.1f}" for gain in gains),
+                *(signed(100 * (gain - best), 1) for gain, best in zip(gains, own, strict=True)),
+            ]
+        )
+    header = ["rows", "fold", "seed", "accuracy", "balanced", "over the better", "balanced, over the better"]
+    return markdown_table(header, cells, left=1) if cells else f"Pairs of rows: {MISSING}."
 
 
 def compared(rows: Sequence[Row], results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
@@ -189,7 +220,11 @@ def machines(results: Sequence[Result]) -> str:
         )
         name = f"{machine['cpu']}, {machine['cores']} cores, {extra}, torch {machine['versions']['torch']}"
         found.setdefault(name, []).append(result["run"])
-    return "; ".join(f"{name} ({len(names)} runs)" for name, names in found.items()) or MISSING
+    return "; ".join(f"{name} ({_counted(len(names), 'run')})" for name, names in found.items()) or MISSING
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def draw(results: Sequence[Result], file: Path) -> None:

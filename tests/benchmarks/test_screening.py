@@ -97,6 +97,9 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     screening_report.write(plan, results, page, paths.results.parent / screening.ANSWERS)
     text = page.read_text()
     assert "| `second` | 1 | 0.0 (0.0 to 0.0) | 0.0 (0.0 to 0.0) |" in text
+    # Two rows of the same answers gain nothing by being joined.
+    both = f"| {100 * first['accuracy']:.1f} | {100 * first['balanced_accuracy']:.1f} | 0.0 | 0.0 |"
+    assert f"| `first`, `second` | 1 | 0 {both}" in text
     assert results[0]["division"] in text and page.with_suffix(".svg").is_file()
     card = json.loads((paths.out / "first-fold1-seed0" / "model" / "config.json").read_text())
     assert "select_by" in json.dumps(card)
