@@ -12,7 +12,7 @@ from affectlens.data import fi
 from affectlens.data.records import DataSource, digest
 from affectlens.evaluation.evaluate import evaluate
 from affectlens.evaluation.scores import Scores
-from affectlens.models import saved
+from affectlens.inference.engine import load_engine
 from affectlens.recipes.catalog import recipe
 from affectlens.training.session import with_statistics
 from affectlens.training.settings import Settings
@@ -77,11 +77,7 @@ def test_on_fi_it_scores_what_its_card_states(fi_data: DataSource) -> None:
 
 
 def scores_on(source: DataSource) -> Scores:
-    model = saved.load()
-    card = model.card
-    return evaluate(
-        model.network, card.vocabulary, card.preprocessing, source, "val", temperature=card.temperature
-    ).scores
+    return evaluate(load_engine(), source, "val").scores
 
 
 def test_what_it_finds_positive_people_find_pleasant(shared: Path) -> None:

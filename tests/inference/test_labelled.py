@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.errors import DatasetError, PictureDamaged
-from affectlens.inference.labelled import Predictions, concatenate, predict_labelled
-from affectlens.inference.labelled_batches import Batch, Unreadable
+from affectlens.inference.labelled import predict_labelled
+from affectlens.inference.labelled_batches import Batch
+from affectlens.inference.predictions import Predictions, Unreadable, concatenate
 from affectlens.preprocess import Preprocessing
 
 SIZE = Preprocessing(height=4, width=4)

@@ -1,74 +1,113 @@
 """`affectlens evaluate MODEL --data NAME:PATH`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from affectlens.cli import options
+
+if TYPE_CHECKING:
+    from affectlens.data.records import DataSource
+    from affectlens.evaluation.evaluate import Evaluation
+
+# Options for models, of which a file of predictions has no use.
+OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "workers")
+
 
 @click.command()
-@click.argument("model")
+@click.argument("model", metavar="MODEL|PREDICTIONS")
 @click.option("--data", required=True, help="Data set as NAME:PATH: fi:/data/fi, csv:labels.csv.")
 @click.option("--split", default="val", show_default=True, help="Split: train, val, test or all.")
 @click.option("--attributes", is_flag=True,
               help="Scores of the attributes that the model predicts as well, in a second pass.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the scores.")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Batch size.")
-@click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="Processes that read.")
+@click.option(
+    "--workers", type=click.IntRange(0), hidden=True, help="Number of processes: not used any more."
+)
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
+@options.engine
+@click.pass_context
 def evaluate(
+    context: click.Context,
     model: str,
     data: str,
     split: str,
     attributes: bool,
     out: Path | None,
     batch_size: int,
-    workers: int,
+    workers: int | None,
     device: str,
     precision: str,
+    engine: str,
 ) -> int:
-    """Evaluate MODEL (a name or folder) on labelled pictures.
+    """Evaluate MODEL (a name or folder) on labelled pictures, or a file of PREDICTIONS for them.
+
+    PREDICTIONS is what `affectlens predict --out` wrote: .jsonl, .csv or .parquet. Its rows are matched with
+    the pictures of the data set by their paths.
 
     Prints accuracy, balanced accuracy, macro F1, calibration, scores by emotion and the confusion, with
     95 % intervals by bootstrap. Choose between models on `val`; report `test` once.
     """
-    from rich.console import Console
-
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.evaluation.evaluate import evaluate as evaluate_network
-    from affectlens.evaluation.tables import print_scores
-    from affectlens.machine import keep_freed_memory
-    from affectlens.models import saved
+    from affectlens.evaluation.evaluate import evaluate as evaluate_engine
+    from affectlens.evaluation.evaluate import evaluate_rows
+    from affectlens.inference.engine import AUTO, TORCH, load_engine
+    from affectlens.inference.output.read import is_rows_file, read_rows_file
 
-    keep_freed_memory()
-    loaded = saved.load(model)
-    card = loaded.card
-    if attributes and not card.attributes:
-        raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
+    if is_rows_file(model):
+        _refuse_options_of_models(context, model)
+        rows = read_rows_file(Path(model))
+        source = open_data(data)
+        return _report(evaluate_rows(rows, source, split), source, out)
+    if workers is not None:
+        note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
+        click.echo(note, err=True)
+    if attributes:
+        _require_attributes(model)
+        engine = TORCH if engine == AUTO else engine
+    loaded = load_engine(model, engine, device, precision)
     source = open_data(data)
     with counter("predicting", len(source.split(split))) as advance:
-        result = evaluate_network(
-            loaded.network,
-            card.vocabulary,
-            card.preprocessing,
-            source,
-            split,
-            temperature=card.temperature,
-            attributes=card.attributes if attributes else (),
-            batch_size=batch_size,
-            workers=workers,
-            device=device,
-            precision=precision,
-            progress=advance,
+        result = evaluate_engine(
+            loaded, source, split, attributes=attributes, batch_size=batch_size, progress=advance
         )
+    return _report(result, source, out)
+
+
+def _refuse_options_of_models(context: click.Context, file: str) -> None:
+    default = click.core.ParameterSource.DEFAULT
+    for name in OF_MODELS:
+        if context.get_parameter_source(name) is not default:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{file} holds what was predicted before: leave out {option}.")
+
+
+def _require_attributes(model: str) -> None:
+    """Raise an error, before a model is loaded for nothing, where attributes cannot be scored."""
+    from affectlens.extras import TRAIN, require
+    from affectlens.library import card
+
+    if not card(model).attributes:
+        raise click.UsageError(f"The model {model} does not predict attributes: leave out --attributes.")
+    require(TRAIN, "--attributes")
+
+
+def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:
+    from rich.console import Console
+
+    from affectlens.evaluation.tables import print_scores
+
     if out:
-        result.write(out, card)
+        result.write(out)
     print_scores(result.scores, Console())
     if result.attribute_scores:
         click.echo(result.attribute_scores.markdown())
-    for note in source.notes:
+    for note in (*source.notes, *result.notes):
         click.echo(f"Note: {note}.", err=True)
     for missing in result.unreadable[:10]:
         click.echo(f"Not read: {missing.error}", err=True)

@@ -19,7 +19,7 @@ from affectlens.metrics import Doubles
 from affectlens.report.text import markdown_table
 
 if TYPE_CHECKING:
-    from affectlens.inference.labelled import AttributePredictions
+    from affectlens.inference.predictions import AttributePredictions
 
 ACCURACY, AVERAGE_PRECISION = "accuracy", "mean average precision"
 

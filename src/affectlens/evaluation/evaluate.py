@@ -1,32 +1,51 @@
-"""Evaluate a network on a split of a data set: what `affectlens evaluate` does."""
+"""Evaluate a model on a split of a data set: what `affectlens evaluate` does."""
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, cast
 
 from affectlens.attributes import Attribute
-from affectlens.data.records import DataSource, digest
-from affectlens.emotions import Vocabulary
-from affectlens.errors import VocabularyMismatch
+from affectlens.data.records import DataSource, Record, digest
+from affectlens.errors import SettingsError, VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
+from affectlens.evaluation.matching import match_rows
 from affectlens.evaluation.scores import Scores, score
 from affectlens.files import atomic_write
-from affectlens.inference.labelled import predict_attributes, predict_labelled
-from affectlens.inference.labelled_batches import EvaluationSet, Unreadable, evaluation_batches, file_reader
-from affectlens.machine import describe, pick_device, pick_precision
-from affectlens.model_folder import Card
-from affectlens.preprocess import Preprocessing
+from affectlens.inference.engine import TORCH, Engine
+from affectlens.inference.output.read import RowsFile
+from affectlens.inference.predictions import Unreadable, from_answers, predict_records
+from affectlens.machine import describe
+
+if TYPE_CHECKING:
+    from affectlens.inference.torch_engine import TorchEngine
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedBy:
+    """What made the predictions that were scored.
+
+    Attributes:
+        model: its name
+        weights: the hash of its weights, as long as it is known; None where it is not
+        engine, precision: as `inference.engine.Engine` names them; None where they are not known
+        file: the name of the file that the predictions were read from; "" where they were made for this
+    """
+
+    model: str
+    weights: str | None
+    engine: str | None
+    precision: str | None
+    file: str = ""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Scores, what they were measured on, and the pictures that are in none of them.
 
-    `attribute_scores` are there where they were requested.
+    `attribute_scores` are there where they were requested; `notes` is what should be known of the
+    predictions, sentences without a full stop.
     """
 
     scores: Scores
@@ -34,61 +53,116 @@ class Evaluation:
     split: str
     digest: str
     unreadable: tuple[Unreadable, ...]
+    by: PredictedBy
     attribute_scores: AttributeScores | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; an unreadable picture by its key and reason."""
+        by = self.by
         return {
+            "model": by.model,
+            "weights": by.weights,
+            "engine": by.engine,
+            "precision": by.precision,
+            **({"predictions": by.file, "notes": list(self.notes)} if by.file else {}),
             "data": {"name": self.data, "split": self.split, "hash": self.digest},
             "scores": self.scores.to_json(),
             "unreadable": [{"image": u.key, "error": str(u.error)} for u in self.unreadable],
             **(self.attribute_scores.to_json() if self.attribute_scores else {}),
         }
 
-    def write(self, file: Path, card: Card) -> None:
-        """Write it as JSON, with the name and weights of the model that was evaluated, and the machine."""
-        row = {"model": card.name, "weights": card.weights_hash, **self.to_json(), "machine": describe()}
+    def write(self, file: Path) -> None:
+        """Write it as JSON, with the machine that this runs on."""
         with atomic_write(file, "w") as out:
-            out.write(json.dumps(row, indent=2) + "\n")
+            out.write(json.dumps({**self.to_json(), "machine": describe()}, indent=2) + "\n")
 
 
 def evaluate(
-    network: nn.Module,
-    vocabulary: Vocabulary,
-    preprocessing: Preprocessing,
+    engine: Engine,
     source: DataSource,
     split: str,
     *,
-    temperature: float = 1.0,
-    attributes: Sequence[Attribute] = (),
+    attributes: bool = False,
     batch_size: int = 64,
-    workers: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
-    """Predict every picture of a split and score the predictions.
+    """Predict every picture of a split and score the predictions, at the temperature of the model's card.
 
-    `progress` is called with how many pictures each step read. `attributes` are the model's; those that the
-    data has too are scored in a second pass over the pictures. Raises `VocabularyMismatch` where data and
-    network name other emotions, `EmptySplit`, `DatasetError` when not one picture can be read, and
-    `SettingsError` for a device that is not here and for attributes that data and model do not share.
+    `progress` is called with how many pictures each step predicted. With `attributes`, those that model and
+    data share are scored in a second pass over the pictures, by torch alone. Raises `VocabularyMismatch`
+    where data and model name other emotions, `EmptySplit`, `DatasetError` when not one picture can be read,
+    and `SettingsError` for attributes that data and model do not share or that the engine does not answer.
     """
-    if source.vocabulary != vocabulary:
-        raise VocabularyMismatch(vocabulary.words, source.vocabulary.words)
+    card = engine.card
+    if source.vocabulary != card.vocabulary:
+        raise VocabularyMismatch(card.vocabulary.words, source.vocabulary.words)
     records = source.split(split)
-    shared = shared_attributes(attributes, source) if attributes else ()
-    where = pick_device(device)
-    digits = pick_precision(precision, where)
-    pictures = EvaluationSet(records, preprocessing, file_reader(preprocessing), shared)
-    batches = evaluation_batches(pictures, batch_size, workers)
-    found = predict_labelled(network.to(where), batches, preprocessing, where, digits, progress)
-    attribute_scores = None
-    if shared:
-        batches = evaluation_batches(pictures, batch_size, workers)
-        named = predict_attributes(network, batches, preprocessing, where, digits)
-        attribute_scores = score_attributes(named, shared)
-    scores = score(
-        found.logits, found.targets, vocabulary, temperature=temperature, unreadable=len(found.unreadable)
+    shared = shared_attributes(card.attributes, source) if attributes else ()
+    if shared and engine.name != TORCH:
+        raise SettingsError(
+            f"Attributes are answered by torch, not by {engine.name}. Use engine=torch, or leave out "
+            "--attributes."
+        )
+    found = predict_records(engine, records, batch_size, progress)
+    return Evaluation(
+        scores=score(
+            found.logits,
+            found.targets,
+            card.vocabulary,
+            temperature=card.temperature,
+            unreadable=len(found.unreadable),
+        ),
+        data=source.name,
+        split=split,
+        digest=digest(records),
+        unreadable=found.unreadable,
+        by=PredictedBy(
+            model=card.name, weights=card.weights_hash, engine=engine.name, precision=engine.precision
+        ),
+        attribute_scores=_score_attributes(engine, records, shared, batch_size) if shared else None,
     )
-    return Evaluation(scores, source.name, split, digest(records), found.unreadable, attribute_scores)
+
+
+def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation:
+    """Score predictions that were made before, to what `evaluate` measures up to the digits of their rows.
+
+    The temperature that made them is not known: `Scores.temperature` is None. Raises what
+    `matching.match_rows` does, and `DatasetError` when not one picture could be read.
+    """
+    matched = match_rows(given, source, split)
+    found = from_answers(matched.answers)
+    scores = score(found.logits, found.targets, source.vocabulary, unreadable=len(found.unreadable))
+    ways = {(row.engine, row.precision) for row in given.rows}
+    engine, precision = ways.pop() if len(ways) == 1 else (None, None)
+    return Evaluation(
+        scores=replace(scores, temperature=None),
+        data=source.name,
+        split=split,
+        digest=digest(source.split(split)),
+        unreadable=found.unreadable,
+        by=PredictedBy(
+            model=given.rows[0].model,
+            weights=given.rows[0].weights or None,
+            engine=engine,
+            precision=precision,
+            file=given.file.name,
+        ),
+        notes=matched.notes,
+    )
+
+
+def _score_attributes(
+    engine: Engine, records: Sequence[Record], shared: Sequence[Attribute], batch_size: int
+) -> AttributeScores:
+    import torch
+
+    from affectlens.inference.labelled import predict_attributes
+    from affectlens.inference.labelled_batches import EvaluationSet, batches_by_threads, file_reader
+
+    size = engine.card.preprocessing
+    batches = batches_by_threads(EvaluationSet(records, size, file_reader(size), shared), batch_size)
+    # Of a network of mixed precisions, those in bfloat16 are its own affair.
+    precision = torch.bfloat16 if engine.precision == "bfloat16" else torch.float32
+    network, device = cast("TorchEngine", engine).network, torch.device(engine.device)
+    return score_attributes(predict_attributes(network, batches, size, device, precision), shared)

@@ -87,7 +87,8 @@ class Scores:
     """What `score` measured. Metrics are defined in `affectlens.metrics`.
 
     `count` pictures were measured and `unreadable` ones could not be; of the measured, `shared_top`
-    have targets with more than one top word. Probabilities were taken at `temperature`.
+    have targets with more than one top word. Probabilities were taken at `temperature`, or came as they are
+    where it is None.
     `polarity_accuracy` is over the `polarity_count` pictures whose target leans either way, and None
     where the vocabulary has no polarity. `label_distribution` is None for single labels.
     `intervals` gives (low, high) by metric.
@@ -98,7 +99,7 @@ class Scores:
     count: int
     unreadable: int
     shared_top: int
-    temperature: float
+    temperature: float | None
     accuracy: float
     balanced_accuracy: float
     macro_f1: float

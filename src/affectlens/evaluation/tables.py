@@ -69,7 +69,10 @@ def summary(scores: Scores) -> str:
         parts.append(
             f"For {_count(scores.shared_top)} of them several emotions share the top; any of these is right."
         )
-    parts.append(f"Temperature {scores.temperature:.3g}.")
+    if scores.temperature is None:
+        parts.append("Probabilities as they are in the file of predictions.")
+    else:
+        parts.append(f"Temperature {scores.temperature:.3g}.")
     if scores.intervals:
         parts.append(
             f"In brackets {100 * scores.bootstrap.level:g} % intervals: percentiles over "

@@ -1,78 +1,25 @@
-"""Run a network over labelled pictures: batches -> predictions and targets.
+"""Run a network in torch over labelled pictures, as training does: batches -> predictions and targets.
 
-Letters: B pictures of a batch, N pictures, E emotions, W words of an attribute.
+Letters: B pictures of a batch, E emotions.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from affectlens.errors import DatasetError, SettingsError
-from affectlens.inference.labelled_batches import Batch, Unreadable
+from affectlens.errors import SettingsError
+from affectlens.inference.labelled_batches import Batch
+from affectlens.inference.predictions import AttributePredictions, Predictions, Unreadable, require_readable
 from affectlens.machine import autocast
 from affectlens.models.capabilities import HasAttributes
 from affectlens.models.network_input import normalise
 from affectlens.preprocess import Preprocessing
 
 LabelledBatches = Iterable[tuple[Batch | None, Sequence[Unreadable]]]
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a network predicts for N pictures and what is true of them, in record order.
-
-    Attributes:
-        logits: float32 (N, E)
-        targets: float32 (N, E)
-        keys: the records' keys
-        unreadable: pictures that are in none of the above
-    """
-
-    logits: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    keys: tuple[str, ...]
-    unreadable: tuple[Unreadable, ...]
-
-
-@dataclass(frozen=True)
-class AttributePredictions:
-    """What a network that answers attributes predicts for N pictures and what is true of them.
-
-    All are float32, but for words of `truth` that are indices.
-
-    Attributes:
-        logits, targets: of emotions, (N, E)
-        residual: what has no name, (N, E), less `usual_residual`
-        usual, usual_residual: of the usual picture, (E,)
-        from_attributes: whether emotions are read from attributes at all
-        words: by name, logits (N, W)
-        truth: by name, encoded as by `labelled_batches.attribute_tensors`
-    """
-
-    logits: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    residual: NDArray[np.float32]
-    usual: NDArray[np.float32]
-    usual_residual: NDArray[np.float32]
-    from_attributes: bool
-    words: Mapping[str, NDArray[np.float32]]
-    truth: Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
-
-
-def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """Put the predictions for parts of the pictures together, in the order given."""
-    if len(parts) == 1:
-        return parts[0]
-    return Predictions(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.targets for part in parts]),
-        tuple(key for part in parts for key in part.keys),
-        tuple(bad for part in parts for bad in part.unreadable),
-    )
 
 
 def predict_labelled(
@@ -99,9 +46,7 @@ def predict_labelled(
             targets.append(batch.targets)
             keys += batch.keys
         progress(len(bad) + (len(batch.keys) if batch else 0))
-    if not logits:
-        first = f" The first: {unreadable[0].error}" if unreadable else ""
-        raise DatasetError(f"Not one picture could be read.{first}")
+    require_readable(len(keys), unreadable)
     return Predictions(torch.cat(logits).numpy(), torch.cat(targets).numpy(), tuple(keys), tuple(unreadable))
 
 

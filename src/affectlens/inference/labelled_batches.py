@@ -5,15 +5,18 @@ Letters: B pictures of a batch, N records, E emotions, H x W pixels.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from affectlens.attributes import Attribute, BadAttribute
+from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import PictureError
 from affectlens.images import Pixels, read_pixels
+from affectlens.inference.predictions import Unreadable
 from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
 
@@ -43,14 +46,6 @@ class Batch:
         """Move to memory that a GPU copies from without waiting; loaders call it."""
         attributes = {name: tensor.pin_memory() for name, tensor in self.attributes.items()}
         return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys, attributes)
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A picture that could not be read, and why."""
-
-    key: str
-    error: PictureError
 
 
 def target_tensor(records: Sequence[Record]) -> Tensor:
@@ -122,9 +117,24 @@ def evaluation_batches(
     """Yield batches in record order, each with the pictures that could not be read."""
     loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=UNUSED_GENERATOR)
     for items in loader:
-        good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
-        bad = [Unreadable(data.records[i].key, e) for e, i in items if isinstance(e, PictureError)]
-        yield _evaluation_batch(good, data.attributes), bad
+        yield _with_unreadable(data, items)
+
+
+def batches_by_threads(
+    data: EvaluationSet, batch_size: int
+) -> Iterator[tuple[Batch | None, list[Unreadable]]]:
+    """Yield what `evaluation_batches` does, read ahead in as many threads as there are cores."""
+    items = map_ahead(data.__getitem__, range(len(data)), ahead=2 * batch_size)
+    while group := list(islice(items, batch_size)):
+        yield _with_unreadable(data, group)
+
+
+def _with_unreadable(
+    data: EvaluationSet, items: Sequence[tuple[Tensor | PictureError, int]]
+) -> tuple[Batch | None, list[Unreadable]]:
+    good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
+    bad = [Unreadable(data.records[i].key, error) for error, i in items if isinstance(error, PictureError)]
+    return _evaluation_batch(good, data.attributes), bad
 
 
 def _evaluation_batch(good: list[tuple[Tensor, Record]], attributes: Sequence[Attribute]) -> Batch | None:

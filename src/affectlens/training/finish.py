@@ -12,8 +12,9 @@ from affectlens.errors import MissingExtra, SettingsError
 from affectlens.evaluation.attributes import AttributeScores, score_attributes
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
-from affectlens.inference.labelled import Predictions, predict_attributes, predict_labelled
+from affectlens.inference.labelled import predict_attributes, predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
+from affectlens.inference.predictions import Predictions
 from affectlens.library.licences import licences
 from affectlens.model_folder import Card
 from affectlens.models import catalog
@@ -65,7 +66,7 @@ def finish(request: TrainingRequest, session: Session) -> RunFinished:
     """Fit the temperatures of the best weights (`BEST`), score them, write the model folder.
 
     All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
-    gives the figures of the card.
+    gives the figures of the card, up to the precision of its engine.
     """
     network = _best_network(request, session)
     if isinstance(network, HasBranches):

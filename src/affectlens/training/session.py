@@ -19,7 +19,7 @@ from affectlens.data import splits
 from affectlens.data.groups import Groups, find_groups
 from affectlens.data.records import DataSource, Record
 from affectlens.errors import RunError, SettingsError
-from affectlens.inference.labelled import Predictions, concatenate, predict_labelled
+from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import (
     EvaluationSet,
     Reader,
@@ -27,6 +27,7 @@ from affectlens.inference.labelled_batches import (
     file_reader,
     target_tensor,
 )
+from affectlens.inference.predictions import Predictions, concatenate
 from affectlens.machine import keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu

@@ -2,11 +2,20 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from affectlens.emotions import Vocabulary
-from affectlens.inference.output.rows import PredictionRow, StoredRow, columns, flatten
+from affectlens.attributes import MEASURED
+from affectlens.emotions import POLARITY, Vocabulary
+from affectlens.inference.output.json_lines import JsonRow, row_of_cells
+from affectlens.inference.output.rows import (
+    PredictionRow,
+    StoredRow,
+    columns,
+    emotions_among,
+    flatten,
+)
 
 
 class CsvRows:
@@ -41,3 +50,22 @@ class CsvRows:
         # With these line ends either of their letters makes the writer quote a field.
         csv.writer(text, lineterminator="\r\n").writerow(values)
         return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
+
+
+def read_cells(file: Path) -> Iterator[JsonRow]:
+    """Read the rows of a file. Raises `ValueError` for one that is something else, and `OSError`."""
+    # As `CsvRows` writes it, and with the mark that a spreadsheet puts at its beginning.
+    with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
+        lines = csv.reader(text, strict=True)
+        try:
+            names = next(lines, [])
+            words, attributes = emotions_among(names)
+            numbers = {*words, *POLARITY.words, *MEASURED}
+            for cells in lines:
+                if len(cells) != len(names):
+                    raise ValueError(f"it has {len(cells)} cells in {len(names)} columns")
+                filled = {name: cell or None for name, cell in zip(names, cells, strict=True)}
+                row = {name: float(c) if c and name in numbers else c for name, c in filled.items()}
+                yield row_of_cells(row, words, attributes)
+        except csv.Error as error:
+            raise ValueError(str(error)) from None

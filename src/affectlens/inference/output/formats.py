@@ -1,11 +1,11 @@
 """The formats of result files by suffix.
 
-To add one, write a file with its `RowEncoding` and add its entry. A format that cannot grow row by row, as
-Parquet, has its rows in a journal first: `from_journal` writes the file when all rows are there, `to_journal`
-takes a finished file apart to resume it.
+To add one, write a file with its `RowEncoding` and the function that reads it back, and add its entry. A
+format that cannot grow row by row, as Parquet, has its rows in a journal first: `from_journal` writes the
+file when all rows are there, `to_journal` takes a finished file apart to resume it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,8 +14,8 @@ from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
 from affectlens.extras import PARQUET, Extra, require
 from affectlens.inference.output import parquet
-from affectlens.inference.output.csv_rows import CsvRows
-from affectlens.inference.output.json_lines import JsonLines
+from affectlens.inference.output.csv_rows import CsvRows, read_cells
+from affectlens.inference.output.json_lines import JsonLines, JsonRow, read_lines
 from affectlens.inference.output.rows import RowEncoding
 
 Convert = Callable[[Path, Path, Vocabulary, Sequence[str]], None]  # from, to, emotions, attributes
@@ -28,12 +28,14 @@ class RowFormat:
     Attributes:
         summary: one line for users
         encoding: emotions and attributes -> how rows are written while the job runs
+        read: yields the rows of a finished file; raises `ValueError` for one that is something else
         from_journal, to_journal: see above; None where the rows are the file
         extra: what else must be installed
     """
 
     summary: str
     encoding: Callable[[Vocabulary, Sequence[str]], RowEncoding]
+    read: Callable[[Path], Iterator[JsonRow]]
     from_journal: Convert | None = None
     to_journal: Convert | None = None
     extra: Extra | None = None
@@ -44,11 +46,14 @@ class RowFormat:
 
 
 FORMATS: Mapping[str, RowFormat] = MappingProxyType({
-    ".jsonl": RowFormat(summary="JSON Lines, one object a picture", encoding=JsonLines),
-    ".csv": RowFormat(summary="CSV, one line a picture and one column an emotion", encoding=CsvRows),
+    ".jsonl": RowFormat(summary="JSON Lines, one object a picture", encoding=JsonLines, read=read_lines),
+    ".csv": RowFormat(
+        summary="CSV, one line a picture and one column an emotion", encoding=CsvRows, read=read_cells
+    ),
     ".parquet": RowFormat(
         summary="Parquet, with the columns of CSV",
         encoding=JsonLines,
+        read=parquet.read_table,
         from_journal=parquet.from_journal,
         to_journal=parquet.to_journal,
         extra=PARQUET,

@@ -1,13 +1,14 @@
 """JSON Lines: one object a line, as `Prediction.to_row` returns it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from affectlens.emotions import Vocabulary
-from affectlens.inference.output.rows import PredictionRow, StoredRow
+from affectlens.emotions import POLARITY, Vocabulary
+from affectlens.inference.output.rows import MADE_BY, PredictionRow, StoredRow, unflatten
 
 
 class JsonLines:
@@ -73,6 +74,22 @@ def read_row(record: bytes) -> JsonRow:
         return msgspec.convert(json.loads(record), JsonRow)
     except RecursionError:
         raise ValueError("its brackets are nested too deep") from None
+
+
+def read_lines(file: Path) -> Iterator[JsonRow]:
+    """Read the rows of a file. Raises `ValueError` for one that is something else, and `OSError`."""
+    with file.open("rb") as lines:
+        yield from (read_row(line) for line in lines if line.strip())
+
+
+def row_of_cells(cells: Mapping[str, Any], words: Iterable[str], attributes: Sequence[str]) -> JsonRow:
+    """Return a row of a table by the names of its columns, None where a cell is empty.
+
+    Columns that tables of earlier versions lack may be absent. Raises `ValueError` for cells of other types.
+    """
+    filled = {name: value for name, value in cells.items() if value is not None}
+    complete = {**dict.fromkeys((*MADE_BY, *POLARITY.words, *cells)), "version": "", **filled}
+    return msgspec.convert(unflatten(complete, words, attributes), JsonRow)
 
 
 def json_line(row: PredictionRow) -> str:

@@ -4,7 +4,7 @@ The journal lies next to the file, as `.NAME.parquet.partial.jsonl`, and becomes
 in one step. Only a thousand rows are held at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import msgspec
 from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
 from affectlens.files import atomic_write
-from affectlens.inference.output.json_lines import JsonLines, read_row
+from affectlens.inference.output.json_lines import JsonLines, JsonRow, read_row, row_of_cells
 from affectlens.inference.output.rows import (
+    ABOUT_ERRORS,
     MADE_BY,
     OTHER_COLUMNS,
     STRUCTURED,
     columns,
+    emotions_among,
     flatten,
     text_of,
     unflatten,
@@ -67,6 +69,21 @@ def to_journal(file: Path, journal: Path, vocabulary: Vocabulary, attributes: Se
         ) from error
 
 
+def read_table(file: Path) -> Iterator[JsonRow]:
+    """Read the rows of a file. Raises `ValueError` for one that is something else, and `OSError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as table:
+            words, attributes = emotions_among(table.schema_arrow.names)
+            for batch in table.iter_batches(ROW_GROUP):
+                for cells in batch.to_pylist():
+                    yield row_of_cells(cells, words, attributes)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
+
+
 def _cells(line: bytes, names: Sequence[str]) -> dict[str, Any]:
     row = flatten(msgspec.to_builtins(read_row(line)), names)
     return {name: text_of(value) if isinstance(value, str) else value for name, value in row.items()}
@@ -75,5 +92,5 @@ def _cells(line: bytes, names: Sequence[str]) -> dict[str, Any]:
 def _schema(names: Iterable[str]) -> Any:
     import pyarrow as pa
 
-    texts = {"image", "top", *MADE_BY, "error_type", "error_message", *STRUCTURED}
+    texts = {"image", "top", *MADE_BY, *ABOUT_ERRORS, *STRUCTURED}
     return pa.schema([(name, pa.string() if name in texts else pa.float64()) for name in names])

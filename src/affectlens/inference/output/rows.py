@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from affectlens.attributes import MEASURED
 from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
 
@@ -18,6 +19,7 @@ PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns i
 
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
 MADE_BY = ("model", "weights", "version", "engine", "precision")  # what made a row
+ABOUT_ERRORS = ("error_type", "error_message")
 OTHER_COLUMNS = (
     "has other columns than this model's answers: it is of another model or program, of a version before "
     "0.2, whose rows do not name their weights, or of a run with or without --attributes. Name another file."
@@ -58,8 +60,21 @@ class RowEncoding(Protocol):
 def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
     """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
     emotions = [*vocabulary.words, *POLARITY.words]
-    about = [*MADE_BY, "error_type", "error_message"]
+    about = [*MADE_BY, *ABOUT_ERRORS]
     return list(dict.fromkeys(["image", "top", *emotions, *attributes, *about]))
+
+
+def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Undo `columns`: return which columns of a table are emotions, and which are attributes.
+
+    Raises `ValueError` where it lacks what every table of predictions has.
+    """
+    missing = [name for name in ("image", "top", "model", *ABOUT_ERRORS) if name not in names]
+    if missing:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    attributes = [name for name in names if name in (*MEASURED, *STRUCTURED)]
+    others = {"image", "top", *POLARITY.words, *attributes, *MADE_BY, *ABOUT_ERRORS}
+    return [name for name in names if name not in others] or list(POLARITY.words), attributes
 
 
 def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:

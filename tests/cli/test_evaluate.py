@@ -1,0 +1,114 @@
+"""`affectlens evaluate` with a model, and with the predictions that the model made before."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affectlens.cli.main import main
+from affectlens.data.records import ALL
+from affectlens.emotions import MIKELS
+from affectlens.inference.predictor import DIGITS
+from pictures import colour_set
+
+SUFFIXES = [".jsonl", ".csv", pytest.param(".parquet", marks=pytest.mark.needs("pyarrow"))]
+ROUNDING = 10.0**-DIGITS
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures of each emotion, and one that cannot be read."""
+    root = colour_set(tmp_path_factory.mktemp("data") / "colours", MIKELS.words, each=5)
+    (root / "awe" / "broken.png").write_bytes(b"not a picture")
+    return root
+
+
+def status(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def evaluated(given: Path, data: Path, out: Path, *more: object) -> dict[str, Any]:
+    assert status("evaluate", given, "--data", f"folder:{data}", "--split", ALL, "--out", out, *more) == 1
+    read: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_predictions_evaluate_to_the_scores_of_the_model_that_made_them(
+    graph_model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    rows = tmp_path / f"rows{suffix}"
+    assert status("predict", data, "--model", graph_model, "--out", rows) == 1
+    capsys.readouterr()
+    expected = evaluated(graph_model, data, tmp_path / "model.json")
+    of_model = capsys.readouterr()
+    found = evaluated(rows, data, tmp_path / "rows.json")
+    of_rows = capsys.readouterr()
+
+    scores, exact = found.pop("scores"), expected.pop("scores")
+    assert scores.pop("temperature") is None and exact.pop("temperature") == 1.5
+    intervals, exact_intervals = scores.pop("intervals"), exact.pop("intervals")
+    for name, value in exact.items():
+        wanted = pytest.approx(value, abs=ROUNDING, rel=1e-5) if isinstance(value, float) else value
+        assert scores[name] == wanted, name
+    assert intervals.keys() == exact_intervals.keys()
+    for name, interval in exact_intervals.items():
+        assert intervals[name] == pytest.approx(interval, abs=ROUNDING, rel=1e-5), name
+    confusion = exact["confusion"]["rows"]
+    assert all(map(sum, confusion)) and len({max(range(8), key=row.__getitem__) for row in confusion}) > 2
+    assert exact["unreadable"] == 1
+
+    assert (found.pop("predictions"), found.pop("notes")) == (rows.name, [])
+    assert expected.pop("weights").startswith(found.pop("weights"))
+    assert found == expected, "data, unreadable pictures, model, engine, precision and machine"
+    tables, of_file = (shown.out.split("Scores", 1)[1] for shown in (of_model, of_rows))
+    assert tables == of_file and "Probabilities as they are in the file" in " ".join(of_rows.out.split())
+    assert of_model.err == of_rows.err and "broken.png" in of_rows.err
+
+
+def test_notes_on_rows_are_printed_and_written(
+    graph_model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    assert status("predict", data, data / "awe" / "0.png", "--model", graph_model, "--out", rows) == 1
+    found = evaluated(rows, data, tmp_path / "rows.json")
+    assert found["notes"] == ["left out: 1 repeated row"]
+    assert "Note: left out: 1 repeated row." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--engine", "auto"), "predicted before: leave out --engine."),
+        (("--batch-size", "4"), "predicted before: leave out --batch-size."),
+        (("--attributes",), "predicted before: leave out --attributes."),
+    ],
+)
+def test_options_of_models_are_refused_for_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    assert status("evaluate", tmp_path / "rows.csv", "--data", "folder:nowhere", *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_an_error_of_its_own_not_a_model_that_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("evaluate", tmp_path / "rows.csv", "--data", "folder:nowhere") == 2
+    assert "There is no file of predictions" in capsys.readouterr().err
+
+
+def test_the_engine_is_chosen_as_for_predictions_and_workers_are_accepted_with_a_note(
+    graph_model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "scores.json"
+    found = evaluated(graph_model, data, out, "--engine", "onnxruntime", "--workers", "2")
+    assert (found["engine"], found["precision"], found["scores"]["count"]) == ("onnxruntime", "float32", 40)
+    assert "--workers has no effect" in capsys.readouterr().err
+    words = ("evaluate", graph_model, "--data", f"folder:{data}", "--split", ALL, "--engine", "onxruntime")
+    assert status(*words) == 2
+    assert "Did you mean 'onnxruntime'" in capsys.readouterr().err
