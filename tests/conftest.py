@@ -1,20 +1,41 @@
-"""Fixtures that several tests use."""
+"""Fixtures that several tests use, and which tests run where the base alone is installed (`halves`)."""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
+import graphs
+import halves
 from affectlens.emotions import MIKELS
 from affectlens.model_folder import Card
-from affectlens.models import catalog
-from affectlens.models.saved import add_graph, save_model
 from affectlens.preprocess import Preprocessing
 from nodes import ENVIRONMENT
 
 os.environ.update(ENVIRONMENT)  # of Ray, which reads it once: when it is first imported
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # As a plugin of its own: what a conftest.py ignores lies below it, and doctests do not.
+    if halves.base_only():
+        config.pluginmanager.register(WithTheBaseOnly(), "affectlens-base")
+
+
+class WithTheBaseOnly:
+    """Leaves out what needs more than the base: files by the rule of `halves`, and tests that are marked."""
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        is_file = collection_path.suffix == ".py" and collection_path.is_file()
+        return True if is_file and halves.lacking(collection_path) else None
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        needing = [item for item in items if item.get_closest_marker("needs")]
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if item not in needing]
+
+    def pytest_report_header(self) -> str:
+        return "The base alone is installed: tests that need more are left out (tests/halves.py)."
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +48,19 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def graph_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small model, named `tiny`, that answers by its graph alone and needs no torch."""
+    return graphs.write(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small untrained model, named `tiny`, whose answers differ from picture to picture."""
+    """The folder of a small untrained network, named `tiny`, whose answers differ from picture to picture."""
+    import torch
+
+    from affectlens.models import catalog
+    from affectlens.models.saved import save_model
+
     torch.manual_seed(0)
     network = catalog.build("test_efficientnet", len(MIKELS))
     with torch.no_grad():
@@ -48,6 +80,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def with_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the same model with a graph, which tests leave as it is."""
+    from affectlens.models.saved import add_graph
+
     folder = tmp_path_factory.mktemp("models") / "with graph"
     shutil.copytree(tiny_model, folder)
     add_graph(folder)

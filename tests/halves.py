@@ -1,8 +1,9 @@
 """What the base install of the package lacks, and which files therefore do not run where nothing else is.
 
 The rule: a file needs more than the base if it imports, at its top, a library of an extra, a module of the
-package that is listed here, or a module of `tests/` that does. What is imported within functions does not
-count: a single test that needs a library is marked `@pytest.mark.needs("torch")`.
+package that is listed here, or a module of `HELPERS` that does. What is imported within functions does not
+count: a single test that needs a library is marked `@pytest.mark.needs("torch")`, a file in which all do by
+`pytestmark`.
 """
 
 import ast
@@ -14,6 +15,8 @@ from pathlib import Path
 import affectlens
 
 TESTS = Path(__file__).parent
+# Whose modules tests import by name alone: `pythonpath` in pyproject.toml.
+HELPERS = (TESTS, TESTS.parent / "benchmarks", TESTS.parent / "scripts")
 SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
@@ -31,7 +34,6 @@ ROOMS = (
 # What else cannot be imported without one of these libraries. A module that no longer needs one leaves the
 # list; none is added.
 NAMED = frozenset({
-    "affectlens.evaluation.evaluate",
     "affectlens.explain.core.activations",
     "affectlens.explain.core.aumann_shapley",
     "affectlens.explain.core.differentiable",
@@ -39,10 +41,10 @@ NAMED = frozenset({
     "affectlens.explain.features.figure",
     "affectlens.explain.features.visualisation",
     "affectlens.explain.methods.attention",
-    "affectlens.explain.methods.cam",
     "affectlens.explain.methods.grad_cam",
     "affectlens.explain.methods.gradient",
     "affectlens.explain.methods.integrated_gradients",
+    "affectlens.explain.methods.network_cam",
     "affectlens.explain.methods.smooth_gradient",
     "affectlens.explain.methods.superpixels",
     "affectlens.explain.methods.token_maps",
@@ -72,8 +74,9 @@ def lacking(file: Path) -> str | None:
         return module if needs_more(module) else None
     for name in _imported(ast.parse(file.read_text(encoding="utf-8"))):
         top = name.partition(".")[0]
-        helper = TESTS / f"{top}.py"
-        if top in LIBRARIES or needs_more(name) or (helper.is_file() and lacking(helper)):
+        if top in LIBRARIES or needs_more(name):
+            return name
+        if any(lacking(folder / f"{top}.py") for folder in HELPERS if (folder / f"{top}.py").is_file()):
             return name
     return None
 
@@ -87,6 +90,8 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield node.module
         lazy = affectlens._MODULES if node.module == "affectlens" else {}
         yield from (f"{node.module}.{lazy.get(alias.name, alias.name)}" for alias in node.names)
+    elif isinstance(node, ast.Assign) and ast.unparse(node).startswith("pytestmark = pytest.mark.needs("):
+        yield from (ast.literal_eval(library) for library in node.value.args)  # type: ignore[attr-defined]
     elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         for statement in node.orelse:
             yield from _imported(statement)

@@ -2,26 +2,18 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
+import graphs
 from affectlens import library
-from affectlens.emotions import POLARITY
 from affectlens.errors import BadModelFolder, ModelNotFound
-from affectlens.model_folder import Card
-from affectlens.models import catalog, saved
-from affectlens.models.saved import save_model
-from affectlens.preprocess import Preprocessing
 
 
 def save(folder: Path, name: str) -> Path:
-    torch.manual_seed(0)
-    size = Preprocessing(height=32, width=32)
-    card = Card(name=name, network="test_vit.r160_in1k", vocabulary=POLARITY, preprocessing=size)
-    save_model(folder, catalog.build(card.network, 2), card, "# A card\n")
-    return folder
+    return graphs.write(folder, replace(graphs.CARD, name=name))
 
 
 @pytest.fixture
@@ -34,7 +26,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_is_found_by_its_folder_and_by_its_run(tmp_path: Path, shelf: Path) -> None:
     save(tmp_path / "run" / "model", "mine")
     for name in (str(tmp_path / "run" / "model"), str(tmp_path / "run")):
-        assert saved.load(name).card.name == "mine"
+        assert library.card(name).name == "mine"
 
 
 def test_a_model_on_the_users_shelf_is_found_by_name_and_listed(shelf: Path) -> None:
@@ -56,7 +48,7 @@ def test_an_unknown_name_is_an_error_that_lists_what_there_is(shelf: Path) -> No
 
 def test_a_folder_that_is_not_a_model_is_named(tmp_path: Path, shelf: Path) -> None:
     with pytest.raises(ModelNotFound):
-        saved.load(str(tmp_path))
+        library.card(str(tmp_path))
 
 
 def test_a_card_for_people_that_is_missing_is_an_error(tmp_path: Path, shelf: Path) -> None:
@@ -91,8 +83,8 @@ def test_a_name_on_the_hub_without_a_network_is_a_clear_error(
     shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "from affectlens.models import saved\nfrom affectlens.errors import ModelNotFound\n"
-        "try: saved.load('no-one/no-such-model')\nexcept ModelNotFound as error: print(error)"
+        "from affectlens import library\nfrom affectlens.errors import ModelNotFound\n"
+        "try: library.card('no-one/no-such-model')\nexcept ModelNotFound as error: print(error)"
     )
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torchvision.transforms.v2 import functional as torchvision
 
 from affectlens.errors import SettingsError
 from affectlens.images import Pixels
-from affectlens.models.network_input import normalise, to_tensor
 from affectlens.preprocess import Preprocessing
 
 WAYS: list[dict[str, Any]] = [
@@ -40,15 +37,22 @@ def differences(one: Pixels, other: Pixels) -> NDArray[np.int64]:
     return np.abs(one.astype(np.int64) - other.astype(np.int64))
 
 
-def by_torchvision(pixels: Pixels, size: list[int], interpolation: Any = "bilinear") -> torch.Tensor:
+needs_torch = pytest.mark.needs("torch")
+
+
+def by_torchvision(
+    pixels: Pixels, size: list[int], interpolation: Any = "bilinear", crop: list[int] | None = None
+) -> Pixels:
+    """Resize a picture, and cut its centre out, as torchvision does: (H, W, 3) -> (h, w, 3)."""
+    from torchvision.transforms.v2 import functional as torchvision
+
+    from affectlens.models.network_input import to_tensor
+
     mode = torchvision.InterpolationMode(interpolation)
-    made: torch.Tensor = torchvision.resize(to_tensor(pixels), size, mode, antialias=True)
-    return made
-
-
-def last(channels_first: torch.Tensor) -> Pixels:
-    pixels: Pixels = channels_first.permute(1, 2, 0).numpy()
-    return pixels
+    made = torchvision.resize(to_tensor(pixels), size, mode, antialias=True)
+    cut = made if crop is None else torchvision.center_crop(made, crop)
+    found: Pixels = cut.permute(1, 2, 0).numpy()
+    return found
 
 
 GOLDEN = {
@@ -80,18 +84,20 @@ def test_the_order_of_pixels_in_memory_changes_nothing(way: dict[str, Any], inte
     assert np.array_equal(preprocessing.fit_pixels(rows_first), preprocessing.fit_pixels(columns_first))
 
 
+@needs_torch
 @pytest.mark.parametrize("size", [(300, 451), (451, 300), (100, 60), (224, 224), (224, 500), (1200, 640)])
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_squash_is_what_torch_does_within_rounding(size: tuple[int, int], interpolation: Any) -> None:
     pixels = pattern(*size)
     fitted = Preprocessing(height=256, width=192, interpolation=interpolation).fit_pixels(pixels)
-    found = differences(fitted, last(by_torchvision(pixels, [256, 192], interpolation)))
+    found = differences(fitted, by_torchvision(pixels, [256, 192], interpolation))
     # Bicubic overshoots at hard edges, of which this pattern is full; there the two clip differently.
     assert found.max() <= (1 if interpolation == "bilinear" else 8)
     assert found.mean() < 0.2
     assert (found > 1).mean() < 0.01
 
 
+@needs_torch
 @pytest.mark.parametrize("size", [(300, 451), (451, 300), (333, 333), (100, 60), (225, 224), (700, 224)])
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("crop_fraction", [1.0, 0.875, 0.95])
@@ -100,15 +106,21 @@ def test_crop_is_what_torchvision_and_timm_do(
 ) -> None:
     pixels = pattern(*size)
     short = int(224 / crop_fraction)
-    expected = torchvision.center_crop(by_torchvision(pixels, [short], interpolation), [224, 224])
+    expected = by_torchvision(pixels, [short], interpolation, crop=[224, 224])
     preprocessing = Preprocessing(fit="crop", crop_fraction=crop_fraction, interpolation=interpolation)
-    found = differences(preprocessing.fit_pixels(pixels), last(expected))
+    found = differences(preprocessing.fit_pixels(pixels), expected)
     assert found.max() <= (1 if interpolation == "bilinear" else 8)
     assert (found > 1).mean() < 0.01
     assert preprocessing.at_least == (short, short)
 
 
+@needs_torch
 def test_normalise_is_what_torchvision_does_also_on_tensors() -> None:
+    import torch
+    from torchvision.transforms.v2 import functional as torchvision
+
+    from affectlens.models.network_input import normalise, to_tensor
+
     preprocessing = Preprocessing()
     batch = np.stack([preprocessing.fit_pixels(pattern(300, 451)), preprocessing.fit_pixels(pattern(64, 64))])
     expected = torchvision.normalize(
@@ -138,11 +150,12 @@ def test_the_thinnest_strip_fits(size: tuple[int, int], way: dict[str, Any], tar
     assert fitted.dtype == np.uint8
 
 
+@needs_torch
 def test_cutting_the_ends_of_a_panorama_first_keeps_what_its_centre_shows() -> None:
     pixels = np.tile(pattern(64, 64), (1, 31, 1))
-    expected = torchvision.center_crop(by_torchvision(pixels, [256]), [224, 224])
+    expected = by_torchvision(pixels, [256], crop=[224, 224])
     fitted = Preprocessing(fit="crop", crop_fraction=0.875).fit_pixels(pixels)
-    assert differences(fitted, last(expected)).max() <= 1
+    assert differences(fitted, expected).max() <= 1
 
 
 def test_squash_keeps_the_edges_and_crop_cuts_them() -> None:
@@ -247,8 +260,13 @@ def test_a_missing_setting_is_refused_instead_of_guessed() -> None:
             Preprocessing.from_json(settings)
 
 
+@needs_torch
 @pytest.mark.gpu
 def test_the_gpu_normalises_as_the_cpu_does() -> None:
+    import torch
+
+    from affectlens.models.network_input import normalise, to_tensor
+
     preprocessing = Preprocessing()
     batch = to_tensor(preprocessing.fit_pixels(pattern(300, 451))[None])
     found = normalise(batch.cuda(), preprocessing).cpu()

@@ -9,20 +9,16 @@ from affectlens.film.events import WatchFinished, WatchRequest
 from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
-from affectlens.inference.torch_engine import TorchEngine
-from affectlens.models.saved import Model
+from affectlens.inference.engine import Engine
+from affectlens.inference.onnx_engine import OnnxEngine
 
-CPU: dict[str, Any] = {"device": "cpu", "precision": "float32"}
 SETTINGS = FilmSettings.__dataclass_fields__
 
 
-def watched(source: Path | str, model: Model, **options: Any) -> Timeline:
+def watched(source: Path | str, engine: Engine, **options: Any) -> Timeline:
     settings = FilmSettings(**{name: options.pop(name) for name in list(options) if name in SETTINGS})
-    *_, last = watch(
-        WatchRequest(
-            source=str(source), engine=TorchEngine(model, **CPU), settings=settings, threads=1, **options
-        )
-    )
+    request = WatchRequest(source=str(source), engine=engine, settings=settings, threads=1, **options)
+    *_, last = watch(request)
     assert isinstance(last, WatchFinished)
     return last.timeline
 
@@ -32,14 +28,14 @@ def same(one: Timeline, other: Timeline) -> bool:
 
 
 class Count:
-    """How many frames went through networks."""
+    """How many frames went through networks of ONNX Runtime."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.frames = 0
-        predict = TorchEngine.__call__
+        predict = OnnxEngine.__call__
 
-        def counted(engine: TorchEngine, pixels: Any) -> Any:
+        def counted(engine: OnnxEngine, pixels: Any) -> Any:
             self.frames += len(pixels)
             return predict(engine, pixels)
 
-        monkeypatch.setattr(TorchEngine, "__call__", counted)
+        monkeypatch.setattr(OnnxEngine, "__call__", counted)

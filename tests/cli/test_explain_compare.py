@@ -14,6 +14,8 @@ from affectlens.explain.faithfulness.measurements import Measurement
 from affectlens.explain.faithfulness.results import summarise
 from pictures import colour_set
 
+pytestmark = pytest.mark.needs("torch")
+
 
 def test_methods_are_compared_on_pictures_of_every_emotion(tiny_model: Path, tmp_path: Path) -> None:
     data = colour_set(tmp_path / "data", MIKELS.words[:4], 2)

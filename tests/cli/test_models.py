@@ -6,11 +6,7 @@ import pytest
 
 from affectlens import library
 from affectlens.cli.main import main
-from affectlens.models import backbones, catalog
-from affectlens.models.catalog import NETWORKS
-from affectlens.models.saved import save_model
 from affectlens.preprocess import Preprocessing
-from affectlens.recipes.catalog import RECIPES
 from model_folders import CARD
 from pictures import colour_set
 
@@ -21,9 +17,13 @@ def status(*arguments: str) -> int:
     return ended.value.code if isinstance(ended.value.code, int) else 0
 
 
+@pytest.mark.needs("torch")
 def test_the_list_has_the_default_model_every_recipe_and_every_network(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from affectlens.models.catalog import NETWORKS
+    from affectlens.recipes.catalog import RECIPES
+
     monkeypatch.setenv("COLUMNS", "200")
     assert status("models") == 0
     shown = capsys.readouterr().out
@@ -40,9 +40,25 @@ def test_the_default_models_card_is_for_people(capsys: pytest.CaptureFixture[str
     assert f"Weights: {library.card().weights_id}," in summary
 
 
+def test_which_engine_answers_is_told_with_the_reason(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("affectlens.inference.engine.has_nvidia_gpu", lambda: False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert status("models", "show", "default", "--engine") == 0
+    few, many, cores = capsys.readouterr().out.splitlines()
+    assert few == "A picture, or a few: onnxruntime, since it is ready soonest."
+    assert many.startswith("500 pictures and more: o") and ", since it" in many
+    assert cores.startswith("Cores: 3.")
+
+
+@pytest.mark.needs("torch")
 def test_two_models_are_joined_into_a_folder_that_predicts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from affectlens.models import backbones, catalog
+    from affectlens.models.saved import save_model
+
     for network in ("test_vit.r160_in1k", "test_efficientnet.r160_in1k"):
         mean, std = backbones.statistics(network)
         shape = Preprocessing(height=64, width=64, mean=mean, std=std)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -54,11 +53,11 @@ def rows_of(text: str) -> list[dict[str, Any]]:
 
 
 def test_one_picture_is_answered_with_all_emotions_its_polarity_and_the_model(
-    tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status(photos / "blue.png", "--model", tiny_model) == 0
+    assert status(photos / "blue.png", "--model", graph_model) == 0
     first, *bars, last = capsys.readouterr().out.splitlines()
-    answer = Predictor.load(str(tiny_model))(photos / "blue.png")
+    answer = Predictor.load(str(graph_model))(photos / "blue.png")
     assert first == f"{photos / 'blue.png'} is most likely to evoke {answer.top} in people who look at it"
     assert [line.split()[0] for line in bars] == [word for word, _ in answer.ranked]
     assert bars[0].split()[1] == f"{answer[answer.top]:.1%}"
@@ -67,8 +66,8 @@ def test_one_picture_is_answered_with_all_emotions_its_polarity_and_the_model(
     assert last.endswith(", model tiny")
 
 
-def test_on_a_terminal_the_answer_is_a_panel_with_bars(tiny_model: Path, photos: Path) -> None:
-    (prediction,) = Predictor.load(str(tiny_model)).predict_files([photos / "blue.png"])
+def test_on_a_terminal_the_answer_is_a_panel_with_bars(graph_model: Path, photos: Path) -> None:
+    (prediction,) = Predictor.load(str(graph_model)).predict_files([photos / "blue.png"])
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
     _show(prediction, "tiny", terminal)
     _show(replace(prediction, attributes={"brightness": 0.2}), "tiny", terminal)
@@ -81,9 +80,9 @@ def test_on_a_terminal_the_answer_is_a_panel_with_bars(tiny_model: Path, photos:
 
 
 def test_several_pictures_are_a_line_each_in_order(
-    tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status(photos, "--model", tiny_model) == 0
+    assert status(photos, "--model", graph_model) == 0
     shown = capsys.readouterr()
     header, *lines = shown.out.splitlines()
     assert header == "What each picture is likely to evoke in people who look at it (model tiny):"
@@ -96,22 +95,22 @@ def test_several_pictures_are_a_line_each_in_order(
 
 
 def test_attributes_are_printed_for_one_picture_and_for_several(
-    tiny_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = ", ".join(in_words(measure(read_pixels(photos / "blue.png"))))
     assert shown.endswith(")")  # dark, or of little colour, or both
-    assert status(photos / "blue.png", "--attributes", "--model", tiny_model) == 0
+    assert status(photos / "blue.png", "--attributes", "--model", graph_model) == 0
     assert capsys.readouterr().out.splitlines()[-2] == f"  {shown}"
-    assert status(photos, "gone.jpg", "--attributes", "--model", tiny_model) == 1
+    assert status(photos, "gone.jpg", "--attributes", "--model", graph_model) == 1
     _, first, *others, last = capsys.readouterr().out.splitlines()
     assert first.endswith(f"; {shown}")
     assert all("; brightness 0." in line for line in others)
     assert last == "gone.jpg: not read (PictureNotFound)"
 
 
-def test_attributes_are_written_next_to_the_emotions(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+def test_attributes_are_written_next_to_the_emotions(graph_model: Path, photos: Path, tmp_path: Path) -> None:
     for name, words in {"with.jsonl": ["--attributes"], "without.jsonl": []}.items():
-        assert status(photos, "gone.jpg", "--out", tmp_path / name, "--model", tiny_model, *words) == 1
+        assert status(photos, "gone.jpg", "--out", tmp_path / name, "--model", graph_model, *words) == 1
     rows, plain = (rows_of((tmp_path / name).read_text()) for name in ("with.jsonl", "without.jsonl"))
     measured = [row.pop("attributes") for row in rows]
     assert rows == plain
@@ -123,21 +122,21 @@ def test_attributes_are_written_next_to_the_emotions(tiny_model: Path, photos: P
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_what_is_written_with_attributes_can_be_read_back_as_a_data_set(
-    tiny_model: Path, photos: Path, tmp_path: Path, suffix: str
+    graph_model: Path, photos: Path, tmp_path: Path, suffix: str
 ) -> None:
     file = tmp_path / f"out.{suffix}"
-    assert status(photos, "--attributes", "--out", file, "--model", tiny_model) == 0
+    assert status(photos, "--attributes", "--out", file, "--model", graph_model) == 0
     records = table.read(file).split("all")
-    answers = Predictor.load(str(tiny_model)).predict_files([record.path for record in records])
+    answers = Predictor.load(str(graph_model)).predict_files([record.path for record in records])
     for record, answer in zip(records, answers, strict=True):
         assert answer.emotions is not None
         assert record.target.probabilities == pytest.approx(answer.emotions.probabilities, abs=1e-5)
 
 
 def test_json_is_a_row_a_line_and_nothing_else(
-    tiny_model: Path, photos: Path, capfd: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert status(photos, photos / "gone.jpg", "--json", "--model", tiny_model) == 1
+    assert status(photos, photos / "gone.jpg", "--json", "--model", graph_model) == 1
     rows = rows_of(capfd.readouterr().out)
     assert [Path(row["image"]).name for row in rows] == ["blue.png", "green.jpg", "red.webp", "gone.jpg"]
     assert [row["error"] and row["error"]["type"] for row in rows] == [None, None, None, "PictureNotFound"]
@@ -145,28 +144,28 @@ def test_json_is_a_row_a_line_and_nothing_else(
 
 
 def test_a_list_on_standard_input_is_predicted(
-    tiny_model: Path, photos: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    graph_model: Path, photos: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = f"{photos / 'red.webp'}\n{photos / 'blue.png'}\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names.encode())))
-    assert status("-", "--json", "--model", tiny_model) == 0
+    assert status("-", "--json", "--model", graph_model) == 0
     assert [Path(row["image"]).name for row in rows_of(capfd.readouterr().out)] == ["red.webp", "blue.png"]
 
 
 def test_a_single_picture_that_cannot_be_read_is_status_one_with_the_reason(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status(tmp_path / "gone.jpg", "--model", tiny_model) == 1
+    assert status(tmp_path / "gone.jpg", "--model", graph_model) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(f"Not read: {tmp_path / 'gone.jpg'}: ")
 
 
 def test_of_many_failures_ten_are_listed_and_the_rest_counted(
-    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = [tmp_path / f"{number}.jpg" for number in range(14)]
-    assert status(photos, *gone, "--out", tmp_path / "out.csv", "--model", tiny_model) == 1
+    assert status(photos, *gone, "--out", tmp_path / "out.csv", "--model", graph_model) == 1
     shown = capsys.readouterr().err
     assert shown.count("nothing can be found") == 10
     assert "Not read: 4 more." in shown
@@ -174,9 +173,9 @@ def test_of_many_failures_ten_are_listed_and_the_rest_counted(
 
 
 def test_names_cannot_steer_the_terminal(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status(tmp_path / "\x1b[2J[bold]\udce9.jpg", tmp_path / "b.jpg", "--model", tiny_model)
+    status(tmp_path / "\x1b[2J[bold]\udce9.jpg", tmp_path / "b.jpg", "--model", graph_model)
     shown = capsys.readouterr()
     for text in shown:
         assert "\\x1b[2J[bold]\\udce9.jpg" in text
@@ -194,18 +193,28 @@ def test_names_cannot_steer_the_terminal(
         (["--resume"], "--out"),
         (["--model", "no-such-model"], "no-such-model"),
         (["--batch-size", "0"], "batch-size"),
-        (["--device", "quantum"], "quantum"),
-        (["--precision", "float8"], "float32"),
     ],
 )
 def test_wrong_use_is_status_two_with_what_to_do(
-    tiny_model: Path, photos: Path, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = [] if "--model" in words else ["--model", str(tiny_model)]
+    model = [] if "--model" in words else ["--model", str(graph_model)]
     assert status(photos, *model, *words) == 2
     shown = capsys.readouterr()
     assert problem in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.needs("torch")
+@pytest.mark.parametrize(
+    ("words", "problem"), [(["--device", "quantum"], "quantum"), (["--precision", "float8"], "float32")]
+)
+def test_a_device_or_precision_that_is_none_is_status_two_with_what_there_is(
+    tiny_model: Path, photos: Path, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(photos, "--model", tiny_model, *words) == 2
+    shown = capsys.readouterr()
+    assert problem in shown.err and shown.out == ""
 
 
 def test_the_help_names_every_format_of_result_files(capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,11 +237,11 @@ def test_a_result_that_exists_is_refused_before_a_model_is_loaded(
 
 
 def test_every_real_file_has_a_row_and_only_the_unreadable_an_error(
-    tiny_model: Path, shared: Path, tmp_path: Path
+    graph_model: Path, shared: Path, tmp_path: Path
 ) -> None:
     folder, file = shared / "fixtures" / "images", tmp_path / "out.jsonl"
     ended = subprocess.run(
-        [*COMMAND, folder, "--model", tiny_model, "--out", file], capture_output=True, text=True, check=False
+        [*COMMAND, folder, "--model", graph_model, "--out", file], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr
@@ -273,21 +282,37 @@ def lines_of(file: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def complete(tiny_model: Path, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def complete(graph_model: Path, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what an uninterrupted run writes."""
     folder = tmp_path_factory.mktemp("complete")
-    assert status(many, "--model", tiny_model, "--batch-size", 8, "--out", folder / "out.jsonl") == 1
+    assert status(many, "--model", graph_model, "--batch-size", 8, "--out", folder / "out.jsonl") == 1
     return folder
 
 
+def cells_of(file: Path) -> list[dict[str, Any]]:
+    if file.suffix == ".csv":
+        return list(csv.DictReader(file.open(newline="")))
+    import pyarrow.parquet as pq
+
+    cells: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return cells
+
+
 # CSV is appended to as JSON lines are; Parquet has a journal.
-@pytest.mark.parametrize("suffix", ["jsonl", pytest.param("csv", marks=pytest.mark.slow), "parquet"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        "jsonl",
+        pytest.param("csv", marks=pytest.mark.slow),
+        pytest.param("parquet", marks=pytest.mark.needs("pyarrow")),
+    ],
+)
 def test_a_killed_run_is_resumed_without_losing_or_repeating_a_row(
-    tiny_model: Path, many: Path, complete: Path, tmp_path: Path, suffix: str
+    graph_model: Path, many: Path, complete: Path, tmp_path: Path, suffix: str
 ) -> None:
     file = tmp_path / f"out.{suffix}"
     growing = journal_of(file) if suffix == "parquet" else file
-    words = [many, "--model", tiny_model, "--batch-size", 8, "--out", file]
+    words = [many, "--model", graph_model, "--batch-size", 8, "--out", file]
     with subprocess.Popen([*COMMAND, *map(str, words)], stderr=subprocess.PIPE) as process:
         while lines_of(growing) < 30 and process.poll() is None:
             time.sleep(0.002)
@@ -301,11 +326,7 @@ def test_a_killed_run_is_resumed_without_losing_or_repeating_a_row(
     if suffix == "jsonl":
         assert file.read_bytes() == (complete / "out.jsonl").read_bytes()
         return
-    found = (
-        pq.read_table(file).to_pylist()
-        if suffix == "parquet"
-        else list(csv.DictReader(file.open(newline="")))
-    )
+    found = cells_of(file)
     assert [row["image"] for row in found] == [row["image"] for row in rows]
     for row, expected in zip(found, rows, strict=True):
         assert (row["error_type"] or None) == (expected["error"] and expected["error"]["type"])
@@ -315,10 +336,10 @@ def test_a_killed_run_is_resumed_without_losing_or_repeating_a_row(
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT between processes")
 def test_an_interrupted_run_ends_promptly_with_how_to_go_on(
-    tiny_model: Path, many: Path, tmp_path: Path
+    graph_model: Path, many: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "out.jsonl"
-    words = [many, "--model", tiny_model, "--batch-size", "8", "--out", file]
+    words = [many, "--model", graph_model, "--batch-size", "8", "--out", file]
     with subprocess.Popen([*COMMAND, *map(str, words)], stderr=subprocess.PIPE, text=True) as process:
         while lines_of(file) < 30 and process.poll() is None:
             time.sleep(0.002)
@@ -332,8 +353,8 @@ def test_an_interrupted_run_ends_promptly_with_how_to_go_on(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no head")
-def test_a_reader_that_leaves_early_ends_the_job_quietly(tiny_model: Path, many: Path) -> None:
-    command = " ".join(map(str, [*COMMAND, many, "--json", "--model", tiny_model, "| head -n 1"]))
+def test_a_reader_that_leaves_early_ends_the_job_quietly(graph_model: Path, many: Path) -> None:
+    command = " ".join(map(str, [*COMMAND, many, "--json", "--model", graph_model, "| head -n 1"]))
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert len(rows_of(ended.stdout)) == 1
     assert ended.stderr == ""

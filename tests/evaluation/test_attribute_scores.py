@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score
 
 from affectlens.attributes import Attribute
 from affectlens.data.records import DataSource
@@ -26,8 +25,11 @@ SCENE = Attribute("scene", ("beach", "street", "forest"))
 OBJECT = Attribute("object", ("dog", "tree"), several=True)
 
 
+@pytest.mark.needs("sklearn")
 @pytest.mark.parametrize("ties", [False, True])
 def test_average_precision_is_that_of_scikit_learn_with_and_without_ties(ties: bool) -> None:
+    from sklearn.metrics import average_precision_score
+
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(40, 6))
     scores = scores.round() if ties else scores

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
 
 from affectlens import metrics
 from affectlens.evaluation.calibration import COLDEST, HOTTEST, fit_temperature, reliability
@@ -38,9 +37,12 @@ def test_votes_that_are_a_softmax_give_their_temperature_exactly() -> None:
     assert fit_temperature(logits, softmax(logits / 2.5)) == pytest.approx(2.5, rel=1e-9)
 
 
+@pytest.mark.needs("scipy")
 @unhurried
 @given(st.integers(0, 10_000), st.floats(0.1, 30))
 def test_no_other_temperature_within_the_bounds_is_better(seed: int, spread: float) -> None:
+    from scipy.optimize import minimize_scalar
+
     logits, targets = honest(seed, pictures=30, spread=spread)
     targets = np.roll(targets, seed % 2, axis=0)  # half of the time with labels that carry no information
     found = fit_temperature(logits, targets)

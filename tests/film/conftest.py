@@ -1,18 +1,17 @@
-"""Films and a model that several tests of films share."""
+"""Films, and what predicts them, that several tests of films share."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from affectlens.models import saved
-from affectlens.models.saved import Model
+from affectlens.inference.onnx_engine import OnnxEngine
 from films import as_pictures, scene, write
 
 
 @pytest.fixture(scope="session")
-def model(tiny_model: Path) -> Model:
-    return saved.load(str(tiny_model))
+def engine(graph_model: Path) -> OnnxEngine:
+    return OnnxEngine.load(graph_model)
 
 
 @pytest.fixture(scope="session")

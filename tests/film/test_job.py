@@ -17,18 +17,17 @@ from affectlens.film.job import (
     analyse_films,
 )
 from affectlens.film.settings import FilmSettings
-from affectlens.inference.torch_engine import TorchEngine
-from affectlens.models.saved import Model
+from affectlens.inference.onnx_engine import OnnxEngine
 
 
-def job_of(model: Model, out: Path, **changes: Any) -> FilmJob:
-    return FilmJob(engine=TorchEngine(model, "cpu", "float32"), out=out, **changes)
+def job_of(engine: OnnxEngine, out: Path, **changes: Any) -> FilmJob:
+    return FilmJob(engine=engine, out=out, **changes)
 
 
 def test_events_come_in_order_and_every_file_is_there_when_it_is_reported(
-    four_scenes: Path, model: Model, tmp_path: Path
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
 ) -> None:
-    job = job_of(model, tmp_path, formats=("html", "csv"), render="bar")
+    job = job_of(engine, tmp_path, formats=("html", "csv"), render="bar")
     kinds: list[type] = []
     files = []
     for event in analyse_films([str(four_scenes)], job):
@@ -43,12 +42,12 @@ def test_events_come_in_order_and_every_file_is_there_when_it_is_reported(
 
 
 def test_a_film_that_fails_is_an_event_and_the_next_one_is_analysed(
-    four_scenes: Path, model: Model, tmp_path: Path
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
 ) -> None:
     stop = threading.Event()
     stop.set()  # what ended the film before does not end the next
     events = list(
-        analyse_films([str(tmp_path / "gone.mp4"), str(four_scenes)], job_of(model, tmp_path), stop)
+        analyse_films([str(tmp_path / "gone.mp4"), str(four_scenes)], job_of(engine, tmp_path), stop)
     )
     failed = [event for event in events if isinstance(event, FilmFailed)]
     assert len(failed) == 1 and isinstance(failed[0].error, VideoError)
@@ -57,24 +56,26 @@ def test_a_film_that_fails_is_an_event_and_the_next_one_is_analysed(
 
 
 def test_options_that_do_not_fit_fail_one_of_several_films_and_are_raised_for_a_single_one(
-    four_scenes: Path, model: Model, tmp_path: Path
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
 ) -> None:
     from affectlens.film.export.options import ExportOptions
 
     options = ExportOptions(start="no timecode")
-    job = job_of(model, tmp_path, formats=("edl",), options=options)
+    job = job_of(engine, tmp_path, formats=("edl",), options=options)
     with pytest.raises(SettingsError):
         list(analyse_films([str(four_scenes)], job))
-    job = job_of(model, tmp_path / "two", formats=("edl",), options=options)
+    job = job_of(engine, tmp_path / "two", formats=("edl",), options=options)
     events = list(analyse_films([str(four_scenes), str(tmp_path / "gone.mp4")], job))
     failed = [event for event in events if isinstance(event, FilmFailed)]
     assert [isinstance(event.error, SettingsError) for event in failed] == [True, False]
 
 
-def test_a_job_that_cannot_be_is_an_error_before_anything_is_watched(model: Model, tmp_path: Path) -> None:
+def test_a_job_that_cannot_be_is_an_error_before_anything_is_watched(
+    engine: OnnxEngine, tmp_path: Path
+) -> None:
     with pytest.raises(UnknownName, match="doc"):
-        job_of(model, tmp_path, formats=("html", "doc"))
+        job_of(engine, tmp_path, formats=("html", "doc"))
     with pytest.raises(SettingsError):
-        job_of(model, tmp_path, render="tint", settings=FilmSettings(end=5.0))
+        job_of(engine, tmp_path, render="tint", settings=FilmSettings(end=5.0))
     with pytest.raises(UnknownName):
-        job_of(model, tmp_path, render="frame")
+        job_of(engine, tmp_path, render="frame")

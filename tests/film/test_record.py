@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,28 +21,25 @@ from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.record import FilmRecord
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
-from affectlens.inference.torch_engine import TorchEngine
-from affectlens.models.saved import Model
+from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.video import Video
 from films import as_pictures, scene, write
-from watching import CPU, Count, same, watched
+from watching import Count, same, watched
 
 
 @pytest.mark.parametrize("seconds_between_saves", [0.0, 1e9])
 @pytest.mark.parametrize("stop_after", [1, 5, 9])
 def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
     long_film: Path,
-    model: Model,
+    engine: OnnxEngine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     seconds_between_saves: float,
     stop_after: int,
 ) -> None:
     monkeypatch.setattr(film_record, "SAVE_SECONDS", seconds_between_saves)
-    request = WatchRequest(
-        source=str(long_film), engine=TorchEngine(model, **CPU), out=tmp_path / "out", threads=1
-    )
-    complete = watched(long_film, model)
+    request = WatchRequest(source=str(long_film), engine=engine, out=tmp_path / "out", threads=1)
+    complete = watched(long_film, engine)
     events = watch(request)
     for _ in range(stop_after + 1):
         next(events)
@@ -60,14 +58,13 @@ def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
 CHILD = """
 import sys
 from pathlib import Path
-from affectlens.inference.torch_engine import TorchEngine
+from affectlens.inference.engine import load_engine
 from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.watch import watch
 from affectlens.film import record as film_record
 film_record.SAVE_SECONDS = 0
 request = WatchRequest(
-    source=sys.argv[1], engine=TorchEngine.load(Path(sys.argv[2]), "cpu", "float32"), out=Path(sys.argv[3]),
-    threads=1,
+    source=sys.argv[1], engine=load_engine(sys.argv[2]), out=Path(sys.argv[3]), threads=1
 )
 for event in watch(request):
     print(type(event).__name__, flush=True)
@@ -77,11 +74,11 @@ for event in watch(request):
 
 
 def test_a_killed_run_is_resumed_and_ends_with_the_same_timeline(
-    long_film: Path, model: Model, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    long_film: Path, engine: OnnxEngine, graph_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(long_film), str(tiny_model), str(out), "step by step"],
+        [sys.executable, "-c", CHILD, str(long_film), str(graph_model), str(out), "step by step"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -98,38 +95,34 @@ def test_a_killed_run_is_resumed_and_ends_with_the_same_timeline(
         file.write(b'{"batch": 99, "samp')  # as a kill in the midst of a line leaves it
     assert not (out / film_record.TIMELINE).exists()
     count = Count(monkeypatch)
-    resumed = watched(long_film, model, out=out, resume=True)
+    resumed = watched(long_film, engine, out=out, resume=True)
     assert 0 < count.frames < resumed.counts.predicted
-    assert same(resumed, watched(long_film, model))
+    assert same(resumed, watched(long_film, engine))
     assert Timeline.from_text((out / film_record.TIMELINE).read_text()).to_json() == resumed.to_json()
 
 
 def test_a_film_that_cannot_be_sought_is_resumed_as_well(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: OnnxEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(film_record, "SAVE_SECONDS", 0.0)
     frames = as_pictures((scene(number // 60) for number in range(300)), noise=2)
     path = write(tmp_path / "film.h264", frames, options={"g": "25"})
-    complete = watched(path, model)
+    complete = watched(path, engine)
     events = watch(
-        WatchRequest(
-            source=str(path), engine=TorchEngine(model, **CPU), out=tmp_path / "out", threads=1, batch_size=4
-        )
+        WatchRequest(source=str(path), engine=engine, out=tmp_path / "out", threads=1, batch_size=4)
     )
     for _ in range(4):
         next(events)
     events.close()
-    resumed = watched(path, model, out=tmp_path / "out", resume=True, batch_size=4)
+    resumed = watched(path, engine, out=tmp_path / "out", resume=True, batch_size=4)
     assert [s.second for s in resumed.samples] == [s.second for s in complete.samples]
     assert resumed.counts == complete.counts and resumed.counts.undated == 300
 
 
 def test_a_finished_run_is_read_and_not_repeated(
-    four_scenes: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = WatchRequest(
-        source=str(four_scenes), engine=TorchEngine(model, **CPU), out=tmp_path / "out", threads=1
-    )
+    request = WatchRequest(source=str(four_scenes), engine=engine, out=tmp_path / "out", threads=1)
     begun, *_, first = watch(request)
     assert isinstance(begun, WatchStarted) and begun.resumed_at is None
     count = Count(monkeypatch)
@@ -140,19 +133,20 @@ def test_a_finished_run_is_read_and_not_repeated(
 
 
 def test_another_film_model_or_setting_is_not_resumed(
-    four_scenes: Path, long_film: Path, model: Model, tmp_path: Path
+    four_scenes: Path, long_film: Path, engine: OnnxEngine, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(RunError, match="nothing to resume"):
-        watched(four_scenes, model, out=out, resume=True)
-    watched(four_scenes, model, out=out)
+        watched(four_scenes, engine, out=out, resume=True)
+    watched(four_scenes, engine, out=out)
     with pytest.raises(RunError, match="already holds"):
-        watched(four_scenes, model, out=out)
+        watched(four_scenes, engine, out=out)
     with pytest.raises(RunError, match="another fingerprint"):
-        watched(long_film, model, out=out, resume=True)
+        watched(long_film, engine, out=out, resume=True)
     with pytest.raises(RunError, match="another settings"):
-        watched(four_scenes, model, out=out, resume=True, every=0.7)
-    other = Model(model.network, replace(model.card, name="other"))
+        watched(four_scenes, engine, out=out, resume=True, every=0.7)
+    other = copy(engine)
+    other.card = replace(engine.card, name="other")
     with pytest.raises(RunError, match="another model"):
         watched(four_scenes, other, out=out, resume=True)
 
@@ -161,14 +155,10 @@ def test_another_film_model_or_setting_is_not_resumed(
 
 
 @pytest.fixture(scope="module")
-def interrupted(long_film: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interrupted(long_film: Path, engine: OnnxEngine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose run was interrupted after three batches, with the state saved after the second."""
     out = tmp_path_factory.mktemp("interrupted") / "out"
-    events = watch(
-        WatchRequest(
-            source=str(long_film), engine=TorchEngine(model, **CPU), out=out, threads=1, batch_size=4
-        )
-    )
+    events = watch(WatchRequest(source=str(long_film), engine=engine, out=out, threads=1, batch_size=4))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(film_record, "SAVE_SECONDS", 0.0)
         for _ in range(3):
@@ -184,12 +174,10 @@ def folder(interrupted: Path, tmp_path: Path) -> Path:
     return shutil.copytree(interrupted, tmp_path / "out")
 
 
-def opened(folder: Path, film: Path, model: Model) -> FilmRecord:
-    request = WatchRequest(
-        source=str(film), engine=TorchEngine(model, **CPU), out=folder, resume=True, batch_size=4
-    )
+def opened(folder: Path, film: Path, engine: OnnxEngine) -> FilmRecord:
+    request = WatchRequest(source=str(film), engine=engine, out=folder, resume=True, batch_size=4)
     with Video(film) as video:
-        record = FilmRecord.open(request, video, TorchEngine(model, "cpu", "float32"))
+        record = FilmRecord.open(request, video, engine)
     record.close()
     return record
 
@@ -205,20 +193,20 @@ def as_version_1(folder: Path) -> None:
 
 
 def test_a_folder_of_version_1_is_resumed_and_keeps_nothing_former(
-    folder: Path, long_film: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+    folder: Path, long_film: Path, engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_version_1(folder)
     count = Count(monkeypatch)
-    resumed = watched(long_film, model, out=folder, resume=True, batch_size=4)
+    resumed = watched(long_film, engine, out=folder, resume=True, batch_size=4)
     assert 0 < count.frames < resumed.counts.predicted
-    assert same(resumed, watched(long_film, model, batch_size=4))
+    assert same(resumed, watched(long_film, engine, batch_size=4))
     assert {file.name for file in folder.iterdir()} == {"film.json", "samples.jsonl", "timeline.json"}
 
 
-def test_a_state_is_read_as_it_was_saved(folder: Path, long_film: Path, model: Model) -> None:
-    current = opened(folder, long_film, model)
+def test_a_state_is_read_as_it_was_saved(folder: Path, long_film: Path, engine: OnnxEngine) -> None:
+    current = opened(folder, long_film, engine)
     as_version_1(folder)
-    former = opened(folder, long_film, model)
+    former = opened(folder, long_film, engine)
     assert current.state.batches == 2 and len(current.known) == 1
     assert (current.state.reference == former.state.reference).all()  # type: ignore[union-attr]
     for record in (current, former):
@@ -280,8 +268,8 @@ def first_line(**changes: Any) -> Callable[[Path], object]:
     ],
 )
 def test_what_is_torn_or_altered_is_an_error_that_names_the_file(
-    folder: Path, long_film: Path, model: Model, damage: Callable[[Path], object]
+    folder: Path, long_film: Path, engine: OnnxEngine, damage: Callable[[Path], object]
 ) -> None:
     damage(folder)
     with pytest.raises(RunError, match=r"(film|state|timeline)\.json|samples\.jsonl"):
-        opened(folder, long_film, model)
+        opened(folder, long_film, engine)

@@ -15,17 +15,18 @@ from affectlens.film import sampler as film_sampler
 from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.settings import FilmSettings
 from affectlens.film.watch import watch
+from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.inference.predictor import Predictor
-from affectlens.inference.torch_engine import TorchEngine
-from affectlens.models.saved import Model
 from affectlens.version import VERSION
 from affectlens.video import frame_at
 from films import as_pictures, plain, scene, write, write_tone
-from watching import CPU, watched
+from watching import watched
 
 
-def test_a_film_is_sampled_every_so_many_seconds_of_its_own_time(four_scenes: Path, model: Model) -> None:
-    timeline = watched(four_scenes, model, every=0.5, reuse=False)
+def test_a_film_is_sampled_every_so_many_seconds_of_its_own_time(
+    four_scenes: Path, engine: OnnxEngine
+) -> None:
+    timeline = watched(four_scenes, engine, every=0.5, reuse=False)
     seconds = [sample.second for sample in timeline.samples]
     grid = [next(second for second in seconds if second >= number / 2 - 1e-6) for number in range(16)]
     assert grid == pytest.approx([number / 2 + 0.02 * (number % 2) for number in range(16)])
@@ -33,23 +34,21 @@ def test_a_film_is_sampled_every_so_many_seconds_of_its_own_time(four_scenes: Pa
     assert [shot.begins for shot in timeline.shots] == ["start", "cut", "cut", "cut"]
     assert timeline.shots[-1].end == timeline.film.duration == pytest.approx(8)
     assert timeline.counts.decoded == 200 and timeline.counts.predicted == len(seconds)
-    assert timeline.weights_hash == model.card.weights_hash and timeline.version == VERSION
+    assert timeline.weights_hash == engine.card.weights_hash and timeline.version == VERSION
     assert all(sample.frame == round(sample.second * 25) for sample in timeline.samples)
 
 
-def test_a_frame_evokes_what_the_same_picture_evokes(four_scenes: Path, model: Model) -> None:
-    timeline = watched(four_scenes, model, every=1.0, reuse=False)
-    predictor = Predictor(model, **CPU)
-    size = model.card.preprocessing.at_least
+def test_a_frame_evokes_what_the_same_picture_evokes(four_scenes: Path, engine: OnnxEngine) -> None:
+    timeline = watched(four_scenes, engine, every=1.0, reuse=False)
+    predictor = Predictor(engine)
+    size = engine.card.preprocessing.at_least
     for sample in timeline.samples[::3]:
         alone = predictor(frame_at(four_scenes, sample.second, size))
         assert sample.emotions == pytest.approx(alone.probabilities, abs=2e-5)
 
 
-def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path, model: Model) -> None:
-    events = list(
-        watch(WatchRequest(source=str(four_scenes), engine=TorchEngine(model, **CPU), batch_size=2))
-    )
+def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path, engine: OnnxEngine) -> None:
+    events = list(watch(WatchRequest(source=str(four_scenes), engine=engine, batch_size=2)))
     assert isinstance(events[0], WatchStarted) and isinstance(events[-1], WatchFinished)
     progress = [event for event in events if isinstance(event, WatchProgress)]
     assert len(progress) >= 4 and len(events) == len(progress) + 2
@@ -59,35 +58,37 @@ def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path
 
 
 def test_each_shot_is_sampled_even_where_it_is_shorter_than_the_interval(
-    tmp_path: Path, model: Model
+    tmp_path: Path, engine: OnnxEngine
 ) -> None:
     frames = (scene(number // 15) for number in range(150))  # 0.6 s each
     path = write(tmp_path / "film.mp4", as_pictures(frames, noise=2))
-    timeline = watched(path, model, every=5.0)
+    timeline = watched(path, engine, every=5.0)
     assert len(timeline.shots) == 10 and all(shot.count >= 1 for shot in timeline.shots)
     assert timeline.counts.predicted <= 13
 
 
 def test_a_shot_without_a_sample_is_predicted_in_its_middle(
-    four_scenes: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+    four_scenes: Path, engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(film_sampler, "SETTLED", 1e9)  # no shot is sampled because it begins
-    timeline = watched(four_scenes, model, every=5.0)
+    timeline = watched(four_scenes, engine, every=5.0)
     assert [sample.second for sample in timeline.samples] == pytest.approx([0, 3, 5, 7], abs=0.05)
     assert [shot.count for shot in timeline.shots] == [1, 1, 1, 1] and timeline.counts.predicted == 4
 
 
-def test_only_keyframes_are_predicted_and_nothing_else_is_decoded(four_scenes: Path, model: Model) -> None:
-    timeline = watched(four_scenes, model, sampling="keyframes", every=0.0)
+def test_only_keyframes_are_predicted_and_nothing_else_is_decoded(
+    four_scenes: Path, engine: OnnxEngine
+) -> None:
+    timeline = watched(four_scenes, engine, sampling="keyframes", every=0.0)
     assert timeline.counts.decoded <= 12
     assert [shot.start for shot in timeline.shots] == pytest.approx([0, 2, 4, 6])
     assert timeline.shots[-1].end == pytest.approx(8)
     assert any("keyframes" in note for note in timeline.notes)
 
 
-def test_a_few_frames_of_each_shot_lie_ever_further_apart(tmp_path: Path, model: Model) -> None:
+def test_a_few_frames_of_each_shot_lie_ever_further_apart(tmp_path: Path, engine: OnnxEngine) -> None:
     path = write(tmp_path / "film.mp4", as_pictures((scene(n // 250) for n in range(500)), noise=2))
-    timeline = watched(path, model, sampling="shots", reuse=False)
+    timeline = watched(path, engine, sampling="shots", reuse=False)
     for shot in timeline.shots:
         times = [sample.second for sample in timeline.samples_of(shot)]
         gaps = np.diff(times)
@@ -95,8 +96,8 @@ def test_a_few_frames_of_each_shot_lie_ever_further_apart(tmp_path: Path, model:
         assert all(b > 1.5 * a for a, b in pairwise(gaps[-4:]))
 
 
-def test_only_a_part_is_watched_where_one_is_requested(four_scenes: Path, model: Model) -> None:
-    timeline = watched(four_scenes, model, begin=3.0, end=5.0)
+def test_only_a_part_is_watched_where_one_is_requested(four_scenes: Path, engine: OnnxEngine) -> None:
+    timeline = watched(four_scenes, engine, begin=3.0, end=5.0)
     assert [shot.start for shot in timeline.shots] == pytest.approx([3, 4])
     assert timeline.samples[0].second == pytest.approx(3.0) and timeline.samples[-1].second < 5
     assert timeline.shots[-1].end == pytest.approx(5.0) and timeline.counts.decoded == 50
@@ -104,12 +105,12 @@ def test_only_a_part_is_watched_where_one_is_requested(four_scenes: Path, model:
 
 
 def test_frames_that_look_the_same_are_predicted_once_and_the_predictions_hardly_differ(
-    tmp_path: Path, model: Model
+    tmp_path: Path, engine: OnnxEngine
 ) -> None:
     slides = (scene(number // 100) for number in range(300))
     path = write(tmp_path / "slides.mp4", as_pictures(slides), options={"crf": "23"})
-    once = watched(path, model, every=0.2)
-    each = watched(path, model, every=0.2, reuse=False)
+    once = watched(path, engine, every=0.2)
+    each = watched(path, engine, every=0.2, reuse=False)
     assert [s.second for s in once.samples] == [s.second for s in each.samples]
     assert once.counts.predicted <= 8 < 55 <= each.counts.predicted
     assert once.counts.reused == sum(sample.reused for sample in once.samples) >= 50
@@ -120,49 +121,47 @@ def test_frames_that_look_the_same_are_predicted_once_and_the_predictions_hardly
     assert max(apart) < 0.06
 
 
-def test_a_film_with_grain_and_motion_is_not_mistaken_for_a_still_one(tmp_path: Path, model: Model) -> None:
+def test_a_film_with_grain_and_motion_is_not_mistaken_for_a_still_one(
+    tmp_path: Path, engine: OnnxEngine
+) -> None:
     frames = (np.roll(scene(1), 2 * number, axis=1) for number in range(100))
-    timeline = watched(write(tmp_path / "film.mp4", as_pictures(frames, noise=3)), model, every=0.2)
+    timeline = watched(write(tmp_path / "film.mp4", as_pictures(frames, noise=3)), engine, every=0.2)
     assert timeline.counts.reused == 0
 
 
-def test_a_film_of_one_frame_and_an_animated_picture_are_films(tmp_path: Path, model: Model) -> None:
+def test_a_film_of_one_frame_and_an_animated_picture_are_films(tmp_path: Path, engine: OnnxEngine) -> None:
     one = write(tmp_path / "one.mp4", [plain((200, 10, 10))])
-    assert len(watched(one, model).samples) == 1
+    assert len(watched(one, engine).samples) == 1
     from PIL import Image
 
     first, *rest = [Image.fromarray(scene(n).astype(np.uint8)) for n in range(3)]
     for suffix in ("gif", "webp"):
         first.save(tmp_path / f"film.{suffix}", save_all=True, append_images=rest, duration=1000)
-        timeline = watched(tmp_path / f"film.{suffix}", model)
+        timeline = watched(tmp_path / f"film.{suffix}", engine)
         assert [sample.second for sample in timeline.samples] == pytest.approx([0, 1, 2])
         assert timeline.film.duration == pytest.approx(3.0)
 
 
-def test_sound_alone_and_impossible_settings_are_errors(tmp_path: Path, model: Model) -> None:
+def test_sound_alone_and_impossible_settings_are_errors(tmp_path: Path, engine: OnnxEngine) -> None:
     with av.open(str(tmp_path / "song.m4a"), "w") as out:
         write_tone(out, out.add_stream("aac", rate=44100), 10)
     with pytest.raises(NotAVideo):
-        watched(tmp_path / "song.m4a", model)
+        watched(tmp_path / "song.m4a", engine)
     for name, value in [("every", -1), ("prominence", 2.0), ("sampling", "guess"), ("end", 0.0)]:
         with pytest.raises(SettingsError):
             FilmSettings(**{name: value})  # type: ignore[arg-type]
 
 
-def test_what_is_unusual_about_a_film_is_in_its_notes(tmp_path: Path, model: Model) -> None:
+def test_what_is_unusual_about_a_film_is_in_its_notes(tmp_path: Path, engine: OnnxEngine) -> None:
     times = [0.0, 0.04, 0.3, 0.9, 1.0, 1.5]
     path = write(tmp_path / "film.mkv", [scene(n).astype(np.uint8) for n in range(6)], seconds=times)
-    timeline = watched(path, model)
+    timeline = watched(path, engine)
     assert timeline.film.variable and any("uneven" in note for note in timeline.notes)
 
 
-def test_watching_can_be_ended_early_with_what_was_seen(long_film: Path, model: Model) -> None:
+def test_watching_can_be_ended_early_with_what_was_seen(long_film: Path, engine: OnnxEngine) -> None:
     stop = threading.Event()
-    events = watch(
-        WatchRequest(
-            source=str(long_film), engine=TorchEngine(model, **CPU), stop=stop, threads=1, batch_size=2
-        )
-    )
+    events = watch(WatchRequest(source=str(long_film), engine=engine, stop=stop, threads=1, batch_size=2))
     last: Any = None
     for event in events:
         last = event
@@ -173,23 +172,25 @@ def test_watching_can_be_ended_early_with_what_was_seen(long_film: Path, model: 
 
 
 def test_a_live_source_is_predicted_as_it_comes_until_it_is_stopped(
-    model: Model, free_port: int, tmp_path: Path
+    engine: OnnxEngine, free_port: int, tmp_path: Path
 ) -> None:
     from streams import send
 
     sender = threading.Thread(target=send, args=(free_port, 120, 0.02), daemon=True)
     sender.start()
     source = f"tcp://127.0.0.1:{free_port}?listen=1"
-    timeline = watched(source, model, every=0.5, out=tmp_path / "out")
+    timeline = watched(source, engine, every=0.5, out=tmp_path / "out")
     sender.join()
     assert timeline.film.live and len(timeline.samples) >= 3
     assert timeline.samples[0].second == pytest.approx(0, abs=0.2)
     with pytest.raises(RunError, match="is live"):
-        watched(source, model, out=tmp_path / "out", resume=True)
+        watched(source, engine, out=tmp_path / "out", resume=True)
 
 
 @pytest.mark.slow
-def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Model, tmp_path: Path) -> None:
+def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(
+    engine: OnnxEngine, tmp_path: Path
+) -> None:
     """Three hours of 5 frames a second: below 1.5 GB, and no more than 200 MB above what one minute took."""
     psutil = pytest.importorskip("psutil")
 
@@ -205,9 +206,7 @@ def test_a_film_of_three_hours_takes_no_more_memory_than_a_short_one(model: Mode
     last: Any
     for path in (short, long):
         peak, last = 0, None
-        for event in watch(
-            WatchRequest(source=str(path), engine=TorchEngine(model, **CPU), settings=FilmSettings(every=4.0))
-        ):
+        for event in watch(WatchRequest(source=str(path), engine=engine, settings=FilmSettings(every=4.0))):
             peak, last = max(peak, process.memory_info().rss), event
         assert isinstance(last, WatchFinished)
         most.append(peak)

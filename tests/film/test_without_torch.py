@@ -7,7 +7,7 @@ import pytest
 import without_torch
 from affectlens.film.record import TIMELINE
 from affectlens.film.timeline import Timeline
-from affectlens.models import saved
+from affectlens.inference.torch_engine import TorchEngine
 from watching import watched
 
 WORDS = ("film", "--format", "html,csv,jsonl,edl,srt", "--render", "--every", "1")
@@ -20,18 +20,7 @@ def test_a_film_is_watched_exported_and_rendered_to_the_same_timeline(
     ended = without_torch.run(without_torch.COMMAND, *WORDS, four_scenes, "--model", with_graph, "--out", out)
     assert ended.returncode == 0, ended.stderr
     found = Timeline.read(out / four_scenes.stem / TIMELINE)
-    expected = watched(four_scenes, saved.load(str(with_graph)), every=1.0)
+    expected = watched(four_scenes, TorchEngine.load(with_graph, "cpu", "float32"), every=1.0)
     assert [each.second for each in found.samples] == [each.second for each in expected.samples]
     for one, other in zip(found.samples, expected.samples, strict=True):
         assert one.emotions == pytest.approx(other.emotions, abs=1e-4)
-
-
-def test_that_heat_maps_of_peaks_need_torch_is_an_error_before_the_film_is_watched(
-    four_scenes: Path, with_graph: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    words = (*WORDS, four_scenes, "--model", with_graph, "--out", out, "--explain", "peaks")
-    ended = without_torch.run(without_torch.COMMAND, *words)
-    assert ended.returncode != 0
-    assert 'pip install "affectlens[train]"' in ended.stderr and "Traceback" not in ended.stderr
-    assert not out.exists()

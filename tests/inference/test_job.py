@@ -11,8 +11,8 @@ from affectlens.inference.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
-def predictor(tiny_model: Path) -> Predictor:
-    return Predictor.load(str(tiny_model), "cpu", "float32")
+def predictor(graph_model: Path) -> Predictor:
+    return Predictor.load(str(graph_model))
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from affectlens.attributes import MEASURED
@@ -23,7 +21,9 @@ from affectlens.version import VERSION
 from model_folders import CARD
 
 BATCH = 4
-SUFFIXES = [suffix.removeprefix(".") for suffix in FORMATS]
+needs_pyarrow = pytest.mark.needs("pyarrow")
+PARQUET = pytest.param("parquet", marks=needs_pyarrow)
+SUFFIXES = [PARQUET if suffix == ".parquet" else suffix.removeprefix(".") for suffix in FORMATS]
 NAMES = [f"{number}.jpg" for number in range(10)]
 ODD_NAMES = [
     "a,b.jpg",
@@ -87,6 +87,8 @@ def read(file: Path) -> list[dict[str, Any]]:
     if file.suffix == ".csv":
         with file.open(newline="", errors="surrogateescape") as text:
             return list(csv.DictReader(text))
+    import pyarrow.parquet as pq
+
     rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
     return rows
 
@@ -119,6 +121,7 @@ def test_csv_has_a_column_for_each_emotion_and_empty_fields_for_an_error(tmp_pat
     assert rows[3]["error_message"] == "3.jpg: truncated, or\nworse"
 
 
+@needs_pyarrow
 def test_parquet_has_the_columns_of_csv_with_nulls(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
     write(file, NAMES)
@@ -258,12 +261,12 @@ def test_a_job_that_version_0_1_began_is_not_continued_with_weights_that_may_be_
     assert growing.read_bytes() == content
 
 
-def test_rows_of_a_model_that_was_not_saved_are_continued(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_of_a_model_that_was_not_saved_are_continued(tmp_path: Path, suffix: str) -> None:
     unsaved = replace(MODEL, weights_hash="")
-    for suffix in SUFFIXES:
-        file = tmp_path / f"out.{suffix}"
-        write(file, NAMES, model=unsaved, stop_after=6)
-        assert write(file, NAMES, model=unsaved, resume=True) == 4
+    file = tmp_path / f"out.{suffix}"
+    write(file, NAMES, model=unsaved, stop_after=6)
+    assert write(file, NAMES, model=unsaved, resume=True) == 4
 
 
 def test_rows_of_another_version_with_the_same_weights_are_continued(tmp_path: Path) -> None:
@@ -274,7 +277,7 @@ def test_rows_of_another_version_with_the_same_weights_are_continued(tmp_path: P
     assert [row["version"] for row in read(file)] == ["0.2.7"] * 4 + [VERSION] * 6
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["jsonl", PARQUET])
 @pytest.mark.parametrize(
     "line",
     [
@@ -293,6 +296,7 @@ def test_a_crafted_line_is_an_error_that_names_its_row(tmp_path: Path, suffix: s
         write(file, NAMES, resume=True)
 
 
+@needs_pyarrow
 def test_an_attribute_of_another_type_is_an_error_of_the_journal(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
     output, _, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH, attributes=MEASURED)
@@ -302,7 +306,11 @@ def test_an_attribute_of_another_type_is_an_error_of_the_journal(tmp_path: Path)
     assert not file.exists()
 
 
+@needs_pyarrow
 def test_a_parquet_file_whose_cells_are_not_json_is_an_error(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     file, attributes = tmp_path / "out.parquet", ("predicted_attributes",)
     schema = pa.schema([(name, pa.string()) for name in columns(MIKELS, attributes)])
     cells = dict.fromkeys(columns(MIKELS, attributes), "x") | {"error_type": None}
@@ -321,6 +329,7 @@ def test_a_row_that_is_written_outlives_the_process(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
 
+@needs_pyarrow
 def test_an_interrupted_parquet_file_is_not_there_but_its_rows_are(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
     write(file, NAMES, stop_after=6)

@@ -11,8 +11,12 @@ from affectlens.film.export.formats import FORMATS
 from affectlens.film.export.options import ExportOptions
 from timelines import film_of, timeline_of
 
+NAMES = [
+    pytest.param(name, marks=pytest.mark.needs("pyarrow")) if name == "parquet" else name for name in FORMATS
+]
 
-@pytest.mark.parametrize("name", FORMATS)
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_format_writes_the_files_that_it_names_and_no_other(name: str, tmp_path: Path) -> None:
     entry = FORMATS[name]
     written = entry.write(tmp_path, timeline_of(), ExportOptions())

@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from affectlens.emotions import Vocabulary
@@ -13,7 +12,10 @@ from affectlens.film.export.tables import SUFFIXES, sample_rows, shot_rows, writ
 from timelines import timeline_of
 
 
+@pytest.mark.needs("pyarrow")
 def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
     timeline = timeline_of()
     for kind in SUFFIXES:
         assert [file.name for file in write_tables(tmp_path, timeline, kind)] == [
@@ -51,7 +53,10 @@ def test_words_without_a_polarity_have_no_such_column_and_valence_one_where_it_i
     assert "polarity" not in next(shot_rows(timeline))
 
 
+@pytest.mark.needs("pyarrow")
 def test_an_unfinished_frame_number_is_null_not_zero(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
     timeline = timeline_of()
     timeline = replace(timeline, samples=tuple(replace(s, frame=None) for s in timeline.samples))
     write_tables(tmp_path, timeline, "parquet")

@@ -1,0 +1,117 @@
+"""Which tests run where the base alone is installed: all of the use half, but those of the list."""
+
+from pathlib import Path
+
+import pytest
+
+import without_torch
+from halves import ROOMS, SOURCES, TESTS, lacking
+
+# Folders and files of tests of rooms that build models.
+OF_ROOMS = tuple(room.replace("affectlens.", "") for room in ROOMS)
+# Other tests that need more than the base. A file that no longer does leaves the list; none is added.
+LEFT_OUT = frozenset(
+    {
+        "benchmarks/test_screening.py",
+        "benchmarks/test_seeds.py",
+        "benchmarks/test_tuning.py",
+        "cli/test_explain_command.py",
+        "cli/test_explain_compare.py",
+        "cli/test_explain_pictures.py",
+        "cli/test_train.py",
+        "cli/test_tune_command.py",
+        "explain/core/test_activations.py",
+        "explain/core/test_aumann_shapley.py",
+        "explain/faithfulness/test_randomised.py",
+        "explain/features/test_figure.py",
+        "explain/features/test_visualisation.py",
+        "explain/methods/test_attention.py",
+        "explain/methods/test_cam.py",
+        "explain/methods/test_catalog.py",
+        "explain/methods/test_class_maps.py",
+        "explain/methods/test_grad_cam.py",
+        "explain/methods/test_gradient.py",
+        "explain/methods/test_integrated_gradients.py",
+        "explain/methods/test_smooth_gradient.py",
+        "explain/methods/test_superpixels.py",
+        "explain/methods/test_token_maps.py",
+        "explain/story/test_branches.py",
+        "explain/story/test_effects.py",
+        "explain/test_explainer.py",
+        "explain/test_page.py",
+        "film/report/test_page_in_a_browser.py",
+        "film/test_without_torch.py",
+        "inference/test_attribute_evidence.py",
+        "inference/test_engine.py",
+        "inference/test_labelled.py",
+        "inference/test_stores.py",
+        "inference/test_torch_engine.py",
+        "scripts/test_compare_outputs.py",
+        "test_default_model.py",
+        "test_losses.py",
+        "test_metrics_elsewhere.py",
+    }
+)
+
+
+def test_every_test_of_the_use_half_but_those_of_the_list_runs_with_the_base_alone() -> None:
+    files = {file.relative_to(TESTS).as_posix(): file for file in TESTS.rglob("test_*.py")}
+    others = {name: file for name, file in files.items() if not name.startswith((*OF_ROOMS, "rules/"))}
+    assert {name for name, file in others.items() if lacking(file)} == LEFT_OUT
+
+
+def test_nothing_that_every_test_imports_needs_more() -> None:
+    assert [file for file in TESTS.rglob("conftest.py") if lacking(file)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("import torch", "torch"),
+        ("try:\n    import pyarrow.parquet as pq\nexcept ImportError:\n    pq = None", "pyarrow.parquet"),
+        ("if True:\n    from torch import nn", "torch"),
+        ("class Small:\n    import torch", "torch"),
+        ("from affectlens.models import saved", "affectlens.models"),
+        ("from affectlens import losses", "affectlens.losses"),
+        ("from affectlens.inference import torch_engine", "affectlens.inference.torch_engine"),
+        ("import lineages", "lineages"),
+        ("import pytest\npytestmark = pytest.mark.needs('torch')", "torch"),
+        ("def test_one() -> None:\n    import torch", None),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch", None),
+        ("import modules_that_do_not_exist", None),
+        ("from affectlens import Predictor, library\nimport graphs", None),
+    ],
+)
+def test_a_file_needs_more_if_importing_it_does(text: str, first: str | None, tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(text)
+    assert lacking(tmp_path / "test_one.py") == first
+
+
+def test_a_module_of_the_package_needs_more_if_it_is_listed() -> None:
+    assert lacking(SOURCES / "affectlens" / "losses.py") == "affectlens.losses"
+    assert lacking(SOURCES / "affectlens" / "models" / "__init__.py") == "affectlens.models"
+    assert lacking(SOURCES / "affectlens" / "metrics.py") is None
+
+
+COLLECT = """
+import pytest
+sys.exit(pytest.main(["-c", sys.argv[1], "--collect-only", "-q", *sys.argv[2:]]))
+"""
+PROJECT = TESTS.parent / "pyproject.toml"
+
+
+def test_pytest_leaves_out_files_and_tests_that_need_more() -> None:
+    where = [TESTS / "models", TESTS / "test_machine.py", SOURCES / "affectlens" / "recipes"]
+    ended = without_torch.run(COLLECT, PROJECT, *where)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "test_a_description_is_plain_data" in ended.stdout
+    for left_out in ("test_networks.py", "test_auto_takes", "recipes"):
+        assert left_out not in ended.stdout
+    assert "1/12 tests collected (11 deselected)" in ended.stdout
+
+
+def test_a_file_that_cannot_be_imported_for_another_reason_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("import modules_that_do_not_exist\n")
+    ended = without_torch.run(COLLECT, PROJECT, TESTS / "test_colour.py", tmp_path)
+    assert ended.returncode == 2
+    assert "No module named 'modules_that_do_not_exist'" in ended.stdout
