@@ -17,7 +17,7 @@ from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.reference import USUAL
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.page import render_page, write_page
-from affectlens.explain.story.branches import BranchPart, Contributions
+from affectlens.explain.story.contributions import BranchPart, Contributions
 from affectlens.explain.story.text import story
 from affectlens.explain.text import BASELINES_IN_WORDS
 from heat import EMOTIONS, FAITHFUL, effects_of, explanation_of, grey_picture, heatmap_of, with_patch

@@ -3,15 +3,15 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import ExplainedModel
 from affectlens.explain.core.heatmap import Heatmap, MapValues
 from affectlens.explain.core.question import make_question
 from affectlens.explain.story.effects import (
@@ -27,31 +27,18 @@ from affectlens.explain.story.effects import (
     measure_effects,
 )
 from affectlens.images import Pixels
-from affectlens.preprocess import Preprocessing
+from affectlens.preprocess import Fit, Images, Preprocessing
+from planted_arrays import ArrayModel, fearing, levels
 
-AS_IT_IS = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-FEAR, ANGER = MIKELS.index("fear"), MIKELS.index("anger")
-
-
-class Sees(nn.Module):
-    """Fears what a function finds in levels 0..1: (B, 3, h, w) -> (B, E), all logits but that of fear 0."""
-
-    def __init__(self, finds: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.finds = finds
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = torch.zeros(len(images), len(MIKELS))
-        logits[:, FEAR] = self.finds(images)
-        return logits
+Finds: TypeAlias = Callable[[Images], NDArray[np.floating]]  # (B, 3, h, w) -> (B,)
 
 
-def subject(finds: Callable[[Tensor], Tensor], fit: str = "squash", side: int = 60) -> ExplainedModel:
-    preprocessing = Preprocessing(height=side, width=side, fit=fit, **AS_IT_IS)  # type: ignore[arg-type]
-    return ExplainedModel(Sees(finds).eval(), MIKELS, preprocessing, 1.0, torch.device("cpu"), "sees")
+def subject(finds: Finds, fit: Fit = "squash", side: int = 60) -> ArrayModel:
+    """Fears what a function finds in levels 0..1."""
+    return fearing(finds, replace(levels(side), fit=fit))
 
 
-def measured(finds: Callable[[Tensor], Tensor], pixels: Pixels, fit: str = "squash") -> PictureEffects:
+def measured(finds: Finds, pixels: Pixels, fit: Fit = "squash") -> PictureEffects:
     (found,) = measure_effects(subject(finds, fit), pixels, [make_question(MIKELS, "fear")])
     return found
 
@@ -72,8 +59,8 @@ def with_patch(top: float, left: float, height: int = 150, width: int = 210) -> 
     return pixels
 
 
-def brightest(images: Tensor) -> Tensor:
-    return 4 * images.flatten(1).amax(dim=1)
+def brightest(images: Images) -> Images:
+    return np.asarray(4 * images.max(axis=(1, 2, 3)))
 
 
 # ----------------------------------------------------------------------------------------------- regions
@@ -132,17 +119,17 @@ def test_a_box_outside_the_picture_or_without_area_is_an_error(box: tuple[float,
 # ------------------------------------------------------------------------------------------------- appearance
 
 
-def red_over_blue(images: Tensor) -> Tensor:
-    return 4 * (images[:, 0] - images[:, 2]).mean(dim=(1, 2))
+def red_over_blue(images: Images) -> Images:
+    return np.asarray(4 * (images[:, 0] - images[:, 2]).mean(axis=(1, 2)))
 
 
-def roughness(images: Tensor) -> Tensor:
-    return 60 * images.diff(dim=3).abs().mean(dim=(1, 2, 3))
+def roughness(images: Images) -> Images:
+    return np.asarray(60 * np.abs(np.diff(images, axis=3)).mean(axis=(1, 2, 3)))
 
 
-def brightness(images: Tensor) -> Tensor:
-    luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-    return 6 * (images * luma).sum(dim=1).mean(dim=(1, 2))
+def brightness(images: Images) -> Images:
+    luma = np.array([0.299, 0.587, 0.114], np.float32)
+    return np.asarray(6 * (images.mean(axis=(2, 3)) @ luma))
 
 
 def test_colour_detail_and_brightness_each_move_the_answer_that_comes_from_them_and_no_other() -> None:
@@ -176,7 +163,7 @@ def test_a_stop_doubles_or_halves_the_light() -> None:
 def test_an_effect_is_reported_only_beyond_what_cutting_a_strip_off_a_side_does() -> None:
     pixels = with_patch(0.45, 0.45)
     pixels[:4] = 255  # a line at the very top, that every cut there takes away
-    found = measured(lambda images: 3 * images[:, :, 0].mean(dim=(1, 2)) + brightest(images) / 8, pixels)
+    found = measured(lambda images: 3 * images[:, :, 0].mean(axis=(1, 2)) + brightest(images) / 8, pixels)
     assert found.noise == pytest.approx(3, abs=0.1)
     assert found.beyond_noise("region") == []  # the patch counts 0.5, and would be reported without that line
     calm = measured(lambda images: brightest(images) / 8, pixels[4:])
@@ -192,7 +179,7 @@ def test_an_effect_that_no_one_would_call_one_is_not_reported_however_steady_the
 
 
 def test_nothing_is_reported_of_a_network_that_does_not_look() -> None:
-    found = measured(lambda images: torch.ones(len(images)), with_patch(0.45, 0.45))
+    found = measured(lambda images: np.ones(len(images)), with_patch(0.45, 0.45))
     assert not any(map(found.exceeds_noise, found.perturbations))
 
 
@@ -223,17 +210,14 @@ def test_pictures_of_any_shape_are_measured(size: tuple[int, int]) -> None:
 
 def test_a_large_picture_is_shrunk_before_it_is_changed_thirty_times() -> None:
     seen: list[tuple[int, ...]] = []
-    model = subject(brightness)
-    preprocessing = model.preprocessing
 
     class Watching(Preprocessing):
         def fit_pixels(self, pixels: Pixels) -> Pixels:
             seen.append(pixels.shape)
             return super().fit_pixels(pixels)
 
-    watching = Watching(**vars(preprocessing))
     pixels = np.zeros((1000, 2000, 3), dtype=np.uint8)
-    measure_effects(ExplainedModel(model.network, MIKELS, watching, 1.0, model.device, "sees"), pixels, [])
+    measure_effects(fearing(brightness, Watching(**vars(levels(60)))), pixels, [])
     assert max(height for height, _, _ in seen) == 240  # four times what the network sees
     assert max(width for _, width, _ in seen) == 480
 
@@ -267,9 +251,9 @@ def test_effects_are_sorted_greatest_first() -> None:
 
 
 def divided(
-    values: MapValues, size: tuple[int, int] = (90, 90), fit: str = "squash"
+    values: MapValues, size: tuple[int, int] = (90, 90), fit: Fit = "squash"
 ) -> dict[str, tuple[float, ...]]:
-    preprocessing = Preprocessing(height=values.shape[0], width=values.shape[1], fit=fit)  # type: ignore[arg-type]
+    preprocessing = Preprocessing(height=values.shape[0], width=values.shape[1], fit=fit)
     heatmap = Heatmap(
         image="a.jpg", size=size, view=preprocessing.view(*size), question=make_question(MIKELS, "fear"),
         method="m", model="m", emotions=MIKELS.only("fear"), log_odds=1.0, values=values, sums_up=True,
