@@ -9,6 +9,7 @@ import pytest
 from affectlens.cli.main import main
 from affectlens.data.records import ALL
 from affectlens.emotions import MIKELS
+from affectlens.inference import engine
 from affectlens.inference.predictor import DIGITS
 from pictures import colour_set
 
@@ -100,6 +101,23 @@ def test_a_file_that_is_not_there_is_an_error_of_its_own_not_a_model_that_is_unk
 ) -> None:
     assert status("evaluate", tmp_path / "rows.csv", "--data", "folder:nowhere") == 2
     assert "There is no file of predictions" in capsys.readouterr().err
+
+
+def test_an_engine_is_chosen_by_the_number_of_pictures(
+    graph_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+
+    def load(*words: Any, many: bool) -> engine.Engine:
+        given.append(many)
+        return load_engine(*words)
+
+    load_engine = engine.load_engine
+    monkeypatch.setattr(engine, "load_engine", load)
+    for many in (41, 42):
+        monkeypatch.setattr(engine, "MANY", many)
+        evaluated(graph_model, data, tmp_path / "scores.json")
+    assert given == [True, False]
 
 
 def test_the_engine_is_chosen_as_for_predictions_and_workers_are_accepted_with_a_note(

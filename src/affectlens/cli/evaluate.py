@@ -10,6 +10,7 @@ from affectlens.cli import options
 if TYPE_CHECKING:
     from affectlens.data.records import DataSource
     from affectlens.evaluation.evaluate import Evaluation
+    from affectlens.model_folder import Card
 
 # Options for models, of which a file of predictions has no use.
 OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "workers")
@@ -56,8 +57,9 @@ def evaluate(
     from affectlens.data.catalog import open_data
     from affectlens.evaluation.evaluate import evaluate as evaluate_engine
     from affectlens.evaluation.evaluate import evaluate_rows
-    from affectlens.inference.engine import AUTO, TORCH, load_engine
+    from affectlens.inference.engine import AUTO, MANY, TORCH, load_engine
     from affectlens.inference.output.read import is_rows_file, read_rows_file
+    from affectlens.library import card as card_of
 
     if is_rows_file(model):
         _refuse_options_of_models(context, model)
@@ -67,12 +69,14 @@ def evaluate(
     if workers is not None:
         note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
         click.echo(note, err=True)
+    card = card_of(model)  # before pictures are listed for a model that is not there
     if attributes:
-        _require_attributes(model)
+        _require_attributes(card)
         engine = TORCH if engine == AUTO else engine
-    loaded = load_engine(model, engine, device, precision)
     source = open_data(data)
-    with counter("predicting", len(source.split(split))) as advance:
+    number = len(source.split(split))
+    loaded = load_engine(model, engine, device, precision, many=number >= MANY)
+    with counter("predicting", number) as advance:
         result = evaluate_engine(
             loaded, source, split, attributes=attributes, batch_size=batch_size, progress=advance
         )
@@ -87,13 +91,12 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
             raise click.UsageError(f"{file} holds what was predicted before: leave out {option}.")
 
 
-def _require_attributes(model: str) -> None:
+def _require_attributes(card: "Card") -> None:
     """Raise an error, before a model is loaded for nothing, where attributes cannot be scored."""
     from affectlens.extras import TRAIN, require
-    from affectlens.library import card
 
-    if not card(model).attributes:
-        raise click.UsageError(f"The model {model} does not predict attributes: leave out --attributes.")
+    if not card.attributes:
+        raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
     require(TRAIN, "--attributes")
 
 
