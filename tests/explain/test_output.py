@@ -56,15 +56,24 @@ def test_only_what_a_format_shows_is_requested() -> None:
 
 
 def test_options_of_a_method_are_read_by_the_type_of_their_default() -> None:
-    found = parse("integrated_gradients", ["baselines=mean, black", "max_steps=64"])
-    assert found == {"baselines": ("mean", "black"), "max_steps": 64}
-    assert "baselines=mean" in listing("integrated_gradients")
+    found = parse("rise", ["masks=64", "kept=0.25", "replacement=black"])
+    assert found == {"masks": 64, "kept": 0.25, "replacement": "black"}
+    assert "masks=1000" in listing("rise")
     for assignment, words in (
-        ("steps", "does not set an option of integrated_gradients"),
-        ("stepz=3", "Its options: "),
-        ("max_steps=many", "max_steps=many: expected int"),
+        ("masks", "does not set an option of rise"),
+        ("maskz=3", "Its options: "),
+        ("masks=many", "masks=many: expected int"),
     ):
         with pytest.raises(SettingsError, match=words):
-            parse("integrated_gradients", [assignment])
+            parse("rise", [assignment])
     with pytest.raises(UnknownName):
         parse("gradent", [])
+
+
+@pytest.mark.needs("torch")
+def test_options_of_several_values_are_separated_by_commas_and_truth_is_spelt_out() -> None:
+    assert parse("integrated_gradients", ["baselines=mean, black"]) == {"baselines": ("mean", "black")}
+    assert "baselines=mean" in listing("integrated_gradients")
+    assert parse("grad_cam", ["pooled=false"]) == {"pooled": False}
+    with pytest.raises(SettingsError, match="pooled=no: expected true or false"):
+        parse("grad_cam", ["pooled=no"])

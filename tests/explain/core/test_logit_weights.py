@@ -35,8 +35,10 @@ def test_one_emotion_against_one_other_is_their_difference() -> None:
     np.testing.assert_allclose(weights, expected, atol=1e-9)
 
 
+@pytest.mark.needs("torch")
 def test_weights_are_the_mean_gradient_along_the_path_as_torch_takes_it() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     question = make_question(MIKELS, "positive")
     along = torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None]
     begin, end = torch.from_numpy(BEGIN), torch.from_numpy(END)

@@ -39,10 +39,12 @@ def test_maps_of_any_numbers_of_cells_are_added() -> None:
     assert not upsample_all([], 30, 40).any() and upsample_all([], 30, 40).shape == (30, 40)
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize(("cells", "pixels"), [(7, 224), (7, 256), (3, 50), (1, 9), (8, 5)])
 def test_between_centres_of_cells_it_is_linear_as_torch_interpolates(cells: int, pixels: int) -> None:
-    functional = pytest.importorskip("torch.nn.functional")
-    torch = pytest.importorskip("torch")
+    import torch
+    from torch.nn import functional
+
     line = random_cells(1, cells)
     expected = functional.interpolate(
         torch.from_numpy(line)[None], size=pixels, mode="linear", align_corners=False
@@ -50,6 +52,7 @@ def test_between_centres_of_cells_it_is_linear_as_torch_interpolates(cells: int,
     np.testing.assert_allclose(line[0] @ interpolation(cells, pixels), expected.numpy(), atol=1e-5)
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -63,8 +66,9 @@ def test_between_centres_of_cells_it_is_linear_as_torch_interpolates(cells: int,
 def test_shrinking_is_torchs_antialiased_bilinear_interpolation(
     before: tuple[int, int], after: tuple[int, int]
 ) -> None:
-    functional = pytest.importorskip("torch.nn.functional")
-    torch = pytest.importorskip("torch")
+    import torch
+    from torch.nn import functional
+
     images = np.random.default_rng(0).standard_normal((2, 3, *before), dtype=np.float32)
     expected = functional.interpolate(torch.from_numpy(images), size=after, mode="bilinear", antialias=True)
     found = shrunk(images, *after)

@@ -60,8 +60,8 @@ def test_every_row_can_be_written_and_read_again() -> None:
     assert all(math.isfinite(value) for row in rows for value in row.figures.values())
 
 
+@pytest.mark.needs("torch")
 def test_checks_are_made_on_the_first_pictures_only() -> None:
-    pytest.importorskip("torch")
     from affectlens.explain.methods.gradient import Gradient
     from planted import Brightness, model_of
 
@@ -74,8 +74,8 @@ def test_checks_are_made_on_the_first_pictures_only() -> None:
     assert first["sensitivity"] == pytest.approx(0, abs=1e-3)  # of a network all but linear
 
 
+@pytest.mark.needs("torch")
 def test_checks_shuffle_weights_which_a_graph_has_not() -> None:
-    pytest.importorskip("torch")
     with pytest.raises(SettingsError, match="check with a model in torch"):
         next(compare(brightness(), PICTURES, {"occlusion": Occlusion()}, CHECKED))
 

@@ -36,10 +36,11 @@ def test_infidelity_is_nothing_for_the_truth_one_for_its_contrary_and_for_an_emp
     assert 0 < RectangleLosses(perturbations).infidelity(noisy).relative < 1
 
 
+@pytest.mark.needs("torch")
 def test_infidelity_is_captums() -> None:
     """Theirs takes what is subtracted from the picture; ours replaces, which subtracts the difference."""
-    torch = pytest.importorskip("torch")
-    theirs = pytest.importorskip("captum.metrics").infidelity
+    import torch
+    from captum.metrics import infidelity as theirs
 
     values, image = noise(3)[0, 0], noise(2)
     perturbations = Perturbations(summing(coarse_weights()), image, why_fear(), replacement="black")

@@ -45,10 +45,12 @@ def test_the_size_of_the_batch_changes_nothing() -> None:
 
 
 # Of a side of 28: patches that fit, with and without overlap, and one that overhangs.
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize(("patch", "stride"), [(4, 2), (7, 4), (4, 4), (8, 6)])
 def test_on_a_network_it_is_captums(patch: int, stride: int) -> None:
-    torch = pytest.importorskip("torch")
-    attr = pytest.importorskip("captum.attr")
+    import torch
+    from captum import attr
+
     from planted import model_of, small_network
 
     model, image, question = model_of(small_network()), noise(0), why_fear()
