@@ -4,7 +4,8 @@
 
 Every engine runs in a process of its own in every round, in turns: one picture at a time on all cores
 (what a person waits for), batches of 32 by `Engine.map` (what a job gets), both of the network alone, and the
-complete job from files to probabilities. Answers are compared with those of torch in float32.
+complete job from files to probabilities. The answers to all pictures are compared with those of torch in
+float32; the first 160 are timed.
 """
 
 import argparse
@@ -25,12 +26,15 @@ import result_page
 RESULT = Path(__file__).parent / "results" / "engines.json"
 PAGE = result_page.RESULTS / "engines.md"
 BATCH = 32
+TIMED = 160
 SINGLE = 40  # pictures that are answered for one at a time
 REFERENCE = "torch float32"
+ALL, NONE = "all", "none"  # answers that a process writes
 CONTENDERS = {
     "ONNX Runtime float32": ("onnxruntime", "float32"),
     "OpenVINO float32": ("openvino", "float32"),
     REFERENCE: ("torch", "float32"),
+    "torch, what it chooses": ("torch", "auto"),
     "torch bfloat16": ("torch", "bfloat16"),
 }
 
@@ -42,11 +46,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder of pictures, evenly taken")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        engine, precision, listing, out = given.measure
-        measure(engine, precision, Path(listing).read_text().splitlines(), Path(out))
+        engine, precision, listing, out, which = given.measure
+        measure(engine, precision, Path(listing).read_text().splitlines(), Path(out), which == ALL)
         return
     if not given.pictures:
         parser.error("--pictures is missing")
@@ -55,8 +59,8 @@ def main() -> None:
     write_page(document)
 
 
-def measure(name: str, precision: str, paths: list[str], out: Path) -> None:
-    """Measure one engine in this process; write its answers and figures."""
+def measure(name: str, precision: str, paths: list[str], out: Path, answers_all: bool) -> None:
+    """Measure one engine in this process; write its figures, and its answers if they are wanted."""
     from affectlens.images import read_pixels
     from affectlens.inference.engine import load_engine
     from affectlens.inference.predictor import Predictor
@@ -71,15 +75,17 @@ def measure(name: str, precision: str, paths: list[str], out: Path) -> None:
     for picture in pixels[:SINGLE]:
         engine(picture[None])
     single = (time.perf_counter() - begun) / min(SINGLE, len(pixels))
-    parts = [pixels[begin : begin + BATCH] for begin in range(0, len(pixels), BATCH)]
-    list(engine.map(engine, parts[:4]))
+    timed = min(TIMED, len(pixels))
+    parts = [pixels[begin : begin + BATCH] for begin in range(0, timed, BATCH)]
+    list(engine.map(engine, parts[:2]))
     begun = time.perf_counter()
-    answers = np.concatenate(list(engine.map(engine, parts)))
-    many = len(pixels) / (time.perf_counter() - begun)
+    list(engine.map(engine, parts))
+    many = timed / (time.perf_counter() - begun)
     predictor = Predictor(engine)
     begun = time.perf_counter()
-    list(predictor.predict_files([Path(path) for path in paths]))
-    job = len(paths) / (time.perf_counter() - begun)
+    list(predictor.predict_files([Path(path) for path in paths[:timed]]))
+    job = timed / (time.perf_counter() - begun)
+    answers = engine(pixels) if answers_all else ()
     figures = {
         "load_seconds": loaded,
         "single_milliseconds": 1000 * single,
@@ -101,13 +107,15 @@ def compare(folder: Path, count: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         listing, out = Path(temporary) / "paths", Path(temporary) / "found.npz"
         listing.write_text("\n".join(map(str, paths)))
-        for _ in range(rounds):
+        for number in range(rounds):
+            which = NONE if number else ALL
             for title, (engine, precision) in CONTENDERS.items():
                 words = [sys.executable, __file__, "--measure", engine, precision, str(listing), str(out)]
+                words.append(which)
                 subprocess.run(words, check=True)
                 with np.load(out) as stored:
                     found[title].append(json.loads(str(stored["figures"])))
-                    answers[title] = stored["answers"]
+                    answers.setdefault(title, stored["answers"])
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": describe(),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from affectlens import metrics
@@ -35,6 +36,7 @@ from affectlens.training.run_folder import (
 )
 from affectlens.training.session import EVALUATION_BATCH, Session
 
+IN_USE = torch.float32  # the precision of a model that is scored
 GRAPH_PICTURES = 16  # on which a graph is compared with its network
 
 
@@ -65,8 +67,8 @@ def quick_scores(predictions: Predictions) -> dict[str, float]:
 def finish(request: TrainingRequest, session: Session) -> RunFinished:
     """Fit the temperatures of the best weights (`BEST`), score them, write the model folder.
 
-    All as in use: weights rounded as they are stored, pictures from their files. So `affectlens evaluate`
-    gives the figures of the card, up to the precision of its engine.
+    All as in use: weights rounded as they are stored, pictures from their files, float32 as in every engine.
+    So `affectlens evaluate` gives the figures of the card.
     """
     network = _best_network(request, session)
     if isinstance(network, HasBranches):
@@ -117,7 +119,7 @@ def _validation(session: Session) -> EvaluationSet:
 def _predict(session: Session, network: nn.Module) -> Predictions:
     batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
     shape = session.preprocessing
-    return predict_labelled(network.to(session.device), batches, shape, session.device, session.precision)
+    return predict_labelled(network.to(session.device), batches, shape, session.device, IN_USE)
 
 
 def _score_attributes(session: Session, network: nn.Module) -> AttributeScores | None:
@@ -125,7 +127,7 @@ def _score_attributes(session: Session, network: nn.Module) -> AttributeScores |
         return None
     batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
     shape = session.preprocessing
-    predictions = predict_attributes(network, batches, shape, session.device, session.precision)
+    predictions = predict_attributes(network, batches, shape, session.device, IN_USE)
     return score_attributes(predictions, session.attributes)
 
 
