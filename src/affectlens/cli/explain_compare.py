@@ -11,8 +11,9 @@ import click
 @click.option("--pictures", "number", default=24, show_default=True, type=click.IntRange(2),
               help="Number of pictures, sampled evenly from the emotions.")  # fmt: skip
 @click.option("--checked", default=8, show_default=True, type=click.IntRange(0),
-              help="Number of these pictures on which methods are also checked by noise, shuffled weights "
-                   "and a planted patch; each costs as much as five more.")  # fmt: skip
+              help="Number of these pictures on which methods are also checked by noise, a planted patch "
+                   "and, where torch is installed, shuffled weights; each costs as much as five more."
+              )  # fmt: skip
 @click.option(
     "--split", default="val", show_default=True, help="Split of the data set: train, val, test or all."
 )
@@ -52,7 +53,7 @@ def compare(
     from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.explain.explainer import load_explained
+    from affectlens.explain.explainer import has_torch, load_explained
     from affectlens.explain.faithfulness import compare as comparison
     from affectlens.explain.faithfulness import results, tables
     from affectlens.explain.faithfulness.job import ComparisonJob
@@ -62,7 +63,8 @@ def compare(
     from affectlens.report.text import print_table
 
     named = methods.replace(" ", "").split(",") if methods else []
-    explained = load_explained(name, named, device)
+    # Weights are shuffled in a network, even where the methods could do without.
+    explained = load_explained(name, [] if checked and has_torch() else named, device)
     named = named or suitable_for(explained)
     made = {title: make(title) for title in named}
     source = open_data(data)

@@ -75,9 +75,22 @@ def test_checks_are_made_on_the_first_pictures_only() -> None:
 
 
 @pytest.mark.needs("torch")
-def test_checks_shuffle_weights_which_a_graph_has_not() -> None:
-    with pytest.raises(SettingsError, match="check with a model in torch"):
-        next(compare(brightness(), PICTURES, {"occlusion": Occlusion()}, CHECKED))
+def test_weights_are_shuffled_of_a_network_in_torch() -> None:
+    from affectlens.explain.methods.gradient import Gradient
+    from planted import OneSpot, model_of
+
+    rows = list(compare(model_of(OneSpot()), PICTURES[:2], {"gradient": Gradient()}, CHECKED))
+    first, second = (row.figures for row in rows if row.method == "gradient")
+    assert abs(first["shuffled weights"]) < 0.1
+    assert "shuffled weights" not in second
+
+
+def test_all_but_shuffled_weights_is_checked_of_a_model_without_a_network() -> None:
+    pictures = [("dark.jpg", 0.3 * noise(0)), ("bright.jpg", 0.7 + 0.3 * noise(1))]
+    rows = list(compare(brightness(), pictures, {"occlusion": Occlusion()}, CHECKED))
+    first, second = (row.figures for row in rows if row.method == "occlusion")
+    assert "shuffled weights" not in first
+    assert {"sensitivity", "points at the patch", "mass on the patch"} <= first.keys() - second.keys()
 
 
 def test_a_method_may_not_take_the_name_of_a_control() -> None:
