@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.data.catalog import open_data
-from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.differentiable import DifferentiableModel
 from affectlens.explain.core.question import make_question
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.files import atomic_write
@@ -27,11 +27,12 @@ _KEPT = ("steps", "difference", "variation", "completeness_error", "completeness
          "completeness_error_of_pieces", "complete", "seconds")  # fmt: skip
 
 
-def measure(model: ExplainedModel, path: Path) -> dict[str, Any]:
+def measure(model: DifferentiableModel, path: Path) -> dict[str, Any]:
     """Explain the prediction for a picture, by steps where they are needed and by equal ones."""
     fit = model.preprocessing
-    image = model.to_input(fit.fit_pixels(read_pixels(path, at_least=fit.at_least)))
-    question = make_question(model.vocabulary, model.vocabulary.words[int(model.logits(image).argmax())])
+    image = fit.normalise(fit.fit_pixels(read_pixels(path, at_least=fit.at_least))[None])
+    top = int(model.predict_images(image).argmax())
+    question = make_question(model.vocabulary, model.vocabulary.words[top])
     adaptive = IntegratedGradients()(model, image, question).details
     equal = IntegratedGradients(min_steps=EQUAL_STEPS, max_steps=EQUAL_STEPS)(model, image, question).details
     return {
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="fi:PATH")
     parser.add_argument("--pictures", type=int, default=20)
     given = parser.parse_args()
-    model = ExplainedModel.of(saved.load())
+    model = DifferentiableModel.of(saved.load())
     records = open_data(given.data).splits["val"]
     rows = []
     for record in records[:: len(records) // given.pictures][: given.pictures]:

@@ -28,18 +28,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 import result_page
-from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
+from affectlens.explain.core.attribution import Attribution, Method
+from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import Faithfulness, Removal
 from affectlens.explain.methods.catalog import make, suitable_for
 from affectlens.images import list_pictures, read_pixels
 from affectlens.machine import describe
 from affectlens.models import saved
+from affectlens.preprocess import Images
 from affectlens.report.text import markdown_table
 from noise import photo_like
 from predict import peak_mebibytes
@@ -50,33 +52,36 @@ NOISY, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 
 NOTHING = "the network loaded, one answer"
 
 
-def as_transformers_interpret(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def as_transformers_interpret(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients, NoiseTunnel
 
-    tunnel = NoiseTunnel(IntegratedGradients(model.network))
+    tunnel, picture = NoiseTunnel(IntegratedGradients(model.network)), model.tensor(image)
     values = tunnel.attribute(
-        image,
-        baselines=torch.zeros_like(image),
-        target=int(model.network(image).argmax()),
+        picture,
+        baselines=torch.zeros_like(picture),
+        target=int(model.network(picture).argmax()),
         nt_type="smoothgrad",
         nt_samples=10,
         n_steps=5,
     )
-    return Attribution(values.sum(dim=1)[0].detach().cpu())
+    return Attribution(to_map(values.sum(dim=1)[0]))
 
 
-def as_captum(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def as_captum(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients
 
-    gradients = IntegratedGradients(lambda images: model.score(images, question))
-    values = gradients.attribute(image, baselines=torch.zeros_like(image), n_steps=50)
-    return Attribution(values.sum(dim=1)[0].detach().cpu())
+    gradients, picture = (
+        IntegratedGradients(lambda images: model.score(images, question)),
+        model.tensor(image),
+    )
+    values = gradients.attribute(picture, baselines=torch.zeros_like(picture), n_steps=50)
+    return Attribution(to_map(values.sum(dim=1)[0]))
 
 
-def nothing(model: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def nothing(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
     with torch.no_grad():
-        model.score(image, question)
-    return Attribution(torch.zeros(image.shape[2:]))
+        model.score(model.tensor(image), question)
+    return Attribution(np.zeros(image.shape[2:], np.float32))
 
 
 OTHERS: dict[str, Method] = {NOTHING: nothing, NOISY: as_transformers_interpret, PLAIN: as_captum}
@@ -84,12 +89,11 @@ OTHERS: dict[str, Method] = {NOTHING: nothing, NOISY: as_transformers_interpret,
 
 def measure(name: str, pictures: list[Path]) -> dict[str, float]:
     """Explain pictures with one contender in this process."""
-    model = ExplainedModel.of(saved.load())
+    model = DifferentiableModel.of(saved.load())
     method = OTHERS.get(name) or make(name)
-    preprocessing = model.preprocessing
-    images = [model.to_input(preprocessing.fit_pixels(read_pixels(path))) for path in pictures]
-    with torch.no_grad():
-        tops = [model.vocabulary.words[int(model.logits(image).argmax())] for image in images]
+    fit = model.preprocessing
+    images = [fit.normalise(fit.fit_pixels(read_pixels(path))[None]) for path in pictures]
+    tops = [model.vocabulary.words[int(model.predict_images(image).argmax())] for image in images]
     questions = [make_question(model.vocabulary, top) for top in tops]
     method(model, images[0], questions[0])
     started = time.perf_counter()
@@ -105,7 +109,9 @@ def measure(name: str, pictures: list[Path]) -> dict[str, float]:
     return result
 
 
-def gain(model: ExplainedModel, image: Tensor, question: Question, found: Attribution) -> tuple[float, float]:
+def gain(
+    model: DifferentiableModel, image: Images, question: Question, found: Attribution
+) -> tuple[float, float]:
     """Gain over random maps, in deletion and insertion."""
     removal = Removal(model, image, question)
     one = Faithfulness(removal.curves(found.values), removal.random(), removal.options)
@@ -166,7 +172,7 @@ def main() -> None:
         name, *paths = given.worker
         print(json.dumps(measure(name, [Path(path) for path in paths])))
         return
-    ours = given.methods.split(",") if given.methods else suitable_for(saved.load().network)
+    ours = given.methods.split(",") if given.methods else suitable_for(DifferentiableModel.of(saved.load()))
     with tempfile.TemporaryDirectory() as folder:
         pictures = some_pictures(Path(folder), given.pictures, given.count)
         document = {
