@@ -40,7 +40,7 @@ def test_the_default_models_card_is_for_people(capsys: pytest.CaptureFixture[str
     assert f"Weights: {library.card().weights_id}," in summary
 
 
-def test_which_engine_answers_is_told_with_the_reason(
+def test_the_engine_is_printed_with_the_reason(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("affectlens.inference.engine.has_nvidia_gpu", lambda: False)

@@ -178,7 +178,7 @@ def test_a_graph_gives_the_same_attributes_and_reasons(
     assert float(np.abs(theirs.contributions["scene"]).max()) > 1e-3
 
 
-def test_an_older_graph_without_attributes_is_an_error_that_says_how_to_get_another(
+def test_an_older_graph_without_attributes_is_an_error_that_names_the_command_for_a_new_one(
     with_graph: Path, photos: list[Path]
 ) -> None:
     engine = load_engine(str(with_graph), "onnxruntime")

@@ -9,7 +9,7 @@ from affectlens.inference import engine
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("wanted", "expected"),
     [
         ({}, "onnxruntime"),
         ({"many": True}, "openvino"),
@@ -19,12 +19,12 @@ from affectlens.inference import engine
     ],
 )
 def test_the_engine_is_chosen_by_number_device_and_precision(
-    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], expected: str
+    monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], expected: str
 ) -> None:
     monkeypatch.setattr(engine, "has_nvidia_gpu", lambda: False)
     monkeypatch.setattr(engine, "find_spec", lambda name: name)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    assert engine.choose(library.find("default"), **asked).engine == expected
+    assert engine.choose(library.find("default"), **wanted).engine == expected
 
 
 def test_where_nothing_was_measured_or_installed_many_pictures_change_nothing(

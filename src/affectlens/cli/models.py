@@ -21,7 +21,7 @@ def models(context: click.Context) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="JSON with the complete card.")
 @click.option("--engine", "with_engine", is_flag=True,
-              help="Which engine answers on this machine, and why, instead of the card.")  # fmt: skip
+              help="Engine that answers on this machine, and why, instead of the card.")  # fmt: skip
 def show(name: str, as_json: bool, with_engine: bool) -> None:
     """Print the card of the model NAME (a name, a folder, or owner/name on the hub).
 

@@ -355,7 +355,8 @@ def load_explained(
         )
     if needing or (not named and engine in (AUTO, TORCH) and has_torch()):
         return _load_network(name, device, f"The method {needing[0]}" if needing else "The engine torch")
-    model = EngineModel(load_engine(name, engine, device, "float32"))
+    # Many: explaining one picture perturbs it hundreds of times.
+    model = EngineModel(load_engine(name, engine, device, "float32", many=True))
     lacking = [method for method in named if not methods.find(method).suits(model)]
     # A network can have maps that its graph does not return.
     return _load_network(name, device, f"The method {lacking[0]}") if lacking and engine == AUTO else model

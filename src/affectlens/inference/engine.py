@@ -107,7 +107,7 @@ def load_engine(
 ) -> Engine:
     """Load a model by name or folder (`library.find`) into an engine of `ENGINES`.
 
-    `auto` is what `choose` chooses; `many` tells it that there are `MANY` pictures or more. Raises
+    `auto` is what `choose` chooses; `many` states that there are `MANY` pictures or more. Raises
     `ModelNotFound`, `BadModelFolder`, `SettingsError`, and `MissingExtra` where torch is needed and is not
     installed.
     """

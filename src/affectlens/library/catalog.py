@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affectlens.errors import AffectLensError, ModelError, ModelNotFound
-from affectlens.model_folder import CONFIG, README, WEIGHTS, Card, load_card, read_readme
+from affectlens.model_folder import CONFIG, GRAPH, README, WEIGHTS, Card, load_card, read_readme
 
 DEFAULT = "default"
 BUNDLED = Path(__file__).parent / "bundled"
@@ -110,7 +110,7 @@ def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download  # here: it takes half a second to import
 
     try:
-        folder = Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, README]))
+        folder = Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, README, GRAPH]))
     except AffectLensError:
         raise
     except Exception as error:  # the hub's client raises some dozen kinds, from four libraries

@@ -18,7 +18,7 @@ def upsample(cells: NDArray[np.floating], height: int, width: int) -> Map:
     Linear between the centres of cells, so that no borders of cells show. The sum is kept for each cell,
     which plain resizing does only where the side of a cell is an integer number of pixels.
     """
-    rows, columns = _shares(cells.shape[0], height), _shares(cells.shape[1], width)
+    rows, columns = _divided_lines(cells.shape[0], height), _divided_lines(cells.shape[1], width)
     return np.asarray(rows.T @ cells.astype(np.float64) @ columns, dtype=np.float32)
 
 
@@ -48,7 +48,7 @@ def shrunk(images: NDArray[np.float32], height: int, width: int) -> NDArray[np.f
     return np.asarray(rows @ images @ columns.T, dtype=np.float32)
 
 
-def _shares(cells: int, pixels: int) -> Doubles:
+def _divided_lines(cells: int, pixels: int) -> Doubles:
     """(cells, pixels): which share of a cell goes to each pixel of its line; rows sum to 1."""
     lines = interpolation(cells, pixels)
     total = lines.sum(axis=1, keepdims=True)

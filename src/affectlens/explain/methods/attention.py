@@ -162,11 +162,11 @@ def _attribution(
 ) -> Attribution:
     """Upsample the cells of all transformers to the picture; each transformer has the same weight."""
     height, width = image.shape[2:]
-    shares = [to_map(each / each.sum().clamp_min(1e-12)) / len(cells) for each in cells.values()]
+    divided = [to_map(each / each.sum().clamp_min(1e-12)) / len(cells) for each in cells.values()]
     details = {
         "explains": list(cells),
         "cells": [list(each.shape) for each in cells.values()],
         "depends_on_question": depends_on_question,
         "seconds": time.perf_counter() - started,
     }
-    return Attribution(upsample_all(shares, height, width), details=details)
+    return Attribution(upsample_all(divided, height, width), details=details)

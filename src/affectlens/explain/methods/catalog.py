@@ -26,7 +26,7 @@ class MethodEntry:
         file, make_name: where its dataclass is, which is imported when it is used
         needs_network: whether it takes gradients of a network in torch or looks into it; the answers of any
             engine suffice for the others
-        test: which function of the file tells whether a model can be explained, or its network where it
+        test: which function of the file returns whether a model can be explained, or its network where it
             `needs_network`; "" for all
         depends_on_question: whether its map does; otherwise it is the same for every emotion
     """
