@@ -55,6 +55,7 @@ def test_only_what_a_format_shows_is_requested() -> None:
     assert page.keep_pixels and page.effects and page.removal is None
 
 
+@pytest.mark.needs("torch")
 def test_options_of_a_method_are_read_by_the_type_of_their_default() -> None:
     found = parse("rise", ["masks=64", "kept=0.25", "replacement=black"])
     assert found == {"masks": 64, "kept": 0.25, "replacement": "black"}
