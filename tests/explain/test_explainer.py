@@ -2,40 +2,40 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor
 
 from affectlens import Explainer, Heatmap, Predictor
 from affectlens.emotions import MIKELS
 from affectlens.errors import PictureError, PictureNotFound, SettingsError, UnknownName
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.explainer import DISPLAYED, ExplanationRequest
 from affectlens.explain.faithfulness.curves import RemovalOptions
+from affectlens.explain.methods.occlusion import Occlusion
 from affectlens.images import read_pixels
-from affectlens.models import saved
+from affectlens.inference.engine import ONNX_RUNTIME
+from affectlens.preprocess import Images
 
 
-def reddest(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
+def reddest(subject: ExplainedModel, image: Images, question: Question) -> Attribution:
     """Whatever is red speaks for the answer, in a unit of its own."""
-    return Attribution(image[0, 0] - image[0, 1:].mean(dim=0), details={"steps": 3})
+    return Attribution(image[0, 0] - image[0, 1:].mean(axis=0), details={"steps": 3})
 
 
-def gradient(subject: ExplainedModel, image: Tensor, question: Question) -> Attribution:
-    """The gradient, of which no two questions have the same."""
-    image = image.clone().requires_grad_()
-    (found,) = torch.autograd.grad(subject.score(image, question).sum(), image)
-    return Attribution(found[0].sum(dim=0), sums_up=True)
+def quarters(subject: ExplainedModel, image: Images, question: Question) -> Attribution:
+    """What is lost with each quarter of the picture, of which no two questions have the same."""
+    return replace(Occlusion(patch=1 / 2, stride=1 / 2)(subject, image, question), sums_up=True)
 
 
 @pytest.fixture(scope="module")
-def explainer(tiny_model: Path) -> Explainer:
-    return Explainer.load(str(tiny_model), gradient)
+def explainer(graph_model: Path) -> Explainer:
+    return Explainer.load(str(graph_model), quarters, engine=ONNX_RUNTIME)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_a_patch_is_found_in_the_upright_photograph(tiny_model: Path, photo: Path) -> None:
-    found = Explainer.load(str(tiny_model), reddest)(photo)
+def test_a_patch_is_found_in_the_upright_photograph(graph_model: Path, photo: Path) -> None:
+    found = Explainer.load(str(graph_model), reddest, engine=ONNX_RUNTIME)(photo)
     assert found.size == (173, 251)
     row, column = divmod(int(found.at(173, 251).argmax()), 251)
     assert 101 <= row < 121 and 31 <= column < 61
@@ -62,15 +62,27 @@ def test_without_an_emotion_the_most_likely_one_is_explained(explainer: Explaine
     assert isinstance(found, Heatmap)
     assert found.question.favour == (found.emotions.top,)
     assert found.model == "tiny"
-    assert found.method == "gradient"
+    assert found.method == "quarters"
     assert found.sums_up
 
 
 def test_the_answer_explained_is_the_one_predicted(
-    explainer: Explainer, tiny_model: Path, photo: Path
+    explainer: Explainer, graph_model: Path, photo: Path
 ) -> None:
-    predicted = Predictor.load(str(tiny_model), precision="float32")(photo)
-    found = explainer(photo, "fear")
+    assert_explains_what_is_predicted(explainer, Predictor.load(str(graph_model), engine=ONNX_RUNTIME), photo)
+
+
+@pytest.mark.needs("torch")
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_so_it_is_of_a_network_whatever_answers(with_graph: Path, photo: Path, engine: str) -> None:
+    predictor = Predictor.load(str(with_graph), precision="float32", engine=engine)
+    assert_explains_what_is_predicted(
+        Explainer.load(str(with_graph), quarters, engine=engine), predictor, photo
+    )
+
+
+def assert_explains_what_is_predicted(explainer: Explainer, predictor: Predictor, photo: Path) -> None:
+    predicted, found = predictor(photo), explainer(photo, "fear")
     assert found.probability == pytest.approx(predicted["fear"], abs=1e-5)
     assert found.log_odds == pytest.approx(np.log(predicted["fear"] / (1 - predicted["fear"])), abs=1e-3)
     assert found.emotions.probabilities == pytest.approx(predicted.probabilities, abs=1e-5)
@@ -101,7 +113,7 @@ def test_against_the_most_likely_emotion_the_next_one_is_explained(explainer: Ex
 def test_a_picture_in_memory_is_explained_like_its_file(explainer: Explainer, photo: Path) -> None:
     with Image.open(photo) as opened:
         found = explainer(opened, "awe")
-    torch.testing.assert_close(found.values, explainer(photo, "awe").values)
+    np.testing.assert_allclose(found.values, explainer(photo, "awe").values, rtol=1e-6)
     assert found.size == (173, 251)
 
 
@@ -186,6 +198,18 @@ def test_effects_and_faithfulness_are_measured_where_they_are_requested(
     assert not plain.effects
 
 
+@pytest.mark.needs("torch")
+def test_an_answer_by_an_engine_is_divided_among_the_parts_of_its_network(photo: Path) -> None:
+    divided = []
+    for engine in (ONNX_RUNTIME, "auto"):
+        explainer = Explainer.load("default", reddest, "cpu", engine)
+        prepared = explainer.prepare(photo)
+        (found,) = explainer.parts(prepared, [make_question(explainer.vocabulary, "fear")])
+        divided.append(found.by_kind())
+    assert len(divided[0]) > 1
+    assert divided[0] == pytest.approx(divided[1], abs=1e-5)
+
+
 def test_boxes_of_a_detector_are_regions_too(explainer: Explainer, photo: Path) -> None:
     prepared = explainer.prepare(photo)
     (found,) = explainer.effects(prepared, [explainer(photo).question], {"the faces": [(0.1, 0.1, 0.4, 0.3)]})
@@ -225,24 +249,50 @@ def test_no_pixels_are_kept_where_they_are_not_wanted(explainer: Explainer, phot
 # ----------------------------------------------------------------------------------------------- methods
 
 
-def test_a_method_is_made_by_name_with_its_options(tiny_model: Path, photo: Path) -> None:
+def test_a_method_is_made_by_name_with_its_options(graph_model: Path, photo: Path) -> None:
+    def load(method: str, **options: Any) -> Explainer:
+        return Explainer.load(str(graph_model), method, engine=ONNX_RUNTIME, **options)
+
+    found = load("occlusion", patch=0.5, stride=0.5, replacement="black")(photo)
+    assert found.method == "occlusion"
+    assert found.details["replacement"] == "black" and found.details["patch"] == 48
+    with pytest.raises(SettingsError, match="has no option 'strid'"):
+        load("occlusion", strid=0.5)
+    with pytest.raises(UnknownName, match="Did you mean 'occlusion'"):
+        load("oclusion")
+
+
+@pytest.mark.needs("torch")
+def test_a_method_of_gradients_is_made_by_name_with_its_options(tiny_model: Path, photo: Path) -> None:
     found = Explainer.load(str(tiny_model), "gradient_times_input", baseline="black")(photo)
     assert found.method == "gradient_times_input"
     assert found.details["baselines"] == ["black"]
     with pytest.raises(SettingsError, match="has no option 'basline'"):
         Explainer.load(str(tiny_model), "gradient_times_input", basline="black")
-    with pytest.raises(UnknownName, match="is not a method"):
-        Explainer.load(str(tiny_model), "gradent")
 
 
+def test_a_method_that_an_engine_cannot_run_is_refused_with_those_that_it_can(explainer: Explainer) -> None:
+    with pytest.raises(SettingsError, match=r"grad_cam cannot explain tiny.*that can: occlusion, rise\."):
+        Explainer(explainer.model, "grad_cam")
+
+
+@pytest.mark.needs("torch")
 def test_a_method_that_cannot_explain_the_network_is_refused_with_those_that_can(tiny_model: Path) -> None:
     with pytest.raises(SettingsError, match=r"token_maps cannot explain tiny.*Methods that can: gradient"):
         Explainer.load(str(tiny_model), "token_maps")
 
 
-def test_the_callers_network_still_wants_what_it_wanted(tiny_model: Path, photo: Path) -> None:
+@pytest.mark.needs("torch")
+def test_the_network_explained_is_the_callers_and_stays_in_evaluation_mode(
+    tiny_model: Path, photo: Path
+) -> None:
+    from affectlens.explain.core.differentiable import DifferentiableModel
+    from affectlens.models import saved
+
     model = saved.load(str(tiny_model))
-    Explainer(model, gradient)(photo)
+    explained = DifferentiableModel.of(model, "cpu")
+    assert explained.network is model.network
+    Explainer(explained, "gradient")(photo)
     assert not model.network.training
 
 

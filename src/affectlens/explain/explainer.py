@@ -23,7 +23,7 @@ import numpy as np
 
 from affectlens import library
 from affectlens.emotions import EmotionDistribution, Vocabulary
-from affectlens.errors import MissingExtra, PictureError, SettingsError
+from affectlens.errors import BadModelFolder, MissingExtra, PictureError, SettingsError
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
 from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.heatmap import Heatmap
@@ -261,7 +261,8 @@ class Explainer:
     def parts(self, prepared: PreparedPicture, questions: Sequence[Question]) -> list[Contributions]:
         """Divide each answer among the network's parts.
 
-        None for a network that cannot be divided, and where torch, which divides them, is not installed.
+        None for a network that cannot be divided, for a graph whose network torch cannot load, and where
+        torch, which divides them, is not installed.
         """
         network = self._network
         if network is None:
@@ -282,7 +283,13 @@ class Explainer:
 
         if isinstance(self.model, DifferentiableModel):
             return self.model
-        return None if self._name is None else _load_network(self._name, "auto", "Parts of an answer")
+        if self._name is None:
+            return None
+        try:
+            return _load_network(self._name, "auto", "Parts of an answer")
+        except BadModelFolder:
+            # A graph answers for networks that are not among ours, too.
+            return None
 
     def _explanations(
         self, paths: Iterable[Input], request: ExplanationRequest, progress: Callable[[int], None]
