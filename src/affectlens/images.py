@@ -143,9 +143,7 @@ _BITS_PER_SAMPLE_TAG = 0x0102
 _PROFILE_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 # Without lcms's one-pixel cache a transform may be shared by threads.
-_FROM_LAB = ImageCms.buildTransform(
-    ImageCms.createProfile("LAB"), _SRGB, "LAB", "RGB", flags=ImageCms.Flags.NOCACHE
-)
+_SHARED = ImageCms.Flags.NOCACHE
 
 
 def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None) -> Pixels:
@@ -430,10 +428,15 @@ def _as_srgb(image: Image.Image) -> Image.Image:
         image = image.convert("L")
     elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
-    transform = _FROM_LAB if image.mode == "LAB" else _transform(profile, image.mode)
+    transform = _from_lab() if image.mode == "LAB" else _transform(profile, image.mode)
     if transform is not None:
         return transform.apply(image)
     return image.convert("RGB")
+
+
+@lru_cache(maxsize=1)
+def _from_lab() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _SRGB, "LAB", "RGB", flags=_SHARED)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -484,7 +487,7 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != _PROFILE_SPACES[mode]:
             return None
-        transform = ImageCms.buildTransform(source, _SRGB, mode, "RGB", flags=ImageCms.Flags.NOCACHE)
+        transform = ImageCms.buildTransform(source, _SRGB, mode, "RGB", flags=_SHARED)
     except (ImageCms.PyCMSError, *_BAD_DATA):
         return None
     return transform if mode == "CMYK" or _changes_colours(transform, mode) else None

@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +126,9 @@ def _gpu_name() -> str | None:
 
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
+    # Here: it takes as long as Pillow, and a picture's answer does not wait for it.
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version(), "affectlens": VERSION}
     for package in ("torch", "torchvision", "timm", "onnxruntime", "numpy", "pillow", "av", "safetensors"):
         try:

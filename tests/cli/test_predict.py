@@ -17,7 +17,7 @@ from rich.console import Console
 
 from affectlens.attributes import in_words, measure
 from affectlens.cli.main import main
-from affectlens.cli.predict import _show
+from affectlens.cli.predict import _show_panel
 from affectlens.data import table
 from affectlens.errors import PictureError
 from affectlens.images import read_pixels
@@ -69,8 +69,8 @@ def test_one_picture_is_answered_with_all_emotions_its_polarity_and_the_model(
 def test_on_a_terminal_the_answer_is_a_panel_with_bars(graph_model: Path, photos: Path) -> None:
     (prediction,) = Predictor.load(str(graph_model)).predict_files([photos / "blue.png"])
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
-    _show(prediction, "tiny", terminal)
-    _show(replace(prediction, attributes={"brightness": 0.2}), "tiny", terminal)
+    _show_panel(prediction, "tiny", terminal)
+    _show_panel(replace(prediction, attributes={"brightness": 0.2}), "tiny", terminal)
     assert isinstance(terminal.file, io.StringIO)
     shown = terminal.file.getvalue()
     assert shown.count("brightness 0.20 (dark)") == 1
@@ -180,6 +180,27 @@ def test_names_cannot_steer_the_terminal(
     for text in shown:
         assert "\\x1b[2J[bold]\\udce9.jpg" in text
         assert "\x1b" not in text
+
+
+IMPORTED = """
+import sys
+from affectlens.cli.main import main
+try:
+    main(["predict", *sys.argv[1:]])
+except SystemExit as ended:
+    assert not ended.code
+others = "asyncio av email huggingface_hub jinja2 matplotlib pyarrow ray rich torch"
+print(*sorted(set(others.split()) & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--attributes",)])
+def test_a_pictures_answer_waits_for_no_library_that_it_does_not_need(
+    graph_model: Path, photos: Path, words: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-c", IMPORTED, photos / "blue.png", "--model", graph_model, *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "awe" in ended.stdout and ended.stderr.splitlines()[-1] == ""
 
 
 # ------------------------------------------------------------------------------------------------ wrong use

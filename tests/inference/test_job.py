@@ -67,6 +67,29 @@ def test_predictions_are_those_of_the_predictor(predictor: Predictor, photos: Pa
     assert (job.counts.done, job.counts.failed) == (5, 1)
 
 
+def test_the_picture_of_a_job_that_has_one_is_predicted_alone(predictor: Predictor, photos: Path) -> None:
+    for name, failed in (("0.png", 0), ("2.png", 1)):
+        job = PredictionJob(predictor, pictures([str(photos / name)]), attributes=True)
+        (expected,) = predictor.predict_files([str(photos / name)], attributes=True)
+        found = job.alone()
+        assert found is not None
+        assert (found.emotions is None) == bool(failed)
+        if found.emotions and expected.emotions:
+            probabilities = expected.emotions.probabilities
+            assert found.emotions.probabilities == pytest.approx(probabilities, abs=1e-5)
+        assert (found.image, found.attributes) == (expected.image, expected.attributes)
+        assert type(found.error) is type(expected.error)
+        assert (found.engine, found.precision) == (expected.engine, expected.precision)
+        assert (job.counts.done, job.counts.failed, len(job.counts.failures)) == (1, failed, failed)
+
+
+def test_of_a_job_of_several_pictures_or_of_none_nothing_is_lost(predictor: Predictor, photos: Path) -> None:
+    job = job_of(predictor, photos)
+    assert job.alone() is None and job.counts.done == 0
+    assert len(list(job.predictions())) == 5
+    assert PredictionJob(predictor, iter([])).alone() is None
+
+
 def test_only_the_first_failures_are_kept_as_text() -> None:
     counts = JobCounts()
     counts.add(20, 12, (f"{number}\x1b.jpg" for number in range(12)))

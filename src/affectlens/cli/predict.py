@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,45 +173,48 @@ def _print_json(job: "PredictionJob", paths: tuple[str, ...]) -> None:
     from affectlens.inference.output.json_lines import json_line
 
     card = job.predictor.card
-    with _bar(paths, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
-        for prediction in predictions:
-            sys.stdout.buffer.write(json_line(prediction.to_row(card)).encode())
-            # At once, so that a program that reads them has each row as soon as it is there.
-            sys.stdout.buffer.flush()
+
+    def write(prediction: "Prediction") -> None:
+        sys.stdout.buffer.write(json_line(prediction.to_row(card)).encode())
+        # At once, so that a program that reads them has each row as soon as it is there.
+        sys.stdout.buffer.flush()
+
+    if alone := job.alone():
+        write(alone)
+    else:
+        with _bar(paths, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
+            for prediction in predictions:
+                write(prediction)
     _report(job.counts)
 
 
 def _print_for_people(job: "PredictionJob", paths: tuple[str, ...]) -> None:
-    from rich.console import Console
-
     from affectlens.inference.text import prediction_line
 
     model = job.predictor.card.name
-    first = list(islice(job.inputs, 2))
-    job.inputs = chain(first, job.inputs)
-    if len(first) != 1:
-        click.echo(f"What each picture is likely to evoke in people who look at it (model {model}):")
-        with _bar(paths, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
-            for prediction in predictions:
-                click.echo(prediction_line(prediction))
-        _report(job.counts)
+    if alone := job.alone():
+        if alone.emotions is not None:
+            _show(alone, model)
+        for line in job.counts.failure_lines():
+            click.echo(line, err=True)
         return
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    for prediction in job.predictions():
-        if prediction.emotions is not None:
-            _show(prediction, model, console)
-    for line in job.counts.failure_lines():
-        click.echo(line, err=True)
+    click.echo(f"What each picture is likely to evoke in people who look at it (model {model}):")
+    with _bar(paths, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
+        for prediction in predictions:
+            click.echo(prediction_line(prediction))
+    _report(job.counts)
 
 
-def _show(prediction: "Prediction", model: str, console: "Console") -> None:
+def _show(prediction: "Prediction", model: str) -> None:
     """Show one picture alone: a bar for each emotion, in a panel on a terminal."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        _show_panel(prediction, model, Console(highlight=False, markup=False, emoji=False, soft_wrap=True))
+        return
     from affectlens.inference.text import prediction_text
 
-    if console.is_terminal:
-        _show_panel(prediction, model, console)
-    else:
-        click.echo(prediction_text(prediction, model))
+    click.echo(prediction_text(prediction, model))
 
 
 def _show_panel(prediction: "Prediction", model: str, console: "Console") -> None:

@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from affectlens.inference.inputs import Input
-from affectlens.inference.output.writer import RowWriter, open_output
 from affectlens.inference.predictor import BATCH_SIZE, Prediction, Predictor
 from affectlens.report.text import printable
+
+if TYPE_CHECKING:
+    from affectlens.inference.output.writer import RowWriter
 
 SHOWN_FAILURES = 10
 
@@ -98,9 +101,26 @@ class PredictionJob:
         with closing(answers):
             for prediction in answers:
                 yield prediction
-                error = prediction.error
-                self.counts.add(1, int(error is not None), [] if error is None else [str(error)])
+                self._count(prediction)
                 progress(self.counts)
+
+    def alone(self) -> Prediction | None:
+        """Predict and count the picture of a job that has one; None where it has more, or none.
+
+        The answer is there sooner than by `predictions`, since no more is made ready than one picture needs.
+        """
+        first = list(islice(self.inputs, 2))
+        if len(first) != 1:
+            self.inputs = chain(first, self.inputs)
+            return None
+        self.counts.started = time.monotonic()
+        prediction = self.predictor.predict_file(first[0], attributes=self.attributes)
+        self._count(prediction)
+        return prediction
+
+    def _count(self, prediction: Prediction) -> None:
+        error = prediction.error
+        self.counts.add(1, int(error is not None), [] if error is None else [str(error)])
 
     def write(
         self, file: Path, *, resume: bool = False, progress: Progress = lambda counts: None
@@ -116,8 +136,10 @@ class PredictionJob:
                 writer.write(prediction.to_row(card))
         return self.counts
 
-    def open(self, file: Path, *, resume: bool) -> RowWriter:
+    def open(self, file: Path, *, resume: bool) -> "RowWriter":
         """Open the file of a job; leave what is left to predict among the inputs, and count what is kept."""
+        from affectlens.inference.output.writer import open_output
+
         writer, self.inputs, kept = open_output(
             file,
             self.predictor.card,

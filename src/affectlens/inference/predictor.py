@@ -177,23 +177,37 @@ class Predictor:
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
+        self._check(attributes)
+        return self._predictions(paths, batch_size, attributes)
+
+    def predict_file(self, path: Input, *, attributes: bool = False) -> Prediction:
+        """Predict one file, as `predict_files` does; the answer is there sooner, and the same to 1e-5."""
+        self._check(attributes)
+        (given,) = load_rows([path])
+        made = self._read(given, attributes)
+        if isinstance(made, PictureError):
+            return self._prediction(given, made, None, attributes)
+        return self._prediction(given, *self._predict([made])[0], attributes)
+
+    def _check(self, attributes: bool) -> None:
         if attributes and self.card.attributes and not self._engine.explains:
             raise SettingsError(
                 f"The graph of {self.card.name} returns no attributes: version 0.1 made it. Write it anew "
                 "with `affectlens models graph FOLDER`, or use the engine torch."
             )
-        return self._predictions(paths, batch_size, attributes)
 
     def _predictions(
         self, paths: Iterable[Input], batch_size: int, attributes: bool
     ) -> Generator[Prediction, None, None]:
-        by = {"engine": self._engine.name, "precision": self._engine.precision}
         with closing(self._answers(load_rows(paths), batch_size, attributes)) as answers:
             for given, answer, measured in answers:
-                if isinstance(answer, PictureError):
-                    yield Prediction(name_of(given), None, answer, {} if attributes else None, **by)
-                else:
-                    yield Prediction(name_of(given), answer, None, measured, **by)
+                yield self._prediction(given, answer, measured, attributes)
+
+    def _prediction(self, given: Input, answer: Answer, measured: Attributes, attributes: bool) -> Prediction:
+        by = {"engine": self._engine.name, "precision": self._engine.precision}
+        if isinstance(answer, PictureError):
+            return Prediction(name_of(given), None, answer, {} if attributes else None, **by)
+        return Prediction(name_of(given), answer, None, measured, **by)
 
     def _answers(
         self, sources: Iterable[Given], batch_size: int, attributes: bool
