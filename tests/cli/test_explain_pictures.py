@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -20,7 +18,9 @@ from affectlens import Explainer
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
 
-QUICK = ("--method", "gradient_times_input", "--no-faithfulness")
+BY_GRAPH = ("--engine", "onnxruntime")
+QUARTERS = ("--method", "occlusion", "--set", "patch=0.5", "--set", "stride=0.5")
+QUICK = (*BY_GRAPH, *QUARTERS, "--no-faithfulness")
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,10 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_picture_is_explained_without_naming_a_command(
-    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "maps"
-    assert status(photos / "blue.png", "--emotion", "fear", "--model", tiny_model, "--out", out, *QUICK) == 0
+    assert status(photos / "blue.png", "--emotion", "fear", "--model", graph_model, "--out", out, *QUICK) == 0
     assert names(out) == ["blue.fear.png"]
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{photos / 'blue.png'}: ")
@@ -62,10 +62,10 @@ def test_a_picture_is_explained_without_naming_a_command(
         assert figure.width > 600
 
 
-def test_every_format_is_written_and_can_be_read(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+def test_every_format_is_written_and_can_be_read(graph_model: Path, photos: Path, tmp_path: Path) -> None:
     formats = "png,html,npz,json,wheel,plutchik"
     assert status(photos / "green.jpg", "--against", "anger", "--emotion", "fear", "--format", formats,
-                  "--model", tiny_model, "--out", tmp_path, *QUICK) == 0  # fmt: skip
+                  "--model", graph_model, "--out", tmp_path, *QUICK) == 0  # fmt: skip
     stem = "green.fear-rather-than-anger"
     assert names(tmp_path) == sorted(
         [f"{stem}.{kind}" for kind in ("html", "json", "npz", "png")]
@@ -73,7 +73,7 @@ def test_every_format_is_written_and_can_be_read(tiny_model: Path, photos: Path,
     )
     (answer,) = json.loads((tmp_path / f"{stem}.json").read_text())["explanations"]
     assert answer["question"] == "fear rather than anger"
-    assert answer["method"] == "gradient_times_input"
+    assert answer["method"] == "occlusion"
     assert len(answer["story"]) == 3
     with np.load(tmp_path / f"{stem}.npz", allow_pickle=False) as arrays:
         assert arrays["heatmap"].shape == (120, 90)
@@ -81,9 +81,9 @@ def test_every_format_is_written_and_can_be_read(tiny_model: Path, photos: Path,
 
 
 def test_all_emotions_are_one_sheet_and_one_file_of_arrays(
-    tiny_model: Path, photos: Path, tmp_path: Path
+    graph_model: Path, photos: Path, tmp_path: Path
 ) -> None:
-    assert status(photos / "red.webp", "--all", "--format", "png,npz", "--model", tiny_model,
+    assert status(photos / "red.webp", "--all", "--format", "png,npz", "--model", graph_model,
                   "--out", tmp_path, *QUICK) == 0  # fmt: skip
     assert names(tmp_path) == ["red.all.npz", "red.all.png"]
     with np.load(tmp_path / "red.all.npz", allow_pickle=False) as arrays:
@@ -95,28 +95,29 @@ def test_all_emotions_are_one_sheet_and_one_file_of_arrays(
 
 
 def test_the_map_written_is_that_of_the_emotion_that_was_requested(
-    tiny_model: Path, photos: Path, tmp_path: Path
+    graph_model: Path, photos: Path, tmp_path: Path
 ) -> None:
     for word in ("amusement", "sadness"):  # the first of the vocabulary, too, whose index is 0
-        status(photos / "blue.png", "--emotion", word, "--format", "npz", "--model", tiny_model,
+        status(photos / "blue.png", "--emotion", word, "--format", "npz", "--model", graph_model,
                "--out", tmp_path, *QUICK)  # fmt: skip
-        expected = Explainer.load(str(tiny_model), "gradient_times_input")(photos / "blue.png", word)
+        explainer = Explainer.load(str(graph_model), "occlusion", engine="onnxruntime", patch=0.5, stride=0.5)
+        expected = explainer(photos / "blue.png", word)
         with np.load(tmp_path / f"blue.{word}.npz", allow_pickle=False) as arrays:
             np.testing.assert_allclose(arrays["values"], expected.values, atol=1e-6)
 
 
-def test_several_emotions_are_side_by_side(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
-    assert status("--emotion", "fear", "--emotion", "positive", photos / "blue.png", "--model", tiny_model,
+def test_several_emotions_are_side_by_side(graph_model: Path, photos: Path, tmp_path: Path) -> None:
+    assert status("--emotion", "fear", "--emotion", "positive", photos / "blue.png", "--model", graph_model,
                   "--out", tmp_path, *QUICK) == 0  # fmt: skip
     assert names(tmp_path) == ["blue.fear+positive.png"]
 
 
 def test_a_story_is_three_sentences_and_alone_writes_nothing(
-    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert status(photos / "blue.png", "--story", "--model", tiny_model, *QUICK) == 0
+    assert status(photos / "blue.png", "--story", "--model", graph_model, *QUICK) == 0
     _, *sentences = capsys.readouterr().out.splitlines()
     assert len(sentences) == 3
     assert sentences[0].startswith("  On average this picture is most likely to evoke ")
@@ -124,34 +125,56 @@ def test_a_story_is_three_sentences_and_alone_writes_nothing(
 
 
 def test_maps_are_compared_with_random_ones_unless_that_is_declined(
-    tiny_model: Path, photos: Path, tmp_path: Path
+    graph_model: Path, photos: Path, tmp_path: Path
 ) -> None:
     for choice, expected in (("--faithfulness", True), ("--no-faithfulness", False)):
-        status(photos / "blue.png", "--format", "json", "--method", "gradient", choice, "--model", tiny_model,
+        status(photos / "blue.png", "--format", "json", *BY_GRAPH, *QUARTERS, choice, "--model", graph_model,
                "--out", tmp_path)  # fmt: skip
         (file,) = tmp_path.glob("*.json")
         (answer,) = json.loads(file.read_text())["explanations"]
         assert ("faithfulness" in answer["details"]) is expected
 
 
-def test_options_of_a_method_can_be_set(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
-    assert status(photos / "blue.png", *QUICK, "--set", "baseline=blurred", "--set", "seed=3",
-                  "--format", "json", "--model", tiny_model, "--out", tmp_path) == 0  # fmt: skip
+def test_options_of_a_method_can_be_set(graph_model: Path, photos: Path, tmp_path: Path) -> None:
+    assert status(photos / "blue.png", *QUICK, "--set", "replacement=black", "--set", "seed=3",
+                  "--format", "json", "--model", graph_model, "--out", tmp_path) == 0  # fmt: skip
     (file,) = tmp_path.glob("*.json")
     (answer,) = json.loads(file.read_text())["explanations"]
+    assert answer["details"]["replacement"] == "black"
+
+
+@pytest.mark.needs("torch")
+def test_a_network_is_explained_by_its_gradients(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    words = ("--method", "gradient_times_input", "--set", "baseline=blurred", "--no-faithfulness")
+    assert status(photos / "blue.png", *words, "--emotion", "fear", "--format", "json,npz",
+                  "--model", tiny_model, "--out", tmp_path) == 0  # fmt: skip
+    (answer,) = json.loads((tmp_path / "blue.fear.json").read_text())["explanations"]
     assert answer["details"]["baselines"] == ["blurred"]
+    explainer = Explainer.load(str(tiny_model), "gradient_times_input", baseline="blurred")
+    with np.load(tmp_path / "blue.fear.npz", allow_pickle=False) as arrays:
+        np.testing.assert_allclose(arrays["values"], explainer(photos / "blue.png", "fear").values, atol=1e-6)
+
+
+def test_the_method_chosen_is_named_unless_the_user_did(
+    graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (photos / "blue.png", "--format", "npz", "--model", graph_model, "--out", tmp_path)
+    assert status(*words, *BY_GRAPH, "--set", "masks=20") == 0
+    assert "Method: rise, the default" in capsys.readouterr().err
+    assert status(*words, *QUICK) == 0
+    assert "Method: " not in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------------- what goes wrong
 
 
 def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(
-    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "torn.jpg").write_bytes((photos / "green.jpg").read_bytes()[:400])
     out = tmp_path / "out"
     assert status(tmp_path / "gone.jpg", photos / "red.webp", tmp_path / "torn.jpg", photos / "blue.png",
-                  "--emotion", "awe", "--model", tiny_model, "--out", out, *QUICK) == 1  # fmt: skip
+                  "--emotion", "awe", "--model", graph_model, "--out", out, *QUICK) == 1  # fmt: skip
     shown = capsys.readouterr()
     assert names(out) == ["blue.awe.png", "red.awe.png"]
     assert shown.err.count("Not explained: ") == 2
@@ -166,22 +189,40 @@ def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(
         (["--against", "anegr"], "Did you mean 'anger'"),
         (["--all", "--emotion", "fear"], "leave out --emotion"),
         (["--method", "gradent"], "is not a method"),
-        (["--method", "token_maps"], "cannot explain tiny"),
+        (["--method", "gradient"], "leave out engine=onnxruntime"),
         (["--format", "png,gif"], "'gif' is not a format. Known: png, html"),
         (["--format", ","], "No format is named"),
-        (
-            ["--method", "integrated_gradients", "--set", "steps"],
-            "does not set an option",
-        ),
-        (["--method", "integrated_gradients", "--set", "max_steps=many"], "max_steps=many: expected int"),
-        (["--method", "integrated_gradients", "--set", "baselines=grey"], "grey"),
+        (["--engine", "pytorch"], "Did you mean 'torch'"),
+        (["--method", "rise", "--set", "masks"], "does not set an option"),
+        (["--method", "rise", "--set", "masks=many"], "masks=many: expected int"),
+        (["--method", "rise", "--set", "kept=2"], "kept is 2.0; expected between 0 and 1"),
     ],
 )
 def test_wrong_use_is_status_two_before_any_picture_is_read(
+    words: list[str], message: str, graph_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused([*BY_GRAPH, *words], message, graph_model, tmp_path, capsys)
+
+
+@pytest.mark.needs("torch")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "token_maps"], "cannot explain tiny"),
+        (["--method", "integrated_gradients", "--set", "baselines=grey"], "grey"),
+    ],
+)
+def test_wrong_use_of_a_network_is_status_two_too(
     words: list[str], message: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
-    assert status(tmp_path / "no picture.jpg", *words, "--model", tiny_model, "--out", out) == 2
+    assert_refused(words, message, tiny_model, tmp_path, capsys)
+
+
+def assert_refused(
+    words: list[str], message: str, model: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "out"
+    assert status(folder / "no picture.jpg", *words, "--model", model, "--out", out) == 2
     shown = capsys.readouterr()
     assert message in shown.err
     assert "no picture.jpg" not in shown.err
@@ -189,13 +230,15 @@ def test_wrong_use_is_status_two_before_any_picture_is_read(
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="rights do not bind this user")
-def test_a_folder_that_cannot_be_written_ends_the_job(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_ends_the_job(
+    graph_model: Path, photos: Path, tmp_path: Path
+) -> None:
     tmp_path.chmod(0o500)
-    assert status(photos / "blue.png", "--model", tiny_model, "--out", tmp_path / "out", *QUICK) == 2
+    assert status(photos / "blue.png", "--model", graph_model, "--out", tmp_path / "out", *QUICK) == 2
 
 
 def test_an_old_file_stays_where_a_new_one_cannot_be_finished(
-    tiny_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = tmp_path / "blue.fear.npz"
     old.write_bytes(b"old")
@@ -204,7 +247,7 @@ def test_an_old_file_stays_where_a_new_one_cannot_be_finished(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", fails)
-    assert status(photos / "blue.png", "--emotion", "fear", "--format", "npz", "--model", tiny_model,
+    assert status(photos / "blue.png", "--emotion", "fear", "--format", "npz", "--model", graph_model,
                   "--out", tmp_path, *QUICK) == 2  # fmt: skip
     assert old.read_bytes() == b"old"
     assert names(tmp_path) == [old.name]
@@ -214,11 +257,11 @@ def test_an_old_file_stays_where_a_new_one_cannot_be_finished(
 
 
 def test_folders_and_lists_are_expanded(
-    tiny_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = f"{photos / 'red.webp'}\n".encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
-    words = ("--emotion", "awe", "--format", "npz", "--model", tiny_model, *QUICK)
+    words = ("--emotion", "awe", "--format", "npz", "--model", graph_model, *QUICK)
     assert status("-", *words, "--out", tmp_path / "listed") == 0
     assert status(photos, *words, "--out", tmp_path / "folder") == 0
     assert names(tmp_path / "listed") == ["red.awe.npz"]
@@ -226,11 +269,11 @@ def test_folders_and_lists_are_expanded(
 
 
 def test_a_picture_that_is_called_like_a_command_is_given_with_its_folder(
-    tiny_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("filters").write_bytes((photos / "blue.png").read_bytes())
-    words = ("--emotion", "awe", "--format", "npz", "--model", tiny_model, "--out", "out", *QUICK)
+    words = ("--emotion", "awe", "--format", "npz", "--model", graph_model, "--out", "out", *QUICK)
     assert status(f".{os.sep}filters", *words) == 0
     assert names(tmp_path / "out") == ["filters.awe.npz"]
 
@@ -252,6 +295,7 @@ def test_help_needs_neither_torch_nor_matplotlib() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
+@pytest.mark.needs("torch")
 def test_methods_are_listed_with_their_options_and_only_those_that_suit_a_model(
     tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,17 +311,21 @@ def test_methods_are_listed_with_their_options_and_only_those_that_suit_a_model(
     assert "baselines=mean" in suiting
 
 
+@pytest.mark.needs("pyarrow")
 def test_a_row_of_a_table_is_drawn_from_its_own_bytes(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row holds a red picture and the name of a blue one, which lies where the command runs."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     monkeypatch.chdir(tmp_path)
     red = io.BytesIO()
     Image.new("RGB", (500, 500), "red").save(red, format="PNG")
     Image.new("RGB", (500, 500), "blue").save("same.png")
     column = pa.array([{"bytes": red.getvalue(), "path": "same.png"}])
     pq.write_table(pa.table({"image": column}), "table.parquet")
-    assert status("table.parquet", "--emotion", "awe", "--format", "png,html", "--model", tiny_model,
+    assert status("table.parquet", "--emotion", "awe", "--format", "png,html", "--model", graph_model,
                   "--out", "out", *QUICK) == 0  # fmt: skip
     first = re.search(r'src="data:image/jpeg;base64,([^"]+)"', Path("out/same.awe.html").read_text())
     assert first is not None
