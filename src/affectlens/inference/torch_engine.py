@@ -87,7 +87,9 @@ class TorchEngine:
 
     def predict_images(self, images: Images) -> Probabilities:
         """Predict normalised images, float32 (B, 3, H, W)."""
-        parts = torch.split(torch.from_numpy(images), self.at_once(len(images)))
+        # Contiguous, since torch takes no views such as mirror images.
+        tensor = torch.from_numpy(np.ascontiguousarray(images))
+        parts = torch.split(tensor, self.at_once(len(images)))
         with torch.inference_mode(), autocast(self._device, self._dtype):
             logits = [
                 self.network(part.to(self._device).contiguous(memory_format=torch.channels_last))
