@@ -34,7 +34,6 @@ CONTENDERS = {
     "ONNX Runtime float32": ("onnxruntime", "float32"),
     "OpenVINO float32": ("openvino", "float32"),
     REFERENCE: ("torch", "float32"),
-    "torch, what it chooses": ("torch", "auto"),
     "torch bfloat16": ("torch", "bfloat16"),
 }
 

@@ -2,8 +2,8 @@
 
 What makes it fast on a CPU, each measured with the default network's parts on two cores with AMX:
 
-    bfloat16 products      2.5 x for DeiT-Tiny, 1.6 x for MobileNetV2, where the hardware multiplies it; by
-                           default in a pair's transformer alone (`MIXED`), or answers would differ too much
+    bfloat16 products      2.5 x for DeiT-Tiny, 1.6 x for MobileNetV2, where the hardware multiplies it; only
+                           by request, since answers differ by it
     channels last          1.8 x for MobileNetV2; nothing for the transformer
     folded batch norms     1.2 x for both together: a convolutional network else rewrites every map
     eight at once          1.15 x against thirty-two, whose maps fall out of the cache
@@ -36,23 +36,19 @@ from affectlens.inference.labelled import forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.model_folder import GRAPH_LOGITS
 from affectlens.models import saved
-from affectlens.models.capabilities import HasAttributes, HasBranches
-from affectlens.models.maps import transformers
+from affectlens.models.capabilities import HasAttributes
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
 from affectlens.preprocess import Images
-
-MIXED = "mixed"  # products of transformers in bfloat16, all else in float32
 
 
 class TorchEngine:
     """A network on a device: pixels, uint8 (B, H, W, 3) -> probabilities, float32 (B, E).
 
-    The model's own network is copied and stays as it is. Precision `auto` is float32, and for networks of
-    several branches, where the hardware multiplies bfloat16, `MIXED`: of 160 FI pictures, 99 % of the default
-    model's probabilities are those of float32 to within .007, and .011 at most. A transformer alone would
-    differ by twice that, and convolutions by more; so bfloat16 throughout has to be requested. In float32
-    answers are the same alone and in any batch within 1e-5.
+    The model's own network is copied and stays as it is. `auto` is float32, in which answers are the same
+    alone and in any batch within 1e-5, and those of all other engines within 1e-4. bfloat16 has to be
+    requested: a probability of the default model then differs by up to .04, and by .02 for one picture in a
+    hundred.
     Raises `SettingsError` for a device that is not here or an unknown precision.
     """
 
@@ -61,14 +57,12 @@ class TorchEngine:
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
         self.card = model.card
         self._device = pick_device(device)
-        self._dtype = pick_precision(precision, self._device)
+        # Not what the hardware would do fastest: an answer must not depend on the machine.
+        self._dtype = pick_precision("float32" if precision == "auto" else precision, self._device)
         self.device, self.precision = str(self._device), str(self._dtype).removeprefix("torch.")
         size = self.card.preprocessing
         network = fold_batch_norms(model.network.eval(), size.height, size.width).requires_grad_(False)
-        if precision == "auto" and self._dtype != torch.float32:
-            self.precision = _mix_precisions(network, self._device, self._dtype)
-            self._dtype = torch.float32  # outside transformers
-        elif self._dtype != torch.float32:
+        if self._dtype != torch.float32:
             _cast_weights(network, self._dtype)
         self.network = network.to(self._device).to(memory_format=torch.channels_last)
 
@@ -180,26 +174,6 @@ def _one_thread_per_batch() -> Iterator[None]:
             _ThreadLimit.jobs -= 1
             if not _ThreadLimit.jobs:
                 torch.set_num_threads(_ThreadLimit.cores)
-
-
-def _mix_precisions(network: nn.Module, device: torch.device, precision: torch.dtype) -> str:
-    """Let the transformers among a network's branches multiply in `precision`, and name what results."""
-    paths = transformers(network) if isinstance(network, HasBranches) else []
-    for path in paths:
-        trunk = network.get_submodule(path)
-        _cast_weights(trunk, precision)
-        trunk.forward = _in_precision(trunk.forward, device, precision)
-    return MIXED if paths else "float32"
-
-
-def _in_precision(
-    forward: Callable[..., Tensor], device: torch.device, precision: torch.dtype
-) -> Callable[..., Tensor]:
-    def run(*inputs: Tensor) -> Tensor:
-        with autocast(device, precision):
-            return forward(*inputs).float()
-
-    return run
 
 
 def _cast_weights(network: nn.Module, precision: torch.dtype) -> None:
