@@ -38,6 +38,19 @@ def test_methods_are_compared_on_pictures_of_every_emotion(tiny_model: Path, tmp
     assert "sensitivity" in document["methods"]["gradient"]
 
 
+def test_weights_are_shuffled_even_where_the_methods_need_no_network(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    data = colour_set(tmp_path / "data", MIKELS.words[:4], 1)
+    ended = CliRunner().invoke(compare, [
+        f"folder:{data}", "--split", "all", "--model", str(tiny_model), "--methods", "occlusion",
+        "--pictures", "2", "--checked", "1", "--out", str(tmp_path / "out.json"),
+    ])  # fmt: skip
+    assert ended.exit_code == 0, ended.output
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert "shuffled weights" in document["methods"]["occlusion"]
+
+
 def test_a_comparison_goes_on_where_it_ended_and_to_more_pictures(tiny_model: Path, tmp_path: Path) -> None:
     data = colour_set(tmp_path / "data", MIKELS.words[:4], 2)
 
