@@ -8,12 +8,14 @@ import pytest
 
 import graphs
 import halves
+from affectlens import machine
 from affectlens.emotions import MIKELS
 from affectlens.model_folder import Card
 from affectlens.preprocess import Preprocessing
 from nodes import ENVIRONMENT
 
 os.environ.update(ENVIRONMENT)  # of Ray, which reads it once: when it is first imported
+os.environ[machine.NO_REPORTS] = "1"  # for tests that import ONNX Runtime themselves
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,12 +1,23 @@
 """Devices and number formats, which are torch's, and what describes this machine."""
 
 import json
+import os
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
 from affectlens.errors import SettingsError
-from affectlens.machine import autocast, cpu_multiplies_bfloat16, describe, pick_device, pick_precision
+from affectlens.machine import (
+    NO_REPORTS,
+    autocast,
+    cpu_multiplies_bfloat16,
+    describe,
+    pick_device,
+    pick_precision,
+)
 from affectlens.version import VERSION
 
 needs_torch = pytest.mark.needs("torch")
@@ -75,3 +86,24 @@ def test_a_description_is_plain_data_and_names_all_that_can_change_a_result() ->
     assert found["versions"]["numpy"][0].isdigit() and found["versions"]["python"].startswith("3.")
     assert found["versions"]["affectlens"] == VERSION  # whether the package is installed or not
     assert found["cores"] >= 1
+
+
+LOADED = """
+import sys
+from affectlens.inference.engine import load_engine
+load_engine(sys.argv[1], sys.argv[2])
+print(*sorted(name for name in sys.modules if "telemetry" in name))
+"""
+
+
+@pytest.mark.parametrize(
+    "engine", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.needs("openvino"))]
+)
+def test_no_runtime_reports_to_its_makers_or_writes_into_the_home_folder(
+    engine: str, graph_model: Path, tmp_path: Path
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in (NO_REPORTS, "CI")}
+    environment |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    program = [sys.executable, "-c", LOADED, str(graph_model), engine]
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "" and list(tmp_path.iterdir()) == []

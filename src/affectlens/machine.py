@@ -1,4 +1,4 @@
-"""What this machine has: device, number format, allocator, and a description for result files.
+"""What this machine has: device, number format, allocator, runtimes, and a description for result files.
 
 Torch is imported where it is used: a program that only answers does without it.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 from affectlens.version import VERSION
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+NO_REPORTS = "ORT_DISABLE_TELEMETRY"  # read by ONNX Runtime
 
 
 def pick_device(name: str = "auto") -> "torch.device":
@@ -104,6 +105,32 @@ def keep_freed_memory() -> None:
     mallopt(mmap_max, 0)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 2**28)
+
+
+def import_onnx_runtime() -> Any:
+    """Return the module `onnxruntime`, kept from reporting to its makers and writing into the home folder.
+
+    Unless a variable of the environment forbids it, it does both as soon as it is imported.
+    """
+    os.environ.setdefault(NO_REPORTS, "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def import_openvino() -> Any:
+    """Return the module `openvino` without its converter of models, which would report the import."""
+    converter = "openvino.tools.ovc"
+    is_new = converter not in sys.modules
+    if is_new:
+        # As if it were not installed.
+        sys.modules[converter] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if is_new:
+            del sys.modules[converter]
+    return openvino
 
 
 def describe() -> dict[str, Any]:

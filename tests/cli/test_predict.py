@@ -198,7 +198,7 @@ print(*sorted(set(others.split()) & set(sys.modules)), file=sys.stderr)
 def test_a_pictures_answer_waits_for_no_library_that_it_does_not_need(
     graph_model: Path, photos: Path, words: tuple[str, ...]
 ) -> None:
-    command = [sys.executable, "-c", IMPORTED, photos / "blue.png", "--model", graph_model, *words]
+    command = [sys.executable, "-c", IMPORTED, str(photos / "blue.png"), "--model", str(graph_model), *words]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "awe" in ended.stdout and ended.stderr.splitlines()[-1] == ""
 

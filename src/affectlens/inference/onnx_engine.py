@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import onnxruntime
-
 from affectlens.inference.engine import ONNX_RUNTIME, cores
 from affectlens.inference.graph_engine import GraphEngine
+from affectlens.machine import import_onnx_runtime
 from affectlens.model_folder import GRAPH_INPUT
 from affectlens.preprocess import Images
+
+onnxruntime = import_onnx_runtime()
 
 
 class OnnxEngine(GraphEngine):

@@ -7,11 +7,12 @@ It takes longer to be ready than ONNX Runtime; which predicts batches faster dep
 from collections.abc import Sequence
 from typing import Any
 
-import openvino
-
 from affectlens.inference.engine import OPENVINO, cores
 from affectlens.inference.graph_engine import GraphEngine
+from affectlens.machine import import_openvino
 from affectlens.preprocess import Images
+
+openvino = import_openvino()
 
 
 class OpenVinoEngine(GraphEngine):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from affectlens import library, model_folder
 from affectlens.errors import BadModelFolder, SettingsError
+from affectlens.machine import import_onnx_runtime
 from affectlens.model_folder import GRAPH, GRAPH_INPUT, WEIGHTS, Card, StoredModel
 from affectlens.models import catalog
 from affectlens.models.graph import export_graph
@@ -107,8 +108,7 @@ def _noise(height: int, width: int) -> Tensor:
 
 
 def _difference(network: GraphNetwork, graph: bytes, weights: bytes, images: Tensor) -> float:
-    import onnxruntime
-
+    onnxruntime = import_onnx_runtime()
     with TemporaryDirectory() as folder:
         (Path(folder) / WEIGHTS).write_bytes(weights)
         (Path(folder) / GRAPH).write_bytes(graph)
