@@ -168,6 +168,17 @@ def test_the_method_chosen_is_named_unless_the_user_did(
 # -------------------------------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.needs("torch")
+def test_where_torch_is_installed_an_engines_answer_is_divided_among_the_networks_parts(
+    photos: Path, tmp_path: Path
+) -> None:
+    words = (photos / "red.webp", *QUICK, "--format", "json", "--story", "--out", tmp_path)
+    assert status(*words) == 0
+    (file,) = tmp_path.glob("*.json")
+    (explained,) = json.loads(file.read_text(encoding="utf-8"))["explanations"]
+    assert {part["name"] for part in explained["parts"]["parts"]} == {"transformer", "convolutional"}
+
+
 def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(
     graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,7 +79,7 @@ def pictures(
         formats = ["png"] if out or not story else []
     model = load_explained(name, [method] if method else [], device, engine)
     chosen = method or catalog.default_for(model)
-    explainer = Explainer(model, chosen, **parse(chosen, assignments))
+    explainer = Explainer(model, chosen, loaded_from=name, **parse(chosen, assignments))
     if method is None:
         click.echo(f"Method: {chosen}, the default for this model with what is installed.", err=True)
     request = request_for(

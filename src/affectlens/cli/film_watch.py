@@ -103,7 +103,7 @@ def films(
     if explain is not None:
         from affectlens.explain.explainer import Explainer
 
-        explainer = Explainer.load(name)
+        explainer = Explainer.load(name, device=device, engine=engine)
     given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
     job = FilmJob(
         engine=load_engine(name, engine, device, precision),

@@ -136,11 +136,19 @@ class Explainer:
     Pictures are given as to `Predictor`. May be used from several threads, which then wait for one another.
     """
 
-    def __init__(self, model: ExplainedModel, method: str | Method | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: ExplainedModel,
+        method: str | Method | None = None,
+        *,
+        loaded_from: str | None = None,
+        **options: Any,
+    ) -> None:
         """Take a model; `method` is a name of `methods.catalog.METHODS` with its options, or a method.
 
         The model is an `EngineModel`, or a `DifferentiableModel` for methods that take gradients. None takes
-        `methods.default_for` the model.
+        `methods.default_for` the model. `loaded_from` is the model's name or folder, by which the parts of an
+        engine's answers can be found in its network.
 
         Raises `UnknownName` for a method, `SettingsError` for an option that it does not have or a model that
         it cannot explain, and `MissingExtra` for a method whose libraries are not installed.
@@ -152,7 +160,7 @@ class Explainer:
                 f"The method {method} cannot explain {model.name}. Methods that can: {fitting}."
             )
         self.model = model
-        self._name: str | None = None  # of the model, where it can be loaded again
+        self._loaded_from = loaded_from
         self.method_name = method if isinstance(method, str) else _name_of(method)
         self._method = methods.make(method, **options) if isinstance(method, str) else method
         # Methods hang hooks into a network, and take gradients of it.
@@ -169,9 +177,7 @@ class Explainer:
     ) -> "Explainer":
         """Load a model by name, folder, or `owner/name` of the hub; see `load_explained` and `__init__`."""
         model = load_explained(name, [method] if isinstance(method, str) else [], device, engine)
-        explainer = cls(model, method, **options)
-        explainer._name = name
-        return explainer
+        return cls(model, method, loaded_from=name, **options)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -283,10 +289,10 @@ class Explainer:
 
         if isinstance(self.model, DifferentiableModel):
             return self.model
-        if self._name is None:
+        if self._loaded_from is None:
             return None
         try:
-            return _load_network(self._name, "auto", "Parts of an answer")
+            return _load_network(self._loaded_from, "auto", "Parts of an answer")
         except BadModelFolder:
             # A graph answers for networks that are not among ours, too.
             return None
