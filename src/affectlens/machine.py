@@ -6,6 +6,7 @@ Torch is imported where it is used: a program that only answers does without it.
 import ctypes
 import os
 import platform
+import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -41,6 +42,18 @@ def pick_device(name: str = "auto") -> "torch.device":
     return device
 
 
+def check_device(name: str) -> None:
+    """Raise `SettingsError` for what is no device's name; whether it is here, torch alone knows."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise SettingsError(f"device must be auto, cpu, cuda, cuda:1 or mps, not {name!r}.")
+
+
+def check_precision(name: str) -> None:
+    """Raise `SettingsError` for what is not one of `PRECISIONS`."""
+    if name not in PRECISIONS:
+        raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
+
+
 def pick_precision(name: str, device: "torch.device") -> "torch.dtype":
     """Turn `auto`, `float32` or `bfloat16` into a number format for a device.
 
@@ -50,8 +63,7 @@ def pick_precision(name: str, device: "torch.device") -> "torch.dtype":
     """
     import torch
 
-    if name not in PRECISIONS:
-        raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
+    check_precision(name)
     if name != "auto":
         return torch.bfloat16 if name == "bfloat16" else torch.float32
     fast = (

@@ -54,10 +54,10 @@ def test_what_cannot_be_had_is_an_error_that_names_what_can(with_graph: Path, ti
     with pytest.raises(SettingsError, match="Did you mean 'torch'"):
         load_engine(str(with_graph), "torhc")
     for engine in (ONNX_RUNTIME, OPENVINO):
-        with pytest.raises(SettingsError, match=r"not on 'cuda'\. Use engine=torch"):
+        with pytest.raises(SettingsError, match=r"not on 'cuda'\. Use the engine torch"):
             load_engine(str(with_graph), engine, "cuda")
     for engine in (ONNX_RUNTIME, OPENVINO):
-        with pytest.raises(SettingsError, match=r"not 'bfloat16'\. Use engine=torch"):
+        with pytest.raises(SettingsError, match=r"not 'bfloat16'\. Use the engine torch"):
             load_engine(str(with_graph), engine, precision="bfloat16")
     with pytest.raises(BadModelFolder, match=r"it holds no model\.onnx.*affectlens models graph"):
         load_engine(str(tiny_model), ONNX_RUNTIME)

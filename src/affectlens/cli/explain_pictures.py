@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation
 
 OUT = Path("explanations")
+TO_INSTALL = 'pip install "affectlens[train]".'
 
 
 @click.command()
@@ -143,7 +144,7 @@ def methods(name: str | None) -> None:
     """List the methods of explanation, with their options."""
     from affectlens import library
     from affectlens.errors import MissingExtra
-    from affectlens.explain.explainer import load_explained
+    from affectlens.explain.explainer import has_torch, load_explained
     from affectlens.explain.methods.catalog import METHODS, default_for
     from affectlens.explain.methods.options import listing
 
@@ -158,5 +159,8 @@ def methods(name: str | None) -> None:
                 settable = listing(entry.name)
             except MissingExtra as error:
                 settable = str(error)
+            else:
+                if not has_torch() and not entry.suits(model):
+                    settable = f"For {model.name} it needs the network in torch: {TO_INSTALL}"
             if settable:
                 click.echo(f"{'':<{width}}  {settable}")

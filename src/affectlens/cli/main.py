@@ -12,6 +12,7 @@ import click
 
 from affectlens import __version__
 from affectlens.errors import AffectLensError, MissingExtra
+from affectlens.extras import TRAIN
 
 # Command: its module below this package and its line in --help. A module is imported only when its
 # command runs, so that `affectlens --help` takes a tenth of a second.
@@ -75,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         library = (error.name or "").partition(".")[0]
         if library not in BUILD_HALF:
             raise
-        click.echo(f"Error: {MissingExtra('This command', library, 'train')}", err=True)
+        # Where nothing of the extra is there, its small libraries are not worth naming.
+        named = library if TRAIN.is_installed else TRAIN.library
+        click.echo(f"Error: {MissingExtra('This command', named, TRAIN.name)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)

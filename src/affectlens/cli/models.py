@@ -87,8 +87,9 @@ def graph(folder: Path) -> None:
 def _show_engine(name: str) -> None:
     """Print what `auto` chooses for few pictures and for many, and how it runs."""
     from affectlens import library
-    from affectlens.inference.engine import CPU_BATCH, MANY, choose, cores
+    from affectlens.inference.engine import CPU_BATCH, MANY, choose, cores, load_engine
 
+    load_engine(name)  # which finds what is damaged, or not installed
     folder = library.find(name)
     for title, many in (("A picture, or a few", False), (f"{MANY} pictures and more", True)):
         engine, reason = choose(folder, many=many)

@@ -101,7 +101,7 @@ def evaluate(
     shared = shared_attributes(card.attributes, source) if attributes else ()
     if shared and engine.name != TORCH:
         raise SettingsError(
-            f"Attributes are answered by torch, not by {engine.name}. Use engine=torch, or leave out "
+            f"Attributes are answered by torch, not by {engine.name}. Use the engine torch, or leave out "
             "--attributes."
         )
     found = predict_records(engine, records, batch_size, progress)

@@ -26,7 +26,7 @@ from affectlens import library
 from affectlens.errors import MissingExtra, SettingsError, UnknownName
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
-from affectlens.machine import has_nvidia_gpu
+from affectlens.machine import check_device, check_precision, has_nvidia_gpu
 from affectlens.model_folder import Card, has_graph
 from affectlens.preprocess import Images
 
@@ -113,7 +113,9 @@ def load_engine(
     """
     if engine not in ENGINES:
         raise SettingsError(str(UnknownName("value", engine, ENGINES, "engine")))
-    folder = library.find(name)
+    check_device(device)
+    check_precision(precision)
+    folder, given = library.find(name), engine
     if engine == AUTO:
         engine = choose(folder, device, precision, many=many).engine
     if engine == ONNX_RUNTIME:
@@ -129,8 +131,20 @@ def load_engine(
     try:
         from affectlens.inference.torch_engine import TorchEngine
     except ImportError as error:
-        raise MissingExtra(f"The model {name}", error.name or TORCH, "train") from None
+        needing = _needs_torch(name, given, device, precision)
+        raise MissingExtra(needing, (error.name or TORCH).partition(".")[0], "train") from None
     return TorchEngine.load(folder, device, precision)
+
+
+def _needs_torch(name: str, engine: str, device: str, precision: str) -> str:
+    """Name what it is that torch alone answers for, as the beginning of a sentence."""
+    if engine == TORCH:
+        return "The engine torch"
+    if device not in ("auto", "cpu"):
+        return f"The device {device}"
+    if precision not in ("auto", "float32"):
+        return f"The precision {precision}"
+    return f"The model {name} has no graph (`affectlens models graph`) and"
 
 
 def cores() -> int:

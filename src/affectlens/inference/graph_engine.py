@@ -64,9 +64,13 @@ class GraphEngine(ABC):
         `SettingsError` for another device than the CPU and another precision than float32.
         """
         if device not in ("auto", cls.device):
-            raise SettingsError(f"{cls.title} answers on the CPU here, not on {device!r}. Use engine=torch.")
+            raise SettingsError(
+                f"{cls.title} answers on the CPU here, not on {device!r}. Use the engine torch."
+            )
         if precision not in ("auto", cls.precision):
-            raise SettingsError(f"{cls.title} answers in float32 here, not {precision!r}. Use engine=torch.")
+            raise SettingsError(
+                f"{cls.title} answers in float32 here, not {precision!r}. Use the engine torch."
+            )
         return cls(folder, read_graph(folder))
 
     def __call__(self, pixels: Pixels) -> Probabilities:

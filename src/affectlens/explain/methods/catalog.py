@@ -29,6 +29,7 @@ class MethodEntry:
         test: which function of the file returns whether a model can be explained, or its network where it
             `needs_network`; "" for all
         depends_on_question: whether its map does; otherwise it is the same for every emotion
+        extra: of the package, with which the libraries come that it needs
     """
 
     name: str
@@ -38,6 +39,7 @@ class MethodEntry:
     needs_network: bool = True
     test: str = ""
     depends_on_question: bool = True
+    extra: str = "train"
 
     @property
     def make(self) -> Any:
@@ -74,7 +76,9 @@ class MethodEntry:
         try:
             return import_module(f"{_ROOM}.{self.file}")
         except ImportError as error:
-            raise MissingExtra(f"The method {self.name}", error.name or self.file, "train") from None
+            raise MissingExtra(
+                f"The method {self.name}", (error.name or self.file).partition(".")[0], self.extra
+            ) from None
 
 
 METHODS: Mapping[str, MethodEntry] = MappingProxyType({
@@ -104,9 +108,9 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
         MethodEntry("rise", "what tends to be there when the answer is strong, under random masks",
                     "rise", "Rise", needs_network=False),
         MethodEntry("lime", "a linear surrogate of the network near the picture, by superpixel",
-                    "superpixels", "Lime"),
+                    "superpixels", "Lime", extra="superpixels"),
         MethodEntry("shap", "what a superpixel adds on average, in whichever order they come",
-                    "superpixels", "Shap"),
+                    "superpixels", "Shap", extra="superpixels"),
     )
 })  # fmt: skip
 
