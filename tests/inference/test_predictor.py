@@ -50,8 +50,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def assert_same(
     answers: list[affectlens.EmotionDistribution], expected: list[affectlens.EmotionDistribution]
 ) -> None:
-    rows = [np.array([d.probabilities for d in which]) for which in (answers, expected)]
-    np.testing.assert_allclose(*rows, rtol=0, atol=1e-5)
+    found, wanted = ([d.probabilities for d in which] for which in (answers, expected))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 
 def test_a_picture_may_be_given_in_any_form(predictor: Predictor, photos: list[Path]) -> None:
