@@ -43,7 +43,7 @@ def pick_device(name: str = "auto") -> "torch.device":
 
 
 def check_device(name: str) -> None:
-    """Raise `SettingsError` for what is no device's name; whether it is here, torch alone knows."""
+    """Raise `SettingsError` for what does not name a device; whether it is here, torch alone knows."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise SettingsError(f"device must be auto, cpu, cuda, cuda:1 or mps, not {name!r}.")
 

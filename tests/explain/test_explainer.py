@@ -14,6 +14,7 @@ from affectlens import Explainer, Heatmap, Predictor
 from affectlens.emotions import MIKELS
 from affectlens.errors import PictureError, PictureNotFound, SettingsError, UnknownName
 from affectlens.explain.core.attribution import Attribution, ExplainedModel
+from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.explainer import DISPLAYED, ExplanationRequest
 from affectlens.explain.faithfulness.curves import RemovalOptions
@@ -299,3 +300,28 @@ def test_the_network_explained_is_the_callers_and_stays_in_evaluation_mode(
 def test_a_picture_that_cannot_be_read_is_a_picture_error(explainer: Explainer, tmp_path: Path) -> None:
     with pytest.raises(PictureError):
         explainer(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("method", ["rise", "occlusion"])
+def test_all_emotions_are_explained_by_the_same_perturbations(
+    graph_model: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    options = {"masks": 64} if method == "rise" else {"patch": 0.5, "stride": 0.25}
+    explainer = Explainer.load(str(graph_model), method, engine="onnxruntime", **options)
+    single = {word: explainer(photo, word) for word in ("fear", "awe")}
+    perturbed = []
+    whole = EngineModel.predict_images
+
+    def counting(model: EngineModel, images: Images) -> Any:
+        perturbed.append(len(images))
+        return whole(model, images)
+
+    monkeypatch.setattr(EngineModel, "predict_images", counting)
+    request = ExplanationRequest(emotions=("fear", "awe"), keep_pixels=False)
+    (both,) = explainer.explain_files([photo], request)
+    counted = sum(perturbed)
+    for heatmap in both.heatmaps:
+        np.testing.assert_array_equal(heatmap.values, single[heatmap.question.favour[0]].values)
+    perturbed.clear()
+    list(explainer.explain_files([photo], ExplanationRequest(emotions=("fear",), keep_pixels=False)))
+    assert counted == sum(perturbed), "a second question costs no answer of the model"

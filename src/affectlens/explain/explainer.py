@@ -10,7 +10,7 @@ A map shows how this model came to its answer, which is what a picture evokes on
 why any person feels something.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +24,12 @@ import numpy as np
 from affectlens import library
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import BadModelFolder, MissingExtra, PictureError, SettingsError
-from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
+from affectlens.explain.core.attribution import (
+    Attribution,
+    ExplainedModel,
+    ExplainsTogether,
+    Method,
+)
 from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import Question, make_question, words_of
@@ -245,10 +250,33 @@ class Explainer:
         self, prepared: PreparedPicture, question: Question, removal: RemovalOptions | None = None
     ) -> Heatmap:
         """Answer one question about a picture; with `removal`, measure the map's faithfulness too."""
-        with self._lock:
-            answer = self._method(self.model, prepared.image, question)
-            details = dict(answer.details)
-            if removal is not None:
+        answer = next(self._answers(prepared, [question]))
+        return self._measured(prepared, question, answer, removal)
+
+    def _answers(self, prepared: PreparedPicture, questions: Sequence[Question]) -> Iterator[Attribution]:
+        """Yield an attribution for each question; one method may answer all of them at once."""
+        method: Any = self._method
+        if isinstance(method, ExplainsTogether):
+            with self._lock:
+                found = method.explain_all(self.model, prepared.image, questions)
+            yield from found
+            return
+        for question in questions:
+            with self._lock:
+                answer = method(self.model, prepared.image, question)
+            yield answer
+
+    def _measured(
+        self,
+        prepared: PreparedPicture,
+        question: Question,
+        answer: Attribution,
+        removal: RemovalOptions | None,
+    ) -> Heatmap:
+        """Make the heat map of an answer, with its faithfulness where that is wanted."""
+        details = dict(answer.details)
+        if removal is not None:
+            with self._lock:
                 details["faithfulness"] = faithfulness(
                     self.model, prepared.image, question, answer.values, removal
                 ).to_json()
@@ -314,8 +342,8 @@ class Explainer:
     ) -> Explanation:
         questions = self._questions(prepared, request)
         heatmaps = []
-        for question in questions:
-            heatmaps.append(self.explain(prepared, question, request.removal))
+        for question, answer in zip(questions, self._answers(prepared, questions), strict=True):
+            heatmaps.append(self._measured(prepared, question, answer, request.removal))
             progress(1)
         return Explanation(
             prepared.name,

@@ -3,7 +3,7 @@
 Letters: B pictures, h x w pixels of the network's input, E emotions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -71,6 +71,16 @@ class Attribution:
     values: Map
     sums_up: bool = False
     details: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class ExplainsTogether(Protocol):
+    """Methods that answer several questions about a picture with the answers to the same perturbations."""
+
+    def explain_all(
+        self, model: ExplainedModel, image: Images, questions: Sequence[Question]
+    ) -> list[Attribution]:
+        """Explain one picture, (1, 3, h, w): an attribution for each question."""
 
 
 # A method takes a model, one image (1, 3, h, w) as `Preprocessing.normalise` returns it, and a question.

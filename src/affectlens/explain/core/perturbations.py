@@ -88,8 +88,12 @@ class Perturbations:
 
     def __call__(self, kept: Masks) -> Doubles:
         """Log-odds when this share of each pixel is kept: (B, h, w) -> (B,)."""
+        return self.question.log_odds(self.answers(kept))
+
+    def answers(self, kept: Masks) -> Doubles:
+        """Probabilities when this share of each pixel is kept, for any question: (B, h, w) -> (B, E)."""
         parts = [kept[begin : begin + self.batch_size] for begin in range(0, len(kept), self.batch_size)]
-        return np.concatenate([self.score(self.mix(part)) for part in parts])
+        return np.concatenate([self.model.predict_images(self.mix(part)) for part in parts])
 
     def endpoints(self) -> tuple[float, float]:
         """Log-odds of the whole picture, and of nothing but its replacement."""

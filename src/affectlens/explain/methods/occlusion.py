@@ -9,6 +9,7 @@ Letters: h x w pixels of the network's input.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,33 +41,42 @@ class Occlusion(PerturbationOptions):
 
     def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
+        return self.explain_all(model, image, [question])[0]
+
+    def explain_all(
+        self, model: ExplainedModel, image: Images, questions: Sequence[Question]
+    ) -> list[Attribution]:
+        """Explain one picture, (1, 3, h, w), for several questions by the same patches."""
         started = time.perf_counter()
         height, width = image.shape[2:]
         side = max(1, round(self.patch * min(height, width)))
         stride = min(side, max(1, round(self.stride * min(height, width))))
-        perturbations = self.perturb(model, image, question)
+        perturbations = self.perturb(model, image, questions[0])
         patches = [
             (slice(top, top + side), slice(left, left + side))
             for top in _begins(height, side, stride)
             for left in _begins(width, side, stride)
         ]
-        lost, covered = np.zeros((height, width)), np.zeros((height, width))
-        whole, _ = perturbations.endpoints()
+        lost, covered = np.zeros((len(questions), height, width)), np.zeros((height, width))
+        whole = perturbations.answers(np.ones((1, height, width), np.float32))
+        before = np.array([question.log_odds(whole)[0] for question in questions])
         for begin in range(0, len(patches), self.batch_size):
             some = patches[begin : begin + self.batch_size]
             kept = np.ones((len(some), height, width), np.float32)
             for mask, patch in zip(kept, some, strict=True):
                 mask[patch] = 0
-            for score, patch in zip(perturbations(kept).tolist(), some, strict=True):
-                lost[patch] += whole - score
-                covered[patch] += 1
+            answers = perturbations.answers(kept)
+            after = np.stack([question.log_odds(answers) for question in questions])
+            for column, (rows, columns) in enumerate(some):
+                lost[:, rows, columns] += (before - after[:, column])[:, None, None]
+                covered[rows, columns] += 1
         details = {
             "patch": side,
             "stride": stride,
             "replacement": self.replacement,
             "seconds": time.perf_counter() - started,
         }
-        return Attribution((lost / covered).astype(np.float32), details=details)
+        return [Attribution((each / covered).astype(np.float32), details=dict(details)) for each in lost]
 
 
 def _begins(side: int, patch: int, stride: int) -> range:

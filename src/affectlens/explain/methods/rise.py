@@ -12,7 +12,7 @@ Letters: B masks at once, h x w pixels of the network's input.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,11 +52,22 @@ class Rise(PerturbationOptions):
 
     def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
+        return self.explain_all(model, image, [question])[0]
+
+    def explain_all(
+        self, model: ExplainedModel, image: Images, questions: Sequence[Question]
+    ) -> list[Attribution]:
+        """Explain one picture, (1, 3, h, w), for several questions by the same masks."""
         started = time.perf_counter()
-        regression = PixelRegression()
-        perturbations = self.perturb(model, image, question)
+        regressions = [PixelRegression() for _ in questions]
+        perturbations = self.perturb(model, image, questions[0])
         for masks in self.sample_masks(*image.shape[2:]):
-            regression.add(masks, perturbations(masks))
+            answers = perturbations.answers(masks)
+            for regression, question in zip(regressions, questions, strict=True):
+                regression.add(masks, question.log_odds(answers))
+        return [self._attribution(regression, started) for regression in regressions]
+
+    def _attribution(self, regression: "PixelRegression", started: float) -> Attribution:
         values, errors = regression.coefficients(), regression.standard_errors()
         noise = float((errors**2).mean() / max(float(values.var()), 1e-12))
         details = {
