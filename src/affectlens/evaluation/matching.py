@@ -123,25 +123,21 @@ def _find(given: RowsFile, records: Sequence[Record], split: str) -> tuple[list[
         notes = [f"pictures and rows are matched by their paths below the data set and below {where}"]
     missing = [record for record, numbers in zip(records, found, strict=True) if not numbers]
     if missing:
-        raise _NoRow(given, missing[0], len(missing), len(records), split)
+        raise _no_row(given, missing[0], len(missing), len(records), split)
     return found, notes
 
 
-class _NoRow(DatasetError):
+def _no_row(given: RowsFile, first: Record, missing: int, records: int, split: str) -> DatasetError:
     """Pictures of the split have no row."""
-
-    def __init__(self, given: RowsFile, first: Record, missing: int, records: int, split: str) -> None:
-        lacking = (
-            f"{given.file} has no row for {missing:,} of the {records:,} pictures of the split {split!r}"
-        )
-        remedy = (
-            f"Not one path of a row leads to a picture of the split, or ends as the picture's path below the "
-            f"data set does; the first row's is {given.rows[0].image!r}. Relative paths begin at the current "
-            "folder: go to where the pictures were predicted, or predict them again."
-            if missing == records
-            else "Predict these as well, or evaluate a split that was predicted completely."
-        )
-        super().__init__(f"{lacking}, the first {first.key!r}. {remedy}")
+    lacking = f"{given.file} has no row for {missing:,} of the {records:,} pictures of the split {split!r}"
+    remedy = (
+        f"Not one path of a row leads to a picture of the split, or ends as the picture's path below the "
+        f"data set does; the first row's is {given.rows[0].image!r}. Relative paths begin at the current "
+        "folder: go to where the pictures were predicted, or predict them again."
+        if missing == records
+        else "Predict these as well, or evaluate a split that was predicted completely."
+    )
+    return DatasetError(f"{lacking}, the first {first.key!r}. {remedy}")
 
 
 def _by_path(rows: Sequence[JsonRow]) -> tuple[Rows, Rows]:

@@ -135,7 +135,7 @@ def _of_attributes(found: AttributeExplanation) -> dict[str, Tensor]:
 
 
 def _map_layer(network: nn.Module, height: int, width: int) -> MapLayer | None:
-    """Return the one layer whose output is all that is read of the picture by its position, if there is one."""
+    """Return the one layer whose output is all that is read of the picture by position, if there is one."""
     if transformers(network) or not reads_linearly(network):
         return None
     layers = linear_layers(network, height, width)
