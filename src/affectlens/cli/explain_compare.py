@@ -53,23 +53,23 @@ def compare(
     from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
-    from affectlens.explain.explainer import has_torch, load_explained
+    from affectlens.explain.explainer import load_explained
     from affectlens.explain.faithfulness import compare as comparison
     from affectlens.explain.faithfulness import results, tables
     from affectlens.explain.faithfulness.job import ComparisonJob
     from affectlens.explain.faithfulness.measurements import Measurement
     from affectlens.explain.methods.catalog import make, suitable_for
-    from affectlens.model_folder import load_card
+    from affectlens.extras import TRAIN
     from affectlens.report.text import print_table
 
     named = methods.replace(" ", "").split(",") if methods else []
     # Weights are shuffled in a network, even where the methods could do without.
-    explained = load_explained(name, [] if checked and has_torch() else named, device)
+    explained = load_explained(name, [] if checked and TRAIN.is_installed else named, device)
     named = named or suitable_for(explained)
     made = {title: make(title) for title in named}
     source = open_data(data)
     job = ComparisonJob(
-        card=load_card(library.find(name)),
+        card=library.card(name),
         explained=explained,
         source=source,
         split=split,

@@ -144,9 +144,10 @@ def methods(name: str | None) -> None:
     """List the methods of explanation, with their options."""
     from affectlens import library
     from affectlens.errors import MissingExtra
-    from affectlens.explain.explainer import has_torch, load_explained
+    from affectlens.explain.explainer import load_explained
     from affectlens.explain.methods.catalog import METHODS, default_for
     from affectlens.explain.methods.options import listing
+    from affectlens.extras import TRAIN
 
     model = load_explained(name or library.DEFAULT)
     default = default_for(model)
@@ -160,7 +161,7 @@ def methods(name: str | None) -> None:
             except MissingExtra as error:
                 settable = str(error)
             else:
-                if not has_torch() and not entry.suits(model):
+                if not TRAIN.is_installed and not entry.suits(model):
                     settable = f"For {model.name} it needs the network in torch: {TO_INSTALL}"
             if settable:
                 click.echo(f"{'':<{width}}  {settable}")

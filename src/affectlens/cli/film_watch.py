@@ -60,8 +60,7 @@ OUT = Path("films")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
-@click.option("--engine", default="auto", show_default=True,
-              help="Engine: auto, onnxruntime, openvino or torch.")  # fmt: skip
+@options.engine
 @click.option("--hardware", metavar="NAME", help="Decoding hardware, as cuda or videotoolbox.")
 def films(
     sources: tuple[str, ...],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.cli import options
 from affectlens.cli.progress import progress_bar
 from affectlens.extras import CLUSTER, require
 from affectlens.report.text import printable
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
-@click.option("--engine", default="auto", show_default=True,
-              help="Engine: auto, onnxruntime, openvino or torch.")  # fmt: skip
+@options.engine
 @click.option("--column", help="Column of .parquet tables that holds paths, URLs or pictures. Default: the "
                                "first of image, path, url, file, file_name and bytes.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), metavar="N",

@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,7 @@ from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story.contributions import Contributions
 from affectlens.explain.story.effects import PictureEffects, RegionBox, divide_by_region, measure_effects
 from affectlens.explain.story.text import story
+from affectlens.extras import TRAIN
 from affectlens.images import Pixels, Source, read_pixels, read_size, resize
 from affectlens.inference.engine import AUTO, TORCH, load_engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
@@ -311,7 +311,7 @@ class Explainer:
     @cached_property
     def _network(self) -> "DifferentiableModel | None":
         """The model in torch: its own, or loaded again where torch is installed."""
-        if not has_torch():
+        if not TRAIN.is_installed:
             return None
         from affectlens.explain.core.differentiable import DifferentiableModel
 
@@ -394,18 +394,13 @@ def load_explained(
         raise SettingsError(
             f"The method {needing[0]} looks into a network in torch: leave out engine={engine}."
         )
-    if needing or (not named and engine in (AUTO, TORCH) and has_torch()):
+    if needing or (not named and engine in (AUTO, TORCH) and TRAIN.is_installed):
         return _load_network(name, device, f"The method {needing[0]}" if needing else "The engine torch")
     # Many: explaining one picture perturbs it hundreds of times.
     model = EngineModel(load_engine(name, engine, device, "float32", many=True))
     lacking = [method for method in named if not methods.find(method).suits(model)]
     # A network can have maps that its graph does not return.
     return _load_network(name, device, f"The method {lacking[0]}") if lacking and engine == AUTO else model
-
-
-def has_torch() -> bool:
-    """Whether torch is installed, without importing it."""
-    return find_spec("torch") is not None
 
 
 def _load_network(name: str, device: str, what: str) -> "DifferentiableModel":

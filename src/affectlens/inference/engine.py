@@ -147,6 +147,11 @@ def _needs_torch(name: str, engine: str, device: str, precision: str) -> str:
     return f"The model {name} has no graph (`affectlens models graph`) and"
 
 
+def in_batches(images: NDArray[np.float32], size: int) -> list[NDArray[np.float32]]:
+    """Divide images, or masks, into views of up to `size` of them: (B, ...) -> (b, ...) each."""
+    return [images[begin : begin + size] for begin in range(0, len(images), size)]
+
+
 def cores() -> int:
     """Cores that this process may use, or $OMP_NUM_THREADS, as torch counts them."""
     given = os.environ.get("OMP_NUM_THREADS", "")

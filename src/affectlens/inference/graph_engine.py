@@ -20,7 +20,7 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
-from affectlens.inference.engine import CPU_BATCH, In, Out, Probabilities, cores
+from affectlens.inference.engine import CPU_BATCH, In, Out, Probabilities, cores, in_batches
 from affectlens.metrics import softmax
 from affectlens.model_folder import (
     GRAPH,
@@ -114,8 +114,7 @@ class GraphEngine(ABC):
         return softmax(logits.astype(np.float64) / self.card.temperature).astype(np.float32)
 
     def _outputs(self, images: Images, names: Sequence[str]) -> list[NDArray[np.float32]]:
-        parts = [images[begin : begin + CPU_BATCH] for begin in range(0, len(images), CPU_BATCH)]
-        found = [self._run(part, names) for part in parts]
+        found = [self._run(part, names) for part in in_batches(images, CPU_BATCH)]
         return [np.concatenate(each) for each in zip(*found, strict=True)]
 
     def at_once(self, batch_size: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
-from affectlens.inference.engine import Engine
+from affectlens.inference.engine import Engine, in_batches
 from affectlens.metrics import Doubles
 from affectlens.model_folder import GRAPH_CLASS_MAPS
 from affectlens.preprocess import Images, Preprocessing
@@ -50,8 +50,8 @@ class EngineModel:
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities, in batches that the engine runs side by side: (B, 3, h, w) -> (B, E)."""
-        engine, size = self.engine, self.engine.at_once(len(images))
-        parts = [images[begin : begin + size] for begin in range(0, len(images), size)]
+        engine = self.engine
+        parts = in_batches(images, engine.at_once(len(images)))
         run = engine.map if len(parts) > 1 else map  # one batch gets all cores
         answers = run(engine.predict_images, parts)
         return np.concatenate(list(answers)).astype(np.float64)

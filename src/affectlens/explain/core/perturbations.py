@@ -18,6 +18,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import ExplainedModel, log_odds
 from affectlens.explain.core.baselines import baselines
 from affectlens.explain.core.question import Question
+from affectlens.inference.engine import in_batches
 from affectlens.metrics import Doubles
 from affectlens.preprocess import Images
 
@@ -92,7 +93,7 @@ class Perturbations:
 
     def answers(self, kept: Masks) -> Doubles:
         """Probabilities when this share of each pixel is kept, for any question: (B, h, w) -> (B, E)."""
-        parts = [kept[begin : begin + self.batch_size] for begin in range(0, len(kept), self.batch_size)]
+        parts = in_batches(kept, self.batch_size)
         return np.concatenate([self.model.predict_images(self.mix(part)) for part in parts])
 
     def endpoints(self) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from affectlens.explain.core.perturbations import BATCH_SIZE
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.core.upsampling import shrunk
 from affectlens.explain.faithfulness.curves import by_cell, cell_numbers
+from affectlens.inference.engine import in_batches
 from affectlens.metrics import Doubles
 from affectlens.preprocess import Images
 
@@ -94,7 +95,7 @@ def plant(
         question = make_question(model.vocabulary, words[int(top)], own)
         boxes = [PatchBox(row, column, row + tall, column + wide) for row in tops for column in lefts]
         pasted = np.concatenate([image, *(_paste(image, patch, box) for box in boxes)])
-        scores = np.concatenate([log_odds(model, some, question) for some in _batches(pasted)])
+        scores = np.concatenate([log_odds(model, some, question) for some in in_batches(pasted, BATCH_SIZE)])
         moved = scores[1:] - scores[0]
         chosen = int(moved.argmax())
         if best is None or moved[chosen] > best.moved:
@@ -135,11 +136,6 @@ def _paste(image: Images, patch: Images, box: PatchBox) -> Images:
 
 
 def _top(model: ExplainedModel, images: Images) -> NDArray[np.int64]:
-    top: NDArray[np.int64] = np.concatenate([model.predict_images(b) for b in _batches(images)]).argmax(
-        axis=1
-    )
+    answers = [model.predict_images(part) for part in in_batches(images, BATCH_SIZE)]
+    top: NDArray[np.int64] = np.concatenate(answers).argmax(axis=1)
     return top
-
-
-def _batches(images: Images) -> list[Images]:
-    return [images[begin : begin + BATCH_SIZE] for begin in range(0, len(images), BATCH_SIZE)]
