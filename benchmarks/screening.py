@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+import soft_answers
 from affectlens.data.catalog import open_data
 from affectlens.data.records import digest
 from affectlens.data.splits import VAL, digest_of_splits, with_fold
@@ -45,6 +47,7 @@ from affectlens.training.run_folder import MODEL, SETTINGS
 
 HERE = Path(__file__).parent
 PLAN, RESULTS, ANSWERS = HERE / "screening.toml", HERE / "results" / "screening.jsonl", "screening"
+RATED = ("oasis", "emdt")  # sets of photographs with people's ratings, in the folders NAME-dev
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class Row:
         set: settings on top of the recipe's
         expects: what was expected of it, before it was trained
         folds, seeds: which are trained; each pair is one run
+        teachers: names of soft answers to learn from (soft_answers.py)
     """
 
     name: str
@@ -63,6 +67,7 @@ class Row:
     set: tuple[str, ...] = ()
     folds: tuple[int, ...] = (1, 2)
     seeds: tuple[int, ...] = (0,)
+    teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +140,10 @@ def command(job: Job, paths: Paths) -> list[str]:
     out = paths.out / job.name
     words = [sys.executable, "-m", "affectlens", "train", job.row.recipe, "--name", job.row.name]
     words += ["--data", paths.data, "--fold", str(job.fold), "--out", str(out), "--no-graph"]
+    for name in job.row.teachers:
+        stored = soft_answers.file_of(name, job.fold, paths.results.parent)
+        table = soft_answers.as_table(stored, paths.out / f"{stored.stem}.csv")
+        words += ["--teachers", str(table)]
     side = changed_recipe(job.row.recipe, None, job.row.set).cache_side
     words += ["--cache", str(paths.out / f"cache-{side}")] if side else []
     if (out / SETTINGS).is_file():
@@ -165,24 +174,58 @@ def train(job: Job, paths: Paths) -> float | None:
     return taken if status == 0 else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a run answers to the pictures of its fold, and to rated pictures.
+
+    Attributes:
+        logits, targets: (N, E)
+        temperature: that makes probabilities of the logits
+        rated: by set, answers to its pictures and their mean ratings of valence
+        seconds: of training
+        parameters: number of the weights
+    """
+
+    logits: NDArray[np.floating]
+    targets: NDArray[np.floating]
+    temperature: float
+    rated: Mapping[str, tuple[Sequence[EmotionDistribution], Sequence[float]]]
+    seconds: float
+    parameters: int
+
+
 def measure(job: Job, paths: Paths, seconds: float) -> dict[str, Any]:
     """Score a trained model on its fold and on rated pictures; store its answers; return its line."""
     model = saved.load(str(paths.out / job.name / MODEL))
-    source = open_data(paths.data)
-    records = with_fold(source, job.fold).split(VAL)
+    records = with_fold(open_data(paths.data), job.fold).split(VAL)
     card, device = model.card, pick_device()
     pictures = EvaluationSet(records, card.preprocessing, file_reader(card.preprocessing))
     precision = pick_precision("auto", device)
     batches = evaluation_batches(pictures, 64, 0)
     found = predict_labelled(model.network.to(device), batches, card.preprocessing, device, precision)
-    scores = score(found.logits, found.targets, card.vocabulary, temperature=card.temperature, resamples=0)
+    measured = Measured(
+        logits=found.logits,
+        targets=found.targets,
+        temperature=card.temperature,
+        rated={name: rated_pictures(model, paths.ratings / f"{name}-dev") for name in RATED},
+        seconds=seconds,
+        parameters=sum(weight.numel() for weight in model.network.parameters()),
+    )
+    return result_of(job, measured, paths)
+
+
+def result_of(job: Job, measured: Measured, paths: Paths) -> dict[str, Any]:
+    """Store the answers of a run, and return its line."""
+    source = open_data(paths.data)
+    scores = score(
+        measured.logits, measured.targets, source.vocabulary, temperature=measured.temperature, resamples=0
+    )
     folder = paths.results.parent / ANSWERS
     folder.mkdir(parents=True, exist_ok=True)
-    logits, labels = found.logits.astype(np.float16), found.targets.argmax(axis=1)
-    rated = {name: rated_pictures(model, paths.ratings / f"{name}-dev") for name in ("oasis", "emdt")}
+    logits, labels = measured.logits.astype(np.float16), measured.targets.argmax(axis=1)
     answers: dict[str, Any] = {
         name: np.array([each.probabilities for each in found]).astype(np.float32)
-        for name, (found, _) in rated.items()
+        for name, (found, _) in measured.rated.items()
     }
     np.savez_compressed(folder / f"{job.name}.npz", logits=logits, labels=labels, **answers)
     return {
@@ -191,16 +234,16 @@ def measure(job: Job, paths: Paths, seconds: float) -> dict[str, Any]:
         "fold": job.fold,
         "seed": job.seed,
         "division": digest_of_splits(source),
-        "pictures": digest(records),
+        "pictures": digest(with_fold(source, job.fold).split(VAL)),
         "accuracy": scores.accuracy,
         "balanced_accuracy": scores.balanced_accuracy,
         "macro_f1": scores.macro_f1,
-        "temperature": card.temperature,
+        "temperature": measured.temperature,
         "negative_log_likelihood": scores.negative_log_likelihood,
         "expected_calibration_error": scores.expected_calibration_error,
-        "valence": {name: valence(*each) for name, each in rated.items()},
-        "seconds": round(seconds),
-        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+        "valence": {name: valence(*each) for name, each in measured.rated.items()},
+        "seconds": round(measured.seconds),
+        "parameters": measured.parameters,
         "machine": describe(),
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
     }
@@ -208,16 +251,22 @@ def measure(job: Job, paths: Paths, seconds: float) -> dict[str, Any]:
 
 def rated_pictures(model: Model, folder: Path) -> tuple[list[EmotionDistribution], list[float]]:
     """Return the answers to pictures that people rated, and the mean valence of each."""
+    files, ratings = read_ratings(folder)
+    found = list(Predictor(model).predict_files(files))
+    answers = [each.emotions for each in found if each.emotions]
+    if len(answers) < len(files):
+        raise ValueError(f"{len(files) - len(answers)} pictures of {folder} cannot be read.")
+    return answers, ratings
+
+
+def read_ratings(folder: Path) -> tuple[list[Path], list[float]]:
+    """Return pictures that people rated, and the mean valence of each."""
     with (folder / "ratings.tsv").open(encoding="utf-8") as file:
         rated = {row["file"]: float(row["valence_mean"]) for row in csv.DictReader(file, delimiter="\t")}
-    found = list(Predictor(model).predict_files([folder / name for name in rated]))
-    answers = [each.emotions for each in found if each.emotions]
-    if len(answers) < len(rated):
-        raise ValueError(f"{len(rated) - len(answers)} pictures of {folder} cannot be read.")
-    return answers, list(rated.values())
+    return [folder / name for name in rated], list(rated.values())
 
 
-def valence(answers: list[EmotionDistribution], ratings: list[float]) -> dict[str, float]:
+def valence(answers: Sequence[EmotionDistribution], ratings: Sequence[float]) -> dict[str, float]:
     """Correlate the probability of a positive feeling with mean valence ratings."""
     positive = [each.polarity["positive"] for each in answers]
     return {"pearson": float(np.corrcoef(positive, ratings)[0, 1]), "pictures": len(ratings)}

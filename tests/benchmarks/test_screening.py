@@ -1,20 +1,21 @@
 """The queue of recipes: its order, its results, and a run of it on small pictures."""
 
 import json
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
-from safetensors.torch import save_file
 
 import screening
 import screening_report
-from affectlens.data import folder, splits
+import soft_answers
+from affectlens.data import splits, table
 from affectlens.data.catalog import open_data
-from affectlens.data.groups import find_groups
 from affectlens.data.records import ALL
-from affectlens.models import backbones
-from pictures import colour_set
+from affectlens.emotions import MIKELS
 from screening import Paths, Plan, Row, append, pending, read_plan, read_results
+from screening_paths import paths_of
 
 SMALL = ("epochs=1", "batch_size=8", "preprocessing.height=32", "preprocessing.width=32")
 
@@ -53,25 +54,7 @@ def test_a_line_that_was_cut_short_is_left_out_and_replaced(tmp_path: Path) -> N
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    data = colour_set(tmp_path / "fi", ("awe", "anger", "sadness"), each=12)
-    source = folder.read(data)
-    groups = find_groups(source.split(ALL), "off")
-    folds = splits.divide_into_folds(source, 3, 0, test=0.1, groups=groups)
-    splits.write_splits(tmp_path / "folds.tsv", folds)
-    for name in ("oasis", "emdt"):
-        rated = colour_set(tmp_path / "ratings" / f"{name}-dev", ("awe", "anger"), each=3)
-        files = [path.relative_to(rated) for path in sorted(rated.rglob("*.png"))]
-        lines = ["file\tvalence_mean", *(f"{file}\t{1 + number}" for number, file in enumerate(files))]
-        (rated / "ratings.tsv").write_text("\n".join(lines) + "\n")
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    save_file(
-        backbones.classifier("test_efficientnet", 10).state_dict(), weights / "test_efficientnet.safetensors"
-    )
-    return Paths(
-        fi=data, folds=tmp_path / "folds.tsv", weights=weights, ratings=tmp_path / "ratings",
-        out=tmp_path / "runs", results=tmp_path / "results" / "screening.jsonl",
-    )  # fmt: skip
+    return paths_of(tmp_path, ("awe", "anger", "sadness"))
 
 
 def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
@@ -103,3 +86,33 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     assert results[0]["division"] in text and page.with_suffix(".svg").is_file()
     card = json.loads((paths.out / "first-fold1-seed0" / "model" / "config.json").read_text())
     assert "select_by" in json.dumps(card)
+
+
+def test_soft_answers_are_stored_and_read_as_a_table_of_teachers(tmp_path: Path) -> None:
+    probabilities = np.array([[0.5, 0.25, 0.125, 0.125, 0, 0, 0, 0], np.full(8, 0.125)])
+    file = soft_answers.file_of("frozen", 2, tmp_path)
+    soft_answers.store(file, ["awe/a.jpg", "fear/b.jpg"], MIKELS.words, probabilities)
+    found = table.read(soft_answers.as_table(file, tmp_path / "soft.csv"))
+    assert file.name == "frozen-fold2.npz"
+    assert [record.key for record in found.split(ALL)] == ["awe/a.jpg", "fear/b.jpg"]
+    read = [record.target.probabilities for record in found.split(ALL)]
+    np.testing.assert_allclose(read, probabilities, atol=1e-3)
+
+
+def test_a_row_with_teachers_is_trained_on_their_soft_answers(paths: Paths) -> None:
+    source = open_data(paths.data)
+    records = [record for name, part in source.splits.items() if name != "fold 1" for record in part]
+    even = np.full((len(records), len(MIKELS)), 0.125)
+    keys = [record.key for record in records]
+    soft_answers.store(soft_answers.file_of("even", 1, paths.results.parent), keys, MIKELS.words, even)
+    taught = Row(
+        name="taught", recipe="test_efficientnet", expects="", set=(*SMALL, "distillation=0.5"), folds=(1,),
+        teachers=("even",),
+    )  # fmt: skip
+    paths.out.mkdir()
+    words = screening.command(screening.Job(taught, 1, 0), paths)
+    given = words[words.index("--teachers") + 1]
+    assert len(Path(given).read_text().splitlines()) == 1 + len(records)
+    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    card = json.loads((paths.out / "taught-fold1-seed0" / "model" / "config.json").read_text())
+    assert "even-fold1.csv" in json.dumps(card)

@@ -72,15 +72,24 @@ class Pyramid(nn.Module):
         self.body = _create(name, weights, num_classes=0, **options)
         if not hasattr(self.body, "forward_intermediates"):
             raise SettingsError(f"timm's {name} gives no maps from within. Choose another, as resnet50.")
-        about = self.body.feature_info
-        levels: list[dict[str, Any]] = about if isinstance(about, list) else about.info  # type: ignore[assignment, union-attr]
-        self.channels: list[int] = [level["num_chs"] for level in levels]
-        self.strides: list[int] = [level["reduction"] for level in levels]
+        self.channels = level_channels(self.body)
+        self.strides: list[int] = [level["reduction"] for level in _levels(self.body)]
         self.num_features: int = getattr(self.body, "head_hidden_size", self.body.num_features)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Levels:
         last, maps = self.body.forward_intermediates(images)  # type: ignore[operator]
         return Levels(maps, self.body.forward_head(last, pre_logits=True))  # type: ignore[operator]
+
+
+def level_channels(network: nn.Module) -> list[int]:
+    """Return how many channels each level of a timm network's maps has, from shallow to deep."""
+    return [level["num_chs"] for level in _levels(network)]
+
+
+def _levels(network: nn.Module) -> list[dict[str, Any]]:
+    about: Any = network.feature_info
+    levels: list[dict[str, Any]] = about if isinstance(about, list) else about.info
+    return levels
 
 
 def known(name: str) -> bool:
