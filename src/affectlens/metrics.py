@@ -218,6 +218,16 @@ def softmax(logits: ArrayLike) -> Doubles:
     return powers
 
 
+def sigmoid(logits: ArrayLike) -> Doubles:
+    """Turn log-odds into probabilities, of any shape.
+
+    >>> sigmoid([-1000.0, 0.0, 1000.0]).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    probabilities: Doubles = np.exp(-np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64)))
+    return probabilities
+
+
 def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Doubles:
     """Surprise of each target under the predicted distribution, in nats: (N, E) -> (N,), 0 or more.
 

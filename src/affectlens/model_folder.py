@@ -35,9 +35,9 @@ CONFIG, WEIGHTS, README, GRAPH = "config.json", "model.safetensors", "README.md"
 # Images (B, 3, H, W), normalised, float32, become logits (B, E), float32, before the temperature.
 GRAPH_INPUT, GRAPH_LOGITS = "images", "logits"
 GRAPH_CLASS_MAPS, GRAPH_EMBEDDING = "class_maps", "embedding"  # which not every graph has
-# Outputs of models that answer attributes; the first and the last have one for each attribute, by its name.
+# Outputs of models that answer attributes; those that end in a slash are one for each attribute, by its name.
 GRAPH_ATTRIBUTES, GRAPH_CONTRIBUTIONS, GRAPH_USUAL_WORDS = "attributes/", "contributions/", "usual_words/"
-GRAPH_RESIDUAL = "residual"
+GRAPH_RESIDUAL, GRAPH_USUAL, GRAPH_USUAL_RESIDUAL = "residual", "usual", "usual_residual"
 OURS, CONFIG_HASH = "affectlens", "config_sha256"
 WEIGHTS_ID_DIGITS = 12
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is not one

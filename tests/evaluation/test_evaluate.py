@@ -3,20 +3,26 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import graphs
 import without_torch
 from affectlens.attributes import Attribute
-from affectlens.data import folder
+from affectlens.data import emoset, folder
 from affectlens.data.records import ALL, DataSource, digest
 from affectlens.emotions import MIKELS
 from affectlens.errors import EmptySplit, SettingsError, VocabularyMismatch
+from affectlens.evaluation.attributes import score_attributes
 from affectlens.evaluation.evaluate import evaluate
 from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.engine import ONNX_RUNTIME, OPENVINO, TORCH, load_engine
-from affectlens.model_folder import load_card
+from affectlens.inference.predictions import predict_attributes as by_engine
+from affectlens.model_folder import Card, load_card
+from affectlens.preprocess import Preprocessing
+from emoset_tree import emoset_tree
 from pictures import colour_set
 
 SCENE = Attribute("scene", ("beach", "cemetery"))
@@ -91,15 +97,85 @@ def test_a_model_with_a_graph_is_evaluated_where_torch_is_not_installed(
     assert "predictions" not in written
 
 
-def test_attributes_without_torch_are_an_error_in_one_line_before_any_work(tmp_path: Path) -> None:
-    model = graphs.write(tmp_path / "model", WITH_SCENES)
-    words = ("evaluate", model, "--data", "folder:nowhere", "--attributes")
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    """A small EmoSet, with one picture that cannot be read."""
+    root = emoset_tree(tmp_path_factory.mktemp("emoset"), each=4)
+    broken = emoset.read(root).split("val")[0].path
+    broken.write_bytes(b"not a picture")
+    return emoset.read(root)
+
+
+@pytest.fixture(scope="module")
+def with_attributes(annotated: DataSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder, graph included, of an untrained network that predicts emotions from EmoSet's attributes."""
+    import torch
+
+    from affectlens.models import catalog
+    from affectlens.models.saved import add_graph, save_model
+
+    torch.manual_seed(0)
+    words = {a.name: {"words": len(a), "several": a.several} for a in annotated.attributes}
+    options: dict[str, Any] = {"backbone": "test_vit", "attributes": words}
+    network = catalog.build("vit_attributes", len(MIKELS), **options)
+    with torch.no_grad():
+        for name in ("attributes", "residual"):
+            network.get_submodule(name).weight.normal_()  # type: ignore[operator]
+        network.emotions.scaled.normal_()  # type: ignore[union-attr, operator]
+        network.usual_residual.normal_()  # type: ignore[operator]
+    card = Card(
+        name="namer", network="vit_attributes", network_options=options, vocabulary=MIKELS,
+        attributes=annotated.attributes, preprocessing=Preprocessing(height=32, width=32), temperature=1.5,
+    )  # fmt: skip
+    saved_in = tmp_path_factory.mktemp("models") / "namer"
+    save_model(saved_in, network, card, "A model for tests.\n")
+    add_graph(saved_in)
+    return saved_in
+
+
+@pytest.mark.needs("torch")
+@pytest.mark.parametrize("engine", [ONNX_RUNTIME, OPENVINO, TORCH])
+def test_attributes_are_scored_as_those_of_the_network_itself_whatever_answers(
+    with_attributes: Path, annotated: DataSource, engine: str
+) -> None:
+    import torch
+
+    from affectlens.inference.labelled import predict_attributes
+    from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
+    from affectlens.models.saved import load_model
+
+    model = load_model(with_attributes)
+    size, records = model.card.preprocessing, annotated.split("val")
+    pictures = EvaluationSet(records, size, file_reader(size), annotated.attributes)
+    batches = evaluation_batches(pictures, 16, 0)
+    direct = predict_attributes(model.network, batches, size, torch.device("cpu"), torch.float32)
+    assert len(direct.logits) == len(records) - 1 and np.abs(direct.usual_residual).max() > 0.1
+    loaded = load_engine(str(with_attributes), engine, "cpu", "float32")
+    steps: list[int] = []
+    found = by_engine(loaded, records, annotated.attributes, 5, steps.append)
+    assert sum(steps) == len(records)
+    for name in ("logits", "targets", "residual", "usual", "usual_residual"):
+        np.testing.assert_allclose(getattr(found, name), getattr(direct, name), atol=1e-3, err_msg=name)
+    for a in annotated.attributes:
+        np.testing.assert_allclose(found.words[a.name], direct.words[a.name], rtol=1e-3, atol=1e-3)
+        np.testing.assert_array_equal(found.truth[a.name], direct.truth[a.name])
+    scores = evaluate(loaded, annotated, "val", attributes=True).attribute_scores
+    expected = score_attributes(direct, annotated.attributes)
+    assert scores is not None and scores.concepts == expected.concepts
+    assert {each.pictures for each in scores.attributes.values()} == {
+        each.pictures for each in expected.attributes.values()
+    }
+
+
+@pytest.mark.needs("torch")
+def test_attributes_are_scored_where_torch_is_not_installed(
+    with_attributes: Path, annotated: DataSource
+) -> None:
+    words = ("evaluate", with_attributes, "--data", f"emoset:{annotated.root}", "--attributes")
     ended = without_torch.run(without_torch.COMMAND, *words)
-    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1, ended.stderr
-    assert (
-        '--attributes needs torch, which is not installed. Get it with pip install "affectlens[train]"'
-        in ended.stderr
-    )
+    assert ended.returncode == 1, ended.stderr  # of the picture that cannot be read
+    expected = evaluate(load_engine(str(with_attributes)), annotated, "val", attributes=True).attribute_scores
+    assert expected is not None and expected.markdown() in ended.stdout
 
 
 def test_attributes_of_a_model_without_any_are_wrong_use(graph_model: Path) -> None:
@@ -108,10 +184,12 @@ def test_attributes_of_a_model_without_any_are_wrong_use(graph_model: Path) -> N
     assert ended.returncode == 2 and "does not predict attributes" in ended.stderr
 
 
-def test_attributes_are_scored_by_torch_alone(tmp_path: Path, source: DataSource) -> None:
+def test_a_graph_without_attributes_of_a_model_with_some_is_an_error_that_names_the_command_for_a_new_one(
+    tmp_path: Path, source: DataSource
+) -> None:
     model = graphs.write(tmp_path / "model", WITH_SCENES)
     with_scenes = replace(source, attributes=(SCENE,))
-    with pytest.raises(SettingsError, match="answered by torch, not by onnxruntime"):
+    with pytest.raises(SettingsError, match="`affectlens models graph FOLDER`"):
         evaluate(load_engine(str(model), ONNX_RUNTIME), with_scenes, ALL, attributes=True)
 
 

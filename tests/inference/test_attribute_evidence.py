@@ -57,6 +57,8 @@ def explanation(residual: float = 0.0, person: float = 0.0) -> ExplainedAttribut
             "brightness": towards_sadness(0.75, 0.5, -0.25),
         },
         residual=towards_sadness(residual)[:, :, 0],
+        usual=np.zeros(3),
+        usual_residual=np.zeros(3),
         usual_words={"scene": np.array([0.5, 0.5]), "object": np.array([0.6, 0.1]),
                      "brightness": np.array([0.2, 0.5, 0.3])},
     )  # fmt: skip

@@ -18,7 +18,6 @@ from affectlens.inference.labelled_batches import (
     Batch,
     EvaluationSet,
     attribute_tensors,
-    batches_by_threads,
     evaluation_batches,
     file_reader,
     target_tensor,
@@ -159,14 +158,14 @@ def test_nothing_to_train_on_is_an_error(records: list[Record]) -> None:
         next(training_batches(stream_of(records), 0, 0, 1, 0))
 
 
-@pytest.mark.parametrize("workers", [0, 2, None])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_evaluation_keeps_the_order_and_reports_what_it_could_not_read(
-    records: list[Record], tmp_path: Path, workers: int | None
+    records: list[Record], tmp_path: Path, workers: int
 ) -> None:
     (tmp_path / "empty.png").touch()
     listed = [*records[:5], Record("empty.png", tmp_path / "empty.png", MIKELS.only("awe")), *records[5:]]
     data = EvaluationSet(listed, SIZE, file_reader(SIZE))
-    steps = list(batches_by_threads(data, 4) if workers is None else evaluation_batches(data, 4, workers))
+    steps = list(evaluation_batches(data, 4, workers))
     assert [len(bad) + (len(batch.keys) if batch else 0) for batch, bad in steps] == [4, 4, 4, 2]
     batches = [batch for batch, _ in steps if batch]
     assert [key for batch in batches for key in batch.keys] == [record.key for record in records]

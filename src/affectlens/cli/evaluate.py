@@ -10,7 +10,6 @@ from affectlens.cli import options
 if TYPE_CHECKING:
     from affectlens.data.records import DataSource
     from affectlens.evaluation.evaluate import Evaluation
-    from affectlens.model_folder import Card
 
 # Options for models, of which a file of predictions has no use.
 OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "workers")
@@ -57,7 +56,7 @@ def evaluate(
     from affectlens.data.catalog import open_data
     from affectlens.evaluation.evaluate import evaluate as evaluate_engine
     from affectlens.evaluation.evaluate import evaluate_rows
-    from affectlens.inference.engine import AUTO, MANY, TORCH, load_engine
+    from affectlens.inference.engine import MANY, load_engine
     from affectlens.inference.output.read import is_rows_file, read_rows_file
     from affectlens.library import card as card_of
 
@@ -70,9 +69,8 @@ def evaluate(
         note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
         click.echo(note, err=True)
     card = card_of(model)  # before pictures are listed for a model that is not there
-    if attributes:
-        _require_attributes(card)
-        engine = TORCH if engine == AUTO else engine
+    if attributes and not card.attributes:
+        raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
     source = open_data(data)
     number = len(source.split(split))
     loaded = load_engine(model, engine, device, precision, many=number >= MANY)
@@ -89,15 +87,6 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
         if context.get_parameter_source(name) is not default:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{file} holds what was predicted before: leave out {option}.")
-
-
-def _require_attributes(card: "Card") -> None:
-    """Raise an error, before a model is loaded for nothing, where attributes cannot be scored."""
-    from affectlens.extras import TRAIN, require
-
-    if not card.attributes:
-        raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
-    require(TRAIN, "--attributes")
 
 
 def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:

@@ -23,7 +23,6 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from typing import Any
 from affectlens.cluster.event_queue import packed, unpacked
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.cluster.retries import DEATHS, MOST, LocalRetryCount, RemoteRetryCount, RetryCount
+from affectlens.data.prefetch import batched
 from affectlens.errors import ClusterError, PictureDamaged
 from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures
 from affectlens.inference.job import SHOWN_FAILURES, JobCounts, PredictionJob, Progress
@@ -241,11 +241,7 @@ def parts_of(listing: Iterable[Input], at_once: int) -> Iterator[Any]:
     """Yield tables of one row each: a part's number, from 0, and its pictures as bytes."""
     import pyarrow as pa
 
-    left = iter(listing)
-    for number in count_from():
-        part = list(islice(left, at_once))
-        if not part:
-            return
+    for number, part in enumerate(batched(listing, at_once)):
         yield pa.table({"number": [number], "pictures": [packed(part)]})
 
 

@@ -43,6 +43,17 @@ def map_ahead(function: Callable[[In], Out], items: Iterable[In], ahead: int = 6
                 future.cancel()
 
 
+def batched(items: Iterable[Out], size: int) -> Iterator[list[Out]]:
+    """Yield `size` items at a time, the last time those that are left.
+
+    >>> list(batched("abc", 2))
+    [['a', 'b'], ['c']]
+    """
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
+
+
 def read_ahead(items: Generator[Out, None, None], ahead: int = 3) -> Generator[Out, None, None]:
     """Yield what another thread takes from a generator, at most `ahead` items before they are used.
 

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from affectlens.attributes import Attribute
+import numpy as np
+from numpy.typing import NDArray
+
+from affectlens.attributes import Attribute, BadAttribute
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import EmptySplit
 
@@ -61,6 +64,40 @@ class DataSource:
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by split and top emotion, in vocabulary order."""
         return {name: count_emotions(self.vocabulary, part) for name, part in self.splits.items()}
+
+
+def encode_attributes(
+    attributes: Sequence[Attribute], records: Sequence[Record]
+) -> dict[str, NDArray[np.float32] | NDArray[np.int64]]:
+    """Encode the words of N records by name of the attribute, as losses and scores want them.
+
+    An attribute with one word: int64 (N,), its index, or -1 where it is not known. One with several:
+    float32 (N, words), 1 for those that the picture has and 0 for the others, or a row of -1 where it is not
+    known. Raises `UnknownName` for a word that the attribute lacks, and `BadAttribute` for several
+    instead of one.
+    """
+    return {each.name: (_several_words if each.several else _one_word)(each, records) for each in attributes}
+
+
+def _one_word(attribute: Attribute, records: Sequence[Record]) -> NDArray[np.int64]:
+    encoded = np.full(len(records), -1)
+    for row, record in enumerate(records):
+        words = record.attributes.get(attribute.name, ())
+        if len(words) > 1:
+            raise BadAttribute(f"{record.key} has several words of {attribute.name}: {', '.join(words)}.")
+        if words:
+            encoded[row] = attribute.index(words[0])
+    return encoded
+
+
+def _several_words(attribute: Attribute, records: Sequence[Record]) -> NDArray[np.float32]:
+    encoded = np.full((len(records), len(attribute)), -1, dtype=np.float32)
+    for row, record in enumerate(records):
+        words = record.attributes.get(attribute.name)
+        if words is not None:
+            encoded[row] = 0
+            encoded[row, [attribute.index(word) for word in words]] = 1
+    return encoded
 
 
 def count_emotions(vocabulary: Vocabulary, records: Iterable[Record]) -> dict[str, int]:

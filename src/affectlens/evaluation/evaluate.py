@@ -1,25 +1,21 @@
 """Evaluate a model on a split of a data set: what `affectlens evaluate` does."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from affectlens.attributes import Attribute
-from affectlens.data.records import DataSource, Record, digest
-from affectlens.errors import SettingsError, VocabularyMismatch
+from affectlens.data.records import DataSource, digest
+from affectlens.errors import VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.matching import match_rows
 from affectlens.evaluation.scores import Scores, score
 from affectlens.files import atomic_write
-from affectlens.inference.engine import TORCH, Engine
+from affectlens.inference.engine import Engine, require_attributes
 from affectlens.inference.output.read import RowsFile
-from affectlens.inference.predictions import Unreadable, from_answers, predict_records
+from affectlens.inference.predictions import Unreadable, from_answers, predict_attributes, predict_records
 from affectlens.machine import describe
-
-if TYPE_CHECKING:
-    from affectlens.inference.torch_engine import TorchEngine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +86,7 @@ def evaluate(
     """Predict every picture of a split and score the predictions, at the temperature of the model's card.
 
     `progress` is called with how many pictures each step predicted. With `attributes`, those that model and
-    data share are scored in a second pass over the pictures, by torch alone. Raises `VocabularyMismatch`
+    data share are scored in a second pass over the pictures. Raises `VocabularyMismatch`
     where data and model name other emotions, `EmptySplit`, `DatasetError` when not one picture can be read,
     and `SettingsError` for attributes that data and model do not share or that the engine does not answer.
     """
@@ -99,12 +95,12 @@ def evaluate(
         raise VocabularyMismatch(card.vocabulary.words, source.vocabulary.words)
     records = source.split(split)
     shared = shared_attributes(card.attributes, source) if attributes else ()
-    if shared and engine.name != TORCH:
-        raise SettingsError(
-            f"Attributes are answered by torch, not by {engine.name}. Use the engine torch, or leave out "
-            "--attributes."
-        )
+    if shared:
+        require_attributes(engine)
     found = predict_records(engine, records, batch_size, progress)
+    named = None
+    if shared:
+        named = score_attributes(predict_attributes(engine, records, shared, batch_size), shared)
     return Evaluation(
         scores=score(
             found.logits,
@@ -120,7 +116,7 @@ def evaluate(
         by=PredictedBy(
             model=card.name, weights=card.weights_hash, engine=engine.name, precision=engine.precision
         ),
-        attribute_scores=_score_attributes(engine, records, shared, batch_size) if shared else None,
+        attribute_scores=named,
     )
 
 
@@ -150,19 +146,3 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
         ),
         notes=matched.notes,
     )
-
-
-def _score_attributes(
-    engine: Engine, records: Sequence[Record], shared: Sequence[Attribute], batch_size: int
-) -> AttributeScores:
-    import torch
-
-    from affectlens.inference.labelled import predict_attributes
-    from affectlens.inference.labelled_batches import EvaluationSet, batches_by_threads, file_reader
-
-    size = engine.card.preprocessing
-    batches = batches_by_threads(EvaluationSet(records, size, file_reader(size), shared), batch_size)
-    # Of a network of mixed precisions, those in bfloat16 are its own affair.
-    precision = torch.bfloat16 if engine.precision == "bfloat16" else torch.float32
-    network, device = cast("TorchEngine", engine).network, torch.device(engine.device)
-    return score_attributes(predict_attributes(network, batches, size, device, precision), shared)

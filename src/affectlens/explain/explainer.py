@@ -408,7 +408,7 @@ def _load_network(name: str, device: str, what: str) -> "DifferentiableModel":
         from affectlens.explain.core.differentiable import DifferentiableModel
         from affectlens.models import saved
     except ImportError as error:
-        raise MissingExtra(what, error.name or TORCH, "train") from None
+        raise MissingExtra(what, error.name or TORCH, TRAIN.name) from None
     return DifferentiableModel.of(saved.load(name), device)
 
 

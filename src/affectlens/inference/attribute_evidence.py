@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from affectlens.attributes import MEASURED, Attribute
 from affectlens.emotions import Vocabulary
-from affectlens.metrics import softmax
+from affectlens.metrics import sigmoid, softmax
 
 # Keys of rows.
 PREDICTED, EVIDENCE = "predicted_attributes", "because"
@@ -32,22 +32,18 @@ DIGITS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedAttributes:
-    """Answers to B pictures taken apart: what `models.capabilities.AttributeExplanation` has, as arrays.
+    """Answers to B pictures taken apart: `models.capabilities.AttributeExplanation`, which says what each is.
 
-    Attributes:
-        logits: (B, E)
-        attributes: by name, logits (B, W)
-        contributions: by name, (B, E, W): what each word adds for each emotion; empty where emotions are not
-            read from attributes
-        residual: (B, E), what has no name, less what it usually is
-        usual_words: by name, probabilities of its words in the usual picture (W,)
+    All are float32, and of the same shapes.
     """
 
     logits: NDArray[np.floating]
     attributes: Mapping[str, NDArray[np.floating]]
     contributions: Mapping[str, NDArray[np.floating]]
     residual: NDArray[np.floating]
+    usual: NDArray[np.floating]
     usual_words: Mapping[str, NDArray[np.floating]]
+    usual_residual: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
 
 
 def _probabilities(attribute: Attribute, logits: NDArray[np.floating]) -> NDArray[np.floating]:
-    return 1 / (1 + np.exp(-logits.astype(np.float64))) if attribute.several else softmax(logits)
+    return sigmoid(logits) if attribute.several else softmax(logits)
 
 
 def _likeliest_words(attribute: Attribute, probabilities: NDArray[np.floating]) -> Any:

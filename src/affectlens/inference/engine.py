@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from affectlens import library
 from affectlens.errors import MissingExtra, SettingsError, UnknownName
+from affectlens.extras import TRAIN
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.machine import check_device, check_precision, has_nvidia_gpu
@@ -90,6 +91,15 @@ class Engine(Protocol):
         """Yield `predict(batch)` for each batch in order; `predict` is what calls this engine."""
 
 
+def require_attributes(engine: Engine) -> None:
+    """Raise `SettingsError` for a model with attributes whose graph does not return them."""
+    if not engine.explains:
+        raise SettingsError(
+            f"The graph of {engine.card.name} returns not all of its attributes: an older "
+            "version made it. Write it anew with `affectlens models graph FOLDER`, or use the engine torch."
+        )
+
+
 class Choice(NamedTuple):
     """An engine, and why it is the one."""
 
@@ -132,7 +142,7 @@ def load_engine(
         from affectlens.inference.torch_engine import TorchEngine
     except ImportError as error:
         needing = _needs_torch(name, given, device, precision)
-        raise MissingExtra(needing, (error.name or TORCH).partition(".")[0], "train") from None
+        raise MissingExtra(needing, (error.name or TORCH).partition(".")[0], TRAIN.name) from None
     return TorchEngine.load(folder, device, precision)
 
 

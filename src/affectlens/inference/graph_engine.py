@@ -28,6 +28,8 @@ from affectlens.model_folder import (
     GRAPH_CONTRIBUTIONS,
     GRAPH_LOGITS,
     GRAPH_RESIDUAL,
+    GRAPH_USUAL,
+    GRAPH_USUAL_RESIDUAL,
     GRAPH_USUAL_WORDS,
     Card,
     read_graph,
@@ -90,7 +92,7 @@ class GraphEngine(ABC):
     @property
     def explains(self) -> bool:
         """Whether the graph returns attributes."""
-        return GRAPH_RESIDUAL in self.outputs
+        return GRAPH_USUAL_RESIDUAL in self.outputs
 
     def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
         """Predict a batch, uint8 (B, H, W, 3), and explain it by attributes."""
@@ -105,6 +107,8 @@ class GraphEngine(ABC):
             attributes=by_name(GRAPH_ATTRIBUTES),
             contributions=by_name(GRAPH_CONTRIBUTIONS),
             residual=found[GRAPH_RESIDUAL],
+            usual=found[GRAPH_USUAL][0],
+            usual_residual=found[GRAPH_USUAL_RESIDUAL][0],
             usual_words={name: each[0] for name, each in by_name(GRAPH_USUAL_WORDS).items()},
         )
         return self._probabilities(found[GRAPH_LOGITS]), explained

@@ -4,7 +4,6 @@ Letters: B pictures of a batch, E emotions.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,10 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
+from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.labelled_batches import Batch
-from affectlens.inference.predictions import AttributePredictions, Predictions, Unreadable, require_readable
+from affectlens.inference.predictions import (
+    AttributePredictions,
+    Predictions,
+    Unreadable,
+    concatenate_attributes,
+    labelled_attributes,
+    require_readable,
+)
 from affectlens.machine import autocast
-from affectlens.models.capabilities import HasAttributes
+from affectlens.models.capabilities import AttributeExplanation, HasAttributes
 from affectlens.models.network_input import normalise
 from affectlens.preprocess import Preprocessing
 
@@ -87,25 +94,21 @@ def predict_attributes(
         with torch.inference_mode(), autocast(device, precision):
             images = normalise(batch.pixels.to(device), preprocessing)
             found = network.explain(images.contiguous(memory_format=torch.channels_last))
-        parts.append(
-            AttributePredictions(
-                logits=_floats(found.logits),
-                targets=batch.targets.numpy(),
-                residual=_floats(found.residual),
-                usual=_floats(found.usual),
-                usual_residual=_floats(found.usual_residual),
-                from_attributes=bool(found.contributions),
-                words={name: _floats(logits) for name, logits in found.attributes.items()},
-                truth={name: tensor.numpy() for name, tensor in batch.attributes.items()},
-            )
-        )
-    return replace(
-        parts[0],
-        logits=np.concatenate([part.logits for part in parts]),
-        targets=np.concatenate([part.targets for part in parts]),
-        residual=np.concatenate([part.residual for part in parts]),
-        words={name: np.concatenate([part.words[name] for part in parts]) for name in parts[0].words},
-        truth={name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth},
+        truth = {name: tensor.numpy() for name, tensor in batch.attributes.items()}
+        parts.append(labelled_attributes(as_arrays(found), batch.targets.numpy(), truth))
+    return concatenate_attributes(parts)
+
+
+def as_arrays(found: AttributeExplanation) -> ExplainedAttributes:
+    """Turn the tensors of an explanation into arrays of float32."""
+    return ExplainedAttributes(
+        logits=_floats(found.logits),
+        attributes={name: _floats(each) for name, each in found.attributes.items()},
+        contributions={name: _floats(each) for name, each in found.contributions.items()},
+        residual=_floats(found.residual),
+        usual=_floats(found.usual),
+        usual_words={name: _floats(each) for name, each in found.usual_words.items()},
+        usual_residual=_floats(found.usual_residual),
     )
 
 

@@ -5,15 +5,13 @@ Letters: B pictures of a batch, N records, E emotions, H x W pixels.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from affectlens.attributes import Attribute, BadAttribute
-from affectlens.data.prefetch import map_ahead
-from affectlens.data.records import Record
+from affectlens.attributes import Attribute
+from affectlens.data.records import Record, encode_attributes
 from affectlens.errors import PictureError
 from affectlens.images import Pixels, read_pixels
 from affectlens.inference.predictions import Unreadable
@@ -54,36 +52,9 @@ def target_tensor(records: Sequence[Record]) -> Tensor:
 
 
 def attribute_tensors(attributes: Sequence[Attribute], records: Sequence[Record]) -> dict[str, Tensor]:
-    """Encode the words of N records by name of the attribute, as losses want them.
-
-    An attribute with one word: int64 (N,), its index, or -1 where it is not known. One with several:
-    float32 (N, words), 1 for those that the picture has and 0 for the others, or a row of -1 where it is not
-    known. Raises `UnknownName` for a word that the attribute lacks, and `BadAttribute` for several
-    instead of one.
-    """
-    encode = {False: _one_word, True: _several_words}
-    return {attribute.name: encode[attribute.several](attribute, records) for attribute in attributes}
-
-
-def _one_word(attribute: Attribute, records: Sequence[Record]) -> Tensor:
-    encoded = torch.full((len(records),), -1)
-    for row, record in enumerate(records):
-        words = record.attributes.get(attribute.name, ())
-        if len(words) > 1:
-            raise BadAttribute(f"{record.key} has several words of {attribute.name}: {', '.join(words)}.")
-        if words:
-            encoded[row] = attribute.index(words[0])
-    return encoded
-
-
-def _several_words(attribute: Attribute, records: Sequence[Record]) -> Tensor:
-    encoded = torch.full((len(records), len(attribute)), -1.0)
-    for row, record in enumerate(records):
-        words = record.attributes.get(attribute.name)
-        if words is not None:
-            encoded[row] = 0
-            encoded[row, [attribute.index(word) for word in words]] = 1
-    return encoded
+    """Return what `data.records.encode_attributes` does as tensors, and raise what it raises."""
+    encoded = encode_attributes(attributes, records)
+    return {name: torch.from_numpy(values) for name, values in encoded.items()}
 
 
 class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
@@ -118,15 +89,6 @@ def evaluation_batches(
     loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=UNUSED_GENERATOR)
     for items in loader:
         yield _with_unreadable(data, items)
-
-
-def batches_by_threads(
-    data: EvaluationSet, batch_size: int
-) -> Iterator[tuple[Batch | None, list[Unreadable]]]:
-    """Yield what `evaluation_batches` does, read ahead in as many threads as there are cores."""
-    items = map_ahead(data.__getitem__, range(len(data)), ahead=2 * batch_size)
-    while group := list(islice(items, batch_size)):
-        yield _with_unreadable(data, group)
 
 
 def _with_unreadable(

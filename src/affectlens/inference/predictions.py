@@ -7,15 +7,22 @@ Letters: N pictures, E emotions, W words of an attribute.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from affectlens.data.records import Record
+from affectlens.attributes import Attribute
+from affectlens.data.prefetch import batched, map_ahead
+from affectlens.data.records import Record, encode_attributes
 from affectlens.errors import DatasetError, PictureError
+from affectlens.images import Pixels, read_pixels
+from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import Engine
 from affectlens.inference.predictor import Answer, Predictor
+
+Truth: TypeAlias = Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
 
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)  # stands for probabilities that are 0 in float32
 
@@ -57,7 +64,7 @@ class AttributePredictions:
         usual, usual_residual: of the usual picture, (E,)
         from_attributes: whether emotions are read from attributes at all
         words: by name, logits (N, W)
-        truth: by name, encoded as by `labelled_batches.attribute_tensors`
+        truth: by name, as `data.records.encode_attributes` encodes it
     """
 
     logits: NDArray[np.float32]
@@ -67,7 +74,35 @@ class AttributePredictions:
     usual_residual: NDArray[np.float32]
     from_attributes: bool
     words: Mapping[str, NDArray[np.float32]]
-    truth: Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
+    truth: Truth
+
+
+def labelled_attributes(
+    explained: ExplainedAttributes, targets: NDArray[np.float32], truth: Truth
+) -> AttributePredictions:
+    """Put what a network answers for B pictures beside what is true of them, (B, E) and by attribute."""
+    return AttributePredictions(
+        logits=explained.logits,
+        targets=targets,
+        residual=explained.residual,
+        usual=explained.usual,
+        usual_residual=explained.usual_residual,
+        from_attributes=bool(explained.contributions),
+        words=explained.attributes,
+        truth=truth,
+    )
+
+
+def concatenate_attributes(parts: Sequence[AttributePredictions]) -> AttributePredictions:
+    """Put one network's answers to the parts of a data set together, in the order given."""
+    return replace(
+        parts[0],
+        logits=np.concatenate([part.logits for part in parts]),
+        targets=np.concatenate([part.targets for part in parts]),
+        residual=np.concatenate([part.residual for part in parts]),
+        words={name: np.concatenate([part.words[name] for part in parts]) for name in parts[0].words},
+        truth={name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth},
+    )
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
@@ -104,6 +139,54 @@ def predict_records(
                 progress(1)
 
         return from_answers(answers(), engine.card.temperature)
+
+
+def predict_attributes(
+    engine: Engine,
+    records: Sequence[Record],
+    attributes: Sequence[Attribute],
+    batch_size: int = 64,
+    progress: Callable[[int], None] = lambda done: None,
+) -> AttributePredictions:
+    """Predict attributes and emotions of all pictures that can be read, by an engine that `explains`.
+
+    `attributes` are those whose truth is wanted; `progress` as for `predict_records`. Raises `DatasetError`
+    when not one picture could be read, and what `data.records.encode_attributes` does.
+    """
+    preprocessing = engine.card.preprocessing
+
+    def read(record: Record) -> tuple[Record, Pixels] | Unreadable:
+        try:
+            pixels = read_pixels(record.path, at_least=preprocessing.at_least)
+        except PictureError as error:
+            return Unreadable(record.key, error)
+        return record, preprocessing.fit_pixels(pixels)
+
+    def predict(
+        batch: list[tuple[Record, Pixels] | Unreadable],
+    ) -> tuple[int, AttributePredictions | None, list[Unreadable]]:
+        good = [each for each in batch if not isinstance(each, Unreadable)]
+        bad = [each for each in batch if isinstance(each, Unreadable)]
+        if not good:
+            return len(batch), None, bad
+        _, explained = engine.explain(np.stack([pixels for _, pixels in good]))
+        of = [record for record, _ in good]
+        targets = np.array([record.target.probabilities for record in of], dtype=np.float32)
+        found = labelled_attributes(explained, targets, encode_attributes(attributes, of))
+        return len(batch), found, bad
+
+    parts: list[AttributePredictions] = []
+    unreadable: list[Unreadable] = []
+    with (
+        closing(map_ahead(read, records, ahead=2 * batch_size)) as decoded,  # type: ignore[type-var]
+        closing(engine.map(predict, batched(decoded, engine.at_once(batch_size)))) as predicted,
+    ):
+        for count, found, bad in predicted:
+            parts += [found] if found else []
+            unreadable += bad
+            progress(count)
+    require_readable(len(parts), unreadable)
+    return concatenate_attributes(parts)
 
 
 def from_answers(answers: Iterable[tuple[Record, Answer]], temperature: float = 1.0) -> Predictions:

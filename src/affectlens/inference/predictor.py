@@ -26,7 +26,7 @@ from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_of
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Pixels, Source, Tensor, read_pixels
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
-from affectlens.inference.engine import AUTO, Engine, load_engine
+from affectlens.inference.engine import AUTO, Engine, load_engine, require_attributes
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
 from affectlens.inference.stores import PictureBytes
 from affectlens.model_folder import Card
@@ -177,24 +177,19 @@ class Predictor:
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
-        self._check(attributes)
+        if attributes and self.card.attributes:
+            require_attributes(self._engine)
         return self._predictions(paths, batch_size, attributes)
 
     def predict_file(self, path: Input, *, attributes: bool = False) -> Prediction:
         """Predict one file, as `predict_files` does; the answer is there sooner, and the same to 1e-5."""
-        self._check(attributes)
+        if attributes and self.card.attributes:
+            require_attributes(self._engine)
         (given,) = load_rows([path])
         made = self._read(given, attributes)
         if isinstance(made, PictureError):
             return self._prediction(given, made, None, attributes)
         return self._prediction(given, *self._predict([made])[0], attributes)
-
-    def _check(self, attributes: bool) -> None:
-        if attributes and self.card.attributes and not self._engine.explains:
-            raise SettingsError(
-                f"The graph of {self.card.name} returns no attributes: version 0.1 made it. Write it anew "
-                "with `affectlens models graph FOLDER`, or use the engine torch."
-            )
 
     def _predictions(
         self, paths: Iterable[Input], batch_size: int, attributes: bool

@@ -32,7 +32,7 @@ from affectlens.errors import SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import CPU_BATCH, TORCH, In, Out, Probabilities
-from affectlens.inference.labelled import forward
+from affectlens.inference.labelled import as_arrays, forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.model_folder import GRAPH_LOGITS
 from affectlens.models import saved
@@ -115,14 +115,7 @@ class TorchEngine:
         with torch.inference_mode(), autocast(self._device, self._dtype):
             images = normalise(to_tensor(pixels).to(self._device), self.card.preprocessing)
             found = self.network.explain(images.contiguous(memory_format=torch.channels_last))
-        explained = ExplainedAttributes(
-            logits=_array(found.logits),
-            attributes={name: _array(each) for name, each in found.attributes.items()},
-            contributions={name: _array(each) for name, each in found.contributions.items()},
-            residual=_array(found.residual),
-            usual_words={name: _array(each) for name, each in found.usual_words.items()},
-        )
-        return self._probabilities(found.logits.float().cpu()), explained
+        return self._probabilities(found.logits.float().cpu()), as_arrays(found)
 
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""
@@ -146,10 +139,6 @@ class TorchEngine:
 
         with _one_thread_per_batch(), closing(map_ahead(on_one_core, batches, ahead=cores + 1)) as results:  # type: ignore[type-var]
             yield from results
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return np.asarray(tensor.float().cpu().numpy(), dtype=np.float32)
 
 
 class _ThreadLimit:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from affectlens.errors import MissingExtra, SettingsError
+from affectlens.extras import TRAIN
 from affectlens.model_folder import GRAPH_INPUT, WEIGHTS
 from affectlens.models.graph_outputs import NETWORK, GraphNetwork
 from affectlens.preprocess import Preprocessing
@@ -36,7 +37,7 @@ def export_graph(network: GraphNetwork, preprocessing: Preprocessing, weights: b
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401 - what torch exports by
     except ImportError as error:
-        raise MissingExtra("Writing a graph", error.name or "onnx", "train") from None
+        raise MissingExtra("Writing a graph", error.name or "onnx", TRAIN.name) from None
     images = torch.zeros(2, 3, preprocessing.height, preprocessing.width)
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
     try:

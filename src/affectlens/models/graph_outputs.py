@@ -16,6 +16,8 @@ from affectlens.model_folder import (
     GRAPH_EMBEDDING,
     GRAPH_LOGITS,
     GRAPH_RESIDUAL,
+    GRAPH_USUAL,
+    GRAPH_USUAL_RESIDUAL,
     GRAPH_USUAL_WORDS,
 )
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
@@ -43,7 +45,8 @@ class GraphNetwork(nn.Module):
     embedding   (B, D): what the last linear layers read, side by side
 
     Of a network with attributes, also what `capabilities.AttributeExplanation` holds:
-    attributes/NAME (B, W), contributions/NAME (B, E, W), usual_words/NAME (B, W), residual (B, E)
+    attributes/NAME (B, W), contributions/NAME (B, E, W), usual_words/NAME (B, W),
+    residual (B, E), usual (B, E), usual_residual (B, E)
     """
 
     def __init__(self, network: nn.Module, height: int, width: int) -> None:
@@ -122,15 +125,18 @@ def _of_size(network: nn.Module, height: int, width: int) -> nn.Module:
 
 def _of_attributes(found: AttributeExplanation) -> dict[str, Tensor]:
     """Name the outputs of an explanation by attributes."""
+
+    def of_each(usual: Tensor) -> Tensor:
+        # With as many rows as pictures: a graph's outputs are tensors of batches.
+        return usual[None].expand(found.logits.shape[0], -1)
+
     return {
         **{f"{GRAPH_ATTRIBUTES}{name}": each for name, each in found.attributes.items()},
         **{f"{GRAPH_CONTRIBUTIONS}{name}": each for name, each in found.contributions.items()},
-        # With as many rows as pictures: a graph's outputs are tensors of batches.
-        **{
-            f"{GRAPH_USUAL_WORDS}{name}": each[None].expand(found.logits.shape[0], -1)
-            for name, each in found.usual_words.items()
-        },
+        **{f"{GRAPH_USUAL_WORDS}{name}": of_each(usual) for name, usual in found.usual_words.items()},
         GRAPH_RESIDUAL: found.residual,
+        GRAPH_USUAL: of_each(found.usual),
+        GRAPH_USUAL_RESIDUAL: of_each(found.usual_residual),
     }
 
 

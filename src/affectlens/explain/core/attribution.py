@@ -53,6 +53,14 @@ class HasClassMaps(Protocol):
         """What cells add to calibrated logits, but for a number common to all: -> (B, E, rows, columns)."""
 
 
+def network_of(model: ExplainedModel) -> Any:
+    """Return the network in torch of a `DifferentiableModel`, None for a model in another engine.
+
+    By its attribute, so that torch need not be there to be asked.
+    """
+    return getattr(model, "network", None)
+
+
 def log_odds(model: ExplainedModel, images: Images, question: Question) -> Doubles:
     """Log-odds that a question is about: (B, 3, h, w) -> (B,)."""
     return question.log_odds(model.predict_images(images))

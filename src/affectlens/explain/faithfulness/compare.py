@@ -19,7 +19,7 @@ import numpy as np
 
 from affectlens.data.records import Record
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method, network_of
 from affectlens.explain.core.perturbations import BATCH_SIZE, require
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import PerturbationCurves, Removal, RemovalOptions
@@ -134,11 +134,11 @@ def compare(
 
 def _unlearnt(model: ExplainedModel, seed: int) -> ExplainedModel | None:
     """A network with its weights shuffled; None for a model in another engine, whose weights are fixed."""
-    network_model: Any = model
-    if not hasattr(network_model, "network"):
+    if network_of(model) is None:
         return None
     from affectlens.explain.faithfulness.randomised import randomised
 
+    network_model: Any = model
     return randomised(network_model, seed=seed)
 
 

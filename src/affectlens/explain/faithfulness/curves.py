@@ -22,7 +22,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import ExplainedModel, Map
 from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
 from affectlens.explain.core.question import Question
-from affectlens.metrics import Doubles
+from affectlens.metrics import Doubles, sigmoid
 from affectlens.preprocess import Images
 
 ScoreScale = Literal["probability", "log-odds", "normalised"]
@@ -79,7 +79,7 @@ class Curve:
         """
         heights = np.array(self.log_odds)
         if scale == "probability":
-            heights = 1 / (1 + np.exp(-heights))
+            heights = sigmoid(heights)
         elif scale == "normalised":
             span = self.whole - self.blank
             heights = (heights - self.blank) / (span if span >= LEAST_SPAN else math.nan)

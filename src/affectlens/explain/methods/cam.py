@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import Attribution, ExplainedModel, HasClassMaps, Map
+from affectlens.explain.core.attribution import Attribution, ExplainedModel, HasClassMaps, Map, network_of
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.logit_weights import logit_weights
 from affectlens.explain.core.question import Question
@@ -90,7 +90,7 @@ class Cam(BaselineOptions):
 
 def suits(model: ExplainedModel) -> bool:
     """Whether a model's graph has class maps, or its network reads its last maps linearly."""
-    network = getattr(model, "network", None)  # of a model in torch alone
+    network = network_of(model)
     if network is None:
         return isinstance(model, HasClassMaps) and model.has_class_maps
     from affectlens.models.maps import reads_linearly
@@ -99,10 +99,10 @@ def suits(model: ExplainedModel) -> bool:
 
 
 def _divided(model: ExplainedModel, image: Images, baseline: Images, question: Question) -> DividedAnswer:
-    network_model: Any = model
-    if hasattr(network_model, "network"):
+    if network_of(model) is not None:
         from affectlens.explain.methods import network_cam
 
+        network_model: Any = model
         return network_cam.divide(network_model, image, baseline, question)
     if not isinstance(model, HasClassMaps) or not model.has_class_maps:
         raise SettingsError("This model's graph has no class maps. Use rise, or the network in torch.")

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from affectlens.errors import MissingExtra, SettingsError, UnknownName
-from affectlens.explain.core.attribution import ExplainedModel, Method
+from affectlens.explain.core.attribution import ExplainedModel, Method, network_of
 
 _ROOM = "affectlens.explain.methods"
 
@@ -65,11 +65,9 @@ class MethodEntry:
 
     def suits(self, model: ExplainedModel) -> bool:
         """Whether a model can be explained by it."""
-        tested: Any = model
-        if self.needs_network:
-            tested = getattr(model, "network", None)  # of a model in torch alone
-            if tested is None:
-                return False
+        tested = network_of(model) if self.needs_network else model
+        if tested is None:
+            return False
         return not self.test or bool(getattr(self._module(), self.test)(tested))
 
     def _module(self) -> Any:

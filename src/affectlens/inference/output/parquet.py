@@ -5,12 +5,12 @@ in one step. Only a thousand rows are held at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from affectlens.data.prefetch import batched
 from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
 from affectlens.files import atomic_write
@@ -40,8 +40,9 @@ def from_journal(journal: Path, file: Path, vocabulary: Vocabulary, attributes: 
     schema = _schema(names)
     try:
         with journal.open("rb") as lines, atomic_write(file) as out, pq.ParquetWriter(out, schema) as writer:
-            while group := [_cells(line, names) for line in islice(lines, ROW_GROUP)]:
-                writer.write_table(pa.Table.from_pylist(group, schema))
+            for group in batched(lines, ROW_GROUP):
+                rows = [_cells(line, names) for line in group]
+                writer.write_table(pa.Table.from_pylist(rows, schema))
     except (ValueError, pa.ArrowException) as error:
         raise OutputError(
             f"{journal} has a row that cannot be written to {file} ({error}). Delete it and start again."
