@@ -123,6 +123,7 @@ def test_a_film_is_analysed_offline_with_the_pages_that_the_wheel_holds(
     words = ("film", film, "--format", "html,png", "--out", tmp_path / "out")
     ended = run(site, home, sys.executable, "-c", OFFLINE, site, *words)
     assert ended.returncode == 0, ended.stderr
+    assert "atplotlib" not in ended.stderr
     assert "</html>" in (tmp_path / "out" / "film" / "report.html").read_text(encoding="utf-8")
 
 

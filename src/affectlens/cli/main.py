@@ -57,6 +57,10 @@ def affectlens() -> None:
 
     AffectLens predicts what a picture evokes on average; it does not read any person's feelings.
     """
+    import logging  # here: --help need not wait for it
+
+    # Where the home folder cannot be written to, it warns in two lines of the folder that it takes instead.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
