@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -25,8 +26,12 @@ FILTERS = {
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """Fill a template of `templates/`. Text is escaped unless it is `Markup`; a missing value is an error."""
-    return _environment().get_template(template).render(**values)
+    """Fill a template of `templates/`. Text is escaped unless it is `Markup`; a missing value is an error.
+
+    No line breaks between a number and its percent sign.
+    """
+    page = _environment().get_template(template).render(**values)
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", page)
 
 
 def save_page(file: Path, page: str) -> None:

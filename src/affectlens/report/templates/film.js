@@ -35,11 +35,11 @@
     const values = data.values[indexAt(data.seconds, now)];
     const shot = indexAt(data.shots, now);
     values.forEach((value, index) => {
-      rows[index].querySelector("td").textContent = `${Math.round(value / 10)} %`;
+      rows[index].querySelector("td").textContent = `${Math.round(value / 10)}\u00a0%`;
       rows[index].querySelector("i").style.width = `${value / 10}%`;
     });
     const ranked = values.map((value, index) => [value, data.words[index]]).sort((a, b) => b[0] - a[0]);
-    const likeliest = ranked.slice(0, 2).map(([value, word]) => `${word} ${Math.round(value / 10)} %`).join(", ");
+    const likeliest = ranked.slice(0, 2).map(([value, word]) => `${word} ${Math.round(value / 10)}\u00a0%`).join(", ");
     document.getElementById("when").textContent = `${clock(now)}, shot ${data.first + shot}`;
     chart.setAttribute("aria-valuenow", now.toFixed(2));
     chart.setAttribute("aria-valuetext", `${clock(now)}: ${likeliest}`);
