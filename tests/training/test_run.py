@@ -165,6 +165,14 @@ def test_a_run_is_not_resumed_on_other_labels(data: Path, tmp_path: Path) -> Non
         next(fit(request(data, tmp_path / "run", resume=True)))
 
 
+def test_a_run_is_not_resumed_under_another_name(data: Path, tmp_path: Path) -> None:
+    begun = request(data, tmp_path / "run")
+    next(fit(replace(begun, command="affectlens train test_vit")))
+    other = replace(begun, name="other", resume=True)
+    with pytest.raises(RunError, match=f"makes the model {begun.name}, not other.*affectlens train test_vit"):
+        next(fit(other))
+
+
 def test_an_unreadable_picture_ends_training_by_its_name_and_keeps_the_checkpoint(
     data: Path, tmp_path: Path
 ) -> None:

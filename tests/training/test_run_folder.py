@@ -16,8 +16,19 @@ def test_cutting_back_drops_later_lines_and_one_that_a_kill_cut_off(tail: bytes,
     assert file.read_bytes() == kept
 
 
-def test_the_command_in_a_card_names_files_of_teachers_without_their_folders() -> None:
-    words = ["train", "vit", "--teachers", "/data/a.jsonl", "--teachers", "b.csv", "--out", "/runs/1"]
-    teachers = (Path("/data/a.jsonl"), Path("b.csv"))
-    shown = portable_command(words, "fi:/data/fi", Path("/runs/1"), None, teachers)
-    assert shown == "affectlens train vit --teachers a.jsonl --teachers b.csv --out RUN"
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("vit --teachers /data/a.jsonl --teachers b.csv", "vit --teachers a.jsonl --teachers b.csv"),
+        ("vit --data=fi:/data/fi --out=/runs/1 --cache=/tmp/c", "vit --data=fi:PATH --out=RUN --cache=CACHE"),
+        ("vit --data fi:/data/fi --out /runs/1/ --resume", "vit --data fi:PATH --out RUN --resume"),
+        ("vit --settings /home/ann/best.toml --seed 2", "vit --settings best.toml --seed 2"),
+        ("vit --set weights=../w --set lr=1e-4", "vit --set weights=FOLDER --set lr=1e-4"),
+        ("vit --set=weights=/w/vit.safetensors", "vit --set=weights=FOLDER"),
+        ("vit --set weights=none", "vit --set weights=none"),
+        ("vit --data pictures --address 10.0.0.1:6379", "vit --data PATH --address ADDRESS"),
+        ("vit --name /runs --out", "vit --name /runs --out"),
+    ],
+)
+def test_the_command_in_a_card_has_no_folder_of_this_machine(words: str, expected: str) -> None:
+    assert portable_command(["train", *words.split()]) == f"affectlens train {expected}"

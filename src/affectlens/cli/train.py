@@ -96,7 +96,7 @@ def train(
         device=device,
         dtype=dtype,
         graph=not no_graph,
-        command=portable_command(sys.argv[1:], data, out, cache, teachers),
+        command=portable_command(sys.argv[1:]),
     )
     if workers:
         from affectlens.cluster.connection import Cluster

@@ -121,7 +121,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
         device=given["device"],
         dtype=given["dtype"],
         graph=not given["no_graph"],
-        command=portable_command(sys.argv[1:], data, out, given["cache"]),
+        command=portable_command(sys.argv[1:]),
     )
     cluster = Cluster(address=given["address"])
     with _listener() as listen:
@@ -207,7 +207,7 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
 
     line = winners_line(folder)
     target = out or folder / "replay"
-    command = portable_command(sys.argv[1:], data, target, cache)
+    command = portable_command(sys.argv[1:])
     run = replay_request(folder, data, out=target, cache=cache, resume=resume, device=device, command=command)
     session = open_cached_session(run.source, run.settings, run.device, run.out / CACHE, run.cache)
     with counter("intervals", len(line)) as advance:

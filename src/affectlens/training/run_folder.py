@@ -14,7 +14,7 @@ On disk:
 import json
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,13 @@ def open_run(request: TrainingRequest, session: Session) -> None:
     if request.resume:
         if read_run_settings(out) != settings:
             raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
-        stored = RunRecord.read(out).data.hashes
+        record = RunRecord.read(out)
+        if record.name != request.name:
+            raise RunError(
+                f"The run in {out} makes the model {record.name}, not {request.name}. Resume with the recipe "
+                f"and the --name that it was begun with: {record.command}"
+            )
+        stored = record.data.hashes
         if stored != hashes:
             raise RunError(
                 f"The run in {out} was on other pictures or labels, or other soft answers: {stored} "
@@ -227,19 +233,49 @@ def portable_settings(settings: Settings) -> dict[str, Any]:
     return {**settings.to_dict(), "weights": weights}
 
 
-def portable_command(
-    words: Sequence[str], data: str, out: Path, cache: Path | None, teachers: Sequence[Path] = ()
-) -> str:
-    """The command as another could type it: paths of data, run, cache and teachers without their folders.
+def portable_command(words: Sequence[str]) -> str:
+    """The command as another could type it, of its words after `affectlens`: without folders of this machine.
 
-    >>> portable_command(["train", "mam", "--data", "fi:/data/fi"], "fi:/data/fi", Path("run"), None)
-    'affectlens train mam --data fi:PATH'
+    >>> portable_command(["train", "mam", "--data", "fi:/data/fi", "--out=runs/1"])
+    'affectlens train mam --data fi:PATH --out=RUN'
     """
-    name, separator, _ = data.partition(":")
-    stand_ins = {str(file): file.name for file in teachers}
-    stand_ins |= {str(cache): "CACHE", data: f"{name}:PATH" if separator else "PATH", str(out): "RUN"}
-    shown = [stand_ins.get(word, word) for word in words]
-    shown = ["weights=FOLDER" if word.startswith("weights=/") else word for word in shown]
-    if "--address" in shown[:-1]:
-        shown[shown.index("--address") + 1] = "ADDRESS"
+    shown: list[str] = []
+    option = ""  # whose value comes next
+    for word in words:
+        if option:
+            shown.append(_STAND_INS[option](word))
+            option = ""
+            continue
+        name, equals, value = word.partition("=")
+        if name in _STAND_INS and equals:
+            word = f"{name}={_STAND_INS[name](value)}"
+        elif word in _STAND_INS:
+            option = word
+        shown.append(word)
     return shlex.join(["affectlens", *shown])
+
+
+def _data_set(value: str) -> str:
+    name, separator, _ = value.partition(":")
+    return f"{name}:PATH" if separator else "PATH"
+
+
+def _assignment(value: str) -> str:
+    key, _, given = value.partition("=")
+    return "weights=FOLDER" if key.strip() == "weights" and given.strip() not in {HUB, NONE} else value
+
+
+def _file_name(value: str) -> str:
+    return Path(value).name
+
+
+# What another reads instead of the value of an option that names something on this machine.
+_STAND_INS: Mapping[str, Callable[[str], str]] = {
+    "--data": _data_set,
+    "--out": lambda _: "RUN",
+    "--cache": lambda _: "CACHE",
+    "--address": lambda _: "ADDRESS",
+    "--settings": _file_name,
+    "--teachers": _file_name,
+    "--set": _assignment,
+}
