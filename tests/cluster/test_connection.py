@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from affectlens.cluster.connection import Cluster, connected, import_ray
-from affectlens.errors import MissingExtra
+from affectlens.cluster import connection
+from affectlens.cluster.connection import Cluster, connected, import_ray, ray_failures
+from affectlens.cluster.resources import require_resources
+from affectlens.errors import ClusterError, MissingExtra
 
 
 def test_without_ray_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,15 +46,39 @@ def test_a_ray_of_our_own_prints_nothing(tmp_path: Path) -> None:
     assert result.stdout == "" and result.stderr == ""
 
 
-@pytest.mark.slow  # half a minute of Ray's own patience
-@pytest.mark.cluster
-def test_an_address_without_an_answer_is_an_error_that_names_it() -> None:
-    # In a process of its own: one that has tried ray:// in vain cannot start a Ray any more.
-    script = (
-        "from affectlens.cluster.connection import Cluster, connected\n"
-        "from affectlens.errors import ClusterError\n"
-        "try:\n    with connected(Cluster(address='ray://127.0.0.1:1')): pass\n"
-        "except ClusterError as error: print(error)\n"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "No Ray answers at ray://127.0.0.1:1" in result.stdout
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "ray://nowhere.invalid", "somewhere"]
+)
+def test_an_address_without_an_answer_is_an_error_within_seconds(address: str) -> None:
+    pytest.importorskip("ray")
+    began = time.monotonic()
+    with (
+        pytest.raises(ClusterError, match=f"No Ray answers at {address}"),
+        connected(Cluster(address=address)),
+    ):
+        pass
+    assert time.monotonic() - began < 20
+
+
+def test_a_cluster_that_wants_a_token_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Unauthenticated: Invalid or missing authentication token")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(connection, "_require_answer", lambda _: None)
+    with pytest.raises(ClusterError, match="RAY_AUTH_MODE=token"), connected(Cluster(address="head:6379")):
+        pass
+
+
+def test_failures_of_ray_are_errors_of_ours() -> None:
+    ray = pytest.importorskip("ray")
+    with pytest.raises(ClusterError, match="Go on with --resume"), ray_failures("Go on with --resume."):
+        raise ray.exceptions.RaySystemError("The connection is gone")
+
+
+def test_a_member_that_wants_more_than_the_cluster_has_is_an_error() -> None:
+    require_resources({"cpu": 1.0, "gpu": 0.0}, {"CPU": 2.0})
+    with pytest.raises(ClusterError, match="Each member wants 1 GPU, and Ray has 0 in all"):
+        require_resources({"cpu": 1.0, "gpu": 1.0}, {"CPU": 2.0})

@@ -6,6 +6,7 @@ report, no log of workers on the terminal.
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 from affectlens.errors import ClusterError, MissingExtra
 
 AUTO, NONE = "auto", "none"
+CLIENT_PORT = 10001  # of `ray://HOST`, where the address has none
+PATIENCE = 10.0  # seconds for a machine to accept a connection; Ray itself would try for minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +66,33 @@ def import_ray() -> Any:
     return ray
 
 
+@contextmanager
+def ray_failures(after: str) -> Iterator[None]:
+    """Turn Ray's errors within the block into `ClusterError`; `after` is a sentence on how to go on."""
+    ray = import_ray()
+    try:
+        yield
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise ClusterError(f"Ray went away: {reason_of(error)} {after}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the last line of one of Ray's errors, ended by a full stop; those before are tracebacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{(lines[-1] if lines else type(error).__name__).rstrip('.')}."
+
+
 def _connect(ray: Any, cluster: Cluster) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     if cluster.address not in (AUTO, NONE):
         try:
+            _require_answer(cluster.address)
             ray.init(cluster.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ClusterError(
-                f"No Ray answers at {cluster.address}: {reason} Start one there with `ray start --head`, or "
-                "leave out --address for one on this machine."
+                f"No Ray answers at {cluster.address}: {reason}. {_advice(str(error))}, or leave out "
+                "--address for one on this machine."
             ) from None
         return
     if cluster.address == AUTO:
@@ -89,3 +109,20 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         include_dashboard=False,
         **quiet,
     )
+
+
+def _advice(error: str) -> str:
+    if "auth" in error.lower():
+        return "Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as on the machine that started it"
+    return "Start one there with `ray start --head`"
+
+
+def _require_answer(address: str) -> None:
+    """Raise `OSError` where nothing accepts a connection, `ValueError` for what is not an address."""
+    named = address.removeprefix("ray://")
+    if named != address and ":" not in named:
+        named = f"{named}:{CLIENT_PORT}"
+    host, _, port = named.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("expected HOST:PORT, ray://HOST:PORT, auto or none")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()

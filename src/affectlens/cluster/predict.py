@@ -21,7 +21,7 @@ import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -162,8 +162,9 @@ def predict_on_ray(
     gpu = on_gpus(options.device, ray.cluster_resources().get("GPU", 0.0), workers)
     cores = cores_for_each(cpus_of(ray.nodes()), workers)
     try:
-        for row in _pipeline(options, listing, workers, total, gpu, cores).iter_rows():
-            yield InputPart(**{**row, "failures": tuple(unpacked(row["failures"]))})
+        with _context_of_parts():
+            for row in _pipeline(options, listing, workers, total, gpu, cores).iter_rows():
+                yield InputPart(**{**row, "failures": tuple(unpacked(row["failures"]))})
     except ray.exceptions.RayError as error:
         raise ClusterError(
             f"Some pictures could not be predicted: {_reason(error)} The rows before them are kept; go on "
@@ -179,18 +180,9 @@ def _pipeline(
     gpu: bool,
     cores: int,
 ) -> Any:
-    import logging
-
     import ray
-    from ray.data import ActorPoolStrategy, DataContext
+    from ray.data import ActorPoolStrategy
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
-    # Of one part each, or Ray would gather a thousand parts into a block before any is predicted.
-    context.target_max_block_size = 1
-    context.target_min_block_size = 1
     at_once = part_size(total, workers, options.batch_size)
     source = _source(listing, at_once, options.folder)
     listed = ray.data.read_datasource(
@@ -204,6 +196,30 @@ def _pipeline(
         num_cpus=cores,
         num_gpus=1 if gpu else 0,
     )
+
+
+@contextmanager
+def _context_of_parts() -> Iterator[None]:
+    """Ray Data in order, part by part and without a word; afterwards it is as the caller had it."""
+    import copy
+    import logging
+
+    from ray.data import DataContext
+
+    logger = logging.getLogger("ray.data")
+    before, level = DataContext.get_current(), logger.level
+    context = copy.deepcopy(before)
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    # Of one part each, or Ray would gather a thousand parts into a block before any is predicted.
+    context.target_max_block_size = 1
+    context.target_min_block_size = 1
+    logger.setLevel(logging.ERROR)
+    try:
+        with DataContext.current(context):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _here() -> str:

@@ -54,6 +54,20 @@ def parse_resources(text: str) -> dict[str, float]:
     return found
 
 
+def require_resources(wanted: Mapping[str, float], there: Mapping[str, float]) -> None:
+    """Raise `ClusterError` where a cluster lacks what one process wants, which would wait for ever.
+
+    `wanted` has the keys cpu and gpu, `there` is what `ray.cluster_resources()` returns.
+    """
+    for name, number in wanted.items():
+        found = there.get(name.upper(), 0.0)
+        if number > found:
+            raise ClusterError(
+                f"Each member wants {number:g} {name.upper()}, and Ray has {found:g} in all. Lower "
+                "--resources, or add machines with `ray start --address`."
+            )
+
+
 def default_resources(device: str) -> dict[str, float]:
     """What a member of a search gets by default: a CPU, and a GPU where this machine has one."""
     from affectlens.machine import pick_device

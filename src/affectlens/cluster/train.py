@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from affectlens.cluster.connection import Cluster, connected
+from affectlens.cluster.connection import Cluster, connected, ray_failures, reason_of
 from affectlens.cluster.event_queue import EventQueue, packed, unpacked
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.errors import AffectLensError, ClusterError, RunError
@@ -51,7 +51,11 @@ def fit_on_ray(request: TrainingRequest, workers: int, cluster: Cluster | None =
     """
     cluster = cluster or Cluster(cpus=max(workers, os.cpu_count() or 1))
     # Ray Train's own records, none of which are needed: checkpoints are those of the run folder.
-    with connected(cluster), tempfile.TemporaryDirectory(prefix="affectlens-ray-") as records:
+    with (
+        connected(cluster),
+        tempfile.TemporaryDirectory(prefix="affectlens-ray-") as records,
+        ray_failures("Go on with --resume."),
+    ):
         yield from _run(_Job(request, str(Path.cwd())), workers, records)
 
 
@@ -92,7 +96,7 @@ def _run(job: _Job, workers: int, records: str) -> Iterator[RunEvent]:
         thread.join(POLL_INTERVAL)
     if failures:
         raise ClusterError(
-            f"The run was given up. Go on with --resume. {_reason(failures[0])}"
+            f"The run was given up. Go on with --resume. {reason_of(failures[0])}"
         ) from failures[0]
 
 
@@ -157,9 +161,3 @@ def _work(config: dict[str, Any]) -> None:
     except Exception:
         ray.get(queue.put_error.remote(traceback.format_exc()))
         raise
-
-
-def _reason(error: BaseException) -> str:
-    """The last line of Ray's error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

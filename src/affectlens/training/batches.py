@@ -149,10 +149,13 @@ def training_batches(
     last_step: int,
     workers: int,
     rows: Sequence[int] | None = None,
+    *,
+    pinned: bool = False,
 ) -> Iterator[Batch]:
     """Yield the batches of steps `first_step` to `last_step` - 1, the same for any number of workers.
 
-    Of each batch `rows`, numbers below `batch_size`, are read; None is all.
+    Of each batch `rows`, numbers below `batch_size`, are read; None is all. `pinned` batches lie in memory
+    that a GPU copies from without waiting.
 
     An unreadable picture raises its `PictureError`: training on fewer pictures than the run folder
     lists would be a silent lie.
@@ -165,7 +168,7 @@ def training_batches(
     steps = [[n * batch_size + row for row in rows] for n in range(first_step, last_step)]
     loader = DataLoader(
         stream, batch_sampler=steps, num_workers=workers, collate_fn=_collate,
-        prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None, pin_memory=pinned,
         generator=UNUSED_GENERATOR,
     )  # fmt: skip
     for batch in loader:

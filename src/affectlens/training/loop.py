@@ -75,7 +75,13 @@ def train(session: Session, state: State) -> Iterator[Step]:
         end = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
         first_batch, last_batch = (n * settings.grad_accum_steps for n in (state.step, end))
         batches = training_batches(
-            stream, settings.batch_size, first_batch, last_batch, session.num_workers, rows
+            stream,
+            settings.batch_size,
+            first_batch,
+            last_batch,
+            session.num_workers,
+            rows,
+            pinned=session.device.type == "cuda",
         )
         while state.step < end:
             with group.agreed():
@@ -100,9 +106,10 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
     for index, batch in enumerate(batches):
         with accumulating(loss, more_to_come=index + 1 < len(batches)):
             _add_gradients(session, state, loss, batch, index, len(batches), totals)
-    if not math.isfinite(totals.loss):
+    total = float(totals.loss)
+    if not math.isfinite(total):
         raise RunError(
-            f"The loss is {totals.loss} at step {number + 1}. Lower lr, or set clip_grad or "
+            f"The loss is {total} at step {number + 1}. Lower lr, or set clip_grad or "
             "precision=float32, and start again; the last checkpoint is complete."
         )
     if settings.clip_grad:
@@ -114,23 +121,23 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
     return Step(
         number=number + 1,
         epoch=schedule.epoch_of(number),
-        loss=totals.loss / len(batches),
-        accuracy=totals.right / totals.seen,
+        loss=total / len(batches),
+        accuracy=float(totals.right) / totals.seen,
         lr=lr,
         pictures=totals.seen,
         ends_epoch=schedule.ends_epoch(number),
-        parts={name: sum(values) / len(values) for name, values in totals.parts.items()},
+        parts={name: sum(map(float, values)) / len(values) for name, values in totals.parts.items()},
     )
 
 
 @dataclass
 class _Totals:
-    """What the batches of a step add up to."""
+    """What the batches of a step add up to: tensors, for to read a number is to wait for the device."""
 
-    loss: float = 0.0
-    right: float = 0.0
+    loss: Tensor | float = 0.0
+    right: Tensor | float = 0.0
     seen: int = 0
-    parts: dict[str, list[float]] = field(default_factory=dict)
+    parts: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 def _add_gradients(
@@ -148,11 +155,11 @@ def _add_gradients(
         value, logits, parts = loss(images, targets, attributes)
     average_buffers(state.network, group, settings.batch_size)
     (value / batches).backward()
-    totals.loss += float(value.detach())
-    totals.right += float((logits.argmax(1) == targets.argmax(1)).sum())
+    totals.loss += value.detach().float()
+    totals.right += (logits.argmax(1) == targets.argmax(1)).sum()
     totals.seen += len(targets)
     for name, part in parts.items():
-        totals.parts.setdefault(name, []).append(float(part))
+        totals.parts.setdefault(name, []).append(part.detach())
 
 
 def _inputs(session: Session, batch: Batch, size: Preprocessing) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
