@@ -112,6 +112,8 @@ def test_without_a_network_the_hub_is_an_error_with_what_to_do(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsNotFound, match="Go online, or pass weights=FILE or FOLDER"):
         backbones.classifier(f"{VIT}.r160_in1k", 8, weights="hub")
+    with pytest.raises(WeightsNotFound, match="The weights owner/name are not on this machine"):
+        backbones.classifier(VIT, 8, weights="owner/name")
 
 
 def test_a_network_that_timm_does_not_have_is_an_error_with_near_names() -> None:

@@ -20,7 +20,9 @@ from safetensors.torch import load_file
 from timm.layers.attention import Attention
 from torch import Tensor, nn
 
+from affectlens import hub
 from affectlens.errors import SettingsError, UnknownName, WeightsNotFound
+from affectlens.models.transformers_names import is_of_transformers, renamed
 from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 HUB, NONE = "hub", "none"
@@ -29,7 +31,8 @@ HUB, NONE = "hub", "none"
 def classifier(name: str, num_emotions: int, *, weights: str = NONE, **options: Any) -> nn.Module:
     """Build timm's own network with a new classifier: images (B, 3, H, W) -> logits (B, E).
 
-    `weights` is `hub`, `none`, a safetensors file, or a folder that holds one. Raises `UnknownName`
+    `weights` is `hub`, `none`, a safetensors file, a folder that holds one, or `owner/name` of the hub, with
+    timm's names or those of transformers (`transformers_names`). Raises `UnknownName`
     for a network that timm does not have and `WeightsNotFound` for weights that cannot be had.
     """
     network = _create(name, weights, num_classes=num_emotions, **options)
@@ -304,9 +307,17 @@ def _create(name: str, weights: str, **options: Any) -> nn.Module:
         raise UnknownName("network", name, near, "timm")
     network: nn.Module = timm.create_model(name, pretrained=False, **options)
     if weights != NONE:
-        file = _fetch(name) if weights == HUB else weights_file(name, Path(weights).expanduser())
-        _load(network, file)
+        _load(network, _file_of(name, weights))
     return network
+
+
+def _file_of(name: str, weights: str) -> Path:
+    path = Path(weights).expanduser()
+    if weights == HUB:
+        return _fetch(name)
+    if hub.is_name(weights) and not path.exists():
+        return _fetched(f"The weights {weights}", weights)
+    return weights_file(name, path)
 
 
 def _fetch(name: str) -> Path:
@@ -314,18 +325,20 @@ def _fetch(name: str) -> Path:
 
     Not by timm's own way, which takes a pickle where there is no safetensors file.
     """
-    from huggingface_hub import hf_hub_download  # here: it takes half a second to import
-
     config = timm.get_pretrained_cfg(name)
     repository = config.hf_hub_id if config else None
     if not repository:
         raise WeightsNotFound(f"There are no pretrained weights of {name} on the hub. Pass weights=none.")
+    return _fetched(f"The pretrained weights of {name}", repository)
+
+
+def _fetched(what: str, repository: str) -> Path:
     try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
+        return hub.fetch_file(repository, "model.safetensors")
     except Exception as error:  # the hub's client raises some dozen kinds, from four libraries
         raise WeightsNotFound(
-            f"The pretrained weights of {name} cannot be fetched from the hub ({type(error).__name__}). "
-            "Go online, or pass weights=FILE or FOLDER with a safetensors file, or weights=none."
+            f"{what} are not on this machine and cannot be fetched from {repository} of the hub. Go online, "
+            "or pass weights=FILE or FOLDER with a safetensors file, or weights=none."
         ) from error
 
 
@@ -348,6 +361,8 @@ def _load(network: nn.Module, file: Path) -> None:
         given = load_file(file)
     except (SafetensorError, OSError) as error:
         raise WeightsNotFound(f"{file} is not a readable safetensors file: {error}.") from error
+    if is_of_transformers(given):
+        given = renamed(given)
     heads = tuple(f"{head}." for head in _classifier_names(network))
     wanted = {name: w for name, w in network.state_dict().items() if not name.startswith(heads)}
     missing = [name for name in wanted if name not in given]

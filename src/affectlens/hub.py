@@ -1,0 +1,41 @@
+"""Files of the Hugging Face hub: fetched where it can be reached, else found among those fetched before."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+PATIENCE = (
+    5.0  # seconds for the hub to answer; its own client would try for half a minute, and report each try
+)
+
+
+def fetch_file(repository: str, name: str) -> Path:
+    """Fetch one file of a repository, `owner/name`. Raises what the hub's client does, some dozen kinds."""
+    from huggingface_hub import hf_hub_download  # here: it takes half a second to import
+
+    return Path(hf_hub_download(repository, name, local_files_only=not _answers()))
+
+
+def fetch_folder(repository: str, names: Sequence[str]) -> Path:
+    """Fetch those files of a repository that it has, and return their folder. Raises as `fetch_file`."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repository, allow_patterns=list(names), local_files_only=not _answers()))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a repository rather than a path.
+
+    >>> is_name("owner/name"), is_name("runs/a/model"), is_name("./model"), is_name("name")
+    (True, False, False, False)
+    """
+    return text.count("/") == 1 and not text.startswith((".", "/", "~")) and not text.endswith("/")
+
+
+def _answers() -> bool:
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception:  # no network, a proxy that refuses, the client's own offline mode
+        return False
+    return True
