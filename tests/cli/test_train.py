@@ -88,6 +88,7 @@ def test_the_card_for_people_has_limits_scores_and_licences(run: Path) -> None:
         assert heading in card
     assert "Teachers" not in card
     assert f"Made by AffectLens {VERSION}." in card
+    assert "of one data set (folder)" in " ".join(card.split()) and "platforms" not in card
     # The terms of a folder of pictures are not known.
     assert "license_name: terms-of-the-data" in card
     assert "- Use: what the terms of its training data allow" in card

@@ -98,6 +98,14 @@ def test_one_word_comes_with_its_probability_and_several_where_they_are_likely()
     assert evidence_lines(evidence)[0] == "seen: scene cemetery (98%), object skull (88%)"
 
 
+def test_words_that_are_hardly_seen_are_in_the_data_and_not_named_to_people() -> None:
+    words = Attribute("scene", tuple(f"scene {n}" for n in range(50)))
+    unsure = replace(explanation(), attributes={"scene": np.linspace(0, 0.1, 50)[None]}, contributions={})
+    (evidence,) = evidence_of(unsure, [words], WORDS)
+    assert evidence[PREDICTED]["scene"]["probability"] == pytest.approx(0.02, abs=0.005)
+    assert evidence_lines(evidence) == []
+
+
 def test_a_network_that_predicts_from_features_sees_attributes_but_has_no_reasons() -> None:
     (evidence,) = evidence_of(replace(explanation(), contributions={}), [SCENE], WORDS)
     assert evidence[PREDICTED]["scene"]["word"] == "cemetery"

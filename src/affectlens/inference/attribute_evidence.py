@@ -26,6 +26,7 @@ from affectlens.metrics import sigmoid, softmax
 PREDICTED, EVIDENCE = "predicted_attributes", "because"
 SHOWN = 3  # reasons of a picture
 LEAST_SHARE = 0.05  # of a reason that is worth mentioning
+LEAST_SEEN = 0.2  # of a word that is named to people; the likeliest of hundreds may have a hundredth
 EVEN_ODDS = 0.5  # above it, one of several words counts as present
 DIGITS = 3
 
@@ -89,7 +90,8 @@ def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
     ['seen: scene cemetery (80%)', 'sadness because of scene cemetery (40%)']
     """
     lines = []
-    seen = [f"{name} {_listed(found)}" for name, found in evidence.get(PREDICTED, {}).items() if found]
+    found = {name: _worth_naming(words) for name, words in evidence.get(PREDICTED, {}).items()}
+    seen = [f"{name} {_listed(words)}" for name, words in found.items() if words]
     if seen:
         lines.append(f"seen: {', '.join(seen)}")
     reasons = evidence.get(EVIDENCE) or ()
@@ -153,8 +155,12 @@ def _speaking_for(contributions: NDArray[np.floating], emotion: int) -> NDArray[
     return np.asarray(contributions[emotion] - contributions.mean(axis=0))
 
 
-def _listed(found: Any) -> str:
+def _worth_naming(found: Any) -> list[Mapping[str, Any]]:
     words: Iterable[Mapping[str, Any]] = found if isinstance(found, list) else [found]
+    return [word for word in words if word["probability"] >= LEAST_SEEN]
+
+
+def _listed(words: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(f"{word['word']} ({word['probability']:.0%})" for word in words)
 
 

@@ -10,25 +10,29 @@ from affectlens.library.text import licences_text, readme_beginning
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
-LIMITS = (
-    "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. It "
-    "does not measure what any person feels, and nothing can be read from it about people in the picture.",
-    "Its training pictures come from one time and two platforms; other cultures, times and kinds of pictures "
-    "are predicted less well.",
-    "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
-)
+
+def limits(data: str) -> tuple[str, ...]:
+    """What should be known before a model that was trained on a data set is trusted, sentence by sentence."""
+    return (
+        "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. "
+        "It does not measure what any person feels, and nothing can be read from it about people in the "
+        "picture.",
+        f"All its training pictures are of one data set ({data}); other cultures, times and kinds of "
+        "pictures are predicted less well.",
+        "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
+    )
 
 
 def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training
     settings = "\n".join(f"{key} = {value}" for key, value in training["settings"].items())
-    limits = "\n".join(f"- {sentence}" for sentence in card.limits)
+    known = "\n".join(f"- {sentence}" for sentence in card.limits)
     counts = {name: sum(by_word.values()) for name, by_word in training["data"]["counts"].items()}
     pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     return f"""{readme_beginning(card)}
 ## Limits
-{limits}
+{known}
 
 ## Scores on the validation split
 The weights of the best epoch were chosen and the temperature ({card.temperature:.3f}) was fitted on this

@@ -23,7 +23,7 @@ from affectlens.models.capabilities import HasAttributes, HasBranches
 from affectlens.models.network_input import normalise
 from affectlens.models.saved import add_graph, round_weights, save_model
 from affectlens.training.attributes import network_options
-from affectlens.training.card import LIMITS, readme
+from affectlens.training.card import limits, readme
 from affectlens.training.checkpoints import load_weights
 from affectlens.training.run_folder import (
     BEST,
@@ -155,5 +155,5 @@ def _card(
         },
         scores={"split": splits.VAL, **scores.to_json(), **of_attributes},
         licences=licences(source.name),
-        limits=LIMITS,
+        limits=limits(source.name),
     )

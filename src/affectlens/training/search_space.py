@@ -107,6 +107,9 @@ def search_space(settings: Settings) -> tuple[Hyperparameter, ...]:
     applies: dict[str, Callable[[], bool]] = {
         "network_options.drop_path": lambda: _drops_paths(settings),
         "label_smoothing": lambda: settings.loss.cross_entropy > 0,
+        # They change what the attributes brightness and colourfulness measure.
+        "augmentation.colour_jitter": lambda: not settings.loss.attributes,
+        "augmentation.rand_augment": lambda: not settings.loss.attributes,
         "mixup": lambda: _may_mix(settings),
         "cutmix": lambda: _may_mix(settings),
     }
