@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from affectlens.errors import OutputError
-from affectlens.files import atomic_folder, atomic_write, slug
+from affectlens.files import atomic_folder, atomic_write, clear_leftovers, clear_leftovers_of, slug
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals, limits and modes of POSIX")
 
@@ -32,6 +32,28 @@ def test_a_file_is_there_when_the_block_ends(tmp_path: Path) -> None:
         assert not file.exists()
     assert file.read_bytes() == "one\nzwei: \u00e4\n".encode()
     assert names(file.parent) == ["a.txt"]
+
+
+@POSIX
+def test_a_file_that_is_replaced_keeps_its_rights(tmp_path: Path) -> None:
+    file = tmp_path / "private"
+    file.touch()
+    file.chmod(0o600)
+    with atomic_write(file) as out:
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+        out.write(b"x")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_what_killed_processes_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    ours = [".a.png.0123abcd.part", ".b.json.0123abcd.part"]
+    others = [".a.png.part", "a.png.0123abcd.part", ".a.png.0123abcd.parts"]
+    for name in (*ours, *others):
+        (tmp_path / name).touch()
+    clear_leftovers(tmp_path, {".png"})
+    assert names(tmp_path) == sorted([ours[1], *others])
+    clear_leftovers_of(tmp_path / "b.json")
+    assert names(tmp_path) == sorted(others)
 
 
 def test_an_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

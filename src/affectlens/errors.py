@@ -28,6 +28,7 @@ AffectLensError
     SettingsError           a setting that does not exist or has an impossible value
     RunError                a run folder that cannot be started or resumed
     OutputError             a result file that cannot be written or continued
+        OutputInUse             another process is writing it
     MissingExtra            a library that comes with an extra of the package
     ClusterError            no Ray at an address, or one that went away
     LineageError            a search whose record of who descends from whom is not true
@@ -222,6 +223,16 @@ class RunError(AffectLensError):
 
 class OutputError(AffectLensError):
     """A result file that cannot be written or continued."""
+
+
+class OutputInUse(OutputError):
+    """Another process is writing there."""
+
+    def __init__(self, output: Path, holder: str) -> None:
+        super().__init__(
+            f"{output} is being written by another process ({holder or 'which has not named itself yet'}). "
+            "Wait until it has ended, or choose another name."
+        )
 
 
 class MissingExtra(AffectLensError):

@@ -5,14 +5,19 @@ leaves that behind, to be deleted, and the old content untouched.
 """
 
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from affectlens.errors import OutputError
+
+# What `_hidden_name` makes: the name, and the suffix, of what is being written.
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 @contextmanager
@@ -20,8 +25,9 @@ def atomic_write(file: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file next to `file` that replaces it when the block ends without error.
 
     `mode` is `wb`, or `w` for UTF-8 text, whose line ends stay as they are written. Of a link, what it
-    points to is written. Raises `OutputError` where the folder cannot be written, the disk is full, or a
-    folder or a device lies there; the old file stays.
+    points to is written. A file that is replaced passes its rights on to the new one. Raises `OutputError`
+    where the folder cannot be written, the disk is full, or a folder or a device lies there; the old file
+    stays.
     """
     target = Path(os.path.realpath(file))
     temporary = _hidden_name(target, "part")
@@ -31,6 +37,9 @@ def atomic_write(file: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             raise OutputError(f"{file} cannot be written: it is a folder or a device. Choose another name.")
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open(mode.replace("w", "x"), **text) as out:  # type: ignore[call-overload]
+            if target.exists():
+                # Before the first byte: what only its owner may read is never open to others.
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             yield out
             out.flush()
             os.fsync(out.fileno())
@@ -83,10 +92,41 @@ def slug(text: str) -> str:
     return "-".join("".join(letter if letter.isalnum() else " " for letter in text.lower()).split())
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half written in a folder. No process may be writing there."""
-    for leftover in folder.glob(".*.part"):
-        _remove(leftover)
+def clear_leftovers(folder: Path, suffixes: Collection[str] | None = None) -> None:
+    """Delete what killed processes left half written in a folder. No process may be writing there.
+
+    With `suffixes`, only what was to become a file with one of them.
+    """
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
+        leftover = _LEFTOVER.fullmatch(path.name)
+        if leftover and (suffixes is None or Path(leftover["name"]).suffix in suffixes):
+            _remove(path)
+
+
+def clear_leftovers_of(file: Path) -> None:
+    """Delete what killed processes left of a file, half written. No process may be writing it."""
+    for path in list(file.parent.iterdir()) if file.parent.is_dir() else ():
+        leftover = _LEFTOVER.fullmatch(path.name)
+        if leftover and leftover["name"] == file.name:
+            _remove(path)
+
+
+# `Path` has these methods too, but some versions of Python raise there where a folder above may not be
+# entered or a name is too long. Of what a user named, it suffices that nothing can be found there: opening
+# it reports why.
+def is_folder(path: Path | str) -> bool:
+    """Whether a folder lies at a path; False where that cannot be found out."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether a file lies at a path; False where that cannot be found out."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def exists(path: Path | str) -> bool:
+    """Whether anything lies at a path; False where that cannot be found out."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def sync_folder(folder: Path) -> None:

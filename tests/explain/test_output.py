@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from affectlens.errors import SettingsError, UnknownName
+from affectlens.errors import OutputInUse, SettingsError, UnknownName
 from affectlens.explain.explainer import Explanation, ExplanationRequest
 from affectlens.explain.formats import FORMATS, request_for
 from affectlens.explain.methods.options import listing, parse
 from affectlens.explain.output import ExplanationFiles
 from heat import effects_of, explanation_of, heatmap_of, with_patch
+from lock_holder import holder
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other() -> None:
@@ -43,6 +44,18 @@ def test_every_format_writes_its_file_and_no_two_the_same(tmp_path: Path) -> Non
         file.name.endswith(entry.suffix) for file, entry in zip(written, FORMATS.values(), strict=True)
     )
     assert all(file.stat().st_size > 500 for file in written)
+
+
+def test_a_folder_that_another_process_writes_is_refused_and_what_a_killed_one_left_is_cleared(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".a.awe.png.0123abcd.part").touch()
+    with holder("locked_folder", out) as other, pytest.raises(OutputInUse, match=str(other.pid)):
+        ExplanationFiles(out, ExplanationRequest()).__enter__()
+    with ExplanationFiles(out, ExplanationRequest()):
+        assert [path.name for path in out.iterdir()] == [".lock"]
 
 
 def test_only_what_a_format_shows_is_requested() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from affectlens.errors import RunError
+from affectlens.errors import OutputInUse, RunError
 from affectlens.film import record as film_record
 from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.record import FilmRecord
@@ -24,6 +24,7 @@ from affectlens.film.watch import watch
 from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.video import Video
 from films import as_pictures, scene, write
+from lock_holder import holder
 from watching import Count, same, watched
 
 
@@ -256,11 +257,9 @@ def first_line(**changes: Any) -> Callable[[Path], object]:
         changed("state.json", reference=None),
         changed("state.json", reference="eJwDAAAAAAE="),
         changed("state.json", reference="no base64"),
-        changed("state.json", batches=1_000_000),
         written("samples.jsonl", "{}\n"),
         written("samples.jsonl", '{"batch": 0, "samples": [[0.0, 0, [1.0], false]]}\n'),
         written("samples.jsonl", '{"late": 1.5, "samples": []}\n'),
-        written("samples.jsonl", "\x00\x00\n"),
         first_line(samples=[["0.0", 0, [0.125] * 8, False]]),
         first_line(batch=True),
         written("timeline.json", "{}"),
@@ -273,3 +272,58 @@ def test_what_is_torn_or_altered_is_an_error_that_names_the_file(
     damage(folder)
     with pytest.raises(RunError, match=r"(film|state|timeline)\.json|samples\.jsonl"):
         opened(folder, long_film, engine)
+
+
+@pytest.mark.parametrize("lost", ["the last byte", "a line", "all", "a block of the disk"])
+def test_predictions_that_the_state_counts_but_the_disk_lost_are_made_again(
+    folder: Path, long_film: Path, engine: OnnxEngine, lost: str
+) -> None:
+    """As by a power cut, from which a complete state came back, but not all of what it counts."""
+    file = folder / film_record.SAMPLES
+    counted = json.loads((folder / film_record.STATE).read_bytes())["batches"]
+    lines = file.read_bytes().splitlines(keepends=True)[:counted]
+    data = b"".join(lines)
+    left = {
+        "the last byte": data[:-1],
+        "a line": b"".join(lines[1:]),
+        "all": b"",
+        "a block of the disk": bytes(len(lines[0])) + b"".join(lines[1:]),
+    }[lost]
+    file.write_bytes(left)
+    once = WatchRequest(source=str(long_film), engine=engine, threads=1, batch_size=4)
+    *_, complete = watch(once)
+    *_, resumed = watch(replace(once, out=folder, resume=True))
+    assert isinstance(complete, WatchFinished) and isinstance(resumed, WatchFinished)
+    assert same(resumed.timeline, complete.timeline)
+
+
+def test_a_film_that_another_process_watches_is_refused(
+    long_film: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    request = WatchRequest(source=str(long_film), engine=engine, out=tmp_path / "out", threads=1)
+    with holder("locked_folder", tmp_path / "out") as other, pytest.raises(OutputInUse, match=str(other.pid)):
+        next(watch(request))
+
+
+def test_predictions_are_on_the_disk_before_the_state_that_counts_them(
+    long_film: Path, engine: OnnxEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_record, "SAVE_SECONDS", 0)
+    out, system, original = tmp_path / "out", os.fsync, film_record.atomic_write
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        system(descriptor)
+
+    def atomic_write(file: Path, mode: str = "wb") -> Any:
+        assert file.name != film_record.STATE or synced[-1] == (out / film_record.SAMPLES).stat().st_ino
+        return original(file, mode)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(film_record, "atomic_write", atomic_write)
+    events = watch(WatchRequest(source=str(long_film), engine=engine, out=out, threads=1))
+    for _ in range(4):
+        next(events)
+    events.close()
+    assert (out / film_record.STATE).is_file()

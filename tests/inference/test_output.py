@@ -10,7 +10,7 @@ import pytest
 
 from affectlens.attributes import MEASURED
 from affectlens.emotions import MIKELS, POLARITY, Vocabulary
-from affectlens.errors import OutputError, PictureDamaged
+from affectlens.errors import OutputError, OutputInUse, PictureDamaged
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.output.rows import MADE_BY, columns
@@ -18,6 +18,7 @@ from affectlens.inference.output.writer import open_output
 from affectlens.inference.predictor import Prediction
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
+from lock_holder import holder
 from model_folders import CARD
 
 BATCH = 4
@@ -427,3 +428,27 @@ def test_a_folder_without_rights_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="Permission"):
         write(tmp_path / "out.jsonl", NAMES)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_another_process_is_writing_is_refused_and_left_as_it_is(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a.{suffix}"
+    write(file, NAMES, stop_after=6)
+    rows = FORMATS[file.suffix].rows_file(file)
+    before = rows.read_bytes()
+    with holder("locked_file", file) as other, pytest.raises(OutputInUse, match=str(other.pid)):
+        write(file, NAMES, resume=True)
+    assert rows.read_bytes() == before
+    write(file, NAMES, resume=True)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_before_what_a_power_cut_left_as_nulls_are_kept(tmp_path: Path, suffix: str) -> None:
+    complete, file = tmp_path / f"complete.{suffix}", tmp_path / f"a.{suffix}"
+    write(complete, NAMES)
+    write(file, NAMES, stop_after=6)
+    rows = FORMATS[file.suffix].rows_file(file)
+    data = rows.read_bytes()
+    rows.write_bytes(data[:-40] + bytes(40) + b"\n")
+    assert write(file, NAMES, resume=True) == BATCH
+    assert file.read_bytes() == complete.read_bytes()

@@ -17,7 +17,7 @@ import torch
 
 from affectlens import former_keys
 from affectlens.data import folder
-from affectlens.errors import PictureDamaged, RunError, SettingsError
+from affectlens.errors import OutputInUse, PictureDamaged, RunError, SettingsError
 from affectlens.inference.engine import ONNX_RUNTIME, TORCH, load_engine
 from affectlens.models import catalog, saved
 from affectlens.models.saved import load_model
@@ -38,6 +38,7 @@ from affectlens.training.run_folder import (
 from affectlens.training.session import CacheProgress, with_statistics
 from affectlens.training.settings import Loss, Settings, override, read_settings
 from affectlens.training.state import State
+from lock_holder import holder
 from pictures import colour_set
 
 # Everything random is on, so that a resumed run that forgot any of it would differ.
@@ -73,6 +74,15 @@ def request(data: Path, out: Path, settings: Settings = TINY, resume: bool = Fal
 def losses(out: Path) -> list[tuple[int, float]]:
     rows = [json.loads(line) for line in (out / STEPS).read_text().splitlines()]
     return [(row["step"], row["loss"]) for row in rows]
+
+
+def test_a_run_that_another_process_writes_is_refused(data: Path, tmp_path: Path) -> None:
+    with (
+        holder("locked_folder", tmp_path / "run") as other,
+        pytest.raises(OutputInUse, match=str(other.pid)),
+    ):
+        next(iter(fit(request(data, tmp_path / "run"))))
+    assert not (tmp_path / "run" / RUN).exists()
 
 
 def test_a_run_reports_what_happens_and_leaves_a_complete_model(data: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +95,7 @@ def pictures(
     files = ExplanationFiles(out or OUT, request)
     maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
     status = 0
-    with _progress(paths, maps) as advance:
+    with files if formats else nullcontext(), _progress(paths, maps) as advance:
         for explanation in explainer.explain_files(expand(paths, sys.stdin.buffer), request, advance):
             if explanation.error is not None:
                 advance(maps)

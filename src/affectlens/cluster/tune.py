@@ -28,6 +28,7 @@ from affectlens.cluster.schedulers import name_of, scheduler_for
 from affectlens.cluster.search_record import MAX_DEATHS, RoundEnd, SearchRecord
 from affectlens.data.records import DataSource
 from affectlens.errors import AffectLensError, ClusterError, RunError, SettingsError
+from affectlens.locks import locked_folder
 from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, finish_line, state_file
@@ -121,8 +122,14 @@ def search(request: SearchRequest, listen: Listener) -> SearchFinished:
     """Search, and leave the best model; `listen` is called with what happens.
 
     Raises `RunError` for a folder that holds another search or none to resume, and where members fail, after
-    the best model so far was written; `ClusterError`, `MissingExtra`; and what reading the data raises.
+    the best model so far was written; `OutputInUse` where another process writes it;
+    `ClusterError`, `MissingExtra`; and what reading the data raises.
     """
+    with locked_folder(request.run.out):
+        return _search(request, listen)
+
+
+def _search(request: SearchRequest, listen: Listener) -> SearchFinished:
     session = _open(request, listen)
     out, plan = request.run.out, request.plan
     space = search_space(session.settings)

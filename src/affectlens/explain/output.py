@@ -1,23 +1,41 @@
 """Files of explanations: how they are named, and written in several formats at once."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from affectlens.explain.formats import FORMATS, ExplanationFormat
-from affectlens.files import slug
+from affectlens.files import clear_leftovers, slug
+from affectlens.locks import locked_folder
 
 if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation, ExplanationRequest
 
 
 class ExplanationFiles:
-    """Files in a folder, named after picture and question, and never alike for two pictures."""
+    """Files in a folder, named after picture and question, and never alike for two pictures.
+
+    As a context manager it locks the folder, so that no other process writes there; raises `OutputInUse`.
+    """
 
     def __init__(self, folder: Path, request: "ExplanationRequest") -> None:
         self.folder = folder
         self.request = request
         self._stems: dict[str, str] = {}  # stem in use: the picture that has it
+        self._held = ExitStack()
+
+    def __enter__(self) -> "ExplanationFiles":
+        self._held.enter_context(locked_folder(self.folder))
+        # A process that was killed may have left some behind, of other pictures too.
+        clear_leftovers(self.folder, {Path(f"x{entry.suffix}").suffix for entry in FORMATS.values()})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
 
     def write(self, explanation: "Explanation", formats: Iterable[str]) -> list[Path]:
         """Write one picture's explanation in each format, by name, and return the files.

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Literal
 
-from affectlens.errors import RunError, SettingsError, UnknownName, VideoError
+from affectlens.errors import OutputInUse, RunError, SettingsError, UnknownName, VideoError
 from affectlens.files import slug
 from affectlens.film.events import WatchEvent, WatchFinished, WatchRequest
 from affectlens.film.export import markers
@@ -104,7 +104,7 @@ class FilmFailed:
     """A film that cannot be used; the job continues with the next."""
 
     source: str
-    error: VideoError | RunError | SettingsError
+    error: VideoError | RunError | SettingsError | OutputInUse
 
 
 FilmEvent = FilmStarted | WatchEvent | ExportProgress | FileWritten | FilmFailed
@@ -123,7 +123,7 @@ def analyse_films(
             stop.clear()
         try:
             yield from analyse_film(source, job, job.out / name, stop)
-        except (VideoError, RunError) as error:
+        except (VideoError, RunError, OutputInUse) as error:
             yield FilmFailed(source=source, error=error)
         except SettingsError as error:
             if len(sources) == 1:

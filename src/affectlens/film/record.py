@@ -1,7 +1,9 @@
 """What is on disk of a film that is watched; see `film.watch` for the files.
 
 Predictions are appended as they come, and the sampler's state is written from time to time, as a complete
-file: a kill at any moment leaves what can be resumed.
+file, once they are on the disk: a kill at any moment leaves what can be resumed. Where predictions that the
+state counts are missing all the same, the film is decoded from its beginning again; those that are there are
+not made again.
 """
 
 import base64
@@ -9,8 +11,10 @@ import binascii
 import hashlib
 import json
 import math
+import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import monotonic
@@ -28,6 +32,7 @@ from affectlens.film.shots import COLUMNS, ROWS, Thumbnail
 from affectlens.film.timeline import Timeline
 from affectlens.former_keys import FILM_STATE, FILM_STATE_FILE, current_keys
 from affectlens.inference.engine import Engine
+from affectlens.locks import locked_folder
 from affectlens.video import Video
 
 FILM, SAMPLES, STATE, TIMELINE = "film.json", "samples.jsonl", "state.json", "timeline.json"
@@ -79,12 +84,14 @@ class FilmRecord:
     finished: Timeline | None = None
     _stream: Any = None
     _saved: float = 0.0
+    _held: ExitStack = field(default_factory=ExitStack)  # the lock of the folder
 
     @classmethod
     def open(cls, request: WatchRequest, video: Video, engine: Engine) -> "FilmRecord":
-        """Start a record, or read the one that is to be resumed.
+        """Start a record, or read the one that is to be resumed; its folder is locked until it is closed.
 
-        Raises `RunError` where there is none, or where it is of another film, model or settings or damaged.
+        Raises `RunError` where there is none, or where it is of another film, model or settings or damaged,
+        and `OutputInUse` where another process writes it.
         """
         out = request.out
         if out is None:
@@ -92,15 +99,18 @@ class FilmRecord:
                 raise RunError("Nothing was written to resume from: name the folder.")
             return cls(None)
         origin = _origin(request, video, engine)
-        record = cls(out)
-        if request.resume:
-            _check_same(out, origin)
-            clear_leftovers(out)
-            record._read(len(engine.card.vocabulary))
-        else:
-            _start(out, origin)
-        record._stream = _append_to(out / SAMPLES)
-        return record
+        with ExitStack() as held:
+            held.enter_context(locked_folder(out))
+            record = cls(out)
+            if request.resume:
+                _check_same(out, origin)
+                clear_leftovers(out)
+                record._read(len(engine.card.vocabulary))
+            else:
+                _start(out, origin)
+            record._stream = _append_to(out / SAMPLES)
+            record._held = held.pop_all()
+            return record
 
     def _read(self, num_emotions: int) -> None:
         assert self.out is not None
@@ -111,17 +121,20 @@ class FilmRecord:
         file = self.out / STATE if (self.out / STATE).is_file() else former
         if file.is_file():
             self.state = _read_state(file, FILM_STATE if file == former else {})
-        batches = set()
+        counted: dict[int, list[FramePrediction]] = {}
         for line in _read_lines(self.out / SAMPLES, num_emotions):
             if line.late is not None:
                 self.late[line.late] = line.samples[0]
             elif line.batch is not None and line.batch < self.state.batches:
-                self.predictions += line.samples
-                batches.add(line.batch)
+                counted[line.batch] = line.samples
             elif line.batch is not None:
                 self.known[line.batch] = line.samples
-        if len(batches) != self.state.batches or bool(self.predictions) != (self.state.predicted > 0):
-            raise _damaged(self.out / SAMPLES, "batches are missing")
+        self.predictions = [each for number in sorted(counted) for each in counted[number]]
+        samples = self.state.predicted + self.state.reused
+        if len(counted) != self.state.batches or len(self.predictions) != samples:
+            # Some were lost, as by a power cut: the sampler has to come by them again.
+            self.known |= counted
+            self.predictions, self.state = [], SamplerState()
 
     @property
     def watched_until(self) -> float | None:
@@ -155,8 +168,9 @@ class FilmRecord:
 
     def close(self) -> None:
         """Close the file of predictions."""
-        if self._stream is not None:
-            self._stream.close()
+        with self._held:
+            if self._stream is not None:
+                self._stream.close()
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
@@ -167,6 +181,11 @@ class FilmRecord:
 
     def _save(self, state: SamplerState) -> None:
         assert self.out is not None
+        try:
+            # Before the state that counts them: a power cut could keep it and lose them.
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise OutputError(f"{self.out} cannot be written: {error.strerror or error}.") from error
         with atomic_write(self.out / STATE, "w") as file:
             file.write(json.dumps(_state_as_plain(state)))
         self._saved = monotonic()
@@ -289,8 +308,9 @@ def _read_lines(file: Path, num_emotions: int) -> Iterator[_Line]:
     decoder = msgspec.json.Decoder(_Line)
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            # The last line may be torn by a kill: what it held is predicted again.
-            if not line.endswith(b"\n"):
+            # The last line may be torn by a kill, and lines at the end filled with NULs by a power cut: what
+            # they held is predicted again.
+            if not line.endswith(b"\n") or b"\0" in line:
                 continue
             try:
                 found = decoder.decode(line)

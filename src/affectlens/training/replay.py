@@ -17,6 +17,7 @@ import torch
 from affectlens.data.catalog import open_data
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
+from affectlens.locks import locked_folder
 from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, SettingsSample, finish_line, state_file, train_interval
@@ -75,8 +76,16 @@ def replay(
     """Train along a line of a search in the folder `request.out`, with so many threads.
 
     The session's settings are those of the search. Stopping anywhere leaves a replay to resume. Raises
-    `RunError` for a folder that holds another run or none to resume, and for a line that now diverges.
+    `RunError` for a folder that holds another run or none to resume, and for a line that now diverges, and
+    `OutputInUse` where another process writes the folder.
     """
+    with locked_folder(request.out):
+        yield from _replay(request, session, line, threads)
+
+
+def _replay(
+    request: TrainingRequest, session: Session, line: Sequence[Interval], threads: int | None
+) -> Iterator[ReplayedInterval | RunFinished]:
     if threads is not None:
         torch.set_num_threads(threads)
     # A round that diverged trained nothing.

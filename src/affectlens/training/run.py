@@ -6,11 +6,13 @@ What lies in the folder is described in `training.run_folder`.
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
+from affectlens.locks import locked_folder
 from affectlens.training.checkpoints import load_state, save_state, save_weights
 from affectlens.training.distributed import ALONE, ProcessGroup
 from affectlens.training.finish import RunFinished, finish, quick_scores
@@ -61,10 +63,27 @@ def fit(request: TrainingRequest, group: ProcessGroup = ALONE) -> Iterator[RunEv
     steps and yield the same events, but only the main one writes, and yields `CacheProgress` and
     `RunFinished`.
 
-    Raises `RunError` where the folder holds another run or none to resume, and what reading the data,
-    building the network and training raise. Stopping the iteration anywhere leaves a run to resume.
+    Raises `RunError` where the folder holds another run or none to resume, `OutputInUse` where another
+    process writes it, and what reading the data, building the network and training raise. Stopping the
+    iteration anywhere leaves a run to resume.
     """
     session = open_session(request.source, request.settings, request.device, group, request.teachers)
+    with _locked_together(request.out, group):
+        yield from _fit(request, session)
+
+
+@contextmanager
+def _locked_together(out: Path, group: ProcessGroup) -> Iterator[None]:
+    """Have the main process lock the run folder while the block runs."""
+    with ExitStack() as held:
+        with group.agreed():
+            if group.is_main:
+                held.enter_context(locked_folder(out))
+        yield
+
+
+def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
+    group = session.group
     open_run_together(request, session)
     session = yield from with_cache(session, request.out / CACHE, request.cache)
     state, best = _begin(request, session)
@@ -85,6 +104,7 @@ def fit(request: TrainingRequest, group: ProcessGroup = ALONE) -> Iterator[RunEv
                 yield end
             due = step.number % session.settings.checkpoint_every == 0
             if group.is_main and (step.ends_epoch or due):
+                os.fsync(log.fileno())  # before the state that counts its lines
                 save_state(request.out / LAST, state, {"best": best})
     if group.is_main:
         yield finish(request, session)
@@ -130,4 +150,6 @@ def _end_epoch(request: TrainingRequest, session: Session, state: State, step: S
         save_weights(request.out / BEST, state.best_network, {"epoch": end.epoch, "step": end.step, **scores})
     with (request.out / LOG).open("a", encoding="utf-8") as log:
         log.write(json.dumps(asdict(end)) + "\n")
+        log.flush()
+        os.fsync(log.fileno())
     return end

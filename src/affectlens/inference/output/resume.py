@@ -42,7 +42,14 @@ def keep_rows(
     kept, failed = KeptRows(), 0
     batch: list[Input] = []
     for number, record in enumerate(_records(stream, encoding), start=1):
-        stored = _decoded(file, number, record, encoding)
+        try:
+            stored = encoding.decode(record)
+        except ValueError as error:
+            if b"\0" in record:  # a power cut left it so, and what follows; rows themselves have none
+                break
+            raise OutputError(
+                f"{file}, row {number}, is not an answer of this model ({error}). Name another file."
+            ) from None
         given = next(inputs, None)
         _check(file, number, stored, given, card)
         assert given is not None
@@ -63,15 +70,6 @@ def _records(stream: IO[bytes], encoding: RowEncoding) -> Iterator[bytes]:
         if line.endswith(b"\n") and encoding.is_complete(record):
             yield record
             record = b""
-
-
-def _decoded(file: Path, number: int, record: bytes, encoding: RowEncoding) -> StoredRow:
-    try:
-        return encoding.decode(record)
-    except ValueError as error:
-        raise OutputError(
-            f"{file}, row {number}, is not an answer of this model ({error}). Name another file."
-        ) from None
 
 
 def _check(file: Path, number: int, stored: StoredRow, given: Input | None, card: Card) -> None:

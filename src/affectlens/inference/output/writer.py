@@ -6,16 +6,18 @@ a journal until all are there (`formats`).
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from affectlens.errors import OutputError
+from affectlens.files import clear_leftovers_of, exists, is_folder
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import format_of, journal_of
 from affectlens.inference.output.resume import KeptRows, keep_rows
 from affectlens.inference.output.rows import PredictionRow
+from affectlens.locks import locked_file
 from affectlens.model_folder import Card
 
 
@@ -31,11 +33,13 @@ class RowWriter:
         encode: Callable[[PredictionRow], bytes],
         stream: IO[bytes],
         finish: Callable[[], None],
+        held: ExitStack,
     ) -> None:
         self.file = file
         self._encode = encode
         self._stream = stream
         self._finish = finish
+        self._held = held  # the lock of the file
 
     def write(self, row: PredictionRow) -> None:
         """Append a row and hand it to the system: it outlives this process, however that ends."""
@@ -55,16 +59,17 @@ class RowWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            with suppress(OSError):  # what could not be written was reported already
+        with self._held:
+            if kind is not None:
+                with suppress(OSError):  # what could not be written was reported already
+                    self._stream.close()
+                return
+            try:
+                os.fsync(self._stream.fileno())
                 self._stream.close()
-            return
-        try:
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-        except OSError as problem:
-            raise _unwritable(self.file, problem) from problem
-        self._finish()
+            except OSError as problem:
+                raise _unwritable(self.file, problem) from problem
+            self._finish()
 
 
 def open_output(
@@ -76,19 +81,32 @@ def open_output(
     batch_size: int,
     attributes: Sequence[str] = (),
 ) -> tuple[RowWriter, Iterator[Input], KeptRows]:
-    """Open a result file; return it, the inputs that are left to predict, and what was kept.
+    """Open and lock a result file; return it, the inputs that are left to predict, and what was kept.
 
     `attributes` are the names of those that every row will have; none where they were not requested.
     With `resume`, rows of an earlier run with the same weights and the same pictures in the same order
     are kept; where there are none, it is as without. Rows of versions before 0.2 are not resumed: they do
     not name their weights, and a model's name may mean others since. Raises `OutputError`: see
-    `check_file`, and where rows do not fit model or pictures.
+    `check_file`, and where rows do not fit model or pictures; `OutputInUse` where another process writes it.
     """
-    check_file(file, resume)
+    format_of(file)  # an unknown suffix leaves no lock behind
+    with ExitStack() as held:
+        held.enter_context(locked_file(file))
+        check_file(file, resume)
+        clear_leftovers_of(file)
+        stream, finish, rest, kept = _opened(file, card, inputs, batch_size, attributes)
+        encode = format_of(file).encoding(card.vocabulary, attributes).encode
+        return RowWriter(file, encode, stream, finish, held.pop_all()), rest, kept
+
+
+def _opened(
+    file: Path, card: Card, inputs: Iterator[Input], batch_size: int, attributes: Sequence[str]
+) -> tuple[IO[bytes], Callable[[], None], Iterator[Input], KeptRows]:
+    """Open the file itself; return with it how it is finished."""
     row_format, vocabulary = format_of(file), card.vocabulary
     rows_file = row_format.rows_file(file)
     encoding = row_format.encoding(vocabulary, attributes)
-    reopened = file != rows_file and file.exists() and not rows_file.exists()
+    reopened = file != rows_file and exists(file) and not exists(rows_file)
     try:
         if reopened and row_format.to_journal:
             row_format.to_journal(file, rows_file, vocabulary, attributes)
@@ -114,7 +132,7 @@ def open_output(
             row_format.from_journal(rows_file, file, vocabulary, attributes)
             rows_file.unlink()
 
-    return RowWriter(file, encoding.encode, stream, finish), rest, kept
+    return stream, finish, rest, kept
 
 
 def check_file(file: Path, resume: bool) -> None:
@@ -123,15 +141,15 @@ def check_file(file: Path, resume: bool) -> None:
     Raises `MissingExtra` for a format that cannot be written here.
     """
     row_format = format_of(file)
-    if file.is_dir():
+    if is_folder(file):
         raise OutputError(f"{file} is a folder. Name a file to write.")
     if resume:
         return
-    if file.exists():
+    if exists(file):
         raise OutputError(
             f"{file} exists and is not overwritten. Go on with it by --resume, or name another file."
         )
-    if row_format.from_journal and journal_of(file).exists():
+    if row_format.from_journal and exists(journal_of(file)):
         raise OutputError(
             f"An interrupted run left its rows in {journal_of(file)}. Go on with them by --resume, or delete "
             "that file."

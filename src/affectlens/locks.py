@@ -1,0 +1,153 @@
+"""Locks, so that of several processes one alone writes an output: a file of rows, or a folder.
+
+    with locked_file(Path("answers.jsonl")):
+        ...
+
+The lock is the system's, on a hidden file next to the output (`.answers.jsonl.lock`) or in it (`.lock`),
+which names the process that has it. It ends with its process, however that ends: what a killed process leaves
+behind blocks no other. One process may lock the same output several times, so that an abandoned generator
+does not stand in the way of the next; threads are not kept apart. Where a file system has no locks, as on
+some network disks, outputs are written without.
+"""
+
+import errno
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from affectlens.errors import OutputError, OutputInUse
+
+# What systems answer where another process has the lock.
+_TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+# The byte that is locked: far behind the text, which on Windows could not be read otherwise.
+_BYTE = 1 << 30
+
+
+@dataclass
+class _Held:
+    """A lock of this process, and how often it was taken."""
+
+    descriptor: int
+    process: int
+    times: int = 1
+
+
+_held: dict[str, _Held] = {}
+_guard = Lock()
+
+
+@contextmanager
+def locked_file(file: Path) -> Iterator[None]:
+    """Keep other processes from writing a file while the block runs; its folder is made.
+
+    Raises `OutputInUse`, with who writes it, where another process does, and `OutputError` where nothing can
+    be written there.
+    """
+    target = Path(os.path.realpath(file))
+    with _locked(target.with_name(f".{target.name}.lock"), file):
+        yield
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing into a folder while the block runs, as `locked_file` does.
+
+    The folder is made; where nothing was written into it, it is removed again.
+    """
+    target = Path(os.path.realpath(folder))
+    is_new = not os.path.lexists(target)
+    try:
+        with _locked(target / ".lock", folder):
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):
+                target.rmdir()
+
+
+@contextmanager
+def _locked(file: Path, output: Path) -> Iterator[None]:
+    key = str(file)
+    with _guard:
+        held = _held.get(key)
+        if held is not None and held.process == os.getpid():
+            held.times += 1
+        else:
+            held = _held[key] = _Held(_acquired(file, output), os.getpid())
+    try:
+        yield
+    finally:
+        with _guard:
+            held.times -= 1
+            if not held.times and held.process == os.getpid():
+                _held.pop(key, None)
+                _release(held.descriptor, file)
+
+
+def _acquired(file: Path, output: Path) -> int:
+    """Return the descriptor of the lock's file, locked where that is possible."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            with suppress(OSError, AttributeError):
+                # Another user may have to lock what a killed process of this one leaves behind.
+                os.fchmod(descriptor, 0o666)
+            try:
+                _lock(descriptor)
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    break
+                holder = os.read(descriptor, 200).decode(errors="replace")
+                os.close(descriptor)
+                raise OutputInUse(output, holder) from None
+            # Another process may have removed the file, as it ended, before it was locked.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), file.stat()):
+                    break
+            os.close(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, _this_process().encode())
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
+    return descriptor
+
+
+def _release(descriptor: int, file: Path) -> None:
+    """Remove the file, and end the lock; Windows removes no file that is open."""
+    if os.name != "nt":
+        with suppress(OSError):
+            file.unlink()
+    os.close(descriptor)
+    if os.name == "nt":
+        with suppress(OSError):
+            file.unlink()
+
+
+def _this_process() -> str:
+    began = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"process {os.getpid()} on {socket.gethostname()}, since {began}"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        # Not `flock`: its locks outlive the process in children that it forked.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _BYTE)

@@ -1,0 +1,76 @@
+"""One process alone writes an output, and the second learns which one that is."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from affectlens.errors import OutputError, OutputInUse
+from affectlens.locks import locked_file, locked_folder
+from lock_holder import command, holder
+
+
+def test_a_second_process_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
+    with holder("locked_file", tmp_path / "a.jsonl") as process:
+        with (
+            pytest.raises(OutputInUse, match=f"process {process.pid} on ") as refused,
+            locked_file(tmp_path / "a.jsonl"),
+        ):
+            pass
+        assert "a.jsonl is being written by another process" in str(refused.value)
+        with locked_file(tmp_path / "b.jsonl"):
+            pass
+
+
+def test_a_link_and_the_file_that_it_points_to_are_one_output(tmp_path: Path) -> None:
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
+    with (
+        holder("locked_file", tmp_path / "a.jsonl"),
+        pytest.raises(OutputInUse),
+        locked_file(tmp_path / "link.jsonl"),
+    ):
+        pass
+
+
+def test_a_killed_process_blocks_no_other(tmp_path: Path) -> None:
+    with holder("locked_folder", tmp_path / "run") as process:
+        process.kill()
+        process.wait()
+        assert (tmp_path / "run" / ".lock").is_file()
+        with locked_folder(tmp_path / "run"):
+            pass
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_process_that_sleeps_still_has_its_lock(tmp_path: Path) -> None:
+    with holder("locked_folder", tmp_path / "run") as process:
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(OutputInUse), locked_folder(tmp_path / "run"):
+            pass
+
+
+def test_nothing_of_a_lock_is_left_and_no_folder_that_was_not_used(tmp_path: Path) -> None:
+    with locked_folder(tmp_path / "used"):
+        (tmp_path / "used" / "file").touch()
+    with locked_folder(tmp_path / "unused"), locked_file(tmp_path / "a.csv"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["used"]
+    assert [path.name for path in (tmp_path / "used").iterdir()] == ["file"]
+
+
+def test_one_process_may_lock_twice_and_keeps_the_lock_until_both_have_ended(tmp_path: Path) -> None:
+    other = command("locked_file", tmp_path / "a.csv")
+    with locked_file(tmp_path / "a.csv"):
+        with locked_file(tmp_path / "a.csv"):
+            pass
+        refused = subprocess.run(other, capture_output=True, text=True, check=False)
+        assert "OutputInUse" in refused.stderr
+
+
+def test_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"), locked_folder(tmp_path / "file" / "run"):
+        pass
