@@ -20,8 +20,8 @@ HELPERS = (TESTS, TESTS.parent / "benchmarks", TESTS.parent / "scripts")
 SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
-    "captum", "onnx", "onnxscript", "openvino", "pandas", "playwright", "pyarrow", "ray", "safetensors",
-    "scipy", "skimage", "sklearn", "timm", "tomli_w", "torch", "torchmetrics", "torchvision", "transformers",
+    "captum", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif", "playwright", "pyarrow", "ray",
+    "safetensors", "scipy", "skimage", "sklearn", "timm", "tomli_w", "torch", "torchmetrics", "torchvision", "transformers",
 )  # fmt: skip
 # Rooms that build models.
 ROOMS = (

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from affectlens import images
+from affectlens.colour import srgb_to_linear
+from affectlens.decoding import Memory, in_child
 from affectlens.errors import (
     NotAPicture,
     PictureDamaged,
@@ -27,6 +29,7 @@ from affectlens.errors import (
     PictureNotFound,
     PictureTooLarge,
 )
+from affectlens.extras import Extra
 from affectlens.images import list_pictures, read_pixels, read_size
 from affectlens.preprocess import Preprocessing
 
@@ -541,7 +544,10 @@ def test_grey_and_cmyk_jpegs_are_reduced_too() -> None:
         (b"\0", "Check that it is a picture"),
     ],
 )
-def test_what_is_no_picture_is_called_by_its_name(tmp_path: Path, content: bytes, kind: str) -> None:
+def test_what_is_no_picture_is_called_by_its_name(
+    tmp_path: Path, content: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "HEIF", Extra("heif", "not_installed"))
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
     with pytest.raises(NotAPicture, match=f"picture.jpg: not a picture .* {kind}"):
@@ -850,3 +856,259 @@ def test_mutated_files_give_pixels_or_a_picture_error(count: int, monkeypatch: p
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     kilobytes = grown / 1024 if sys.platform == "darwin" else grown
     assert kilobytes < 200_000  # 16 bytes for each of 4 million pixels, and the allocator's slack
+
+
+# ---------------------------------------------------------------------- what files state about their pixels
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def with_chunk(png: bytes, added: bytes) -> bytes:
+    """A PNG with a chunk behind its header."""
+    return png[:33] + added + png[33:]
+
+
+def tiff_of(data: bytes, bits: int, photometric: int, sample_format: int = 1, size: int = 64) -> bytes:
+    tags = [(256, 4, size), (257, 4, len(data) * 8 // bits // size), (258, 3, bits), (259, 3, 1)]
+    tags += [(262, 3, photometric), (273, 4, 8), (277, 3, 1), (278, 4, size), (279, 4, len(data))]
+    directory = struct.pack("<H", len(tags) + 1)
+    for tag, kind, value in [*tags, (339, 3, sample_format)]:
+        directory += struct.pack("<HHI", tag, kind, 1) + struct.pack("<I", value)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory + bytes(4)
+
+
+RAMP = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (8, 1))  # (8, 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "photometric", "sample_format", "values"),
+    [
+        ("<u2", 16, 1, 1, RAMP.astype(np.uint16) * 257),
+        ("<u2", 16, 0, 1, 65535 - RAMP.astype(np.uint16) * 257),
+        ("<u4", 32, 1, 1, RAMP.astype(np.uint32) * 17_039_360),
+        ("<i2", 16, 1, 2, RAMP.astype(np.int16) * 128),
+    ],
+)
+def test_grey_tiffs_of_every_kind_are_light_where_they_should_be(
+    kind: str, bits: int, photometric: int, sample_format: int, values: NDArray[Any]
+) -> None:
+    read = read_pixels(tiff_of(values.astype(kind).tobytes(), bits, photometric, sample_format))
+    expected = values.astype(float) if photometric else 65535.0 - values
+    expected *= 255 / {"<u2": 65535, "<u4": expected.max(), "<i2": 32767}[kind]
+    assert np.abs(read[..., 0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        chunk(b"zTXt", b"workflow\0\0" + zlib.compress(b"x" * (2 << 20))),
+        chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(b"x" * (2 << 20))),
+        chunk(b"tEXt", b"Comment\0hello")[:-1] + b"?",
+        chunk(b"gAMA", struct.pack(">I", 100_000))[:-1] + b"?",
+        chunk(b"prVt", bytes(3 << 20)),
+        chunk(b"iCCP", b"srgb\0\0" + zlib.compress(
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(2 << 20))),
+    ],
+)  # fmt: skip
+def test_text_profiles_and_checksums_of_a_png_cost_no_pixel(added: bytes) -> None:
+    picture = quadrants()
+    assert np.array_equal(read_pixels(with_chunk(file_of(picture, "PNG"), added)), picture)
+
+
+def test_a_png_is_turned_by_text_before_and_behind_its_pixels() -> None:
+    picture = quadrants()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    written = file_of(picture, "PNG", exif=exif)
+    assert np.array_equal(read_pixels(written), picture[::-1, ::-1])
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="3"/></x:xmpmeta>'
+    stated = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    assert np.array_equal(read_pixels(with_chunk(file_of(picture, "PNG"), stated)), picture[::-1, ::-1])
+
+
+def test_a_png_with_gamma_is_as_light_as_that_states() -> None:
+    picture = photo_like(32, 32)
+    linear = srgb_to_linear(picture / 255)
+    for gamma, values in ((1.0, linear), (1 / 1.8, linear ** (1 / 1.8))):
+        stated = (b"gAMA", struct.pack(">I", round(100_000 * gamma)))
+        read = read_pixels(png_of((values * 65535).round(), 2, stated))
+        assert np.abs(read.astype(int) - picture).max() <= 1
+    usual = with_chunk(file_of(picture, "PNG"), chunk(b"gAMA", struct.pack(">I", 45_455)))
+    assert np.array_equal(read_pixels(usual), picture)
+
+
+def as_pq(picture: Bytes, white: float) -> NDArray[Any]:
+    """sRGB as PQ in BT.2020, its white at so many cd/m2: 0..65535. (H, W, 3)"""
+    matrix = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+    power = (srgb_to_linear(picture / 255) @ matrix.T * white / 10_000) ** (2610 / 16384)
+    stored: NDArray[Any] = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    return (stored.clip(0, 1) * 65535).round()
+
+
+def test_hdr_pictures_are_tone_mapped_and_what_is_not_brighter_than_paper_is_kept() -> None:
+    picture = photo_like(32, 32)
+    stated = (b"cICP", bytes([9, 16, 0, 1]))
+    assert np.abs(read_pixels(png_of(as_pq(picture, 203), 2, stated)).astype(int) - picture).max() <= 3
+    grey = np.repeat(picture[..., :1], 3, axis=2)
+    brighter = read_pixels(png_of(as_pq(grey, 1000), 2, stated)).astype(int)
+    # Five times as bright: lighter, but with the highlights apart.
+    assert grey.mean() + 20 < brighter.mean() < 250
+    assert (brighter == 255).mean() < 0.1
+
+
+def test_hdr_is_noticed_in_avif(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = np.full((64, 64, 3), 200, np.uint8)
+    written = file_of(Image.fromarray((as_pq(grey, 203) / 257).round().astype(np.uint8)), "AVIF", quality=100)
+    at = written.index(b"colrnclx") + 8
+    hdr = written[:at] + struct.pack(">HH", 9, 16) + written[at + 4 :]
+    assert np.abs(read_pixels(hdr).astype(int) - 200).max() <= 6
+    assert read_pixels(written).mean() < 160
+
+
+def test_display_p3_without_a_profile_is_converted() -> None:
+    red = np.zeros((4, 4, 3), np.uint16) + np.array([60_000, 20_000, 20_000], np.uint16)
+    read = read_pixels(png_of(red, 2, (b"cICP", bytes([12, 13, 0, 1]))))[0, 0].astype(int)
+    # By the primaries of both: redder than sRGB can be is cut off.
+    assert np.abs(read - (253, 60, 70)).max() <= 1
+
+
+@pytest.mark.parametrize("colour_type", [0, 2])
+def test_a_key_colour_of_16_bits_is_transparent_and_its_neighbours_are_not(colour_type: int) -> None:
+    values = np.full((4, 4, 3 if colour_type else 1), 1001, np.uint16)
+    values[:2] = 1000
+    key = struct.pack(">H", 1000) * values.shape[2]
+    read = read_pixels(png_of(values, colour_type, (b"tRNS", key)))
+    assert (read[:2] == 255).all()
+    assert (read[2:] == 3).all()
+
+
+def test_alpha_of_a_bmp_that_is_0_everywhere_is_none() -> None:
+    rgba = np.dstack([quadrants(), np.zeros((32, 48), np.uint8)])
+    bgra = rgba[::-1, :, [2, 1, 0, 3]].tobytes()
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 124, 48, 32, 1, 32, 3, len(bgra), 2835, 2835, 0, 0) + masks + b"BGRs"
+    header = header.ljust(124, b"\0")
+    written = b"BM" + struct.pack("<IHHI", 138 + len(bgra), 0, 0, 138) + header + bgra
+    assert np.array_equal(read_pixels(written), quadrants())
+
+
+def test_a_jpeg_without_its_end_marker_is_complete_and_one_without_its_last_rows_is_not() -> None:
+    complete = file_of(photo_like(96, 128), "JPEG", quality=90)
+    assert np.array_equal(read_pixels(complete[:-2]), read_pixels(complete))
+    for missing in (20, 200, 2000):
+        with pytest.raises(PictureDamaged, match="truncated"):
+            read_pixels(complete[:-missing])
+
+
+@pytest.mark.parametrize("size", [(1601, 1199), (1607, 1193), (1600, 1200)])
+def test_a_jpeg_of_odd_size_is_not_shifted_where_it_is_decoded_small(size: tuple[int, int]) -> None:
+    height, width = size[1], size[0]
+    written = file_of(photo_like(height, width), "JPEG", quality=95, subsampling=0)
+    preprocessing = Preprocessing(height=96, width=96)
+    reduced = preprocessing.fit_pixels(read_pixels(written, at_least=96)).astype(int)
+    complete = preprocessing.fit_pixels(read_pixels(written)).astype(int)
+    assert np.abs(reduced - complete).mean() < 0.5
+
+
+# ------------------------------------------------------------------------------------------- raw files, HEIC
+
+
+def raw_file(jpeg: bytes, orientation: int = 1, with_preview: bool = True) -> bytes:
+    """A DNG: a directory of the sensor's values, and one of a JPEG in a directory below."""
+    main = [(254, 4, 1), (256, 4, 2), (257, 4, 2), (258, 3, 16), (259, 3, 1), (262, 3, 32803), (273, 4, 8)]
+    main += [(274, 3, orientation), (278, 4, 2), (279, 4, 8)]
+    below_at = 16 + 2 + 12 * (len(main) + 2) + 4
+    main += [(330, 4, below_at if with_preview else 0), (50706, 1, 1)]
+    jpeg_at = below_at + 2 + 12 * 3 + 4
+    below = [(259, 3, 7), (273, 4, jpeg_at), (279, 4, len(jpeg))]
+    content = struct.pack("<2sHI", b"II", 42, 16) + bytes(8)
+    for entries in (main, below):
+        content += struct.pack("<H", len(entries))
+        content += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+        content += bytes(4)
+    return content + jpeg
+
+
+def test_of_a_raw_file_the_preview_is_read_upright() -> None:
+    jpeg = file_of(quadrants(160, 240), "JPEG", quality=95)
+    assert np.array_equal(read_pixels(raw_file(jpeg)), read_pixels(jpeg))
+    assert np.array_equal(read_pixels(raw_file(jpeg, 6)), np.rot90(read_pixels(jpeg), -1))
+    assert read_size(raw_file(jpeg, 6)) == (240, 160)
+
+
+def test_a_raw_file_without_a_preview_is_an_error_with_what_to_do() -> None:
+    with pytest.raises(NotAPicture, match="Develop it"):
+        read_pixels(raw_file(b"", with_preview=False))
+    with pytest.raises(NotAPicture, match="raw file"):
+        read_pixels(b"\0\0\0\x18ftypcrx " + bytes(64))
+
+
+def test_heic_is_read_where_its_extra_is_installed() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(quadrants(64, 96))).save(buffer, quality=95)
+    assert np.abs(read_pixels(buffer.getvalue()).astype(int) - quadrants(64, 96)).mean() < 3
+
+
+# ----------------------------------------------------------------------------------- memory, time, interrupts
+
+
+def many_scans(pixels: Bytes, scans: int) -> bytes:
+    """A progressive JPEG whose last scan is there again and again."""
+    written = file_of(pixels, "JPEG", progressive=True)
+    last = written.rindex(b"\xff\xda")
+    return written[:last] + written[last:-2] * scans + b"\xff\xd9"
+
+
+def test_a_progressive_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(PictureTooLarge, match="scans"):
+        read_pixels(many_scans(photo_like(64, 64), 600))
+    assert read_pixels(many_scans(photo_like(64, 64), 20)).shape == (64, 64, 3)
+
+
+def test_a_child_process_decodes_to_the_same_pixels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written = file_of(quadrants(), "WEBP", lossless=True)
+    (tmp_path / "a.webp").write_bytes(written)
+    monkeypatch.setattr(images, "_CHILD_PIXELS", 100)
+    calls = []
+    monkeypatch.setattr(images, "in_child", lambda *given: calls.append(given) or in_child(*given))
+    assert np.array_equal(read_pixels(written), quadrants())
+    assert np.array_equal(read_pixels(tmp_path / "a.webp"), quadrants())
+    with pytest.raises(PictureDamaged, match="in memory"):
+        read_pixels(file_of(photo_like(32, 48), "PNG")[:-300])
+    assert len(calls) == 3
+
+
+def test_a_child_process_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_CHILD_PIXELS", 100)
+    monkeypatch.setattr(images, "MAX_SECONDS", 0.0)
+    with pytest.raises(PictureTooLarge, match="longer than 0 seconds"):
+        read_pixels(file_of(quadrants(), "WEBP"))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF"])
+def test_the_limit_on_pixels_is_ours_for_every_format(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = file_of(quadrants(), kind)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    monkeypatch.setattr(images, "_CHILD_PIXELS", 500)
+    assert read_pixels(written).shape == (32, 48, 3)
+
+
+def test_pictures_that_are_decoded_at_once_keep_to_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "memory", memory := Memory(1000 * 1000 * images._BYTES_PER_PIXEL))
+    used = []
+    load = images._load
+
+    def watched(image: Image.Image, file: Any) -> Image.Image:
+        used.append(memory.used)
+        return load(image, file)
+
+    monkeypatch.setattr(images, "_load", watched)
+    written = file_of(np.zeros((1000, 800, 3), np.uint8), "PNG")
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(read_pixels, [written] * 8))) == 8
+    assert max(used) <= memory.size
+    assert memory.used == 0

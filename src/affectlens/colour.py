@@ -1,17 +1,41 @@
-"""The transfer curve of sRGB: from stored levels to amounts of light, and back.
+"""Colours of pictures and films, from stored levels to sRGB: transfer curves, primaries, tone mapping.
 
-Standard: IEC 61966-2-1. Both functions keep the type of what they are given, arrays of any shape with values
-in 0..1.
+Standards: IEC 61966-2-1 (sRGB); ITU-R BT.2100 (PQ, HLG), BT.2087 (BT.2020), BT.2390 (tone mapping),
+BT.2408 (white); ITU-T H.273, whose code points films, PNG, AVIF and HEIC state.
+
+Letters: h x w pixels.
 """
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+# Transfer characteristics of ITU-T H.273.
+PQ, HLG = 16, 18
+HDR = {PQ: "PQ", HLG: "HLG"}
+_LINEAR, _GAMMA_2_2, _GAMMA_2_8 = 8, 4, 5
+# Colour primaries of ITU-T H.273.
+BT2020 = 9
+# Luminance in cd/m2 of a white page in HDR, and of the screen that it is shown on here (BT.2408).
+WHITE = 203.0
+# Luminance in cd/m2 that films are taken to be mastered for: the greatest of most screens.
+PEAK = 1000.0
+_M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+
+# From light of these primaries, with the white of sRGB, to that of sRGB. Primaries that are not here are
+# those of sRGB, or too near to be seen (SMPTE 170M, BT.470 BG).
+_TO_SRGB = {
+    BT2020: ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
+    # Display P3
+    12: ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
+}
+_ROWS_AT_ONCE = 1 << 18  # pixels that are converted at once, so that memory stays small
+
 
 def srgb_to_linear(levels: NDArray[Any]) -> NDArray[Any]:
-    """Light of stored levels, both in 0..1.
+    """Light of stored levels, both in 0..1; arrays of any shape, whose type is kept.
 
     >>> srgb_to_linear(np.array([0.0, 0.04, 0.5, 1.0])).round(4).tolist()
     [0.0, 0.0031, 0.214, 1.0]
@@ -20,9 +44,120 @@ def srgb_to_linear(levels: NDArray[Any]) -> NDArray[Any]:
 
 
 def linear_to_srgb(light: NDArray[Any]) -> NDArray[Any]:
-    """Stored levels of light, both in 0..1.
+    """Stored levels of light, both in 0..1; arrays of any shape, whose type is kept.
 
     >>> linear_to_srgb(np.array([0.0, 0.003, 0.214, 1.0])).round(3).tolist()
     [0.0, 0.039, 0.5, 1.0]
     """
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+class ColourCode(NamedTuple):
+    """Which colours stored red, green and blue stand for, by the code points of ITU-T H.273."""
+
+    primaries: int
+    transfer: int
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer curve is PQ or HLG."""
+        return self.transfer in HDR
+
+    @property
+    def is_srgb(self) -> bool:
+        """Whether screens show stored levels as they are."""
+        curves = (PQ, HLG, _LINEAR, _GAMMA_2_2, _GAMMA_2_8)
+        return self.primaries not in _TO_SRGB and self.transfer not in curves
+
+
+def to_srgb(levels: NDArray[np.uint16], code: ColourCode) -> NDArray[np.uint8]:
+    """Convert a picture to sRGB: uint16 (h, w, 3) -> uint8 (h, w, 3).
+
+    PQ is tone mapped from the picture's own greatest luminance, at most `PEAK`: one that nowhere exceeds
+    `WHITE` keeps its brightness. Colours that sRGB does not have are cut off.
+    """
+    peak = PEAK
+    if code.transfer == PQ and levels.size:
+        peak = min(PEAK, float(_light_of(PQ)[int(levels.max()) >> 4]))
+    result = np.empty(levels.shape, np.uint8)
+    step = max(1, _ROWS_AT_ONCE // max(1, levels.shape[1]))
+    for top in range(0, len(levels), step):
+        part = levels[top : top + step]
+        result[top : top + step] = as_sdr(part, code, peak) if code.is_hdr else _from_wide(part, code)
+    return result
+
+
+def as_sdr(levels: NDArray[np.uint16], code: ColourCode, peak: float = PEAK) -> NDArray[np.uint8]:
+    """Tone map PQ or HLG to sRGB: uint16 (h, w, 3) -> uint8 (h, w, 3).
+
+    Transfer curves: ITU-R BT.2100. Brightness: the curve of ITU-R BT.2390 (section 5.4), from `peak` to
+    `WHITE` cd/m2, applied to the greatest of red, green and blue, so that no colour changes its hue. Colours:
+    BT.2087, and those that sRGB does not have are cut off.
+    """
+    light = _light_of(code.transfer)[levels >> 4]  # (h, w, 3), cd/m2
+    if code.transfer == HLG:  # what the screen adds: a power of the scene's luminance, 1.2 for 1000 cd/m2
+        luminance = light @ np.array([0.2627, 0.6780, 0.0593], dtype=np.float32)
+        light = light * (np.maximum(luminance, 1e-6) / PEAK)[..., None] ** np.float32(0.2)
+    if peak > WHITE:
+        brightest = light.max(axis=2, keepdims=True)
+        mapped = _from_pq(_compressed(_to_pq(np.minimum(brightest, peak)), peak))
+        light = light * (mapped / np.maximum(brightest, 1e-6))
+    return _encoded(light / np.float32(WHITE), code)
+
+
+def gamma_table(gamma: float, levels: int) -> NDArray[np.uint8]:
+    """sRGB levels of stored ones that are light to the power of `gamma`: (levels,), 0 to 255.
+
+    >>> gamma_table(1.0, 256)[[0, 1, 55, 255]].tolist()
+    [0, 13, 128, 255]
+    """
+    light = np.linspace(0, 1, levels) ** (1 / gamma)
+    return (linear_to_srgb(light) * 255).round().astype(np.uint8)
+
+
+def _from_wide(levels: NDArray[np.uint16], code: ColourCode) -> NDArray[np.uint8]:
+    return _encoded(_light_of(code.transfer)[levels >> 4], code)
+
+
+def _encoded(light: NDArray[Any], code: ColourCode) -> NDArray[np.uint8]:
+    """Light in 0..1 of white to sRGB."""
+    if code.primaries in _TO_SRGB:
+        light = light @ np.array(_TO_SRGB[code.primaries], dtype=np.float32).T
+    return (linear_to_srgb(np.clip(light, 0, 1)) * 255).round().astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _light_of(transfer: int) -> NDArray[np.float32]:
+    """Light of each of 4096 stored values: PQ in cd/m2, HLG too, before what the screen adds; else 0..1."""
+    stored = np.linspace(0, 1, 4096)
+    if transfer == PQ:
+        return _from_pq(stored).astype(np.float32)
+    if transfer == HLG:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        scene = np.where(stored <= 0.5, stored**2 / 3, (np.exp((stored - c) / a) + b) / 12)
+        return (scene * PEAK).astype(np.float32)
+    powers = {_LINEAR: 1.0, _GAMMA_2_2: 2.2, _GAMMA_2_8: 2.8}
+    light = stored ** powers[transfer] if transfer in powers else srgb_to_linear(stored)
+    return np.asarray(light, np.float32)
+
+
+def _to_pq(light: NDArray[Any]) -> NDArray[Any]:
+    power = (np.maximum(light, 0) / 10_000) ** _M1
+    return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2  # type: ignore[no-any-return]
+
+
+def _from_pq(stored: NDArray[Any]) -> NDArray[Any]:
+    power = stored ** (1 / _M2)
+    return 10_000 * (np.maximum(power - _C1, 0) / (_C2 - _C3 * power)) ** (1 / _M1)
+
+
+def _compressed(stored: NDArray[Any], peak: float) -> NDArray[Any]:
+    """BT.2390's curve on PQ values: the same up to a knee, then a spline that ends at the screen's white."""
+    source, target = float(_to_pq(np.array(peak))), float(_to_pq(np.array(WHITE)))
+    value, top = stored / source, target / source
+    knee = 1.5 * top - 0.5
+    t = np.clip((value - knee) / (1 - knee), 0, 1)
+    spline = (
+        (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (-2 * t**3 + 3 * t**2) * top
+    )
+    return np.where(value < knee, value, spline) * source

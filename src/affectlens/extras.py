@@ -28,6 +28,7 @@ class Extra:
 
 
 CLUSTER = Extra("cluster", "ray")
+HEIF = Extra("heif", "pillow_heif")
 PARQUET = Extra("parquet", "pyarrow")
 TRAIN = Extra("train", "torch")
 

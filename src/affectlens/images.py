@@ -4,27 +4,36 @@ What a picture looks like is decided once, here, for every part of the package:
 
     orientation     EXIF and XMP orientation is applied; broken EXIF data counts as upright
     colour          converted to sRGB by the embedded ICC profile; a profile that is broken, or that
-                    belongs to another kind of picture, is ignored, as browsers do
+                    belongs to another kind of picture, is ignored, as browsers do. Else by what PNG, AVIF
+                    and HEIC state as code points (Display P3, BT.2020), or PNG as gamma
+    PQ, HLG (HDR)   tone mapped to sRGB for a screen of 203 cd/m2, see `colour.to_srgb`
     CMYK, Lab       converted to sRGB; CMYK without a profile by plain inversion
-    transparency    laid on white, the page that most pictures are looked at on
-    16 bits         the upper byte is kept, so that grey and colour agree
+    transparency    laid on white, the page that most pictures are looked at on; a BMP whose alpha is 0
+                    everywhere is opaque
+    16 bits         the upper byte is kept, so that grey and colour agree; of signed ones, 32767 is white
     32 bits, float  0..65535 or 0..1 where all values lie there; stretched from least to greatest
                     otherwise, since such a file does not state what is white
     frames, pages   the first
+    raw files       the preview that the camera put into it
 
 A file's content decides what it is, never its suffix. Whatever cannot be read is a `PictureError`
 that names the file and the reason; warnings that Pillow gives on the way are left to the caller's
-filters. All functions may be called from many threads at once.
+filters. All functions may be called from many threads at once; together they keep to `decoding.MEMORY`.
+What may take long is decoded in a child process, which an interrupt or a time limit ends (`decoding`).
 """
 
 import io
+import json
 import os
 import re
+import signal
 import stat
 import struct
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -45,15 +54,30 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from affectlens import errors
+from affectlens.colour import ColourCode, gamma_table, to_srgb
+from affectlens.decoding import (
+    Cancelled,
+    ChildFailed,
+    can_have_child,
+    check_cancelled,
+    in_child,
+    memory,
+)
 from affectlens.errors import (
     NotAPicture,
     PictureDamaged,
     PictureDenied,
     PictureEmpty,
+    PictureError,
     PictureIsFolder,
     PictureNotFound,
     PictureTooLarge,
 )
+from affectlens.extras import HEIF
+from affectlens.png_chunks import essential
+from affectlens.raw_previews import SUFFIXES as RAW_SUFFIXES
+from affectlens.raw_previews import preview
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3), upright sRGB
 
@@ -77,11 +101,27 @@ Interpolation = Literal["bilinear", "bicubic"]
 MAX_PIXELS = 250_000_000
 # What a JPEG may hold that is decoded at reduced size: memory is small then, but time is not.
 MAX_STORED_PIXELS = 4 * MAX_PIXELS
+# What a progressive JPEG may cost: its pixels times its scans. Programs write about ten scans; a file of
+# thousands takes minutes.
+MAX_SCANNED_PIXELS = 16 * MAX_PIXELS
+MAX_SCANS = 500
+# Time limit in seconds for one picture that is decoded in a child process.
+MAX_SECONDS = 120.0
+# Bytes that a pixel takes while a picture is read.
+_BYTES_PER_PIXEL = 14
+# Pixels up to which memory is not counted: what all threads together hold of such pictures is small.
+_SMALL_PIXELS = 500_000
+# Pixels from which on a picture is decoded in a child process: some seconds, in which Python cannot be
+# interrupted. Decoders of the second kind are several times slower.
+_CHILD_PIXELS, _CHILD_PIXELS_SLOW = 32_000_000, 16_000_000
+_SLOW_FORMATS = ("AVIF", "HEIF", "JPEG2000")
 
-PICTURE_SUFFIXES = frozenset({
-    ".apng", ".avif", ".avifs", ".bmp", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf",
-    ".jpg", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-})  # fmt: skip
+# What is read, and what people have among their pictures, which must not be missing without a word.
+PICTURE_SUFFIXES = RAW_SUFFIXES | {
+    ".apng", ".avif", ".avifs", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",
+    ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm",
+    ".tif", ".tiff", ".webp",
+}  # fmt: skip
 
 # Only these of Pillow's formats are ever tried: no PSD, EPS, FITS or PDF, where most of its recent security
 # faults were, and nothing that starts another program. A multi-picture JPEG (MPO, as phones
@@ -100,8 +140,14 @@ _READERS: tuple[type[ImageFile.ImageFile], ...] = (
 _READABLE = "JPEG, PNG, WebP, GIF, AVIF, TIFF, BMP, JPEG 2000 or PPM"
 
 # What people often have instead of a picture, by first bytes, so that the error can name it.
+_HEIC = rb"....ftyp.{0,40}(hei[cxms]|hev[cxms])"
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
-    (rb"....ftyp.{0,40}(hei[cx]|hev[cx])", "a HEIC photograph: export it as JPEG"),
+    (_HEIC, f'a HEIC photograph: pip install "affectlens[{HEIF.name}]", or export it as JPEG'),
+    (
+        rb"....ftypcrx|HEAPCCDR|FOVb|\0MRM",
+        "a camera's raw file without a preview that is found here: export it as JPEG or TIFF",
+    ),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture: export it as PNG or JPEG"),
     (rb"....ftyp(?!avi|mif1|msf1)|\x1aE\xdf\xa3|RIFF....AVI ", "a video or sound file"),
     (rb"\s*<(!doctype\s+html|html|head|body)", "a web page, perhaps saved instead of the picture"),
     (rb"\s*(<\?xml.{0,200})?<svg", "an SVG drawing: export it as PNG"),
@@ -138,12 +184,17 @@ _UPRIGHT = {
 }
 _ON_ITS_SIDE = (5, 6, 7, 8)
 _ORIENTATION_TAG = 0x0112
-_BITS_PER_SAMPLE_TAG = 0x0102
+_BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG, _SAMPLE_FORMAT_TAG = 0x0102, 0x0106, 0x0153
+_MIN_IS_WHITE, _SIGNED = 0, 2
+# Key of `Image.info` under which `_identify` puts what a file states of its colours.
+_COLOURS = "affectlens_colours"
 
-_PROFILE_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+_PROFILE_SPACES = {"RGB": "RGB", "L": "GRAY", "I;16": "GRAY", "CMYK": "CMYK"}
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 # Without lcms's one-pixel cache a transform may be shared by threads.
 _SHARED = ImageCms.Flags.NOCACHE
+# Of 16 bits, a table that lcms makes in advance is wrong by up to ten levels in the dark.
+_EXACT = ImageCms.Flags.NOOPTIMIZE
 
 
 def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None) -> Pixels:
@@ -330,15 +381,95 @@ def _as_picture_errors(name: str) -> Iterator[None]:
 
 def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pixels:
     with _as_picture_errors(name):
-        image = _identify(file, name)
-        stored = image.width * image.height
+        try:
+            image = _identify(file, name)
+        except Image.DecompressionBombError:
+            # Pillow's own limit, which is lower, can be raised for a process of ours only.
+            if _may_have_child():
+                return _decode_in_child(file, name, at_least)
+            raise
+        width, height = image.size
         if at_least is not None:
             _shrink_while_decoding(image, at_least)
         # A progressive JPEG holds all its coefficients in memory, however small it comes out.
-        decoded = stored if "progressive" in image.info else image.width * image.height
+        is_progressive = "progressive" in image.info
+        decoded = width * height if is_progressive else image.width * image.height
         _refuse_beyond(MAX_PIXELS, decoded, name)
-        _refuse_beyond(MAX_STORED_PIXELS, stored, name)
-    return _convert(image, name)
+        _refuse_beyond(MAX_STORED_PIXELS, width * height, name)
+        if is_progressive:
+            _refuse_many_scans(file, width * height, name)
+    if (
+        decoded > (_CHILD_PIXELS_SLOW if image.format in _SLOW_FORMATS else _CHILD_PIXELS)
+        and _may_have_child()
+    ):
+        return _decode_in_child(file, name, at_least, decoded)
+    return _convert(image, name, decoded, (width, height))
+
+
+def _refuse_many_scans(file: IO[bytes], pixels: int, name: str) -> None:
+    """Refuse a progressive JPEG whose scans, each of which goes through all of its pixels, are too many."""
+    file.seek(0)
+    scans, before = 0, b""
+    while part := file.read(1 << 20):
+        scans += (before + part).count(b"\xff\xda")
+        before = part[-1:]
+    if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
+        reason = f"it would take minutes to decode: {scans:,} scans of {pixels:,} pixels. Export it again."
+        raise PictureTooLarge(name, reason)
+
+
+def _may_have_child() -> bool:
+    return not _is_child and can_have_child()
+
+
+def _decode_in_child(
+    file: IO[bytes], name: str, at_least: tuple[int, int] | None, pixels: int = MAX_PIXELS
+) -> Pixels:
+    """Do what `_decode` does in a process that can be ended."""
+    size = json.dumps(at_least)
+    try:
+        with (
+            memory.reserve(pixels * _BYTES_PER_PIXEL),
+            in_child("affectlens.images:decode_for_parent", file, [size], MAX_SECONDS) as result,
+        ):
+            header = json.loads(result.readline())
+            if "error" in header:
+                raise getattr(errors, header["error"])(name, header["reason"])
+            decoded = np.empty((header["height"], header["width"], 3), np.uint8)
+            result.readinto(memoryview(decoded).cast("B"))  # type: ignore[attr-defined]
+            return decoded
+    except ChildFailed as error:
+        raise PictureTooLarge(
+            name, f"it cannot be decoded here: {error}. Make a smaller copy first."
+        ) from error
+    except Cancelled as error:
+        raise PictureTooLarge(name, "it was being decoded when the job was ended.") from error
+
+
+_is_child = False
+
+
+def decode_for_parent(at_least: str) -> None:
+    """Decode the picture on standard input; write a line of JSON, then its pixels, to standard output.
+
+    What a child process of `read_pixels` does. `at_least` is JSON: null, or height and width.
+    """
+    global _is_child
+    _is_child = True
+    Image.MAX_IMAGE_PIXELS = None  # ours, which is checked below, is the limit
+    if hasattr(signal, "alarm"):  # should the parent be gone
+        signal.alarm(int(MAX_SECONDS) + 10)
+    size = json.loads(at_least)
+    try:
+        pixels = _decode(sys.stdin.buffer, "", tuple(size) if size else None)
+    except PictureError as error:
+        header: dict[str, Any] = {"error": type(error).__name__, "reason": error.reason}
+        sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
+    else:
+        header = {"height": pixels.shape[0], "width": pixels.shape[1]}
+        sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
+        sys.stdout.buffer.write(memoryview(pixels).cast("B"))
+    sys.stdout.buffer.flush()
 
 
 def _upright_size(file: IO[bytes], name: str) -> tuple[int, int]:
@@ -359,22 +490,83 @@ def _identify(file: IO[bytes], name: str) -> ImageFile.ImageFile:
     Does what `PIL.Image.open(formats=...)` does, but without Pillow's limit on pixels: that one is
     global to the process and knows nothing of decoding at reduced size; ours follows in `_decode`.
     """
+    file.seek(0)
     start = file.read(256)
+    raw = preview(file)
+    if raw is not None and raw.length:
+        file.seek(raw.position)
+        return _open_preview(file.read(raw.length), raw.orientation, name)
     failures = []
-    for reader in _READERS:
+    for reader in () if raw is not None else _READERS:
         accepts = Image.OPEN[str(reader.format)][1]
         if accepts is not None and accepts(start[:16]) is True:
             file.seek(0)
             try:
-                return reader(file, "")  # without the name, or Pillow would map the file into memory
+                return _with_colours(reader, file)
             except SyntaxError as error:  # Pillow's word for "not mine", whatever went wrong
                 failures.append(f"{reader.format}: {_why(error)}")
+    if re.match(_HEIC, start, re.DOTALL) and HEIF.is_installed:
+        file.seek(0)
+        return _open_heif(file)
+    if raw is not None:
+        reason = "a camera's raw file without a preview. Develop it, and export it as JPEG or TIFF."
+        raise NotAPicture(name, reason)
     kind = next((kind for first, kind in _STRANGERS if re.match(first, start, re.DOTALL | re.IGNORECASE)), "")
     if failures and not kind:
         reason = f"begins like a picture but is damaged, or of a rare kind ({'; '.join(failures)})."
         raise PictureDamaged(name, f"{reason} Export it again, as PNG or JPEG.")
     seems = f"It seems to be {kind}." if kind else "Check that it is a picture, or export it as one of these."
     raise NotAPicture(name, f"not a picture in a format that is read here: {_READABLE}. {seems}")
+
+
+def _with_colours(reader: type[ImageFile.ImageFile], file: IO[bytes]) -> ImageFile.ImageFile:
+    """Open a picture, with what Pillow leaves out of its colours put under `_COLOURS`.
+
+    Without the file's name, or Pillow would map the file into memory.
+    """
+    if reader is PngImagePlugin.PngImageFile:
+        png = essential(file)
+        image = reader(png.file, "")
+        if png.profile is not None:
+            image.info["icc_profile"] = png.profile
+        if png.colours is not None:  # comes before any profile
+            image.info.pop("icc_profile", None)
+            image.info[_COLOURS] = png.colours
+        return image
+    image = reader(file, "")
+    if image.format == "AVIF":
+        file.seek(0)
+        image.info[_COLOURS] = _colours_of_avif(file.read(1 << 16))
+    return image
+
+
+def _colours_of_avif(start: bytes) -> ColourCode | None:
+    """What the box `colr` of ISO/IEC 14496-12 states."""
+    found = re.search(rb"colrnclx(..)(..)", start, re.DOTALL)
+    return ColourCode(*(int.from_bytes(part, "big") for part in found.groups())) if found else None
+
+
+def _open_heif(file: IO[bytes]) -> ImageFile.ImageFile:
+    # Imported here because it is in an extra.
+    from pillow_heif import HeifImageFile
+
+    image: ImageFile.ImageFile = HeifImageFile(file, "")
+    stated = image.info.get("nclx_profile")
+    if stated:
+        colours = ColourCode(int(stated["color_primaries"]), int(stated["transfer_characteristics"]))
+        image.info[_COLOURS] = colours
+    return image
+
+
+def _open_preview(content: bytes, orientation: int, name: str) -> ImageFile.ImageFile:
+    """Open the JPEG in a raw file; it is turned as the raw file states, where it states nothing itself."""
+    try:
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(content), "")
+    except SyntaxError as error:
+        raise PictureDamaged(name, f"the preview in this raw file is damaged ({_why(error)}).") from error
+    with suppress(*_BAD_DATA):
+        image.getexif().setdefault(_ORIENTATION_TAG, orientation)
+    return image
 
 
 def _shrink_while_decoding(image: Image.Image, at_least: tuple[int, int]) -> None:
@@ -393,18 +585,85 @@ def _refuse_beyond(limit: int, pixels: int, name: str) -> None:
         raise PictureTooLarge(name, reason)
 
 
-def _convert(image: Image.Image, name: str) -> Pixels:
-    """Decode what is not decoded yet, and bring it to upright sRGB."""
+def _convert(
+    image: Image.Image, name: str, pixels: int | None = None, stored: tuple[int, int] | None = None
+) -> Pixels:
+    """Decode what is not decoded yet, and bring it to upright sRGB.
+
+    `pixels` is how many are decoded on the way, `stored` the (width, height) of a picture that may be decoded
+    at a fraction of it.
+    """
     with _as_picture_errors(name):
-        _refuse_beyond(MAX_PIXELS, image.width * image.height, name)
+        pixels = image.width * image.height if pixels is None else pixels
+        _refuse_beyond(MAX_PIXELS, pixels, name)
         if not image.width or not image.height:
             raise PictureEmpty(name, "no pixels: one side is zero. Expected at least one pixel.")
+        with memory.reserve(pixels * _BYTES_PER_PIXEL if pixels > _SMALL_PIXELS else 0):
+            return _upright_srgb(image, stored)
+
+
+def _upright_srgb(image: Image.Image, stored: tuple[int, int] | None) -> Pixels:
+    file, tile = getattr(image, "fp", None), list(getattr(image, "tile", ()))
+    image = _load(image, file)
+    check_cancelled()
+    turn = _UPRIGHT[_orientation(image)]  # after loading: a PNG may state it behind its pixels
+    if image.format == "JPEG" and stored is not None:
+        image = _without_padding(image, stored)
+    is_numeric = _is_numeric(image, tile)
+    image = Image.fromarray(_numeric_srgb(image, file, tile)) if is_numeric else _as_srgb(image)
+    check_cancelled()
+    if turn is not None:
+        image = image.transpose(turn)
+    return np.array(image)
+
+
+def _load(image: Image.Image, file: IO[bytes] | None) -> Image.Image:
+    """Decode; a JPEG is complete as well where only its end marker is missing."""
+    is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    is_progressive = "progressive" in image.info
+    if is_jpeg and is_progressive:
+        image.decodermaxblock = 8192  # between two blocks Python can be interrupted
+    try:
         image.load()
-        turn = _UPRIGHT[_orientation(image)]  # after loading: a PNG may state it behind its pixels
-        image = _as_srgb(image)
-        if turn is not None:
-            image = image.transpose(turn)
-        return np.array(image)
+    except OSError as error:
+        if not is_jpeg or is_progressive or file is None or "truncated" not in str(error):
+            raise
+        completed = _completed(file)
+        if completed is None:
+            raise
+        return completed
+    if image.format in ("BMP", "DIB") and image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
+        return image.convert("RGB")
+    return image
+
+
+def _completed(file: IO[bytes]) -> Image.Image | None:
+    """Decode a JPEG that lacks its end marker; None where it lacks pixels as well.
+
+    It lacks none where other data behind its end changes no pixel.
+    """
+    file.seek(0)
+    content = file.read()
+    one, other = (
+        JpegImagePlugin.JpegImageFile(io.BytesIO(content + more + b"\xff\xd9"), "")
+        for more in (b"", b"\x55" * 4096)
+    )
+    one.load()
+    other.load()
+    return one if one.tobytes() == other.tobytes() else None
+
+
+def _without_padding(image: Image.Image, stored: tuple[int, int]) -> Image.Image:
+    """Leave out what a JPEG at reduced size has beyond its picture: a part of the last column and row.
+
+    A half of 4001 pixels is 2000.5 wide and decoded as 2001; taken for the complete picture, all of it would
+    be shifted.
+    """
+    scale = image.decoderconfig[0] if getattr(image, "decoderconfig", ()) else 1
+    width, height = stored[0] / scale, stored[1] / scale
+    if (width, height) == image.size or image.size != (ceil(width), ceil(height)):
+        return image
+    return image.resize(image.size, Image.Resampling.BICUBIC, box=(0, 0, width, height))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -434,6 +693,104 @@ def _as_srgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+# ------------------------------------------------------------------ colours that Pillow does not convert
+
+_GREY_ALPHA, _16_BITS = "LA;16B", ("LA;16B", "RGB;16B", "RGBA;16B")
+# The second byte of a value of 16 bits, where Pillow's own way of reading takes the first.
+_SECOND_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+
+
+def _is_numeric(image: Image.Image, tile: list[Any]) -> bool:
+    """Whether a picture needs what Pillow does not do: code points, gamma, or all 16 bits."""
+    colours = image.info.get(_COLOURS)
+    if colours is not None and "icc_profile" not in image.info and not colours.is_srgb:
+        return True
+    if image.format != "PNG":
+        return False
+    raw = tile[0].args if tile else ""
+    has_key = "transparency" in image.info and (raw == "RGB;16B" or image.mode == "I;16")
+    return _gamma(image) is not None or has_key or raw == _GREY_ALPHA
+
+
+def _gamma(image: Image.Image) -> float | None:
+    """The exponent from light to stored levels that a PNG states; None where that is as in sRGB."""
+    if _COLOURS in image.info or "icc_profile" in image.info or "srgb" in image.info:
+        return None
+    gamma = image.info.get("gamma") if image.format == "PNG" else None
+    return float(gamma) if gamma and 0.05 < gamma < 20 and abs(gamma * 2.2 - 1) > 0.05 else None
+
+
+def _numeric_srgb(image: Image.Image, file: IO[bytes] | None, tile: list[Any]) -> Pixels:
+    """Convert by arithmetic, some rows at a time: (H, W, 3)."""
+    values = _values(image, file, tile)  # (H, W, 1 to 4), uint8 or uint16
+    result = np.empty((*values.shape[:2], 3), np.uint8)
+    key = image.info.get("transparency") if values.dtype == np.uint16 else None
+    step = max(1, 500_000 // values.shape[1])
+    for top in range(0, len(values), step):
+        check_cancelled()
+        part = values[top : top + step]
+        if part.dtype == np.uint8:
+            part = part.astype(np.uint16) * 257
+        opacity = part[..., -1:] if part.shape[2] in (2, 4) else None
+        colours = part[..., : part.shape[2] - (opacity is not None)]
+        srgb = _levels_to_srgb(colours, image)
+        if opacity is None and key is not None:
+            opacity = np.where((colours == key).all(axis=2, keepdims=True), 0, 65535)
+        if opacity is not None:
+            share = opacity.astype(np.float32) / 65535
+            srgb = (srgb * share + 255 * (1 - share)).round().astype(np.uint8)
+        result[top : top + step] = srgb
+    return result
+
+
+def _values(image: Image.Image, file: IO[bytes] | None, tile: list[Any]) -> NDArray[Any]:
+    """What is stored: (H, W, C), uint16 of a PNG that has 16 bits, else uint8."""
+    raw = tile[0].args if tile else ""
+    if image.mode == "I;16":
+        return np.asarray(image)[..., None]
+    if image.format == "PNG" and raw in _16_BITS and file is not None:
+        if raw == _GREY_ALPHA:
+            four = np.asarray(_png_as(file, "RGBA"))
+            return np.ascontiguousarray(four).view(">u2").astype(np.uint16)
+        first, second = np.asarray(image), np.asarray(_png_as(file, _SECOND_BYTES[raw]))
+        return first.astype(np.uint16) << 8 | second
+    if image.has_transparency_data:
+        return np.asarray(image.convert("RGBA"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _png_as(file: IO[bytes], raw: str) -> Image.Image:
+    """Decode a PNG again, its bytes taken as another kind of as many."""
+    file.seek(0)
+    image = PngImagePlugin.PngImageFile(file, "")
+    image.tile = [each._replace(args=raw) for each in image.tile]
+    image.load()
+    return image
+
+
+def _levels_to_srgb(levels: NDArray[np.uint16], image: Image.Image) -> NDArray[np.uint8]:
+    """(h, W, 1 or 3) of 16 bits to (h, W, 3) in sRGB."""
+    colours, gamma, profile = image.info.get(_COLOURS), _gamma(image), image.info.get("icc_profile")
+    is_grey = levels.shape[2] == 1
+    if isinstance(profile, bytes) and (transform := _transform(profile, "I;16" if is_grey else "RGB")):
+        given = levels[..., 0] if is_grey else (levels >> 8).astype(np.uint8)
+        made = Image.new("RGB", (levels.shape[1], levels.shape[0]))
+        transform.apply(Image.fromarray(np.ascontiguousarray(given)), made)
+        return np.asarray(made)
+    if gamma is not None:
+        levels = _gamma_table(gamma)[levels]
+    elif colours is not None and not colours.is_srgb:
+        return to_srgb(np.broadcast_to(levels, (*levels.shape[:2], 3)), colours)
+    else:
+        levels = (levels >> 8).astype(np.uint8)
+    return np.broadcast_to(levels, (*levels.shape[:2], 3))
+
+
+@lru_cache(maxsize=4)
+def _gamma_table(gamma: float) -> NDArray[np.uint8]:
+    return gamma_table(gamma, 65536)
+
+
 @lru_cache(maxsize=1)
 def _from_lab() -> ImageCms.ImageCmsTransform:
     return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _SRGB, "LAB", "RGB", flags=_SHARED)
@@ -450,12 +807,21 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _upper_byte(image: Image.Image) -> NDArray[np.uint8]:
     """Bring more than 8 bits of grey to 8: modes I;16, I and F to (H, W)."""
     values: NDArray[Any] = np.asarray(image)
-    if values.dtype.kind == "u":
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    bits, signed = tags.get(_BITS_PER_SAMPLE_TAG), tags.get(_SAMPLE_FORMAT_TAG, (1,))[0] == _SIGNED
+    if bits == (32,) and values.dtype == np.int32 and not signed:
+        values = values.view(np.uint32)  # Pillow has no such mode
+    if values.dtype.kind == "u" and values.itemsize == 2:
         # Scanners' 12-bit TIFF arrives unscaled; everything else fills its 16 bits.
-        tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-        is_12_bit = tags.get(_BITS_PER_SAMPLE_TAG) == (12,)
-        return (values // (16 if is_12_bit else 256)).astype(np.uint8)
-    white = 65535.0 if values.dtype.kind == "i" else 1.0
+        grey = (values // (16 if bits == (12,) else 256)).astype(np.uint8)
+    else:
+        white = 1.0 if values.dtype.kind == "f" else 32767.0 if signed and bits == (16,) else 65535.0
+        grey = _stretched(values, white)
+    return 255 - grey if tags.get(_PHOTOMETRIC_TAG) == _MIN_IS_WHITE else grey
+
+
+def _stretched(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
+    """0..`white` to 0..255; where some value lies outside, from the least to the greatest."""
     values = values.astype(np.float32)  # a copy, changed in place below: the picture may be huge
     finite = np.isfinite(values)
     least = float(values.min(where=finite, initial=np.inf))
@@ -487,10 +853,11 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != _PROFILE_SPACES[mode]:
             return None
-        transform = ImageCms.buildTransform(source, _SRGB, mode, "RGB", flags=_SHARED)
+        flags = _SHARED | _EXACT if mode == "I;16" else _SHARED
+        transform = ImageCms.buildTransform(source, _SRGB, mode, "RGB", flags=flags)
     except (ImageCms.PyCMSError, *_BAD_DATA):
         return None
-    return transform if mode == "CMYK" or _changes_colours(transform, mode) else None
+    return transform if mode in ("CMYK", "I;16") or _changes_colours(transform, mode) else None
 
 
 def _changes_colours(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

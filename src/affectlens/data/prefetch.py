@@ -14,6 +14,8 @@ from itertools import islice
 from threading import Event, Thread
 from typing import Any, TypeVar
 
+from affectlens.decoding import cancellable
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -24,21 +26,28 @@ def map_ahead(function: Callable[[In], Out], items: Iterable[In], ahead: int = 6
     """Yield `function(item)` in the order of the items, computed by as many threads as there are cores.
 
     At most `ahead` results wait at any time, however slowly they are taken. Stopping the iteration
-    cancels what has not begun; an error is raised in its item's turn.
+    cancels what has not begun, and ends the decoding of what has; an error is raised in its item's turn.
 
     >>> list(map_ahead(len, ["one", "three"]))
     [3, 5]
     """
     waiting: deque[Future[Out]] = deque()
     left = iter(items)
+    stopped = Event()
+
+    def call(item: In) -> Out:
+        with cancellable(stopped):
+            return function(item)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            waiting.extend(pool.submit(function, item) for item in islice(left, ahead))
+            waiting.extend(pool.submit(call, item) for item in islice(left, ahead))
             while waiting:
                 result = waiting.popleft().result()
-                waiting.extend(pool.submit(function, item) for item in islice(left, 1))
+                waiting.extend(pool.submit(call, item) for item in islice(left, 1))
                 yield result
         finally:
+            stopped.set()
             for future in waiting:
                 future.cancel()
 

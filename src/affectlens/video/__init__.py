@@ -9,7 +9,7 @@ How a film is shown is decided once, here:
     pixel shape     oblong pixels are made square, by widening
     colour          limited or full range as stated; where the matrix is not stated, that of HD from 720 lines
                     on, else that of SD, as players do
-    PQ, HLG (HDR)   tone mapped to sRGB for a screen of 203 cd/m2, see `hdr.as_sdr`
+    PQ, HLG (HDR)   tone mapped to sRGB for a screen of 203 cd/m2, see `colour.as_sdr`
     transparency    laid on white, as `images` does
     two fields      shown as they are stored, interwoven; `Film.interlaced` is true
 
@@ -20,7 +20,7 @@ Letters: H x W pixels of a frame as shown, h x w as scaled.
 
     opening.py   a file, an address or a camera
     reader.py    an open film and its frames
-    look.py      how a frame is shown; hdr.py where it is PQ or HLG
+    look.py      how a frame is shown
     live.py      the newest frame of what is live
     stills.py    frames by their seconds
     writer.py    a film written again, with something drawn on it

@@ -12,8 +12,8 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from affectlens.colour import BT2020, HDR, ColourCode, as_sdr
 from affectlens.images import Pixels
-from affectlens.video.hdr import HDR, as_sdr
 
 # From either on, colours are BT.709 where a film does not specify them.
 HD_LINES, HD_COLUMNS = 720, 1280
@@ -63,7 +63,7 @@ class Look:
         )  # fmt: skip
         array: NDArray[Any] = made.to_ndarray()
         if hdr:
-            array = as_sdr(array, self.transfer)
+            array = as_sdr(array, ColourCode(BT2020, self.transfer))
         elif self.has_alpha:
             array = _on_white(array)
         if self.turn.mirrored:

@@ -17,9 +17,9 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
+from affectlens.colour import HDR
 from affectlens.errors import PictureError, VideoDamaged, VideoError, VideoUnreachable
 from affectlens.images import Pixels, is_animated_webp, read_frames
-from affectlens.video.hdr import HDR
 from affectlens.video.look import Look, Turn, shown_size, turn_of
 from affectlens.video.opening import (
     ADDRESS,
