@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -17,10 +18,11 @@ import torch
 
 from affectlens import former_keys
 from affectlens.data import folder
-from affectlens.errors import OutputInUse, PictureDamaged, RunError, SettingsError
+from affectlens.errors import OutputInUse, PictureDamaged, RunError, SettingsError, WeightsNotFound
 from affectlens.inference.engine import ONNX_RUNTIME, TORCH, load_engine
 from affectlens.models import catalog, saved
 from affectlens.models.saved import load_model
+from affectlens.preprocess import PreprocessingSettings
 from affectlens.training.finish import RunFinished
 from affectlens.training.loop import Step
 from affectlens.training.run import EpochEnd, RunStarted, fit
@@ -163,6 +165,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
         next(fit(request(data, tmp_path / "run")))
 
 
+def test_the_log_of_steps_has_loss_accuracy_gradients_and_time(data: Path, tmp_path: Path) -> None:
+    steps = [event for event in fit(request(data, tmp_path / "run")) if isinstance(event, Step)]
+    logged = [json.loads(line) for line in (tmp_path / "run" / STEPS).read_text().splitlines()]
+    assert [row["step"] for row in logged] == [step.number for step in steps]
+    for row, step in zip(logged, steps, strict=True):
+        assert (row["loss"], row["accuracy"], row["lr"]) == (step.loss, step.accuracy, step.lr)
+        assert row["gradient_norm"] == step.gradient_norm > 0
+    seconds = [row["seconds"] for row in logged]
+    assert seconds == sorted(seconds) and seconds[-1] > 0
+
+
 def test_there_must_be_a_run_to_resume(data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run to resume"):
         next(fit(request(data, tmp_path / "nothing", resume=True)))
@@ -173,6 +186,41 @@ def test_a_run_is_not_resumed_on_other_labels(data: Path, tmp_path: Path) -> Non
     (data / "awe" / "0.png").rename(data / "anger" / "stranger.png")
     with pytest.raises(RunError, match="other pictures or labels"):
         next(fit(request(data, tmp_path / "run", resume=True)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"weights": "nowhere/at/all.safetensors"}, WeightsNotFound),
+        ({"network_options": {"nothing": 1}}, SettingsError),
+        (
+            {"network": "inception_v3", "preprocessing": PreprocessingSettings(height=64, width=64)},
+            SettingsError,
+        ),
+    ],
+)
+def test_what_cannot_begin_leaves_no_run_behind(
+    data: Path, tmp_path: Path, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(error):
+        next(fit(request(data, out, replace(TINY, **changes))))
+    assert not (out / "settings.toml").exists()
+    assert isinstance(next(fit(request(data, out))), RunStarted)
+
+
+def test_a_size_that_a_network_does_not_take_is_named(data: Path, tmp_path: Path) -> None:
+    small = replace(TINY, network="inception_v3", preprocessing=PreprocessingSettings(height=64, width=64))
+    with pytest.raises(SettingsError, match="inception_v3 takes no pictures of 64 x 64 pixels"):
+        next(fit(request(data, tmp_path / "run", small)))
+
+
+@pytest.mark.parametrize("network", ["test_vit", "vit_attributes"])
+def test_a_transformer_is_trained_on_pictures_of_another_size_than_its_own(network: str) -> None:
+    options = {"backbone": "test_vit", "attributes": {"scene": {"words": 2, "several": False}}}
+    built = catalog.build(network, 8, **(options if network == "vit_attributes" else {})).eval()
+    with torch.inference_mode():
+        assert built(torch.zeros(1, 3, 64, 96)).shape == (1, 8)
 
 
 def test_a_run_is_not_resumed_under_another_name(data: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ray import tune
 
 from affectlens.cluster.connection import Cluster, connected, import_ray
 from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM, Assignment, Member
-from affectlens.cluster.resources import default_resources
+from affectlens.cluster.resources import default_resources, require_resources
 from affectlens.cluster.schedulers import name_of, scheduler_for
 from affectlens.cluster.search_record import MAX_DEATHS, RoundEnd, SearchRecord
 from affectlens.data.records import DataSource
@@ -33,7 +33,7 @@ from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, finish_line, state_file
 from affectlens.training.lineage import DIVERGED, Interval
-from affectlens.training.run_folder import CACHE, MODEL, SETTINGS, TrainingRequest, open_run
+from affectlens.training.run_folder import CACHE, MODEL, SETTINGS, TrainingRequest, open_run, require_no_run
 from affectlens.training.search_plan import SearchFile, SearchPlan, interval_steps
 from affectlens.training.search_space import (
     Hyperparameter,
@@ -148,6 +148,7 @@ def _search(request: SearchRequest, listen: Listener) -> SearchFinished:
             begin=record.begin,
         )
         with connected(replace(request.cluster, object_store=OBJECT_STORE)):
+            require_resources({"cpu": plan.cpus, "gpu": plan.gpus}, import_ray().cluster_resources())
             configs = _initial_configs(space, session.settings, plan, record)
             failed = _tune_anywhere(assignment, plan, space, configs, record)
     lineage.verify(record.intervals)
@@ -167,6 +168,8 @@ def _open(request: SearchRequest, listen: Listener) -> Session:
     if not run.resume:
         length = request.plan.with_length(session.settings, len(session.training))
         session = replace(session.with_settings(length), num_workers=length.num_workers)
+        require_no_run(out)
+        session.start()  # what does not begin leaves no search behind
     # `open_run` writes the settings last: they show that the search was begun.
     if not (out / SETTINGS).exists():
         SearchFile(plan=request.plan, search_space=search_space(session.settings)).write(out)

@@ -305,9 +305,20 @@ def _create(name: str, weights: str, **options: Any) -> nn.Module:
     if not known(name):
         near = timm.list_models(f"*{name.split('.')[0][:6]}*")[:20] or timm.list_models("resnet*")[:5]
         raise UnknownName("network", name, near, "timm")
-    network: nn.Module = timm.create_model(name, pretrained=False, **options)
+    network = _any_size(name, options)
     if weights != NONE:
         _load(network, _file_of(name, weights))
+    return network
+
+
+def _any_size(name: str, options: dict[str, Any]) -> nn.Module:
+    """Build a network, of those that can be built for pictures of any size one that is."""
+    try:
+        network: nn.Module = timm.create_model(
+            name, pretrained=False, **{"dynamic_img_size": True, **options}
+        )
+    except TypeError:
+        network = timm.create_model(name, pretrained=False, **options)
     return network
 
 

@@ -53,7 +53,6 @@ class Pair(nn.Module):
     def __init__(self, config: PairConfig) -> None:
         super().__init__()
         self.mirror = config.mirror
-        # Sizes other than the pretrained one are for training on smaller pictures first.
         self.transformer = backbones.classifier(
             config.transformer,
             config.num_emotions,
@@ -61,7 +60,6 @@ class Pair(nn.Module):
             drop_path_rate=config.drop_path,
             drop_rate=config.dropout,
             patch_drop_rate=config.patch_dropout,
-            dynamic_img_size=True,
         )
         self.convolutional = backbones.classifier(
             config.convolutional, config.num_emotions, weights=config.weights, drop_rate=config.dropout

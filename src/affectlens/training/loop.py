@@ -42,6 +42,7 @@ class Step:
         parts: each loss for itself, where there are several (`training.objective.Outcome`): the mean over
             those batches of the step that had it
         ends_epoch: whether the next step belongs to another epoch, or there is none
+        gradient_norm: of all gradients together, before they were clipped; None where they are not
     """
 
     number: int
@@ -51,6 +52,7 @@ class Step:
     lr: float
     pictures: int
     ends_epoch: bool
+    gradient_norm: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -112,8 +114,9 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
             f"The loss is {total} at step {number + 1}. Lower lr, or set clip_grad or "
             "precision=float32, and start again; the last checkpoint is complete."
         )
+    norm = None
     if settings.clip_grad:
-        nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_grad)
+        norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_grad))
     state.optimizer.step()
     if state.ema is not None:
         state.ema.update(state.network, step=number)
@@ -126,6 +129,7 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
         lr=lr,
         pictures=totals.seen,
         ends_epoch=schedule.ends_epoch(number),
+        gradient_norm=norm,
         parts={name: sum(map(float, values)) / len(values) for name, values in totals.parts.items()},
     )
 

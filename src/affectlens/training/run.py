@@ -5,10 +5,12 @@ What lies in the folder is described in `training.run_folder`.
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
@@ -26,6 +28,7 @@ from affectlens.training.run_folder import (
     TrainingRequest,
     cut_back,
     open_run_together,
+    require_no_run,
 )
 from affectlens.training.session import CacheProgress, Session, open_session, with_cache
 from affectlens.training.settings import LAST_EPOCH, Settings
@@ -84,18 +87,20 @@ def _locked_together(out: Path, group: ProcessGroup) -> Iterator[None]:
 
 def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
     group = session.group
+    # Before the folder holds anything: what does not begin leaves no run behind.
+    fresh = None if request.resume else _fresh(request, session)
     open_run_together(request, session)
     session = yield from with_cache(session, request.out / CACHE, request.cache)
-    state, best = _begin(request, session)
+    state, best = (fresh, -1.0) if fresh else _begin(request, session)
     precision = str(session.precision).removeprefix("torch.")
     yield RunStarted(
         state.step, session.schedule.total_steps, len(session.training), str(session.device), precision
     )
+    began = time.monotonic()
     log_file = request.out / STEPS if group.is_main else Path(os.devnull)
     with log_file.open("a", encoding="utf-8") as log:
         for step in train(session, state):
-            line = {"step": step.number, "loss": step.loss, "lr": step.lr, **step.parts}
-            log.write(json.dumps(line) + "\n")
+            log.write(json.dumps(_line(step, time.monotonic() - began)) + "\n")
             log.flush()
             yield step
             if step.ends_epoch:
@@ -110,15 +115,28 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
         yield finish(request, session)
 
 
+def _line(step: Step, seconds: float) -> dict[str, Any]:
+    """What the log has of a step; `seconds` are those since this part of the run began."""
+    line = {"step": step.number, "loss": step.loss, "accuracy": step.accuracy, "lr": step.lr}
+    if step.gradient_norm is not None:
+        line["gradient_norm"] = step.gradient_norm
+    return {**line, "seconds": round(seconds, 2), **step.parts}
+
+
+def _fresh(request: TrainingRequest, session: Session) -> State:
+    """The state that a new run begins with."""
+    with session.group.agreed():
+        if session.group.is_main:
+            require_no_run(request.out)
+    return session.start()
+
+
 def _begin(request: TrainingRequest, session: Session) -> tuple[State, float]:
-    """The state that the run begins with or goes on from, and the best score so far."""
-    resumes = request.resume and (request.out / LAST).is_file()
+    """The state that a resumed run goes on from, and the best score so far."""
     group = session.group
-    state = session.start(pretrained=not resumes)
-    best = -1.0
+    state = session.start(pretrained=not (request.out / LAST).is_file())
     with group.agreed():
-        if request.resume:
-            best = _restore(request.out, state, group.is_main)
+        best = _restore(request.out, state, group.is_main)
     if len(set(group.gather(state.step))) > 1:
         raise RunError(f"{request.out / LAST} differs between machines. Wait a minute, then --resume.")
     return state, best

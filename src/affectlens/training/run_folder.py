@@ -127,6 +127,12 @@ def read_run_settings(out: Path) -> Settings:
     return read_settings(out / SETTINGS, Settings())
 
 
+def require_no_run(out: Path) -> None:
+    """Raise `RunError` for a folder that holds a run."""
+    if (out / SETTINGS).exists():
+        raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
+
+
 def open_run(request: TrainingRequest, session: Session) -> None:
     """Write what a run is before its first step, or check that the one to resume is the same.
 
@@ -150,8 +156,7 @@ def open_run(request: TrainingRequest, session: Session) -> None:
                 f"then, {hashes} now. Resume with the same --data and --teachers, or start another run."
             )
         return
-    if (out / SETTINGS).exists():
-        raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
+    require_no_run(out)
     source = session.source
     record = RunRecord(
         name=request.name,

@@ -140,8 +140,8 @@ class Session:
 
         All processes get the weights of the main one, so that only that one has to find pretrained ones.
 
-        Raises `SettingsError` for a network that cannot do what the losses need, and what reading weights
-        raises.
+        Raises `SettingsError` for a network that cannot do what the losses need, or takes no pictures of a
+        size that it is to be trained on, and what reading weights raises.
         """
         settings, group = self.settings, self.group
         torch.manual_seed(settings.seed)
@@ -150,11 +150,28 @@ class Session:
         with group.agreed():
             network = catalog.build(settings.network, len(self.source.vocabulary), weights=weights, **options)
             check_network(settings, network)
+            if pretrained:
+                self._check_sizes(network)
         move_to(network, self.device)
         if group.world_size > 1:
             broadcast_state(network, group)
             network = batch_norm.synchronise(network, self.device)
         return State.start(network, settings)
+
+    def _check_sizes(self, network: nn.Module) -> None:
+        network.eval()
+        last = self.schedule.epoch_of(self.schedule.total_steps - 1)
+        for shape in {self.schedule.size(0), self.schedule.size(last), self.preprocessing}:
+            try:
+                with torch.no_grad():
+                    network(torch.zeros(1, 3, shape.height, shape.width))
+            except (AssertionError, RuntimeError, ValueError) as error:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+                raise SettingsError(
+                    f"The network {self.settings.network} takes no pictures of {shape.width} x "
+                    f"{shape.height} pixels: {reason}. Set preprocessing.width and preprocessing.height, and "
+                    "low_res_size where it is not 0, to a size that it takes, as 224."
+                ) from error
 
     def predict(self, network: nn.Module) -> Predictions:
         """Predict the validation pictures. Raises `PictureError` for one that cannot be read."""
