@@ -35,7 +35,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import IO, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,8 @@ MAX_SCANNED_PIXELS = 16 * MAX_PIXELS
 MAX_SCANS = 500
 # Time limit in seconds for one picture that is decoded in a child process.
 MAX_SECONDS = 120.0
+# For how long a picture of an animation is shown where none is given: browsers' rule.
+_UNSTATED_MILLISECONDS = 100
 # Bytes that a pixel takes while a picture is read.
 _BYTES_PER_PIXEL = 14
 # Pixels up to which memory is not counted: what all threads together hold of such pictures is small.
@@ -259,15 +261,39 @@ def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation
     return np.array(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), resampling))
 
 
-def is_animated_webp(path: Path) -> bool:
-    """Whether a file is a WebP with several pictures; False for whatever cannot be read."""
+class Animation(NamedTuple):
+    """A WebP with several pictures: size, number of pictures, seconds that they are shown together."""
+
+    width: int
+    height: int
+    frames: int
+    duration: float
+
+
+def animation_of(path: Path) -> Animation | None:
+    """Describe an animated WebP by its chunks, without decoding; None for all else, and what cannot be read.
+
+    Layout: https://developers.google.com/speed/webp/docs/riff_container.
+    """
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with path.open("rb") as file:
-            start = file.read(21)
+            start = file.read(30)
+            if start[:4] != b"RIFF" or start[8:16] != b"WEBPVP8X" or len(start) < 30 or not start[20] & 2:
+                return None
+            width, height = (1 + int.from_bytes(start[at : at + 3], "little") for at in (24, 27))
+            frames, milliseconds = 0, 0
+            while len(header := file.read(8)) == 8:
+                length = int.from_bytes(header[4:], "little")
+                content = file.read(min(length, 16))
+                if header[:4] == b"ANMF" and len(content) == 16:
+                    frames += 1
+                    milliseconds += int.from_bytes(content[12:15], "little") or _UNSTATED_MILLISECONDS
+                file.seek(length + length % 2 - len(content), os.SEEK_CUR)
     except (OSError, ValueError):
-        return False
-    # The extended header's flags: https://developers.google.com/speed/webp/docs/riff_container
-    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and bool(start[20] & 2)
+        return None
+    return Animation(width, height, frames, milliseconds / 1000)
 
 
 def read_frames(path: Path) -> Iterator[tuple[float, float, Pixels]]:
@@ -283,7 +309,7 @@ def read_frames(path: Path) -> Iterator[tuple[float, float, Pixels]]:
             with _as_picture_errors(str(path)):
                 image.seek(number)
                 image.load()  # for the time it is shown, too
-                lasts = float(image.info.get("duration") or 100) / 1000  # browsers' rule where none is given
+                lasts = float(image.info.get("duration") or _UNSTATED_MILLISECONDS) / 1000
             yield second, lasts, _convert(image.copy(), str(path))
             second += lasts
 

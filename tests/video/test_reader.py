@@ -1,5 +1,7 @@
 """Frames come with their true times and colours, upright, whatever the film is like."""
 
+import os
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -22,7 +24,17 @@ from affectlens.errors import (
     VideoUnreachable,
 )
 from affectlens.images import Pixels
-from affectlens.video import Film, NewestFrames, Video, frame_at, frames_at, hardware, without_password
+from affectlens.video import (
+    Film,
+    NewestFrames,
+    Video,
+    frame_at,
+    frames_at,
+    hardware,
+    is_live,
+    opening,
+    without_password,
+)
 from films import BLUE, GREEN, HEIGHT, RED, WIDTH, plain, scene, write, write_tone
 from streams import send
 
@@ -379,3 +391,81 @@ def test_real_films_decode_whole(shared: Path) -> None:
             seconds = [frame.second for frame in video.frames()]
         assert seconds[0] == pytest.approx(0, abs=0.1) and seconds == sorted(set(seconds))
         assert video.film.duration == pytest.approx(video.decoded.end, abs=0.2)
+
+
+# ------------------------------------------------------------------------------------------ hostile, endless
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["#EXTM3U\n#EXTINF:1,\nother.mp4\n", "ffconcat version 1.0\nfile other.mp4\n", "file other.mp4\n",
+     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n", '<?xml version="1.0"?>\n<MPD></MPD>'],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["list.m3u8", "film.mp4"])
+def test_a_list_of_other_files_is_refused_under_any_name(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(NotAVideo, match="list of other files"):
+        Video(tmp_path / name)
+
+
+def test_no_format_that_opens_other_files_is_ever_tried() -> None:
+    allowed = opening._formats().split(",")
+    assert {"mov", "mp4", "matroska", "avi", "mpegts", "png_pipe"} <= set(allowed)
+    assert not {"hls", "concat", "dash", "sdp", "image2", "lavfi", "v4l2"} & set(allowed)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders")
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(NotAVideo, match="pipe"):
+        Video(tmp_path / "pipe.mp4")
+
+
+def test_a_film_below_dev_is_a_film() -> None:
+    assert not is_live("/dev/shm/film.mkv")
+    assert is_live("/dev/video0")
+
+
+def test_a_film_is_opened_once(three_colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    real = av.open
+    monkeypatch.setattr(av, "open", lambda *given, **more: opened.append(more) or real(*given, **more))
+    with Video(three_colours) as video:
+        complete = [frame.second for frame in video.frames()]
+    assert len(opened) == 1
+    assert opened[0]["timeout"]
+    with Video(three_colours) as video:
+        assert video.seek(0.0)
+        assert [frame.second for frame in video.frames()] == complete
+
+
+def test_frames_of_absurd_size_are_refused_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, three_colours: Path
+) -> None:
+    monkeypatch.setattr(opening, "MAX_FRAME_PIXELS", 1_000)
+    with pytest.raises(NotAVideo, match="pixels are more than"):
+        Video(three_colours)
+    path = tmp_path / "a.webp"
+    Image.new("RGB", (64, 48)).save(path, save_all=True, append_images=[Image.new("RGB", (64, 48), "red")])
+    with pytest.raises(NotAVideo, match="64 x 48 pixels are more"):
+        Video(path)
+
+
+def test_a_container_is_not_closed_while_another_thread_reads_it(three_colours: Path) -> None:
+    video = Video(three_colours)
+    with video._reading:  # as a thread that waits for the next packet
+        video.close()
+        assert video.container.streams.video  # open still
+    frames = video.frames()
+    assert len(list(frames)) <= 1  # the one that was decoded before
+
+
+def test_a_closed_live_source_is_left_at_once(free_port: int) -> None:
+    sender = threading.Thread(target=send, args=(free_port, 30, 0.05), daemon=True)
+    sender.start()
+    with Video(f"tcp://127.0.0.1:{free_port}?listen=1") as video:
+        newest = NewestFrames(video)
+        next(iter(newest))
+        begun = time.monotonic()
+        newest.close()
+        assert time.monotonic() - begun < 2

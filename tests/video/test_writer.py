@@ -12,6 +12,7 @@ import pytest
 from affectlens.errors import NotAVideo, OutputError, VideoNotFound
 from affectlens.video import Film, Video
 from affectlens.video.writer import Drawing, as_stored, suffix_for, write_film
+from films import plain, write
 
 SIZE = (160, 96)
 STEPS = (0, 40, 80, 120, 300, 340, 500, 540, 580, 900)  # milliseconds at which frames come: unevenly
@@ -192,3 +193,52 @@ def test_turning_and_mirroring_a_drawing_is_undone_by_showing_it() -> None:
             shown = np.rot90(shown, -rotation // 90)
             assert shown.shape == (10, 20, 4)
             np.testing.assert_array_equal(shown[5:7, 4:7], picture)
+
+
+def with_chapters(file: Path) -> Path:
+    """The film with chapters, which MP4 stores as a track of data."""
+    source = make_film(file.with_name(f"plain{file.suffix}"))
+    with av.open(source) as given, av.open(file, "w") as out:
+        targets = {stream.index: out.add_stream_from_template(stream) for stream in given.streams}
+        second = Fraction(1, 1000)
+        out.set_chapters(
+            [
+                {"id": 1, "start": 0, "end": 400, "time_base": second, "metadata": {"title": "one"}},
+                {"id": 2, "start": 400, "end": 900, "time_base": second, "metadata": {"title": "two"}},
+            ]
+        )
+        if file.suffix == ".mkv":
+            out.add_attachment("font.ttf", "font/ttf", b"a font")
+        for packet in given.demux():
+            if packet.dts is not None:
+                packet.stream = targets[packet.stream.index]
+                out.mux(packet)
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_chapters_tracks_of_data_and_fonts_stay(tmp_path: Path, suffix: str) -> None:
+    source = with_chapters(tmp_path / f"a{suffix}")
+    with av.open(source) as container:
+        assert {"data", "attachment"} & {stream.type for stream in container.streams}
+    file = written(tmp_path / f"b{suffix}", source)
+    assert sound_of(file) == sound_of(source)
+    with av.open(file) as container:
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["one", "two"]
+        fonts = [bytes(font.data) for font in container.streams.attachments]
+        assert fonts == ([b"a font"] if suffix == ".mkv" else [])
+
+
+def test_timecode_stays(tmp_path: Path) -> None:
+    source = tmp_path / "a.mov"
+    even = write(tmp_path / "even.mov", [plain((90, 90, 90))] * 25)
+    with av.open(even) as given, av.open(source, "w") as out:
+        target = out.add_stream_from_template(given.streams.video[0])
+        target.metadata["timecode"] = "01:00:00:00"
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = target
+                out.mux(packet)
+    assert list(write_film(tmp_path / "b.mov", source, red))
+    with av.open(tmp_path / "b.mov") as container:
+        assert container.streams.video[0].metadata["timecode"] == "01:00:00:00"

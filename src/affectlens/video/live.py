@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Iterator
 
-from affectlens.video.opening import READ_SECONDS
 from affectlens.video.reader import Frame, Video
+
+# Seconds to wait for a frame that is being read when the source is closed.
+_PATIENCE = 1.0
 
 
 class NewestFrames:
@@ -38,11 +40,12 @@ class NewestFrames:
             yield frame
 
     def close(self) -> None:
-        """Stop reading, and wait for the thread, which a dead source keeps for `READ_SECONDS` at most."""
+        """Stop reading. A source that gives nothing keeps its thread, which then closes the source itself."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        self._thread.join(READ_SECONDS + 1)
+        self._thread.join(_PATIENCE)
+        self.video.close()
 
     def _read(self) -> None:
         try:

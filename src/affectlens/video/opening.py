@@ -3,6 +3,7 @@
 import re
 import stat
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -18,11 +19,23 @@ from affectlens.errors import (
     VideoUnreachable,
 )
 
-# Time limits for an address.
-OPEN_SECONDS, READ_SECONDS = 15.0, 15.0
+# Time limits for an address or a camera; of a file, which may lie on a drive that is gone, that of reading.
+OPEN_SECONDS, READ_SECONDS, FILE_SECONDS = 15.0, 15.0, 60.0
+# Pixels of a frame: three times those of 8K. A file of some hundred bytes may state any size.
+MAX_FRAME_PIXELS = 100_000_000
 ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+)://")
 _LIVE = re.compile(
-    r"(?i)(rtsps?|rtmps?|rtp|srt|udp|tcp|rist|mms)://|/dev/|v4l2:|avfoundation:|dshow:|gdigrab:|x11grab:"
+    r"(?i)(rtsps?|rtmps?|rtp|srt|udp|tcp|rist|mms)://|/dev/(video|v4l)|"
+    r"v4l2:|avfoundation:|dshow:|gdigrab:|x11grab:"
+)
+# What reads other files, addresses or devices that it lists, which no film that was given should.
+_PLAYLISTS = (
+    "hls", "concat", "dash", "sdp", "rtsp", "rtp", "sap", "imf", "smoothstreaming", "webm_dash_manifest",
+    "image2", "image2pipe", "lavfi", "avisynth", "vapoursynth", "avs", "tty", "video4linux2", "v4l2", "alsa",
+    "fbdev", "oss", "kmsgrab", "x11grab", "txd", "ffmetadata",
+)  # fmt: skip
+_IS_PLAYLIST = re.compile(
+    rb"\s*(#EXTM3U|ffconcat|file\s|v=0\r?\n|\[playlist|(<\?xml[^>]*>\s*)?<(MPD|SmoothStreamingMedia))"
 )
 _PICTURES = re.compile(r"image2|.*_pipe$|ico")  # ffmpeg's formats for single pictures
 
@@ -35,7 +48,7 @@ def hardware() -> list[str]:
 def is_live(source: str) -> bool:
     """Whether an address is of a camera or a stream that is read as it comes.
 
-    >>> is_live("rtsp://camera/1"), is_live("/dev/video0"), is_live("https://host/film.mp4")
+    >>> is_live("rtsp://camera/1"), is_live("/dev/video0"), is_live("/dev/shm/film.mkv")
     (True, True, False)
     """
     return bool(_LIVE.match(source))
@@ -52,7 +65,7 @@ def without_password(source: str) -> str:
 
 def open_container(source: str, live: bool, hardware_name: str | None) -> "av.container.InputContainer":
     """Open a file, an address or a camera. Raises `VideoError`, and `SettingsError` for unknown hardware."""
-    options = {"fflags": "nobuffer", "rtsp_transport": "tcp"} if live else {}
+    options = {"fflags": "nobuffer", "rtsp_transport": "tcp"} if live else {"format_whitelist": _formats()}
     accelerator = None
     if hardware_name is not None:
         if hardware_name not in hwdevices_available():
@@ -63,17 +76,27 @@ def open_container(source: str, live: bool, hardware_name: str | None) -> "av.co
     kind = "v4l2" if source.startswith("/dev/") else None
     if not is_address and not live:
         _check_is_file(source)
+        options["protocol_whitelist"] = "file"
+    if is_address and not live:
+        del options["format_whitelist"]  # films are streamed as lists of their parts
     name = without_password(source)
     try:
         return av.open(
             source,
             format=kind,
             options=options,
-            timeout=(OPEN_SECONDS, READ_SECONDS) if is_address or live else None,
+            timeout=(OPEN_SECONDS, READ_SECONDS) if is_address or live else FILE_SECONDS,
             hwaccel=accelerator,
         )
     except (av.error.FFmpegError, OSError, NotImplementedError, ValueError, RuntimeError) as error:
         raise _as_ours(name, error, is_address or live, hardware_name) from error
+
+
+@lru_cache(maxsize=1)
+def _formats() -> str:
+    """The formats that may be opened: all but those that open something else."""
+    names = {name for joined in av.formats_available for name in joined.split(",")}
+    return ",".join(sorted(names - set(_PLAYLISTS)))
 
 
 def _as_ours(name: str, error: Exception, remote: bool, hardware_name: str | None) -> Exception:
@@ -104,8 +127,13 @@ def _check_is_file(source: str) -> None:
         ) from error
     if stat.S_ISDIR(status.st_mode):
         raise NotAVideo(source, "this is a folder. Expected a film.")
-    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+    if not stat.S_ISREG(status.st_mode):  # opening it could wait forever
+        raise NotAVideo(source, "this is a pipe, socket or device. Expected a file; save the film first.")
+    if status.st_size == 0:
         raise VideoDamaged(source, "the file is empty: zero bytes. Copy or download it again.")
+    with suppress(OSError), path.open("rb") as file:
+        if _IS_PLAYLIST.match(file.read(256)):
+            raise NotAVideo(source, "this is a list of other files or addresses. Give the films themselves.")
 
 
 def reason_of(error: BaseException) -> str:
@@ -130,17 +158,15 @@ def video_stream(container: "av.container.InputContainer", name: str) -> "av.vid
         raise NotAVideo(name, f"there is {sound} in it: {', '.join(kinds)}. Expected a film.")
     best = container.streams.best("video")
     chosen = best if best in films else max(films, key=lambda s: s.width * s.height)
-    if not chosen.codec_context:
+    context = chosen.codec_context
+    if not context:
         raise NotAVideo(name, "the coding of its picture track is unknown here.")
+    check_frame_size(name, context.width, context.height)
     return chosen
 
 
-def first_frame(source: str) -> "av.VideoFrame | None":
-    """The first frame, which carries the display matrix. None where it cannot be decoded."""
-    with suppress(av.error.FFmpegError, OSError), av.open(source) as container:
-        stream = video_stream(container, source)
-        for packet in container.demux(stream):
-            with suppress(av.error.FFmpegError):
-                for frame in packet.decode():
-                    return frame
-    return None
+def check_frame_size(name: str, width: int, height: int) -> None:
+    """Raise `NotAVideo` for frames that have more pixels than any film."""
+    if width * height > MAX_FRAME_PIXELS:
+        limit = f"the {MAX_FRAME_PIXELS:,} that are allowed"
+        raise NotAVideo(name, f"frames of {width:,} x {height:,} pixels are more than {limit}.")

@@ -4,8 +4,8 @@ Letters: H x W pixels of a frame as shown, h x w as scaled.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import closing, suppress
+import threading
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.colour import HDR
-from affectlens.errors import PictureError, VideoDamaged, VideoError, VideoUnreachable
-from affectlens.images import Pixels, is_animated_webp, read_frames
+from affectlens.errors import PictureError, VideoDamaged, VideoUnreachable
+from affectlens.images import Animation, Pixels, animation_of, read_frames
 from affectlens.video.look import Look, Turn, shown_size, turn_of
 from affectlens.video.opening import (
     ADDRESS,
-    first_frame,
+    MAX_FRAME_PIXELS,
+    check_frame_size,
     is_live,
     open_container,
     reason_of,
@@ -147,14 +148,24 @@ class Video:
         self._between: Fraction | None = None  # two frames, at the beginning
         self._shift = Fraction(0)  # added after timestamps went back
         self._looks: dict[Any, Look] = {}
-        self.of_pictures = not self.live and not ADDRESS.match(self.source) and is_animated_webp(Path(source))
-        if self.of_pictures:
-            self.film = _film_of_pictures(self.name, self.source)
+        is_file = not self.live and not ADDRESS.match(self.source)
+        animation = animation_of(Path(source)) if is_file else None
+        self.of_pictures = animation is not None
+        if animation is not None:
+            self.film = _film_of_pictures(self.name, animation)
             return
         self.container = open_container(self.source, self.live, hardware)
+        # Held while ffmpeg reads or decodes: a container that is closed then takes the process with it.
+        self._reading, self._closed = threading.Lock(), False
+        # Frames from the beginning, of which the first was decoded already: opening needs it.
+        self._begun: Iterator[av.VideoFrame] | None = None
+        self._first: av.VideoFrame | None = None
         try:
             self.stream = video_stream(self.container, self.name)
             self._prepare(threads)
+            if not self.live:
+                self._begun = self._raw_frames()
+                self._first = next(self._begun, None)
             self.origin = self._find_origin()
             self.film = self._describe()
         except BaseException:
@@ -170,9 +181,17 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """Close the film. Frames that are still held stay good."""
-        if not self.of_pictures:
+        """Close the film. Frames that are still held stay good.
+
+        Where another thread is reading, it closes it as soon as what it waits for has come.
+        """
+        if self.of_pictures or self._closed:
+            return
+        self._closed = True
+        if self._reading.acquire(blocking=False):
+            self._begun = self._first = None
             self.container.close()
+            self._reading.release()
 
     def frames(self) -> Iterator[Frame]:
         """Decode from the beginning, or from where `seek` went; counts go to `decoded`.
@@ -183,7 +202,7 @@ class Video:
         if self.of_pictures:
             yield from self._picture_frames()
             return
-        for raw in self._raw_frames():
+        for raw in self._frames_from_here():
             second = self._second(raw)
             number = None if self._keyframes or self._sought else self.decoded.frames
             self._note(raw, second)
@@ -205,15 +224,25 @@ class Video:
         try:
             offset = int((second + float(self.origin)) * av.time_base)
             self.container.seek(offset, backward=True)
+            self._begun = self._first = None
         except (av.error.FFmpegError, OverflowError):
             return False
         self._sought, self._shift, self._last, self._between = True, Fraction(0), None, None
         return True
 
+    def rewind(self) -> None:
+        """Open the film's file once more, for those who need every packet from its beginning."""
+        self._begun = self._first = None
+        self.container.close()
+        self.container = open_container(self.source, self.live, None)
+        self.stream = video_stream(self.container, self.name)
+        self._prepare(0)
+
     # ------------------------------------------------------------------------------------------- opening
 
     def _prepare(self, threads: int) -> None:
         context = self.stream.codec_context
+        context.options = {**context.options, "max_pixels": str(MAX_FRAME_PIXELS)}
         context.thread_count = threads or os.cpu_count() or 1
         # Threads that work on frames side by side are several times faster, but hold frames back.
         alone = self.live or self._keyframes
@@ -226,20 +255,15 @@ class Video:
 
     def _find_origin(self) -> Fraction:
         """The timestamp, in seconds, that players show as 0."""
-        if self.container.format.name == "avi":  # it has no such times; ffmpeg's are late by reordered frames
-            with (
-                suppress(VideoError, av.error.FFmpegError),
-                closing(open_container(self.source, False, None)) as container,
-            ):
-                for frame in container.decode(video=0):
-                    return (frame.pts or 0) * (frame.time_base or Fraction(0))
+        # AVI has no such times; ffmpeg's are late by reordered frames.
+        if self.container.format.name == "avi" and self._first is not None:
+            return (self._first.pts or 0) * (self._first.time_base or Fraction(0))
         start = self.container.start_time
         return Fraction(start, av.time_base) if start is not None else Fraction(0)
 
     def _describe(self) -> Film:
         stream, context = self.stream, self.stream.codec_context
-        first = None if self.live else first_frame(self.source)
-        turn = turn_of(first) if first is not None else Turn()
+        turn = turn_of(self._first) if self._first is not None else Turn()
         aspect = float(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1) or 1.0
         height, width = shown_size(context.height, context.width, aspect, turn)
         pixel_format = context.format
@@ -271,13 +295,38 @@ class Video:
 
     # ------------------------------------------------------------------------------------------ decoding
 
+    def _frames_from_here(self) -> Iterator["av.VideoFrame"]:
+        """Frames from where the film stands: its beginning, or where `seek` went."""
+        begun, first = self._begun, self._first
+        self._begun = self._first = None
+        if first is not None:
+            yield first
+        yield from begun if begun is not None else self._raw_frames()
+
+    def _packets(self) -> Generator[list["av.VideoFrame"], None, None]:
+        """The frames of each packet in turn, decoded while nothing else uses the container."""
+        packets = self.container.demux(self.stream)
+        while True:
+            with self._reading:
+                if self._closed:
+                    return
+                try:
+                    packet = next(packets, None)
+                    frames = None if packet is None else self._decode(packet)
+                finally:
+                    if self._closed:
+                        self.container.close()
+            if frames is None or self._closed:
+                return
+            yield frames
+
     def _raw_frames(self) -> Iterator["av.VideoFrame"]:
         """Demux and decode; go on after what is broken."""
         broken_in_a_row = 0
         while broken_in_a_row < _BROKEN_IN_A_ROW:
             try:
-                for packet in self.container.demux(self.stream):
-                    for frame in self._decode(packet):
+                for decoded in self._packets():
+                    for frame in decoded:
                         broken_in_a_row = 0
                         if frame.is_corrupt:
                             self.decoded.broken += 1
@@ -361,9 +410,13 @@ def _pictures(source: str) -> Iterator[tuple[float, float, Pixels]]:
         raise VideoDamaged(source, error.reason) from error
 
 
-def _film_of_pictures(name: str, source: str) -> Film:
-    duration, count, size = 0.0, 0, (0, 0)
-    for second, lasts, pixels in _pictures(source):
-        duration, count, size = second + lasts, count + 1, (pixels.shape[0], pixels.shape[1])
-    rate = count / duration if duration else None
-    return Film(name=name, duration=duration, height=size[0], width=size[1], frame_rate=rate, codec="webp")
+def _film_of_pictures(name: str, animation: Animation) -> Film:
+    check_frame_size(name, animation.width, animation.height)
+    return Film(
+        name=name,
+        duration=animation.duration,
+        height=animation.height,
+        width=animation.width,
+        frame_rate=animation.frames / animation.duration if animation.duration else None,
+        codec="webp",
+    )

@@ -94,6 +94,7 @@ def write_film(
             )
         if file.exists() and Path(source).exists() and file.samefile(source):
             raise OutputError(f"{file} is the film itself. Name another file.")
+        video.rewind()
         with atomic_write(file) as out:
             try:
                 with av.open(out, "w", format=SAME_CONTAINER[file.suffix.lower()]) as container:
@@ -117,6 +118,9 @@ class _Copy:
             for stream in video.container.streams
             if stream.type in ("audio", "subtitle") and (target := _template(out, stream)) is not None
         }
+        for attached in video.container.streams.attachments:  # fonts of subtitles
+            with suppress(ValueError, av.error.FFmpegError):
+                out.add_attachment(attached.name or "", attached.mimetype or "", attached.data or b"")
         self.target: Any = None
         self.over: _Over | None = None
         self.frames = 0
@@ -127,13 +131,16 @@ class _Copy:
     def run(self) -> Iterator[Written]:
         """Copy, draw and code, packet by packet."""
         waiting: list[Any] = []  # packets before the first frame: the pictures' track must be known first
-        for packet in self.video.container.demux():
-            if packet.stream_index == self.source.index:
+        # Of these tracks alone: those of data, as timecode and chapters, have no packets that can be decoded.
+        wanted = [s for s in self.video.container.streams if s is self.source or s.index in self.copied]
+        for packet in self.video.container.demux(wanted):
+            index = packet.stream.index  # the packets that end a track state no `stream_index`
+            if index == self.source.index:
                 for frame in self._decoded(packet):
                     self._begin(frame, waiting)
                     yield from self._drawn(frame)
-            elif packet.stream_index in self.copied and packet.dts is not None:
-                packet.stream = self.copied[packet.stream_index]
+            elif index in self.copied and packet.dts is not None:
+                packet.stream = self.copied[index]
                 if self.target is None:
                     waiting.append(packet)
                 else:
