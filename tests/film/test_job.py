@@ -15,9 +15,11 @@ from affectlens.film.job import (
     FilmJob,
     FilmStarted,
     analyse_films,
+    folder_names,
 )
 from affectlens.film.settings import FilmSettings
 from affectlens.inference.onnx_engine import OnnxEngine
+from films import plain, write
 
 
 def job_of(engine: OnnxEngine, out: Path, **changes: Any) -> FilmJob:
@@ -79,3 +81,22 @@ def test_a_job_that_cannot_be_is_an_error_before_anything_is_watched(
         job_of(engine, tmp_path, render="tint", settings=FilmSettings(end=5.0))
     with pytest.raises(UnknownName):
         job_of(engine, tmp_path, render="frame")
+
+
+def test_a_film_that_ends_before_the_watched_part_fails_alone_and_leaves_no_folder(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    short = write(tmp_path / "short.mp4", [plain((90, 90, 90))] * 25)
+    job = job_of(engine, tmp_path / "out", settings=FilmSettings(begin=3.0))
+    events = list(analyse_films([str(short), str(four_scenes)], job))
+    failed = [event for event in events if isinstance(event, FilmFailed)]
+    assert [Path(event.source).name for event in failed] == ["short.mp4"]
+    assert "ends at 1.00 s" in str(failed[0].error)
+    assert not (tmp_path / "out" / "short").exists()
+    assert any(isinstance(event, WatchFinished) for event in events)
+
+
+@pytest.mark.parametrize("name", ["...mkv", "..mp4", ". .mov", ".mkv"])
+def test_no_name_of_a_film_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    (folder,) = folder_names([f"films/{name}"])
+    assert (tmp_path / folder).resolve().parent == tmp_path.resolve()

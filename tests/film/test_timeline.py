@@ -2,7 +2,9 @@
 
 import json
 import math
+import time
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import OutputError, UnknownName
 from affectlens.film.analysis.build import AnalysisSettings, FramePrediction, build, shots_without_samples
 from affectlens.film.analysis.curves import error_of_mean, smooth, uncertainty
+from affectlens.film.analysis.moments import _runs
 from affectlens.film.shots import Boundary
-from affectlens.film.timeline import Timeline
+from affectlens.film.timeline import Timeline, up_to_milliseconds
 from affectlens.video import Film
 
 FILM = Film(name="film.mp4", duration=60.0, width=64, height=48, frame_rate=25.0)
@@ -282,3 +285,43 @@ def test_an_altered_sample_or_shot_is_an_error(part: str, changes: dict[str, Any
     plain[part] = [{**plain[part][0], **changes}, *plain[part][1:]]
     with pytest.raises(OutputError, match="altered"):
         Timeline.from_json(plain)
+
+
+def test_moments_of_a_long_film_take_no_longer_per_sample() -> None:
+    # An hour of samples, still at first, then with another lead at every sample.
+    number = 4000
+    flicker = np.where(np.arange(number) % 2, 0.7, 0.3)
+    begun = time.monotonic()
+    for curve in (np.full(2 * number, 0.5), flicker, np.linspace(0, 1, 2 * number)):
+        assert timeline_of(curve, half_life=0.0, shortest_mood=20.0).of("mood")
+    assert time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_short_stretches_join_the_neighbour_whose_emotion_is_stronger_in_them(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    curves = random.dirichlet(np.ones(4), 60)
+    borders = np.concatenate([[0.0], np.cumsum(random.uniform(0.1, 1.0, 60))])
+    assert _runs(curves, borders, 2.0) == joined_one_by_one(curves, borders, 2.0)
+
+
+def joined_one_by_one(curves: Any, borders: Any, shortest: float) -> list[tuple[int, int, int]]:
+    """The definition: the shortest stretch of all is joined, again and again."""
+    leads = curves.argmax(axis=1).tolist()
+    runs = [(number, number + 1, lead) for number, lead in enumerate(leads)]
+    while True:
+        grouped = [list(group) for _, group in groupby(runs, lambda run: run[2])]
+        runs = [(group[0][0], group[-1][1], group[0][2]) for group in grouped]
+        lengths = [borders[last] - borders[first] for first, last, _ in runs]
+        least = int(np.argmin(lengths))
+        if len(runs) == 1 or lengths[least] >= shortest:
+            return runs
+        first, last, _ = runs[least]
+        sides = [runs[side][2] for side in (least - 1, least + 1) if 0 <= side < len(runs)]
+        runs[least] = (first, last, max(sides, key=lambda top: float(curves[first:last, top].mean())))
+
+
+def test_times_to_go_to_never_lie_in_the_frame_before() -> None:
+    for frame in range(0, 3000, 7):
+        exact = frame * 1001 / 24000
+        assert exact - 1e-6 <= up_to_milliseconds(exact) < exact + 0.001

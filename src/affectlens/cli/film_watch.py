@@ -48,9 +48,11 @@ OUT = Path("films")
 @click.option("--subtitles", type=click.Choice(["shots", "moods"]), default="shots", show_default=True,
               help="Unit of subtitles.")  # fmt: skip
 @click.option("--timecode", metavar="HH:MM:SS:FF",
-              help="Timecode of the first frame, in edl and otio. Default: 0.")  # fmt: skip
+              help="Timecode of the first frame, in edl and otio. Default: the file's, or 0.")  # fmt: skip
 @click.option("--drop/--non-drop", "drop", default=None,
               help="Drop-frame timecode or not. Default: at 29.97 and 59.94 frames a second.")  # fmt: skip
+@click.option("--rate", "frame_rate", type=click.FloatRange(1, 1000), metavar="FRAMES",
+              help="Frames a second that timecode counts. Default: the film's own.")  # fmt: skip
 @click.option("--render", type=click.Choice(["bar", "tint"]), is_flag=False, flag_value="bar",
               help="Film with what it evokes drawn over it: a bar (also without a value), or tinted edges. "
                    "Sound is copied as it is.")  # fmt: skip
@@ -74,6 +76,7 @@ def films(
     subtitles: Any,
     timecode: str | None,
     drop: bool | None,
+    frame_rate: float | None,
     explain: str | None,
     engine: str,
     device: str,
@@ -111,7 +114,7 @@ def films(
             sampling="keyframes" if keyframes else "shots" if by_shots else "time",
             **{key: value for key, value in given.items() if value is not None},
         ),
-        options=ExportOptions(cues=subtitles, start=timecode, drop=drop),
+        options=ExportOptions(cues=subtitles, start=timecode, drop=drop, frame_rate=frame_rate),
         **more,
     )
     return _run(sources, job)

@@ -174,10 +174,11 @@ def export(
 ) -> Generator[ExportProgress | FileWritten, None, None]:
     """Write a timeline in each of the job's formats."""
     options, formats = job.options, [FORMATS[name] for name in job.formats]
+    if not timeline.film.live and Path(source).is_file():
+        options = replace(options, film=Path(source))
     if any(each.with_pictures for each in formats):
         pictures = yield from film_pictures(source, timeline, job)
-        film = Path(source) if Path(source).is_file() else None
-        options = replace(options, pictures=pictures, film=film)
+        options = replace(options, pictures=pictures)
     for each in formats:
         files = each.write(folder, timeline, options)
         notes = tuple(markers.notes(timeline, options)) if each.with_timecode else ()
@@ -227,19 +228,17 @@ def render_film(
 def folder_names(sources: Sequence[str]) -> list[str]:
     """Name a folder for each film: its own stem, with a number where another film has it.
 
-    >>> folder_names(["one/a.mp4", "two/a.mp4", "one/a.mp4", "rtsp://me:secret@camera/1"])
-    ['a', 'a-2', 'a', 'rtsp-me-camera-1']
+    >>> folder_names(["one/a.mp4", "two/a.mp4", "one/a.mp4", "...mkv", "rtsp://me:secret@camera/1"])
+    ['a', 'a-2', 'a', 'mkv', 'rtsp-me-camera-1']
     """
     taken: dict[str, str] = {}
     names = []
     for source in sources:
         is_address = "://" in source
-        own = (
-            slug(without_password(source))[:_LONGEST_NAME]
-            if is_address
-            else Path(source).stem or slug(source)
-        )
-        name, number = own or "film", 1
+        # Without dots at its ends: of "...mkv" the stem is "..", which is another folder.
+        stem = Path(source).stem.strip(". ") or slug(source)
+        own = (slug(without_password(source))[:_LONGEST_NAME] if is_address else stem) or "film"
+        name, number = own, 1
         while taken.setdefault(name.casefold(), source) != source:
             number += 1
             name = f"{own}-{number}"

@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -252,6 +252,15 @@ class Timeline:
             raise OutputError(f"{file} cannot be read: {error.strerror or error}.") from error
         except OutputError as error:
             raise OutputError(f"{file}: {error}") from error
+
+
+def up_to_milliseconds(seconds: float) -> float:
+    """A time to go to in a film, in milliseconds, never before the frame that is meant.
+
+    >>> up_to_milliseconds(1.2345), up_to_milliseconds(0.3)
+    (1.235, 0.3)
+    """
+    return ceil(round(seconds * 1000, 4)) / 1000
 
 
 def _from_plain(plain: Any) -> Timeline:

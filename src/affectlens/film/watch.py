@@ -27,6 +27,7 @@ from affectlens.film.events import WatchEvent, WatchFinished, WatchProgress, Wat
 from affectlens.film.predictions import predict_batches, predict_missing_shots
 from affectlens.film.record import FilmRecord
 from affectlens.film.sampler import FrameBatch, FrameSampler
+from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
 from affectlens.video import Film, Video, is_live, without_password
@@ -49,6 +50,7 @@ def watch(request: WatchRequest) -> Generator[WatchEvent, None, None]:
     with Video(
         request.source, threads=request.threads, keyframes=keyframes, hardware=request.hardware
     ) as video:
+        _check_begin(settings, video.film, video.film.duration)
         engine = request.engine
         record = FilmRecord.open(request, video, engine)
         with closing(record):
@@ -75,9 +77,20 @@ def _watch(
             record.write(batch, found)
             yield _progress(sampler, batch, predictions)
     predictions += predict_missing_shots(sampler, engine, record, predictions)
+    if not predictions:
+        _check_begin(request.settings, video.film, sampler.video.decoded.end)
     timeline = _timeline(request, engine, sampler, predictions)
     record.finish(timeline)
     return timeline
+
+
+def _check_begin(settings: FilmSettings, film: Film, end: float | None) -> None:
+    """Raise `SettingsError` where a film ends before its watched part begins."""
+    if settings.begin is not None and end is not None and settings.begin >= end:
+        raise SettingsError(
+            f"{film.name} ends at {end:.2f} s, before the second {settings.begin:g} from which it was to be "
+            "watched. Choose an earlier begin."
+        )
 
 
 def _progress(sampler: FrameSampler, batch: FrameBatch, predictions: list[FramePrediction]) -> WatchProgress:

@@ -4,6 +4,7 @@ Letters: H x W pixels of a frame as shown, h x w as scaled.
 """
 
 import os
+import re
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from affectlens.video.opening import (
 )
 
 UNKNOWN_RATE = 25  # frames a second, where a film states neither times nor rate
+_TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;]\d\d\d?")
 _BROKEN_IN_A_ROW = 10_000  # packets, after which nothing more is expected
 
 
@@ -55,6 +57,7 @@ class Film:
         hdr: the transfer curve where it is not that of ordinary films: "PQ" or "HLG"; shown tone mapped
         interlaced: whether frames are made of two fields, as far as they were decoded
         live: a camera or stream that is read as it comes
+        timecode: of the first frame, as the file states it, HH:MM:SS:FF; None where it does not
     """
 
     name: str
@@ -72,6 +75,7 @@ class Film:
     hdr: str | None = None
     interlaced: bool = False
     live: bool = False
+    timecode: str | None = None
 
 
 @dataclass
@@ -282,7 +286,14 @@ class Video:
             has_sound=bool(self.container.streams.audio),
             hdr=HDR.get(int(context.color_trc)),
             live=self.live,
+            timecode=self._timecode(),
         )
+
+    def _timecode(self) -> str | None:
+        """The timecode of the first frame, from the picture track, one of timecode, or the file."""
+        tracks = [self.stream, *self.container.streams.data]
+        stated = [each.metadata.get("timecode", "") for each in (*tracks, self.container)]
+        return next((text for text in stated if _TIMECODE.fullmatch(text)), None)
 
     def _stated_duration(self) -> float | None:
         if self.live:

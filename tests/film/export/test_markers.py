@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import opentimelineio
 import pytest
@@ -102,3 +103,35 @@ def test_a_name_of_a_film_cannot_add_lines_to_a_list() -> None:
     timeline = timeline_of(film=film_of(22.0, name="a\n001 |M:x *é.mp4"))
     lines = edl(timeline, PLAIN).splitlines()
     assert lines[0] == "TITLE: a?001 /M:x +?.mp4"
+
+
+def test_media_is_named_by_an_address_and_its_sound_is_a_track(tmp_path: Path) -> None:
+    film = tmp_path / "a film.mp4"
+    timeline = timeline_of(film=film_of(22.0, has_sound=True))
+    read = opentimelineio.adapters.read_from_string(otio(timeline, ExportOptions(film=film)), "otio_json")
+    assert {clip.media_reference.target_url for clip in read.find_clips()} == {film.as_uri()}
+    (sound,) = read.audio_tracks()
+    assert sound.duration() == read.video_tracks()[0].duration()
+
+
+def test_a_timecode_that_the_file_states_is_that_of_the_first_frame() -> None:
+    timeline = timeline_of(film=film_of(22.0, timecode="10:00:00:00"))
+    assert "10:00:02:00 10:00:02:01 10:00:02:00" in edl(timeline, PLAIN)
+    assert "10:00:02:00 10:00:02:01 01:00:02:00" in edl(timeline, ExportOptions(start="01:00:00:00"))
+    read = opentimelineio.adapters.read_from_string(otio(timeline, PLAIN), "otio_json")
+    first = next(iter(read.find_clips()))
+    assert first.source_range.start_time == first.available_range().start_time
+    assert first.source_range.start_time.value == 36_000 * 25
+    assert any("10:00:00:00" in line for line in notes(timeline, PLAIN))
+    impossible = timeline_of(film=film_of(22.0, timecode="10:00:00:99"))
+    assert "00:00:02:00" in edl(impossible, PLAIN)
+
+
+def test_a_film_of_uneven_rate_is_counted_at_a_usual_one_or_as_chosen() -> None:
+    timeline = timeline_of(film=film_of(22.0, frame_rate=14.367, variable=True))
+    assert notes(timeline, PLAIN)[0] == "Timecodes count 24 frames a second."
+    chosen = ExportOptions(frame_rate=25.0)
+    assert list(notes(timeline, chosen)) == ["Timecodes count 25 frames a second."]
+    assert "00:00:02:00" in edl(timeline, chosen)
+    with pytest.raises(SettingsError, match="rate"):
+        ExportOptions(frame_rate=0.0)

@@ -56,6 +56,6 @@ def test_subtitles_of_moods_join_shots_of_one_mood(kind: str) -> None:
 
 
 def test_cues_beyond_an_hour_and_without_length_are_right() -> None:
-    timeline = timeline_of(((3661.25, "awe"), (0.0001, "fear"), (2.0, "awe")), every=300.0)
+    timeline = timeline_of(((3661.25, "awe"), (0.00000001, "fear"), (2.0, "awe")), every=300.0)
     assert "01:01:01,250 --> 01:01:03,250" in srt(timeline, PLAIN)
     assert len(cues(timeline, "shots")) == 2

@@ -4,7 +4,9 @@ Letters: S samples, E emotions, in the order of the vocabulary's words.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,21 +56,32 @@ def peaks(
 
 def _prominences(curve: FloatArray) -> Iterator[tuple[float, int]]:
     """(prominence, index) of each local maximum; for a plateau, its first index."""
-    least = float(curve.min())
-    for top in range(len(curve)):
-        value = curve[top]
-        rises = top == 0 or curve[top - 1] < value
-        after = top + 1
-        while after < len(curve) and curve[after] == value:
-            after += 1
-        if not rises or (after < len(curve) and curve[after] > value):
-            continue
-        valleys = []
-        for side in (curve[:top][::-1], curve[after:]):
-            higher = np.flatnonzero(side > value)
-            stretch = side[: higher[0]] if len(higher) else side
-            valleys.append(float(stretch.min()) if len(higher) and len(stretch) else least)
-        yield float(value - max(valleys)), top
+    # Plateaus as one value each; then every value is compared with few others, however long the film is.
+    firsts = np.flatnonzero(np.concatenate([[True], curve[1:] != curve[:-1]]))
+    values = curve[firsts].tolist()
+    least = min(values)
+    before = _valleys(values, least)
+    after = _valleys(values[::-1], least)[::-1]
+    for number, value in enumerate(values):
+        rises = number == 0 or values[number - 1] < value
+        falls = number == len(values) - 1 or values[number + 1] < value
+        if rises and falls:
+            yield value - max(before[number], after[number]), int(firsts[number])
+
+
+def _valleys(values: list[float], least: float) -> list[float]:
+    """For each value, the least after the last greater one before it; `least` where there is none."""
+    found = []
+    # Values before, each greater than the next, with the least between it and the one before it.
+    greater: list[tuple[float, float]] = []
+    for value in values:
+        valley = float("inf")
+        while greater and greater[-1][0] <= value:
+            passed, below = greater.pop()
+            valley = min(valley, passed, below)
+        found.append(valley if greater and valley < float("inf") else least)
+        greater.append((value, valley))
+    return found
 
 
 def _span(curve: FloatArray, top: int, level: float) -> tuple[int, int]:
@@ -115,20 +128,39 @@ def _runs(curves: FloatArray, borders: FloatArray, shortest: float) -> list[tupl
     """
     leads = curves.argmax(axis=1)
     changes = (np.flatnonzero(np.diff(leads)) + 1).tolist()
-    runs = [(first, last, int(leads[first])) for first, last in pairwise([0, *changes, len(leads)])]
-    while len(runs) > 1:
-        lengths = [borders[last] - borders[first] for first, last, _ in runs]
-        least = int(np.argmin(lengths))
-        if lengths[least] >= shortest:
-            break
-        first, last, _ = runs[least]
-        sides = [side for side in (least - 1, least + 1) if 0 <= side < len(runs)]
-        taker = max(sides, key=lambda side: float(curves[first:last, runs[side][2]].mean()))
-        runs[least] = (first, last, runs[taker][2])
-        runs = [
-            (g[0][0], g[-1][1], top) for top, group in groupby(runs, lambda run: run[2]) if (g := list(group))
-        ]
-    return runs
+    runs = {
+        first: _Run(first, last, int(leads[first])) for first, last in pairwise([0, *changes, len(leads)])
+    }
+    ends = {run.last: run.first for run in runs.values()}
+
+    def entry(run: _Run) -> tuple[float, _Run]:
+        return float(borders[run.last] - borders[run.first]), run
+
+    queue = [entry(run) for run in runs.values()]
+    heapify(queue)
+    while queue and len(runs) > 1 and queue[0][0] < shortest:
+        _, run = heappop(queue)
+        if runs.get(run.first) != run:  # joined to another meanwhile
+            continue
+        neighbours = [runs[ends[run.first]]] if run.first else []
+        neighbours += [runs[run.last]] if run.last in runs else []
+        part = curves[run.first : run.last]
+        top = max(neighbours, key=lambda side: float(part[:, side.top].mean())).top
+        joined = [run, *(side for side in neighbours if side.top == top)]
+        for each in joined:
+            del runs[each.first], ends[each.last]
+        new = _Run(min(each.first for each in joined), max(each.last for each in joined), top)
+        runs[new.first], ends[new.last] = new, new.first
+        heappush(queue, entry(new))
+    return [(run.first, run.last, run.top) for run in sorted(runs.values())]
+
+
+class _Run(NamedTuple):
+    """Samples that follow one another with one leading emotion."""
+
+    first: int
+    last: int
+    top: int
 
 
 def examples(

@@ -1,4 +1,6 @@
-"""A timeline as chapters, which `ffmpeg -i FILM -i FILE -map_metadata 1 -codec copy OUT` puts into a film.
+"""A timeline as chapters, which ffmpeg puts into a film, all else of which stays:
+
+    ffmpeg -i FILM -i FILE -map 0 -map_metadata 0 -map_chapters 1 -codec copy OUT
 
 Format: ffmetadata, https://ffmpeg.org/ffmpeg-formats.html#Metadata-1.
 """

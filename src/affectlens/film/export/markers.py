@@ -1,7 +1,8 @@
 """A timeline as markers for editing systems: peaks and changes of mood, in CMX 3600 and OpenTimelineIO.
 
 Frames are counted at the film's rate, and each is the one nearest to its time, see `timecode`. A film with a
-variable frame rate has no exact frame numbers: its average rate is counted, and `exact` returns False.
+variable frame rate has no exact frame numbers: the usual rate that suffices for it is counted, and `exact`
+returns False. The first frame has the timecode that the film's file states, if any.
 
 Formats: CMX 3600 with the comments of Avid (`* LOC:`) and of DaVinci Resolve (`|C: |M: |D:`), which read each
     their own; OpenTimelineIO's JSON, of the schema versions in
@@ -10,7 +11,8 @@ Formats: CMX 3600 with the comments of Avid (`* LOC:`) and of DaVinci Resolve (`
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 from affectlens.errors import SettingsError
 from affectlens.film.export.options import ExportOptions
-from affectlens.film.export.timecode import Timecode, of_rate
+from affectlens.film.export.timecode import Timecode, of_rate, usual_rate
 from affectlens.film.timeline import Moment, Shot, Timeline
 from affectlens.model_folder import WEIGHTS_ID_DIGITS
 from affectlens.report.text import clock, percent
@@ -76,8 +78,21 @@ def _colour(moment: Moment) -> str:
 
 def timecode_of(timeline: Timeline, options: ExportOptions) -> Timecode:
     """Return how the film's frames are counted. Raises `SettingsError` for a start that is not a timecode."""
-    rate = timeline.film.frame_rate
-    return of_rate(Fraction(rate or UNKNOWN_RATE), options.drop, options.start)
+    own = _own_timecode(timeline, options)
+    return of_rate(own.rate, own.drop, options.start) if options.start else own
+
+
+def _own_timecode(timeline: Timeline, options: ExportOptions) -> Timecode:
+    """Return how frames of the film's file are counted, from the timecode that it states, if that can be."""
+    film = timeline.film
+    rate = Fraction(options.frame_rate or film.frame_rate or UNKNOWN_RATE)
+    if film.variable and options.frame_rate is None:
+        rate = usual_rate(rate)
+    if film.timecode is not None:
+        with suppress(SettingsError):
+            drop = ";" in film.timecode if options.drop is None else options.drop
+            return of_rate(rate, drop, film.timecode)
+    return of_rate(rate, options.drop)
 
 
 def exact(timeline: Timeline) -> bool:
@@ -89,10 +104,17 @@ def notes(timeline: Timeline, options: ExportOptions) -> Sequence[str]:
     """Return, in sentences, what an editor must know of the timecodes."""
     count = timecode_of(timeline, options)
     lines = [f"Timecodes count {count.name} frames a second."]
+    if count.start and not options.start:
+        lines.append(f"They begin at {count.of_frame(0)}, as the film's file states.")
+    if options.frame_rate is not None:
+        return lines
     if not timeline.film.frame_rate:
         lines.append("The film has no frame rate of its own: this one is a guess.")
     elif timeline.film.variable:
-        lines.append("The film has a variable frame rate: frame numbers are those of its average rate.")
+        lines.append(
+            "The film has a variable frame rate: frame numbers are those of its times at this rate. Choose "
+            "that of the editing project by --rate."
+        )
     return lines
 
 
@@ -111,7 +133,7 @@ def edl(timeline: Timeline, options: ExportOptions) -> str:
             "or find fewer peaks with a greater --prominence."
         )
     # The film's own timecode; that of the list may start at an hour.
-    film = replace(count, start=0)
+    film = _own_timecode(timeline, options)
     title = _plain(Path(timeline.film.name).name)
     lines = [f"TITLE: {title}", f"FCM: {'DROP FRAME' if count.drop else 'NON-DROP FRAME'}", ""]
     for number, marker in enumerate(found, start=1):
@@ -140,21 +162,29 @@ def _plain(text: str) -> str:
 
 
 def otio(timeline: Timeline, options: ExportOptions) -> str:
-    """Write an OpenTimelineIO document: one track of the film's shots, and markers on the complete stack.
+    """Write an OpenTimelineIO document: a track of the film's shots, its sound, and markers on the stack.
 
-    Clips name the film by the path given; what the shots evoke is in their metadata under `affectlens`.
+    Clips name the film by the address of its file; what the shots evoke is in their metadata under
+    `affectlens`.
     """
     count = timecode_of(timeline, options)
     cuts = [count.frame(shot.start) for shot in timeline.shots]
     end = count.frame(timeline.shots[-1].end) if timeline.shots else 0
+    own = _own_timecode(timeline, options).start
+    media = _media(timeline, options, _range(count, own, end))
     # What was not watched before the first shot is a gap, so that the track's time is the film's.
     children = [_item("Gap.1", "", source_range=_range(count, 0, cuts[0]))] if any(cuts[:1]) else []
     for shot, (first, last) in zip(timeline.shots, pairwise([*cuts, end]), strict=True):
         if last > first:
-            children.append(_clip(timeline, shot, _range(count, first, last - first), _range(count, 0, end)))
-    track = _item("Track.1", "film", children=children, kind="Video")
+            clip = _clip(f"shot {shot.number}", media, _range(count, own + first, last - first))
+            children.append({**clip, "metadata": {"affectlens": {"emotions": _emotions(timeline, shot)}}})
+    tracks = [_item("Track.1", "film", children=children, kind="Video")]
+    if timeline.film.has_sound and cuts and end > cuts[0]:
+        sound = _clip("sound", media, _range(count, own + cuts[0], end - cuts[0]))
+        before = [_item("Gap.1", "", source_range=_range(count, 0, cuts[0]))] if cuts[0] else []
+        tracks.append(_item("Track.1", "sound", children=[*before, sound], kind="Audio"))
     marked = [_marker(marker, count) for marker in markers(timeline)]
-    stack = _item("Stack.1", "tracks", children=[track], markers=marked)
+    stack = _item("Stack.1", "tracks", children=tracks, markers=marked)
     about = {
         "model": timeline.model,
         "weights": timeline.weights_hash[:WEIGHTS_ID_DIGITS],
@@ -172,19 +202,27 @@ def otio(timeline: Timeline, options: ExportOptions) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def _clip(timeline: Timeline, shot: Shot, shown: dict[str, Any], available: dict[str, Any]) -> dict[str, Any]:
-    media = {
+def _media(timeline: Timeline, options: ExportOptions, available: dict[str, Any]) -> dict[str, Any]:
+    """Return what clips refer to: the film, by an address under which any program finds it."""
+    film = options.film
+    return {
         "OTIO_SCHEMA": "ExternalReference.1",
         "metadata": {},
         "name": Path(timeline.film.name).name,
         "available_range": available,
         "available_image_bounds": None,
-        "target_url": timeline.film.name,
+        "target_url": timeline.film.name if film is None else film.absolute().as_uri(),
     }
-    emotions = zip(timeline.vocabulary.words, shot.emotions, strict=True)
+
+
+def _emotions(timeline: Timeline, shot: Shot) -> dict[str, float]:
+    pairs = zip(timeline.vocabulary.words, shot.emotions, strict=True)
+    return {word: round(value, 6) for word, value in pairs}
+
+
+def _clip(name: str, media: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     return {
-        **_item("Clip.2", f"shot {shot.number}", source_range=shown),
-        "metadata": {"affectlens": {"emotions": {word: round(value, 6) for word, value in emotions}}},
+        **_item("Clip.2", name, source_range=shown),
         "media_references": {"DEFAULT_MEDIA": media},
         "active_media_reference_key": "DEFAULT_MEDIA",
     }

@@ -9,7 +9,7 @@ from html import escape
 
 from affectlens.emotions import polarity_score
 from affectlens.film.export.options import CueKind, ExportOptions
-from affectlens.film.timeline import Timeline
+from affectlens.film.timeline import Timeline, up_to_milliseconds
 from affectlens.report.text import likeliest, percent, signed
 
 
@@ -49,8 +49,8 @@ def cues(timeline: Timeline, kind: CueKind) -> list[Cue]:
 
 
 def milliseconds(seconds: float) -> int:
-    """Round seconds to milliseconds."""
-    return round(1000 * seconds)
+    """Seconds in milliseconds; up, so that a cue never begins with the frame before its first."""
+    return round(1000 * up_to_milliseconds(seconds))
 
 
 def _of_shots(timeline: Timeline) -> Iterator[Cue]:

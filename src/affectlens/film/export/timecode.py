@@ -134,6 +134,19 @@ def of_rate(rate: Fraction, drop: bool | None = None, start: str | None = None) 
     return Timecode(exact, dropped, timecode.parse(start)) if start else timecode
 
 
+# Frames a second of sequences; 23.976 and 24 hold films that are slower than either alike.
+_USUAL = (Fraction(24), Fraction(25), 30 * _NTSC, Fraction(30), Fraction(50), 60 * _NTSC, Fraction(60))
+
+
+def usual_rate(mean: Fraction) -> Fraction:
+    """Return at which rate editing systems hold a film of uneven rate: the least usual one that suffices.
+
+    >>> usual_rate(Fraction("14.367")), usual_rate(Fraction("29.4")), usual_rate(Fraction(90))
+    (Fraction(24, 1), Fraction(30000, 1001), Fraction(90, 1))
+    """
+    return next((rate for rate in _USUAL if rate >= mean * (1 - _NEAR)), mean)
+
+
 def _exact(rate: Fraction) -> Fraction:
     """Return the rate that is meant: a usual one of which the file's is a rounding, else the file's own."""
     for nominal in (24, 25, 30, 48, 50, 60, 100, 120):

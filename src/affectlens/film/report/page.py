@@ -27,7 +27,7 @@ from affectlens.explain.text import READING
 from affectlens.film.report import drawing
 from affectlens.film.report.curves import EmotionCurves, curves, strip_shots
 from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name, peak_in_words, summary, watched
-from affectlens.film.timeline import Moment, Shot, Timeline
+from affectlens.film.timeline import Moment, Shot, Timeline, up_to_milliseconds
 from affectlens.images import Pixels, resize
 from affectlens.report import html
 from affectlens.report.figures import jpeg_url
@@ -160,7 +160,7 @@ def _pins(timeline: Timeline, found: EmotionCurves) -> list[dict[str, Any]]:
         {
             "number": number,
             "css": _css(timeline, peak.emotion),
-            "second": peak.second,
+            "second": up_to_milliseconds(peak.second),
             "title": peak_in_words(peak),
             "x": 100 * position,
             "lane": lane,
@@ -185,7 +185,7 @@ def _tile(timeline: Timeline, shot: Shot, pictures: FilmPictures) -> dict[str, A
     emotions = timeline.distribution(shot.emotions)
     return {
         "number": shot.number,
-        "start": shot.start,
+        "start": up_to_milliseconds(shot.start),
         "duration": shot.duration,
         "emotion": emotions.top,
         "value": emotions[emotions.top],
@@ -241,7 +241,7 @@ def _shots(timeline: Timeline) -> dict[str, Any]:
     rows = [
         {
             "number": shot.number,
-            "start": shot.start,
+            "start": up_to_milliseconds(shot.start),
             "duration": shot.duration,
             "begins": shot.begins,
             "polarity": polarity_score(timeline.distribution(shot.emotions)),
@@ -269,9 +269,9 @@ def _data(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
         "begin": found.begin,
         "end": found.end,
         "words": list(timeline.vocabulary.words),
-        "seconds": [round(second, 3) for second in found.seconds.tolist()],
+        "seconds": [up_to_milliseconds(second) for second in found.seconds.tolist()],
         "values": np.rint(1000 * found.emotions).astype(int).tolist(),
-        "shots": [round(shot.start, 3) for shot in timeline.shots] or [0.0],
+        "shots": [up_to_milliseconds(shot.start) for shot in timeline.shots] or [0.0],
         "first": timeline.shots[0].number if timeline.shots else 1,
     }
 
@@ -287,9 +287,9 @@ def _moment(timeline: Timeline, moment: Moment) -> dict[str, Any]:
     return {
         "emotion": moment.emotion,
         "css": _css(timeline, moment.emotion),
-        "second": moment.second,
+        "second": up_to_milliseconds(moment.second),
         "value": moment.value,
-        "start": moment.start,
+        "start": up_to_milliseconds(moment.start),
         "end": moment.end,
         "duration": moment.duration,
     }
