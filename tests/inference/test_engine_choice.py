@@ -1,5 +1,9 @@
 """Which engine `auto` chooses, and that it states why."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,3 +58,28 @@ def test_a_gpu_is_used_where_torch_is_installed_and_the_device_is_not_named(
 def test_a_folder_without_a_graph_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "has_graph", lambda folder: False)
     assert engine.choose(library.find("default")) == ("torch", "the model has no graph")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.needs("torch")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [(engine.ONNX_RUNTIME, "answered"), (engine.OPENVINO, "was forked"), (engine.TORCH, "was forked")],
+)
+def test_a_forked_process_answers_or_is_told_what_to_do_and_never_waits(
+    with_graph: Path, name: str, expected: str
+) -> None:
+    program = (
+        "import os, sys\nimport numpy as np\nfrom affectlens import Predictor\n"
+        "predictor = Predictor.load(sys.argv[1], engine=sys.argv[2])\n"
+        "pictures = [np.full((60, 80, 3), 30 * n, dtype=np.uint8) for n in range(8)]\n"
+        "first = predictor(pictures)\n"
+        "if os.fork() == 0:\n"
+        "    try:\n        print('answered' if predictor(pictures) == first else 'differs', flush=True)\n"
+        "    except Exception as error:\n        print(error, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+    )
+    words = [sys.executable, "-c", program, str(with_graph), name]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    assert expected in ended.stdout

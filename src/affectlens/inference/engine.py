@@ -91,6 +91,25 @@ class Engine(Protocol):
         """Yield `predict(batch)` for each batch in order; `predict` is what calls this engine."""
 
 
+class OwnProcess:
+    """The process that made an engine whose library starts threads, which a forked child does not have.
+
+    A call there would wait for them for ever.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title, self._number = title, os.getpid()
+
+    def require(self) -> None:
+        """Raise `SettingsError` in another process."""
+        if os.getpid() != self._number:
+            raise SettingsError(
+                f"{self._title} cannot go on in a process that was forked after a model was loaded. Load the "
+                "model in that process, start processes by multiprocessing's `spawn`, or use the engine "
+                f"{ONNX_RUNTIME}, which can."
+            )
+
+
 def require_attributes(engine: Engine) -> None:
     """Raise `SettingsError` for a model with attributes whose graph does not return them."""
     if not engine.explains:

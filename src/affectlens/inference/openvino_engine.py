@@ -7,7 +7,7 @@ It takes longer to be ready than ONNX Runtime; which predicts batches faster dep
 from collections.abc import Sequence
 from typing import Any
 
-from affectlens.inference.engine import OPENVINO, cores
+from affectlens.inference.engine import OPENVINO, OwnProcess, cores
 from affectlens.inference.graph_engine import GraphEngine
 from affectlens.machine import import_openvino
 from affectlens.preprocess import Images
@@ -26,6 +26,7 @@ class OpenVinoEngine(GraphEngine):
             "NUM_STREAMS": cores(),  # of a core each
             "INFERENCE_NUM_THREADS": cores(),
         }
+        self._process = OwnProcess(self.title)
         self._compiled: Any = openvino.Core().compile_model(str(self._file), "CPU", settings)
 
     @property
@@ -34,6 +35,7 @@ class OpenVinoEngine(GraphEngine):
         return tuple(name for each in self._compiled.outputs for name in sorted(each.names))
 
     def _run(self, images: Images, names: Sequence[str]) -> Sequence[Any]:
+        self._process.require()
         # A request for each thread: it holds the pictures that it is predicting.
         if not hasattr(self._thread, "request"):
             self._thread.request = self._compiled.create_infer_request()

@@ -98,7 +98,8 @@ class Predictor:
     """Predict which emotions pictures evoke.
 
     A picture is a path, the bytes of a picture file, a Pillow picture, an array or a tensor, as
-    `images.read_pixels` takes them. May be used from several threads.
+    `images.read_pixels` takes them. May be used from several threads; in a process that was forked after it was
+    made by the engine onnxruntime alone, others raise `SettingsError` there.
     """
 
     def __init__(self, model: "Model | Engine", device: str = "auto", precision: str = "auto") -> None:

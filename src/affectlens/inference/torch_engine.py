@@ -31,7 +31,7 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.errors import SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
-from affectlens.inference.engine import CPU_BATCH, TORCH, In, Out, Probabilities
+from affectlens.inference.engine import CPU_BATCH, TORCH, In, Out, OwnProcess, Probabilities
 from affectlens.inference.labelled import as_arrays, forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.model_folder import GRAPH_LOGITS
@@ -56,6 +56,7 @@ class TorchEngine:
 
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
         self.card = model.card
+        self._process = OwnProcess("torch")
         self._device = pick_device(device)
         # Not what the hardware would do fastest: an answer must not depend on the machine.
         self._dtype = pick_precision("float32" if precision == "auto" else precision, self._device)
@@ -73,6 +74,7 @@ class TorchEngine:
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
+        self._process.require()
         logits = [
             forward(self.network, part, self.card.preprocessing, self._device, self._dtype)
             for part in torch.split(to_tensor(pixels), self.at_once(len(pixels)))
@@ -81,6 +83,7 @@ class TorchEngine:
 
     def predict_images(self, images: Images) -> Probabilities:
         """Predict normalised images, float32 (B, 3, H, W)."""
+        self._process.require()
         # Contiguous, since torch takes no views such as mirror images.
         tensor = torch.from_numpy(np.ascontiguousarray(images))
         parts = torch.split(tensor, self.at_once(len(images)))
@@ -112,6 +115,7 @@ class TorchEngine:
     def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
         """Predict a batch that goes through the network together, and explain it by attributes."""
         assert isinstance(self.network, HasAttributes), "the card lists attributes, so the network has them"
+        self._process.require()
         with torch.inference_mode(), autocast(self._device, self._dtype):
             images = normalise(to_tensor(pixels).to(self._device), self.card.preprocessing)
             found = self.network.explain(images.contiguous(memory_format=torch.channels_last))
