@@ -30,7 +30,7 @@ from affectlens.errors import (
     PictureTooLarge,
 )
 from affectlens.extras import Extra
-from affectlens.images import list_pictures, read_pixels, read_size
+from affectlens.images import read_pixels, read_size
 from affectlens.preprocess import Preprocessing
 
 Bytes = NDArray[np.uint8]
@@ -724,47 +724,6 @@ def test_many_threads_read_the_same_pixels_as_one() -> None:
     expected = [read(source) for source in sources]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(read, sources * 20)) == expected * 20
-
-
-# ------------------------------------------------------------------------------------------------- folders
-
-
-def test_pictures_are_listed_by_name_without_hidden_ones(tmp_path: Path) -> None:
-    listed = ["B.JPG", "a/2.png", "a/b/1.webp", "a.jpg", "z.Tiff"]
-    for name in [*listed, ".hidden.jpg", ".git/a.jpg", "a/notes.txt", "README"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.jpg").mkdir()
-    assert list(list_pictures(tmp_path)) == [tmp_path / name for name in listed]
-    assert list(list_pictures(str(tmp_path / "folder.jpg"))) == []
-
-
-def test_links_are_followed_once_and_broken_ones_reported(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.jpg").touch()
-    (tmp_path / "pictures" / "again").symlink_to(tmp_path, target_is_directory=True)
-    (tmp_path / "pictures" / "self").symlink_to(tmp_path / "pictures" / "self")
-    (tmp_path / "pictures" / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
-    (tmp_path / "second").symlink_to(tmp_path / "pictures", target_is_directory=True)
-    assert [path.name for path in list_pictures(tmp_path)] == ["a.jpg", "gone.jpg"]
-    (tmp_path / "outer").mkdir()
-    (tmp_path / "outer" / "link").symlink_to(tmp_path / "pictures", target_is_directory=True)
-    assert tmp_path / "outer" / "link" / "a.jpg" in list(list_pictures(tmp_path / "outer"))
-
-
-def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.jpg").touch()
-    with pytest.raises(PictureNotFound, match="missing"):
-        list_pictures(tmp_path / "missing")
-    with pytest.raises(PictureNotFound, match="this is a file"):
-        list_pictures(tmp_path / "a.jpg")
-
-    def refuse(*_: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(PictureDenied, match="cannot be listed"):
-        list(list_pictures(tmp_path))
 
 
 # ------------------------------------------------------------------------------------------------- fuzzing

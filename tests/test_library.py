@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import graphs
-from affectlens import library
+from affectlens import hub, library
 from affectlens.errors import BadModelFolder, ModelNotFound
 
 
@@ -38,6 +39,59 @@ def test_a_model_on_the_users_shelf_is_found_by_name_and_listed(shelf: Path) -> 
 def test_the_bundled_default_is_not_replaced_by_one_of_the_same_name(shelf: Path) -> None:
     save(shelf / "default", "an impostor")
     assert library.find("default") == library.BUNDLED / "default"
+
+
+def test_a_folder_here_does_not_take_the_name_of_a_bundled_model(
+    tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "default", "another")
+    save(tmp_path / "mine", "mine")
+    assert library.find("default") == library.BUNDLED / "default"
+    assert library.card("./default").name == "another"
+    assert library.card("mine").name == "mine"
+
+
+def test_a_misspelt_path_is_not_looked_for_on_the_hub(
+    tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    wanted: list[str] = []
+
+    def fetch_folder(name: str, _: object) -> Path:
+        wanted.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr(hub, "fetch_folder", fetch_folder)
+    for name in ("runs/typo", "owner/name"):
+        with pytest.raises(ModelNotFound):
+            library.find(name)
+    assert wanted == ["owner/name"]
+
+
+def test_without_a_home_that_can_be_listed_there_are_the_bundled_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(library.HOME_VARIABLE, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert library.home() is None
+    assert ("default", library.BUNDLED / "default") in list(library.folders())
+    iterdir = Path.iterdir
+
+    def refusing(folder: Path) -> Iterator[Path]:
+        if folder != library.BUNDLED:
+            raise PermissionError(13, "Permission denied")
+        return iter(list(iterdir(folder)))
+
+    monkeypatch.setenv(library.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    assert library.find("default") == library.BUNDLED / "default"
+    with pytest.raises(ModelNotFound):
+        library.find("~nobody-of-this-name/model")
 
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is(shelf: Path) -> None:

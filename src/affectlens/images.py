@@ -314,44 +314,6 @@ def read_frames(path: Path) -> Iterator[tuple[float, float, Pixels]]:
             second += lasts
 
 
-def list_pictures(folder: Path | str) -> Iterator[Path]:
-    """List the pictures below a folder, by suffix, lazily and in a fixed order: by name, depth first.
-
-    Hidden files and folders are skipped. Links are followed, but no folder is listed twice. What
-    has a picture's suffix and cannot be read, as a broken link, is listed too: `read_pixels` reports
-    why. Raises `PictureNotFound` or `PictureDenied` where the folder, or one below it, cannot be listed.
-    """
-    root = Path(folder)
-    if not stat.S_ISDIR(_status(root).st_mode):
-        raise PictureNotFound(root, "this is a file. Expected a folder to look for pictures in.")
-    return _walk(root)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    waiting = [(root, True)]
-    visited = set()
-    while waiting:
-        path, is_folder = waiting.pop()
-        if is_folder:
-            status = _status(path)
-            identity = (status.st_dev, status.st_ino)
-            if identity not in visited:
-                visited.add(identity)
-                waiting.extend(reversed(_visible(path)))
-        elif path.suffix.lower() in PICTURE_SUFFIXES:
-            yield path
-
-
-def _visible(folder: Path) -> list[tuple[Path, bool]]:
-    """List what is in a folder and not hidden, by name, each with whether it is a folder."""
-    try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        return [(path, path.is_dir()) for path in paths]
-    except OSError as error:
-        reason = f"the folder cannot be listed ({_why(error)}). Change its rights, or leave it out."
-        raise PictureDenied(folder, reason) from error
-
-
 def _status(path: Path) -> os.stat_result:
     """Return a file's kind and size. Raises `PictureNotFound` or `PictureDenied`."""
     try:

@@ -1,12 +1,16 @@
+import errno
 import io
 import os
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from affectlens.errors import PictureDenied, PictureError, PictureNotFound
-from affectlens.inference.inputs import Input, count, name_of, paths_in, pictures
+from affectlens.inference.inputs import Input, bursts, count, name_of, paths_in, pictures
+from affectlens.inference.stores import PictureBytes
 
 
 @pytest.fixture
@@ -70,13 +74,39 @@ def test_a_path_without_pictures_is_an_error_at_its_position(photos: Path, word:
     assert first == last == str(photos / "b.jpg")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="rights do not bind this user")
-def test_a_folder_that_may_not_be_listed_is_an_error_and_the_rest_is_done(photos: Path) -> None:
-    (photos / "deep").chmod(0)
-    given = expand(photos, photos / "b.jpg")
-    (photos / "deep").chmod(0o755)
-    assert [name_of(g) for g in given if not isinstance(g, PictureError)][-1] == str(photos / "b.jpg")
-    assert any(isinstance(g, PictureDenied) for g in given)
+def test_a_folder_that_may_not_be_listed_is_an_error_and_the_rest_is_done(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path.endswith("deep"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    a, b, denied, last = expand(photos, photos / "b.jpg")
+    assert [str(a), str(b), last] == [str(photos / name) for name in ("a.JPG", "b.jpg", "b.jpg")]
+    assert isinstance(denied, PictureDenied) and denied.path == str(photos / "deep")
+
+
+def test_an_empty_path_is_an_error_and_not_the_working_folder(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    (error,) = expand("")
+    assert isinstance(error, PictureNotFound) and error.path == ""
+
+
+def test_a_name_with_brackets_that_is_gone_is_not_another_picture(photos: Path) -> None:
+    (photos / "img1.jpg").touch()
+    assert expand(photos / "img[1].jpg") == [str(photos / "img[1].jpg")]
+
+
+@pytest.mark.parametrize("path", ["n" * 300 + ".jpg", "a/" * 3000 + "b.jpg", "nul\0.jpg"])
+def test_a_path_that_no_system_has_is_one_picture_that_cannot_be_read(path: str) -> None:
+    assert expand(path) == [path]
+    assert count([path]) == 1
 
 
 @pytest.mark.parametrize(
@@ -86,12 +116,51 @@ def test_a_folder_that_may_not_be_listed_is_an_error_and_the_rest_is_done(photos
         (b"a.jpg\r\n\r\nb.jpg", ["a.jpg", "b.jpg"]),
         (b"a\nb.jpg\0c.jpg\0", ["a\nb.jpg", "c.jpg"]),
         (b"only.jpg", ["only.jpg"]),
+        (b"\xef\xbb\xbfa.jpg\nb.jpg\n", ["a.jpg", "b.jpg"]),
+        ("\ufeffa.jpg\r\n\u00e9.jpg\r\n".encode("utf-16-le"), ["a.jpg", "\u00e9.jpg"]),
+        (b"BMW.jpg\nGIF89a.jpg\n", ["BMW.jpg", "GIF89a.jpg"]),
+        (b"GIF89a.jpg\nb.jpg\n", ["GIF89a.jpg", "b.jpg"]),
+        (b"P5 and P6.jpg\n", ["P5 and P6.jpg"]),
         (b"caf\xe9.jpg\n", [os.fsdecode(b"caf\xe9.jpg")]),
         (b"", []),
     ],
 )
 def test_standard_input_is_split_at_lines_or_nul_bytes(stdin: bytes, expected: list[str]) -> None:
     assert expand("-", stdin=stdin) == expected
+
+
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM"]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("size", [(1, 1), (300, 200)])
+def test_a_picture_on_standard_input_is_that_picture(format_: str, size: tuple[int, int]) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 90, 10)).save(file, format_)
+    assert expand("-", stdin=file.getvalue()) == [PictureBytes("-", file.getvalue())]
+
+
+def test_standard_input_that_is_closed_or_cannot_be_read_is_an_error(photos: Path) -> None:
+    closed = io.BytesIO()
+    closed.close()
+
+    class Broken(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    for stream in (None, closed, Broken()):
+        first, error, last = pictures([str(photos / "b.jpg"), "-", "c.jpg"], stream)
+        assert (first, last) == (str(photos / "b.jpg"), "c.jpg")
+        assert isinstance(error, PictureError) and error.path == "-"
+
+
+def test_what_comes_at_once_on_standard_input_is_a_part_of_its_own() -> None:
+    class Slow(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return super().read1(14)
+
+    parts = [list(part) for part in bursts(["x.jpg", "-", "y.jpg"], Slow(b"one.jpg\ntwo.jpg\nthree.jpg\n"))]
+    assert [part for part in parts if part] == [["x.jpg"], ["one.jpg"], ["two.jpg", "three.jpg"], ["y.jpg"]]
 
 
 def test_paths_on_standard_input_are_taken_as_they_are(photos: Path) -> None:

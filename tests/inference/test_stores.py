@@ -1,5 +1,7 @@
 import io
+import os
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -9,14 +11,18 @@ from PIL import Image
 
 from affectlens.errors import (
     DatasetError,
+    PictureDamaged,
     PictureDenied,
     PictureEmpty,
     PictureError,
     PictureIsFolder,
     PictureNotFound,
+    PictureTooLarge,
     UnknownName,
 )
-from affectlens.inference.inputs import Input, count, load_rows, name_of, pictures
+from affectlens.images import read_pixels
+from affectlens.inference import stores
+from affectlens.inference.inputs import Input, count, load_rows, name_of, opened, pictures
 from affectlens.inference.predictor import Predictor
 from affectlens.inference.stores import PictureBytes, TableRow, fetch, pictures_at
 
@@ -64,9 +70,25 @@ def test_a_pattern_in_a_store_matches_as_on_a_disk(photos: Path) -> None:
     assert below(photos, f"{url(photos)}/deep/*.png") == ["deep/c.png"]
 
 
-def test_a_file_of_a_store_is_itself_and_its_bytes_are_read(photos: Path) -> None:
-    assert expand(url(photos / "b.png")) == [url(photos / "b.png")]
-    assert fetch(url(photos / "b.png")) == (photos / "b.png").read_bytes()
+@pytest.fixture
+def store(photos: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of the photographs in an object store, which is this machine's disk."""
+    from pyarrow import fs
+
+    local = fs.SubTreeFileSystem("/", fs.LocalFileSystem())
+    monkeypatch.setattr(stores, "_store", lambda *_: local)
+    return f"s3:/{photos}"
+
+
+def test_a_file_of_a_store_is_itself_and_its_bytes_are_read(photos: Path, store: str) -> None:
+    assert expand(f"{store}/b.png") == [f"{store}/b.png"]
+    assert fetch(f"{store}/b.png") == (photos / "b.png").read_bytes()
+
+
+def test_a_store_is_listed_as_a_disk_is(photos: Path, store: str) -> None:
+    for word in ("", "/*.[pP]*", "/**/*.png", "/deep/*.png"):
+        there = [name_of(given).removeprefix(store) for given in expand(f"{store}{word}")]
+        assert there == [name_of(given).removeprefix(str(photos)) for given in expand(f"{photos}{word}")]
 
 
 @pytest.mark.parametrize(
@@ -74,28 +96,82 @@ def test_a_file_of_a_store_is_itself_and_its_bytes_are_read(photos: Path) -> Non
     [("gone.png", PictureNotFound), ("deep", PictureIsFolder), ("empty.png", PictureEmpty)],
 )
 def test_what_cannot_be_fetched_is_the_error_that_a_file_would_give(
-    photos: Path, name: str, kind: type[PictureError]
+    photos: Path, store: str, name: str, kind: type[PictureError]
 ) -> None:
     (photos / "empty.png").touch()
     with pytest.raises(kind, match=name):
-        fetch(url(photos / name))
+        fetch(f"{store}/{name}")
 
 
-def test_a_folder_without_pictures_or_a_url_of_no_known_kind_is_an_error(
-    tmp_path: Path,
-) -> None:
-    (empty,) = pictures_at(url(tmp_path))
+def test_a_picture_too_large_for_memory_is_not_fetched(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "MAX_BYTES", 20)
+    with pytest.raises(PictureTooLarge, match=r"b\.png"):
+        fetch(f"{store}/b.png")
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path: Path, store: str) -> None:
+    (tmp_path / "none").mkdir()
+    (empty,) = expand(f"s3:/{tmp_path}/none")
     assert isinstance(empty, PictureNotFound)
-    (strange,) = pictures_at("ftp://somewhere/a.jpg")
-    assert isinstance(strange, PictureDenied) and "ftp://somewhere/a.jpg" in str(strange)
+
+
+@pytest.mark.parametrize("kind", ["ftp", "abfs", "hdfs", "viewfs", "https"])
+def test_a_url_of_another_kind_is_an_error_and_nothing_is_opened(kind: str) -> None:
+    (strange,) = expand(f"{kind}://somewhere/a.jpg")
+    assert isinstance(strange, PictureDenied) and f"{kind}://somewhere/a.jpg" in str(strange)
+
+
+def test_a_store_that_fails_or_does_not_answer_is_an_error_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where it fails while it looks why it failed, and with what is no error of files."""
+    answered = Event()
+
+    class Failing:
+        def get_file_info(self, _: object) -> None:
+            raise OSError("no route to host")
+
+        def open_input_file(self, _: str) -> None:
+            raise OSError("no route to host")
+
+    class Odd:
+        def get_file_info(self, _: object) -> None:
+            raise RuntimeError("a kind of its own")
+
+    class Silent:
+        def get_file_info(self, _: object) -> None:
+            answered.wait(60)
+
+    monkeypatch.setattr(stores, "SECONDS", 0.3)
+    for store in (Failing(), Odd(), Silent()):
+        monkeypatch.setattr(stores, "_store", lambda *_, given=store: given)
+        first, error, last = expand("a.jpg", "s3://bucket/x", "b.jpg")
+        assert (first, last) == ("a.jpg", "b.jpg")
+        assert isinstance(error, PictureDenied) and error.path == "s3://bucket/x"
+    answered.set()
+    monkeypatch.setattr(stores, "_store", lambda *_: Failing())
+    with pytest.raises(PictureDenied, match="no route"):
+        fetch("s3://bucket/x")
+
+
+@pytest.mark.parametrize("name", ["a b.png", "100%.png", "a%20b.png", "caf\u00e9.png"])
+def test_a_file_url_is_a_path_with_and_without_escapes(photos: Path, name: str) -> None:
+    (photos / name).write_bytes((photos / "b.png").read_bytes())
+    for address in ((photos / name).as_uri(), f"file://{photos}/{name}"):
+        assert expand(address) == [address]
+        assert read_pixels(opened(address)).shape == (20, 20, 3)
+
+
+def test_a_file_url_of_a_pipe_is_refused_before_it_is_opened(photos: Path) -> None:
+    os.mkfifo(photos / "pipe.png")
+    with pytest.raises(PictureError, match="pipe"):
+        read_pixels(opened(url(photos / "pipe.png")))
 
 
 def test_the_options_of_a_url_are_kept_in_the_names_of_what_lies_below(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from pyarrow import fs
-
-    from affectlens.inference import stores
 
     memory = fs._MockFileSystem()
     memory.create_dir("bucket/deep", recursive=True)
@@ -156,14 +232,49 @@ def test_the_column_can_be_named_and_must_be_where_it_is_not_plain(tmp_path: Pat
         expand(table)
     with pytest.raises(UnknownName, match="Did you mean 'two'"):
         expand(table, column="twoo")
+
+
+def test_a_table_that_cannot_be_read_is_an_error_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "no.parquet").write_bytes(b"no table")
-    with pytest.raises(DatasetError, match=r"no\.parquet"):
-        expand(str(tmp_path / "no.parquet"))
+    for name, kind in {"no.parquet": PictureDamaged, "gone.parquet": PictureNotFound}.items():
+        first, error, last = expand("a.jpg", str(tmp_path / name), "b.jpg")
+        assert (first, last) == ("a.jpg", "b.jpg")
+        assert type(error) is kind and error.path == str(tmp_path / name)
+        assert count([str(tmp_path / name)]) == 1
 
 
 def test_rows_of_a_table_are_counted(tmp_path: Path) -> None:
-    table = table_of(tmp_path / "t.parquet", {"path": ["a", "b", "c"]})
-    assert count([table]) == 3
+    table = table_of(tmp_path / "t.parquet", {"path": ["a", "b", "c"], "image": ["d", "e", "f"]})
+    assert count([table], "path") == 3
+    both = table_of(tmp_path / "u.parquet", {"one": ["a"], "two": ["b"]})
+    assert count([both], "two") == 1
+
+
+def test_a_row_with_a_path_and_no_bytes_is_the_picture_at_the_path(photos: Path, tmp_path: Path) -> None:
+    images = [{"bytes": None, "path": "photos/b.png"}, {"bytes": None, "path": None}]
+    table = table_of(tmp_path / "train.parquet", {"image": images})
+    picture, empty = load_rows(expand(table))
+    assert isinstance(picture, PictureBytes) and picture.name == "photos/b.png"
+    assert read_pixels(opened(picture)).shape == (20, 20, 3)
+    assert isinstance(empty, PictureEmpty)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "path"])
+def test_a_damaged_part_of_a_table_costs_its_own_rows_alone(tmp_path: Path, kind: str) -> None:
+    cells = [f"{number:03}" + "x" * 500 for number in range(40)]
+    values: list[Any] = [cell.encode() for cell in cells] if kind == "bytes" else cells
+    table = table_of(tmp_path / "t.parquet", {kind: values}, group=10)
+    column = pq.ParquetFile(table).metadata.row_group(1).column(0)
+    begin = column.dictionary_page_offset or column.data_page_offset
+    data = bytearray(Path(table).read_bytes())
+    data[begin : begin + column.total_compressed_size] = bytes(column.total_compressed_size)
+    Path(table).write_bytes(data)
+    found = list(load_rows(expand(table)))
+    assert len(found) == 40
+    damaged = [number for number, given in enumerate(found) if isinstance(given, PictureError)]
+    assert damaged == list(range(10, 20))
+    assert name_of(found[10]) == f"{table}#10"
+    assert count([table]) == 40
 
 
 # ------------------------------------------------------------------------------------------- answers

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from affectlens.cli.console import echo
+
 if TYPE_CHECKING:
     from affectlens.data.groups import Search, SearchProgress
 
@@ -71,7 +73,7 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
         with atomic_write(out, "w") as file:
             file.write(json.dumps(found.to_json(), indent=2) + "\n")
     for line in found.lines():
-        click.echo(line)
+        echo(line)
     return 0 if found.sound else 1
 
 
@@ -120,5 +122,5 @@ def split(
         divided = splits.divide(source, wanted, seed, groups)
     splits.write_splits(out, divided)
     for name, part in divided.splits.items():
-        click.echo(f"{name}: {len(part):,} pictures")
-    click.echo(f"{str(groups).capitalize()}. Hash of the division: {splits.digest_of_splits(divided)}.")
+        echo(f"{name}: {len(part):,} pictures")
+    echo(f"{str(groups).capitalize()}. Hash of the division: {splits.digest_of_splits(divided)}.")

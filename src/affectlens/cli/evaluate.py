@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from affectlens.cli import options
+from affectlens.cli.console import echo
 
 if TYPE_CHECKING:
     from affectlens.data.records import DataSource
@@ -67,7 +68,7 @@ def evaluate(
         return _report(evaluate_rows(rows, source, split), source, out)
     if workers is not None:
         note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
-        click.echo(note, err=True)
+        echo(note, err=True)
     card = card_of(model)  # before pictures are listed for a model that is not there
     if attributes and not card.attributes:
         raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
@@ -98,11 +99,11 @@ def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int
         result.write(out)
     print_scores(result.scores, Console())
     if result.attribute_scores:
-        click.echo(result.attribute_scores.markdown())
+        echo(result.attribute_scores.markdown())
     for note in (*source.notes, *result.notes):
-        click.echo(f"Note: {note}.", err=True)
+        echo(f"Note: {note}.", err=True)
     for missing in result.unreadable[:10]:
-        click.echo(f"Not read: {missing.error}", err=True)
+        echo(f"Not read: {missing.error}", err=True)
     if result.unreadable:
-        click.echo(f"{len(result.unreadable)} pictures could not be read and are not in any score.", err=True)
+        echo(f"{len(result.unreadable)} pictures could not be read and are not in any score.", err=True)
     return 1 if result.unreadable else 0

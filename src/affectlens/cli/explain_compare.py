@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from affectlens.cli.console import echo
+
 
 @click.command()
 @click.argument("data")
@@ -89,4 +91,4 @@ def compare(
     for table in (tables.curves_table(summary), tables.checks_table(summary)):
         print_table(table, console)
     for sentence in tables.conclusions(summary, results.decide(summary)):
-        click.echo(sentence.replace("`", ""))
+        echo(sentence.replace("`", ""))

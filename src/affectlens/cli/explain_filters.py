@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from affectlens.cli.console import echo
+
 
 @click.command()
 @click.argument("picture", type=click.Path(path_type=Path))
@@ -51,4 +53,4 @@ def filters(
             network, preprocessing, pixels, blocks=blocks, channels=channels, ascent=ascent, progress=advance
         )
     figure.write_figure(out, found, model.card.name)
-    click.echo(f"{out}: what {model.card.name} detects, and where it is active in {picture}")
+    echo(f"{out}: what {model.card.name} detects, and where it is active in {picture}")

@@ -1,6 +1,5 @@
 """`affectlens explain IMAGE... [--out DIR]`: the command that `explain` runs where no other is named."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from affectlens.cli import options
+from affectlens.cli.console import echo, standard_input
 from affectlens.explain.formats import FORMATS
 from affectlens.report.text import printable
 
@@ -82,7 +82,7 @@ def pictures(
     chosen = method or catalog.default_for(model)
     explainer = Explainer(model, chosen, loaded_from=name, **parse(chosen, assignments))
     if method is None:
-        click.echo(f"Method: {chosen}, the default for this model with what is installed.", err=True)
+        echo(f"Method: {chosen}, the default for this model with what is installed.", err=True)
     request = request_for(
         formats,
         emotions=emotions,
@@ -96,11 +96,11 @@ def pictures(
     maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
     status = 0
     with files if formats else nullcontext(), _progress(paths, maps) as advance:
-        for explanation in explainer.explain_files(expand(paths, sys.stdin.buffer), request, advance):
+        for explanation in explainer.explain_files(expand(paths, standard_input()), request, advance):
             if explanation.error is not None:
                 advance(maps)
                 status = 1
-                click.echo(f"Not explained: {printable(str(explanation.error))}", err=True)
+                echo(f"Not explained: {printable(str(explanation.error))}", err=True)
             else:
                 _print(explanation, files.write(explanation, formats), story)
     return status
@@ -113,16 +113,16 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
     from affectlens.report.text import likeliest
 
     emotions = explanation.heatmaps[0].emotions
-    click.echo(f"{printable(explanation.image)}: {likeliest(emotions.weights)}")
+    echo(f"{printable(explanation.image)}: {likeliest(emotions.weights)}")
     if doubt := doubts(explanation.heatmaps):
-        click.echo(f"  {doubt}")
+        echo(f"  {doubt}")
     if with_story:
         for index, found in enumerate(explanation.effects):
             # The first sentence, on what the picture evokes, differs only in what it adds about the question.
             for sentence in story(found)[1 if index else 0 :]:
-                click.echo(f"  {sentence}")
+                echo(f"  {sentence}")
     for file in written:
-        click.echo(f"  {printable(str(file))}")
+        echo(f"  {printable(str(file))}")
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def methods(name: str | None) -> None:
     for entry in METHODS.values():
         if name is None or entry.suits(model):
             mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
-            click.echo(f"{entry.name:<{width}}  {entry.summary}{mark}")
+            echo(f"{entry.name:<{width}}  {entry.summary}{mark}")
             try:
                 settable = listing(entry.name)
             except MissingExtra as error:
@@ -164,4 +164,4 @@ def methods(name: str | None) -> None:
                 if not TRAIN.is_installed and not entry.suits(model):
                     settable = f"For {model.name} it needs the network in torch: {TO_INSTALL}"
             if settable:
-                click.echo(f"{'':<{width}}  {settable}")
+                echo(f"{'':<{width}}  {settable}")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.cli.console import echo
+
 if TYPE_CHECKING:
     from affectlens.film.timeline import Timeline
 
@@ -33,12 +35,12 @@ def compare(one: str, other: str, out: Path, align: Any, every: float, name: str
     timelines = [_timeline(source, every, name, device) for source in (one, other)]
     found = match.compare(timelines[0], timelines[1], None if align == "auto" else align)
     for line in text.summary(found):
-        click.echo(line)
+        echo(line)
     for line in text.means_table(found):
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     page.write_page(out, found)
     found.write(out.with_suffix(".json"))
-    click.echo(f"{out}\n{out.with_suffix('.json')}")
+    echo(f"{out}\n{out.with_suffix('.json')}")
 
 
 def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":

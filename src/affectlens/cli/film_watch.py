@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from affectlens.cli import options
+from affectlens.cli.console import echo
 from affectlens.cli.progress import ProgressBar, progress_bar
 from affectlens.film.export.formats import FORMATS, check_formats
 from affectlens.report.text import printable
@@ -139,9 +140,9 @@ def _run(sources: tuple[str, ...], job: "FilmJob") -> int:
                 raise
     number, failures = len(sources), printed.failures
     if number > 1 or failures:
-        click.echo(f"{number:,} film{'s' * (number != 1)}, {len(failures):,} failed", err=True)
+        echo(f"{number:,} film{'s' * (number != 1)}, {len(failures):,} failed", err=True)
         for failure in failures if number > 2 else ():
-            click.echo(f"  {failure}", err=True)
+            echo(f"  {failure}", err=True)
     return 1 if failures else 0
 
 
@@ -170,9 +171,9 @@ class JobOutput:
         elif isinstance(event, job.ExportProgress):
             self._export(event)
         elif isinstance(event, job.FileWritten):
-            click.echo(f"  {printable(str(event.file))}")
+            echo(f"  {printable(str(event.file))}")
             if event.notes:
-                click.echo(f"    {' '.join(event.notes)}")
+                echo(f"    {' '.join(event.notes)}")
         elif isinstance(event, job.FilmFailed):
             self._failed(event)
         else:
@@ -187,9 +188,9 @@ class JobOutput:
     def _summary(self, timeline: "Timeline") -> None:
         from affectlens.film.report.text import summary
 
-        click.echo(shown_name(self.watching.source))
+        echo(shown_name(self.watching.source))
         for line in summary(timeline):
-            click.echo(f"  {printable(line)}")
+            echo(f"  {printable(line)}")
         if self.job.render and timeline.film.live:
             self.bar.print("  A live source is not written again: --render takes films.")
 
@@ -235,7 +236,7 @@ class WatchOutput:
             self._open(event)
         elif isinstance(event, WatchProgress) and self.is_live:
             if event.newest is not None:
-                click.echo(live_line(event, self.vocabulary))
+                echo(live_line(event, self.vocabulary))
         elif isinstance(event, WatchProgress) and self.bar.is_shown:
             elapsed = max(time.monotonic() - self._started, 1e-3)
             state = f"{(event.second - self._from) / elapsed:.1f} x, {event.predicted:,} predicted"

@@ -7,10 +7,12 @@ error that ended the job; 130 interrupted. A reader that goes away early (`| hea
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import StringIO
 
 import click
 
 from affectlens import __version__
+from affectlens.cli.console import echo, flush_streams, open_streams
 from affectlens.errors import AffectLensError, MissingExtra
 from affectlens.extras import TRAIN
 
@@ -65,16 +67,22 @@ def affectlens() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
+    open_streams()
     try:
         status = affectlens.main(args=arguments, standalone_mode=False)
+        flush_streams()
+    except BrokenPipeError:
+        sys.exit(1)
     except click.exceptions.Abort:
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        shown = StringIO()
+        error.show(shown)
+        echo(shown.getvalue().removesuffix("\n"), err=True)
         sys.exit(2)
     except AffectLensError as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(2)
     except ImportError as error:
         library = (error.name or "").partition(".")[0]
@@ -82,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         # Where nothing of the extra is there, its small libraries are not worth naming.
         named = library if TRAIN.is_installed else TRAIN.library
-        click.echo(f"Error: {MissingExtra('This command', named, TRAIN.name)}", err=True)
+        echo(f"Error: {MissingExtra('This command', named, TRAIN.name)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)

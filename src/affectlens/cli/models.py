@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from affectlens.cli import options
+from affectlens.cli.console import echo
 from affectlens.report.text import printable
 
 
@@ -37,9 +38,9 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
     card = library.card(name)
     if as_json:
         about = {"version": card.version, "weights_hash": card.weights_hash}
-        click.echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
+        echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
         return
-    click.echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}")
+    echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}")
 
 
 @models.command()
@@ -66,7 +67,7 @@ def join(
         raise OutputError(f"{out} exists and is not overwritten. Name another folder.")
     model = joining.join(saved.load(transformer), saved.load(convolutional), name or out.name, size)
     saved.save_model(out, model.network, model.card, joining.joined_readme(model.card), dtype)
-    click.echo(f"Model: {out}")
+    echo(f"Model: {out}")
 
 
 @models.command()
@@ -79,9 +80,7 @@ def graph(folder: Path) -> None:
     from affectlens.models.saved import add_graph
 
     difference = add_graph(folder)
-    click.echo(
-        f"Written to {printable(str(folder))}; the largest difference of an output is {difference:.1g}."
-    )
+    echo(f"Written to {printable(str(folder))}; the largest difference of an output is {difference:.1g}.")
 
 
 def _show_engine(name: str) -> None:
@@ -93,8 +92,8 @@ def _show_engine(name: str) -> None:
     folder = library.find(name)
     for title, many in (("A picture, or a few", False), (f"{MANY} pictures and more", True)):
         engine, reason = choose(folder, many=many)
-        click.echo(f"{title}: {engine}, since {reason}.")
-    click.echo(
+        echo(f"{title}: {engine}, since {reason}.")
+    echo(
         f"Cores: {cores()}. A picture alone has all of them; in a job each has a batch of its own, of up to "
         f"{CPU_BATCH} pictures."
     )
@@ -114,14 +113,15 @@ def _list() -> None:
     )
     for model in library.summaries():
         if model.error is not None:
-            trained.add_row(model.name, Text(f"unusable: {model.error}"))
+            trained.add_row(Text(printable(model.name)), Text(printable(f"unusable: {model.error}")))
             continue
         measured = model.accuracy
         accuracy = "not measured" if measured is None else f"{measured:.1%} ({model.split})"
-        trained.add_row(model.name, model.network, model.emotions, accuracy, model.data)
+        cells = (model.name, model.network, model.emotions, accuracy, model.data)
+        trained.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(trained)
     if not TRAIN.is_installed:
-        click.echo(f'Recipes and networks come with pip install "affectlens[{TRAIN.name}]".')
+        echo(f'Recipes and networks come with pip install "affectlens[{TRAIN.name}]".')
         return
     from affectlens.models.catalog import NETWORKS
     from affectlens.recipes import catalog as recipes

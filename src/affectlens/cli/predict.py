@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from affectlens.cli import options
+from affectlens.cli.console import echo, standard_input
 from affectlens.cli.progress import progress_bar
 from affectlens.extras import CLUSTER, require
 from affectlens.report.text import printable
@@ -54,8 +56,8 @@ def predict(
     """Predict which emotions pictures evoke in the people who look at them, on average.
 
     PATH is a picture, a folder of pictures (with all below it), a pattern such as 'photos/**/*.jpg', or -
-    for a list of pictures on standard input, one a line or separated by NUL bytes; a URL of an object store
-    (s3://, gs://); or a .parquet table with a column of paths or of pictures.
+    for standard input: a list of pictures, one a line or separated by NUL bytes, or one picture; a URL of an
+    object store (s3://, gs://); or a .parquet table with a column of paths or of pictures.
 
     Without --out the answers are printed. A picture that cannot be read is reported and the rest is
     done. Exit status: 0 all pictures were read, 1 some were not, 2 wrong use.
@@ -73,13 +75,13 @@ def predict(
     if workers:
         require(CLUSTER, "--workers")
     from affectlens.inference.engine import MANY
-    from affectlens.inference.inputs import STANDARD_INPUT, count, pictures
+    from affectlens.inference.inputs import STANDARD_INPUT, bursts, count
     from affectlens.inference.job import PredictionJob
     from affectlens.inference.predictor import Predictor
 
     # Before the model: a table that cannot be read here is an error at once.
-    inputs: Any = () if workers else pictures(paths, sys.stdin.buffer, column)
-    number = 0 if workers or STANDARD_INPUT in paths else count(paths)
+    parts: Any = iter(()) if workers else bursts(paths, standard_input(), column)
+    number = 0 if workers or STANDARD_INPUT in paths else count(paths, column)
     predictor = Predictor.load(
         given["name"],
         given["device"],
@@ -87,16 +89,19 @@ def predict(
         engine=given["engine"],
         many=number is None or number >= MANY,  # None: counting takes long
     )
-    job = PredictionJob(predictor, inputs, given["batch_size"], given["attributes"])
+    job = PredictionJob(predictor, chain.from_iterable(parts), given["batch_size"], given["attributes"])
+    if not out and STANDARD_INPUT in paths:
+        # What is printed may be waited for, while what feeds standard input waits for it.
+        job.bursts = parts
     if workers and out:
         _write_on_ray(job, paths, column, out, resume, workers, given)
     elif out:
-        with _reported(job.counts, out), _bar(paths) as show:
+        with _reported(job.counts, out), _bar(paths, column) as show:
             job.write(out, resume=resume, progress=show)
     elif as_json:
-        _print_json(job, paths)
+        _print_json(job, paths, column)
     else:
-        _print_for_people(job, paths)
+        _print_for_people(job, paths, column)
     return 1 if job.counts.failed else 0
 
 
@@ -125,7 +130,7 @@ def _write_on_ray(
     )
     listing = PictureListing.of(paths, column)
     cluster = Cluster(address=given["address"], cpus=max(workers, os.cpu_count() or 1))
-    with connected(cluster), _reported(job.counts, out), _bar(paths) as show:
+    with connected(cluster), _reported(job.counts, out), _bar(paths, column) as show:
         write_on_ray(job, out, options, listing, workers, resume=resume, progress=show)
 
 
@@ -136,19 +141,19 @@ def _reported(counts: "JobCounts", out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if counts.total:
-            click.echo(f"{counts.total:,} rows are kept; go on with --resume.", err=True)
+            echo(f"{counts.total:,} rows are kept; go on with --resume.", err=True)
         raise
     _report(counts)
-    click.echo(f"Written to {printable(str(out))}", err=True)
+    echo(f"Written to {printable(str(out))}", err=True)
 
 
 def _report(counts: "JobCounts") -> None:
     for line in (*counts.failure_lines(), counts.summary()):
-        click.echo(line, err=True)
+        echo(line, err=True)
 
 
 @contextmanager
-def _bar(paths: tuple[str, ...], shown: bool = True) -> Iterator["Progress"]:
+def _bar(paths: tuple[str, ...], column: str | None, shown: bool = True) -> Iterator["Progress"]:
     """Show how far a job is."""
     if not shown:
         yield lambda counts: None
@@ -156,7 +161,7 @@ def _bar(paths: tuple[str, ...], shown: bool = True) -> Iterator["Progress"]:
     from affectlens.inference.inputs import count
 
     with progress_bar() as bar:
-        total = count(paths) if bar.is_shown else None
+        total = count(paths, column) if bar.is_shown else None
 
         def show(counts: "JobCounts") -> None:
             if not bar.is_shown:
@@ -169,7 +174,7 @@ def _bar(paths: tuple[str, ...], shown: bool = True) -> Iterator["Progress"]:
         yield show
 
 
-def _print_json(job: "PredictionJob", paths: tuple[str, ...]) -> None:
+def _print_json(job: "PredictionJob", paths: tuple[str, ...], column: str | None) -> None:
     from affectlens.inference.output.json_lines import json_line
 
     card = job.predictor.card
@@ -182,13 +187,16 @@ def _print_json(job: "PredictionJob", paths: tuple[str, ...]) -> None:
     if alone := job.alone():
         write(alone)
     else:
-        with _bar(paths, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
+        with (
+            _bar(paths, column, not sys.stdout.isatty()) as show,
+            closing(job.predictions(show)) as predictions,
+        ):
             for prediction in predictions:
                 write(prediction)
     _report(job.counts)
 
 
-def _print_for_people(job: "PredictionJob", paths: tuple[str, ...]) -> None:
+def _print_for_people(job: "PredictionJob", paths: tuple[str, ...], column: str | None) -> None:
     from affectlens.inference.text import prediction_line
 
     model = job.predictor.card.name
@@ -196,12 +204,12 @@ def _print_for_people(job: "PredictionJob", paths: tuple[str, ...]) -> None:
         if alone.emotions is not None:
             _show(alone, model)
         for line in job.counts.failure_lines():
-            click.echo(line, err=True)
+            echo(line, err=True)
         return
-    click.echo(f"What each picture is likely to evoke in people who look at it (model {model}):")
-    with _bar(paths, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
+    echo(f"What each picture is likely to evoke in people who look at it (model {model}):")
+    with _bar(paths, column, not sys.stdout.isatty()) as show, closing(job.predictions(show)) as predictions:
         for prediction in predictions:
-            click.echo(prediction_line(prediction))
+            echo(prediction_line(prediction))
     _report(job.counts)
 
 
@@ -214,7 +222,7 @@ def _show(prediction: "Prediction", model: str) -> None:
         return
     from affectlens.inference.text import prediction_text
 
-    click.echo(prediction_text(prediction, model))
+    echo(prediction_text(prediction, model))
 
 
 def _show_panel(prediction: "Prediction", model: str, console: "Console") -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
+from affectlens.cli.console import echo
+from affectlens.report.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -65,9 +66,11 @@ class ProgressBar:
     def print(self, text: str) -> None:
         """Print a line to standard error, above the bar."""
         if self._display is None:
-            click.echo(text, err=True)
+            echo(text, err=True)
         else:
-            self._display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._display.console.print(
+                printable(text, keep="\n"), markup=False, highlight=False, soft_wrap=True
+            )
 
     def stop(self) -> None:
         """Take the bar away, before the results are printed."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from affectlens.cli import options
+from affectlens.cli.console import echo
 
 if TYPE_CHECKING:
     from affectlens.training.run import RunEvent
@@ -83,7 +84,7 @@ def train(
     settings = read_run_settings(out) if resume else changed_recipe(recipe, file, assignments, seed)
     source = open_data(data) if fold is None else with_fold(open_data(data), fold)
     for note in source.notes:
-        click.echo(f"Note: {note}.", err=True)
+        echo(f"Note: {note}.", err=True)
     request = TrainingRequest(
         name=name or recipe,
         data=data.partition(":")[0],
@@ -135,7 +136,7 @@ def show(events: "Iterator[RunEvent]") -> None:
                 bar.stop()
                 print_scores(event.scores, Console())
                 if event.attribute_scores:
-                    click.echo(event.attribute_scores.markdown())
-                click.echo(f"Model: {event.model}")
+                    echo(event.attribute_scores.markdown())
+                echo(f"Model: {event.model}")
                 if event.no_graph:
-                    click.echo(f"Note: it has no graph and answers by torch. {event.no_graph}", err=True)
+                    echo(f"Note: it has no graph and answers by torch. {event.no_graph}", err=True)

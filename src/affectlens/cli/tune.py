@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from affectlens.cli import options
+from affectlens.cli.console import echo
 from affectlens.cli.default_command import DefaultCommand
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
         _refuse_changes(click.get_current_context())
     source = open_data(data)
     for note in source.notes:
-        click.echo(f"Note: {note}.", err=True)
+        echo(f"Note: {note}.", err=True)
     if given["resume"]:
         settings, plan = read_run_settings(out), SearchFile.read(out).plan
     else:
@@ -126,7 +127,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     cluster = Cluster(address=given["address"])
     with _listener() as listen:
         run_search(SearchRequest(run=run, data=data, plan=plan, cluster=cluster), listen)
-    click.echo(f"Figures: {', '.join(map(str, write_figures(out)))}")
+    echo(f"Figures: {', '.join(map(str, write_figures(out)))}")
 
 
 def _refuse_changes(context: click.Context) -> None:
@@ -165,8 +166,8 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
             elif isinstance(event, SearchFinished):
                 bar.stop()
                 print_scores(event.run.scores, Console())
-                click.echo(winner_text(event.winner))
-                click.echo(f"Model: {event.run.model}")
+                echo(winner_text(event.winner))
+                echo(f"Model: {event.run.model}")
 
         yield listen
 
@@ -179,9 +180,9 @@ def report(folder: Path) -> None:
     from affectlens.training.lineage_figure import write_figures
 
     intervals = lineage.read_finished(folder / lineage.LINEAGE)
-    click.echo(f"The lineage is true: {len(intervals)} intervals, every one began where its parent ended.")
+    echo(f"The lineage is true: {len(intervals)} intervals, every one began where its parent ended.")
     if intervals:
-        click.echo(f"Figures: {', '.join(map(str, write_figures(folder)))}")
+        echo(f"Figures: {', '.join(map(str, write_figures(folder)))}")
 
 
 @tune.command()
@@ -214,6 +215,6 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
         for event in run_replay(run, session, line, SearchFile.read(folder).plan.threads):
             if isinstance(event, ReplayedInterval):
                 advance(1)
-                click.echo(replayed_text(event), err=True)
+                echo(replayed_text(event), err=True)
             else:
-                click.echo(f"Model: {event.model}")
+                echo(f"Model: {event.model}")

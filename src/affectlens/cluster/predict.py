@@ -78,7 +78,7 @@ class PictureListing:
     @classmethod
     def of(cls, paths: Sequence[str], column: str | None) -> "PictureListing":
         """List the pictures of a command; reads standard input to its end where it is among the paths."""
-        standard_input = sys.stdin.buffer.read() if STANDARD_INPUT in paths else b""
+        standard_input = sys.stdin.buffer.read() if sys.stdin and STANDARD_INPUT in paths else b""
         return cls(tuple(paths), standard_input, column)
 
     def __iter__(self) -> Iterator[Input]:
@@ -136,7 +136,7 @@ def write_on_ray(
     job.inputs = iter(listing)
     with job.open(file, resume=resume) as writer:
         counts = job.counts
-        total = count(listing.paths)
+        total = count(listing.paths, listing.column)
         left = None if total is None else max(0, total - counts.kept)
         counts.started = time.monotonic()
         progress(counts)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
 from affectlens.emotions import Vocabulary, find_vocabulary
-from affectlens.errors import DatasetError, DatasetNotFound
-from affectlens.images import PICTURE_SUFFIXES, list_pictures
+from affectlens.errors import DatasetError, DatasetNotFound, PictureError
+from affectlens.images import PICTURE_SUFFIXES
+from affectlens.listing import list_pictures
 
 
 def read(root: Path, name: str = "folder") -> DataSource:
@@ -63,8 +64,16 @@ def records_below(part: Path, root: Path, vocabulary: Vocabulary) -> list[Record
     return [
         Record(path.relative_to(root).as_posix(), path, vocabulary.only(folder.name))
         for folder in _folders(part)
-        for path in list_pictures(folder)
+        for path in _listed(folder)
     ]
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    """List pictures. Raises `PictureError`: a data set that silently lacks some would be another one."""
+    for found in list_pictures(folder):
+        if isinstance(found, PictureError):
+            raise found
+        yield found
 
 
 def _folders(root: Path) -> list[Path]:

@@ -1,33 +1,38 @@
 """Paths as given on a command line -> a lazy stream of pictures.
 
     a file          itself, whatever its suffix
-    a folder        the pictures in it and below, by name, depth first (`images.list_pictures`)
-    a pattern       the files that match: *, ?, [...], and ** for folders at any depth; folders that match
-                    are left out. A file that exists under that very name is itself
-    a URL           s3://, gs://, file://: a file, a folder or a pattern of an object store (`stores`)
+    a folder        the pictures in it and below, by name, depth first (`listing.list_pictures`)
+    a pattern       the files that match: *, ?, [a-z], [!a], and ** for folders at any depth; folders that
+                    match are left out (`listing.match_files`). A file that exists under that very name is
+                    itself
+    a URL           s3://, gs://: a file, a folder or a pattern of an object store (`stores`); file:// is a
+                    path of this machine
     a .parquet      the pictures of a table's rows (`stores`)
     -               paths on standard input, one a line or, as from `find -print0`, ended by NUL bytes;
-                    taken as they are: neither folders nor patterns
+                    taken as they are: neither folders nor patterns. Or one picture, as from `< photo.jpg`
 
-Order and duplicates stay as given: an answer can be found by its position. A path without pictures becomes a
-`PictureError` at its position.
+Order and duplicates stay as given: an answer can be found by its position. What cannot be listed or read, and
+a path without pictures, becomes a `PictureError` at its position, and what follows is listed all the same.
 """
 
-import glob
-import io
 import os
+import re
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from affectlens.errors import PictureDenied, PictureError, PictureNotFound
+from affectlens.errors import PictureDenied, PictureError, PictureNotFound, PictureTooLarge
 from affectlens.extras import PARQUET, require
-from affectlens.images import Source, list_pictures
+from affectlens.files import exists, is_file, is_folder
+from affectlens.images import Source
 from affectlens.inference.stores import (
+    MAX_BYTES,
     PictureBytes,
     TableRow,
+    check_column,
     fetch,
     is_table,
     is_url,
@@ -35,6 +40,7 @@ from affectlens.inference.stores import (
     read_rows,
     table_rows,
 )
+from affectlens.listing import is_pattern, list_pictures, match_files
 
 STANDARD_INPUT = "-"
 # A path or URL, a picture's bytes, or the error of a picture, which is passed on to the answers.
@@ -42,6 +48,15 @@ Openable: TypeAlias = Path | str | PictureBytes | PictureError
 Input: TypeAlias = Openable | TableRow
 
 _AT_ONCE = 65_536
+_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+# How a picture's file begins, by the formats of `images`; what could be a list of paths as well has to go on
+# as a picture does.
+_PICTURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8[79]a.*[\0-\x08]|II[*+]\0|MM\0[*+]"
+    rb"|BM........[\0-\x40]\0\0\0|\0\0\0.ftyp|\0\0\0\x0c(jP|JXL)|\xff\x4f\xff\x51|\xff\x0a"
+    rb"|P[1-7Ff]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s",
+    re.DOTALL,
+)
 
 
 def name_of(given: Input) -> str:
@@ -57,44 +72,101 @@ def pictures(
     """Expand paths to pictures, one after the other and only as far as they are taken.
 
     `standard_input` is read where `-` is among the paths; `column` of tables holds the pictures
-    (`stores.table_rows`). Raises `DatasetError` or `UnknownName` for a table that cannot be read; and, before
-    anything is read, `MissingExtra` where a table or a URL is among the paths and pyarrow is not installed.
+    (`stores.table_rows`). Raises only for wrong use, and before anything is listed: `UnknownName` or
+    `DatasetError` for a table without such a column, and `MissingExtra` where a table or a URL of a store is
+    among the paths and pyarrow is not installed.
+    """
+    return chain.from_iterable(bursts(paths, standard_input, column))
+
+
+def bursts(
+    paths: Iterable[str], standard_input: BinaryIO | None = None, column: str | None = None
+) -> Iterator[Iterable[Input]]:
+    """Expand paths as `pictures` does, divided so that no part waits for standard input once it has begun.
+
+    What comes on standard input at once is a part, so that it can be predicted before the next comes.
     """
     paths = list(paths)
     for path in paths:
-        if _is_table(path) or is_url(path):
+        if local_path(path) is None and is_url(path):
             require(PARQUET, f"Reading {path}")
-    return _expanded(paths, standard_input, column)
+        if _is_table(path):
+            require(PARQUET, f"Reading {path}")
+            check_column(local_path(path) or path, column)
+    return _bursts(paths, standard_input, column)
 
 
-def _expanded(paths: list[str], standard_input: BinaryIO | None, column: str | None) -> Iterator[Input]:
+def _bursts(
+    paths: list[str], standard_input: BinaryIO | None, column: str | None
+) -> Iterator[Iterable[Input]]:
     for path in paths:
         if path == STANDARD_INPUT:
-            yield from paths_in(standard_input or io.BytesIO())
-        elif _is_table(path):
-            yield from table_rows(path, column)
-        elif is_url(path):
-            yield from pictures_at(path)
-        elif Path(path).is_dir():
-            yield from _in_folder(path)
-        elif not os.path.lexists(path) and glob.has_magic(path):
-            yield from _matching(path)
+            yield from _from_standard_input(standard_input)
         else:
-            yield path
+            yield _expanded(path, column)
+
+
+def _expanded(path: str, column: str | None) -> Iterator[Input]:
+    local = local_path(path)
+    if not path:
+        yield PictureNotFound(path, "the path is empty. Name a picture, a folder or a pattern.")
+    elif _is_table(path):
+        yield from table_rows(local or path, column)
+    elif local is not None:
+        yield from _as_urls(path, local)
+    elif is_url(path):
+        yield from pictures_at(path)
+    else:
+        yield from _on_disk(path)
+
+
+def _on_disk(path: str) -> Iterator[str | Path | PictureError]:
+    if is_folder(path):
+        yield from _in_folder(path)
+    elif not os.path.lexists(path) and is_pattern(path):
+        yield from match_files(path)
+    else:
+        yield path
+
+
+def _as_urls(url: str, local: str) -> Iterator[Input]:
+    """Expand a file:// URL as the path that it means; what is found is named by URLs, too."""
+    for found in _on_disk(local):
+        if isinstance(found, PictureError):
+            yield type(found)(url if found.path == local else found.path, found.reason)
+        else:
+            yield url if str(found) == local else Path(found).absolute().as_uri()
+
+
+def local_path(url: str) -> str | None:
+    """Return the path on this machine that a file:// URL means; None for whatever else.
+
+    >>> local_path("file:///photos/a%20b.jpg"), local_path("s3://bucket/a.jpg")
+    ('/photos/a b.jpg', None)
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() != "file":
+        return None
+    from urllib.request import url2pathname  # here: it takes long to import
+
+    rest = rest.removeprefix("localhost")
+    decoded = url2pathname(rest)
+    # Written without escapes, as many do, where a name has a percent sign.
+    return rest if exists(rest) and not exists(decoded) else decoded
 
 
 def _is_table(path: str) -> bool:
-    return is_table(path) and not Path(path).is_dir()
+    return is_table(path) and not is_folder(local_path(path) or path)
 
 
-def count(paths: Iterable[str], seconds: float = 1.0) -> int | None:
+def count(paths: Iterable[str], column: str | None = None, seconds: float = 1.0) -> int | None:
     """Count what `pictures` will yield; None where that takes longer or standard input is among it."""
     paths = list(paths)
     if STANDARD_INPUT in paths:
         return None
     end = time.monotonic() + seconds
     number = 0
-    for expanded in ([path] if _is_one(path) else pictures([path]) for path in paths):
+    for expanded in ([path] if _is_one(path) else _expanded(path, column) for path in paths):
         for _ in expanded:
             number += 1
             if time.monotonic() > end:
@@ -103,31 +175,70 @@ def count(paths: Iterable[str], seconds: float = 1.0) -> int | None:
 
 
 def _is_one(path: str) -> bool:
-    return Path(path).is_file() and not is_table(path)
+    return is_file(path) and not is_table(path)
+
+
+def _from_standard_input(stream: BinaryIO | None) -> Iterator[Iterable[Input]]:
+    """Read one picture, or paths as they come."""
+    if stream is None:
+        yield [PictureNotFound(STANDARD_INPUT, "standard input is closed. Give it a list of paths.")]
+        return
+    try:
+        begin = _read(stream)
+        if not _PICTURE.match(begin):
+            yield from _paths_in(stream, begin)
+            return
+        while len(begin) <= MAX_BYTES and (more := _read(stream)):
+            begin += more
+        if len(begin) > MAX_BYTES:
+            yield [
+                PictureTooLarge(STANDARD_INPUT, f"more than {MAX_BYTES:,} bytes. Make a smaller copy first.")
+            ]
+        else:
+            yield [PictureBytes(STANDARD_INPUT, bytes(begin))]
+    except (OSError, ValueError) as error:  # ValueError: a stream that is closed
+        reason = f"standard input cannot be read ({getattr(error, 'strerror', None) or error})."
+        yield [PictureDenied(STANDARD_INPUT, reason)]
 
 
 def paths_in(stream: BinaryIO) -> Iterator[str]:
     """Split a stream into paths at line ends, or at NUL bytes where there are any; empty ones are skipped.
 
-    Bytes that are not UTF-8 text are kept, as Python does it with names of files.
+    Bytes that are not UTF-8 text are kept, as Python does it with names of files. A byte order mark is no
+    part of a path; one of UTF-16 states how the stream is encoded.
     """
+    return chain.from_iterable(_paths_in(stream, _read(stream)))
+
+
+def _paths_in(stream: BinaryIO, chunk: bytes) -> Iterator[list[str]]:
+    """Yield the paths that are complete after each read; `chunk` is the first."""
+    mark = next((mark for mark in _MARKS if chunk.startswith(mark)), b"")
+    chunk = chunk.removeprefix(mark)
+    decoder = getincrementaldecoder(_MARKS[mark])("replace") if mark and len(mark) == 2 else None
     separator = None
     rest = b""
-    # A read that takes what is there, so that a slow list is used as it comes.
-    while chunk := getattr(stream, "read1", stream.read)(_AT_ONCE):
-        rest += chunk
+    while chunk:
+        rest += chunk if decoder is None else decoder.decode(chunk).encode()
         separator = separator or next((end for end in (b"\0", b"\n") if end in rest), None)
         if separator:
             *complete, rest = rest.split(separator)
-            yield from _decoded(complete, separator)
-    yield from _decoded([rest], separator)
+            yield list(_decoded(complete, separator))
+        chunk = _read(stream)
+    yield list(_decoded([rest], separator))
+
+
+def _read(stream: BinaryIO) -> bytes:
+    """Read what is there, so that a slow list is used as it comes."""
+    found: bytes = getattr(stream, "read1", stream.read)(_AT_ONCE)
+    return found
 
 
 def opened(given: Source | PictureBytes) -> Source:
     """Return a picture as `images.read_pixels` takes it, fetched if it is a URL. Raises `PictureError`."""
-    if isinstance(given, PictureBytes):
-        return given.data
-    return fetch(given) if isinstance(given, str) and is_url(given) else given
+    source = given.data if isinstance(given, PictureBytes) else given
+    if not isinstance(source, str) or not is_url(source):
+        return source
+    return local_path(source) or fetch(source)
 
 
 def renamed(error: PictureError, given: Source | PictureBytes) -> PictureError:
@@ -157,26 +268,11 @@ def _decoded(names: Iterable[bytes], separator: bytes | None) -> Iterator[str]:
             yield os.fsdecode(path)
 
 
-def _in_folder(folder: str) -> Iterator[Input]:
-    try:
-        paths = list_pictures(folder)
-        first = next(paths, None)
-        if first is None:
-            yield PictureNotFound(folder, "no picture lies in this folder or below, by suffix.")
-            return
-        yield from chain([first], paths)
-    except PictureDenied as error:
-        rest = "" if error.path == folder else f" What follows it in {folder} was left out as well."
-        yield PictureDenied(error.path, error.reason + rest)
-    except PictureError as error:
-        yield error
-
-
-def _matching(pattern: str) -> Iterator[Input]:
-    # Sorted, and so held in memory: the order in which a system lists files is not the same every time.
-    # Not Path.glob, which wants a folder and a pattern separately and lists hidden files.
-    matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207
-    paths = [path for path in matches if not Path(path).is_dir()]
-    if not paths:
-        yield PictureNotFound(pattern, "no file matches this pattern. Check its spelling.")
+def _in_folder(folder: str) -> Iterator[Path | PictureError]:
+    paths = list_pictures(folder)
+    first = next(paths, None)
+    if first is None:
+        yield PictureNotFound(folder, "no picture lies in this folder or below, by suffix.")
+        return
+    yield first
     yield from paths

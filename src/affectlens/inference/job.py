@@ -83,6 +83,8 @@ class PredictionJob:
 
     Attributes:
         inputs: as `inference.inputs.pictures` yields them
+        bursts: as `inference.inputs.bursts` yields them, instead of `inputs`: each is predicted before the
+            next is waited for
         attributes: whether rows have attributes as well as emotions
         counts: of what was done so far
     """
@@ -92,23 +94,27 @@ class PredictionJob:
     batch_size: int = BATCH_SIZE
     attributes: bool = False
     counts: JobCounts = field(default_factory=JobCounts)
+    bursts: Iterator[Iterable[Input]] | None = None
 
     def predictions(self, progress: Progress = lambda counts: None) -> Generator[Prediction, None, None]:
         """Predict the pictures in their order and count them."""
-        answers = self.predictor.predict_files(self.inputs, self.batch_size, attributes=self.attributes)
         self.counts.started = time.monotonic()
         progress(self.counts)
-        with closing(answers):
-            for prediction in answers:
-                yield prediction
-                self._count(prediction)
-                progress(self.counts)
+        for burst in self.bursts or (self.inputs,):
+            answers = self.predictor.predict_files(burst, self.batch_size, attributes=self.attributes)
+            with closing(answers):
+                for prediction in answers:
+                    yield prediction
+                    self._count(prediction)
+                    progress(self.counts)
 
     def alone(self) -> Prediction | None:
-        """Predict and count the picture of a job that has one; None where it has more, or none.
+        """Predict and count the picture of a job that has one; None where it has more, none, or bursts.
 
         The answer is there sooner than by `predictions`, since no more is made ready than one picture needs.
         """
+        if self.bursts is not None:
+            return None
         first = list(islice(self.inputs, 2))
         if len(first) != 1:
             self.inputs = chain(first, self.inputs)

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from affectlens.errors import AffectLensError, ModelError, ModelNotFound
+from affectlens import hub
+from affectlens.errors import ModelError, ModelNotFound
+from affectlens.files import exists, is_file
 from affectlens.model_folder import CONFIG, GRAPH, README, WEIGHTS, Card, load_card, read_readme
 
 DEFAULT = "default"
@@ -13,34 +15,51 @@ BUNDLED = Path(__file__).parent / "bundled"
 HOME_VARIABLE = "AFFECTLENS_MODELS"
 
 
-def home() -> Path:
-    """The folder of this user's models: $AFFECTLENS_MODELS, or ~/.local/share/affectlens/models."""
+def home() -> Path | None:
+    """The folder of this user's models: $AFFECTLENS_MODELS, or ~/.local/share/affectlens/models.
+
+    None for a user without a home folder.
+    """
     given = os.environ.get(HOME_VARIABLE)
-    return Path(given) if given else Path.home() / ".local" / "share" / "affectlens" / "models"
+    if given:
+        return Path(given)
+    try:
+        return Path.home() / ".local" / "share" / "affectlens" / "models"
+    except RuntimeError:
+        return None
 
 
 def folders() -> Iterator[tuple[str, Path]]:
-    """Yield name and folder of every model that can be had without a network; bundled ones first."""
+    """Yield name and folder of every model that can be had without a network; bundled ones first.
+
+    A folder of models that may not be listed has none.
+    """
     for shelf in (BUNDLED, home()):
-        if shelf.is_dir():
-            for folder in sorted(shelf.iterdir()):
-                if (folder / CONFIG).is_file() and not folder.name.startswith("."):
-                    yield folder.name, folder
+        try:
+            found = sorted(shelf.iterdir()) if shelf else []
+        except OSError:
+            continue
+        for folder in found:
+            if is_file(folder / CONFIG) and not folder.name.startswith("."):
+                yield folder.name, folder
 
 
 def find(name: str) -> Path:
     """Return the model folder that a name means.
 
-    In this order: a folder of that path (or a run folder with `model/` inside), a bundled model, one of
-    this user's, `owner/name` on the hub. Raises `ModelNotFound`.
+    In this order: a bundled model, one of this user's, a folder of that path (or a run folder with `model/`
+    inside), `owner/name` on the hub. A folder of the name of a model is meant by its path, as `./default`.
+    Raises `ModelNotFound`.
     """
-    for folder in (Path(name).expanduser(), Path(name).expanduser() / "model"):
-        if (folder / CONFIG).is_file():
-            return folder
     known = dict(reversed(list(folders())))  # of two with one name the bundled one counts
     if name in known:
         return known[name]
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - which leaves `~unknown` as it is
+    for folder in (path, path / "model"):
+        if is_file(folder / CONFIG):
+            return folder
+    # Below a folder that is here, a name that is not can only be misspelt.
+    if hub.is_name(name) and not exists(path.parent):
         return _fetch(name)
     raise ModelNotFound(
         f"No model {name!r}. Here are: {', '.join(sorted(known)) or 'none'}. Or pass a model folder, a run "
@@ -107,15 +126,10 @@ def summaries() -> Iterator[ModelSummary]:
 
 def _fetch(name: str) -> Path:
     """Fetch a model folder from the hub, or find it among those fetched before."""
-    from huggingface_hub import snapshot_download  # here: it takes half a second to import
-
     try:
-        folder = Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, README, GRAPH]))
-    except AffectLensError:
-        raise
+        return hub.fetch_folder(name, [CONFIG, WEIGHTS, README, GRAPH])
     except Exception as error:  # the hub's client raises some dozen kinds, from four libraries
         raise ModelNotFound(
             f"The model {name} is not on this machine and cannot be fetched from the hub "
             f"({type(error).__name__}). Check the name and the network."
         ) from error
-    return folder

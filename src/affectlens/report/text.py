@@ -1,6 +1,7 @@
 """Numbers, times and names as people read them: one wording for the terminal, pages, figures and tables."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -99,14 +100,18 @@ def likeliest(probabilities: Mapping[str, float], shown: int = 3) -> str:
     return ", ".join(f"{word} {percent(value)}" for word, value in ranked[:shown])
 
 
-def printable(text: str) -> str:
-    r"""Escape what a terminal cannot show, or what would steer it.
+def printable(text: str, keep: str = "") -> str:
+    r"""Escape what a terminal cannot show, or what would steer it; characters of `keep`, and spaces, stay.
 
-    >>> printable("a\x1b[31m.jpg"), printable("\udcff.jpg")
-    ('a\\x1b[31m.jpg', '\\udcff.jpg')
+    >>> printable("a\x1b[31m.jpg"), printable("\udcff.jpg"), printable("one\ntwo", keep="\n")
+    ('a\\x1b[31m.jpg', '\\udcff.jpg', 'one\ntwo')
     """
+    if text.isprintable():
+        return text
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
+        letter
+        if letter.isprintable() or letter in keep or unicodedata.category(letter) == "Zs"
+        else letter.encode("unicode_escape", "surrogatepass").decode()
         for letter in text
     )
 
@@ -142,9 +147,9 @@ def print_table(table: TextTable, console: "Console", title: str | None = None) 
     # Text, so that no word is read as a colour.
     shown = Table(title=None if title is None else Text(title), title_justify="left")
     for number, name in enumerate(header):
-        shown.add_column(Text(name), justify="right" if number else "left")
+        shown.add_column(Text(printable(name)), justify="right" if number else "left")
     for row in body:
-        shown.add_row(*map(Text, row))
+        shown.add_row(*(Text(printable(cell)) for cell in row))
     console.print(shown)
 
 

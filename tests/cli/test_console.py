@@ -1,0 +1,113 @@
+"""Standard streams: what is printed on any console, and what a closed or full one does to a job."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import affectlens
+from affectlens.cli.console import echo
+
+SOURCES = Path(affectlens.__file__).parent
+POSIX = pytest.mark.skipif(os.name == "nt", reason="shells of POSIX")
+PRINTING = """
+import sys
+from affectlens.cli import console
+console.open_streams()
+console.echo("{text}")
+print("printed", file=sys.stderr)
+"""
+
+
+def shell(command: str, **variables: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        ["bash", "-c", command.replace("affectlens", f"{sys.executable} -m affectlens")],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **variables},
+    )
+
+
+def test_what_would_steer_a_terminal_is_escaped_and_lines_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    echo("one\x1b[2J\n\ttwo \x07\u202e\N{NO-BREAK SPACE}\N{MINUS SIGN}1\udcff")
+    assert (
+        capsys.readouterr().out == "one\\x1b[2J\n\ttwo \\x07\\u202e\N{NO-BREAK SPACE}\N{MINUS SIGN}1\\udcff\n"
+    )
+
+
+def test_no_command_prints_past_the_console() -> None:
+    printing = re.compile(r"\bclick\.(secho|echo)\(|(?<!\.)(?<!def )\bprint\(")
+    found = [
+        f"{file.name}: {line.strip()}"
+        for file in sorted((SOURCES / "cli").glob("*.py"))
+        if file.name != "console.py"
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if printing.search(line)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [
+        ("latin-1", b"\\u732b -0.3 caf\xe9"),
+        ("cp1252", b"\\u732b -0.3 caf\xe9"),
+        ("utf-8", "\u732b \N{MINUS SIGN}0.3 café".encode()),
+    ],
+)
+def test_what_an_encoding_lacks_is_written_otherwise(encoding: str, printed: bytes, buffered: str) -> None:
+    code = PRINTING.format(text="\\u732b \\N{MINUS SIGN}0.3 caf\\u00e9")
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "PYTHONUNBUFFERED": buffered},
+    )
+    assert shown.stdout.splitlines() == [printed]
+
+
+@POSIX
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_standard_output_that_is_closed_or_full_is_an_error_in_a_sentence(buffered: str) -> None:
+    for target, reason in {">&-": b"closed", "> /dev/full": b"No space left"}.items():
+        ended = shell(f"affectlens models show default {target}", PYTHONUNBUFFERED=buffered)
+        assert ended.returncode == 2
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(b"Error: Standard output cannot be written") and reason in line
+
+
+@POSIX
+def test_a_job_that_writes_a_file_needs_no_standard_stream(graph_model: Path, tmp_path: Path) -> None:
+    words = f"affectlens predict gone.jpg gone.jpg --model {graph_model}"
+    for number, target in enumerate((">&- 2>&- <&-", ">/dev/full 2>/dev/full", "2>&-")):
+        file = tmp_path / f"{number}.jsonl"
+        assert shell(f"{words} --out {file} {target}").returncode == 1
+        assert len(file.read_bytes().splitlines()) == 2
+
+
+@POSIX
+def test_a_closed_standard_input_is_an_error_of_its_path_alone(graph_model: Path) -> None:
+    ended = shell(f"affectlens predict gone.jpg - --json --model {graph_model} <&-")
+    assert ended.returncode == 1 and b"Traceback" not in ended.stderr
+    assert [line.split(b'"')[3] for line in ended.stdout.splitlines()] == [b"gone.jpg", b"-"]
+
+
+@POSIX
+def test_rows_of_a_list_that_is_still_open_come_at_once(graph_model: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "affectlens", "predict", "-", "--json", "--model", str(graph_model)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for name in (b"one.jpg", b"two.jpg"):
+            process.stdin.write(name + b"\n")
+            process.stdin.flush()
+            assert name in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait() == 1
