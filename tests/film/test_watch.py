@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from affectlens.errors import NotAVideo, RunError, SettingsError
+from affectlens.errors import NotAVideo, RunError, SettingsError, VideoDamaged
 from affectlens.film import sampler as film_sampler
+from affectlens.film import watch as film_watch
 from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.settings import FilmSettings
 from affectlens.film.watch import watch
@@ -185,6 +186,49 @@ def test_a_live_source_is_predicted_as_it_comes_until_it_is_stopped(
     assert timeline.samples[0].second == pytest.approx(0, abs=0.2)
     with pytest.raises(RunError, match="is live"):
         watched(source, engine, out=tmp_path / "out", resume=True)
+
+
+def test_a_model_is_warm_before_a_live_source_is_opened_and_each_answer_is_reported_once(
+    engine: OnnxEngine, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streams import send
+
+    order = []
+    opened = film_watch.Video
+    monkeypatch.setattr(film_watch, "_warm_up", lambda warmed: order.append("warm"))
+    monkeypatch.setattr(
+        film_watch, "Video", lambda *given, **more: order.append("open") or opened(*given, **more)
+    )
+    sender = threading.Thread(target=send, args=(free_port, 60, 0.02), daemon=True)
+    sender.start()
+    request = WatchRequest(
+        source=f"tcp://127.0.0.1:{free_port}?listen=1", engine=engine, settings=FilmSettings(every=0.5)
+    )
+    *events, last = watch(request)
+    sender.join()
+    assert order == ["warm", "open"]
+    assert isinstance(last, WatchFinished)
+    assert sum(isinstance(event, WatchProgress) for event in events) == len(last.timeline.samples)
+
+
+def test_a_gap_of_a_live_source_is_found_and_an_even_rhythm_is_none() -> None:
+    assert film_watch._longest_gap([0.0, 0.5, 10.5, 11.0, 11.5]) == (0.5, 10.5)
+    assert film_watch._longest_gap([0.0, 5.0, 10.0, 15.0]) is None
+    assert film_watch._longest_gap([]) is None
+
+
+def test_black_frames_are_left_out_and_reported(engine: OnnxEngine, tmp_path: Path) -> None:
+    picture = scene(3).clip(60, 200)
+    dim = [picture * share for share in (0.6, 0.3, 0.1, 0.05)]
+    frames = [*[picture] * 40, *dim, *[picture * 0.03] * 30, *dim[::-1], *[picture] * 40]
+    film = write(tmp_path / "fade.mp4", as_pictures(iter(frames), noise=1))
+    timeline = watched(film, engine, every=0.1)
+    assert timeline.counts.black >= 30
+    assert not any(1.8 < sample.second < 2.9 for sample in timeline.samples)
+    assert any("Black frames" in note for note in timeline.notes)
+    empty = write(tmp_path / "black.mp4", [plain((2, 2, 2))] * 25)
+    with pytest.raises(VideoDamaged, match="black"):
+        watched(empty, engine)
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ from affectlens.data.prefetch import read_ahead
 from affectlens.errors import VideoDamaged
 from affectlens.film.analysis.build import FramePrediction, shots_without_samples
 from affectlens.film.record import FilmRecord
-from affectlens.film.sampler import FrameBatch, FrameSampler
+from affectlens.film.sampler import FrameBatch, FrameSampler, is_black
+from affectlens.film.shots import COLUMNS, ROWS
 from affectlens.film.timeline import DIGITS
-from affectlens.images import Pixels
+from affectlens.images import Pixels, resize
 from affectlens.inference.engine import Engine
 from affectlens.video import frames_at
 
@@ -67,10 +68,12 @@ def predict_missing_shots(
     middles = [middle for middle in middles if middle not in record.late]
     found = list(record.late.values())
     preprocessing = sampler.preprocessing
-    # A shot of which no frame can be decoded is joined to the one before it.
+    # A shot of which no frame can be decoded, or whose middle is black, is joined to the one before it.
     with suppress(VideoDamaged):
         frames = frames_at(sampler.request.source, middles, preprocessing.at_least)
         for middle, (second, pixels) in zip(middles, frames, strict=False):
+            if is_black(resize(pixels, ROWS, COLUMNS)):
+                continue
             rows = _probabilities(engine, [preprocessing.fit_pixels(pixels)])
             prediction = FramePrediction(second, None, rows[0])
             record.write_late(middle, prediction)

@@ -264,7 +264,7 @@ def _read_state(file: Path, former: Mapping[str, str]) -> SamplerState:
     plain = _read_json(file)
     if not isinstance(plain, dict):
         raise _damaged(file, "expected a JSON object")
-    plain = current_keys(plain, former)
+    plain = {"black": 0, **current_keys(plain, former)}  # earlier versions did not count those
     missing = [each.name for each in fields(SamplerState) if each.name not in plain]
     if missing:
         raise _damaged(file, f"{missing[0]} is missing")

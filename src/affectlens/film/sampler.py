@@ -32,6 +32,9 @@ MARGIN = 2.0
 # in every block of 4 x 4 pixels, a sixteenth of the width; in levels. See `looks_same`.
 SAME_MEAN, SAME_BLOCK = 0.5, 3.0
 
+# A frame is black where less than this share of its thumbnail reaches this level in any colour.
+BLACK_LEVEL, BLACK_SHARE = 32, 0.01
+
 
 @dataclass
 class SamplerState:
@@ -46,6 +49,7 @@ class SamplerState:
         opening: second from which on the first frame of what may be a new shot is sampled
         gap: seconds to the next sampled frame with `sampling="shots"`
         predicted, reused: samples that the model sees, and those whose prediction is that of a frame before
+        black: frames that show nothing, see `is_black`
         reference: thumbnail of the last frame that the model sees
         boundaries: where shots begin
         until, last: state of the shot detector
@@ -63,6 +67,7 @@ class SamplerState:
     gap: float = FIRST_GAP
     predicted: int = 0
     reused: int = 0
+    black: int = 0
     reference: Thumbnail | None = None
     boundaries: list[Boundary] = field(default_factory=list)
     until: float = float("-inf")
@@ -182,6 +187,9 @@ class FrameSampler:
         thumbnail = frame.small(ROWS, COLUMNS)
         state.boundaries += self._within(self.detector.add(frame.second, thumbnail))
         state.until, state.last = self.detector.decided.until, self.detector.decided.last
+        if is_black(thumbnail):  # the next frame that shows something is sampled instead
+            state.black += 1
+            return
         if not self._is_due(frame.second):
             return
         reference = state.reference
@@ -249,6 +257,11 @@ class FrameSampler:
         self.state.batches += 1
         batch.state = self.state.copy()
         return batch
+
+
+def is_black(thumbnail: Thumbnail) -> bool:
+    """Whether a frame shows nothing: of a fade, or between parts of a film. A model finds fear in it."""
+    return bool((thumbnail.max(axis=2) >= BLACK_LEVEL).mean() < BLACK_SHARE)
 
 
 def looks_same(one: Thumbnail, other: Thumbnail) -> bool:

@@ -137,6 +137,7 @@ class Counts:
         broken: packets that could not be decoded, which were passed over
         undated: frames without a timestamp, which got one from the frame rate
         dropped: frames of a live source that came while others were processed, and were passed over
+        black: frames that show nothing, which the model does not see
     """
 
     decoded: int = 0
@@ -145,6 +146,7 @@ class Counts:
     broken: int = 0
     undated: int = 0
     dropped: int = 0
+    black: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,11 @@ again. Frames make up the same batches either way, so that the timeline comes ou
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, replace
+from itertools import pairwise
 
-from affectlens.errors import RunError, SettingsError
+import numpy as np
+
+from affectlens.errors import RunError, SettingsError, VideoDamaged
 from affectlens.film.analysis.build import AnalysisSettings, FramePrediction, build
 from affectlens.film.events import WatchEvent, WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.predictions import predict_batches, predict_missing_shots
@@ -31,6 +34,9 @@ from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
 from affectlens.video import Film, Video, is_live, without_password
+
+# Seconds of a live source without a prediction that are reported.
+LIVE_GAP = 2.0
 
 
 def watch(request: WatchRequest) -> Generator[WatchEvent, None, None]:
@@ -47,6 +53,8 @@ def watch(request: WatchRequest) -> Generator[WatchEvent, None, None]:
         name = without_password(request.source)
         raise RunError(f"{name} is live: what it showed is gone, and there is nothing to resume.")
     keyframes = settings.sampling == "keyframes"
+    if is_live(request.source):
+        _warm_up(request.engine)
     with Video(
         request.source, threads=request.threads, keyframes=keyframes, hardware=request.hardware
     ) as video:
@@ -75,13 +83,23 @@ def _watch(
         for batch, found in batches:
             predictions += found
             record.write(batch, found)
-            yield _progress(sampler, batch, predictions)
+            # Of a live source each prediction is reported once: its last batch may hold none.
+            if found or not video.live:
+                yield _progress(sampler, batch, predictions)
     predictions += predict_missing_shots(sampler, engine, record, predictions)
     if not predictions:
         _check_begin(request.settings, video.film, sampler.video.decoded.end)
+        if sampler.state.black:
+            raise VideoDamaged(video.name, "every frame of it is black: there is nothing to predict.")
     timeline = _timeline(request, engine, sampler, predictions)
     record.finish(timeline)
     return timeline
+
+
+def _warm_up(engine: Engine) -> None:
+    """Predict once, which may take seconds the first time: a live source would go on meanwhile."""
+    preprocessing = engine.card.preprocessing
+    engine(np.zeros((1, preprocessing.height, preprocessing.width, 3), np.uint8))
 
 
 def _check_begin(settings: FilmSettings, film: Film, end: float | None) -> None:
@@ -134,7 +152,7 @@ def _timeline(
         end=_end(sampler, film),
         settings=asdict(settings),
         counts=counts,
-        notes=_notes(sampler, film, counts),
+        notes=_notes(sampler, film, counts, sorted(each.second for each in predictions)),
     )
 
 
@@ -156,6 +174,7 @@ def _counts(sampler: FrameSampler) -> Counts:
         broken=state.broken,
         undated=state.undated,
         dropped=sampler.video.decoded.dropped,
+        black=state.black,
     )
 
 
@@ -167,7 +186,29 @@ def _film_as_seen(sampler: FrameSampler) -> Film:
     return replace(film, duration=duration, variable=not state.even, interlaced=state.interlaced)
 
 
-def _notes(sampler: FrameSampler, film: Film, counts: Counts) -> list[str]:
+def _longest_gap(seconds: list[float]) -> tuple[float, float] | None:
+    """The longest stretch of a live source without a prediction; None where none is long."""
+    gaps = [(after - before, before, after) for before, after in pairwise(seconds)]
+    longest = max(gaps, default=(0.0, 0.0, 0.0))
+    usual = sorted(length for length, _, _ in gaps)[len(gaps) // 2] if gaps else 0.0
+    return longest[1:] if longest[0] > max(LIVE_GAP, 4 * usual) else None
+
+
+def _live_notes(film: Film, counts: Counts, seconds: list[float]) -> list[str]:
+    notes = []
+    if film.live and (gap := _longest_gap(seconds)) is not None:
+        begin, end = gap
+        notes.append(
+            f"Live: from {begin:.1f} s to {end:.1f} s nothing was predicted; what it showed is unknown."
+        )
+    if counts.dropped:
+        notes.append(
+            f"Live: {counts.dropped:,} frames came while others were processed, and were passed over."
+        )
+    return notes
+
+
+def _notes(sampler: FrameSampler, film: Film, counts: Counts, seconds: list[float]) -> list[str]:
     notes = []
     if film.hdr:
         notes.append(f"HDR ({film.hdr}): tone mapped to sRGB for a screen of 203 cd/m2 for the model.")
@@ -183,10 +224,9 @@ def _notes(sampler: FrameSampler, film: Film, counts: Counts) -> list[str]:
         notes.append(
             f"Frames without a usable timestamp: {counts.undated:,}. They were dated by the frame rate."
         )
-    if counts.dropped:
-        notes.append(
-            f"Live: {counts.dropped:,} frames came while others were processed, and were passed over."
-        )
+    if counts.black:
+        notes.append(f"Black frames: {counts.black:,}. They show nothing, and the model did not see them.")
+    notes += _live_notes(film, counts, seconds)
     if sampler.settings.sampling == "keyframes":
         notes.append("Only keyframes were decoded: shots begin at one, and cuts between them are not found.")
     if sampler.ended_early:
