@@ -9,8 +9,8 @@ rated: of some levels of their maps the mean and the standard deviation of each 
 classifier reads. `teach` fits multinomial logistic regression to them. It stores an answer to every picture
 of the other folds (soft_answers.py), by a classifier that saw neither that picture's fold nor the fold that
 is named: a network that learns from them, and is measured on the fold, is taught by nothing that saw it. The
-answers to the fold itself, by a classifier of all others, are a row of the screening, `frozen_heads`. The
-split `test` of FOLDS.tsv is never read.
+answers to the fold itself, by a classifier of all others, are a row of the screening, `frozen_heads`. For
+fold 0, which is none, there are answers to all folds and no row. The split `test` of FOLDS.tsv is never read.
 
 Letters: N pictures, D features, E emotions.
 """
@@ -19,7 +19,7 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,7 +70,11 @@ class Heads(NamedTuple):
 def features_of(files: Sequence[Path], weights: Path) -> dict[str, NDArray[np.float16]]:
     """Run the frozen networks over pictures: by network, (N, D)."""
     networks = {name: Pyramid(name, weights=str(weights / f"{name}.safetensors")).eval() for name in LEVELS}
-    fitted = {name: Preprocessing(SIDE, SIDE, *statistics(name)) for name in networks}
+    expected = {name: statistics(name) for name in networks}
+    fitted = {
+        name: Preprocessing(height=SIDE, width=SIDE, mean=found.mean, std=found.std)
+        for name, found in expected.items()
+    }
     for network in networks.values():
         suit_cpu(network)
 
@@ -154,21 +158,33 @@ def teach(features: Path, paths: Paths, fold: int) -> None:
     """Store soft answers for one fold, and how good the classifier of all other folds is on it."""
     stored, source, began = Stored(features), open_data(paths.data), time.monotonic()
     parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
-    own = parts.pop(f"fold {fold}")
-    keys: list[str] = []
-    answers: list[NDArray[np.float32]] = []
+    own = parts.pop(f"fold {fold}", None)
+    every = [record for part in parts.values() for record in part]
+    answers = []
     for name, part in parts.items():
         rest = [record for other, each in parts.items() if other != name for record in each]
         answers.append(fit(stored.of(rest), labels_of(rest))(stored.of(part)))
-        keys += [record.key for record in part]
     logits = np.concatenate(answers)
-    known = np.eye(len(MIKELS))[labels_of([record for part in parts.values() for record in part])]
-    temperature = fit_temperature(logits, known)
-    store(file_of(TEACHER, fold, paths.results.parent), keys, MIKELS.words, softmax(logits / temperature))
+    temperature = fit_temperature(logits, np.eye(len(MIKELS))[labels_of(every)])
+    file = file_of(TEACHER, fold, paths.results.parent)
+    store(file, [record.key for record in every], MIKELS.words, softmax(logits / temperature))
+    right = float((logits.argmax(axis=1) == labels_of(every)).mean())
+    print(f"fold {fold}: {right:.3f} of {len(every):,} soft answers have the label first", flush=True)
+    if own is not None:
+        heads = fit(stored.of(every), labels_of(every))
+        result = _measured(heads, temperature, stored, own, Job(ROW, fold, 0), paths, began)
+        print(f"fold {fold}: {result['accuracy']:.3f} / {result['balanced_accuracy']:.3f}", flush=True)
 
-    every = [record for part in parts.values() for record in part]
-    heads = fit(stored.of(every), labels_of(every))
 
+def _measured(
+    heads: Heads,
+    temperature: float,
+    stored: Stored,
+    own: Sequence[Record],
+    job: Job,
+    paths: Paths,
+    began: float,
+) -> dict[str, Any]:
     def distributions(name: str) -> list[EmotionDistribution]:
         rows = softmax(heads(stored.of_rated(name)) / temperature).tolist()
         return [EmotionDistribution(MIKELS, tuple(row)) for row in rows]
@@ -181,9 +197,9 @@ def teach(features: Path, paths: Paths, fold: int) -> None:
         seconds=time.monotonic() - began,
         parameters=heads.weights.size + heads.offsets.size,
     )
-    result = result_of(Job(ROW, fold, 0), measured, paths)
+    result = result_of(job, measured, paths)
     append(result, paths.results)
-    print(f"fold {fold}: {result['accuracy']:.3f} / {result['balanced_accuracy']:.3f}", flush=True)
+    return result
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ from affectlens.models.capabilities import (
 PROTOCOLS = (HasBranches, HasEmbedding, HasAttributes, HasParts, HasTokens)
 SMALL: dict[str, dict[str, Any]] = {
     "pair": {"transformer": "test_vit.r160_in1k", "convolutional": "test_efficientnet.r160_in1k"},
-    "multi_level": {"backbone": "test_vit"},
     "mlm_paper": {"backbone": "test_resnet"},
     "mlm_release": {"backbone": "test_resnet"},
     "mam_paper": {"backbone": "test_resnet"},
@@ -29,7 +28,6 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 CAN: dict[str, set[type]] = {
     "pair": {HasBranches, HasParts},
-    "multi_level": {HasEmbedding},
     "mlm_paper": {HasEmbedding, HasParts},
     "mlm_release": {HasEmbedding, HasParts},
     "mam_paper": {HasEmbedding, HasParts, HasTokens},

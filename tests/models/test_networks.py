@@ -24,8 +24,6 @@ ATTRIBUTES = {"scene": {"words": 3, "several": False}, "object": {"words": 5, "s
 # Each built the way its entry of the catalogue is; the plain ones of the catalogue are all built alike.
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "pair": ("pair", {"transformer": "test_vit", "convolutional": "test_efficientnet", "dropout": 0.1}),
-    "multi_level": ("multi_level", {"backbone": "test_vit", "drop_path": 0.1}),
-    "multi_level, convolutional": ("multi_level", {"backbone": "test_efficientnet"}),
     "mlm_paper": ("mlm_paper", {"backbone": "test_resnet", "reduction": 2, "dropout": 0.1}),
     "mlm_release": ("mlm_release", {"backbone": "test_efficientnet", "dropout": 0.1}),
     "mlm added": ("mlm_paper", {"backbone": "test_resnet", "reduction": 1, "fusion": "add"}),

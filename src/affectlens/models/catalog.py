@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, mam, mlm, multi_level, pair, vit_attributes
+from affectlens.models import backbones, mam, mlm, pair, vit_attributes
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,6 @@ NETWORKS: Mapping[str, NetworkEntry] = {
                  "ours, see models/pair.py", pair.Pair, pair.PairConfig,
                  ("transformer", "convolutional", "drop_path", "dropout", "patch_dropout", "mirror"),
                  backbone="transformer"),
-        composed("multi_level", "a classifier on means and deviations of maps from shallow to deep",
-                 "ours, see models/multi_level.py", multi_level.MultiLevel, multi_level.MultiLevelConfig,
-                 ("backbone", "drop_path", "patch_dropout", "dropout")),
         composed("mlm_paper", "MLM: Gram matrices of stem, stage 1 and stage 2 with the deep features",
                  MLM_SOURCE, mlm.MLM, mlm.MLMConfig, (*MLM_OPTIONS, "reduction", "triangle"), release=False),
         composed("mlm_release", "MLM as its script computes it: each map one layer lower, raw Gram matrices",

@@ -2,7 +2,7 @@
 
     affectlens train default --data fi:PATH --out RUN
 
-Chosen on the validation split of FI alone; docs/results/default.md has what was tried.
+One recipe and one seed, compared with nothing else when it was chosen; docs/results/screening.md compares it.
 """
 
 from affectlens.training.augment import Augmentation
