@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from affectlens.errors import OutputInUse, RunError, SettingsError, UnknownName, VideoError
 from affectlens.files import slug
+from affectlens.film.bars import Bars
 from affectlens.film.events import WatchEvent, WatchFinished, WatchRequest
 from affectlens.film.export import markers
 from affectlens.film.export.formats import FORMATS, check_formats
@@ -205,7 +206,7 @@ def film_pictures(
         from affectlens.film.peak_maps import peak_maps
 
         peaks = timeline.of("peak")[:MAX_PEAKS]
-        for each in peak_maps(source, peaks, job.explainer):
+        for each in peak_maps(source, peaks, job.explainer, Bars(*timeline.film.bars or ())):
             maps[(each.peak.second, each.peak.emotion)] = each.picture
             yield ExportProgress(step="heat maps", done=len(maps), total=len(peaks))
     return FilmPictures(shown, maps)

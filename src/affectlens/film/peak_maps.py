@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from affectlens.explain.core.question import make_question
 from affectlens.explain.explainer import Explainer
 from affectlens.explain.figures import laid_on
+from affectlens.film.bars import Bars
 from affectlens.film.report.page import LONGEST, shrunk
 from affectlens.film.timeline import Moment
 from affectlens.video import stills
+
+NO_BARS = Bars()
 
 
 class PeakMap(NamedTuple):
@@ -21,9 +24,15 @@ class PeakMap(NamedTuple):
     picture: NDArray[np.uint8]
 
 
-def peak_maps(source: str, peaks: Sequence[Moment], explainer: Explainer) -> Iterator[PeakMap]:
-    """Explain the peaks of a film, in the order of time. Raises `VideoError` where it cannot be read."""
-    for second, pixels in stills(source, sorted({peak.second for peak in peaks})):
+def peak_maps(
+    source: str, peaks: Sequence[Moment], explainer: Explainer, bars: Bars = NO_BARS
+) -> Iterator[PeakMap]:
+    """Explain the peaks of a film, in the order of time, without its black bars.
+
+    Raises `VideoError` where it cannot be read.
+    """
+    for second, still in stills(source, sorted({peak.second for peak in peaks})):
+        pixels = bars.cut(still)
         prepared = explainer.prepare(pixels)
         for peak in peaks:
             if peak.second == second:

@@ -67,14 +67,13 @@ def predict_missing_shots(
     middles = shots_without_samples(state.boundaries, seconds, sampler.begin, state.end)
     middles = [middle for middle in middles if middle not in record.late]
     found = list(record.late.values())
-    preprocessing = sampler.preprocessing
     # A shot of which no frame can be decoded, or whose middle is black, is joined to the one before it.
     with suppress(VideoDamaged):
-        frames = frames_at(sampler.request.source, middles, preprocessing.at_least)
+        frames = frames_at(sampler.request.source, middles, sampler.preprocessing.at_least)
         for middle, (second, pixels) in zip(middles, frames, strict=False):
             if is_black(resize(pixels, ROWS, COLUMNS)):
                 continue
-            rows = _probabilities(engine, [preprocessing.fit_pixels(pixels)])
+            rows = _probabilities(engine, [sampler.fitted(pixels)])
             prediction = FramePrediction(second, None, rows[0])
             record.write_late(middle, prediction)
             found.append(prediction)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from affectlens.errors import VideoDamaged, VideoUnreachable
+from affectlens.film.bars import Bars, find_bars
 from affectlens.film.events import WatchRequest
 from affectlens.film.shots import COLUMNS, MEMORY, ROWS, Boundary, Decided, ShotDetector, Thumbnail
 from affectlens.images import Pixels
@@ -111,6 +112,11 @@ class FrameSampler:
         self.batch_size = 1 if video.live else engine.at_once(request.batch_size)
         self.detector = ShotDetector(Decided(state.until, state.last))
         self.ended_early: str | None = None
+        self.bars = Bars() if video.live else find_bars(request.source, self.begin, self.end)
+
+    def fitted(self, pixels: Pixels) -> Pixels:
+        """Bring a frame to the network's size, without black bars: uint8, (H, W, 3) -> (h, w, 3)."""
+        return self.preprocessing.fit_pixels(self.bars.cut(pixels))
 
     @property
     def begin(self) -> float:
@@ -201,8 +207,7 @@ class FrameSampler:
         else:
             state.predicted += 1
             state.reference = thumbnail
-            pixels = frame.pixels(self.preprocessing.at_least)
-            batch.pixels.append(self.preprocessing.fit_pixels(pixels))
+            batch.pixels.append(self.fitted(frame.pixels(self.preprocessing.at_least)))
 
     def _number(self) -> int | None:
         """The frame's number in the complete film; None where some were passed over."""

@@ -183,7 +183,13 @@ def _film_as_seen(sampler: FrameSampler) -> Film:
     film, state, settings = sampler.video.film, sampler.state, sampler.settings
     complete = settings.end is None and not sampler.ended_early and settings.sampling != "keyframes"
     duration = state.end if complete and not film.live else film.duration
-    return replace(film, duration=duration, variable=not state.even, interlaced=state.interlaced)
+    return replace(
+        film,
+        duration=duration,
+        variable=not state.even,
+        interlaced=state.interlaced,
+        bars=tuple(sampler.bars) if any(sampler.bars) else None,
+    )
 
 
 def _longest_gap(seconds: list[float]) -> tuple[float, float] | None:
@@ -224,6 +230,8 @@ def _notes(sampler: FrameSampler, film: Film, counts: Counts, seconds: list[floa
         notes.append(
             f"Frames without a usable timestamp: {counts.undated:,}. They were dated by the frame rate."
         )
+    if any(sampler.bars):
+        notes.append(f"Black bars: {sampler.bars.in_words()}. The model saw what lies between them.")
     if counts.black:
         notes.append(f"Black frames: {counts.black:,}. They show nothing, and the model did not see them.")
     notes += _live_notes(film, counts, seconds)

@@ -58,6 +58,8 @@ class Film:
         interlaced: whether frames are made of two fields, as far as they were decoded
         live: a camera or stream that is read as it comes
         timecode: of the first frame, as the file states it, HH:MM:SS:FF; None where it does not
+        bars: shares of height and width that black bars take at the top, bottom, left and right; None where
+            there are none, or where none were searched
     """
 
     name: str
@@ -76,6 +78,7 @@ class Film:
     interlaced: bool = False
     live: bool = False
     timecode: str | None = None
+    bars: tuple[float, float, float, float] | None = None
 
 
 @dataclass
