@@ -271,3 +271,9 @@ def test_the_gpu_normalises_as_the_cpu_does() -> None:
     batch = to_tensor(preprocessing.fit_pixels(pattern(300, 451))[None])
     found = normalise(batch.cuda(), preprocessing).cpu()
     torch.testing.assert_close(found, normalise(batch, preprocessing))
+
+
+def test_a_crop_that_would_fill_the_memory_is_refused() -> None:
+    assert Preprocessing(height=600, width=600, fit="crop", crop_fraction=0.5).at_least == (1200, 1200)
+    with pytest.raises(SettingsError, match="crop_fraction"):
+        Preprocessing(fit="crop", crop_fraction=1e-3)

@@ -31,6 +31,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Pixels of either side of a network's input. Published networks see up to about 600; a file with a far larger
 # size is damaged, or made to fill the memory.
 LARGEST_SIDE = 4096
+# Pixels of either side to which a picture is resized before its centre is cropped.
+LARGEST_COVER = 2 * LARGEST_SIDE
 
 # A panorama's ends are cut before it is resized once it is this many times longer than what the
 # centre crop keeps: a strip of 1 x 5000 would grow to a million columns, to be thrown away.
@@ -92,6 +94,10 @@ class Preprocessing:
         # A fraction that is not used would look as if it were.
         least, expected = (1e-3, "0.001 to 1") if self.fit == "crop" else (1, f"1 with fit={self.fit!r}")
         _require("crop_fraction", self.crop_fraction, _lies_in(least, 1, self.crop_fraction), expected)
+        expected = (
+            f"a fraction by which no side of {self.height} x {self.width} grows beyond {LARGEST_COVER:,}"
+        )
+        _require("crop_fraction", self.crop_fraction, max(self.at_least) <= LARGEST_COVER, expected)
         _require("mean", self.mean, _are_three_in(0, 1, self.mean), "a tuple of three numbers in 0..1")
         _require("std", self.std, _are_three_in(1e-6, math.inf, self.std), "a tuple of three numbers above 0")
 

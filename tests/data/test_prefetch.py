@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from affectlens.data.prefetch import map_ahead, read_ahead
+from affectlens.decoding import check_cancelled
 
 
 def test_results_come_in_order_though_they_are_ready_in_another() -> None:
@@ -98,3 +99,25 @@ def test_an_error_of_a_generator_comes_in_its_turn() -> None:
     assert [next(results), next(results)] == [1, 2]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_what_is_being_decoded_ends_with_the_iteration() -> None:
+    begun = threading.Event()
+
+    def endless(item: int) -> None:
+        begun.set()
+        while True:
+            check_cancelled()
+            time.sleep(0.01)
+
+    with pytest.raises(RuntimeError, match="stop"):
+        for _ in map_ahead(lambda item: None if item == 0 else endless(item), stopping(begun)):
+            pass
+
+
+def stopping(begun: threading.Event) -> Iterator[int]:
+    """Items of which the second never ends, and an error once that has begun."""
+    yield 0
+    yield 1
+    begun.wait(10)
+    raise RuntimeError("stop")

@@ -82,7 +82,7 @@ def bars_of(frames: Sequence[Pixels]) -> Bars:
 
 
 def _pair(lines: NDArray[np.bool_]) -> tuple[float, float]:
-    """Shares of a side that are black at its two ends; 0 where these are no pair, or too thin."""
+    """Shares of a side that are black at its two ends; 0 where they differ, or are too thin."""
     if lines.all():
         return 0.0, 0.0
     first, last = int(np.argmin(lines)), int(np.argmin(lines[::-1]))
