@@ -669,6 +669,26 @@ def test_tensors_are_pixels_too_where_they_are_uint8_and_channels_come_first() -
             read_pixels(other)
 
 
+def test_an_open_file_is_the_picture_in_it(tmp_path: Path) -> None:
+    data = file_of(Image.effect_noise((30, 20), 60).convert("RGB"), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    with (tmp_path / "a.png").open("rb") as file:
+        for source in (file, io.BytesIO(data), io.BufferedReader(io.BytesIO(data))):
+            assert read_size(source) == (20, 30)
+            for _ in range(2):
+                assert (read_pixels(source) == read_pixels(data)).all()
+    with pytest.raises(NotAPicture, match="open as text"):
+        read_pixels(io.StringIO("a.png"))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="backslashes separate folders there")
+def test_a_path_with_backslashes_is_pointed_out() -> None:
+    with pytest.raises(PictureNotFound, match="It has backslashes"):
+        read_pixels("photos\\a.jpg")
+    with pytest.raises(PictureNotFound, match=r"spelling\.$"):
+        read_pixels("photos/a.jpg")
+
+
 def test_reading_an_array_leaves_it_alone() -> None:
     for array in (quadrants(), quadrants() / 255, (quadrants() / 255).astype(np.float32)):
         before = array.copy()

@@ -91,7 +91,7 @@ def test_without_a_home_that_can_be_listed_there_are_the_bundled_models(
     monkeypatch.setattr(Path, "iterdir", refusing)
     assert library.find("default") == library.BUNDLED / "default"
     with pytest.raises(ModelNotFound):
-        library.find("~nobody-of-this-name/model")
+        library.find("~no-such-user/model")
 
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is(shelf: Path) -> None:

@@ -26,7 +26,7 @@ def matched(folder: Path, pattern: str) -> list[str]:
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Names of folders that may not be listed, whoever runs the tests."""
+    """Names of folders that may not be listed, even by root."""
     names: set[str] = set()
     scandir = os.scandir
 

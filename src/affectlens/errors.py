@@ -39,6 +39,7 @@ AffectLensError
     BadScores               in evaluation/scores.py: scores that cannot be read or compared
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -83,6 +84,13 @@ mean 'amusement'? Known: amusement, awe.
 
 def _with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def backslash_hint(path: Path | str) -> str:
+    """Return what to do about a path of Windows on another system; empty for any other path."""
+    if os.sep == "\\" or "\\" not in str(path):
+        return ""
+    return " It has backslashes: here folders are separated by /."
 
 
 class PictureError(AffectLensError):
@@ -159,9 +167,10 @@ class DatasetNotFound(DatasetError):
     """The root lacks the file or folder that every copy of the data set has."""
 
     def __init__(self, title: str, expected: Path, source: str) -> None:
+        hint = backslash_hint(expected)
         super().__init__(
             f"{title} is not here: {expected} does not exist. "
-            f"Get it from {source}, then pass the folder that holds {expected.name!r}."
+            f"Get it from {source}, then pass the folder that holds {expected.name!r}.{hint}"
         )
 
 

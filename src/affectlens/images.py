@@ -73,6 +73,7 @@ from affectlens.errors import (
     PictureIsFolder,
     PictureNotFound,
     PictureTooLarge,
+    backslash_hint,
 )
 from affectlens.extras import HEIF
 from affectlens.png_chunks import essential
@@ -93,7 +94,7 @@ class Tensor(Protocol):
     def numel(self) -> int: ...
 
 
-Source: TypeAlias = Path | str | bytes | Image.Image | NDArray[Any] | Tensor
+Source: TypeAlias = Path | str | bytes | IO[bytes] | Image.Image | NDArray[Any] | Tensor
 Interpolation = Literal["bilinear", "bicubic"]
 
 # What is decoded at once. The largest sensors of cameras and telephones have 200 million pixels, so
@@ -202,8 +203,9 @@ _EXACT = ImageCms.Flags.NOOPTIMIZE
 def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None) -> Pixels:
     """Read a picture as upright sRGB: uint8, (H, W, 3).
 
-    `source` is a path, the bytes of a picture file, a Pillow picture, an array or a torch tensor. Arrays
-    are (H, W), (H, W, 3) or (H, W, 4), uint8 or float in 0..1; a tensor is (3, H, W), uint8.
+    `source` is a path, the bytes of a picture file, a file that is open for reading bytes (`io.BytesIO` too;
+    from its position, which stays where it can), a Pillow picture, an array or a torch tensor. Arrays are
+    (H, W), (H, W, 3) or (H, W, 4), uint8 or float in 0..1; a tensor is (3, H, W), uint8.
 
     `at_least` is the (height, width) to which the caller will shrink; one number means both. A JPEG
     is then decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay twice as large, which
@@ -224,6 +226,8 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
             if not source:
                 raise PictureEmpty("bytes in memory", f"there are none. Expected a picture: {_READABLE}.")
             return _decode(io.BytesIO(source), f"{len(source):,} bytes in memory", size)
+        case io.IOBase():
+            return read_pixels(_bytes_of(source), at_least=at_least)
         case Image.Image():
             return _convert(source, str(getattr(source, "filename", "") or "picture in memory"))
         case np.ndarray():
@@ -232,8 +236,18 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
             return _of_tensor(source)
     raise NotAPicture(
         f"{type(source).__name__} instead of a picture",
-        "expected a path, bytes, a Pillow picture, an array or a tensor.",
+        "expected a path, bytes, an open file, a Pillow picture, an array or a tensor.",
     )
+
+
+def _bytes_of(file: io.IOBase) -> bytes:
+    position = file.tell() if file.seekable() else None
+    data = file.read()  # type: ignore[attr-defined]
+    if position is not None:
+        file.seek(position)
+    if not isinstance(data, bytes):
+        raise NotAPicture(str(getattr(file, "name", "a file")), "open as text. Open it for bytes, with 'rb'.")
+    return data
 
 
 def read_size(source: Source) -> tuple[int, int]:
@@ -247,6 +261,8 @@ def read_size(source: Source) -> tuple[int, int]:
                 return _upright_size(file, str(source))
         case bytes() if source:
             return _upright_size(io.BytesIO(source), f"{len(source):,} bytes in memory")
+        case io.IOBase():
+            return read_size(_bytes_of(source))
         case Image.Image():
             return _turned(source)
     height, width, _ = read_pixels(source).shape
@@ -322,7 +338,8 @@ def _status(path: Path) -> os.stat_result:
         raise PictureDenied(path, "no permission to look at it. Change the rights of its folder.") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         broken = " It is a link to something that is gone." if _is_link(path) else ""
-        reason = f"nothing can be found at this path ({_why(error)}).{broken} Check its spelling."
+        spelling = f"Check its spelling.{backslash_hint(path)}"
+        reason = f"nothing can be found at this path ({_why(error)}).{broken} {spelling}"
         raise PictureNotFound(path, reason) from error
 
 

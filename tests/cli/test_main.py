@@ -57,6 +57,17 @@ def test_our_errors_are_status_two_without_a_traceback() -> None:
     assert missing.stderr.startswith("Error: No model 'no-such-model'") and "Traceback" not in missing.stderr
 
 
+def test_what_the_system_refuses_is_status_two_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "no/table.csv")
+
+    monkeypatch.setattr("affectlens.data.catalog.open_data", refuse)
+    assert status("data", "check", "csv:no/table.csv") == 2
+    assert capsys.readouterr().err.startswith("Error: no/table.csv cannot be used: Permission denied.")
+
+
 def test_an_unknown_command_is_named() -> None:
     unknown = run("predikt")
     assert unknown.returncode == 2 and "predikt" in unknown.stderr

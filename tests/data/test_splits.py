@@ -122,8 +122,9 @@ def test_soft_targets_survive_writing_too(
 
 def test_a_data_set_without_splits_is_read_back_without_splits(tmp_path: Path) -> None:
     source = source_of({ALL: records([1] * 8, tmp_path)}, tmp_path)
-    splits.write_splits(tmp_path / "splits.tsv", source)
-    assert table.read(tmp_path / "splits.tsv").splits == source.splits
+    for name in ("splits.tsv", "splits.csv"):
+        splits.write_splits(tmp_path / name, source)
+        assert table.read(tmp_path / name).splits == source.splits
 
 
 def test_odd_names_of_files_survive_writing(tmp_path: Path) -> None:

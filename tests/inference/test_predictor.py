@@ -322,3 +322,5 @@ def test_bytes_in_memory_may_be_given_in_a_list(predictor: Predictor) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (30, 20), "navy").save(buffer, "PNG")
     assert_same(predictor([buffer.getvalue()] * 3), [predictor(buffer.getvalue())] * 3)
+    buffer.seek(0)
+    assert_same([predictor(buffer), *predictor([buffer] * 2)], [predictor(buffer.getvalue())] * 3)

@@ -121,10 +121,10 @@ def test_a_url_of_another_kind_is_an_error_and_nothing_is_opened(kind: str) -> N
     assert isinstance(strange, PictureDenied) and f"{kind}://somewhere/a.jpg" in str(strange)
 
 
-def test_a_store_that_fails_or_does_not_answer_is_an_error_in_its_place(
+def test_a_store_that_fails_or_does_not_answer_is_an_error_at_its_position(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also where it fails while it looks why it failed, and with what is no error of files."""
+    """Also where it fails while it looks why it failed, and with what is not an error of files."""
     answered = Event()
 
     class Failing:
@@ -234,7 +234,7 @@ def test_the_column_can_be_named_and_must_be_where_it_is_not_plain(tmp_path: Pat
         expand(table, column="twoo")
 
 
-def test_a_table_that_cannot_be_read_is_an_error_in_its_place(tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_read_is_an_error_at_its_position(tmp_path: Path) -> None:
     (tmp_path / "no.parquet").write_bytes(b"no table")
     for name, kind in {"no.parquet": PictureDamaged, "gone.parquet": PictureNotFound}.items():
         first, error, last = expand("a.jpg", str(tmp_path / name), "b.jpg")

@@ -1,6 +1,6 @@
 """Standard streams as all commands use them.
 
-echo            prints lines: what would steer a terminal is escaped, whoever chose it (a file's name, a
+echo            prints lines: what would steer a terminal is escaped, in whatever text (a file's name, a
                 model's card); what the console's encoding lacks is written otherwise, never an error
 standard_input  what is read where a path is `-`
 open_streams    once, before a command runs: a stream that is closed or full is dealt with here

@@ -83,7 +83,7 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
     "--out",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Table of splits, a .tsv file that does not exist yet.",
+    help="Table of splits, a .tsv or .csv file that does not exist yet.",
 )
 @click.option("--val", type=float, help="Share for validation.  [default: 0.15, without --folds]")
 @click.option("--test", default=0.0, show_default=True, help="Share for the final test.")
@@ -106,6 +106,8 @@ def split(
     from affectlens.data.groups import find_groups
     from affectlens.data.records import ALL
 
+    if out.suffix.lower() not in (".tsv", ".csv"):
+        raise click.UsageError(f"{out}: the suffix is the format of the table. Use .tsv or .csv.")
     if out.exists():
         raise click.UsageError(f"{out} is there already. A split must not change: choose a new name.")
     if folds and val is not None:

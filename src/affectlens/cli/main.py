@@ -84,6 +84,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except AffectLensError as error:
         echo(f"Error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # What a user named and the system refuses: most commands find out themselves, with a better sentence.
+        echo(
+            f"Error: {error.filename} cannot be used: {error.strerror}. Check the path and its rights.",
+            err=True,
+        )
+        sys.exit(2)
     except ImportError as error:
         library = (error.name or "").partition(".")[0]
         if library not in BUILD_HALF:

@@ -187,13 +187,14 @@ def with_validation(
 def write_splits(file: Path, source: DataSource) -> None:
     """Write splits as a table: path, label (or weights by word), split.
 
-    Attributes are not written; groups are where there are any. Paths are relative to the data set, so that
-    the file means the same on every machine. `data.table` reads it back with the data set's folder as `root`;
-    in that folder it needs none.
+    Commas divide the cells of a .csv, tabs those of any other file. Attributes are not written; groups are
+    where there are any. Paths are relative to the data set, so that the file means the same on every machine.
+    `data.table` reads it back with the data set's folder as `root`; in that folder it needs none.
     """
     words = source.vocabulary.words
     with atomic_write(file, "w") as out:
-        table = csv.writer(out, delimiter="\t", lineterminator="\n")
+        delimiter = "," if file.suffix.lower() == ".csv" else "\t"  # as `data.table` reads it back
+        table = csv.writer(out, delimiter=delimiter, lineterminator="\n")
         single = all(max(r.target.probabilities) == 1 for part in source.splits.values() for r in part)
         grouped = any(r.group for part in source.splits.values() for r in part)
         table.writerow(["path", *(["label"] if single else words), "split", *(["group"] if grouped else [])])

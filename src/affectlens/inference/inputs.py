@@ -204,7 +204,7 @@ def _from_standard_input(stream: BinaryIO | None) -> Iterator[Iterable[Input]]:
 def paths_in(stream: BinaryIO) -> Iterator[str]:
     """Split a stream into paths at line ends, or at NUL bytes where there are any; empty ones are skipped.
 
-    Bytes that are not UTF-8 text are kept, as Python does it with names of files. A byte order mark is no
+    Bytes that are not UTF-8 text are kept, as Python does it with names of files. A byte order mark is not
     part of a path; one of UTF-16 states how the stream is encoded.
     """
     return chain.from_iterable(_paths_in(stream, _read(stream)))

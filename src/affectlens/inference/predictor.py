@@ -12,6 +12,7 @@ does not describe the feelings of any person.
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from io import IOBase
 from itertools import cycle, islice
 from pathlib import Path
 from threading import Lock
@@ -97,9 +98,9 @@ class _Prepared:
 class Predictor:
     """Predict which emotions pictures evoke.
 
-    A picture is a path, the bytes of a picture file, a Pillow picture, an array or a tensor, as
-    `images.read_pixels` takes them. May be used from several threads; in a process that was forked after it was
-    made by the engine onnxruntime alone, others raise `SettingsError` there.
+    A picture is a path, the bytes of a picture file, an open file, a Pillow picture, an array or a tensor, as
+    `images.read_pixels` takes them. May be used from several threads; in a process that was forked after it
+    was made by the engine onnxruntime alone, others raise `SettingsError` there.
     """
 
     def __init__(self, model: "Model | Engine", device: str = "auto", precision: str = "auto") -> None:
@@ -155,7 +156,8 @@ class Predictor:
         Raises `PictureError`; for several, that of the first that cannot be used. `predict_files`
         goes on after such a picture.
         """
-        if isinstance(picture, Iterable) and not isinstance(picture, (str, bytes, np.ndarray, Tensor)):
+        one = (str, bytes, IOBase, np.ndarray, Tensor)
+        if isinstance(picture, Iterable) and not isinstance(picture, one):
             return [_raised(answer) for _, answer, _ in self._answers(picture, BATCH_SIZE, False)]
         return self._predict([_raised(self._read(picture, False))])[0][0]
 

@@ -7,7 +7,7 @@
 
 A relative path in a table is relative to the table's folder, as in any table of pictures (`data.table`).
 Nothing here raises for what a store or a table answers, or does not answer within `SECONDS`: it is a
-`PictureError` in place of the pictures that it concerns.
+`PictureError` instead of the pictures that it concerns.
 """
 
 import queue
@@ -254,7 +254,7 @@ def table_rows(table: str, column: str | None = None) -> Iterator[str | TableRow
     """List a table's pictures in row order: paths or URLs as they can be opened, or rows with bytes.
 
     `column` holds them; None is the first of `COLUMNS` that is there, or the only one. Only names are read.
-    A table that cannot be read, or has no such column, is an error in place of its rows; so is each row in a
+    A table that cannot be read, or has no such column, is an error instead of its rows; so is each row in a
     damaged part of it.
     """
     try:
