@@ -21,7 +21,8 @@ SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
     "captum", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif", "playwright", "pyarrow", "ray",
-    "safetensors", "scipy", "skimage", "sklearn", "timm", "tomli_w", "torch", "torchmetrics", "torchvision", "transformers",
+    "safetensors", "scipy", "skimage", "sklearn", "timm", "tomli_w", "torch", "torchmetrics", "torchvision",
+    "transformers",
 )  # fmt: skip
 # Rooms that build models.
 ROOMS = (

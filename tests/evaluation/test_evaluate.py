@@ -3,11 +3,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+import attribute_models
 import graphs
 import without_torch
 from affectlens.attributes import Attribute
@@ -20,8 +20,7 @@ from affectlens.evaluation.evaluate import evaluate
 from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.engine import ONNX_RUNTIME, OPENVINO, TORCH, load_engine
 from affectlens.inference.predictions import predict_attributes as by_engine
-from affectlens.model_folder import Card, load_card
-from affectlens.preprocess import Preprocessing
+from affectlens.model_folder import load_card
 from emoset_tree import emoset_tree
 from pictures import colour_set
 
@@ -109,28 +108,8 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
 @pytest.fixture(scope="module")
 def with_attributes(annotated: DataSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder, graph included, of an untrained network that predicts emotions from EmoSet's attributes."""
-    import torch
-
-    from affectlens.models import catalog
-    from affectlens.models.saved import add_graph, save_model
-
-    torch.manual_seed(0)
-    words = {a.name: {"words": len(a), "several": a.several} for a in annotated.attributes}
-    options: dict[str, Any] = {"backbone": "test_vit", "attributes": words}
-    network = catalog.build("vit_attributes", len(MIKELS), **options)
-    with torch.no_grad():
-        for name in ("attributes", "residual"):
-            network.get_submodule(name).weight.normal_()  # type: ignore[operator]
-        network.emotions.scaled.normal_()  # type: ignore[union-attr, operator]
-        network.usual_residual.normal_()  # type: ignore[operator]
-    card = Card(
-        name="namer", network="vit_attributes", network_options=options, vocabulary=MIKELS,
-        attributes=annotated.attributes, preprocessing=Preprocessing(height=32, width=32), temperature=1.5,
-    )  # fmt: skip
-    saved_in = tmp_path_factory.mktemp("models") / "namer"
-    save_model(saved_in, network, card, "A model for tests.\n")
-    add_graph(saved_in)
-    return saved_in
+    folder_of_it = tmp_path_factory.mktemp("models") / "namer"
+    return attribute_models.write(folder_of_it, annotated.attributes, graph=True)
 
 
 @pytest.mark.needs("torch")

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
+import attribute_models
 from affectlens.attributes import LEVELS, MEASURED, Attribute
 from affectlens.cli.main import main
-from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.emotions import Vocabulary
 from affectlens.errors import SettingsError
 from affectlens.inference.attribute_evidence import (
     EVIDENCE,
@@ -24,10 +24,7 @@ from affectlens.inference.attribute_evidence import (
 )
 from affectlens.inference.engine import load_engine
 from affectlens.inference.predictor import Predictor
-from affectlens.model_folder import Card
-from affectlens.models import catalog
-from affectlens.models.saved import add_graph, load_model, save_model
-from affectlens.preprocess import Preprocessing
+from affectlens.models.saved import add_graph, load_model
 from pictures import colour_set
 
 SCENE = Attribute("scene", ("beach", "cemetery"))
@@ -122,23 +119,7 @@ NAMED = (Attribute("brightness", LEVELS), OBJECT, SCENE)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small untrained network that predicts attributes and emotions from them."""
-    torch.manual_seed(0)
-    options: dict[str, Any] = {
-        "backbone": "test_vit",
-        "attributes": {a.name: {"words": len(a), "several": a.several} for a in NAMED},
-    }
-    network = catalog.build("vit_attributes", len(MIKELS), **options)
-    with torch.no_grad():
-        for name in ("attributes", "residual"):
-            network.get_submodule(name).weight.normal_()  # type: ignore[operator]
-        network.emotions.scaled.normal_(std=0.1)  # type: ignore[union-attr, operator]
-    card = Card(
-        name="namer", network="vit_attributes", network_options=options, vocabulary=MIKELS, attributes=NAMED,
-        preprocessing=Preprocessing(height=32, width=32), temperature=1.5,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("models") / "namer"
-    save_model(folder, network, card, "A model for tests.\n")
-    return folder
+    return attribute_models.write(tmp_path_factory.mktemp("models") / "namer", NAMED)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ from affectlens.report import html
 
 
 def test_a_number_and_its_percent_sign_stay_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = Environment(loader=DictLoader({"page": "{{ value }} of it, 5 % or a % of b"}))
+    environment = Environment(
+        loader=DictLoader({"page": "{{ value }} of it, 5 % or a % of b"}), autoescape=True
+    )
     monkeypatch.setattr(html, "_environment", lambda: environment)
     nobreak = "\N{NO-BREAK SPACE}"
     assert html.render("page", {"value": "62 %"}) == f"62{nobreak}% of it, 5{nobreak}% or a % of b"

@@ -110,12 +110,15 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
     """Print what was found about a picture and where it was written."""
     from affectlens.explain.story.text import story
     from affectlens.explain.text import doubts
+    from affectlens.inference.attribute_evidence import evidence_lines
     from affectlens.report.text import likeliest
 
     emotions = explanation.heatmaps[0].emotions
     echo(f"{printable(explanation.image)}: {likeliest(emotions.weights)}")
     if doubt := doubts(explanation.heatmaps):
         echo(f"  {doubt}")
+    for line in evidence_lines(explanation.attributes or {}):
+        click.echo(f"  {line}")
     if with_story:
         for index, found in enumerate(explanation.effects):
             # The first sentence, on what the picture evokes, differs only in what it adds about the question.

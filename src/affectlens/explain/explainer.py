@@ -27,6 +27,7 @@ from affectlens.explain.core.attribution import (
     Attribution,
     ExplainedModel,
     ExplainsTogether,
+    HasAttributeEvidence,
     Method,
 )
 from affectlens.explain.core.engine_model import EngineModel
@@ -106,6 +107,8 @@ class Explanation:
             that cannot be divided (`explain.story.branches`)
         pixels: the picture upright, uint8 (H, W, 3), its longer side at most `DISPLAYED`; None where the
             request was not to keep them
+        attributes: of models that answer them, what is seen in the picture and what of it speaks for its
+            first emotion (`attribute_evidence.evidence_of`)
     """
 
     image: str
@@ -113,6 +116,7 @@ class Explanation:
     effects: tuple[PictureEffects, ...] = ()
     parts: tuple[Contributions, ...] = ()
     pixels: Pixels | None = None
+    attributes: Mapping[str, Any] | None = None
     error: PictureError | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -131,6 +135,7 @@ class Explanation:
         return {
             "image": self.image,
             "explanations": answers,
+            "attributes": self.attributes,
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
         }
 
@@ -351,7 +356,14 @@ class Explainer:
             tuple(self.effects(prepared, questions)) if request.effects else (),
             tuple(self.parts(prepared, questions)) if request.effects else (),
             prepared.displayed,
+            self._attributes(prepared),
         )
+
+    def _attributes(self, prepared: PreparedPicture) -> Mapping[str, Any] | None:
+        if not isinstance(self.model, HasAttributeEvidence):
+            return None
+        with self._lock:
+            return self.model.attribute_evidence(self.model.preprocessing.fit_pixels(prepared.pixels)[None])
 
     def _questions(self, prepared: PreparedPicture, request: ExplanationRequest) -> list[Question]:
         against, emotions = request.against, request.emotions

@@ -18,6 +18,7 @@ from affectlens.explain.story.effects import LEAST_EFFECT, SHIFT, PerturbationEf
 from affectlens.explain.story.text import story
 from affectlens.explain.text import READING, baseline, doubts, how_made, title
 from affectlens.images import Pixels
+from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.report import html, wheel
 from affectlens.report.figures import jpeg_url, svg_url
 from affectlens.report.heatmaps import AGAINST, FOR, ColourScale
@@ -56,6 +57,7 @@ def _values(explanation: "Explanation") -> TemplateValues:
         "question": str(heatmaps[0].question),
         "top": emotions.top,
         "likeliest": likeliest(emotions.weights),
+        "evidence": evidence_lines(explanation.attributes or {}),
         "on_average": ON_AVERAGE,
         "reading": READING,
         "colours": {"for": _channels(FOR), "against": _channels(AGAINST)},

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
 from affectlens.explain.core.question import Question
+from affectlens.images import Pixels
 from affectlens.metrics import Doubles
 from affectlens.preprocess import Images, Preprocessing
 
@@ -51,6 +52,17 @@ class HasClassMaps(Protocol):
 
     def class_maps(self, images: Images) -> NDArray[np.float32]:
         """What cells add to calibrated logits, but for a number common to all: -> (B, E, rows, columns)."""
+
+
+@runtime_checkable
+class HasAttributeEvidence(Protocol):
+    """Models that may answer attributes, and which of them speak for an emotion."""
+
+    def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
+        """What `attribute_evidence.evidence_of` says of fitted pixels, uint8 (1, h, w, 3).
+
+        None for a model without attributes, and for a graph that lacks them.
+        """
 
 
 def network_of(model: ExplainedModel) -> Any:

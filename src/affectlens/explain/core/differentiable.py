@@ -4,16 +4,22 @@ Letters: B pictures, h x w pixels of the network's input, E emotions.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from affectlens.attributes import Attribute
 from affectlens.emotions import Vocabulary
 from affectlens.explain.core.attribution import Map
 from affectlens.explain.core.question import Question
+from affectlens.images import Pixels
+from affectlens.inference.attribute_evidence import evidence_of
+from affectlens.inference.labelled import as_arrays
 from affectlens.machine import pick_device
 from affectlens.metrics import Doubles, softmax
+from affectlens.models.capabilities import HasAttributes
 from affectlens.models.maps import frozen
 from affectlens.models.saved import Model
 from affectlens.preprocess import Images, Preprocessing
@@ -27,6 +33,7 @@ class DifferentiableModel:
 
     Attributes:
         network: normalised images (B, 3, h, w) -> logits (B, E), before the temperature
+        attributes: those that the network answers
     """
 
     network: nn.Module
@@ -35,13 +42,23 @@ class DifferentiableModel:
     temperature: float
     device: torch.device
     name: str
+    attributes: tuple[Attribute, ...] = ()
 
     @classmethod
     def of(cls, model: Model, device: str = "auto") -> "DifferentiableModel":
         """Take a loaded model. Its network is moved to the device and stays the caller's."""
         card, picked = model.card, pick_device(device)
         network = model.network.eval().requires_grad_(False).to(picked)
-        return cls(network, card.vocabulary, card.preprocessing, card.temperature, picked, card.name)
+        of_card = (card.vocabulary, card.preprocessing, card.temperature, picked, card.name, card.attributes)
+        return cls(network, *of_card)
+
+    def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
+        """Attributes of one picture, and which of them speak for its first emotion; see the protocol."""
+        if not self.attributes or not isinstance(self.network, HasAttributes):
+            return None
+        with frozen(self.network), torch.no_grad():
+            found = self.network.explain(self.tensor(self.preprocessing.normalise(pixels)))
+        return evidence_of(as_arrays(found), self.attributes, self.vocabulary)[0]
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities: (B, 3, h, w) -> (B, E)."""

@@ -4,11 +4,14 @@ Letters: B pictures, h x w pixels of the network's input, E emotions.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
+from affectlens.images import Pixels
+from affectlens.inference.attribute_evidence import evidence_of
 from affectlens.inference.engine import Engine, in_batches
 from affectlens.metrics import Doubles
 from affectlens.model_folder import GRAPH_CLASS_MAPS
@@ -47,6 +50,13 @@ class EngineModel:
             self.engine.output(images, GRAPH_CLASS_MAPS) / self.engine.card.temperature
         )
         return found
+
+    def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
+        """Attributes of one picture, and which of them speak for its first emotion; see the protocol."""
+        card = self.engine.card
+        if not card.attributes or not self.engine.explains:
+            return None
+        return evidence_of(self.engine.explain(pixels)[1], card.attributes, card.vocabulary)[0]
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities, in batches that the engine runs side by side: (B, 3, h, w) -> (B, E)."""
