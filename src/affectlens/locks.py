@@ -6,8 +6,8 @@
 The lock is the system's, on a hidden file next to the output (`.answers.jsonl.lock`) or in it (`.lock`),
 which names the process that has it. It ends with its process, however that ends: what a killed process leaves
 behind blocks no other. One process may lock the same output several times, so that an abandoned generator
-does not stand in the way of the next; it does not guard threads from one another. Where a file system has no locks, as on
-some network disks, outputs are written without.
+does not stand in the way of the next; threads are not guarded from one another. Where a file system has no
+locks, as on some network disks, outputs are written without.
 """
 
 import errno
