@@ -23,9 +23,9 @@ import PIL
 import torch
 from PIL import Image, features
 
-from affectlens.images import Pixels, list_pictures, read_pixels
+from affectlens.images import Pixels, read_pixels
 from affectlens.preprocess import Preprocessing
-from noise import photo_like
+from noise import photo_like, photographs
 
 RESULT = Path(__file__).parent / "results" / "decode.json"
 MAX_PICTURES = 20
@@ -96,9 +96,7 @@ def main() -> None:
     if arguments.pictures is None:
         sources = {f"1/f noise, seed {seed}": photo_like_jpeg(3000, 4000, seed) for seed in range(2)}
     else:
-        jpegs = [
-            path for path in list_pictures(arguments.pictures) if path.suffix.lower() in (".jpg", ".jpeg")
-        ]
+        jpegs = [path for path in photographs(arguments.pictures) if path.suffix.lower() in (".jpg", ".jpeg")]
         sources = {path.name: path.read_bytes() for path in jpegs[:MAX_PICTURES]}
     results = {name: compare(source, arguments.rounds) for name, source in sources.items()}
     for name, result in results.items():

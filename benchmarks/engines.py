@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import result_page
+from noise import photographs
 
 RESULT = Path(__file__).parent / "results" / "engines.json"
 PAGE = result_page.RESULTS / "engines.md"
@@ -96,10 +97,9 @@ def measure(name: str, precision: str, paths: list[str], out: Path, answers_all:
 
 def compare(folder: Path, count: int, rounds: int) -> dict[str, Any]:
     """Let every engine do all once in every round."""
-    from affectlens.images import list_pictures
     from affectlens.machine import describe
 
-    paths = list(list_pictures(folder))
+    paths = photographs(folder)
     paths = paths[:: max(1, len(paths) // count)][:count]
     found: dict[str, list[dict[str, float]]] = {title: [] for title in CONTENDERS}
     answers: dict[str, Any] = {}

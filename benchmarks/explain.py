@@ -38,12 +38,12 @@ from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import Faithfulness, Removal
 from affectlens.explain.methods.catalog import make, suitable_for
-from affectlens.images import list_pictures, read_pixels
+from affectlens.images import read_pixels
 from affectlens.machine import describe
 from affectlens.models import saved
 from affectlens.preprocess import Images
 from affectlens.report.text import markdown_table
-from noise import photo_like
+from noise import photo_like, photographs
 from predict import peak_mebibytes
 
 HERE = Path(__file__).parent
@@ -191,7 +191,7 @@ def main() -> None:
 def some_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
     """Take so many pictures evenly from a folder, or make them of noise."""
     if real:
-        paths = list(list_pictures(real))
+        paths = photographs(real)
         return paths[:: max(1, len(paths) // count)][:count]
     paths = [folder / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):

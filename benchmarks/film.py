@@ -45,7 +45,7 @@ from affectlens.film.events import WatchFinished, WatchRequest
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import COLUMNS, ROWS, ShotDetector
 from affectlens.film.watch import watch
-from affectlens.images import list_pictures, read_pixels
+from affectlens.images import read_pixels
 from affectlens.inference.torch_engine import TorchEngine
 from affectlens.machine import describe, pick_precision
 from affectlens.model_folder import Card
@@ -54,6 +54,7 @@ from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 from affectlens.video import Video
 from film_scenes import Picture, Recipe, f1, make
+from noise import photographs
 
 RESULT = Path(__file__).parent / "results" / "film.json"
 EVERY = 0.5
@@ -323,7 +324,7 @@ def read_pictures(folder: Path | None) -> list[Picture]:
     """The first few hundred pictures, spread over a folder."""
     if folder is None:
         return []
-    paths = list(list_pictures(folder))
+    paths = photographs(folder)
     chosen = paths[:: max(1, len(paths) // 400)]
     return [read_pixels(path, at_least=405) for path in chosen]
 

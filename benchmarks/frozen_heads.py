@@ -63,8 +63,8 @@ class Heads(NamedTuple):
     offsets: Array
 
     def __call__(self, features: Array) -> Array:
-        logits: Array = (features - self.mean) / self.spread @ self.weights + self.offsets
-        return logits
+        logits = (features - self.mean) / self.spread @ self.weights + self.offsets
+        return logits.astype(np.float32)
 
 
 def features_of(files: Sequence[Path], weights: Path) -> dict[str, NDArray[np.float16]]:
@@ -113,10 +113,10 @@ def fit(features: Array, labels: NDArray[np.int64]) -> Heads:
         optimizer.zero_grad()
         value = torch.nn.functional.cross_entropy(inputs @ weights + offsets, targets)
         value = value + PENALTY / 2 * weights.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)
     return Heads(mean, spread, weights.detach().numpy(), offsets.detach().numpy())
 
 
@@ -128,7 +128,7 @@ def make_features(fi: Path, weights: Path, ratings: Path, out: Path) -> None:
     every = features_of([file for part in files.values() for file in part], weights)
     stacked = np.concatenate(list(every.values()), axis=1)
     ends = np.cumsum([len(part) for part in files.values()])
-    parts = dict(zip(files, np.split(stacked, ends[:-1]), strict=True))
+    parts: dict[str, Any] = dict(zip(files, np.split(stacked, ends[:-1]), strict=True))
     np.savez(out, keys=np.array([record.key for record in records]), **parts)
 
 
@@ -142,11 +142,13 @@ class Stored:
 
     def of(self, records: Sequence[Record]) -> Array:
         """Return the features of pictures of FI, (N, D)."""
-        return self._parts["fi"][[self._rows[record.key] for record in records]]
+        found: Array = self._parts["fi"][[self._rows[record.key] for record in records]]
+        return found
 
     def of_rated(self, name: str) -> Array:
         """Return those of a set of rated pictures, in its order."""
-        return self._parts[name]
+        found: Array = self._parts[name]
+        return found
 
 
 def labels_of(records: Sequence[Record]) -> NDArray[np.int64]:

@@ -1,7 +1,16 @@
-"""Pictures for benchmarks where no photographs are given."""
+"""Pictures for benchmarks: photographs of a folder, or noise where none are given."""
+
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from affectlens.listing import list_pictures
+
+
+def photographs(folder: Path) -> list[Path]:
+    """List the pictures of a folder and of those below it that can be listed."""
+    return [found for found in list_pictures(folder) if isinstance(found, Path)]
 
 
 def photo_like(height: int, width: int, seed: int) -> NDArray[np.uint8]:

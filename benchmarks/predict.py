@@ -36,14 +36,14 @@ from PIL import Image
 from affectlens import library
 from affectlens.emotions import MIKELS
 from affectlens.errors import ModelNotFound
-from affectlens.images import list_pictures, read_pixels
+from affectlens.images import read_pixels
 from affectlens.inference.predictor import BATCH_SIZE, Predictor
 from affectlens.machine import describe, pick_device, pick_precision
 from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.saved import save_model
 from affectlens.preprocess import Preprocessing
-from noise import photo_like
+from noise import photo_like, photographs
 
 RESULT = Path(__file__).parent / "results" / "predict.json"
 DISTINCT = 4  # large pictures; the rest are copies
@@ -109,7 +109,7 @@ def large_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
     folder.mkdir()
     width, height = MEGAPIXELS_12
     grain = np.random.default_rng(0).normal(0, 4, (height, width, 1)).astype(np.float32)
-    sources = [path for path, _ in zip(list_pictures(real), range(DISTINCT), strict=False)] if real else []
+    sources = [path for path, _ in zip(photographs(real), range(DISTINCT), strict=False)] if real else []
     paths: list[Path] = []
     for number in range(count):
         path = folder / f"{number:04}.jpg"
@@ -128,7 +128,7 @@ def large_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
 def small_pictures(folder: Path, real: Path | None, count: int) -> list[Path]:
     """The first `count` pictures of a folder, each class alike, or as many made of noise."""
     if real:
-        paths = list(list_pictures(real))
+        paths = photographs(real)
         return paths[:: max(1, len(paths) // count)][:count]
     folder.mkdir()
     paths = [folder / f"{number:04}.jpg" for number in range(count)]

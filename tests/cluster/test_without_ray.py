@@ -16,7 +16,6 @@ from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.cluster.retries import LocalRetryCount
 from affectlens.errors import ClusterError
 from affectlens.inference.predictor import Predictor
-from affectlens.training.run_folder import portable_command
 from pictures import colour_set
 
 TRAIN = ("--set", "epochs=0.1", "--set", "batch_size=4", "--set", "num_workers=0", "--set", "weights=none",
@@ -146,9 +145,3 @@ def test_what_ends_processes_otherwise_is_not_tried_for_ever() -> None:
 
 def rows_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer["rows"].splitlines()]
-
-
-def test_the_command_in_a_card_names_no_machine() -> None:
-    words = ["train", "mam", "--workers", "4", "--address", "10.0.0.7:6379"]
-    shown = portable_command(words, "folder:DATA", Path("RUN"), None)
-    assert shown == "affectlens train mam --workers 4 --address ADDRESS"

@@ -56,7 +56,7 @@ def test_a_folder_of_transformers_is_read_complete(tmp_path: Path, prefix: str) 
     given = saved_by_transformers(prefix)
     save_file(given, tmp_path / "model.safetensors")
     network = backbones.pooled(NAME, weights=str(tmp_path))
-    block: dict[str, Tensor] = dict(network.blocks[3].named_parameters())  # type: ignore[index, union-attr, operator]
+    block: dict[str, Tensor] = dict(network.blocks[3].named_parameters())  # type: ignore[index, union-attr]
     layer = f"{prefix}encoder.layer.3"
     parts = [given[f"{layer}.attention.attention.{each}.weight"] for each in ("query", "key", "value")]
     assert torch.equal(block["attn.qkv.weight"], torch.cat(parts))
@@ -81,7 +81,7 @@ def test_the_answers_are_those_of_attention_by_hand() -> None:
     weights = (heads("query") @ heads("key").transpose(2, 3) / 8).softmax(dim=3)
     expected = linear("output.dense", (weights @ heads("value")).transpose(1, 2).reshape(1, 5, WIDTH))
     with torch.no_grad():
-        found = network.blocks[0].attn(tokens)  # type: ignore[index, union-attr, operator]
+        found = network.blocks[0].attn(tokens)  # type: ignore[index, union-attr]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
