@@ -1091,3 +1091,13 @@ def test_pictures_that_are_decoded_at_once_keep_to_one_budget(monkeypatch: pytes
         assert len(list(pool.map(read_pixels, [written] * 8))) == 8
     assert max(used) <= memory.size
     assert memory.used == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_process_that_was_forked_while_a_picture_was_read_reads_pictures() -> None:
+    written = file_of(np.zeros((1000, 800, 3), np.uint8), "PNG")
+    with images.memory.reserve(images.memory.size):
+        child = os.fork()
+        if not child:
+            os._exit(0 if read_pixels(written).shape == (1000, 800, 3) else 1)
+    assert os.waitpid(child, 0)[1] == 0

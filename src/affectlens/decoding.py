@@ -9,6 +9,7 @@ All pictures together stay within `MEMORY`: a picture waits until there is room 
             in_child(["-c", "..."], file, seconds)
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,12 @@ class Memory:
     """A number of bytes for all threads together; who waited first gets it first."""
 
     def __init__(self, size: int) -> None:
-        self.size, self.used = size, 0
+        self.size = size
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a forked process, in which the threads that held something are not there."""
+        self.used = 0
         self._changed = threading.Condition()
         self._waiting: deque[object] = deque()
 
@@ -88,6 +94,8 @@ class Memory:
 
 
 memory = Memory(MEMORY)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=memory.forget)
 
 
 def can_have_child() -> bool:
