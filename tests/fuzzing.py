@@ -58,7 +58,7 @@ def targets(folder: Path) -> list[Target]:
     return found
 
 
-def attempt(target: Target, data: bytes, folder: Path) -> Exception | None:
+def error_of(target: Target, data: bytes, folder: Path) -> Exception | None:
     """Let it read this instead: the error, where it is not one of ours."""
     file = folder / target.file.name
     file.write_bytes(data)

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from affectlens import images
 from affectlens.colour import srgb_to_linear
-from affectlens.decoding import Memory, in_child
+from affectlens.decoding import Memory, in_child, memory
 from affectlens.errors import (
     NotAPicture,
     PictureDamaged,
@@ -678,7 +678,7 @@ def test_an_open_file_is_the_picture_in_it(tmp_path: Path) -> None:
             for _ in range(2):
                 assert (read_pixels(source) == read_pixels(data)).all()
     with pytest.raises(NotAPicture, match="open as text"):
-        read_pixels(io.StringIO("a.png"))  # type: ignore[arg-type]
+        read_pixels(io.StringIO("a.png"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="backslashes separate folders there")
@@ -1052,8 +1052,13 @@ def test_a_child_process_decodes_to_the_same_pixels(monkeypatch: pytest.MonkeyPa
     written = file_of(quadrants(), "WEBP", lossless=True)
     (tmp_path / "a.webp").write_bytes(written)
     monkeypatch.setattr(images, "_CHILD_PIXELS", 100)
-    calls = []
-    monkeypatch.setattr(images, "in_child", lambda *given: calls.append(given) or in_child(*given))
+    calls: list[object] = []
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return in_child(*given)
+
+    monkeypatch.setattr(images, "in_child", counted)
     assert np.array_equal(read_pixels(written), quadrants())
     assert np.array_equal(read_pixels(tmp_path / "a.webp"), quadrants())
     with pytest.raises(PictureDamaged, match="in memory"):
@@ -1096,7 +1101,7 @@ def test_pictures_that_are_decoded_at_once_keep_to_one_budget(monkeypatch: pytes
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
 def test_a_process_that_was_forked_while_a_picture_was_read_reads_pictures() -> None:
     written = file_of(np.zeros((1000, 800, 3), np.uint8), "PNG")
-    with images.memory.reserve(images.memory.size):
+    with memory.reserve(memory.size):
         child = os.fork()
         if not child:
             os._exit(0 if read_pixels(written).shape == (1000, 800, 3) else 1)

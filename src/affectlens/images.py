@@ -94,7 +94,7 @@ class Tensor(Protocol):
     def numel(self) -> int: ...
 
 
-Source: TypeAlias = Path | str | bytes | IO[bytes] | Image.Image | NDArray[Any] | Tensor
+Source: TypeAlias = Path | str | bytes | IO[bytes] | io.IOBase | Image.Image | NDArray[Any] | Tensor
 Interpolation = Literal["bilinear", "bicubic"]
 
 # What is decoded at once. The largest sensors of cameras and telephones have 200 million pixels, so
@@ -242,7 +242,7 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
 
 def _bytes_of(file: io.IOBase) -> bytes:
     position = file.tell() if file.seekable() else None
-    data = file.read()  # type: ignore[attr-defined]
+    data: Any = file.read()
     if position is not None:
         file.seek(position)
     if not isinstance(data, bytes):
@@ -441,7 +441,7 @@ def _decode_in_child(
             if "error" in header:
                 raise getattr(errors, header["error"])(name, header["reason"])
             decoded = np.empty((header["height"], header["width"], 3), np.uint8)
-            result.readinto(memoryview(decoded).cast("B"))  # type: ignore[attr-defined]
+            result.readinto(decoded.data.cast("B"))  # type: ignore[attr-defined]
             return decoded
     except ChildFailed as error:
         raise PictureTooLarge(
@@ -473,7 +473,7 @@ def decode_for_parent(at_least: str) -> None:
     else:
         header = {"height": pixels.shape[0], "width": pixels.shape[1]}
         sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
-        sys.stdout.buffer.write(memoryview(pixels).cast("B"))
+        sys.stdout.buffer.write(pixels.data.cast("B"))
     sys.stdout.buffer.flush()
 
 
@@ -531,7 +531,7 @@ def _with_colours(reader: type[ImageFile.ImageFile], file: IO[bytes]) -> ImageFi
     """
     if reader is PngImagePlugin.PngImageFile:
         png = essential(file)
-        image = reader(png.file, "")
+        image: ImageFile.ImageFile = reader(png.file, "")
         if png.profile is not None:
             image.info["icc_profile"] = png.profile
         if png.colours is not None:  # comes before any profile
@@ -627,7 +627,8 @@ def _load(image: Image.Image, file: IO[bytes] | None) -> Image.Image:
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     is_progressive = "progressive" in image.info
     if is_jpeg and is_progressive:
-        image.decodermaxblock = 8192  # between two blocks Python can be interrupted
+        progressive: Any = image
+        progressive.decodermaxblock = 8192  # between two blocks Python can be interrupted
     try:
         image.load()
     except OSError as error:
@@ -637,7 +638,11 @@ def _load(image: Image.Image, file: IO[bytes] | None) -> Image.Image:
         if completed is None:
             raise
         return completed
-    if image.format in ("BMP", "DIB") and image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
+    if (
+        image.format in ("BMP", "DIB")
+        and image.mode == "RGBA"
+        and image.getchannel("A").getextrema() == (0, 0)
+    ):
         return image.convert("RGB")
     return image
 
@@ -664,7 +669,8 @@ def _without_padding(image: Image.Image, stored: tuple[int, int]) -> Image.Image
     A half of 4001 pixels is 2000.5 wide and decoded as 2001; taken for the complete picture, all of it would
     be shifted.
     """
-    scale = image.decoderconfig[0] if getattr(image, "decoderconfig", ()) else 1
+    config = getattr(image, "decoderconfig", ())
+    scale = config[0] if config else 1
     width, height = stored[0] / scale, stored[1] / scale
     if (width, height) == image.size or image.size != (ceil(width), ceil(height)):
         return image
@@ -758,7 +764,8 @@ def _values(image: Image.Image, file: IO[bytes] | None, tile: list[Any]) -> NDAr
             four = np.asarray(_png_as(file, "RGBA"))
             return np.ascontiguousarray(four).view(">u2").astype(np.uint16)
         first, second = np.asarray(image), np.asarray(_png_as(file, _SECOND_BYTES[raw]))
-        return first.astype(np.uint16) << 8 | second
+        levels: NDArray[np.uint16] = first.astype(np.uint16) << 8 | second
+        return levels
     if image.has_transparency_data:
         return np.asarray(image.convert("RGBA"))
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
@@ -782,13 +789,10 @@ def _levels_to_srgb(levels: NDArray[np.uint16], image: Image.Image) -> NDArray[n
         made = Image.new("RGB", (levels.shape[1], levels.shape[0]))
         transform.apply(Image.fromarray(np.ascontiguousarray(given)), made)
         return np.asarray(made)
-    if gamma is not None:
-        levels = _gamma_table(gamma)[levels]
-    elif colours is not None and not colours.is_srgb:
+    if gamma is None and colours is not None and not colours.is_srgb:
         return to_srgb(np.broadcast_to(levels, (*levels.shape[:2], 3)), colours)
-    else:
-        levels = (levels >> 8).astype(np.uint8)
-    return np.broadcast_to(levels, (*levels.shape[:2], 3))
+    bytes_of = (levels >> 8).astype(np.uint8) if gamma is None else _gamma_table(gamma)[levels]
+    return np.broadcast_to(bytes_of, (*levels.shape[:2], 3))
 
 
 @lru_cache(maxsize=4)

@@ -118,7 +118,7 @@ def _directory(file: IO[bytes], position: int, order: str) -> tuple[dict[int, An
         return {}, 0
     number = min(struct.unpack(order + "H", start)[0], _ENTRIES)
     content = file.read(12 * number + 4).ljust(12 * number + 4, b"\0")
-    directory = {}
+    directory: dict[int, tuple[Any, ...]] = {}
     for index in range(number):
         tag, kind, count = struct.unpack_from(order + "HHI", content, 12 * index)
         value = content[12 * index + 8 : 12 * index + 12]

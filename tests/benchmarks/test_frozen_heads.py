@@ -42,11 +42,11 @@ def test_answers_are_by_classifiers_that_saw_neither_the_fold_nor_the_one_that_i
     fold_of = {record.key: name for name, part in source.splits.items() for record in part}
     seen: list[set[str]] = []
     answered: list[list[str]] = []
-    asked = frozen_heads.Stored.of
+    original = frozen_heads.Stored.of
 
     def of(self: frozen_heads.Stored, records: list[Record]) -> frozen_heads.Array:
         answered.append([record.key for record in records])
-        return asked(self, records)
+        return original(self, records)
 
     fit = frozen_heads.fit
 

@@ -60,7 +60,7 @@ def test_an_address_without_an_answer_is_an_error_within_seconds(address: str) -
     assert time.monotonic() - began < 20
 
 
-def test_a_cluster_that_wants_a_token_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_wants_a_token_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
 
     def refuse(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""What models with attributes see in a picture, beside its heat maps."""
+"""What models with attributes see in a picture, as well as its heat maps."""
 
 from pathlib import Path
 
@@ -15,8 +15,6 @@ from affectlens.inference.predictor import Predictor
 from pages import Outline
 from pictures import colour_set
 
-pytestmark = pytest.mark.needs("torch")  # which makes the model
-
 NAMED = (Attribute("brightness", LEVELS), Attribute("scene", ("beach", "cemetery")))
 
 
@@ -30,6 +28,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(colour_set(tmp_path_factory.mktemp("photos"), ("awe",), each=1).rglob("*.png"))
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize("engine", [TORCH, ONNX_RUNTIME])
 def test_an_explanation_has_the_attributes_that_predict_has(model: Path, photo: Path, engine: str) -> None:
     predicted = Predictor.load(str(model)).predict_file(photo, attributes=True).attributes
@@ -43,6 +42,7 @@ def test_an_explanation_has_the_attributes_that_predict_has(model: Path, photo: 
     assert " because of " in Outline(render_page(found)).text
 
 
+@pytest.mark.needs("torch")
 def test_the_command_prints_them(
     model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +61,7 @@ def test_the_command_prints_them(
     assert left.value.code == 0 and " because of " in capsys.readouterr().out
 
 
+@pytest.mark.needs("torch")
 def test_a_model_without_attributes_has_none(tiny_model: Path, photo: Path) -> None:
     (found,) = Explainer.load(str(tiny_model), "occlusion").explain_files([photo])
     assert found.attributes is None and found.to_json()["attributes"] is None

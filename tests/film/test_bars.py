@@ -16,9 +16,9 @@ def letterboxed(path: Path, bar: int, start: int = 0) -> Path:
     """Scenes of 160 x 120 pixels, a second each, with bars at the top and bottom, and the first ones dark."""
     frames = []
     for number in range(60):
-        frame = scene(number // 10, 120, 160).clip(60, 220)
+        frame = scene(number // 10, 120, 160).clip(60, 220).astype(np.float32)
         frame[:bar] = frame[120 - bar :] = 0
-        frames.append(frame * (0.05 if number < start else 1))
+        frames.append(frame * np.float32(0.05 if number < start else 1))
     return write(path, as_pictures(iter(frames), noise=1), rate=10, options={"g": "5", "crf": "16"})
 
 

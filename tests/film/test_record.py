@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from affectlens.errors import OutputInUse, RunError
+from affectlens.files import atomic_write
 from affectlens.film import record as film_record
 from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.record import FilmRecord
@@ -62,6 +63,7 @@ from pathlib import Path
 from affectlens.inference.engine import load_engine
 from affectlens.film.events import WatchFinished, WatchRequest, WatchStarted
 from affectlens.film.watch import watch
+from affectlens.files import atomic_write
 from affectlens.film import record as film_record
 film_record.SAVE_SECONDS = 0
 request = WatchRequest(
@@ -309,19 +311,19 @@ def test_predictions_are_on_the_disk_before_the_state_that_counts_them(
     long_film: Path, engine: OnnxEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(film_record, "SAVE_SECONDS", 0)
-    out, system, original = tmp_path / "out", os.fsync, film_record.atomic_write
+    out, system, original = tmp_path / "out", os.fsync, atomic_write
     synced: list[int] = []
 
     def fsync(descriptor: int) -> None:
         synced.append(os.fstat(descriptor).st_ino)
         system(descriptor)
 
-    def atomic_write(file: Path, mode: str = "wb") -> Any:
+    def noted(file: Path, mode: str = "wb") -> Any:
         assert file.name != film_record.STATE or synced[-1] == (out / film_record.SAMPLES).stat().st_ino
         return original(file, mode)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(film_record, "atomic_write", atomic_write)
+    monkeypatch.setattr(film_record, "atomic_write", noted)
     events = watch(WatchRequest(source=str(long_film), engine=engine, out=out, threads=1))
     for _ in range(4):
         next(events)

@@ -19,7 +19,7 @@ from affectlens.film.watch import watch
 from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.inference.predictor import Predictor
 from affectlens.version import VERSION
-from affectlens.video import frame_at
+from affectlens.video import Video, frame_at
 from films import as_pictures, plain, scene, write, write_tone
 from watching import watched
 
@@ -193,12 +193,14 @@ def test_a_model_is_warm_before_a_live_source_is_opened_and_each_answer_is_repor
 ) -> None:
     from streams import send
 
-    order = []
-    opened = film_watch.Video
+    order: list[str] = []
+
+    def noted(*given: Any, **more: Any) -> Video:
+        order.append("open")
+        return Video(*given, **more)
+
     monkeypatch.setattr(film_watch, "_warm_up", lambda warmed: order.append("warm"))
-    monkeypatch.setattr(
-        film_watch, "Video", lambda *given, **more: order.append("open") or opened(*given, **more)
-    )
+    monkeypatch.setattr(film_watch, "Video", noted)
     sender = threading.Thread(target=send, args=(free_port, 60, 0.02), daemon=True)
     sender.start()
     request = WatchRequest(

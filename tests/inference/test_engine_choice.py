@@ -66,7 +66,7 @@ def test_a_folder_without_a_graph_is_for_torch(monkeypatch: pytest.MonkeyPatch) 
     ("name", "expected"),
     [(engine.ONNX_RUNTIME, "answered"), (engine.OPENVINO, "was forked"), (engine.TORCH, "was forked")],
 )
-def test_a_forked_process_answers_or_is_told_what_to_do_and_never_waits(
+def test_a_forked_process_answers_or_gets_an_error_and_never_waits(
     with_graph: Path, name: str, expected: str
 ) -> None:
     program = (

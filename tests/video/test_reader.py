@@ -427,9 +427,14 @@ def test_a_film_below_dev_is_a_film() -> None:
 
 
 def test_a_film_is_opened_once(three_colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = []
-    real = av.open
-    monkeypatch.setattr(av, "open", lambda *given, **more: opened.append(more) or real(*given, **more))
+    opened: list[dict[str, Any]] = []
+    real: Any = av.open
+
+    def noted(*given: Any, **more: Any) -> Any:
+        opened.append(more)
+        return real(*given, **more)
+
+    monkeypatch.setattr(av, "open", noted)
     with Video(three_colours) as video:
         complete = [frame.second for frame in video.frames()]
     assert len(opened) == 1

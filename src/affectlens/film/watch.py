@@ -188,7 +188,7 @@ def _film_as_seen(sampler: FrameSampler) -> Film:
         duration=duration,
         variable=not state.even,
         interlaced=state.interlaced,
-        bars=tuple(sampler.bars) if any(sampler.bars) else None,
+        bars=sampler.bars if any(sampler.bars) else None,
     )
 
 

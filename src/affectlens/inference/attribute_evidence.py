@@ -33,7 +33,7 @@ DIGITS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedAttributes:
-    """Answers to B pictures taken apart: `models.capabilities.AttributeExplanation`, which says what each is.
+    """Answers to B pictures taken apart: `models.capabilities.AttributeExplanation`, where each is described.
 
     All are float32, and of the same shapes.
     """

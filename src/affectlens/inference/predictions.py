@@ -80,7 +80,7 @@ class AttributePredictions:
 def labelled_attributes(
     explained: ExplainedAttributes, targets: NDArray[np.float32], truth: Truth
 ) -> AttributePredictions:
-    """Put what a network answers for B pictures beside what is true of them, (B, E) and by attribute."""
+    """Put what a network answers for B pictures next to what is true of them, (B, E) and by attribute."""
     return AttributePredictions(
         logits=explained.logits,
         targets=targets,

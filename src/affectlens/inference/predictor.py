@@ -159,7 +159,8 @@ class Predictor:
         one = (str, bytes, IOBase, np.ndarray, Tensor)
         if isinstance(picture, Iterable) and not isinstance(picture, one):
             return [_raised(answer) for _, answer, _ in self._answers(picture, BATCH_SIZE, False)]
-        return self._predict([_raised(self._read(picture, False))])[0][0]
+        single: Any = picture
+        return self._predict([_raised(self._read(single, False))])[0][0]
 
     def predict_files(
         self, paths: Iterable[Input], batch_size: int = BATCH_SIZE, *, attributes: bool = False

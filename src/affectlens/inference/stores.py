@@ -302,9 +302,10 @@ def read_rows(rows: Iterable[TableRow]) -> Iterator[PictureBytes | PictureError]
             leaf = _leaf_with_bytes(file.schema_arrow, row.column)
             for _, data in _cells(file, leaf, row.row, ROWS_AT_ONCE):
                 yield _picture_of(row, data)
-                row = next(given, None)
-                if row is None:
+                following = next(given, None)
+                if following is None:
                     return
+                row = following
     except PictureError as error:
         yield _damaged_row(row.name, error)
     for left in given:

@@ -163,7 +163,7 @@ class Video:
             return
         self.container = open_container(self.source, self.live, hardware)
         # Held while ffmpeg reads or decodes: a container that is closed then takes the process with it.
-        self._reading, self._closed = threading.Lock(), False
+        self._reading, self._closed = threading.Lock(), threading.Event()
         # Frames from the beginning, of which the first was decoded already: opening needs it.
         self._begun: Iterator[av.VideoFrame] | None = None
         self._first: av.VideoFrame | None = None
@@ -192,9 +192,9 @@ class Video:
 
         Where another thread is reading, it closes it as soon as what it waits for has come.
         """
-        if self.of_pictures or self._closed:
+        if self.of_pictures or self._closed.is_set():
             return
-        self._closed = True
+        self._closed.set()
         if self._reading.acquire(blocking=False):
             self._begun = self._first = None
             self.container.close()
@@ -294,8 +294,8 @@ class Video:
 
     def _timecode(self) -> str | None:
         """The timecode of the first frame, from the picture track, one of timecode, or the file."""
-        tracks = [self.stream, *self.container.streams.data]
-        stated = [each.metadata.get("timecode", "") for each in (*tracks, self.container)]
+        tagged: list[Any] = [self.stream, *self.container.streams.data, self.container]
+        stated = [each.metadata.get("timecode", "") for each in tagged]
         return next((text for text in stated if _TIMECODE.fullmatch(text)), None)
 
     def _stated_duration(self) -> float | None:
@@ -322,15 +322,15 @@ class Video:
         packets = self.container.demux(self.stream)
         while True:
             with self._reading:
-                if self._closed:
+                if self._closed.is_set():
                     return
                 try:
                     packet = next(packets, None)
                     frames = None if packet is None else self._decode(packet)
                 finally:
-                    if self._closed:
+                    if self._closed.is_set():
                         self.container.close()
-            if frames is None or self._closed:
+            if frames is None or self._closed.is_set():
                 return
             yield frames
 

@@ -59,7 +59,7 @@ class HasAttributeEvidence(Protocol):
     """Models that may answer attributes, and which of them speak for an emotion."""
 
     def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
-        """What `attribute_evidence.evidence_of` says of fitted pixels, uint8 (1, h, w, 3).
+        """What `attribute_evidence.evidence_of` returns for fitted pixels, uint8 (1, h, w, 3).
 
         None for a model without attributes, and for a graph that lacks them.
         """
@@ -68,7 +68,7 @@ class HasAttributeEvidence(Protocol):
 def network_of(model: ExplainedModel) -> Any:
     """Return the network in torch of a `DifferentiableModel`, None for a model in another engine.
 
-    By its attribute, so that torch need not be there to be asked.
+    Found by its attribute, so that torch need not be there.
     """
     return getattr(model, "network", None)
 
