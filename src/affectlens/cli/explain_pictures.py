@@ -118,7 +118,7 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
     if doubt := doubts(explanation.heatmaps):
         echo(f"  {doubt}")
     for line in evidence_lines(explanation.attributes or {}):
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     if with_story:
         for index, found in enumerate(explanation.effects):
             # The first sentence, on what the picture evokes, differs only in what it adds about the question.
