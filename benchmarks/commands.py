@@ -52,16 +52,16 @@ def main() -> None:
 def measure(pythons: dict[str, Path], photo: Path, film: Path, rounds: int) -> dict[str, Any]:
     """Run every command in both environments in every round, after one that is not counted."""
     taken: dict[str, dict[str, list[float]]] = {title: {name: [] for name in pythons} for title in COMMANDS}
-    with tempfile.TemporaryDirectory() as out:
-        stand_ins = {"PHOTO": str(photo.resolve()), "FILM": str(film.resolve()), "OUT": out}
-        for number in range(rounds + 1):
-            for title, command in COMMANDS.items():
-                words = [stand_ins.get(word, word) for word in command]
-                for name, python in pythons.items():
+    for number in range(rounds + 1):
+        for title, command in COMMANDS.items():
+            for name, python in pythons.items():
+                with tempfile.TemporaryDirectory() as out:
+                    files = {"PHOTO": str(photo.resolve()), "FILM": str(film.resolve()), "OUT": out}
+                    words = [files.get(word, word) for word in command]
                     seconds = run(python, [*words, *(TORCH if name == "full" else ())], out)
-                    if number:
-                        taken[title][name].append(seconds)
-                        print(f"{title}, {name}: {seconds:.1f} s", file=sys.stderr)
+                if number:
+                    taken[title][name].append(seconds)
+                    print(f"{title}, {name}: {seconds:.1f} s", file=sys.stderr)
     return {
         "seconds": taken,
         "rounds": rounds,
