@@ -555,7 +555,7 @@ def _open_heif(file: IO[bytes]) -> ImageFile.ImageFile:
     # Imported here because it is in an extra.
     from pillow_heif import HeifImageFile
 
-    image: ImageFile.ImageFile = HeifImageFile(file, "")
+    image: ImageFile.ImageFile = HeifImageFile(file, "")  # type: ignore[no-untyped-call, unused-ignore]
     stated = image.info.get("nclx_profile")
     if stated:
         colours = ColourCode(int(stated["color_primaries"]), int(stated["transfer_characteristics"]))
