@@ -34,6 +34,7 @@ ALL, NONE = "all", "none"  # answers that a process writes
 CONTENDERS = {
     "ONNX Runtime float32": ("onnxruntime", "float32"),
     "OpenVINO float32": ("openvino", "float32"),
+    "OpenVINO bfloat16": ("openvino", "bfloat16"),
     REFERENCE: ("torch", "float32"),
     "torch bfloat16": ("torch", "bfloat16"),
 }

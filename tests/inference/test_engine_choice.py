@@ -19,7 +19,8 @@ from affectlens.inference import engine
         ({"many": True}, "openvino"),
         ({"device": "cuda"}, "torch"),
         ({"device": "cpu", "precision": "float32"}, "onnxruntime"),
-        ({"precision": "bfloat16", "many": True}, "torch"),
+        ({"precision": "bfloat16"}, "openvino"),
+        ({"device": "cpu", "precision": "bfloat16", "many": True}, "openvino"),
     ],
 )
 def test_the_engine_is_chosen_by_number_device_and_precision(
@@ -27,8 +28,19 @@ def test_the_engine_is_chosen_by_number_device_and_precision(
 ) -> None:
     monkeypatch.setattr(engine, "has_nvidia_gpu", lambda: False)
     monkeypatch.setattr(engine, "find_spec", lambda name: name)
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: True)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     assert engine.choose(library.find("default"), **wanted).engine == expected
+
+
+@pytest.mark.parametrize(("installed", "multiplies"), [("openvino", False), ("", True)])
+def test_bfloat16_is_computed_by_torch_where_openvino_is_not_there_or_the_processor_cannot(
+    monkeypatch: pytest.MonkeyPatch, installed: str, multiplies: bool
+) -> None:
+    monkeypatch.setattr(engine, "has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(engine, "find_spec", lambda name: name if name == installed else None)
+    monkeypatch.setattr(engine, "cpu_multiplies_bfloat16", lambda: multiplies)
+    assert engine.choose(library.find("default"), precision="bfloat16").engine == "torch"
 
 
 def test_where_nothing_was_measured_or_installed_many_pictures_change_nothing(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import graphs
-from affectlens.errors import BadModelFolder
+from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.inference.engine import CPU_BATCH, ONNX_RUNTIME, OPENVINO, load_engine
 from affectlens.metrics import softmax
 from affectlens.model_folder import GRAPH, store_graph
@@ -98,3 +98,20 @@ def test_a_graph_refers_to_no_file_but_the_weights_of_its_folder(engine: str, co
 
 def test_the_config_has_the_hash_of_the_graph(graph_model: Path) -> None:
     assert set(json.loads((graph_model / "config.json").read_text())["affectlens"]["graph"]) == {"sha256"}
+
+
+def test_openvino_computes_in_bfloat16_where_the_processor_multiplies_it(
+    graph_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    from affectlens.inference import openvino_engine
+
+    if openvino_engine.cpu_multiplies_bfloat16():
+        engine = load_engine(str(graph_model), OPENVINO, precision="bfloat16")
+        assert engine.precision == "bfloat16"
+        pixels = np.random.default_rng(0).integers(0, 256, (4, graphs.SIDE, graphs.SIDE, 3), dtype=np.uint8)
+        exact = load_engine(str(graph_model), OPENVINO)(pixels)
+        assert 0 < np.abs(engine(pixels) - exact).max() < 0.05
+    monkeypatch.setattr(openvino_engine, "cpu_multiplies_bfloat16", lambda: False)
+    with pytest.raises(SettingsError, match="does not multiply bfloat16"):
+        load_engine(str(graph_model), OPENVINO, precision="bfloat16")

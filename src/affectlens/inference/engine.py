@@ -27,7 +27,12 @@ from affectlens.errors import MissingExtra, SettingsError, UnknownName
 from affectlens.extras import TRAIN
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
-from affectlens.machine import check_device, check_precision, has_nvidia_gpu
+from affectlens.machine import (
+    check_device,
+    check_precision,
+    cpu_multiplies_bfloat16,
+    has_nvidia_gpu,
+)
 from affectlens.model_folder import Card, has_graph
 from affectlens.preprocess import Images
 
@@ -197,12 +202,14 @@ def choose(folder: Path, device: str = "auto", precision: str = "auto", *, many:
     """
     if device not in ("auto", "cpu"):
         return Choice(TORCH, f"the device {device} is torch's")
-    if precision not in ("auto", "float32"):
-        return Choice(TORCH, f"{precision} is computed by torch alone")
     if not has_graph(folder):
         return Choice(TORCH, "the model has no graph")
     if device == "auto" and has_nvidia_gpu() and find_spec(TORCH):
         return Choice(TORCH, "there is a GPU, and torch is installed")
+    if precision == "bfloat16":
+        if find_spec(OPENVINO) and cpu_multiplies_bfloat16():
+            return Choice(OPENVINO, f"it computes in {precision} on this processor")
+        return Choice(TORCH, f"{precision} is computed by torch where OpenVINO cannot")
     if many and find_spec(OPENVINO) and platform.machine() in ("x86_64", "AMD64"):
         return Choice(OPENVINO, f"it answers {MANY} pictures and more soonest on this processor")
     return Choice(ONNX_RUNTIME, "it is ready soonest" if not many else "it is installed everywhere")

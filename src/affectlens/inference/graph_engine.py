@@ -1,4 +1,4 @@
-"""What engines that answer by a model folder's graph have in common: on the CPU, in float32, without torch.
+"""What engines that answer by a model folder's graph have in common: on the CPU, without torch.
 
 What makes them fast: batches of eight, whose maps stay in the cache, and one core for each of several batches
 at once, as in `inference.torch_engine`. A picture alone gets all cores.
@@ -20,7 +20,7 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
-from affectlens.inference.engine import CPU_BATCH, In, Out, Probabilities, cores, in_batches
+from affectlens.inference.engine import CPU_BATCH, OPENVINO, In, Out, Probabilities, cores, in_batches
 from affectlens.metrics import softmax
 from affectlens.model_folder import (
     GRAPH,
@@ -46,14 +46,18 @@ class GraphEngine(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    device, precision = "cpu", "float32"
+    precisions: ClassVar[tuple[str, ...]] = ("float32",)
+    device = "cpu"
 
-    def __init__(self, folder: Path, card: Card) -> None:
+    def __init__(self, folder: Path, card: Card, precision: str = "float32") -> None:
         self.card = card
+        self.precision = precision
         self._file = folder / GRAPH
         self._thread = local()
         try:
             self._open()  # a damaged graph is found now, not at the first picture
+        except SettingsError:
+            raise
         except Exception as error:  # the errors of these libraries have no class in common
             reason = f"{self.title} cannot load {GRAPH}: {str(error).splitlines()[0][:300]}."
             raise BadModelFolder(folder, reason) from None
@@ -63,17 +67,18 @@ class GraphEngine(ABC):
         """Load the graph of a model folder.
 
         Raises `ModelNotFound`, `BadModelFolder` for a folder without a graph or with a damaged one, and
-        `SettingsError` for another device than the CPU and another precision than float32.
+        `SettingsError` for another device than the CPU and a precision that the library does not compute in.
         """
         if device not in ("auto", cls.device):
             raise SettingsError(
                 f"{cls.title} answers on the CPU here, not on {device!r}. Use the engine torch."
             )
-        if precision not in ("auto", cls.precision):
+        if precision not in ("auto", *cls.precisions):
+            known = " or ".join(cls.precisions)
             raise SettingsError(
-                f"{cls.title} answers in float32 here, not {precision!r}. Use the engine torch."
+                f"{cls.title} answers in {known} here, not {precision!r}. Use the engine {OPENVINO} or torch."
             )
-        return cls(folder, read_graph(folder))
+        return cls(folder, read_graph(folder), "float32" if precision == "auto" else precision)
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
