@@ -105,8 +105,9 @@ def test_openvino_computes_in_bfloat16_where_the_processor_multiplies_it(
 ) -> None:
     pytest.importorskip("openvino")
     from affectlens.inference import openvino_engine
+    from affectlens.machine import cpu_multiplies_bfloat16
 
-    if openvino_engine.cpu_multiplies_bfloat16():
+    if cpu_multiplies_bfloat16():
         engine = load_engine(str(graph_model), OPENVINO, precision="bfloat16")
         assert engine.precision == "bfloat16"
         pixels = np.random.default_rng(0).integers(0, 256, (4, graphs.SIDE, graphs.SIDE, 3), dtype=np.uint8)
