@@ -31,6 +31,7 @@ from affectlens.data.records import ALL, FOLD, Record
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.images import read_pixels
+from affectlens.machine import pick_device
 from affectlens.metrics import softmax
 from affectlens.models.backbones import Pyramid, statistics, suit_cpu
 from affectlens.models.network_input import normalise, to_tensor
@@ -67,12 +68,18 @@ class Heads(NamedTuple):
         return logits.astype(np.float32)
 
 
-def features_of(files: Sequence[Path], weights: Path) -> dict[str, NDArray[np.float16]]:
-    """Run the frozen networks over pictures: by network, (N, D)."""
-    networks = {name: Pyramid(name, weights=str(weights / f"{name}.safetensors")).eval() for name in LEVELS}
+def features_of(
+    files: Sequence[Path], weights: str, levels: Mapping[str, Sequence[int]] = LEVELS, side: int = SIDE
+) -> dict[str, NDArray[np.float16]]:
+    """Run frozen networks, of which `levels` names some maps, over pictures: by network, (N, D).
+
+    `weights` is as in `training.settings`.
+    """
+    device = pick_device()
+    networks = {name: Pyramid(name, weights=weights).eval().to(device) for name in levels}
     expected = {name: statistics(name) for name in networks}
     fitted = {
-        name: Preprocessing(height=SIDE, width=SIDE, mean=found.mean, std=found.std)
+        name: Preprocessing(height=side, width=side, mean=found.mean, std=found.std)
         for name, found in expected.items()
     }
     for network in networks.values():
@@ -81,12 +88,12 @@ def features_of(files: Sequence[Path], weights: Path) -> dict[str, NDArray[np.fl
     def run(batch: list[Path]) -> dict[str, NDArray[np.float16]]:
         torch.set_num_threads(1)  # of each of the threads that share the processor
         pixels = np.stack([fitted[min(fitted)].fit_pixels(read_pixels(file)) for file in batch])
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
             found = {
-                name: described(network, normalise(to_tensor(pixels), fitted[name]), LEVELS[name])
+                name: described(network, normalise(to_tensor(pixels).to(device), fitted[name]), levels[name])
                 for name, network in networks.items()
             }
-        return {name: each.half().numpy() for name, each in found.items()}
+        return {name: each.half().cpu().numpy() for name, each in found.items()}
 
     parts = list(map_ahead(run, batched(files, BATCH), ahead=4))
     return {name: np.concatenate([part[name] for part in parts]) for name in networks}
@@ -125,7 +132,7 @@ def make_features(fi: Path, weights: Path, ratings: Path, out: Path) -> None:
     records = open_data(f"fi:{fi}").split(ALL)
     files = {"fi": [record.path for record in records]}
     files |= {name: read_ratings(ratings / f"{name}-dev")[0] for name in RATED}
-    every = features_of([file for part in files.values() for file in part], weights)
+    every = features_of([file for part in files.values() for file in part], str(weights))
     stacked = np.concatenate(list(every.values()), axis=1)
     ends = np.cumsum([len(part) for part in files.values()])
     parts: dict[str, Any] = dict(zip(files, np.split(stacked, ends[:-1]), strict=True))
@@ -138,7 +145,7 @@ class Stored:
     def __init__(self, file: Path) -> None:
         with np.load(file, allow_pickle=False) as stored:
             self._rows = {key: row for row, key in enumerate(stored["keys"].tolist())}
-            self._parts = {name: stored[name].astype(np.float32) for name in ("fi", *RATED)}
+            self._parts = {n: stored[n].astype(np.float32) for n in ("fi", *RATED) if n in stored}
 
     def of(self, records: Sequence[Record]) -> Array:
         """Return the features of pictures of FI, (N, D)."""
@@ -156,18 +163,24 @@ def labels_of(records: Sequence[Record]) -> NDArray[np.int64]:
     return np.array([MIKELS.index(record.target.top) for record in records])
 
 
+def out_of_fold(stored: Stored, parts: Mapping[str, Sequence[Record]]) -> tuple[Array, float]:
+    """Answer for each part by a classifier of the others: logits (N, E) in order, and their temperature."""
+    answers = []
+    for name, part in parts.items():
+        rest = [record for other, each in parts.items() if other != name for record in each]
+        answers.append(fit(stored.of(rest), labels_of(rest))(stored.of(part)))
+    logits = np.concatenate(answers)
+    labels = np.concatenate([labels_of(part) for part in parts.values()])
+    return logits, fit_temperature(logits, np.eye(len(MIKELS))[labels])
+
+
 def teach(features: Path, paths: Paths, fold: int) -> None:
     """Store soft answers for one fold, and how good the classifier of all other folds is on it."""
     stored, source, began = Stored(features), open_data(paths.data), time.monotonic()
     parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
     own = parts.pop(f"fold {fold}", None)
     every = [record for part in parts.values() for record in part]
-    answers = []
-    for name, part in parts.items():
-        rest = [record for other, each in parts.items() if other != name for record in each]
-        answers.append(fit(stored.of(rest), labels_of(rest))(stored.of(part)))
-    logits = np.concatenate(answers)
-    temperature = fit_temperature(logits, np.eye(len(MIKELS))[labels_of(every)])
+    logits, temperature = out_of_fold(stored, parts)
     file = file_of(TEACHER, fold, paths.results.parent)
     store(file, [record.key for record in every], MIKELS.words, softmax(logits / temperature))
     right = float((logits.argmax(axis=1) == labels_of(every)).mean())

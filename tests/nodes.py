@@ -23,6 +23,14 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(16),
 }
+PATIENCE = 180.0  # seconds for Ray to start
+# A node counts once the head knows it: its processes are there some seconds before.
+AWAIT_TWO = """
+import sys, time, ray
+ray.init(sys.argv[1])
+while sum(node["Alive"] for node in ray.nodes()) < 2:
+    time.sleep(0.1)
+"""
 
 
 class Nodes:
@@ -75,9 +83,8 @@ def two_nodes() -> Iterator[Nodes]:
     try:
         _await(lambda: _answers(port))
         processes.append(subprocess.Popen([*ray, f"--address={address}", *common], **quiet))  # type: ignore[call-overload]
-        nodes = Nodes(address, processes)
-        _await(lambda: len(nodes.workers("raylet/raylet")) == 2)
-        yield nodes
+        subprocess.run([sys.executable, "-c", AWAIT_TWO, address], timeout=PATIENCE, check=True, **quiet)  # type: ignore[call-overload]
+        yield Nodes(address, processes)
     finally:
         for process in reversed(processes):
             family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
@@ -92,8 +99,8 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _await(ready: Callable[[], bool], patience: float = 180) -> None:
-    end = time.monotonic() + patience
+def _await(ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
     while not ready():
         if time.monotonic() > end:
             raise TimeoutError("Ray did not start")

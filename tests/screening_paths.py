@@ -13,9 +13,9 @@ from pictures import colour_set
 from screening import RATED, Paths
 
 
-def paths_of(root: Path, words: Sequence[str]) -> Paths:
+def paths_of(root: Path, words: Sequence[str], each: int = 12) -> Paths:
     """Write pictures of each emotion in three folds, two sets of six rated ones, and weights."""
-    data = colour_set(root / "fi", words, each=12)
+    data = colour_set(root / "fi", words, each=each)
     source = folder.read(data)
     groups = find_groups(source.split(ALL), "off")
     splits.write_splits(root / "folds.tsv", splits.divide_into_folds(source, 3, 0, test=0.1, groups=groups))

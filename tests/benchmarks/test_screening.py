@@ -26,7 +26,7 @@ def row(name: str, **options: object) -> Row:
 
 def test_the_plan_begins_with_the_recipe_before_and_every_row_has_an_expectation() -> None:
     rows = read_plan().rows
-    assert rows[0].recipe == "default" and not rows[0].set
+    assert rows[0].recipe == "pair" and not rows[0].set
     assert all(len(each.expects) > 20 for each in rows)
 
 

@@ -47,7 +47,7 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_wrong_use_is_status_two_with_a_sentence() -> None:
-    wrong = run("train", "default")
+    wrong = run("train", "pair")
     assert wrong.returncode == 2 and "--data" in wrong.stderr and "Traceback" not in wrong.stderr
 
 

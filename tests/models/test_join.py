@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from affectlens.data.catalog import licence
 from affectlens.emotions import EKMAN, MIKELS
@@ -16,7 +17,7 @@ from affectlens.model_folder import Card
 from affectlens.models import backbones, catalog
 from affectlens.models.join import join, joined_readme
 from affectlens.models.network_input import normalise
-from affectlens.models.saved import Model, load_model, save_model
+from affectlens.models.saved import Model, add_graph, load_model, save_model
 from affectlens.preprocess import Preprocessing
 
 # Their pretrained weights expect images of different mean and standard deviation.
@@ -116,6 +117,24 @@ def test_models_of_other_sizes_need_one_for_both(transformer: Model, convolution
     torch.testing.assert_close(calibrated(joined, pixels), mean.log_softmax(dim=1), rtol=0, atol=1e-5)
     with pytest.raises(SettingsError, match="take no pictures of 50x50"):
         join(transformer, larger, "both", size=50)
+
+
+def test_a_convolutional_model_of_smaller_pictures_sees_the_same_picture_made_smaller(
+    transformer: Model, convolutional: Model, tmp_path: Path
+) -> None:
+    joined = join(transformer, with_preprocessing(convolutional, height=48, width=48), "both")
+    assert joined.card.preprocessing.height == 64 and joined.card.network_options["convolutional_size"] == 48
+    pixels = pixels_of(64)
+    seen = normalise(pixels, convolutional.card.preprocessing)
+    with torch.inference_mode():
+        smaller = functional.interpolate(seen, size=(48, 48), mode="bilinear", antialias=True)
+        other = (convolutional.network(smaller) / 1.7).log_softmax(dim=1)
+    mean = (calibrated(transformer, pixels) + other) / 2
+    torch.testing.assert_close(calibrated(joined, pixels), mean.log_softmax(dim=1), rtol=0, atol=1e-5)
+    save_model(tmp_path / "both", joined.network, joined.card, joined_readme(joined.card))
+    loaded = load_model(tmp_path / "both")
+    torch.testing.assert_close(calibrated(loaded, pixels), calibrated(joined, pixels), rtol=0, atol=1e-6)
+    assert add_graph(tmp_path / "both") < 1e-4
 
 
 @pytest.mark.parametrize(

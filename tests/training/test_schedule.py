@@ -18,6 +18,12 @@ def test_low_resolution_comes_first() -> None:
     assert [schedule.size(epoch).height for epoch in range(4)] == [16, 16, 32, 32]
 
 
+def test_patches_are_dropped_first() -> None:
+    schedule = Schedule(100, replace(SMALL, epochs=4, patch_dropout_fraction=0.75))
+    assert [schedule.drops_patches(epoch) for epoch in range(4)] == [True, True, True, False]
+    assert Schedule(100, replace(SMALL, epochs=2.5)).drops_patches(2)
+
+
 def test_steps_cover_the_epochs_without_a_remainder() -> None:
     schedule = Schedule(103, replace(SMALL, epochs=2.5, batch_size=10))
     assert schedule.total_steps == 26

@@ -52,11 +52,11 @@ def test_neither_the_seed_nor_the_length_is_searched() -> None:
 
 def test_colours_are_not_varied_where_attributes_measure_them() -> None:
     varied = {"augmentation.colour_jitter", "augmentation.rand_augment"}
-    assert varied <= names(recipe("default"))
+    assert varied <= names(recipe("pair"))
     assert not varied & names(recipe("vit_emoset_multitask"))
 
 
-@pytest.mark.parametrize("name", ["default", "plain", "mlm_paper", "mam_paper", "vit_emoset_multitask"])
+@pytest.mark.parametrize("name", ["pair", "plain", "mlm_paper", "mam_paper", "vit_emoset_multitask"])
 def test_every_value_in_the_table_is_a_setting_that_the_recipe_takes(name: str) -> None:
     settings = recipe(name)
     space = search_space(settings)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.layers import PatchDropout
 from timm.layers.attention import Attention
 from torch import Tensor, nn
 
@@ -75,18 +76,14 @@ class Pyramid(nn.Module):
         self.body = _create(name, weights, num_classes=0, **options)
         if not hasattr(self.body, "forward_intermediates"):
             raise SettingsError(f"timm's {name} gives no maps from within. Choose another, as resnet50.")
-        self.channels = level_channels(self.body)
-        self.strides: list[int] = [level["reduction"] for level in _levels(self.body)]
+        levels = _levels(self.body)
+        self.channels: list[int] = [level["num_chs"] for level in levels]
+        self.strides: list[int] = [level["reduction"] for level in levels]
         self.num_features: int = getattr(self.body, "head_hidden_size", self.body.num_features)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Levels:
         last, maps = self.body.forward_intermediates(images)  # type: ignore[operator]
         return Levels(maps, self.body.forward_head(last, pre_logits=True))  # type: ignore[operator]
-
-
-def level_channels(network: nn.Module) -> list[int]:
-    """Return how many channels each level of a timm network's maps has, from shallow to deep."""
-    return [level["num_chs"] for level in _levels(network)]
 
 
 def _levels(network: nn.Module) -> list[dict[str, Any]]:
@@ -112,6 +109,13 @@ def suit_cpu(network: nn.Module) -> None:
             module.forward = MethodType(_attention_in_steps, module)
         elif _is_depthwise_of_stride_2(module):
             module.forward = MethodType(_strided_afterwards, module)
+
+
+def keep_all_patches(network: nn.Module) -> None:
+    """Make transformers see all patches of a picture in training too, for good."""
+    for module in network.modules():
+        if isinstance(module, PatchDropout):
+            module.prob = 0.0
 
 
 def _is_plain_attention(module: nn.Module) -> bool:
@@ -277,6 +281,34 @@ def statistics(name: str) -> Statistics:
         return Statistics(IMAGENET_MEAN, IMAGENET_STD)
     (red, green, blue), (*spread,) = config.mean, config.std
     return Statistics((red, green, blue), (spread[0], spread[1], spread[2]))
+
+
+class Resize(nn.Module):
+    """Bring images to another size, bilinearly and without aliasing: (B, C, H, W) -> (B, C, side, side).
+
+    What `F.interpolate(antialias=True)` computes, as two products of matrices, which every engine has.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        if height == width == self.side:
+            return images
+        rows, columns = (_bilinear(length, self.side).to(images) for length in (height, width))
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 has not the digits of a pixel
+            return rows @ (images @ columns.T)
+
+
+def _bilinear(length: int, wanted: int) -> Tensor:
+    """Weights of `length` pixels in each of `wanted`: (wanted, length), rows sum to 1."""
+    scale = length / wanted
+    centres = (torch.arange(wanted, dtype=torch.float64) + 0.5) * scale
+    distances = (torch.arange(length, dtype=torch.float64) + 0.5 - centres[:, None]).abs()
+    weights = (1 - distances / max(scale, 1.0)).clamp(min=0)
+    return (weights / weights.sum(dim=1, keepdim=True)).float()
 
 
 class Renormalise(nn.Module):

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from affectlens.errors import SettingsError
+from affectlens.evaluation.scores import Scores
+from affectlens.evaluation.tables import markdown
 from affectlens.library.licences import merged_licences
 from affectlens.library.text import licences_text, readme_beginning
 from affectlens.model_folder import Card
@@ -29,9 +31,10 @@ from affectlens.version import VERSION
 def join(transformer: Model, convolutional: Model, name: str, size: int | None = None) -> Model:
     """Make a pair of two plain networks of timm, each scaled by its temperature; the models stay unchanged.
 
-    Its logits are the mean of both models' calibrated log-probabilities. `size` is the height and width of
-    its input in pixels, where those of the models differ, or are to be others. The card holds where both come
-    from, and no scores: these are not known before it is evaluated.
+    Its logits are the mean of both models' calibrated log-probabilities. A convolutional model of smaller
+    pictures, as high as wide, sees the pair's pictures made smaller. `size` is the height and width of the
+    pair's input in pixels, where those of the models do not go together, or are to be others. The card holds
+    where both come from, and no scores: these are not known before it is evaluated.
 
     Raises `SettingsError` for networks, emotions or preprocessing that do not go together.
     """
@@ -41,10 +44,13 @@ def join(transformer: Model, convolutional: Model, name: str, size: int | None =
             f"The models know other emotions: {first.name} [{', '.join(first.vocabulary.words)}], "
             f"{second.name} [{', '.join(second.vocabulary.words)}]. Join models of the same."
         )
-    options = {"transformer": _timm_name(first), "convolutional": _timm_name(second)}
-    preprocessing = _common(first, second, size)
+    options: dict[str, Any] = {"transformer": _timm_name(first), "convolutional": _timm_name(second)}
     _check_statistics(first, second, options)
-    pair = _pair(len(first.vocabulary), **options)
+    smaller = size is None and _is_smaller_square(second.preprocessing, first.preprocessing)
+    if smaller:
+        options["convolutional_size"] = second.preprocessing.height
+    preprocessing = _common(first, second, first.preprocessing.height if smaller else size)
+    pair = _pair(len(first.vocabulary), options)
     pair.transformer.load_state_dict(transformer.network.state_dict())
     pair.convolutional.load_state_dict(convolutional.network.state_dict())
     pair.scale_branches([first.temperature, second.temperature])
@@ -62,27 +68,39 @@ def join(transformer: Model, convolutional: Model, name: str, size: int | None =
     return Model(pair, card)
 
 
-def joined_readme(card: Card) -> str:
-    """Write the card of a joined model as Markdown, with the header that the hub reads."""
+def joined_readme(card: Card, scores: Scores | None = None) -> str:
+    """Write the card of a joined model as Markdown, with the header that the hub reads.
+
+    `scores` are those that the card holds, where it was evaluated.
+    """
     origins = "\n".join(
         f"- {branch}: {origin['name']}, `{origin['network']}`, weights {origin['weights_hash'] or 'unsaved'}"
         for branch, origin in card.training["joined"].items()
     )
     limits = "\n".join(f"- {sentence}" for sentence in card.limits) or "- Those of both models."
+    command = f"Command: `{card.training['command']}`\n" if "command" in card.training else ""
     return f"""{readme_beginning(card)}
 ## Limits
 {limits}
 
-## Scores
-Not measured: `affectlens evaluate FOLDER --data NAME:PATH`.
-
+{_scores(card, scores)}
 ## Training
-Two models, joined by AffectLens {VERSION}; their answers are averaged:
+{command}Two models, joined by AffectLens {VERSION}; their answers are averaged:
 
 {origins}
 
 ## Licences
 {licences_text(card)}
+"""
+
+
+def _scores(card: Card, scores: Scores | None) -> str:
+    if scores is None:
+        return "## Scores\nNot measured: `affectlens evaluate FOLDER --data NAME:PATH`.\n"
+    return f"""## Scores on the split {card.scores["split"]}
+Pictures that nothing learned from and nothing was chosen on.
+
+{markdown(scores)}
 """
 
 
@@ -99,6 +117,10 @@ def _timm_name(card: Card) -> str:
             "plain network of timm. Join a transformer, as deit_tiny, and a convolutional network."
         )
     return name
+
+
+def _is_smaller_square(one: Preprocessing, other: Preprocessing) -> bool:
+    return one.height == one.width < other.height == other.width
 
 
 def _common(first: Card, second: Card, size: int | None) -> Preprocessing:
@@ -125,7 +147,7 @@ def _common(first: Card, second: Card, size: int | None) -> Preprocessing:
     return one
 
 
-def _check_statistics(first: Card, second: Card, options: Mapping[str, str]) -> None:
+def _check_statistics(first: Card, second: Card, options: Mapping[str, Any]) -> None:
     """Raise `SettingsError` where the pair would not give the second network what it was trained on."""
     given, expected = (np.array(backbones.statistics(options[o])) for o in ("transformer", "convolutional"))
     pixels = np.array([[0.0], [1.0]])
@@ -140,10 +162,10 @@ def _check_statistics(first: Card, second: Card, options: Mapping[str, str]) -> 
         )
 
 
-def _pair(num_emotions: int, transformer: str, convolutional: str) -> Pair:
+def _pair(num_emotions: int, options: Mapping[str, Any]) -> Pair:
+    transformer = options["transformer"]
     try:
-        config = PairConfig(num_emotions=num_emotions, transformer=transformer, convolutional=convolutional)
-        return Pair(config)
+        return Pair(PairConfig(num_emotions=num_emotions, **options))
     except TypeError as error:
         raise SettingsError(
             f"{transformer} is not a transformer whose input may have any size ({error}). Name "

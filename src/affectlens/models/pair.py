@@ -26,7 +26,8 @@ class PairConfig:
 
     In training the transformer sees a picture without `patch_dropout` of its patches (see `catalog`).
 
-    Images are normalised as the transformer's weights expect; the pair renormalises them for the other.
+    Images are normalised as the transformer's weights expect; the pair renormalises them for the other, and
+    makes them `convolutional_size` pixels high and wide; 0 leaves them as they are.
     With `mirror` an answer is the mean of those to the picture and to its mirror image, outside training.
     """
 
@@ -37,6 +38,7 @@ class PairConfig:
     drop_path: float = 0.0
     dropout: float = 0.0
     patch_dropout: float = 0.0
+    convolutional_size: int = 0
     mirror: bool = False
 
 
@@ -64,6 +66,9 @@ class Pair(nn.Module):
         self.convolutional = backbones.classifier(
             config.convolutional, config.num_emotions, weights=config.weights, drop_rate=config.dropout
         )
+        self.resize = (
+            backbones.Resize(config.convolutional_size) if config.convolutional_size else nn.Identity()
+        )
         # Images come as the transformer's weights expect them.
         given, expected = map(backbones.statistics, (config.transformer, config.convolutional))
         self.renormalise = nn.Identity() if given == expected else backbones.Renormalise(given, expected)
@@ -73,7 +78,8 @@ class Pair(nn.Module):
 
     def branches(self, images: Tensor) -> Branches:
         """Logits of each branch for itself: each is trained as if it were alone."""
-        return Branches(self.transformer(images), self.convolutional(self.renormalise(images)))
+        smaller = self.renormalise(self.resize(images))
+        return Branches(self.transformer(images), self.convolutional(smaller))
 
     def answers(self, images: Tensor) -> Branches:
         """Log-probabilities of each branch, both (B, E), averaged over the views of a picture."""

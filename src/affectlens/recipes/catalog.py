@@ -9,7 +9,7 @@ from affectlens.training.settings import Settings, override, read_settings, with
 
 # Name: module next to this one, and its function. The first line of its docstring describes it.
 RECIPES: Mapping[str, tuple[str, str]] = {
-    "default": ("default", "settings"),
+    "pair": ("pair", "settings"),
     "plain": ("plain", "settings"),
     "mlm_paper": ("mlm", "paper"),
     "mlm_release": ("mlm", "release"),

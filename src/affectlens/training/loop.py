@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from affectlens.errors import RunError
 from affectlens.inference.labelled_batches import Batch
 from affectlens.machine import autocast
+from affectlens.models import backbones
 from affectlens.models.network_input import normalise
 from affectlens.preprocess import Preprocessing
 from affectlens.training.batches import derived_seed, training_batches
@@ -73,7 +74,10 @@ def train(session: Session, state: State) -> Iterator[Step]:
                 hold_backbone(state.network, state.learning, held)
             # Anew, because processes exchange the gradients of what learns when it is made.
             loss = parallel(BatchLoss(state.network, session.objective), group)
-        stream = session.stream.with_size(schedule.size(schedule.epoch_of(state.step)))
+        epoch = schedule.epoch_of(state.step)
+        if not schedule.drops_patches(epoch):
+            backbones.keep_all_patches(state.network)
+        stream = session.stream.with_size(schedule.size(epoch))
         end = next(n for n in range(state.step, schedule.total_steps) if schedule.ends_epoch(n)) + 1
         first_batch, last_batch = (n * settings.grad_accum_steps for n in (state.step, end))
         batches = training_batches(

@@ -40,6 +40,10 @@ class Schedule:
             return full
         return replace(full, height=low, width=low)
 
+    def drops_patches(self, epoch: int) -> bool:
+        """Whether `patch_dropout` acts in an epoch, from 0."""
+        return epoch < self.settings.patch_dropout_fraction * self.settings.epochs
+
     def holds_backbone(self, step: int) -> bool:
         """Whether the backbone is held in the epoch of a step, from 0, while what lies above it learns."""
         return self.epoch_of(step) < self.settings.frozen_epochs

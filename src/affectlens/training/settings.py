@@ -51,7 +51,11 @@ _RANGES: tuple[_Range, ...] = (
         lambda value: 0 <= value <= LARGEST_SIDE,
         f"between 0 and {LARGEST_SIDE:,}",
     ),
-    (("mix_prob", "low_res_fraction", "distillation"), lambda value: 0 <= value <= 1, "between 0 and 1"),
+    (
+        ("mix_prob", "low_res_fraction", "patch_dropout_fraction", "distillation"),
+        lambda value: 0 <= value <= 1,
+        "between 0 and 1",
+    ),
     (("num_workers",), lambda value: -1 <= value <= 256, "0 to 256, or -1 for one a core"),
     (("seed",), lambda value: 0 <= value < 2**63, "at least 0 and below 2 ** 63"),
     (("step_factor",), lambda value: 0 < value <= 1, "above 0 and at most 1"),
@@ -150,6 +154,9 @@ class Settings:
             are not set are those that the backbone's weights expect.
         low_res_size, low_res_fraction: the first `low_res_fraction` of the epochs see pictures of
             `low_res_size` pixels a side, which is faster; 0 is off. The network must accept several sizes.
+        patch_dropout_fraction: the first part of the epochs in which `network_options.patch_dropout` acts. A
+            transformer that sees all patches in its last epochs, as in use, gains by it (Li et al., "Scaling
+            Language-Image Pre-training via Masking", CVPR 2023).
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
             mean is that of accuracy and balanced accuracy; last takes the last epoch, so that the scores of
             the validation split chose nothing.
@@ -194,6 +201,7 @@ class Settings:
     logit_adjustment: float = 0.0
     low_res_size: int = 0
     low_res_fraction: float = 0.0
+    patch_dropout_fraction: float = 1.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     preprocessing: PreprocessingSettings = field(default_factory=PreprocessingSettings)
     select_by: str = "mean"

@@ -1,8 +1,9 @@
-"""How the default model is trained, on FI.
+"""A pair in one run: how the default model of version 0.1 was trained, on FI.
 
-    affectlens train default --data fi:PATH --out RUN
+    affectlens train pair --data fi:PATH --out RUN
 
-One recipe and one seed, compared with nothing else when it was chosen; docs/results/screening.md compares it.
+The default model of today is two models that were trained apart (benchmarks/default_recipe.py);
+docs/results/screening.md compares this recipe with theirs.
 """
 
 from affectlens.training.augment import Augmentation
@@ -10,7 +11,7 @@ from affectlens.training.settings import Settings
 
 
 def settings() -> Settings:
-    """The default model: DeiT-Tiny and MobileNetV2 together, on FI.
+    """DeiT-Tiny and MobileNetV2 in one run, the default model's recipe of version 0.1.
 
     Trained at 160 pixels, a third of the cost of 224, for use at 224. A random crop shows things larger than
     the whole picture does, so the larger picture in use brings them back to the size seen in training

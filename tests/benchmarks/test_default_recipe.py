@@ -1,0 +1,74 @@
+"""The default model's recipe, from its folds to its card, by tiny networks on small pictures."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import default_recipe
+from affectlens import Predictor
+from affectlens.data.records import ALL
+from affectlens.models import backbones, saved
+from affectlens.recipes.catalog import changed_recipe
+from default_recipe import Member, Place, Plan
+from screening_paths import paths_of
+
+WORDS = ("awe", "anger", "sadness")
+SMALL = ("epochs=1", "batch_size=16", "distillation=0.5", "num_workers=0")
+PLAN = Plan(
+    frozen={"test_efficientnet": (0, 1), "test_vit": (0,)},
+    transformer=Member(recipe="test_vit", set=(*SMALL, "preprocessing.height=64", "preprocessing.width=64")),
+    convolutional=Member(
+        recipe="test_efficientnet", set=(*SMALL, "preprocessing.height=32", "preprocessing.width=32")
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = tmp_path_factory.mktemp("recipe")
+    paths = paths_of(root, WORDS, each=30)
+    return Place(fi=f"folder:{paths.fi}", weights=str(paths.weights), out=root / "made")
+
+
+def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = default_recipe.make(PLAN, place, "tiny")
+    parts = {name: {r.key for r in part} for name, part in place.table("data.tsv").splits.items()}
+    train, val, test = (parts[name] for name in ("train", "val", "test"))
+    assert len(train) + len(val) + len(test) == len(train | val | test) == 90
+    assert len(test) == 9 and 3 <= len(val) <= 6
+    taught = {line.split(",")[0] for line in (place.out / "teacher.csv").read_text().splitlines()[1:]}
+    assert taught == train | val
+    model = saved.load(str(folder))
+    assert model.card.network_options["convolutional_size"] == 32 and model.card.preprocessing.height == 64
+    assert (model.card.scores["split"], model.card.scores["count"]) == ("test", 9)
+    assert model.card.training["data"]["counts"]["test"]["awe"] == 3
+    for branch in ("transformer", "convolutional"):
+        assert "teacher.csv" in json.dumps(model.card.training["joined"][branch])
+    assert "nothing was chosen on" in (folder / "README.md").read_text()
+    picture = place.table("data.tsv").split(ALL)[0].path
+    (answer,) = Predictor.load(str(folder)).predict_files([picture])
+    assert answer.emotions is not None
+
+    # What is there is not made again; what a killed run left is gone on with.
+    shutil.rmtree(folder)
+    shutil.rmtree(place.out / "transformer" / "model")
+    commands = []
+    run = default_recipe.affectlens
+    monkeypatch.setattr(default_recipe, "affectlens", lambda words: (commands.append(words), run(words)))
+    again = saved.load(str(default_recipe.make(PLAN, place, "tiny")))
+    assert [words[0] for words in commands] == ["train"] and "--resume" in commands[0]
+    assert again.card.weights_hash == model.card.weights_hash
+
+
+@pytest.mark.parametrize("file", ["default_recipe.toml", "default_recipe_large.toml"])
+def test_the_plans_settings_are_settings_and_their_networks_have_the_levels(file: str) -> None:
+    plan = Plan.read(default_recipe.PLAN.with_name(file))
+    for member in (plan.transformer, plan.convolutional):
+        settings = changed_recipe(member.recipe, None, member.set)
+        assert settings.distillation == 0.5 and settings.epochs >= 5
+    for name, levels in plan.frozen.items():
+        assert backbones.known(name) and np.all(np.diff(levels) > 0)
