@@ -222,7 +222,7 @@ def write_defaults(model: Model, compared: Mapping[str, Any], rated: Mapping[str
     former = json.loads(DEFAULT_MODELS.read_text(encoding="utf-8"))["models"]
 
     def scores(name: str) -> dict[str, float]:
-        r = {f"r_of_valence_on_{SETS[each]}": found[name]["pearson"] for each, found in rated.items()}
+        r = {f"r_of_valence_on_{each.upper()}": found[name]["pearson"] for each, found in rated.items()}
         return {**compared[name], **r}
 
     before = next(each for each in reversed(former) if each["weights"] != model.card.weights_id)
@@ -231,7 +231,7 @@ def write_defaults(model: Model, compared: Mapping[str, Any], rated: Mapping[str
         {"version": version, "weights": model.card.weights_id, "scores": scores("now")},
     ]
     table = {
-        "data": "fi", "split": "test, of those that neither learned from",
+        "data": "fi", "which": "which neither learned from",
         "hash": compared["hash"], "pictures": compared["pictures"], "models": models,
     }  # fmt: skip
     with atomic_write(DEFAULT_MODELS, "w") as out:

@@ -61,6 +61,16 @@ def _restored(kind: type[AffectLensError], args: tuple[Any, ...], attributes: di
     return error
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's error, without its full stop and of bounded length.
+
+    >>> first_line(ValueError("no such size. \\n  at line 12")), first_line(AssertionError())
+    ('no such size', 'AssertionError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+
+
 class UnknownName(AffectLensError):
     """A name that is not among the known ones.
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectlens.errors import SettingsError
+from affectlens.errors import SettingsError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -35,9 +35,8 @@ def pick_device(name: str = "auto") -> "torch.device":
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # `.cpu()`: torch's device without memory, meta, fails here
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
         raise SettingsError(
-            f"The device {name!r} is not available: {reason}. Use auto, cpu, cuda or mps."
+            f"The device {name!r} is not available: {first_line(error)}. Use auto, cpu, cuda or mps."
         ) from None
     return device
 

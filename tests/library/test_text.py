@@ -1,16 +1,19 @@
 """Model folders in words: who made them, what for, and what they replace."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from affectlens import library
 from affectlens.library.default_models import DefaultModel, DefaultModels
 from affectlens.library.text import NOT_NAMED, comparison_text, made_by, summary_text
 from model_folders import CARD
 
+MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "default_model.json"
 BEFORE, NOW = {"accuracy": 0.7, "macro_f1": 0.5, "brier": 0.4}, {"accuracy": 0.75, "brier": 0.25}
 FIRST = DefaultModel(version="0.1.0", weights="1" * 12, scores=BEFORE)
 SECOND = DefaultModel(version="0.3.0", weights="2" * 12, scores=NOW)
-DEFAULTS = DefaultModels(data="fi", split="val", hash="b22d", pictures=2_272, models=(FIRST, SECOND))
+DEFAULTS = DefaultModels(data="fi", which="all of them", hash="b22d", pictures=2_272, models=(FIRST, SECOND))
 ONE, TWO = (replace(CARD, weights_hash=each.weights + "0" * 52) for each in (FIRST, SECOND))
 
 
@@ -18,7 +21,7 @@ def test_a_default_model_is_compared_with_the_one_before_it_and_the_first_with_n
     text = comparison_text(TWO, DEFAULTS)
     assert text.splitlines() == [
         "## Compared with the default model of version 0.1.0 (111111111111)",
-        "On 2,272 pictures: fi, split val (b22d).",
+        "On 2,272 pictures of fi, all of them (b22d).",
         "- accuracy: 0.750, before 0.700",
         "- brier (lower is better): 0.250, before 0.400",
     ]
@@ -28,15 +31,16 @@ def test_a_default_model_is_compared_with_the_one_before_it_and_the_first_with_n
         assert "Compared" not in summary_text(other, DEFAULTS)
 
 
-def test_the_packages_table_ends_with_the_model_that_ships_and_its_cards_scores() -> None:
+def test_the_packages_table_ends_with_the_model_that_ships_and_is_what_was_measured() -> None:
     defaults, card = DefaultModels.read(), library.card()
+    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
     last = defaults.models[-1]
-    assert last.weights == card.weights_id
-    assert last.scores == {name: card.scores[name] for name in last.scores} and "accuracy" in last.scores
-    assert (defaults.pictures, defaults.split) == (card.scores["count"], card.scores["split"])
-    data = card.training["data"]
-    assert (defaults.data, defaults.hash) == (data["spec"], data["hashes"][defaults.split])
-    assert all(model.scores.keys() == last.scores.keys() for model in defaults.models)
+    assert last.weights == card.weights_id and measured["weights"] == card.weights_hash
+    compared = measured["compared"]
+    assert (defaults.pictures, defaults.hash) == (compared["pictures"], compared["hash"])
+    for model, name in zip(defaults.models[-2:], ("before", "now"), strict=True):
+        r = {f"r_of_valence_on_{key.upper()}": of[name]["pearson"] for key, of in measured["rated"].items()}
+        assert model.scores == {**compared[name], **r} and "accuracy" in model.scores
 
 
 def test_the_version_that_made_a_model_is_that_of_its_folder_or_of_its_training() -> None:

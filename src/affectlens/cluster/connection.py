@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from affectlens.errors import ClusterError, MissingExtra
+from affectlens.errors import ClusterError, MissingExtra, first_line
 
 AUTO, NONE = "auto", "none"
 CLIENT_PORT = 10001  # of `ray://HOST`, where the address has none
@@ -89,10 +89,9 @@ def _connect(ray: Any, cluster: Cluster) -> None:
             _require_answer(cluster.address)
             ray.init(cluster.address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ClusterError(
-                f"No Ray answers at {cluster.address}: {reason}. {_advice(str(error))}, or leave out "
-                "--address for one on this machine."
+                f"No Ray answers at {cluster.address}: {first_line(error)}. {_advice(str(error))}, or leave "
+                "out --address for one on this machine."
             ) from None
         return
     if cluster.address == AUTO:

@@ -31,7 +31,7 @@ from affectlens.cluster.event_queue import packed, unpacked
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.cluster.retries import DEATHS, MOST, LocalRetryCount, RemoteRetryCount, RetryCount
 from affectlens.data.prefetch import batched
-from affectlens.errors import ClusterError, PictureDamaged
+from affectlens.errors import ClusterError, PictureDamaged, first_line
 from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures
 from affectlens.inference.job import SHOWN_FAILURES, JobCounts, PredictionJob, Progress
 
@@ -167,8 +167,8 @@ def predict_on_ray(
                 yield InputPart(**{**row, "failures": tuple(unpacked(row["failures"]))})
     except ray.exceptions.RayError as error:
         raise ClusterError(
-            f"Some pictures could not be predicted: {_reason(error)} The rows before them are kept; go on "
-            "with --resume."
+            f"Some pictures could not be predicted: {first_line(error)}. The rows before them are kept; go "
+            "on with --resume."
         ) from error
 
 
@@ -319,8 +319,3 @@ class PredictionWorker:
 def _go_to(folder: str) -> None:
     with suppress(OSError):  # on other machines there may be no such folder, and paths that are absolute
         os.chdir(folder)
-
-
-def _reason(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."

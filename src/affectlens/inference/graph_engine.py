@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.data.prefetch import map_ahead
-from affectlens.errors import BadModelFolder, SettingsError
+from affectlens.errors import BadModelFolder, SettingsError, first_line
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import CPU_BATCH, OPENVINO, In, Out, Probabilities, cores, in_batches
@@ -59,7 +59,7 @@ class GraphEngine(ABC):
         except SettingsError:
             raise
         except Exception as error:  # the errors of these libraries have no class in common
-            reason = f"{self.title} cannot load {GRAPH}: {str(error).splitlines()[0][:300]}."
+            reason = f"{self.title} cannot load {GRAPH}: {first_line(error)}."
             raise BadModelFolder(folder, reason) from None
 
     @classmethod

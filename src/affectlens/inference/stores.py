@@ -31,6 +31,7 @@ from affectlens.errors import (
     PictureNotFound,
     PictureTooLarge,
     UnknownName,
+    first_line,
 )
 from affectlens.extras import PARQUET, require
 from affectlens.files import exists, is_file
@@ -173,8 +174,7 @@ def _opened(url: str) -> tuple[Any, str]:
     try:
         store = _store(scheme, bucket, options)
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise PictureDenied(url, f"this kind of URL cannot be opened ({reason}).") from None
+        raise PictureDenied(url, f"this kind of URL cannot be opened ({first_line(error)}).") from None
     return store, f"{bucket}/{key}" if bucket else f"/{key}"
 
 
@@ -238,8 +238,9 @@ def _walk(store: Any, root: str, url: str) -> Iterator[str | PictureError]:
 
 
 def _denied(url: str, error: Exception) -> PictureDenied:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return PictureDenied(url, f"it cannot be read ({reason}). Check the rights and the connection.")
+    return PictureDenied(
+        url, f"it cannot be read ({first_line(error)}). Check the rights and the connection."
+    )
 
 
 # --------------------------------------------------------------------------------------- Parquet tables
@@ -323,7 +324,7 @@ def _picture_of(row: TableRow, data: Any) -> PictureBytes | PictureError:
 
 
 def _damaged_row(name: str, error: Exception) -> PictureDamaged:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     return PictureDamaged(name, f"this part of the table cannot be read ({reason}). Get the table again.")
 
 
@@ -398,8 +399,7 @@ def _parquet(table: str) -> Any:
             table, f"the table may not be read ({error.strerror}). Change its rights."
         ) from None
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise PictureDamaged(table, f"not a Parquet table that can be read ({reason}).") from None
+        raise PictureDamaged(table, f"not a Parquet table that can be read ({first_line(error)}).") from None
 
 
 def _picture_column(table: str, schema: Any, wanted: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Every model that was the default, the oldest first, with its scores on one split: `default_models.json`.
+"""Every model that is or was the default, oldest first, with scores on the same pictures: `default_models.json`.
 
 A new default model gets the last entry; so `affectlens models show` can compare it with the one before it.
 """
@@ -21,7 +21,8 @@ class DefaultModel:
     Attributes:
         version: first version of the package that had it
         weights: `Card.weights_id`
-        scores: by the names that `evaluation.scores.Scores` has for them
+        scores: by the names that `evaluation.scores.Scores` has for them, and how the probability of a
+            positive feeling follows ratings of valence (Pearson's r)
     """
 
     version: str
@@ -31,10 +32,16 @@ class DefaultModel:
 
 @dataclass(frozen=True, kw_only=True)
 class DefaultModels:
-    """All of them, the oldest first, and the pictures of their scores: a data set, its split and its hash."""
+    """All of them, the oldest first, and the pictures of their scores.
+
+    Attributes:
+        data: the data set
+        which: which of its pictures, in words
+        hash, pictures: of these pictures; how many there are
+    """
 
     data: str
-    split: str
+    which: str
     hash: str
     pictures: int
     models: tuple[DefaultModel, ...]

@@ -68,7 +68,7 @@ def comparison_text(card: Card, defaults: DefaultModels) -> str:
     former, model = found
     lines = [
         f"## Compared with the default model of version {former.version} ({former.weights})",
-        f"On {defaults.pictures:,} pictures: {defaults.data}, split {defaults.split} ({defaults.hash}).",
+        f"On {defaults.pictures:,} pictures of {defaults.data}, {defaults.which} ({defaults.hash}).",
     ]
     for name, value in model.scores.items():
         if name in former.scores:

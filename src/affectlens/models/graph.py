@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from affectlens.errors import MissingExtra, SettingsError
+from affectlens.errors import MissingExtra, SettingsError, first_line
 from affectlens.extras import TRAIN
 from affectlens.model_folder import GRAPH_INPUT, WEIGHTS
 from affectlens.models.graph_outputs import NETWORK, GraphNetwork
@@ -47,8 +47,7 @@ def export_graph(network: GraphNetwork, preprocessing: Preprocessing, weights: b
                 dynamic_shapes=({0: batch},), optimize=False, verbose=False,
             )  # fmt: skip
     except Exception as error:  # the exporter raises whatever a network's own code does
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise SettingsError(f"This network cannot be written as a graph: {reason}.") from None
+        raise SettingsError(f"This network cannot be written as a graph: {first_line(error)}.") from None
     assert program is not None
     model = program.model_proto
     _refer(model.graph, weights)

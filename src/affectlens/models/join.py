@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from affectlens.errors import SettingsError
+from affectlens.errors import SettingsError, first_line
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
 from affectlens.library.licences import merged_licences
@@ -179,5 +179,6 @@ def _check_size(network: nn.Module, preprocessing: Preprocessing) -> None:
         with torch.inference_mode():
             network(torch.zeros(1, 3, height, width))
     except (AssertionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"The networks take no pictures of {width}x{height} pixels: {reason}.") from None
+        raise SettingsError(
+            f"The networks take no pictures of {width}x{height} pixels: {first_line(error)}."
+        ) from None

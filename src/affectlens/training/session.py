@@ -18,7 +18,7 @@ from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.groups import Groups, find_groups
 from affectlens.data.records import DataSource, Record
-from affectlens.errors import RunError, SettingsError
+from affectlens.errors import RunError, SettingsError, first_line
 from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import (
     EvaluationSet,
@@ -166,7 +166,7 @@ class Session:
                 with torch.no_grad():
                     network(torch.zeros(1, 3, shape.height, shape.width))
             except (AssertionError, RuntimeError, ValueError) as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+                reason = first_line(error)
                 raise SettingsError(
                     f"The network {self.settings.network} takes no pictures of {shape.width} x "
                     f"{shape.height} pixels: {reason}. Set preprocessing.width and preprocessing.height, and "
