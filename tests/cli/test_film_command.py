@@ -69,12 +69,13 @@ def run(graph_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_one_command_writes_all_that_is_requested_and_prints_what_it_found(
     run: Run, small_film: Path, tmp_path: Path
 ) -> None:
-    formats = "html,png,csv,jsonl,srt,vtt,chapters,edl,otio"
+    formats = "html,png,csv,jsonl,srt,vtt,chapters,edl,otio,fcpxml,premiere"
     result = run(small_film, "--format", formats, "--render")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "out" / "a film"
     tables = {f"{table}.{kind}" for table in ("frames", "shots") for kind in ("csv", "jsonl")}
     texts = {"subtitles.srt", "subtitles.vtt", "chapters.ffmetadata", "markers.edl", "markers.otio"}
+    texts |= {"markers.fcpxml", "markers.csv"}
     names = {"report.html", "chart.png", "timeline.json", "a film.bar.mp4"} | tables | texts
     assert names <= {path.name for path in folder.iterdir()}
     assert "most likely to evoke" in result.output

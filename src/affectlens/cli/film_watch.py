@@ -49,7 +49,7 @@ OUT = Path("films")
 @click.option("--subtitles", type=click.Choice(["shots", "moods"]), default="shots", show_default=True,
               help="Unit of subtitles.")  # fmt: skip
 @click.option("--timecode", metavar="HH:MM:SS:FF",
-              help="Timecode of the first frame, in edl and otio. Default: the file's, or 0.")  # fmt: skip
+              help="Timecode of the first frame, for markers. Default: the file's, or 0.")  # fmt: skip
 @click.option("--drop/--non-drop", "drop", default=None,
               help="Drop-frame timecode or not. Default: at 29.97 and 59.94 frames a second.")  # fmt: skip
 @click.option("--rate", "frame_rate", type=click.FloatRange(1, 1000), metavar="FRAMES",

@@ -1,4 +1,4 @@
-"""Every model that is or was the default, oldest first, with scores on the same pictures: `default_models.json`.
+"""Every model that is or was the default, oldest first, with its scores on one set of pictures.
 
 A new default model gets the last entry; so `affectlens models show` can compare it with the one before it.
 """

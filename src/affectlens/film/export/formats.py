@@ -104,6 +104,21 @@ def _otio(timeline: "Timeline", options: ExportOptions) -> str:
     return otio(timeline, options)
 
 
+def _fcpxml(timeline: "Timeline", options: ExportOptions) -> str:
+    from affectlens.film.export.fcpxml import fcpxml
+
+    return fcpxml(timeline, options)
+
+
+def _premiere(folder: Path, timeline: "Timeline", options: ExportOptions) -> list[Path]:
+    from affectlens.film.export.premiere import ENCODING, marker_table
+
+    table = marker_table(timeline, options).encode(ENCODING)
+    with atomic_write(folder / "markers.csv") as out:
+        out.write(table)
+    return [folder / "markers.csv"]
+
+
 def _text(name: str, text_of: Callable[["Timeline", ExportOptions], str]) -> Write:
     def write(folder: Path, timeline: "Timeline", options: ExportOptions) -> list[Path]:
         text = text_of(timeline, options)
@@ -137,6 +152,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType({
                _text("markers.edl", _edl), with_timecode=True),
         Format("otio", ("markers.otio",), "OpenTimelineIO: a clip for each shot, and the same markers",
                _text("markers.otio", _otio), with_timecode=True),
+        Format("fcpxml", ("markers.fcpxml",), "Final Cut Pro: a clip for each shot, and the same markers",
+               _text("markers.fcpxml", _fcpxml), with_timecode=True),
+        Format("premiere", ("markers.csv",), "the same markers as Premiere Pro exports its own", _premiere,
+               with_timecode=True),
     )
 })  # fmt: skip
 

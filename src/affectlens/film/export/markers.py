@@ -78,11 +78,11 @@ def _colour(moment: Moment) -> str:
 
 def timecode_of(timeline: Timeline, options: ExportOptions) -> Timecode:
     """Return how the film's frames are counted. Raises `SettingsError` for a start that is not a timecode."""
-    own = _own_timecode(timeline, options)
+    own = film_timecode(timeline, options)
     return of_rate(own.rate, own.drop, options.start) if options.start else own
 
 
-def _own_timecode(timeline: Timeline, options: ExportOptions) -> Timecode:
+def film_timecode(timeline: Timeline, options: ExportOptions) -> Timecode:
     """Return how frames of the film's file are counted, from the timecode that it states, if that can be."""
     film = timeline.film
     rate = Fraction(options.frame_rate or film.frame_rate or UNKNOWN_RATE)
@@ -133,7 +133,7 @@ def edl(timeline: Timeline, options: ExportOptions) -> str:
             "or find fewer peaks with a greater --prominence."
         )
     # The film's own timecode; that of the list may start at an hour.
-    film = _own_timecode(timeline, options)
+    film = film_timecode(timeline, options)
     title = _plain(Path(timeline.film.name).name)
     lines = [f"TITLE: {title}", f"FCM: {'DROP FRAME' if count.drop else 'NON-DROP FRAME'}", ""]
     for number, marker in enumerate(found, start=1):
@@ -170,7 +170,7 @@ def otio(timeline: Timeline, options: ExportOptions) -> str:
     count = timecode_of(timeline, options)
     cuts = [count.frame(shot.start) for shot in timeline.shots]
     end = count.frame(timeline.shots[-1].end) if timeline.shots else 0
-    own = _own_timecode(timeline, options).start
+    own = film_timecode(timeline, options).start
     media = _media(timeline, options, _range(count, own, end))
     # What was not watched before the first shot is a gap, so that the track's time is the film's.
     children = [_item("Gap.1", "", source_range=_range(count, 0, cuts[0]))] if any(cuts[:1]) else []
