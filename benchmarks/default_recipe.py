@@ -77,7 +77,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Paths:
     """Where things are.
 
     Attributes:
@@ -102,25 +102,25 @@ class Place:
         return f"csv:{self.out / name}@{self.root}"
 
 
-def make(plan: Plan, place: Place, name: str = "default") -> Path:
+def make(plan: Plan, paths: Paths, name: str = "default") -> Path:
     """Go through all stages that are not done, and return the folder of the model."""
     stages: Sequence[tuple[str, Callable[[Path], None]]] = (
-        ("folds.tsv", lambda out: _divide(place.fi, out, "--test", str(TEST_SHARE), folds=FOLDS)),
-        ("data.tsv", lambda out: _set_validation_apart(place, out)),
-        ("features.npz", lambda out: _write_features(plan, place, out)),
-        ("teacher.csv", lambda out: _teach(place, out)),
-        (f"{TRANSFORMER}/{MODEL}", lambda out: _train(plan.transformer, place, out)),
-        (f"{CONVOLUTIONAL}/{MODEL}", lambda out: _train(plan.convolutional, place, out)),
-        (MODEL, lambda out: _join(place, out, name)),
+        ("folds.tsv", lambda out: _divide(paths.fi, out, "--test", str(TEST_SHARE), folds=FOLDS)),
+        ("data.tsv", lambda out: _set_validation_apart(paths, out)),
+        ("features.npz", lambda out: _write_features(plan, paths, out)),
+        ("teacher.csv", lambda out: _teach(paths, out)),
+        (f"{TRANSFORMER}/{MODEL}", lambda out: _train(plan.transformer, paths, out)),
+        (f"{CONVOLUTIONAL}/{MODEL}", lambda out: _train(plan.convolutional, paths, out)),
+        (MODEL, lambda out: _join(paths, out, name)),
     )
-    place.out.mkdir(parents=True, exist_ok=True)
+    paths.out.mkdir(parents=True, exist_ok=True)
     for what, stage in stages:
-        out = place.out / what
+        out = paths.out / what
         if not out.exists():
             began = time.monotonic()
             stage(out)
             print(f"{what}: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
-    return place.out / MODEL
+    return paths.out / MODEL
 
 
 def _affectlens(*words: str) -> None:
@@ -136,15 +136,15 @@ def _divide(spec: str, out: Path, *options: str, folds: int) -> None:
     _affectlens("data", "split", spec, "--out", str(out), "--folds", str(folds), *options)
 
 
-def _set_validation_apart(place: Place, out: Path) -> None:
+def _set_validation_apart(paths: Paths, out: Path) -> None:
     """Divide fold 1 further; near-duplicates stay together in this too."""
-    source = place.table("folds.tsv")
-    first, quarters = place.out / "fold1.tsv", place.out / "quarters.tsv"
+    source = paths.table("folds.tsv")
+    first, quarters = paths.out / "fold1.tsv", paths.out / "quarters.tsv"
     parts: dict[str, list[Record]] = {"train": [], "val": [], "test": []}
     _write_table(first, {"train": source.split("fold 1")})
     if not quarters.exists():
-        _divide(place.spec(first.name), quarters, folds=QUARTERS)
-    held = {record.key for record in place.table(quarters.name).split("fold 1")}
+        _divide(paths.spec(first.name), quarters, folds=QUARTERS)
+    held = {record.key for record in paths.table(quarters.name).split("fold 1")}
     for name, part in source.splits.items():
         for record in part:
             split = "val" if record.key in held else "train" if FOLD.fullmatch(name) else "test"
@@ -160,19 +160,19 @@ def _write_table(out: Path, parts: Mapping[str, Sequence[Record]]) -> None:
             table.writerows([record.key, record.target.top, name] for record in part)
 
 
-def _write_features(plan: Plan, place: Place, out: Path) -> None:
-    records = place.table("folds.tsv").split(ALL)
-    found = features_of([record.path for record in records], place.weights, plan.frozen)
+def _write_features(plan: Plan, paths: Paths, out: Path) -> None:
+    records = paths.table("folds.tsv").split(ALL)
+    found = features_of([record.path for record in records], paths.weights, plan.frozen)
     with atomic_write(out) as file:
         keys = np.array([record.key for record in records])
         np.savez(file, keys=keys, fi=np.concatenate(list(found.values()), axis=1))
 
 
-def _teach(place: Place, out: Path) -> None:
+def _teach(paths: Paths, out: Path) -> None:
     """Write an answer to each picture of the folds, by a classifier of the other folds."""
-    source = place.table("folds.tsv")
+    source = paths.table("folds.tsv")
     parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
-    logits, temperature = out_of_fold(Stored(place.out / "features.npz"), parts)
+    logits, temperature = out_of_fold(Stored(paths.out / "features.npz"), parts)
     keys = [record.key for part in parts.values() for record in part]
     with atomic_write(out, "w") as file:
         rows = csv.writer(file)
@@ -181,29 +181,29 @@ def _teach(place: Place, out: Path) -> None:
             rows.writerow([key, *(f"{value:.6f}" for value in row)])
 
 
-def _train(member: Member, place: Place, model: Path) -> None:
+def _train(member: Member, paths: Paths, model: Path) -> None:
     run = model.parent
     words = ["train", member.recipe, "--name", run.name, "--out", str(run), "--no-graph"]
-    words += ["--data", place.spec("data.tsv"), "--teachers", str(place.out / "teacher.csv")]
-    words += ["--cache", str(place.out / "cache")]
+    words += ["--data", paths.spec("data.tsv"), "--teachers", str(paths.out / "teacher.csv")]
+    words += ["--cache", str(paths.out / "cache")]
     if (run / SETTINGS).is_file():
         words.append("--resume")
     else:
-        for assignment in (*member.set, "select_by=last", f"weights={place.weights}"):
+        for assignment in (*member.set, "select_by=last", f"weights={paths.weights}"):
             words += ["--set", assignment]
     _affectlens(*words)
 
 
-def _join(place: Place, out: Path, name: str) -> None:
+def _join(paths: Paths, out: Path, name: str) -> None:
     """Join both models, fit the temperature on `val`, and score `test`, once."""
-    runs = (place.out / TRANSFORMER, place.out / CONVOLUTIONAL)
+    runs = (paths.out / TRANSFORMER, paths.out / CONVOLUTIONAL)
     joined = join(*(saved.load(str(run / MODEL)) for run in runs), name)
-    source = place.table("data.tsv")
+    source = paths.table("data.tsv")
     saved.round_weights(joined.network, "float16")
     fitted = _predict(joined, source.split("val"))
     temperature = fit_temperature(fitted.logits, fitted.targets)
     scores = _score(_predict(joined, source.split("test")), source, temperature)
-    original = place.fi.partition(":")[0]
+    original = paths.fi.partition(":")[0]
     card = replace(
         joined.card,
         temperature=temperature,
@@ -251,8 +251,8 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
     keep_freed_memory()
-    place = Place(fi=f"fi:{given.fi}", weights=given.weights, out=given.out)
-    print(f"The model: {make(Plan.read(given.plan), place)}")
+    paths = Paths(fi=f"fi:{given.fi}", weights=given.weights, out=given.out)
+    print(f"The model: {make(Plan.read(given.plan), paths)}")
 
 
 if __name__ == "__main__":

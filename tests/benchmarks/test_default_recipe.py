@@ -11,7 +11,7 @@ from affectlens import Predictor
 from affectlens.data.records import ALL
 from affectlens.models import backbones, saved
 from affectlens.recipes.catalog import changed_recipe
-from default_recipe import Member, Place, Plan
+from default_recipe import Member, Paths, Plan
 from screening_paths import paths_of
 
 WORDS = ("awe", "anger", "sadness")
@@ -26,21 +26,21 @@ PLAN = Plan(
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     root = tmp_path_factory.mktemp("recipe")
     paths = paths_of(root, WORDS, each=30)
-    return Place(fi=f"folder:{paths.fi}", weights=str(paths.weights), out=root / "made")
+    return Paths(fi=f"folder:{paths.fi}", weights=str(paths.weights), out=root / "made")
 
 
 def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = default_recipe.make(PLAN, place, "tiny")
-    parts = {name: {r.key for r in part} for name, part in place.table("data.tsv").splits.items()}
+    folder = default_recipe.make(PLAN, paths, "tiny")
+    parts = {name: {r.key for r in part} for name, part in paths.table("data.tsv").splits.items()}
     train, val, test = (parts[name] for name in ("train", "val", "test"))
     assert len(train) + len(val) + len(test) == len(train | val | test) == 90
     assert len(test) == 9 and 3 <= len(val) <= 6
-    taught = {line.split(",")[0] for line in (place.out / "teacher.csv").read_text().splitlines()[1:]}
+    taught = {line.split(",")[0] for line in (paths.out / "teacher.csv").read_text().splitlines()[1:]}
     assert taught == train | val
     model = saved.load(str(folder))
     assert model.card.network_options["convolutional_size"] == 32 and model.card.preprocessing.height == 64
@@ -49,17 +49,17 @@ def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
     for branch in ("transformer", "convolutional"):
         assert "teacher.csv" in json.dumps(model.card.training["joined"][branch])
     assert "nothing was chosen on" in (folder / "README.md").read_text()
-    picture = place.table("data.tsv").split(ALL)[0].path
+    picture = paths.table("data.tsv").split(ALL)[0].path
     (answer,) = Predictor.load(str(folder)).predict_files([picture])
     assert answer.emotions is not None
 
     # What is there is not made again; what a killed run left is gone on with.
     shutil.rmtree(folder)
-    shutil.rmtree(place.out / "transformer" / "model")
+    shutil.rmtree(paths.out / "transformer" / "model")
     commands = []
     run = default_recipe.affectlens
     monkeypatch.setattr(default_recipe, "affectlens", lambda words: (commands.append(words), run(words)))
-    again = saved.load(str(default_recipe.make(PLAN, place, "tiny")))
+    again = saved.load(str(default_recipe.make(PLAN, paths, "tiny")))
     assert [words[0] for words in commands] == ["train"] and "--resume" in commands[0]
     assert again.card.weights_hash == model.card.weights_hash
 

@@ -102,22 +102,19 @@ def films(
     from affectlens.film.settings import FilmSettings
     from affectlens.inference.engine import load_engine
 
+    given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
+    settings = FilmSettings(
+        sampling="keyframes" if keyframes else "shots" if by_shots else "time",
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    written = ExportOptions(cues=subtitles, start=timecode, drop=drop, frame_rate=frame_rate)
     explainer = None
     if explain is not None:
         from affectlens.explain.explainer import Explainer
 
         explainer = Explainer.load(name, device=device, engine=engine)
-    given: dict[str, Any] = {"every": every, "begin": begin, "end": end, "prominence": prominence}
-    job = FilmJob(
-        engine=load_engine(name, engine, device, precision),
-        explainer=explainer,
-        settings=FilmSettings(
-            sampling="keyframes" if keyframes else "shots" if by_shots else "time",
-            **{key: value for key, value in given.items() if value is not None},
-        ),
-        options=ExportOptions(cues=subtitles, start=timecode, drop=drop, frame_rate=frame_rate),
-        **more,
-    )
+    loaded = load_engine(name, engine, device, precision)
+    job = FilmJob(engine=loaded, explainer=explainer, settings=settings, options=written, **more)
     return _run(sources, job)
 
 

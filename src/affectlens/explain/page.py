@@ -22,7 +22,7 @@ from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.report import html, wheel
 from affectlens.report.figures import jpeg_url, svg_url
 from affectlens.report.heatmaps import AGAINST, FOR, ColourScale
-from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
+from affectlens.report.text import ON_AVERAGE, headline, likeliest, printable_in_files
 
 if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation
@@ -55,6 +55,7 @@ def _values(explanation: "Explanation") -> TemplateValues:
     return {
         "name": name,
         "question": str(heatmaps[0].question),
+        "headline": headline(emotions.weights),
         "top": emotions.top,
         "likeliest": likeliest(emotions.weights),
         "evidence": evidence_lines(explanation.attributes or {}),

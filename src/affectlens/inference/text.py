@@ -4,7 +4,7 @@ from affectlens.attributes import MEASURED, in_words
 from affectlens.emotions import polarity_of
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.inference.predictor import Prediction
-from affectlens.report.text import printable
+from affectlens.report.text import printable, stands_out
 
 SHOWN_EMOTIONS = 3
 BAR = 30  # columns of a probability of 1
@@ -24,7 +24,10 @@ def title_text(prediction: Prediction) -> str:
     """Name what a picture is most likely to evoke; it was read."""
     assert prediction.emotions is not None
     image = printable(prediction.image)
-    return f"{image} is most likely to evoke {prediction.emotions.top} in people who look at it"
+    emotions = prediction.emotions
+    if not stands_out(emotions.weights):
+        return f"{image} evokes no emotion clearly in people who look at it; the likeliest is {emotions.top}"
+    return f"{image} is most likely to evoke {emotions.top} in people who look at it"
 
 
 def emotion_rows(prediction: Prediction) -> list[tuple[str, float, str]]:

@@ -100,6 +100,26 @@ def likeliest(probabilities: Mapping[str, float], shown: int = 3) -> str:
     return ", ".join(f"{word} {percent(value)}" for word, value in ranked[:shown])
 
 
+def stands_out(probabilities: Mapping[str, float]) -> bool:
+    """Return whether the likeliest emotion is at least twice as likely as if all were equally likely.
+
+    >>> stands_out({"awe": 0.7, "fear": 0.2, "anger": 0.1})
+    True
+    >>> stands_out({"awe": 0.4, "fear": 0.3, "anger": 0.3})
+    False
+    """
+    return max(probabilities.values()) * len(probabilities) >= 2 or len(probabilities) <= 2
+
+
+def headline(probabilities: Mapping[str, float]) -> str:
+    """Write what comes before the likeliest emotion in a title: it may be the first among many.
+
+    >>> headline({"awe": 0.7, "fear": 0.2, "anger": 0.1})
+    'Most likely to evoke'
+    """
+    return "Most likely to evoke" if stands_out(probabilities) else "No emotion stands out; the likeliest is"
+
+
 def printable(text: str, keep: str = "") -> str:
     r"""Escape what a terminal cannot show, or what would steer it; characters of `keep`, and spaces, stay.
 

@@ -31,7 +31,7 @@ from affectlens.film.timeline import Moment, Shot, Timeline, up_to_milliseconds
 from affectlens.images import Pixels, resize
 from affectlens.report import html
 from affectlens.report.figures import jpeg_url
-from affectlens.report.text import likeliest, printable_in_files
+from affectlens.report.text import headline, likeliest, printable_in_files
 
 # Pictures of the strip, and rows of tables, at most.
 MAX_STRIP, MAX_PEAKS, MAX_MOODS, MAX_SHOTS = 120, 20, 40, 1000
@@ -95,6 +95,7 @@ def render_page(timeline: Timeline, pictures: FilmPictures, film_url: str | None
         "name": film_name(timeline),
         "film": timeline.film,
         "film_url": film_url,
+        "headline": headline(emotions.weights),
         "top": emotions.top,
         "likeliest": likeliest(emotions.weights, 2),
         "summary": summary(timeline),
