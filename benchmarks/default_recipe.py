@@ -31,6 +31,7 @@ from affectlens.data.catalog import open_data
 from affectlens.data.records import ALL, FOLD, DataSource, Record, digest
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
+from affectlens.evaluation.tables import markdown
 from affectlens.files import atomic_write
 from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
@@ -212,7 +213,7 @@ def _join(paths: Paths, out: Path, name: str) -> None:
         licences=licences(original),
         limits=limits(original),
     )
-    saved.save_model(out, joined.network, card, joined_readme(card, scores), "float16")
+    saved.save_model(out, joined.network, card, joined_readme(card, markdown(scores)), "float16")
     saved.add_graph(out)
 
 

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from affectlens import images
+from affectlens import images, picture_formats
 from affectlens.colour import srgb_to_linear
 from affectlens.decoding import Memory, in_child, memory
 from affectlens.errors import (
@@ -547,7 +547,7 @@ def test_grey_and_cmyk_jpegs_are_reduced_too() -> None:
 def test_what_is_no_picture_is_called_by_its_name(
     tmp_path: Path, content: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "HEIF", Extra("heif", "not_installed"))
+    monkeypatch.setattr(picture_formats, "HEIF", Extra("heif", "not_installed"))
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
     with pytest.raises(NotAPicture, match=f"picture.jpg: not a picture .* {kind}"):
@@ -1084,13 +1084,13 @@ def test_the_limit_on_pixels_is_ours_for_every_format(kind: str, monkeypatch: py
 def test_pictures_that_are_decoded_at_once_keep_to_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "memory", memory := Memory(1000 * 1000 * images._BYTES_PER_PIXEL))
     used = []
-    load = images._load
+    load = images.load
 
     def watched(image: Image.Image, file: Any) -> Image.Image:
         used.append(memory.used)
         return load(image, file)
 
-    monkeypatch.setattr(images, "_load", watched)
+    monkeypatch.setattr(images, "load", watched)
     written = file_of(np.zeros((1000, 800, 3), np.uint8), "PNG")
     with ThreadPoolExecutor(8) as pool:
         assert len(list(pool.map(read_pixels, [written] * 8))) == 8

@@ -16,8 +16,6 @@ import torch
 from torch import nn
 
 from affectlens.errors import SettingsError, first_line
-from affectlens.evaluation.scores import Scores
-from affectlens.evaluation.tables import markdown
 from affectlens.library.licences import merged_licences
 from affectlens.library.text import licences_text, readme_beginning
 from affectlens.model_folder import Card
@@ -68,10 +66,10 @@ def join(transformer: Model, convolutional: Model, name: str, size: int | None =
     return Model(pair, card)
 
 
-def joined_readme(card: Card, scores: Scores | None = None) -> str:
+def joined_readme(card: Card, scores: str = "") -> str:
     """Write the card of a joined model as Markdown, with the header that the hub reads.
 
-    `scores` are those that the card holds, where it was evaluated.
+    `scores` are those that the card holds, as a table of Markdown, where it was evaluated.
     """
     origins = "\n".join(
         f"- {branch}: {origin['name']}, `{origin['network']}`, weights {origin['weights_hash'] or 'unsaved'}"
@@ -94,13 +92,13 @@ def joined_readme(card: Card, scores: Scores | None = None) -> str:
 """
 
 
-def _scores(card: Card, scores: Scores | None) -> str:
-    if scores is None:
+def _scores(card: Card, scores: str) -> str:
+    if not scores:
         return "## Scores\nNot measured: `affectlens evaluate FOLDER --data NAME:PATH`.\n"
     return f"""## Scores on the split {card.scores["split"]}
 Pictures that nothing learned from and nothing was chosen on.
 
-{markdown(scores)}
+{scores}
 """
 
 

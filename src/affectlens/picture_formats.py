@@ -1,0 +1,274 @@
+"""Which picture formats are read, how a file is opened and decoded, and how it is turned.
+
+A file's content decides what it is, never its suffix. `images` is what other modules use.
+"""
+
+import io
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import ceil
+from typing import IO, Any
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from affectlens.colour import ColourCode
+from affectlens.errors import NotAPicture, PictureDamaged, PictureTooLarge
+from affectlens.extras import HEIF
+from affectlens.png_chunks import essential
+from affectlens.raw_previews import preview
+
+# Only these of Pillow's formats are ever tried: no PSD, EPS, FITS or PDF, where most of its recent security
+# faults were, and nothing that starts another program. A multi-picture JPEG (MPO, as phones
+# write it) is read as what it is to every viewer: a JPEG with more data behind it.
+_READERS: tuple[type[ImageFile.ImageFile], ...] = (
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    GifImagePlugin.GifImageFile,
+    AvifImagePlugin.AvifImageFile,
+    TiffImagePlugin.TiffImageFile,
+    BmpImagePlugin.BmpImageFile,
+    Jpeg2KImagePlugin.Jpeg2KImageFile,
+    PpmImagePlugin.PpmImageFile,
+)
+READABLE = "JPEG, PNG, WebP, GIF, AVIF, TIFF, BMP, JPEG 2000 or PPM"
+
+# What people often have instead of a picture, by first bytes, so that the error can name it.
+_HEIC = rb"....ftyp.{0,40}(hei[cxms]|hev[cxms])"
+_STRANGERS: tuple[tuple[bytes, str], ...] = (
+    (_HEIC, f'a HEIC photograph: pip install "affectlens[{HEIF.name}]", or export it as JPEG'),
+    (
+        rb"....ftypcrx|HEAPCCDR|FOVb|\0MRM",
+        "a camera's raw file without a preview that is found here: export it as JPEG or TIFF",
+    ),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture: export it as PNG or JPEG"),
+    (rb"....ftyp(?!avi|mif1|msf1)|\x1aE\xdf\xa3|RIFF....AVI ", "a video or sound file"),
+    (rb"\s*<(!doctype\s+html|html|head|body)", "a web page, perhaps saved instead of the picture"),
+    (rb"\s*(<\?xml.{0,200})?<svg", "an SVG drawing: export it as PNG"),
+    (rb"%PDF", "a PDF document: export its page as PNG"),
+    (rb"8BPS", "a Photoshop document: export it as PNG or JPEG"),
+    (rb"PK\x03\x04", "a ZIP archive: unpack it first"),
+    (rb"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
+)
+
+# What Pillow documents that it raises on bad data (`NotImplementedError` is a `RuntimeError`), and
+# what mutated files brought out of its readers as well: `RuntimeError` from AVIF, `TypeError` and
+# `struct.error` from TIFF tags. `Warning` is for callers who have warnings raised as errors.
+BAD_DATA = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    TypeError,
+    EOFError,
+    struct.error,
+    Warning,
+)
+
+UPRIGHT = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ON_ITS_SIDE = (5, 6, 7, 8)
+_ORIENTATION_TAG = 0x0112
+# Key of `Image.info` under which `identify` puts what a file states of its colours.
+COLOURS = "affectlens_colours"
+
+
+def why(error: Exception) -> str:
+    """Return the system's text for an error, without the path, which our errors contain anyway."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def as_picture_errors(name: str) -> Iterator[None]:
+    """Turn what Pillow raises on bad data into `PictureError`."""
+    try:
+        yield
+    except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = f"too large to be decoded here ({why(error)}). Make a smaller copy first."
+        raise PictureTooLarge(name, reason) from error
+    except BAD_DATA as error:
+        raise PictureDamaged(
+            name, f"truncated or corrupt ({why(error)}). Copy, download or export it again."
+        ) from error
+
+
+def identify(file: IO[bytes], name: str) -> ImageFile.ImageFile:
+    """Open a picture by its first bytes, decoding nothing yet.
+
+    Does what `PIL.Image.open(formats=...)` does, but without Pillow's limit on pixels: that one is
+    global to the process and knows nothing of decoding at reduced size; ours follows in `_decode`.
+    """
+    file.seek(0)
+    start = file.read(256)
+    raw = preview(file)
+    if raw is not None and raw.length:
+        file.seek(raw.position)
+        return _open_preview(file.read(raw.length), raw.orientation, name)
+    failures = []
+    for reader in () if raw is not None else _READERS:
+        accepts = Image.OPEN[str(reader.format)][1]
+        if accepts is not None and accepts(start[:16]) is True:
+            file.seek(0)
+            try:
+                return _with_colours(reader, file)
+            except SyntaxError as error:  # Pillow's word for "not mine", whatever went wrong
+                failures.append(f"{reader.format}: {why(error)}")
+    if re.match(_HEIC, start, re.DOTALL) and HEIF.is_installed:
+        file.seek(0)
+        return _open_heif(file)
+    if raw is not None:
+        reason = "a camera's raw file without a preview. Develop it, and export it as JPEG or TIFF."
+        raise NotAPicture(name, reason)
+    kind = next((kind for first, kind in _STRANGERS if re.match(first, start, re.DOTALL | re.IGNORECASE)), "")
+    if failures and not kind:
+        reason = f"begins like a picture but is damaged, or of a rare kind ({'; '.join(failures)})."
+        raise PictureDamaged(name, f"{reason} Export it again, as PNG or JPEG.")
+    seems = f"It seems to be {kind}." if kind else "Check that it is a picture, or export it as one of these."
+    raise NotAPicture(name, f"not a picture in a format that is read here: {READABLE}. {seems}")
+
+
+def _with_colours(reader: type[ImageFile.ImageFile], file: IO[bytes]) -> ImageFile.ImageFile:
+    """Open a picture, with what Pillow leaves out of its colours put under `COLOURS`.
+
+    Without the file's name, or Pillow would map the file into memory.
+    """
+    if reader is PngImagePlugin.PngImageFile:
+        png = essential(file)
+        image: ImageFile.ImageFile = reader(png.file, "")
+        if png.profile is not None:
+            image.info["icc_profile"] = png.profile
+        if png.colours is not None:  # comes before any profile
+            image.info.pop("icc_profile", None)
+            image.info[COLOURS] = png.colours
+        return image
+    image = reader(file, "")
+    if image.format == "AVIF":
+        file.seek(0)
+        image.info[COLOURS] = _colours_of_avif(file.read(1 << 16))
+    return image
+
+
+def _colours_of_avif(start: bytes) -> ColourCode | None:
+    """What the box `colr` of ISO/IEC 14496-12 states."""
+    found = re.search(rb"colrnclx(..)(..)", start, re.DOTALL)
+    return ColourCode(*(int.from_bytes(part, "big") for part in found.groups())) if found else None
+
+
+def _open_heif(file: IO[bytes]) -> ImageFile.ImageFile:
+    # Imported here because it is in an extra.
+    from pillow_heif import HeifImageFile
+
+    image: ImageFile.ImageFile = HeifImageFile(file, "")  # type: ignore[no-untyped-call, unused-ignore]
+    stated = image.info.get("nclx_profile")
+    if stated:
+        colours = ColourCode(int(stated["color_primaries"]), int(stated["transfer_characteristics"]))
+        image.info[COLOURS] = colours
+    return image
+
+
+def _open_preview(content: bytes, orientation: int, name: str) -> ImageFile.ImageFile:
+    """Open the JPEG in a raw file; it is turned as the raw file states, where it states nothing itself."""
+    try:
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(content), "")
+    except SyntaxError as error:
+        raise PictureDamaged(name, f"the preview in this raw file is damaged ({why(error)}).") from error
+    with suppress(*BAD_DATA):
+        image.getexif().setdefault(_ORIENTATION_TAG, orientation)
+    return image
+
+
+def shrink_while_decoding(image: Image.Image, at_least: tuple[int, int]) -> None:
+    """Let a JPEG be decoded at a fraction of its size, both sides at least twice (height, width)."""
+    if image.format != "JPEG":
+        return
+    height, width = at_least
+    if orientation(image) in ON_ITS_SIDE:
+        height, width = width, height
+    image.draft(None, (2 * max(1, width), 2 * max(1, height)))
+
+
+def load(image: Image.Image, file: IO[bytes] | None) -> Image.Image:
+    """Decode; a JPEG is complete as well where only its end marker is missing."""
+    is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    is_progressive = "progressive" in image.info
+    if is_jpeg and is_progressive:
+        progressive: Any = image
+        progressive.decodermaxblock = 8192  # between two blocks Python can be interrupted
+    try:
+        image.load()
+    except OSError as error:
+        if not is_jpeg or is_progressive or file is None or "truncated" not in str(error):
+            raise
+        completed = _completed(file)
+        if completed is None:
+            raise
+        return completed
+    if (
+        image.format in ("BMP", "DIB")
+        and image.mode == "RGBA"
+        and image.getchannel("A").getextrema() == (0, 0)
+    ):
+        return image.convert("RGB")
+    return image
+
+
+def _completed(file: IO[bytes]) -> Image.Image | None:
+    """Decode a JPEG that lacks its end marker; None where it lacks pixels as well.
+
+    It lacks none where other data behind its end changes no pixel.
+    """
+    file.seek(0)
+    content = file.read()
+    one, other = (
+        JpegImagePlugin.JpegImageFile(io.BytesIO(content + more + b"\xff\xd9"), "")
+        for more in (b"", b"\x55" * 4096)
+    )
+    one.load()
+    other.load()
+    return one if one.tobytes() == other.tobytes() else None
+
+
+def without_padding(image: Image.Image, stored: tuple[int, int]) -> Image.Image:
+    """Leave out what a JPEG at reduced size has beyond its picture: a part of the last column and row.
+
+    A half of 4001 pixels is 2000.5 wide and decoded as 2001; taken for the complete picture, all of it would
+    be shifted.
+    """
+    config = getattr(image, "decoderconfig", ())
+    scale = config[0] if config else 1
+    width, height = stored[0] / scale, stored[1] / scale
+    if (width, height) == image.size or image.size != (ceil(width), ceil(height)):
+        return image
+    return image.resize(image.size, Image.Resampling.BICUBIC, box=(0, 0, width, height))
+
+
+def orientation(image: Image.Image) -> int:
+    """Return how the camera was held, as EXIF counts it: 1 to 8; 1 where that is unknown or invalid."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except BAD_DATA:
+        return 1
+    return value if isinstance(value, int) and value in UPRIGHT else 1
