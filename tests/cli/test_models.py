@@ -24,7 +24,7 @@ def test_the_list_has_the_default_model_every_recipe_and_every_network(
     from affectlens.models.catalog import NETWORKS
     from affectlens.recipes.catalog import RECIPES
 
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("COLUMNS", raising=False)  # in a file or pipe tables are complete
     assert status("models") == 0
     shown = capsys.readouterr().out
     for name in ("default", *RECIPES, *NETWORKS):

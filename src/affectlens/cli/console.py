@@ -2,6 +2,7 @@
 
 echo            prints lines: what would steer a terminal is escaped, in whatever text (a file's name, a
                 model's card); what the console's encoding lacks is written otherwise, never an error
+table_console   what prints tables
 standard_input  what is read where a path is `-`
 open_streams    once, before a command runs: a stream that is closed or full is dealt with here
 """
@@ -11,21 +12,33 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
 from affectlens.errors import OutputError
 from affectlens.report.text import printable
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 # Of characters that consoles lack, those that have a likeness which they do have.
 _LIKE = {"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{HORIZONTAL ELLIPSIS}": "..."}
 _ENCODABLE = "affectlens-encodable"
+_UNBOUNDED = 500  # columns, more than any table has
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
     """Print text with a line end, to standard output or standard error."""
     click.echo(printable(str(text), keep="\n\t"), err=err)
+
+
+def table_console(**options: Any) -> "Console":
+    """Return what prints tables: up to the width of the terminal, and complete into a file or pipe."""
+    from rich.console import Console  # here, since it is not needed by most commands
+
+    is_bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if is_bounded else _UNBOUNDED, **options)
 
 
 def standard_input() -> BinaryIO | None:

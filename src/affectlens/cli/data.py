@@ -123,6 +123,8 @@ def split(
     else:
         divided = splits.divide(source, wanted, seed, groups)
     splits.write_splits(out, divided)
+    if own := [name for name in source.splits if name != ALL]:
+        echo(f"Instead of the data set's own: {', '.join(own)}.")
     for name, part in divided.splits.items():
         echo(f"{name}: {len(part):,} pictures")
     echo(f"{str(groups).capitalize()}. Hash of the division: {splits.digest_of_splits(divided)}.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from affectlens.cli import options
-from affectlens.cli.console import echo
+from affectlens.cli.console import echo, table_console
 
 if TYPE_CHECKING:
     from affectlens.data.records import DataSource
@@ -91,13 +91,12 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
 
 
 def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:
-    from rich.console import Console
 
     from affectlens.evaluation.tables import print_scores
 
     if out:
         result.write(out)
-    print_scores(result.scores, Console())
+    print_scores(result.scores, table_console())
     if result.attribute_scores:
         echo(result.attribute_scores.markdown())
     for note in (*source.notes, *result.notes):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from affectlens.cli.console import echo
+from affectlens.cli.console import echo, table_console
 
 
 @click.command()
@@ -50,7 +50,6 @@ def compare(
     """
     if resume and not out:
         raise click.UsageError("--resume continues the comparison in --out FILE: name it.")
-    from rich.console import Console
 
     from affectlens import library
     from affectlens.cli.progress import counter
@@ -87,7 +86,7 @@ def compare(
             rows.append(row)
             advance(1)
     summary = results.summarise(rows)
-    console = Console()
+    console = table_console()
     for table in (tables.curves_table(summary), tables.checks_table(summary)):
         print_table(table, console)
     for sentence in tables.conclusions(summary, results.decide(summary)):

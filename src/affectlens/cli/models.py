@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from affectlens.cli import options
-from affectlens.cli.console import echo
+from affectlens.cli.console import echo, table_console
 from affectlens.report.text import printable
 
 
@@ -100,14 +100,13 @@ def _show_engine(name: str) -> None:
 
 
 def _list() -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from affectlens import library
     from affectlens.extras import TRAIN
 
-    console = Console()
+    console = table_console()
     trained = Table(
         "model", "network", "emotions", "accuracy", "trained on", title="Trained models", title_justify="left"
     )

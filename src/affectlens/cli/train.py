@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from affectlens.cli import options
-from affectlens.cli.console import echo
+from affectlens.cli.console import echo, table_console
 
 if TYPE_CHECKING:
     from affectlens.training.run import RunEvent
@@ -110,7 +110,6 @@ def train(
 
 def show(events: "Iterator[RunEvent]") -> None:
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
-    from rich.console import Console
 
     from affectlens.cli.progress import progress_bar
     from affectlens.evaluation.tables import print_scores
@@ -134,7 +133,7 @@ def show(events: "Iterator[RunEvent]") -> None:
                 bar.print(f"{epoch_text(event)} {meter.state}")
             elif isinstance(event, RunFinished):
                 bar.stop()
-                print_scores(event.scores, Console())
+                print_scores(event.scores, table_console())
                 if event.attribute_scores:
                     echo(event.attribute_scores.markdown())
                 echo(f"Model: {event.model}")

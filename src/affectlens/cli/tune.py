@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from affectlens.cli import options
-from affectlens.cli.console import echo
+from affectlens.cli.console import echo, table_console
 from affectlens.cli.default_command import DefaultCommand
 
 if TYPE_CHECKING:
@@ -139,7 +139,6 @@ def _refuse_changes(context: click.Context) -> None:
 @contextmanager
 def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
-    from rich.console import Console
 
     from affectlens.cli.progress import progress_bar
     from affectlens.cluster.search_record import RoundEnd
@@ -165,7 +164,7 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
                 bar.print(round_text(event))
             elif isinstance(event, SearchFinished):
                 bar.stop()
-                print_scores(event.run.scores, Console())
+                print_scores(event.run.scores, table_console())
                 echo(winner_text(event.winner))
                 echo(f"Model: {event.run.model}")
 

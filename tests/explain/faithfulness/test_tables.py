@@ -34,7 +34,8 @@ def test_the_sentences_name_the_choice_its_equals_and_what_it_does_not_beat() ->
         "worse": (0.3, 0.7, 0.2), "bad": (0.6, 0.4, 1.0),
     })  # fmt: skip
     first, second, *rest = conclusions(summary, decide(summary))
-    assert "the quickest is `quick` (1.5 s a picture), which the table supports as the default" in first
+    assert "Quickest of them is `quick` (1.5 s a picture), which the table supports as the default" in first
+    assert "most faithful" not in first and "does not separate them" in first
     assert "Less faithful, but beating them as well: `worse`." in first
     assert "random maps and the plain gradient" in first
     assert second.startswith("`bad` does not beat them in: deletion mean against random")
@@ -53,6 +54,7 @@ def test_where_nothing_beats_the_controls_no_default_is_supported() -> None:
 def test_one_that_stands_alone_is_the_default_without_talk_of_speed() -> None:
     summary = summary_of({**CONTROLS, "only": (0.2, 0.8, 9.0)})
     first, *_ = conclusions(summary, decide(summary))
+    assert "`only` is the most faithful" in first
     assert first.endswith("intervals do not overlap. The table supports it as the default.")
 
 
@@ -90,3 +92,16 @@ def test_of_very_few_pictures_their_number_replaces_the_interval() -> None:
         Measurement(f"{n}.jpg", "rise", "fear", {"faithfulness": 0.2, "sensitivity": 0.25}) for n in range(2)
     ]
     assert checks_table(summarise(rows)) == [("method", "sensitivity"), ("rise", "0.25 (of 2)")]
+
+
+def test_very_few_pictures_decide_nothing() -> None:
+    figures = {"deletion mean": 0.2, "insertion mean": 0.8, "seconds": 1.0, "faithfulness": 0.6}
+    control = {"deletion mean": 0.5, "insertion mean": 0.5, "seconds": 0.0, "faithfulness": 0.0}
+    rows = [
+        Measurement(f"{n}.jpg", name, "fear", {**given, "insertion mean": given["insertion mean"] + n / 100})
+        for n in range(2)
+        for name, given in (("good", figures), (RANDOM, control), (GRADIENT, control))
+    ]
+    summary = summarise(rows)
+    (sentence,) = conclusions(summary, decide(summary))
+    assert sentence.startswith("2 pictures decide nothing") and "good" not in sentence

@@ -48,6 +48,11 @@ def ranked(summary: Summary) -> list[str]:
 
 def conclusions(summary: Summary, verdict: Verdict) -> list[str]:
     """State in sentences what the figures support, and nothing else."""
+    if summary.pictures < LEAST_PICTURES:
+        return [
+            f"{summary.pictures} pictures decide nothing: of fewer than {LEAST_PICTURES} there are no "
+            "intervals. Compare methods on more, as --pictures 24."
+        ]
     sentences = [_choice(summary, verdict)]
     for method, reasons in verdict.failed.items():
         sentences.append(f"`{method}` does not beat them in: {', '.join(reasons)}.")
@@ -67,21 +72,21 @@ def _choice(summary: Summary, verdict: Verdict) -> str:
             f"On {summary.pictures} pictures no method beats {controls} in every curve, by gains over random "
             "maps whose intervals do not overlap. The table supports no default."
         )
-    sentence = (
-        f"On {summary.pictures} pictures `{verdict.best}` is the most faithful of the methods that beat "
+    beaten = (
         f"{controls} in insertion and deletion, with every replacement, by gains over random maps whose "
         "intervals do not overlap."
     )
-    if verdict.behind:
-        sentence += f" Less faithful, but beating them as well: {_names(verdict.behind)}."
+    less = f" Less faithful, but beating them as well: {_names(verdict.behind)}." if verdict.behind else ""
     if not verdict.equal:
-        return f"{sentence} The table supports it as the default."
+        return (
+            f"On {summary.pictures} pictures `{verdict.best}` is the most faithful of the methods that beat "
+            f"{beaten}{less} The table supports it as the default."
+        )
     seconds = _seconds(summary.methods[verdict.chosen]["seconds"])
-    equal = _names(verdict.equal)
     return (
-        f"{sentence} Not significantly different from it in insertion less deletion: {equal}. Of these and "
-        f"`{verdict.best}` the quickest is `{verdict.chosen}` ({seconds} s a picture), which the table "
-        "supports as the default."
+        f"On {summary.pictures} pictures {_names([verdict.best, *verdict.equal])} beat {beaten} Insertion "
+        f"less deletion does not separate them.{less} Quickest of them is `{verdict.chosen}` ({seconds} s "
+        "a picture), which the table supports as the default."
     )
 
 
