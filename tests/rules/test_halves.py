@@ -15,6 +15,7 @@ LEFT_OUT = frozenset(
     {
         "benchmarks/test_default_recipe.py",
         "benchmarks/test_frozen_heads.py",
+        "benchmarks/test_label_noise.py",
         "benchmarks/test_screening.py",
         "benchmarks/test_seeds.py",
         "benchmarks/test_tuning.py",
