@@ -31,6 +31,10 @@ class NoConversion(AffectLensError):
     """No mapping between two vocabularies that could be defended."""
 
 
+class AllDropped(NoConversion):
+    """A distribution whose emotions have no counterpart in the other vocabulary."""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """An ordered list of emotion words.
@@ -168,7 +172,7 @@ def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion
     """Express a distribution in another vocabulary, and state what that loses.
 
     Weight of words without a counterpart is dropped and the rest renormalised. Raises
-    `NoConversion` where no mapping is known, or where all weight would be dropped.
+    `NoConversion` where no mapping is known, and `AllDropped` where all weight would be.
 
     >>> convert(MIKELS.distribution({"awe": 3, "fear": 1}), POLARITY).distribution.weights
     {'positive': 0.75, 'negative': 0.25}
@@ -187,9 +191,7 @@ def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion
             sums[new] = sums.get(new, 0.0) + max(0.0, weight)  # a hair below 0 counts as 0
     kept = math.fsum(sums.values())
     if kept <= 0:
-        raise NoConversion(
-            f"All weight of {distribution} has no counterpart in {target.name}: {mapping.lost}"
-        )
+        raise AllDropped(f"All weight of {distribution} has no counterpart in {target.name}: {mapping.lost}")
     return Conversion(target.distribution(sums), mapping.lost, max(0.0, 1.0 - kept))
 
 
@@ -236,14 +238,17 @@ def by_polarity(vocabulary: Vocabulary) -> list[str]:
 
 
 def vocabulary(name: str) -> Vocabulary:
-    """Find a vocabulary by name. Raises `UnknownName` with the nearest.
+    """Find a vocabulary by name, or the first of that name without its number. Raises `UnknownName`.
 
-    >>> vocabulary("mikels-8") is MIKELS
-    True
+    >>> vocabulary("mikels-8") is MIKELS, vocabulary("polarity") is POLARITY
+    (True, True)
     """
-    if name not in VOCABULARIES:
-        raise UnknownName("vocabulary", name, VOCABULARIES, "this version")
-    return VOCABULARIES[name]
+    if name in VOCABULARIES:
+        return VOCABULARIES[name]
+    for known in VOCABULARIES.values():
+        if known.name.rpartition("-")[0] == name:
+            return known
+    raise UnknownName("vocabulary", name, VOCABULARIES, "this version")
 
 
 def find_vocabulary(labels: Iterable[str]) -> Vocabulary:

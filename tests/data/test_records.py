@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from affectlens.attributes import Attribute
-from affectlens.data.records import ALL, DataSource, Record, count_emotions, digest
-from affectlens.emotions import MIKELS
+from affectlens.data.records import ALL, DataSource, Record, count_emotions, digest, in_vocabulary
+from affectlens.emotions import EKMAN, MIKELS, POLARITY, WEBEMO_7, NoConversion
 from affectlens.errors import EmptySplit
 
 
@@ -62,3 +62,17 @@ def test_a_source_has_no_attributes_but_those_it_names() -> None:
     assert SOURCE.attributes == ()
     scene = Attribute("scene", ("beach", "street"))
     assert replace(SOURCE, attributes=(scene,)).attributes == (scene,)
+
+
+def test_labels_are_brought_to_another_vocabulary_and_what_has_no_counterpart_is_left_out() -> None:
+    words = {"a.jpg": "joy", "b.jpg": "surprise", "c.jpg": "fear"}
+    records = [Record(key, Path(key), EKMAN.only(word)) for key, word in words.items()]
+    found = in_vocabulary(DataSource("folder", Path(), EKMAN, {"train": records}), POLARITY)
+    assert found.vocabulary == POLARITY
+    assert [(r.key, r.target.top) for r in found.split("train")] == [
+        ("a.jpg", "positive"), ("c.jpg", "negative"),
+    ]  # fmt: skip
+    assert "ekman-6 to polarity-2" in found.notes[-1] and "1 pictures" in found.notes[-1]
+    assert in_vocabulary(SOURCE, MIKELS) is SOURCE
+    with pytest.raises(NoConversion, match="No conversion from mikels-8 to webemo-7"):
+        in_vocabulary(SOURCE, WEBEMO_7)

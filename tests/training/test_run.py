@@ -18,7 +18,17 @@ import torch
 
 from affectlens import former_keys
 from affectlens.data import folder
-from affectlens.errors import OutputInUse, PictureDamaged, RunError, SettingsError, WeightsNotFound
+from affectlens.data.records import ALL
+from affectlens.emotions import POLARITY
+from affectlens.errors import (
+    OutputInUse,
+    PictureDamaged,
+    RunError,
+    SettingsError,
+    UnknownName,
+    WeightsNotFound,
+)
+from affectlens.evaluation.evaluate import evaluate
 from affectlens.inference.engine import ONNX_RUNTIME, TORCH, load_engine
 from affectlens.models import catalog, saved
 from affectlens.models.saved import load_model
@@ -449,3 +459,17 @@ def test_the_moving_average_follows_the_network() -> None:
     state.ema.update(network, step=1000)
     for new, averaged in zip(network.parameters(), state.ema.module.parameters(), strict=True):
         assert float((new - averaged).detach().abs().max()) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_two_classes_are_learned_from_any_emotions_that_have_a_polarity(tmp_path: Path, data: Path) -> None:
+    source = folder.read(data)
+    *_, finished = fit(request(data, tmp_path / "run", replace(TINY, vocabulary="polarity")))
+    assert isinstance(finished, RunFinished)
+    assert finished.scores.words == ("positive", "negative")
+    model = load_model(finished.model)
+    assert model.card.vocabulary == POLARITY
+    assert any("polarity-2" in note for note in model.card.training["data"]["notes"])
+    found = evaluate(load_engine(str(finished.model)), source, ALL)
+    assert found.scores.count == len(source.split(ALL)) and "polarity-2" in found.notes[0]
+    with pytest.raises(UnknownName, match="polarity"):
+        next(fit(request(data, tmp_path / "other", replace(TINY, vocabulary="polarty"))))

@@ -4,14 +4,14 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.attributes import Attribute, BadAttribute
-from affectlens.emotions import EmotionDistribution, Vocabulary
+from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert
 from affectlens.errors import EmptySplit
 
 FOLD = re.compile(r"fold ?(\d+)", re.IGNORECASE)  # a split of a data set divided for cross-validation
@@ -64,6 +64,30 @@ class DataSource:
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by split and top emotion, in vocabulary order."""
         return {name: count_emotions(self.vocabulary, part) for name, part in self.splits.items()}
+
+
+def in_vocabulary(source: DataSource, target: Vocabulary) -> DataSource:
+    """Return a data set with its labels in another vocabulary; pictures without a counterpart are left out.
+
+    A note names what that loses, and how many pictures. Raises `NoConversion` where no mapping is known.
+    """
+    if source.vocabulary == target:
+        return source
+    lost, left_out, splits = "", 0, {}
+    for name, part in source.splits.items():
+        converted = []
+        for record in part:
+            try:
+                found = convert(record.target, target)
+            except AllDropped:
+                left_out += 1
+                continue
+            lost = found.lost
+            converted.append(replace(record, target=found.distribution))
+        splits[name] = converted
+    note = f"labels are brought from {source.vocabulary.name} to {target.name}: lost is {lost}"
+    note += f"; {left_out:,} pictures without a counterpart are left out" if left_out else ""
+    return replace(source, vocabulary=target, splits=splits, notes=(*source.notes, note))
 
 
 def encode_attributes(

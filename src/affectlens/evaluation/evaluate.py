@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from affectlens.data.records import DataSource, digest
+from affectlens.data.records import DataSource, digest, in_vocabulary
+from affectlens.emotions import POLARITY, NoConversion
 from affectlens.errors import VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.matching import match_rows
@@ -61,7 +62,8 @@ class Evaluation:
             "weights": by.weights,
             "engine": by.engine,
             "precision": by.precision,
-            **({"predictions": by.file, "notes": list(self.notes)} if by.file else {}),
+            **({"predictions": by.file} if by.file else {}),
+            **({"notes": list(self.notes)} if by.file or self.notes else {}),
             "data": {"name": self.data, "split": self.split, "hash": self.digest},
             "scores": self.scores.to_json(),
             "unreadable": [{"image": u.key, "error": str(u.error)} for u in self.unreadable],
@@ -85,12 +87,15 @@ def evaluate(
 ) -> Evaluation:
     """Predict every picture of a split and score the predictions, at the temperature of the model's card.
 
+    A model of positive and negative alone is scored by the polarity of the data's emotions.
     `progress` is called with how many pictures each step predicted. With `attributes`, those that model and
     data share are scored in a second pass over the pictures. Raises `VocabularyMismatch`
     where data and model name other emotions, `EmptySplit`, `DatasetError` when not one picture can be read,
     and `SettingsError` for attributes that data and model do not share or that the engine does not answer.
     """
-    card = engine.card
+    card, given = engine.card, source
+    if card.vocabulary == POLARITY:
+        source = _with_polarity(given)
     if source.vocabulary != card.vocabulary:
         raise VocabularyMismatch(card.vocabulary.words, source.vocabulary.words)
     records = source.split(split)
@@ -117,6 +122,7 @@ def evaluate(
             model=card.name, weights=card.weights_hash, engine=engine.name, precision=engine.precision
         ),
         attribute_scores=named,
+        notes=source.notes[len(given.notes) :],
     )
 
 
@@ -126,6 +132,9 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
     The temperature that made them is not known: `Scores.temperature` is None. Raises what
     `matching.match_rows` does, and `DatasetError` when not one picture could be read.
     """
+    original = source
+    if {word for row in given.rows for word in row.emotions or ()} == set(POLARITY.words):
+        source = _with_polarity(original)
     matched = match_rows(given, source, split)
     found = from_answers(matched.answers)
     scores = score(found.logits, found.targets, source.vocabulary, unreadable=len(found.unreadable))
@@ -144,5 +153,13 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
             precision=precision,
             file=given.file.name,
         ),
-        notes=matched.notes,
+        notes=(*source.notes[len(original.notes) :], *matched.notes),
     )
+
+
+def _with_polarity(source: DataSource) -> DataSource:
+    """Bring labels to positive and negative, where emotions have a polarity."""
+    try:
+        return in_vocabulary(source, POLARITY)
+    except NoConversion:
+        return source

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.groups import Groups, find_groups
-from affectlens.data.records import DataSource, Record
+from affectlens.data.records import DataSource, Record, in_vocabulary
+from affectlens.emotions import vocabulary
 from affectlens.errors import RunError, SettingsError, first_line
 from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import (
@@ -204,13 +205,16 @@ def open_session(
     the mean and standard deviation of images to the weights get those. `teachers` are files of soft answers
     (`training.soft_answers`), which the main process reads.
 
-    Raises `SettingsError` for a device that is not here, for data that the network cannot learn from, and for
+    Raises `UnknownName` and `NoConversion` for a vocabulary that labels cannot be brought to, `SettingsError`
+    for a device that is not here, for data that the network cannot learn from, and for
     teachers without `distillation` or the other way round, and `EmptySplit`, and `DatasetError` where a
     picture is in two splits or soft answers are not complete.
     """
     _check_teachers(settings, teachers)
     group.require_rows(settings.batch_size)
     settings = with_statistics(settings)
+    if settings.vocabulary:
+        source = in_vocabulary(source, vocabulary(settings.vocabulary))
     source = splits.with_validation(
         source, settings.val_fraction, settings.seed, partial(_groups_of_all, group=group)
     )

@@ -112,6 +112,8 @@ class Settings:
     """How a network is trained.
 
     Attributes:
+        vocabulary: emotions to learn, by the name of a vocabulary, to which labels are brought: `polarity`
+            for positive and negative; "" leaves those of the data.
         network: a name from `affectlens models`, or any of timm's.
         network_options: what the network's entry in the catalogue allows.
         weights: where the backbone starts: `hub`, `none`, or a file or folder of safetensors.
@@ -167,6 +169,7 @@ class Settings:
         num_workers: processes that read and vary pictures; -1 is one a core, at most 8.
     """
 
+    vocabulary: str = ""
     network: str = "deit_tiny"
     network_options: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "hub"
