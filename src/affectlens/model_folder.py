@@ -10,8 +10,8 @@ On disk (the layout of the Hugging Face hub):
 A folder is complete or it is not written, and is read only when its parts fit together. Of networks nothing
 is known here: weights are bytes, and `models.saved` builds the network that they are for.
 
-A plain timm network in such a folder also loads with `timm.create_model("local-dir:FOLDER", pretrained=True)` and with
-`transformers.pipeline("image-classification", FOLDER)`; these do not apply the temperature.
+A plain timm network in such a folder also loads with `timm.create_model("local-dir:FOLDER", pretrained=True)`
+and with `transformers.pipeline("image-classification", FOLDER)`; these do not apply the temperature.
 """
 
 import hashlib

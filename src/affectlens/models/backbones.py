@@ -7,7 +7,7 @@ an error, never a layer that silently stays random; only a classifier of another
 Letters: B images, C channels, D features, H x W cells of a map, E emotions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from affectlens import hub
 from affectlens.errors import SettingsError, UnknownName, WeightsNotFound
+from affectlens.models import alexnet  # makes it known to timm
 from affectlens.models.transformers_names import is_of_transformers, renamed
 from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -368,6 +369,10 @@ def _fetch(name: str) -> Path:
 
     Not by timm's own way, which takes a pickle where there is no safetensors file.
     """
+    if name.partition(".")[0] == alexnet.NAME:
+        return _or_not_found(
+            f"The pretrained weights of {name}", "torchvision's pages", alexnet.fetch_weights
+        )
     config = timm.get_pretrained_cfg(name)
     repository = config.hf_hub_id if config else None
     if not repository:
@@ -376,12 +381,18 @@ def _fetch(name: str) -> Path:
 
 
 def _fetched(what: str, repository: str) -> Path:
+    return _or_not_found(
+        what, f"{repository} of the hub", lambda: hub.fetch_file(repository, "model.safetensors")
+    )
+
+
+def _or_not_found(what: str, where: str, fetch: Callable[[], Path]) -> Path:
     try:
-        return hub.fetch_file(repository, "model.safetensors")
+        return fetch()
     except Exception as error:  # the hub's client raises some dozen kinds, from four libraries
         raise WeightsNotFound(
-            f"{what} are not on this machine and cannot be fetched from {repository} of the hub. Go online, "
-            "or pass weights=FILE or FOLDER with a safetensors file, or weights=none."
+            f"{what} are not on this machine and cannot be fetched from {where}. Go online, or pass "
+            "weights=FILE or FOLDER with a safetensors file, or weights=none."
         ) from error
 
 

@@ -133,6 +133,12 @@ NETWORKS: Mapping[str, NetworkEntry] = {
               "Dosovitskiy et al., ICLR 2021", "vit_base_patch16_224.augreg_in21k"),
         plain("resnet50", "ResNet-50, the field's usual baseline",
               "He et al., CVPR 2016", "resnet50.tv_in1k"),
+        plain("alexnet", "AlexNet, torchvision's",
+              "Krizhevsky, arXiv 1404.5997, 2014", "alexnet.tv_in1k"),
+        plain("vgg16", "VGG-16",
+              "Simonyan and Zisserman, ICLR 2015", "vgg16.tv_in1k"),
+        plain("densenet121", "DenseNet-121",
+              "Huang et al., CVPR 2017", "densenet121.tv_in1k"),
     )
 }  # fmt: skip
 
