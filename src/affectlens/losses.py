@@ -24,6 +24,21 @@ def class_weights(frequency: Tensor, power: float = 1.0, floor: float = 1e-6) ->
     return raw / (raw * frequency).sum()
 
 
+def of_other_polarity(logits: Tensor, targets: Tensor, signs: Tensor) -> Tensor:
+    """Whether the likeliest emotion has the other polarity than the target's: (B, E) both -> (B,), 0 or 1.
+
+    `signs` (E,) is 1 for positive emotions, -1 for negative ones, and 0 for others, which are of neither. It
+    weighs pictures in the polarity-consistent cross-entropy of PDANet (Zhao et al., ACM MM 2019), as VAANet
+    has it (Zhao et al., AAAI 2020).
+
+    >>> logits, targets = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.eye(2)[[0, 0]]
+    >>> of_other_polarity(logits, targets, torch.tensor([1.0, -1.0]))
+    tensor([0., 1.])
+    """
+    product = signs[logits.argmax(dim=1)] * signs[targets.argmax(dim=1)]
+    return (product < 0).float()
+
+
 def class_imbalance_loss(
     logits: Tensor, targets: Tensor, weights: Tensor, focal_gamma: float = 1.0, double_softmax: bool = False
 ) -> Tensor:

@@ -10,13 +10,14 @@ from affectlens.models import catalog
 from affectlens.models.capabilities import (
     CONCEPTS,
     HasAttributes,
+    HasAuxiliary,
     HasBranches,
     HasEmbedding,
     HasParts,
     HasTokens,
 )
 
-PROTOCOLS = (HasBranches, HasEmbedding, HasAttributes, HasParts, HasTokens)
+PROTOCOLS = (HasAuxiliary, HasBranches, HasEmbedding, HasAttributes, HasParts, HasTokens)
 SMALL: dict[str, dict[str, Any]] = {
     "pair": {"transformer": "test_vit.r160_in1k", "convolutional": "test_efficientnet.r160_in1k"},
     "mlm_paper": {"backbone": "test_resnet"},

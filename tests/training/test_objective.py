@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import SettingsError
 from affectlens.losses import attribute_loss, class_imbalance_loss, emotion_similarity
 from affectlens.models import catalog
@@ -255,3 +256,31 @@ def test_attributes_need_a_network_that_names_them_and_learned_weights_one_that_
 def test_where_every_batch_is_mixed_attributes_cannot_be_learned() -> None:
     with pytest.raises(SettingsError, match="mix_prob below 1"):
         Settings(loss=Loss(attributes=1.0), mixup=0.2, mix_prob=1.0)
+
+
+def test_an_auxiliary_classifier_learns_alike_and_does_not_answer() -> None:
+    class Helped(nn.Module):
+        def with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return first, second
+
+    first, second, targets = torch.randn(4, 3), torch.randn(4, 3), one_hot(0, 1, 2, 0)
+    found = make_objective(Settings(label_smoothing=0), targets, CPU)(Helped(), torch.empty(4), targets)
+    expected = (F.cross_entropy(first, targets) + F.cross_entropy(second, targets)) / 2
+    torch.testing.assert_close(found.loss, expected)
+    assert torch.equal(found.logits, first)
+
+
+def test_pictures_of_the_other_polarity_count_more() -> None:
+    settings = Settings(label_smoothing=0, loss=Loss(polarity=0.5))
+    targets, words = one_hot(2, 0, 2), Vocabulary("three", ("cosy", "uncanny", "premium"))
+    with pytest.raises(SettingsError, match="no polarity"):
+        make_objective(settings, targets, CPU)
+    with pytest.raises(SettingsError, match="no polarity"):
+        make_objective(settings, targets, CPU, vocabulary=words)
+    eight, answers = (
+        torch.tensor([MIKELS.only(word).probabilities for word in row])
+        for row in (("fear", "awe", "fear"), ("awe", "contentment", "fear"))
+    )
+    each = F.cross_entropy(answers, eight, reduction="none")
+    found = make_objective(settings, eight, CPU, vocabulary=MIKELS)(Fixed(answers), answers, eight)
+    torch.testing.assert_close(found.loss, (each * torch.tensor([1.5, 1.0, 1.0])).mean())

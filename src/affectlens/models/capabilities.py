@@ -40,6 +40,17 @@ class HasBranches(Protocol):
         """Divide each branch's logits by its temperature, for good, in the weights."""
 
 
+@runtime_checkable
+class HasAuxiliary(Protocol):
+    """Networks with classifiers that help in training and are left out in use."""
+
+    def with_auxiliary(self, images: Tensor) -> Sequence[Tensor]:
+        """Return logits, (B, E) each: the answer first, then those of the others.
+
+        Cross-entropy is the mean of theirs.
+        """
+
+
 class Embedded(NamedTuple):
     """An answer and the features that it was read from: (B, E) and (B, D)."""
 

@@ -9,16 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from affectlens.emotions import Vocabulary, polarity_signs
 from affectlens.errors import SettingsError
 from affectlens.losses import (
     attribute_loss,
     class_imbalance_loss,
     class_weights,
     emotion_similarity,
+    of_other_polarity,
     positive_weights,
     uncertainty_weighted,
 )
-from affectlens.models.capabilities import HasAttributes, HasBranches, HasEmbedding
+from affectlens.models.capabilities import HasAttributes, HasAuxiliary, HasBranches, HasEmbedding
 from affectlens.training.settings import Loss, Settings
 
 LOSSES = ("cross_entropy", "class_imbalance", "similarity", "attributes")
@@ -40,7 +42,13 @@ class Outcome(NamedTuple):
 
 
 class _Answers(NamedTuple):
-    """Logits of a network, or of its branches; what the similarity loss compares; logits of attributes."""
+    """What a network returns for the losses.
+
+    Attributes:
+        logits: of the network, of each of its branches, or of it and then its auxiliary classifiers
+        compared: what the similarity loss compares
+        attributes: logits of attributes, by name
+    """
 
     logits: Sequence[Tensor]
     compared: Tensor
@@ -62,6 +70,8 @@ class Objective:
         log_prior: float32 (E,), log of each emotion's frequency, times the adjustment
         alpha: float32 (E,), of the class-imbalance loss, mean 1 over the training pictures
         positive_weights: float32 (W,), of attributes with several words, by name
+        signs: float32 (E,), 1 for positive emotions, -1 for negative ones, 0 for others; None where no loss
+            needs them
         gather: makes rows of the complete batch of those of one process (`training.gather`)
     """
 
@@ -71,6 +81,7 @@ class Objective:
     log_prior: Tensor
     alpha: Tensor
     positive_weights: Mapping[str, Tensor] = field(default_factory=dict)
+    signs: Tensor | None = None
     gather: Callable[[Tensor], Tensor] = _unchanged
 
     def __call__(
@@ -104,7 +115,8 @@ class Objective:
             parts["attributes"], each = self._attributes(network, words, wanted)
             notes |= {f"attributes.{name}": loss.detach() for name, loss in each.items()}
         total = torch.stack([getattr(self.loss, name) * part for name, part in parts.items()]).sum()
-        logits = torch.stack([answer.detach().float() for answer in answers]).mean(dim=0)
+        answering = answers[:1] if isinstance(network, HasAuxiliary) else answers
+        logits = torch.stack([answer.detach().float() for answer in answering]).mean(dim=0)
         several = sum(getattr(self.loss, name) > 0 for name in LOSSES) > 1
         shown = {name: part.detach() for name, part in parts.items()} if several else {}
         return Outcome(total, logits, {**shown, **notes})
@@ -117,6 +129,9 @@ class Objective:
         if isinstance(network, HasBranches):
             branches = network.branches(images)
             return _Answers(branches, torch.stack(list(branches)).mean(dim=0), {})
+        if isinstance(network, HasAuxiliary):
+            every = network.with_auxiliary(images)
+            return _Answers(every, every[0], {})
         if self.loss.similarity and self.loss.similarity_of == "embedding":
             assert isinstance(network, HasEmbedding)  # `check_network`
             logits, embedding = network.embed(images)
@@ -152,7 +167,10 @@ class Objective:
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         smooth = targets * (1 - self.smoothing) + self.smoothing / targets.shape[1]
-        return -(smooth * F.log_softmax(logits.float() + self.log_prior, dim=1) * self.weights).sum(dim=1)
+        rows = -(smooth * F.log_softmax(logits.float() + self.log_prior, dim=1) * self.weights).sum(dim=1)
+        if self.signs is None:
+            return rows
+        return rows * (1 + self.loss.polarity * of_other_polarity(logits, targets, self.signs))
 
     def _class_imbalance(self, logits: Tensor, targets: Tensor) -> Tensor:
         return class_imbalance_loss(
@@ -191,11 +209,13 @@ def make_objective(
     device: torch.device,
     word_frequencies: Mapping[str, Tensor] = MappingProxyType({}),
     gather: Callable[[Tensor], Tensor] = _unchanged,
+    vocabulary: Vocabulary | None = None,
 ) -> Objective:
     """Measure the frequencies of the training targets (N, E) and build the objective.
 
-    `word_frequencies` holds, for attributes with several words, the fraction of pictures with each (W,).
-    `gather` is that of `Objective`.
+    `vocabulary` is that of the targets, which `loss.polarity` needs. `word_frequencies` holds, for attributes
+    with several words, the fraction of pictures with each (W,). `gather` is that of `Objective`. Raises
+    `SettingsError` for `loss.polarity` without emotions that have a polarity.
     """
     frequency = targets.mean(dim=0)
     floor = 0.5 / len(targets)  # an emotion without pictures stays finite
@@ -209,8 +229,16 @@ def make_objective(
             name: positive_weights(frequency, settings.loss.attribute_balance).to(device)
             for name, frequency in word_frequencies.items()
         },
+        signs=_signs(vocabulary).to(device) if settings.loss.polarity else None,
         gather=gather,
     )
+
+
+def _signs(vocabulary: Vocabulary | None) -> Tensor:
+    signs = {} if vocabulary is None else polarity_signs(vocabulary)
+    if not any(signs.values()):
+        raise SettingsError("These emotions have no polarity: set loss.polarity=0.")
+    return torch.tensor([float(sign) for sign in signs.values()])
 
 
 def mix(images: Tensor, targets: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:

@@ -134,7 +134,9 @@ class Session:
         """The losses."""
         frequencies = word_frequencies(self.attributes, self.training)
         gather = partial(gather_rows, group=self.group, count=self.settings.batch_size)
-        return make_objective(self.settings, self.learned_targets, self.device, frequencies, gather)
+        return make_objective(
+            self.settings, self.learned_targets, self.device, frequencies, gather, self.source.vocabulary
+        )
 
     def start(self, pretrained: bool = True) -> State:
         """A fresh state; not `pretrained` for one whose weights are about to be replaced.

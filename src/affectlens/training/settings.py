@@ -68,6 +68,8 @@ class Loss:
 
     Attributes:
         cross_entropy: its weight; `label_smoothing`, `class_weight` and `logit_adjustment` belong to it.
+        polarity: lambda of the polarity-consistent cross-entropy: a picture whose likeliest emotion has the
+            other polarity than its target's counts 1 + lambda times (`losses.of_other_polarity`); 0 is off.
         class_imbalance: weight of MLM's loss against class imbalance (`losses.class_imbalance_loss`).
         focal_gamma: its gamma: pictures that are already predicted right count less.
         double_softmax: the defect of the authors' scripts, for faithful repetition only.
@@ -83,6 +85,7 @@ class Loss:
     """
 
     cross_entropy: float = 1.0
+    polarity: float = 0.0
     class_imbalance: float = 0.0
     focal_gamma: float = 1.0
     double_softmax: bool = False
@@ -96,8 +99,8 @@ class Loss:
 
     def __post_init__(self) -> None:
         for name in (
-            "cross_entropy", "class_imbalance", "similarity", "focal_gamma", "margin", "attributes",
-            "attribute_balance",
+            "cross_entropy", "polarity", "class_imbalance", "similarity", "focal_gamma", "margin",
+            "attributes", "attribute_balance",
         ):  # fmt: skip
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise SettingsError(f"loss.{name} must be at least 0, not {getattr(self, name)}.")
