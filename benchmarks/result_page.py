@@ -24,6 +24,11 @@ def write(out: Path, template: str, parts: Mapping[str, str]) -> None:
         raise ValueError(f"{template} has slots {sorted(slots)}, and there are parts {sorted(parts)}.")
     for name, part in parts.items():
         text = text.replace(f"@@{name}@@", part)
+    write_text(out, text)
+
+
+def write_text(out: Path, text: str) -> None:
+    """Write a page with its long lines wrapped."""
     with atomic_write(out, "w") as file:
         file.write("\n".join(map(_wrap, _blocks(text.splitlines()))) + "\n")
 
