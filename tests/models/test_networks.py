@@ -30,6 +30,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mam_paper": ("mam_paper", {"backbone": "test_resnet"}),
     "mam_paper, tokens related": ("mam_paper", {"backbone": "test_efficientnet", "relation": True}),
     "mam_release": ("mam_release", {"backbone": "test_resnet"}),
+    "wscnet": ("wscnet", {"backbone": "test_resnet"}),
+    "wscnet, release": ("wscnet", {"backbone": "test_resnet", "pooling": "mean", "coupling": "mean"}),
     "vit_attributes": ("vit_attributes", {"backbone": "test_vit", "attributes": ATTRIBUTES, "dropout": 0.1}),
     "vit_attributes, attributes alone": (
         "vit_attributes",
@@ -41,7 +43,9 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 SIDE = 160
 every_network = pytest.mark.parametrize("kind", NETWORKS)
 # An export takes some seconds: every design and option by default, those that share their blocks once.
-SHARE_THEIR_BLOCKS = {"mlm_release", "mlm added", "mam_paper", "vit_attributes, attributes alone"}
+SHARE_THEIR_BLOCKS = {
+    "mlm_release", "mlm added", "mam_paper", "wscnet, release", "vit_attributes, attributes alone",
+}  # fmt: skip
 every_network_to_export = pytest.mark.parametrize(
     "kind",
     [pytest.param(kind, marks=pytest.mark.slow if kind in SHARE_THEIR_BLOCKS else ()) for kind in NETWORKS],

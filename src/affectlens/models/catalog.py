@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, mam, mlm, pair, vit_attributes
+from affectlens.models import backbones, mam, mlm, pair, vit_attributes, wscnet
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,9 @@ NETWORKS: Mapping[str, NetworkEntry] = {
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, (*MAM_OPTIONS, "triangle"), release=False),
         composed("mam_release", "MAM as its script has it: semantic tokenizers on all maps",
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, MAM_OPTIONS, release=True),
+        composed("wscnet", "WSCNet: a map of where emotions are, learned from labels, weighs the features",
+                 "Yang et al., CVPR 2018", wscnet.WSCNet, wscnet.WSCNetConfig,
+                 ("backbone", "maps_per_emotion", "pooling", "coupling")),
         replace(
             composed("vit_attributes", "ViT-B/16 that names scene, objects and more, and predicts by them",
                      ATTRIBUTES_SOURCE, vit_attributes.AttributesNetwork, vit_attributes.AttributesConfig,

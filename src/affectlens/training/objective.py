@@ -184,6 +184,11 @@ def _mean(losses: Sequence[Tensor]) -> Tensor:
 
 def check_network(settings: Settings, network: nn.Module) -> None:
     """Raise `SettingsError` where a network cannot give what the losses of the settings need."""
+    if isinstance(network, HasAuxiliary) and (settings.loss.similarity or settings.loss.attributes):
+        raise SettingsError(
+            f"The network {settings.network} has auxiliary classifiers, which go with losses over emotions "
+            "alone. Set loss.similarity=0 and loss.attributes=0."
+        )
     wanted = settings.loss.similarity and settings.loss.similarity_of == "embedding"
     if wanted and not isinstance(network, HasEmbedding):
         raise SettingsError(
