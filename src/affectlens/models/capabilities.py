@@ -47,7 +47,7 @@ class HasAuxiliary(Protocol):
     def with_auxiliary(self, images: Tensor) -> Sequence[Tensor]:
         """Return logits, (B, E) each: the answer first, then those of the others.
 
-        Losses over emotions are the mean of theirs. No loss over pairs and none over attributes goes with them.
+        Losses over emotions are the mean of theirs; no loss over pairs or over attributes goes with them.
         """
 
 
