@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlm_release": {"backbone": "test_resnet"},
     "mam_paper": {"backbone": "test_resnet"},
     "mam_release": {"backbone": "test_resnet"},
+    "pdanet": {"backbone": "test_resnet"},
     "vit_attributes": {"backbone": "test_vit", "attributes": {"scene": {"words": 3, "several": False}}},
     "test_vit": {},
 }
@@ -33,6 +34,7 @@ CAN: dict[str, set[type]] = {
     "mlm_release": {HasEmbedding, HasParts},
     "mam_paper": {HasEmbedding, HasParts, HasTokens},
     "mam_release": {HasEmbedding, HasParts, HasTokens},
+    "pdanet": {HasEmbedding},
     "vit_attributes": {HasAttributes},
     "test_vit": set(),
 }

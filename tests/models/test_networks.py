@@ -30,6 +30,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mam_paper": ("mam_paper", {"backbone": "test_resnet"}),
     "mam_paper, tokens related": ("mam_paper", {"backbone": "test_efficientnet", "relation": True}),
     "mam_release": ("mam_release", {"backbone": "test_resnet"}),
+    "pdanet": ("pdanet", {"backbone": "test_resnet"}),
     "vit_attributes": ("vit_attributes", {"backbone": "test_vit", "attributes": ATTRIBUTES, "dropout": 0.1}),
     "vit_attributes, attributes alone": (
         "vit_attributes",

@@ -17,7 +17,7 @@ from affectlens.training.schedule import Schedule
 from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
-OF_PAPERS = ("mlm_paper", "mlm_release", "mam_paper", "mam_release")
+OF_PAPERS = ("mlm_paper", "mlm_release", "mam_paper", "mam_release", "pdanet")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -39,7 +39,7 @@ def test_the_name_of_a_network_with_a_recipe_of_its_own_means_that_recipe(name: 
 
 @pytest.mark.parametrize(
     ("name", "first", "last", "halvings"),
-    [("mlm_release", 1e-4, 3.125e-6, 5), ("mam_release", 1e-3, 1e-10, 7)],
+    [("mlm_release", 1e-4, 3.125e-6, 5), ("mam_release", 1e-3, 1e-10, 7), ("pdanet", 1e-3, 1e-4, 1)],
 )
 def test_the_learning_rates_are_those_of_the_scripts(
     name: str, first: float, last: float, halvings: int
@@ -52,7 +52,7 @@ def test_the_learning_rates_are_those_of_the_scripts(
     assert sum(after < before for before, after in pairwise(lrs)) == halvings
 
 
-@pytest.mark.parametrize("name", ["mlm_release", "mam_paper"])
+@pytest.mark.parametrize("name", ["mlm_release", "mam_paper", "pdanet"])
 def test_networks_train_by_their_own_recipes(name: str, tmp_path: Path) -> None:
     colour_set(tmp_path / "data", MIKELS.words, each=8)
     small = ["network_options.backbone=test_resnet", "weights=none", "epochs=0.5", "batch_size=16",

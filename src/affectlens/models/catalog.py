@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, mam, mlm, pair, vit_attributes
+from affectlens.models import backbones, mam, mlm, pair, pdanet, vit_attributes
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,9 @@ NETWORKS: Mapping[str, NetworkEntry] = {
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, (*MAM_OPTIONS, "triangle"), release=False),
         composed("mam_release", "MAM as its script has it: semantic tokenizers on all maps",
                  MAM_SOURCE, mam.MAM, mam.MAMConfig, MAM_OPTIONS, release=True),
+        composed("pdanet", "PDANet: attention over channels and cells of ResNet-101's last map",
+                 "Zhao et al., ACM MM 2019", pdanet.PDANet, pdanet.PDANetConfig,
+                 ("backbone", "spatial_mean")),
         replace(
             composed("vit_attributes", "ViT-B/16 that names scene, objects and more, and predicts by them",
                      ATTRIBUTES_SOURCE, vit_attributes.AttributesNetwork, vit_attributes.AttributesConfig,

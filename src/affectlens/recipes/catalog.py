@@ -15,6 +15,7 @@ RECIPES: Mapping[str, tuple[str, str]] = {
     "mlm_release": ("mlm", "release"),
     "mam_paper": ("mam", "paper"),
     "mam_release": ("mam", "release"),
+    "pdanet": ("pdanet", "settings"),
     "vit_emoset": ("vit", "emoset"),
     "vit_emoset_release": ("vit", "release"),
     "vit_emoset_multitask": ("vit", "multitask"),
