@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mam_paper": {"backbone": "test_resnet"},
     "mam_release": {"backbone": "test_resnet"},
     "wscnet": {"backbone": "test_resnet"},
+    "pdanet": {"backbone": "test_resnet"},
     "vit_attributes": {"backbone": "test_vit", "attributes": {"scene": {"words": 3, "several": False}}},
     "test_vit": {},
 }
@@ -35,6 +36,7 @@ CAN: dict[str, set[type]] = {
     "mam_paper": {HasEmbedding, HasParts, HasTokens},
     "mam_release": {HasEmbedding, HasParts, HasTokens},
     "wscnet": {HasAuxiliary},
+    "pdanet": {HasEmbedding},
     "vit_attributes": {HasAttributes},
     "test_vit": set(),
 }

@@ -32,6 +32,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mam_release": ("mam_release", {"backbone": "test_resnet"}),
     "wscnet": ("wscnet", {"backbone": "test_resnet"}),
     "wscnet, release": ("wscnet", {"backbone": "test_resnet", "pooling": "mean", "coupling": "mean"}),
+    "pdanet": ("pdanet", {"backbone": "test_resnet"}),
     "vit_attributes": ("vit_attributes", {"backbone": "test_vit", "attributes": ATTRIBUTES, "dropout": 0.1}),
     "vit_attributes, attributes alone": (
         "vit_attributes",

@@ -17,7 +17,7 @@ from affectlens.training.schedule import Schedule
 from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
-OF_PAPERS = ("mlm_paper", "mlm_release", "mam_paper", "mam_release", "wscnet")
+OF_PAPERS = ("mlm_paper", "mlm_release", "mam_paper", "mam_release", "wscnet", "pdanet")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -38,21 +38,26 @@ def test_the_name_of_a_network_with_a_recipe_of_its_own_means_that_recipe(name: 
 
 
 @pytest.mark.parametrize(
-    ("name", "first", "last", "halvings"),
-    [("mlm_release", 1e-4, 3.125e-6, 5), ("mam_release", 1e-3, 1e-10, 7), ("wscnet", 1e-4, 1e-7, 3)],
+    ("name", "first", "last", "falls"),
+    [
+        ("mlm_release", 1e-4, 3.125e-6, 5),
+        ("mam_release", 1e-3, 1e-10, 7),
+        ("wscnet", 1e-4, 1e-7, 3),
+        ("pdanet", 1e-3, 1e-4, 1),
+    ],
 )
 def test_the_learning_rates_are_those_of_the_scripts(
-    name: str, first: float, last: float, halvings: int
+    name: str, first: float, last: float, falls: int
 ) -> None:
     settings = recipe(name)
     schedule = Schedule(19_292, settings)
     lrs = [schedule.lr(step) for step in range(schedule.total_steps)]
     assert lrs[0] == pytest.approx(first)
     assert lrs[-1] == pytest.approx(last)
-    assert sum(after < before for before, after in pairwise(lrs)) == halvings
+    assert sum(after < before for before, after in pairwise(lrs)) == falls
 
 
-@pytest.mark.parametrize("name", ["mlm_release", "mam_paper", "wscnet"])
+@pytest.mark.parametrize("name", ["mlm_release", "mam_paper", "wscnet", "pdanet"])
 def test_networks_train_by_their_own_recipes(name: str, tmp_path: Path) -> None:
     colour_set(tmp_path / "data", MIKELS.words, each=8)
     small = ["network_options.backbone=test_resnet", "weights=none", "epochs=0.5", "batch_size=16",

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, mam, mlm, pair, vit_attributes, wscnet
+from affectlens.models import backbones, mam, mlm, pair, pdanet, vit_attributes, wscnet
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,9 @@ NETWORKS: Mapping[str, NetworkEntry] = {
         composed("wscnet", "WSCNet: a map of where emotions are, learned from labels, weighs the features",
                  "Yang et al., CVPR 2018", wscnet.WSCNet, wscnet.WSCNetConfig,
                  ("backbone", "maps_per_emotion", "pooling", "coupling")),
+        composed("pdanet", "PDANet: attention over channels and cells of ResNet-101's last map",
+                 "Zhao et al., ACM MM 2019", pdanet.PDANet, pdanet.PDANetConfig,
+                 ("backbone", "spatial_mean")),
         replace(
             composed("vit_attributes", "ViT-B/16 that names scene, objects and more, and predicts by them",
                      ATTRIBUTES_SOURCE, vit_attributes.AttributesNetwork, vit_attributes.AttributesConfig,

@@ -16,6 +16,7 @@ RECIPES: Mapping[str, tuple[str, str]] = {
     "mam_paper": ("mam", "paper"),
     "mam_release": ("mam", "release"),
     "wscnet": ("wscnet", "settings"),
+    "pdanet": ("pdanet", "settings"),
     "vit_emoset": ("vit", "emoset"),
     "vit_emoset_release": ("vit", "release"),
     "vit_emoset_multitask": ("vit", "multitask"),
