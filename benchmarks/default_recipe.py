@@ -1,4 +1,4 @@
-"""Make the default model from FI, by the plan of default_recipe.toml.
+"""Make a candidate for the default model from FI, by the plan of default_recipe.toml.
 
     python benchmarks/default_recipe.py --fi PATH --weights FOLDER --out FOLDER
 
@@ -48,7 +48,6 @@ from affectlens.training.run_folder import MODEL, SETTINGS
 from frozen_heads import Stored, features_of, out_of_fold
 
 PLAN = Path(__file__).with_name("default_recipe.toml")
-TEST_PICTURES = PLAN.parent / "results" / "test_pictures.txt"  # keys of FI's, for checks
 FOLDS, TEST_SHARE = 5, 0.1
 QUARTERS = 4  # of fold 1, of which the first is `val`
 TRANSFORMER, CONVOLUTIONAL = "transformer", "convolutional"

@@ -1,15 +1,12 @@
 """Model folders in words: who made them, what for, and what they replace."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 from affectlens import library
 from affectlens.library.default_models import DefaultModel, DefaultModels
 from affectlens.library.text import NOT_NAMED, comparison_text, made_by, summary_text
 from model_folders import CARD
 
-MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "default_model.json"
 BEFORE, NOW = {"accuracy": 0.7, "macro_f1": 0.5, "brier": 0.4}, {"accuracy": 0.75, "brier": 0.25}
 FIRST = DefaultModel(version="0.1.0", weights="1" * 12, scores=BEFORE)
 SECOND = DefaultModel(version="0.3.0", weights="2" * 12, scores=NOW)
@@ -31,16 +28,15 @@ def test_a_default_model_is_compared_with_the_one_before_it_and_the_first_with_n
         assert "Compared" not in summary_text(other, DEFAULTS)
 
 
-def test_the_packages_table_ends_with_the_model_that_ships_and_is_what_was_measured() -> None:
+def test_the_packages_table_ends_with_the_model_that_ships_and_its_cards_scores() -> None:
     defaults, card = DefaultModels.read(), library.card()
-    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
     last = defaults.models[-1]
-    assert last.weights == card.weights_id and measured["weights"] == card.weights_hash
-    compared = measured["compared"]
-    assert (defaults.pictures, defaults.hash) == (compared["pictures"], compared["hash"])
-    for model, name in zip(defaults.models[-2:], ("before", "now"), strict=True):
-        r = {f"r_of_valence_on_{key.upper()}": of[name]["pearson"] for key, of in measured["rated"].items()}
-        assert model.scores == {**compared[name], **r} and "accuracy" in model.scores
+    assert last.weights == card.weights_id
+    assert last.scores == {name: card.scores[name] for name in last.scores} and "accuracy" in last.scores
+    data = card.training["data"]
+    assert (defaults.pictures, defaults.data) == (card.scores["count"], data["spec"])
+    assert defaults.hash == data["hashes"][card.scores["split"]]
+    assert all(model.scores.keys() == last.scores.keys() for model in defaults.models)
 
 
 def test_the_version_that_made_a_model_is_that_of_its_folder_or_of_its_training() -> None:

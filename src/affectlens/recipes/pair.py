@@ -2,8 +2,7 @@
 
     affectlens train pair --data fi:PATH --out RUN
 
-The default model of today is two models that were trained apart (benchmarks/default_recipe.py);
-docs/results/screening.md compares this recipe with theirs.
+It is the default model of today as well; docs/results/screening.md compares the recipe with others.
 """
 
 from affectlens.training.augment import Augmentation
