@@ -45,7 +45,7 @@ from affectlens.models.saved import Model
 from affectlens.training.card import limits
 from affectlens.training.finish import IN_USE
 from affectlens.training.run_folder import MODEL, SETTINGS
-from frozen_heads import Stored, features_of, out_of_fold
+from frozen_heads import SIDE, Stored, features_of, out_of_fold
 
 PLAN = Path(__file__).with_name("default_recipe.toml")
 FOLDS, TEST_SHARE = 5, 0.1
@@ -162,7 +162,7 @@ def _write_table(out: Path, parts: Mapping[str, Sequence[Record]]) -> None:
 
 def _write_features(plan: Plan, paths: Paths, out: Path) -> None:
     records = paths.table("folds.tsv").split(ALL)
-    found = features_of([record.path for record in records], paths.weights, plan.frozen)
+    found = features_of([record.path for record in records], paths.weights, plan.frozen, SIDE)
     with atomic_write(out) as file:
         keys = np.array([record.key for record in records])
         np.savez(file, keys=keys, fi=np.concatenate(list(found.values()), axis=1))
@@ -196,8 +196,10 @@ def _train(member: Member, paths: Paths, model: Path) -> None:
 
 def _join(paths: Paths, out: Path, name: str) -> None:
     """Join both models, fit the temperature on `val`, and score `test`, once."""
-    runs = (paths.out / TRANSFORMER, paths.out / CONVOLUTIONAL)
-    joined = join(*(saved.load(str(run / MODEL)) for run in runs), name)
+    transformer, convolutional = (
+        saved.load(str(paths.out / run / MODEL)) for run in (TRANSFORMER, CONVOLUTIONAL)
+    )
+    joined = join(transformer, convolutional, name)
     source = paths.table("data.tsv")
     saved.round_weights(joined.network, "float16")
     fitted = _predict(joined, source.split("val"))

@@ -69,7 +69,7 @@ class Heads(NamedTuple):
 
 
 def features_of(
-    files: Sequence[Path], weights: str, levels: Mapping[str, Sequence[int]] = LEVELS, side: int = SIDE
+    files: Sequence[Path], weights: str, levels: Mapping[str, Sequence[int]], side: int
 ) -> dict[str, NDArray[np.float16]]:
     """Run frozen networks, of which `levels` names some maps, over pictures: by network, (N, D).
 
@@ -132,7 +132,7 @@ def make_features(fi: Path, weights: Path, ratings: Path, out: Path) -> None:
     records = open_data(f"fi:{fi}").split(ALL)
     files = {"fi": [record.path for record in records]}
     files |= {name: read_ratings(ratings / f"{name}-dev")[0] for name in RATED}
-    every = features_of([file for part in files.values() for file in part], str(weights))
+    every = features_of([file for part in files.values() for file in part], str(weights), LEVELS, SIDE)
     stacked = np.concatenate(list(every.values()), axis=1)
     ends = np.cumsum([len(part) for part in files.values()])
     parts: dict[str, Any] = dict(zip(files, np.split(stacked, ends[:-1]), strict=True))

@@ -1084,7 +1084,7 @@ def test_the_limit_on_pixels_is_ours_for_every_format(kind: str, monkeypatch: py
 def test_pictures_that_are_decoded_at_once_keep_to_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "memory", memory := Memory(1000 * 1000 * images._BYTES_PER_PIXEL))
     used = []
-    load = images.load
+    load = picture_formats.load
 
     def watched(image: Image.Image, file: Any) -> Image.Image:
         used.append(memory.used)

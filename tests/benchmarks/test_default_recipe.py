@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 import default_recipe
 from affectlens import Predictor
+from affectlens.cli.main import main as affectlens
 from affectlens.data.records import ALL
 from affectlens.models import backbones, saved
 from affectlens.recipes.catalog import changed_recipe
@@ -56,9 +58,13 @@ def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
     # What is there is not made again; what a killed run left is gone on with.
     shutil.rmtree(folder)
     shutil.rmtree(paths.out / "transformer" / "model")
-    commands = []
-    run = default_recipe.affectlens
-    monkeypatch.setattr(default_recipe, "affectlens", lambda words: (commands.append(words), run(words)))
+    commands: list[Sequence[str]] = []
+
+    def watched(words: Sequence[str]) -> None:
+        commands.append(words)
+        affectlens(words)
+
+    monkeypatch.setattr(default_recipe, "affectlens", watched)
     again = saved.load(str(default_recipe.make(PLAN, paths, "tiny")))
     assert [words[0] for words in commands] == ["train"] and "--resume" in commands[0]
     assert again.card.weights_hash == model.card.weights_hash

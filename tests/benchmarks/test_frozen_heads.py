@@ -90,7 +90,7 @@ def test_features_are_stored_by_picture_and_no_other_picture_changes_them(
     monkeypatch.setattr(frozen_heads, "open_data", lambda _: open_data(f"folder:{paths.fi}"))
     frozen_heads.make_features(paths.fi, paths.weights, paths.ratings, tmp_path / "features.npz")
     stored = frozen_heads.Stored(tmp_path / "features.npz")
-    alone = frozen_heads.features_of([records[5].path], paths.weights)
+    alone = frozen_heads.features_of([records[5].path], str(paths.weights), frozen_heads.LEVELS, 160)
     expected = np.concatenate(list(alone.values()), axis=1)
     np.testing.assert_allclose(stored.of([records[5]]), expected, rtol=0.02, atol=0.02)
     assert np.abs(stored.of([records[0]]) - expected).max() > 0.1

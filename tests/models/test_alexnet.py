@@ -56,7 +56,8 @@ def test_torchvisions_weights_are_fetched_once_and_their_absence_is_an_error(
         fetched.append(options)
         if len(fetched) > 1:
             raise OSError("no route to host")
-        return original.state_dict()
+        state: dict[str, torch.Tensor] = original.state_dict()
+        return state
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "first"))
     monkeypatch.setattr(AlexNet_Weights, "get_state_dict", fetch)

@@ -40,7 +40,7 @@ default_cfgs = generate_default_cfgs({
 })  # fmt: skip
 
 
-class AlexNet(TorchvisionAlexNet):
+class AlexNet(TorchvisionAlexNet):  # type: ignore[misc]
     """Images to logits, (B, 3, H, W) -> (B, E); of `num_classes` 0 to features, (B, 4096)."""
 
     num_features, head_hidden_size = 256, HIDDEN
@@ -59,7 +59,8 @@ class AlexNet(TorchvisionAlexNet):
 
     def get_classifier(self) -> nn.Module:
         """Return the last layer."""
-        return self.classifier[6]
+        last: nn.Module = self.classifier[6]
+        return last
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Group parameters by layer, from the input on, as timm does."""

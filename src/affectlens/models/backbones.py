@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.layers import PatchDropout
 from timm.layers.attention import Attention
+from timm.layers.patch_dropout import PatchDropout
 from torch import Tensor, nn
 
 from affectlens import hub

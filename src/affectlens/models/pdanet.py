@@ -120,4 +120,5 @@ class SpatialAttention(nn.Module):
     def forward(self, cells: Tensor, scale: Tensor) -> Tensor:
         joined = (self.of_cells(cells) + self.of_channels(scale)[:, :, None, None]).tanh()
         scores: Tensor = self.score(joined)
-        return scores.float().flatten(2).softmax(dim=2).unflatten(2, scores.shape[2:])
+        shares: Tensor = scores.float().flatten(2).softmax(dim=2).unflatten(2, scores.shape[2:])
+        return shares

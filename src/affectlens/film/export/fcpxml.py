@@ -45,11 +45,12 @@ def _add_resources(
         resources, "format", id=FORMAT, frameDuration=_time(count, 1),
         width=str(film.width), height=str(film.height),
     )  # fmt: skip
-    sound = {"hasAudio": "1", "audioSources": "1"} if film.has_sound else {}
     asset = SubElement(
         resources, "asset", id=ASSET, name=_plain(Path(film.name).name), start=_time(count, own),
-        duration=_time(count, end), hasVideo="1", format=FORMAT, **sound,
+        duration=_time(count, end), hasVideo="1", format=FORMAT,
     )  # fmt: skip
+    if film.has_sound:
+        asset.attrib.update(hasAudio="1", audioSources="1")
     address = film.name if options.film is None else options.film.absolute().as_uri()
     SubElement(asset, "media-rep", kind="original-media", src=_plain(address))
 
@@ -74,8 +75,10 @@ def _add_clips(spine: Element, timeline: Timeline, count: Timecode, own: int, en
 
 
 def _add_marker(clip: Element, marker: Marker, count: Timecode, frame: int) -> None:
-    at = {"start": _time(count, frame), "duration": _time(count, 1)}
-    SubElement(clip, "marker", value=_plain(marker.name), note=_plain(marker.comment), **at)
+    SubElement(
+        clip, "marker", start=_time(count, frame), duration=_time(count, 1),
+        value=_plain(marker.name), note=_plain(marker.comment),
+    )  # fmt: skip
 
 
 def _time(count: Timecode, frames: int) -> str:
