@@ -122,9 +122,9 @@ def test_a_misspelt_setting_is_named_with_the_nearest(
 
 
 def test_a_misspelt_recipe_is_named(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("train", "defalt", "--data", f"folder:{data}", "--out", str(tmp_path / "run"))
+    arguments = ("train", "plian", "--data", f"folder:{data}", "--out", str(tmp_path / "run"))
     assert status(*arguments) == 2
-    assert "Did you mean 'default'" in capsys.readouterr().err
+    assert "Did you mean 'plain'" in capsys.readouterr().err
 
 
 def test_resuming_takes_no_other_settings(data: Path, run: Path) -> None:

@@ -225,6 +225,16 @@ def rows(out: Path, name: str) -> list[dict[str, float]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in found]
 
 
+def assert_same_step(found: dict[str, float], expected: dict[str, float]) -> None:
+    """Compare what two logs have of a step.
+
+    A norm of gradients follows weights that AdamW moved by rounding alone (`FEW`), so it differs as they do.
+    """
+    norms = [row.pop("gradient_norm", 0.0) for row in (found, expected)]
+    assert norms[0] == pytest.approx(norms[1], rel=TOLERANCE)
+    assert found == pytest.approx(expected, rel=LOSS_TOLERANCE, abs=1e-5)
+
+
 def state_of(out: Path, case: str, root: Path, file: str = BEST) -> dict[str, Tensor]:
     """The weights and buffers of a run."""
     source, settings = source_of(case, root), CASES[case]
@@ -239,7 +249,7 @@ def state_of(out: Path, case: str, root: Path, file: str = BEST) -> dict[str, Te
 def test_processes_that_train_together_come_to_what_one_comes_to(root: Path, case: str) -> None:
     alone, together = root / "alone" / case, root / "together" / case
     for one, three in zip(rows(alone, STEPS), rows(together, STEPS), strict=True):
-        assert three == pytest.approx(one, rel=LOSS_TOLERANCE, abs=1e-5)
+        assert_same_step(three, one)
     ours, theirs = state_of(together, case, root), state_of(alone, case, root)
     differences = torch.cat([(ours[name].float() - theirs[name].float()).abs().flatten() for name in theirs])
     assert float((differences > TOLERANCE).double().mean()) < FEW
@@ -263,7 +273,7 @@ def test_the_run_folder_is_that_of_any_run(root: Path, case: str) -> None:
 def test_a_run_that_one_process_began_three_can_end(root: Path) -> None:
     expected = rows(root / "alone" / "convolutional", STEPS)
     for begun, undisturbed in zip(rows(root / "begun", STEPS), expected, strict=True):
-        assert begun == pytest.approx(undisturbed, rel=LOSS_TOLERANCE, abs=1e-5)
+        assert_same_step(begun, undisturbed)
 
 
 def test_what_one_process_finds_wrong_all_raise(root: Path) -> None:
