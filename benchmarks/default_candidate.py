@@ -13,7 +13,7 @@ Writes benchmarks/results/default_candidate.json and docs/results/default_candid
 import argparse
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ from affectlens.models.capabilities import HasBranches
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 from affectlens.report.text import markdown_table
+from default_model import table
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "default_candidate.json"
@@ -223,7 +224,7 @@ def page(result: Mapping[str, Any]) -> dict[str, str]:
     low, high = compared["gain"]["interval"]
     logs = result["logs"]
     return {
-        "TABLE": _variants_table(rows),
+        "TABLE": table(rows),
         "HOURS": result["hours"],
         "CALIBRATION": _calibration(result["calibration"]),
         "PICTURES": f"{result['data']['pictures']:,}",
@@ -275,26 +276,6 @@ def _logged(log: Sequence[Mapping[str, Any]], epoch: int) -> str:
         return ""
     scores = log[epoch]["scores"]
     return f"{scores['accuracy']:.3f}, {scores['balanced_accuracy']:.3f}"
-
-
-def _variants_table(rows: list[tuple[str, Scores]]) -> str:
-    def cell(scores: Scores, name: str, percent: Callable[[float], str]) -> str:
-        low, high = scores.intervals[name]
-        return f"{percent(getattr(scores, name))} ({percent(low)}–{percent(high)})"  # noqa: RUF001
-
-    shares = ("accuracy", "balanced_accuracy", "macro_f1")
-    cells = [
-        [
-            name,
-            *(cell(scores, share, "{:.1%}".format) for share in shares),
-            f"{scores.negative_log_likelihood:.3f}",
-            f"{scores.expected_calibration_error:.3f}",
-        ]
-        for name, scores in rows
-    ]
-    header = ["variant", *(share.replace("_f1", " F1").replace("_", " ") for share in shares)]
-    header += ["negative log-likelihood", "calibration error"]
-    return markdown_table(header, cells, left=len(header))
 
 
 def write_page(result: Mapping[str, Any]) -> None:

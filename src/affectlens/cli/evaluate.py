@@ -91,7 +91,6 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
 
 
 def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:
-
     from affectlens.evaluation.tables import print_scores
 
     if out:

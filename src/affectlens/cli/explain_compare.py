@@ -50,7 +50,6 @@ def compare(
     """
     if resume and not out:
         raise click.UsageError("--resume continues the comparison in --out FILE: name it.")
-
     from affectlens import library
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data

@@ -110,7 +110,6 @@ def train(
 
 def show(events: "Iterator[RunEvent]") -> None:
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
-
     from affectlens.cli.progress import progress_bar
     from affectlens.evaluation.tables import print_scores
     from affectlens.training.finish import RunFinished

@@ -139,7 +139,6 @@ def _refuse_changes(context: click.Context) -> None:
 @contextmanager
 def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
-
     from affectlens.cli.progress import progress_bar
     from affectlens.cluster.search_record import RoundEnd
     from affectlens.cluster.text import round_text, start_text, winner_text
