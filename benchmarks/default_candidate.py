@@ -29,18 +29,15 @@ from affectlens.data.records import Record, digest
 from affectlens.emotions import Vocabulary
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
-from affectlens.inference.labelled import predict_labelled
-from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
-from affectlens.inference.predictions import Predictions
 from affectlens.inference.predictor import Predictor
-from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
+from affectlens.machine import describe, keep_freed_memory
 from affectlens.metrics import adaptive_calibration_error, bootstrap_interval, softmax
 from affectlens.models import catalog, saved
 from affectlens.models.capabilities import HasBranches
 from affectlens.models.saved import Model
-from affectlens.preprocess import Preprocessing
 from affectlens.report.text import markdown_table
 from default_model import table
+from default_recipe import predict
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "default_candidate.json"
@@ -67,13 +64,6 @@ def variants(model: Model) -> list[Variant]:
         ("picture and mirror image averaged", mirrored, 224),
         ("both branches, 256 pixels", network, 256),
     ]
-
-
-def predict(network: nn.Module, records: Sequence[Record], shape: Preprocessing) -> Predictions:
-    """Answer as in use, in float32."""
-    device = pick_device()
-    batches = evaluation_batches(EvaluationSet(records, shape, file_reader(shape)), 64, 0)
-    return predict_labelled(network.to(device), batches, shape, device, pick_precision("float32", device))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from torch import nn
 
 from affectlens.cli.main import main as affectlens
 from affectlens.data.catalog import open_data
@@ -41,7 +42,7 @@ from affectlens.machine import keep_freed_memory, pick_device
 from affectlens.metrics import softmax
 from affectlens.models import saved
 from affectlens.models.join import join, joined_readme
-from affectlens.models.saved import Model
+from affectlens.preprocess import Preprocessing
 from affectlens.training.card import limits
 from affectlens.training.finish import IN_USE
 from affectlens.training.run_folder import MODEL, SETTINGS
@@ -202,9 +203,10 @@ def _join(paths: Paths, out: Path, name: str) -> None:
     joined = join(transformer, convolutional, name)
     source = paths.table("data.tsv")
     saved.round_weights(joined.network, "float16")
-    fitted = _predict(joined, source.split("val"))
+    network, shape = joined.network, joined.card.preprocessing
+    fitted = predict(network, source.split("val"), shape)
     temperature = fit_temperature(fitted.logits, fitted.targets)
-    scores = _score(_predict(joined, source.split("test")), source, temperature)
+    scores = _score(predict(network, source.split("test"), shape), source, temperature)
     original = paths.fi.partition(":")[0]
     card = replace(
         joined.card,
@@ -218,11 +220,11 @@ def _join(paths: Paths, out: Path, name: str) -> None:
     saved.add_graph(out)
 
 
-def _predict(model: Model, records: Sequence[Record]) -> Predictions:
-    """Answer as the model does in use: in float32, from the pictures' files."""
-    shape, device = model.card.preprocessing, pick_device()
+def predict(network: nn.Module, records: Sequence[Record], shape: Preprocessing) -> Predictions:
+    """Answer as a model does in use: in float32, from the pictures' files."""
+    device = pick_device()
     batches = evaluation_batches(EvaluationSet(records, shape, file_reader(shape)), 64, 0)
-    return predict_labelled(model.network.to(device), batches, shape, device, IN_USE)
+    return predict_labelled(network.to(device), batches, shape, device, IN_USE)
 
 
 def _score(found: Predictions, source: DataSource, temperature: float) -> Scores:
