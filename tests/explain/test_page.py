@@ -141,7 +141,7 @@ def test_parts_of_a_network_are_shown_where_it_has_them() -> None:
 
 def bars_of(page: str) -> list[tuple[str, float, float]]:
     """Colour, left and right end of each bar but those of emotions, in percent of its cell."""
-    found = re.findall(r'<i class="(for|against)" style="left:([\d.]+)%;width:([\d.]+)%"', page)
+    found = re.findall(r'<i class="(for|against|change)" style="left:([\d.]+)%;width:([\d.]+)%"', page)
     return [(side, float(left), float(left) + float(width)) for side, left, width in found]
 
 
@@ -160,14 +160,33 @@ def test_bars_follow_their_numbers_on_one_scale_that_holds_the_largest(strongest
     longest = max(3.0, strongest)
     small, large = (50 * value / longest for value in (0.6, strongest))
     shown = [bar for bar in bars_of(page) if bar[1] != bar[2]]
-    # What is missing spoke for the answer where it falls without it; parts speak for it by their own sign.
+    # Changes of the answer speak for nothing: their bars have a direction and no colour of a side.
     expected = [
-        ("for", 50 - small, 50), ("against", 50, 50 + large),
+        ("change", 50 - small, 50), ("change", 50, 50 + large),
         ("for", 50, 50 + small), ("against", 50 - large, 50),
     ]  # fmt: skip
     assert [bar[0] for bar in shown] == [bar[0] for bar in expected]
     assert [bar[1:] for bar in shown] == [pytest.approx(bar[1:], abs=0.11) for bar in expected]
     assert f"+{longest:.3g}" in Outline(page).text
+
+
+def test_a_ninth_has_the_colour_and_the_sign_of_what_it_adds() -> None:
+    question = heatmap_of(with_patch()).question
+    effects = effects_of(question, {"the top left ninth": -1.5, "the bottom right ninth": 0.75}, noise=0.0)
+    page = render_page(explanation_of(heatmap_of(with_patch()), effects=(effects,)))
+    ninths = dict(re.findall(r'rgb\(var\(--(?:for|against)\)[^>]*title="(.*?)">(.*?)</span>', page))
+    assert (ninths["the top left ninth"], ninths["the bottom right ninth"]) == ("+1.50", "\N{MINUS SIGN}0.75")
+    assert re.search(r'--for\)/0\.\d+\)" title="the top left ninth"', page)
+    assert re.search(r'--against\)/0\.\d+\)" title="the bottom right ninth"', page)
+
+
+def test_a_map_that_shows_the_opposite_of_the_measurement_is_contradicted_on_the_page() -> None:
+    speaks_for = heatmap_of(with_patch())  # at the top left
+    agreeing, contrary = (
+        effects_of(speaks_for.question, {"the top left ninth": effect}, noise=0.1) for effect in (-1.5, 1.5)
+    )
+    pages = [render_page(explanation_of(speaks_for, effects=(each,))) for each in (agreeing, contrary)]
+    assert ["The map disagrees" in Outline(page).text for page in pages] == [False, True]
 
 
 def test_every_baseline_is_named_in_words() -> None:

@@ -77,6 +77,20 @@ def test_a_shots_mean_weighs_samples_by_the_time_they_stand_for() -> None:
     assert shot.key_second == 9.0
 
 
+def test_no_sample_stands_for_a_gap() -> None:
+    predictions = [prediction(0.0, 0.0), prediction(1.0, 0.0), prediction(9.0, 1.0), prediction(10.0, 1.0)]
+    timeline = build(
+        FILM, MIKELS, predictions, (), AnalysisSettings(), model="m", end=10.0, gaps=[(1.0, 9.0)]
+    )
+    assert timeline.gaps == ((1.0, 9.0),)
+    assert timeline.emotions[FEAR] == timeline.shots[0].emotions[FEAR] == pytest.approx(0.5)
+    uneven = build(
+        FILM, MIKELS, predictions[:3], (), AnalysisSettings(), model="m", end=10.0, gaps=[(1.0, 9.0)]
+    )
+    assert uneven.emotions[FEAR] == pytest.approx(0.5)  # one second of two that are known
+    assert Timeline.from_text(timeline.to_text()) == timeline
+
+
 def test_smoothing_keeps_to_its_shot_and_a_flat_curve_stays_flat() -> None:
     fears = [0.0] * 10 + [1.0] * 10
     timeline = timeline_of(fears, (Boundary(5.0, "cut"),))
@@ -254,6 +268,8 @@ def test_a_file_without_a_timeline_is_an_error_with_its_name(tmp_path: Path) -> 
         {"moments": [{**MOMENT, "emotion": "joy"}]},
         {"moments": [{**MOMENT, "kind": "dip"}]},
         {"moments": [{**MOMENT, "shot": 9}]},
+        {"gaps": [[3.0, 2.0]]},
+        {"gaps": [[3.0]]},
     ],
 )
 def test_an_altered_timeline_is_an_error(changes: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from affectlens.film import sampler as film_sampler
 from affectlens.film import watch as film_watch
 from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.settings import FilmSettings
+from affectlens.film.timeline import Counts
 from affectlens.film.watch import watch
 from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.inference.predictor import Predictor
@@ -213,10 +214,12 @@ def test_a_model_is_warm_before_a_live_source_is_opened_and_each_answer_is_repor
     assert sum(isinstance(event, WatchProgress) for event in events) == len(last.timeline.samples)
 
 
-def test_a_gap_of_a_live_source_is_found_and_an_even_rhythm_is_none() -> None:
-    assert film_watch._longest_gap([0.0, 0.5, 10.5, 11.0, 11.5]) == (0.5, 10.5)
-    assert film_watch._longest_gap([0.0, 5.0, 10.0, 15.0]) is None
-    assert film_watch._longest_gap([]) is None
+def test_gaps_of_a_live_source_are_found_and_an_even_rhythm_has_none() -> None:
+    assert film_watch._gaps([0.0, 0.5, 10.5, 11.0, 11.5, 15.0]) == [(0.5, 10.5), (11.5, 15.0)]
+    assert film_watch._gaps([0.0, 5.0, 10.0, 15.0]) == []
+    assert film_watch._gaps([]) == []
+    (note,) = film_watch._live_notes(Counts(), [(11.5, 15.0), (0.5, 10.5)])
+    assert "from 0.5 s to 10.5 s nothing was predicted, nor in 1 shorter stretch;" in note
 
 
 def test_black_frames_are_left_out_and_reported(engine: OnnxEngine, tmp_path: Path) -> None:

@@ -108,7 +108,6 @@ def pictures(
 
 def _print(explanation: "Explanation", written: list[Path], with_story: bool) -> None:
     """Print what was found about a picture and where it was written."""
-    from affectlens.explain.story.text import story
     from affectlens.explain.text import doubts
     from affectlens.inference.attribute_evidence import evidence_lines
     from affectlens.report.text import likeliest
@@ -120,9 +119,9 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
     for line in evidence_lines(explanation.attributes or {}):
         echo(f"  {line}")
     if with_story:
-        for index, found in enumerate(explanation.effects):
+        for index in range(len(explanation.effects)):
             # The first sentence, on what the picture evokes, differs only in what it adds about the question.
-            for sentence in story(found)[1 if index else 0 :]:
+            for sentence in explanation.story(index)[1 if index else 0 :]:
                 echo(f"  {sentence}")
     for file in written:
         echo(f"  {printable(str(file))}")

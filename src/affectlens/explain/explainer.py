@@ -37,7 +37,7 @@ from affectlens.explain.faithfulness.curves import RemovalOptions, faithfulness
 from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story.contributions import Contributions
 from affectlens.explain.story.effects import PictureEffects, RegionBox, divide_by_region, measure_effects
-from affectlens.explain.story.text import story
+from affectlens.explain.story.text import disagreement, story
 from affectlens.extras import TRAIN
 from affectlens.images import Pixels, Source, read_pixels, read_size, resize
 from affectlens.inference.engine import AUTO, TORCH, load_engine
@@ -119,6 +119,15 @@ class Explanation:
     attributes: Mapping[str, Any] | None = None
     error: PictureError | None = None
 
+    def story(self, index: int = 0) -> list[str]:
+        """Return the sentences about one question's effects, and whether its map agrees with them.
+
+        Raises `IndexError` where effects were not requested.
+        """
+        found = self.effects[index]
+        disagrees = disagreement(found, divide_by_region(self.heatmaps[index]))
+        return [*story(found), *([disagrees] if disagrees else [])]
+
     def to_json(self) -> dict[str, Any]:
         """Return all but maps and pixels as plain data; the same keys for every picture."""
         error = self.error
@@ -128,7 +137,7 @@ class Explanation:
             answer["places"] = [share.to_json() for share in divide_by_region(heatmap)]
             if self.effects:
                 answer["influences"] = self.effects[index].to_json()
-                answer["story"] = story(self.effects[index])
+                answer["story"] = self.story(index)
             if self.parts:
                 answer["parts"] = self.parts[index].to_json()
             answers.append(answer)

@@ -46,7 +46,7 @@ def draw_figure(explanation: "Explanation") -> figures.Figure:
     panels = [("the picture", picture)]
     panels += [(title(each), laid_on(each, picture, scale)) for each in heatmaps]
     header = f"{_short(Path(explanation.image).name)}: {likeliest(heatmaps[0].emotions.weights)}"
-    return sheet.draw_sheet(panels, header, _caption(heatmaps), scale)
+    return sheet.draw_sheet(panels, header, _caption(heatmaps), scale, warning=doubts(heatmaps))
 
 
 def displayed(explanation: "Explanation", longest: int) -> Pixels:
@@ -90,7 +90,7 @@ def laid_on(heatmap: Heatmap, pixels: Pixels, scale: ColourScale | None = None) 
 def _caption(heatmaps: Sequence[Heatmap]) -> str:
     first = heatmaps[0]
     why = f"Why {first.question}? " if len(heatmaps) == 1 else ""
-    sentences = [doubts(heatmaps), why + READING, *how_made(heatmaps), ON_AVERAGE]
+    sentences = [why + READING, *how_made(heatmaps), ON_AVERAGE]
     return " ".join(sentence for sentence in sentences if sentence)
 
 

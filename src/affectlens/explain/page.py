@@ -15,7 +15,6 @@ from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.figures import displayed, laid_on, scale_of
 from affectlens.explain.story.effects import LEAST_EFFECT, SHIFT, PerturbationEffect, PictureEffects
-from affectlens.explain.story.text import story
 from affectlens.explain.text import READING, baseline, doubts, how_made, title
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_lines
@@ -91,18 +90,20 @@ def _section(
         "question": str(heatmap.question),
         "doubt": doubts([heatmap]),
         "map": jpeg_url(laid_on(heatmap, pixels, scale), QUALITY),
-        "effects": _effects(explanation.effects[index], longest) if explanation.effects else None,
+        "effects": _effects(explanation.effects[index], explanation.story(index), longest)
+        if explanation.effects
+        else None,
         "parts": _parts(explanation.parts[index], longest) if explanation.parts else None,
     }
 
 
-def _effects(found: PictureEffects, longest: float) -> TemplateValues:
-    """What was tried: ninths as a picture of nine, the rest as rows."""
+def _effects(found: PictureEffects, story: list[str], longest: float) -> TemplateValues:
+    """What was tried: ninths as a picture of nine, by what each adds; the rest as rows of changes."""
     favour = found.question.favour
     ninths = [each for each in found.perturbations if each.name.endswith(" ninth")]
     rows = [each for each in found.perturbations if not each.name.endswith(" ninth")]
     return {
-        "story": story(found),
+        "story": story,
         "favour": favour[0] if len(favour) == 1 else str(found.question),
         "probability": _probability(found.emotions, favour),
         "shift": SHIFT,
@@ -110,7 +111,7 @@ def _effects(found: PictureEffects, longest: float) -> TemplateValues:
         "ninths": [
             {
                 "name": each.name,
-                "effect": each.effect,
+                "adds": -each.effect,
                 "side": _side(-each.effect),
                 "opacity": _opacity(each.effect, longest),
             }
@@ -122,7 +123,7 @@ def _effects(found: PictureEffects, longest: float) -> TemplateValues:
                 "probability": _probability(each.emotions, favour),
                 "effect": each.effect,
                 "exceeds_noise": found.exceeds_noise(each),
-                "bar": _bar(each.effect, longest, _side(-each.effect)),
+                "bar": _bar(each.effect, longest, "change"),
             }
             for each in rows
         ],
@@ -192,7 +193,7 @@ def _bar(value: float, longest: float, side: str) -> TemplateValues:
 
 
 def _side(contribution: float) -> str:
-    """Whether something speaks for the answer or against it; by its absence, it changes it the other way."""
+    """Whether what adds this much to the answer speaks for it or against it."""
     return "for" if contribution > 0 else "against"
 
 

@@ -22,11 +22,13 @@ from affectlens.film.export import markers
 from affectlens.film.export.formats import FORMATS, check_formats
 from affectlens.film.export.options import ExportOptions
 from affectlens.film.overlay import KINDS, OverlayKind, drawings
+from affectlens.film.peak_attributes import Evidence, peak_attributes
 from affectlens.film.record import TIMELINE
 from affectlens.film.report.page import LONGEST, MAX_PEAKS, FilmPictures, needed
 from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
+from affectlens.images import Pixels
 from affectlens.inference.engine import Engine
 from affectlens.video import stills, without_password, writer
 
@@ -193,23 +195,25 @@ def film_pictures(
     """Collect the pictures that a page shows of a film: none of a live source, whose frames are gone."""
     if timeline.film.live:
         return FilmPictures()
-    seconds = needed(timeline)
-    shown = {}
+    seconds, peaks = needed(timeline), timeline.of("peak")[:MAX_PEAKS]
+    bars = Bars(*timeline.film.bars or ())
+    shown: dict[float, Pixels] = {}
+    evidence: dict[float, Evidence] = {}
     # Without pictures it is a report, too.
     with suppress(VideoError):
         for second, pixels in stills(source, seconds, LONGEST):
             shown[second] = pixels
             yield ExportProgress(step="stills", done=len(shown), total=len(seconds))
+        evidence.update(peak_attributes(source, peaks, job.engine, bars))
     maps = {}
     if job.explainer is not None:
         # Imported here because most jobs explain nothing.
         from affectlens.film.peak_maps import peak_maps
 
-        peaks = timeline.of("peak")[:MAX_PEAKS]
-        for each in peak_maps(source, peaks, job.explainer, Bars(*timeline.film.bars or ())):
+        for each in peak_maps(source, peaks, job.explainer, bars):
             maps[(each.peak.second, each.peak.emotion)] = each.picture
             yield ExportProgress(step="heat maps", done=len(maps), total=len(peaks))
-    return FilmPictures(shown, maps)
+    return FilmPictures(shown, maps, evidence)
 
 
 def render_film(

@@ -166,6 +166,7 @@ class Timeline:
         polarity: (S,) probability of a positive feeling minus that of a negative one, in -1..1, from the
             smoothed predictions; None where the emotions' words have no sign
         valence, arousal: (S,) smoothed, where the model predicts them; else None
+        gaps: begin and end of stretches of a live source, in seconds, of which nothing was predicted
         counts: what was done with the frames
         notes: sentences for people: what is unusual about the film and what was done about it
     """
@@ -183,6 +184,7 @@ class Timeline:
     polarity: tuple[float, ...] | None = None
     valence: tuple[float, ...] | None = None
     arousal: tuple[float, ...] | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
     counts: Counts = Counts()
     notes: tuple[str, ...] = ()
 
@@ -334,8 +336,11 @@ def _impossible_numbers(timeline: Timeline) -> Iterator[str]:
         *(sample.second for sample in timeline.samples),
         *(second for shot in timeline.shots for second in (shot.start, shot.end, shot.key_second)),
         *(second for moment in timeline.moments for second in (moment.second, moment.start, moment.end)),
+        *(second for gap in timeline.gaps for second in gap),
         film.duration or 0.0,
         film.frame_rate or 0.0,
     ]
+    if any(begin >= end for begin, end in timeline.gaps):
+        yield "a gap in it ends before it begins"
     if not all(map(isfinite, times)) or min(film.width, film.height) < 1 or (film.frame_rate or 0.0) < 0:
         yield "a time or a size in it cannot be"

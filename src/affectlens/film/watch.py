@@ -134,6 +134,7 @@ def _timeline(
 ) -> Timeline:
     settings, card = request.settings, engine.card
     film, counts = _film_as_seen(sampler), _counts(sampler)
+    gaps = _gaps(sorted(each.second for each in predictions)) if film.live else []
     analysis = AnalysisSettings(
         half_life=settings.half_life,
         prominence=settings.prominence,
@@ -151,8 +152,9 @@ def _timeline(
         begin=sampler.begin,
         end=_end(sampler, film),
         settings=asdict(settings),
+        gaps=gaps,
         counts=counts,
-        notes=_notes(sampler, film, counts, sorted(each.second for each in predictions)),
+        notes=_notes(sampler, film, counts, gaps),
     )
 
 
@@ -192,20 +194,22 @@ def _film_as_seen(sampler: FrameSampler) -> Film:
     )
 
 
-def _longest_gap(seconds: list[float]) -> tuple[float, float] | None:
-    """The longest stretch of a live source without a prediction; None where none is long."""
-    gaps = [(after - before, before, after) for before, after in pairwise(seconds)]
-    longest = max(gaps, default=(0.0, 0.0, 0.0))
-    usual = sorted(length for length, _, _ in gaps)[len(gaps) // 2] if gaps else 0.0
-    return longest[1:] if longest[0] > max(LIVE_GAP, 4 * usual) else None
+def _gaps(seconds: list[float]) -> list[tuple[float, float]]:
+    """The long stretches of a live source without a prediction."""
+    lengths = sorted(after - before for before, after in pairwise(seconds))
+    usual = lengths[len(lengths) // 2] if lengths else 0.0
+    long = max(LIVE_GAP, 4 * usual)
+    return [(before, after) for before, after in pairwise(seconds) if after - before > long]
 
 
-def _live_notes(film: Film, counts: Counts, seconds: list[float]) -> list[str]:
+def _live_notes(counts: Counts, gaps: list[tuple[float, float]]) -> list[str]:
     notes = []
-    if film.live and (gap := _longest_gap(seconds)) is not None:
-        begin, end = gap
+    if gaps:
+        begin, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+        further = len(gaps) - 1
+        also = f", nor in {further} shorter stretch{'es' if further > 1 else ''}" if further else ""
         notes.append(
-            f"Live: from {begin:.1f} s to {end:.1f} s nothing was predicted; what it showed is unknown."
+            f"Live: from {begin:.1f} s to {end:.1f} s nothing was predicted{also}; what it showed is unknown."
         )
     if counts.dropped:
         notes.append(
@@ -214,7 +218,7 @@ def _live_notes(film: Film, counts: Counts, seconds: list[float]) -> list[str]:
     return notes
 
 
-def _notes(sampler: FrameSampler, film: Film, counts: Counts, seconds: list[float]) -> list[str]:
+def _notes(sampler: FrameSampler, film: Film, counts: Counts, gaps: list[tuple[float, float]]) -> list[str]:
     notes = []
     if film.hdr:
         notes.append(f"HDR ({film.hdr}): tone mapped to sRGB for a screen of 203 cd/m2 for the model.")
@@ -234,7 +238,7 @@ def _notes(sampler: FrameSampler, film: Film, counts: Counts, seconds: list[floa
         notes.append(f"Black bars: {sampler.bars.in_words()}. The model saw what lies between them.")
     if counts.black:
         notes.append(f"Black frames: {counts.black:,}. They show nothing, and the model did not see them.")
-    notes += _live_notes(film, counts, seconds)
+    notes += _live_notes(counts, gaps)
     if sampler.settings.sampling == "keyframes":
         notes.append("Only keyframes were decoded: shots begin at one, and cuts between them are not found.")
     if sampler.ended_early:

@@ -19,6 +19,8 @@ from affectlens.report.heatmaps import ColourScale, Picture, tinted
 
 DPI = 100
 _FRAME = "#c8c8c8"
+_ALARM = "#8a1c1c"
+_CAPTION, _WARNING = 1.15, 1.45  # size of text, in units of the sheet
 _LEAST_WIDTH = 300
 _TALLEST = 1.6  # times as high as wide; what is taller is shown in this frame
 _FLATTEST = 0.1
@@ -26,15 +28,17 @@ _FLATTEST = 0.1
 Panel = tuple[str, Picture]  # title and picture
 
 
-def draw_sheet(panels: Sequence[Panel], header: str, caption: str, scale: ColourScale) -> Figure:
-    """Draw a sheet; write it with `DPI`."""
-    sheet = _Sheet(panels, caption)
+def draw_sheet(
+    panels: Sequence[Panel], header: str, caption: str, scale: ColourScale, warning: str = ""
+) -> Figure:
+    """Draw a sheet, with a warning between its header and the pictures; write it with `DPI`."""
+    sheet = _Sheet(panels, caption, warning)
     sheet.draw(header, scale)
     return sheet.figure
 
 
 class _Sheet:
-    def __init__(self, panels: Sequence[Panel], caption: str) -> None:
+    def __init__(self, panels: Sequence[Panel], caption: str, warning: str) -> None:
         self.panels = panels
         height, width = panels[0][1].shape[:2]
         self.across = _across(len(panels), height, width)
@@ -43,10 +47,13 @@ class _Sheet:
         self.margin = 2.2 * self.unit
         self.gap = 1.4 * self.unit
         self.width = self.across * self.tile[0] + (self.across - 1) * self.gap + 2 * self.margin
-        self.lines = textwrap.wrap(caption, width=int((self.width - 2 * self.margin) / self.unit / 0.6))
+        self.lines = self._wrapped(caption, _CAPTION)
+        self.warning = self._wrapped(warning, _WARNING)
         rows = math.ceil(len(panels) / self.across)
-        self.header, self.label, self.bar = 4.6 * self.unit, 2.9 * self.unit, 6.6 * self.unit
-        self.line = 1.75 * self.unit
+        self.label, self.bar = 2.9 * self.unit, 6.6 * self.unit
+        self.line = 1.5 * _CAPTION * self.unit
+        self.warning_line = 1.5 * _WARNING * self.unit
+        self.header = 4.6 * self.unit + self.warning_line * len(self.warning)
         self.height = (
             self.margin + self.header + rows * (self.label + self.tile[1]) + (rows - 1) * self.gap
             + self.bar + self.line * len(self.lines) + self.margin
@@ -55,11 +62,18 @@ class _Sheet:
 
     def draw(self, header: str, scale: ColourScale) -> None:
         self._text(self.margin, self.margin, header, 1.9, weight="bold")
+        for number, line in enumerate(self.warning):
+            below = self.margin + 3.6 * self.unit + number * self.warning_line
+            self._text(self.margin, below, line, _WARNING, colour=_ALARM, weight="bold")
         self._draw_panels(self.margin + self.header)
         top = self.height - self.margin - self.line * len(self.lines) - self.bar
         self._draw_bar(top + 1.5 * self.unit, scale)
         for number, line in enumerate(self.lines):
-            self._text(self.margin, top + self.bar + number * self.line, line, 1.15, colour=PALE)
+            self._text(self.margin, top + self.bar + number * self.line, line, _CAPTION, colour=PALE)
+
+    def _wrapped(self, text: str, size: float) -> list[str]:
+        """Break text into lines that fit; a letter is about half as wide as its size."""
+        return textwrap.wrap(text, width=int((self.width - 2 * self.margin) / self.unit / (0.52 * size)))
 
     def _draw_panels(self, top: float) -> None:
         for number, (title, picture) in enumerate(self.panels):

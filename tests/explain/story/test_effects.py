@@ -70,10 +70,10 @@ def brightest(images: Images) -> Images:
     ("top", "left", "names"),
     [
         (0.03, 0.03, {"the top left ninth", "the top third", "the left third", OUTER}),
-        (0.45, 0.45, {"the middle ninth", "the third between top and bottom",
-                      "the third between left and right", INNER}),
+        (0.45, 0.45, {"the middle ninth", "the middle row",
+                      "the middle column", INNER}),
         (0.88, 0.45, {"the bottom middle ninth", "the bottom third",
-                      "the third between left and right", OUTER}),
+                      "the middle column", OUTER}),
     ],
 )  # fmt: skip
 def test_blurring_the_region_of_a_patch_and_no_other_takes_the_answer_away(
@@ -95,7 +95,7 @@ def test_inner_and_outer_half_are_halves_thirds_thirds_and_ninths_ninths() -> No
     }
     assert areas.keys() == REGIONS.keys()
     for name, area in areas.items():
-        share = 1 / 2 if "half" in name else 1 / 3 if "third" in name else 1 / 9
+        share = 1 / 2 if "half" in name else 1 / 9 if "ninth" in name else 1 / 3
         assert area == pytest.approx(share, abs=0.01)
 
 
@@ -280,7 +280,7 @@ def test_what_speaks_for_and_against_is_found_in_its_region() -> None:
 def test_regions_that_were_cropped_away_have_no_share() -> None:
     found = divided(np.ones((90, 90), dtype=np.float32), size=(90, 270), fit="crop")
     assert "the left third" not in found
-    assert found["the third between left and right"] == pytest.approx((1, 1, 0))
+    assert found["the middle column"] == pytest.approx((1, 1, 0))
     assert found["the top third"][0] == pytest.approx(1 / 3, abs=0.01)
 
 

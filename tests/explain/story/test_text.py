@@ -1,11 +1,19 @@
 """The three sentences of a story, and when they are silent."""
 
+from typing import Any
+
 import pytest
 
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.question import Question, make_question
-from affectlens.explain.story.effects import APPEARANCES, REGIONS, PerturbationEffect, PictureEffects
-from affectlens.explain.story.text import story
+from affectlens.explain.story.effects import (
+    APPEARANCES,
+    REGIONS,
+    PerturbationEffect,
+    PictureEffects,
+    RegionShare,
+)
+from affectlens.explain.story.text import disagreement, story
 from affectlens.report.text import percent
 
 FEARFUL = MIKELS.distribution({"fear": 60, "awe": 25, "sadness": 15})
@@ -19,34 +27,36 @@ NO_APPEARANCE = (
 )
 
 
-def story_of(
+def story_of(effects: dict[str, float], *further: Any, **named: Any) -> list[str]:
+    return story(effects_of(effects, *further, **named))
+
+
+def effects_of(
     effects: dict[str, float],
     question: Question | None = None,
     emotions: EmotionDistribution = FEARFUL,
     log_odds: float = 0.405,
     noise: float = 0.3,
-) -> list[str]:
-    """The story of a picture on which all but these perturbations had half the effect of noise."""
-    areas = {"half": 1 / 2, "third": 1 / 3, "ninth": 1 / 9}
+) -> PictureEffects:
+    """A picture on which all but these perturbations had half the effect of noise."""
+    areas = {"half": 1 / 2, "ninth": 1 / 9}
     perturbations = [
         PerturbationEffect(
             name=name,
             kind="appearance" if name in APPEARANCES else "region",
-            area=next((area for word, area in areas.items() if word in name), 1.0),
+            area=next((area for word, area in areas.items() if word in name), 1 / 3),
             effect=effects.get(name, noise / 2),
             emotions=emotions,
         )
         for name in (*APPEARANCES, *REGIONS)
     ]
-    return story(
-        PictureEffects(
-            question=question or make_question(MIKELS, "fear"),
-            model="m",
-            emotions=emotions,
-            log_odds=log_odds,
-            noise=noise,
-            perturbations=tuple(perturbations),
-        )
+    return PictureEffects(
+        question=question or make_question(MIKELS, "fear"),
+        model="m",
+        emotions=emotions,
+        log_odds=log_odds,
+        noise=noise,
+        perturbations=tuple(perturbations),
     )
 
 
@@ -85,6 +95,47 @@ def test_of_regions_with_nearly_the_same_effect_the_smallest_is_named() -> None:
         "the left third" in story_of(effects)[1]
     )  # of the two thirds the stronger; a ninth has too little of it
     assert "the top left ninth" in story_of({**effects, "the top left ninth": -2.1})[1]
+
+
+def test_a_region_that_does_no_more_than_others_of_its_size_is_not_named() -> None:
+    alike = {name: -1.5 for name in REGIONS if "ninth" not in name}
+    assert story_of(alike)[1] == (
+        "No single region carries fear: blurring others of the same size moves the answer as much."
+    )
+    assert "the left third" in story_of({**alike, "the left third": -1.9})[1]
+    # .3 more than the others is no more than noise; that others of the size do the opposite is no reason
+    # to name one that does nothing.
+    assert story_of({**alike, "the left third": -1.79})[1] == story_of(alike)[1]
+    opposite = {name: 1.5 for name in REGIONS if "ninth" in name} | {"the middle ninth": 0.2}
+    assert "the middle ninth" not in story_of(opposite)[1]
+
+
+def share_of(region: str, net: float, against: float = 0.2) -> RegionShare:
+    return RegionShare(region=region, area=1 / 9, favour=0.3, against=against, net=net)
+
+
+def test_a_map_that_shows_the_opposite_is_contradicted_with_both_measurements() -> None:
+    found = effects_of({"the top left ninth": -1.5, "the middle ninth": 0.9})
+    assert disagreement(found, [share_of("the top left ninth", -0.1), share_of("the middle ninth", 0.2)]) == (
+        "The map disagrees: the top left ninth speaks against fear in it, and for it when measured by "
+        "blurring; the middle ninth speaks for fear in it, and against it when measured by blurring. Rely on "
+        "neither there."
+    )
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [share_of("the top left ninth", 0.1), share_of("the middle ninth", -0.1)],
+        [share_of("the top left ninth", -0.01), share_of("the middle ninth", 0.01)],  # next to nothing
+        [share_of("the top right ninth", -0.3)],  # not named
+        [share_of("the middle ninth", 0.3, against=0.0)],  # a map that has one side only
+        [],
+    ],
+)
+def test_a_map_that_does_not_show_the_opposite_is_not_contradicted(parts: list[RegionShare]) -> None:
+    found = effects_of({"the top left ninth": -1.5, "the middle ninth": 0.9})
+    assert disagreement(found, parts) == ""
 
 
 def test_appearances_are_named_greatest_first_with_each_verb_once() -> None:

@@ -1,5 +1,6 @@
 """The chart of a film."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def test_a_chart_names_the_film_all_emotions_and_the_peaks_that_fit() -> None:
     assert any(text.get_text().startswith("fear\n0:09") for text in stack.texts)
     assert len(ribbon.patches) == 5
     assert polarity.get_ylim()[0] < -1 < 1 < polarity.get_ylim()[1]
+
+
+def test_what_was_not_predicted_is_covered_in_every_panel() -> None:
+    timeline = timeline_of()
+    before = [len(axes.patches) for axes in draw_chart(timeline).axes]
+    covered = draw_chart(replace(timeline, gaps=((3.0, 6.0), (9.0, 12.0)))).axes
+    assert [len(axes.patches) for axes in covered] == [count + 2 for count in before]
 
 
 def test_words_without_polarity_have_a_chart_without_it() -> None:

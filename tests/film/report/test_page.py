@@ -207,6 +207,15 @@ def test_a_film_of_three_hours_has_a_page_of_bounded_size_that_lists_what_it_lea
     assert len(needed(timeline)) <= MAX_STRIP + MAX_PEAKS + 16
 
 
+def test_what_was_not_predicted_is_covered_on_the_chart_and_the_page_states_it() -> None:
+    timeline = timeline_of()
+    assert 'class="gap"' not in page_of(timeline)
+    end = timeline.shots[-1].end
+    page = page_of(replace(timeline, gaps=((end / 4, end / 2),)))
+    assert re.findall(r'class="gap" style="left:([\d.]+)%;width:([\d.]+)%"', page) == [("25.00", "25.00")]
+    assert "nothing was predicted there" in Outline(page).text
+
+
 def test_a_film_with_one_sampled_frame_and_no_moments_has_a_page() -> None:
     timeline = timeline_of(((0.4, "awe"),), every=1.0)
     text = Outline(page_of(replace(timeline, moments=()))).text

@@ -42,6 +42,7 @@ FINE_DETAIL = 1 / 32  # of the shorter side: what is smaller is gone without det
 ROUGH = 1 / 6  # of the shorter side: what is smaller is gone where a region is blurred
 SOFT_EDGE = 1 / 40  # of the shorter side: standard deviation of the transition around a blurred region
 DIGITS = 4
+_SAME_AREA = 0.02  # of a picture: areas that differ by less are the same
 _AT_ONCE = 16
 _WORKING = 4  # times the size that the network needs: larger pictures are shrunk before they are perturbed
 
@@ -57,8 +58,8 @@ def _regions() -> dict[str, tuple[RegionBox, ...]]:
         INNER: ((m, m, 1 - m, 1 - m),),
         OUTER: ((0, 0, m, 1), (1 - m, 0, 1, 1), (m, 0, 1 - m, m), (m, 1 - m, 1 - m, 1)),
     }
-    rows = ("the top third", "the third between top and bottom", "the bottom third")
-    columns = ("the left third", "the third between left and right", "the right third")
+    rows = ("the top third", "the middle row", "the bottom third")
+    columns = ("the left third", "the middle column", "the right third")
     for name, (begin, end) in zip(rows, _THIRDS, strict=True):
         found[name] = ((begin, 0, end, 1),)
     for name, (begin, end) in zip(columns, _THIRDS, strict=True):
@@ -119,6 +120,24 @@ class PictureEffects:
         found = [each for each in self.perturbations if each.kind == kind and self.exceeds_noise(each)]
         return sorted(found, key=lambda each: -abs(each.effect))
 
+    def control(self, region: PerturbationEffect) -> float | None:
+        """Return the mean effect of blurring the other regions of the same area; None where there are none.
+
+        A larger region nearly always has a larger effect, and in a picture that is alike everywhere so has
+        any region; only what exceeds its control belongs to what is in the region.
+        """
+        others = [
+            each.effect
+            for each in self.perturbations
+            if each.kind == "region" and each is not region and abs(each.area - region.area) < _SAME_AREA
+        ]
+        return math.fsum(others) / len(others) if others else None
+
+    def exceeds_control(self, region: PerturbationEffect) -> bool:
+        """Whether blurring a region does more than noise, and more by that than others of its area do."""
+        beyond = math.copysign(1, region.effect) * (region.effect - (self.control(region) or 0.0))
+        return self.exceeds_noise(region) and beyond > max(self.noise, LEAST_EFFECT)
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain data."""
         return {
@@ -134,6 +153,7 @@ class PictureEffects:
                     "area": round(each.area, DIGITS),
                     "effect": round(each.effect, DIGITS),
                     "told": self.exceeds_noise(each),
+                    "control": _rounded_or_none(self.control(each)) if each.kind == "region" else None,
                     "emotions": _rounded(each.emotions),
                 }
                 for each in self.perturbations
@@ -148,17 +168,19 @@ class RegionShare:
     Attributes:
         area: its share of what the network saw
         favour, against: its shares of all that speaks for the answer, and of all that speaks against it
+        net: what speaks for the answer in it less what speaks against it, of all that speaks at all: -1..1
     """
 
     region: str
     area: float
     favour: float
     against: float
+    net: float
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        area, favour, against = (round(share, DIGITS) for share in (self.area, self.favour, self.against))
-        return {"place": self.region, "area": area, "favour": favour, "against": against}
+        names = ("area", "favour", "against", "net")
+        return {"place": self.region, **{name: round(getattr(self, name), DIGITS) for name in names}}
 
 
 def measure_effects(
@@ -196,9 +218,12 @@ def divide_by_region(
     for name, boxes in {**REGIONS, **further}.items():
         _check(name, boxes)
         mask = _mask(boxes, _middles(values.shape[0], top, bottom), _middles(values.shape[1], left, right))
-        favour, against = (_part(np.maximum(side, 0), mask) for side in (values, -values))
+        sides = (np.maximum(values, 0), np.maximum(-values, 0))
+        favour, against = (_share_of(side * mask, side) for side in sides)
         if mask.any():
-            found.append(RegionShare(region=name, area=float(mask.mean()), favour=favour, against=against))
+            net = _share_of(values * mask, np.abs(values))
+            area = float(mask.mean())
+            found.append(RegionShare(region=name, area=area, favour=favour, against=against, net=net))
     return found
 
 
@@ -346,9 +371,13 @@ def _effects(
     )
 
 
-def _part(values: Fractions, mask: Fractions) -> float:
-    total = float(values.sum())
-    return float((values * mask).sum()) / total if total else 0.0
+def _share_of(part: Fractions, whole: Fractions) -> float:
+    total = float(whole.sum())
+    return float(part.sum()) / total if total else 0.0
+
+
+def _rounded_or_none(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
 
 
 def _rounded(emotions: EmotionDistribution) -> dict[str, float]:

@@ -1,18 +1,21 @@
 """Three plain sentences about a picture, made from measurements, and only what these support.
 
 What the picture evokes on average, as the model predicts; which region that comes from; what in its
-appearance does it. The last two report only effects beyond noise (`effects.PictureEffects.noise`), and where
-there is none, just that.
+appearance does it. The last two report only effects beyond noise (`effects.PictureEffects.noise`), of a
+region also beyond what others of its area do, and where there is none, just that. A heat map is another
+measurement, which may differ: `disagreement` has a sentence for that.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from affectlens.explain.core.question import Question, polarities
-from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects
+from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects, RegionShare
 from affectlens.report.text import listed, percent
 
 NEARLY = 2 / 3  # of the strongest effect: of the regions that come so near, the smallest is named
+CLEARLY = 0.1  # of a region's share of a map, in proportion to its area: less is neither for nor against
 
 
 def story(found: PictureEffects) -> list[str]:
@@ -45,14 +48,39 @@ def _what(found: PictureEffects) -> str:
     return f"On average this picture is {most_likely}; {favoured} has {likely}."
 
 
+def disagreement(found: PictureEffects, parts_of_map: Sequence[RegionShare]) -> str:
+    """Name the regions of the story of which a heat map shows the opposite; "" where there is none.
+
+    `parts_of_map` are its regions, by `effects.divide_by_region`. A map that nowhere speaks against the
+    answer, as those of some methods, cannot show the opposite of a region that does.
+    """
+    if not any(share.against for share in parts_of_map):
+        parts_of_map = [replace(share, net=0.0) for share in parts_of_map]
+    net = {share.region: share.net / share.area for share in parts_of_map}
+    opposite = [
+        region
+        for region in _named(found)
+        if region is not None and net.get(region.name, 0.0) * math.copysign(1, region.effect) > CLEARLY
+    ]
+    if not opposite:
+        return ""
+    favoured = feeling(found.question, found.question.favour)
+    parts = [
+        f"{region.name} speaks {'against' if region.effect < 0 else 'for'} {favoured} in it, and "
+        f"{'for' if region.effect < 0 else 'against'} it when measured by blurring"
+        for region in opposite
+    ]
+    return f"The map disagrees: {'; '.join(parts)}. Rely on neither there."
+
+
 def _where(found: PictureEffects) -> str:
     """State which region carries the answer and which speaks against it."""
-    regions = found.beyond_noise("region")
-    carries = _most_precise([region for region in regions if region.effect < 0])
-    opposes = _most_precise([region for region in regions if region.effect > 0])
+    carries, opposes = _named(found)
     favoured = feeling(found.question, found.question.favour)
     if carries is None and opposes is None:
-        return f"No single region carries {favoured}: blurring any of them {_LESS_THAN_NOISE}."
+        strong = found.beyond_noise("region")
+        why = _LIKE_OTHERS if strong else f"blurring any of them {_LESS_THAN_NOISE}"
+        return f"No single region carries {favoured}: {why}."
     if carries is None:
         begin = f"No single region carries {favoured}"
     else:
@@ -61,6 +89,15 @@ def _where(found: PictureEffects) -> str:
     if opposes is None:
         return f"{begin}."
     return f"{begin}; {opposes.name} speaks against it: with that blurred, it {_moves(found, opposes)}."
+
+
+def _named(found: PictureEffects) -> tuple[PerturbationEffect | None, PerturbationEffect | None]:
+    """Return the region that carries the answer, and the one that speaks against it, where there is one."""
+    regions = [region for region in found.beyond_noise("region") if found.exceeds_control(region)]
+    return (
+        _most_precise([region for region in regions if region.effect < 0]),
+        _most_precise([region for region in regions if region.effect > 0]),
+    )
 
 
 def _most_precise(regions: list[PerturbationEffect]) -> PerturbationEffect | None:
@@ -84,6 +121,7 @@ def _how(found: PictureEffects) -> str:
     return f"{favoured[0].upper()}{favoured[1:]} {moves}{hardly}."
 
 
+_LIKE_OTHERS = "blurring others of the same size moves the answer as much"
 _LESS_THAN_NOISE = f"moves the answer no more than cutting {percent(SHIFT)} off its sides does"
 
 

@@ -57,13 +57,14 @@ def build(
     begin: float = 0.0,
     end: float | None = None,
     settings: Mapping[str, Any] | None = None,
+    gaps: Sequence[tuple[float, float]] = (),
     counts: Counts | None = None,
     notes: Sequence[str] = (),
 ) -> Timeline:
     """Make a timeline of a model's predictions and the boundaries of shots.
 
-    A shot without a sample is joined to the one before it. Raises `OutputError` where there is no prediction
-    at all.
+    A shot without a sample is joined to the one before it. No sample stands for what lies in `gaps`, given in
+    seconds. Raises `OutputError` where there is no prediction at all.
     """
     ordered = sorted({each.second: each for each in predictions}.values())
     if not ordered:
@@ -74,13 +75,13 @@ def build(
     starts = _with_samples(boundaries, seconds, begin)
     numbers = np.searchsorted([b.second for b in starts], seconds + 1e-9, side="right").clip(1)
     edges = [*(boundary.second for boundary in starts), end]
-    weights = _weights(seconds, numbers, edges)
+    weights = _weights(seconds, numbers, edges, gaps)
     smoothed = np.concatenate(
         [smooth(emotions[rows], seconds[rows], weights[rows], analysis.half_life) for rows in _rows(numbers)]
     )
     samples = _samples(ordered, numbers, smoothed)
     shots = _shots(starts, edges, numbers, emotions, weights, seconds)
-    lengths = np.array([shot.duration for shot in shots]) + 1e-9
+    lengths = [float(weights[rows].sum()) for rows in _rows(numbers)]
     overall = np.average([shot.emotions for shot in shots], axis=0, weights=lengths)
     return Timeline(
         film=film,
@@ -94,6 +95,7 @@ def build(
         moments=_moments(emotions, smoothed, seconds, numbers, edges, vocabulary, analysis),
         emotions=rounded(overall),
         polarity=_polarity(samples, vocabulary),
+        gaps=tuple(gaps),
         counts=counts or Counts(),
         notes=tuple(notes),
     )
@@ -157,10 +159,17 @@ def _moments(
     )
 
 
-def _weights(seconds: FloatArray, numbers: NDArray[np.int64], edges: Sequence[float]) -> FloatArray:
-    """Seconds that each sample stands for: what lies nearer to it than to others of its shot."""
+def _weights(
+    seconds: FloatArray,
+    numbers: NDArray[np.int64],
+    edges: Sequence[float],
+    gaps: Sequence[tuple[float, float]],
+) -> FloatArray:
+    """Seconds that each sample stands for: what is nearer to it than to others of its shot, and in no gap."""
     borders = borders_between(seconds, numbers, edges)
-    result: FloatArray = np.maximum(np.diff(borders), 1e-6)
+    unknown = [np.minimum(borders[1:], end) - np.maximum(borders[:-1], begin) for begin, end in gaps]
+    lengths = np.diff(borders) - sum(np.maximum(part, 0) for part in unknown)
+    result: FloatArray = np.maximum(lengths, 1e-6)
     return result
 
 

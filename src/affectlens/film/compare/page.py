@@ -65,6 +65,7 @@ def _film(name: str, timeline: Timeline, only_here: tuple[Shot, ...]) -> dict[st
         "name": name,
         "likeliest": likeliest(timeline.distribution(timeline.emotions).weights),
         "stack": drawing.stack(found, timeline.vocabulary),
+        "gaps": drawing.gaps(found, timeline),
         "ribbon": drawing.ribbon(timeline),
         "axis": drawing.axis(found),
         "only_here": [

@@ -44,6 +44,8 @@ def draw_chart(timeline: Timeline) -> Figure:
     _draw_ribbon(panels[1], timeline)
     if found.polarity is not None:
         _draw_polarity(panels[2], timeline, found)
+    for panel in panels:
+        _draw_gaps(panel, timeline)
     last: Axes = panels[-1]
     last.set_xlim(found.begin, max(found.end, found.begin + 1e-3))
     last.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 3, 6, 10], min_n_ticks=3))
@@ -89,6 +91,14 @@ def _draw_ribbon(axes: Axes, timeline: Timeline) -> None:
                      hatch=_HATCH if signs[run.emotion] < 0 else None)  # fmt: skip
     axes.set(yticks=[], ylabel="")
     axes.set_ylabel("strongest", rotation=0, ha="right", va="center", fontsize=8, color=PALE)
+
+
+def _draw_gaps(axes: Axes, timeline: Timeline) -> None:
+    """Cover the stretches of which nothing was predicted: a curve across them would pretend to know."""
+    for begin, end in timeline.gaps:
+        axes.axvspan(
+            begin, end, facecolor="#ececec", edgecolor="#bdbdbd", linewidth=0.6, hatch=r"\\", zorder=4
+        )
 
 
 def _draw_polarity(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:

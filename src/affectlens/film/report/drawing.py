@@ -167,6 +167,12 @@ def cuts(found: EmotionCurves, timeline: Timeline) -> str:
     return "".join(f"M{1000 * found.position(start):.1f} 0V10" for start in starts)
 
 
+def gaps(found: EmotionCurves, timeline: Timeline) -> list[Span]:
+    """Return left end and width, in percent of a chart, of the stretches of which nothing was predicted."""
+    ends = [(100 * found.position(begin), 100 * found.position(end)) for begin, end in timeline.gaps]
+    return [(left, right - left) for left, right in ends if right > left]
+
+
 def axis(found: EmotionCurves) -> list[TimeMark]:
     """Return the times to write below a chart."""
     length = found.end - found.begin

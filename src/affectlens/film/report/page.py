@@ -29,6 +29,7 @@ from affectlens.film.report.curves import EmotionCurves, curves, strip_shots
 from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name, peak_in_words, summary, watched
 from affectlens.film.timeline import Moment, Shot, Timeline, up_to_milliseconds
 from affectlens.images import Pixels, resize
+from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.report import html
 from affectlens.report.figures import jpeg_url
 from affectlens.report.text import headline, likeliest, printable_in_files
@@ -49,10 +50,12 @@ class FilmPictures:
     Attributes:
         stills: by second, uint8 (3, H, W), for those of `needed`; missing ones are left out
         maps: by second and emotion, heat maps laid over peaks' frames, uint8 (H, W, 3)
+        evidence: by second, attributes of peaks' frames, as `inference.attribute_evidence` describes them
     """
 
     stills: Mapping[float, Pixels] = field(default_factory=dict)
     maps: Mapping[tuple[float, str], NDArray[np.uint8]] = field(default_factory=dict)
+    evidence: Mapping[float, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def needed(timeline: Timeline) -> list[float]:
@@ -146,6 +149,7 @@ def _chart(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
         "stack": drawing.stack(found, timeline.vocabulary),
         "ribbon": drawing.ribbon(timeline),
         "cuts": drawing.cuts(found, timeline),
+        "gaps": drawing.gaps(found, timeline),
         "polarity": drawing.polarity(timeline, found),
         "axis": drawing.axis(found),
         "legend": drawing.legend(timeline.vocabulary),
@@ -203,6 +207,7 @@ def _peaks(timeline: Timeline, pictures: FilmPictures) -> dict[str, Any]:
             "prominence": peak.prominence or 0.0,
             "picture": _still(pictures, peak.second),
             "heatmap": _heatmap(pictures, peak),
+            "evidence": evidence_lines(pictures.evidence.get(peak.second, {})),
         }
         for peak in peaks[:MAX_PEAKS]
     ]
