@@ -19,7 +19,7 @@ from affectlens.cluster.connection import Cluster, connected
 from affectlens.cluster.search_record import RoundEnd
 from affectlens.cluster.tune import RAY, SearchEvent, SearchFinished, SearchRequest, plan_search, search
 from affectlens.data import folder
-from affectlens.errors import RunError, SettingsError
+from affectlens.errors import OutputInUse, RunError, SettingsError
 from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.intervals import STATES, state_file
@@ -29,6 +29,7 @@ from affectlens.training.run_folder import TrainingRequest, read_run_settings
 from affectlens.training.search_plan import SEARCH, SearchFile, SearchPlan
 from affectlens.training.session import open_session
 from affectlens.training.settings import Settings, override
+from lock_holder import holder
 from pictures import colour_set
 
 ASSIGNMENTS = [
@@ -102,6 +103,13 @@ def test_an_interval_is_counted_in_steps_or_epochs(data: Path) -> None:
     assert plan_search(source, TINY, interval="2epochs").interval == 10
     with pytest.raises(SettingsError, match=r"0\.5epochs"):
         plan_search(source, TINY, interval="ten")
+
+
+def test_a_search_that_another_process_writes_is_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "search"
+    with holder("locked_folder", out) as other, pytest.raises(OutputInUse, match=str(other.pid)):
+        search(request(data, out), ignore)
+    assert not (out / SEARCH).exists()
 
 
 def test_a_search_needs_a_score(data: Path) -> None:

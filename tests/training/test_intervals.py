@@ -11,19 +11,20 @@ import pytest
 import torch
 
 from affectlens.data import folder
-from affectlens.errors import OutputError, RunError
+from affectlens.errors import OutputError, OutputInUse, RunError
 from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.checkpoints import hash_state, load_state
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, SettingsSample, interval_of, state_file, train_interval
-from affectlens.training.lineage import DIVERGED, Interval
+from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import train
 from affectlens.training.replay import ReplayedInterval, replay
 from affectlens.training.run_folder import TrainingRequest
 from affectlens.training.search_space import sample_id, search_space
 from affectlens.training.session import Session, open_session
 from affectlens.training.settings import Settings, override, setting
+from lock_holder import holder
 from pictures import colour_set
 
 # Everything random is on, so that an interval that forgot any of it would differ.
@@ -199,6 +200,13 @@ def test_a_replay_ends_in_the_weights_of_the_search_to_the_last_bit(session: Ses
     assert card.training["settings"]["lr"] == 0.002
     assert [row["settings"]["mixup"] for row in card.training["log"]] == [0.5, 0.1, 0.1]
     assert not (tmp_path / "run" / STATES).exists()
+
+
+def test_a_replay_that_another_process_writes_is_refused(session: Session, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with holder("locked_folder", out) as other, pytest.raises(OutputInUse, match=str(other.pid)):
+        next(iter(replay(request(session, out), session, [])))
+    assert not (out / LINEAGE).exists()
 
 
 def test_a_replay_that_was_stopped_goes_on(session: Session, tmp_path: Path) -> None:
