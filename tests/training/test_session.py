@@ -12,7 +12,7 @@ from affectlens.models.saved import load_model
 from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from affectlens.training.run import fit
 from affectlens.training.run_folder import MODEL, TrainingRequest, read_run_settings
-from affectlens.training.session import with_statistics
+from affectlens.training.session import with_expected_input
 from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
@@ -36,15 +36,15 @@ HALF = (0.5, 0.5, 0.5)
 def test_images_are_normalised_as_the_weights_expect(
     network: str, options: dict[str, str], mean: tuple[float, ...]
 ) -> None:
-    made = with_statistics(Settings(network=network, network_options=options))
+    made = with_expected_input(Settings(network=network, network_options=options))
     assert made.preprocessing.mean == mean
 
 
 def test_what_settings_state_counts_and_without_weights_it_is_imagenets() -> None:
     stated = override(Settings(network="tf_efficientnet_lite2"), ["preprocessing.mean=[0.1, 0.2, 0.3]"])
-    made = with_statistics(stated).preprocessing
+    made = with_expected_input(stated).preprocessing
     assert (made.mean, made.std) == ((0.1, 0.2, 0.3), HALF)
-    bare = with_statistics(Settings(network="tf_efficientnet_lite2", weights="none")).preprocessing
+    bare = with_expected_input(Settings(network="tf_efficientnet_lite2", weights="none")).preprocessing
     assert (bare.mean, bare.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
 

@@ -7,7 +7,7 @@ settings alone (`Session.with_settings`); those that change what data is read or
 
 import os
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from affectlens.inference.predictions import Predictions, concatenate
 from affectlens.machine import keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
-from affectlens.preprocess import Preprocessing
+from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, PreprocessingSettings
 from affectlens.training import batch_norm, cache
 from affectlens.training.attributes import attributes_of, network_options, word_frequencies
 from affectlens.training.batches import Order, TrainingStream
@@ -214,7 +214,7 @@ def open_session(
     """
     _check_teachers(settings, teachers)
     group.require_rows(settings.batch_size)
-    settings = with_statistics(settings)
+    settings = with_expected_input(settings)
     if settings.vocabulary:
         source = in_vocabulary(source, vocabulary(settings.vocabulary))
     source = splits.with_validation(
@@ -265,17 +265,16 @@ def _check_teachers(settings: Settings, teachers: Sequence[Path]) -> None:
         )
 
 
-def with_statistics(settings: Settings) -> Settings:
-    """Set the mean and standard deviation that the network's weights expect, where settings leave them open.
+def with_expected_input(settings: Settings) -> Settings:
+    """Set the preprocessing that the network's backbone expects, where settings leave it open.
 
-    Without pretrained weights they are ImageNet's. Raises `UnknownName` for a network.
+    Without pretrained weights mean and standard deviation are ImageNet's. Raises `UnknownName` for a network.
     """
-    shape = settings.preprocessing
+    expected = catalog.expected_input(settings.network, settings.network_options)
     if settings.weights == NONE:
-        found = shape.resolved()
-    else:
-        found = shape.resolved(*catalog.statistics(settings.network, settings.network_options))
-    return replace(settings, preprocessing=replace(shape, mean=found.mean, std=found.std))
+        expected = replace(expected, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    found = settings.preprocessing.resolved(expected)
+    return replace(settings, preprocessing=PreprocessingSettings(**asdict(found)))
 
 
 def with_cache(
