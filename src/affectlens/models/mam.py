@@ -104,7 +104,7 @@ class MAM(nn.Module):
         return self.embed(images).logits
 
     def embed(self, images: Tensor) -> Embedded:
-        """Logits (B, E) and what they are read from: (B, attributes_width + D), or (B, D) by other fusions."""
+        """Logits (B, E) and what they are read from, (B, attributes_width + D) or (B, D) by `fusion`."""
         maps, deep = self.pyramid(images)
         return self._fuse(self.encode(maps), deep)
 
