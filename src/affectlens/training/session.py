@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from affectlens.attributes import Attribute
 from affectlens.data import splits
-from affectlens.data.groups import Groups, find_groups
+from affectlens.data.groups import Groups, Search, find_groups
 from affectlens.data.records import DataSource, Record, in_vocabulary
 from affectlens.emotions import vocabulary
 from affectlens.errors import RunError, SettingsError, first_line
@@ -45,6 +45,9 @@ from affectlens.training.soft_answers import mix_targets, read_soft_answers
 from affectlens.training.state import State
 
 EVALUATION_BATCH = 64
+
+# Pictures among which copies that were cut are looked for too: of so many it takes about a minute.
+THOROUGH_UP_TO = 5_000
 
 
 @dataclass(frozen=True)
@@ -240,8 +243,9 @@ def open_session(
 
 def _groups_of_all(records: Sequence[Record], group: ProcessGroup) -> Groups:
     """Find which pictures belong together, in the main process alone, for all of them."""
+    search: Search = "thorough" if len(records) <= THOROUGH_UP_TO else "quick"
     with group.agreed():
-        found = find_groups(records, "quick") if group.is_main else None
+        found = find_groups(records, search) if group.is_main else None
     return next(each for each in group.gather(found) if each is not None)
 
 
