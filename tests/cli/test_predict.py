@@ -23,6 +23,7 @@ from affectlens.errors import PictureError
 from affectlens.images import read_pixels
 from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.predictor import Predictor
+from terminals import use_terminal
 
 COMMAND = [sys.executable, "-m", "affectlens", "predict"]
 
@@ -150,6 +151,23 @@ def test_a_list_on_standard_input_is_predicted(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names.encode())))
     assert status("-", "--json", "--model", graph_model) == 0
     assert [Path(row["image"]).name for row in rows_of(capfd.readouterr().out)] == ["red.webp", "blue.png"]
+
+
+@pytest.mark.needs("pyarrow")
+def test_on_a_terminal_the_rows_of_the_column_that_is_named_are_counted(
+    graph_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [str(photos / name) for name in ("blue.png", "green.jpg", "red.webp")]
+    file = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"photo": names, "photographer": ["one", "two", "one"]}), file)
+    terminal = use_terminal(monkeypatch)
+    out = tmp_path / "out.jsonl"
+    assert status(file, "--column", "photo", "--model", graph_model, "--out", out) == 0
+    assert [row["image"] for row in rows_of(out.read_text())] == names
+    assert "3/3" in terminal.getvalue()
 
 
 def test_a_single_picture_that_cannot_be_read_is_status_one_with_the_reason(

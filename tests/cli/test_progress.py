@@ -1,25 +1,7 @@
-import io
-import sys
-
 import pytest
 
 from affectlens.cli.progress import ProgressBar, counter, progress_bar
-
-
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def use_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Make standard error a terminal, wide enough for a bar; in the test, for pytest sets it before each."""
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "160")
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
+from terminals import Terminal, use_terminal
 
 
 def last_frame(terminal: Terminal, bar: ProgressBar) -> str:
