@@ -338,6 +338,17 @@ def test_a_grey_profile_is_applied_with_and_without_alpha() -> None:
         assert_near(first_colour(file_of(picture, "PNG", icc_profile=linear)), (188, 188, 188), 1)
 
 
+def test_a_grey_profile_is_applied_to_16_bits_of_grey_with_alpha() -> None:
+    linear = icc_profile(b"GRAY", b"XYZ ", {**WHITE_POINT, b"kTRC": curve(1.0)})
+    grey, opacity = [0, 0x8080, 0x0180, 0x8080, 0xFFFF], [0xFFFF, 0xFFFF, 0xFFFF, 0x8080, 0]
+    values = np.array([grey, opacity], dtype=np.uint16).T[None]
+    profile = (b"iCCP", b"linear\0\0" + zlib.compress(linear))
+    # Light of 0x0180 / 0xFFFF is a level of 18; its first byte alone would be one of 13.
+    assert read_pixels(png_of(values, 4, profile))[0].tolist() == [[v] * 3 for v in (0, 188, 18, 221, 255)]
+    # Without a profile the first byte is the level.
+    assert read_pixels(png_of(values, 4))[0].tolist() == [[v] * 3 for v in (0, 128, 1, 191, 255)]
+
+
 @pytest.mark.parametrize(
     "profile", [b"no profile", rgb_profile()[:150], cmyk_profile_of_grey_inks(), bytes(500)]
 )
