@@ -153,6 +153,22 @@ def test_a_list_on_standard_input_is_predicted(
     assert [Path(row["image"]).name for row in rows_of(capfd.readouterr().out)] == ["red.webp", "blue.png"]
 
 
+def test_pictures_of_every_kind_in_a_folder_have_a_row_with_an_answer_or_an_error(
+    graph_model: Path, photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for suffix in ("dng", "heic", "jxl"):
+        (tmp_path / f"answered.{suffix}").write_bytes((photos / "green.jpg").read_bytes())
+    (tmp_path / "unread.dng").write_bytes(b"II*\0" + bytes(200))
+    (tmp_path / "unread.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+    (tmp_path / "unread.jxl").write_bytes(b"\xff\x0a" + bytes(200))
+    assert status(tmp_path, "--json", "--model", graph_model) == 1
+    rows = rows_of(capfd.readouterr().out)
+    names = [f"{kind}.{suffix}" for kind in ("answered", "unread") for suffix in ("dng", "heic", "jxl")]
+    assert [row["image"] for row in rows] == [str(tmp_path / name) for name in names]
+    assert [row["error"] is None for row in rows] == [row["emotions"] is not None for row in rows]
+    assert [row["error"] is None for row in rows] == [True] * 3 + [False] * 3
+
+
 @pytest.mark.needs("pyarrow")
 def test_on_a_terminal_the_rows_of_the_column_that_is_named_are_counted(
     graph_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -167,7 +167,7 @@ def test_a_picture_that_a_store_begins_and_never_ends_is_a_row_with_an_error(
             return 1000
 
         def read(self, _: int | None = -1, /) -> bytes:
-            ended.wait(60)
+            ended.wait(5)
             return b""
 
     class Store:
