@@ -2,9 +2,12 @@ import io
 import math
 import os
 import random
+import signal
 import struct
+import subprocess
 import sys
 import threading
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -1082,6 +1085,44 @@ def test_a_child_process_that_takes_too_long_is_ended(monkeypatch: pytest.Monkey
     monkeypatch.setattr(images, "MAX_SECONDS", 0.0)
     with pytest.raises(PictureTooLarge, match="longer than 0 seconds"):
         read_pixels(file_of(quadrants(), "WEBP"))
+
+
+PREDICTING = """
+import sys
+from affectlens import images
+from affectlens.cli.main import main
+
+in_child = images.in_child
+
+def noted(*given):
+    print("begun", flush=True)
+    return in_child(*given)
+
+images.in_child = noted
+main(["predict", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT between processes")
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_interrupt_ends_the_decoding_of_pictures_that_take_long(
+    graph_model: Path, tmp_path: Path, count: int
+) -> None:
+    hostile = many_scans(np.zeros((6000, 6000, 3), np.uint8), 100)  # just allowed
+    for number in range(count):
+        (tmp_path / f"{number}.jpg").write_bytes(hostile)
+    command = [sys.executable, "-c", PREDICTING, tmp_path, "--model", graph_model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() not in ("begun\n", ""):
+            pass
+        time.sleep(0.5)  # a child process is decoding
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 2
+    assert process.returncode == 130 and errors.splitlines()[-1] == "Interrupted."
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "TIFF"])
