@@ -2,9 +2,12 @@ import io
 import math
 import os
 import random
+import signal
 import struct
+import subprocess
 import sys
 import threading
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -336,6 +339,17 @@ def test_a_grey_profile_is_applied_with_and_without_alpha() -> None:
     grey = Image.new("L", (4, 4), 128)
     for picture in (grey, grey.convert("LA")):
         assert_near(first_colour(file_of(picture, "PNG", icc_profile=linear)), (188, 188, 188), 1)
+
+
+def test_a_grey_profile_is_applied_to_16_bits_of_grey_with_alpha() -> None:
+    linear = icc_profile(b"GRAY", b"XYZ ", {**WHITE_POINT, b"kTRC": curve(1.0)})
+    grey, opacity = [0, 0x8080, 0x0180, 0x8080, 0xFFFF], [0xFFFF, 0xFFFF, 0xFFFF, 0x8080, 0]
+    values = np.array([grey, opacity], dtype=np.uint16).T[None]
+    profile = (b"iCCP", b"linear\0\0" + zlib.compress(linear))
+    # Light of 0x0180 / 0xFFFF is a level of 18; its first byte alone would be one of 13.
+    assert read_pixels(png_of(values, 4, profile))[0].tolist() == [[v] * 3 for v in (0, 188, 18, 221, 255)]
+    # Without a profile the first byte is the level.
+    assert read_pixels(png_of(values, 4))[0].tolist() == [[v] * 3 for v in (0, 128, 1, 191, 255)]
 
 
 @pytest.mark.parametrize(
@@ -1071,6 +1085,44 @@ def test_a_child_process_that_takes_too_long_is_ended(monkeypatch: pytest.Monkey
     monkeypatch.setattr(images, "MAX_SECONDS", 0.0)
     with pytest.raises(PictureTooLarge, match="longer than 0 seconds"):
         read_pixels(file_of(quadrants(), "WEBP"))
+
+
+PREDICTING = """
+import sys
+from affectlens import images
+from affectlens.cli.main import main
+
+in_child = images.in_child
+
+def noted(*given):
+    print("begun", flush=True)
+    return in_child(*given)
+
+images.in_child = noted
+main(["predict", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT between processes")
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_interrupt_ends_the_decoding_of_pictures_that_take_long(
+    graph_model: Path, tmp_path: Path, count: int
+) -> None:
+    hostile = many_scans(np.zeros((6000, 6000, 3), np.uint8), 100)  # just allowed
+    for number in range(count):
+        (tmp_path / f"{number}.jpg").write_bytes(hostile)
+    command = [sys.executable, "-c", PREDICTING, tmp_path, "--model", graph_model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() not in ("begun\n", ""):
+            pass
+        time.sleep(0.5)  # a child process is decoding
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 2
+    assert process.returncode == 130 and errors.splitlines()[-1] == "Interrupted."
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "TIFF"])

@@ -50,6 +50,12 @@ def test_pictures_are_listed_by_name_without_hidden_ones(tmp_path: Path) -> None
     assert list(list_pictures(str(tmp_path / "folder.jpg"))) == []
 
 
+def test_pictures_of_kinds_that_may_be_unreadable_here_are_listed_too(tmp_path: Path) -> None:
+    listed = ["a.heic", "b.HIF", "c.dng", "d.CR3", "e.nef", "f.jxl"]
+    make(tmp_path, *listed)
+    assert list(list_pictures(tmp_path)) == [tmp_path / name for name in listed]
+
+
 def test_links_are_followed_once_and_broken_ones_reported(tmp_path: Path) -> None:
     make(tmp_path, "pictures/a.jpg")
     (tmp_path / "pictures" / "again").symlink_to(tmp_path, target_is_directory=True)

@@ -83,7 +83,7 @@ mean 'amusement'? Known: amusement, awe.
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
         self.name = name
-        self.known = tuple(known)
+        self.known = tuple(dict.fromkeys(known))  # a recipe may have the name of its network
         spelt = {word.lower(): word for word in self.known}
         near = get_close_matches(name.lower(), spelt, n=1, cutoff=0.6)
         hint = f" Did you mean {spelt[near[0]]!r}?" if near else ""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import affectlens
 from affectlens.cli.console import echo
@@ -54,6 +55,8 @@ def test_no_command_prints_past_the_console() -> None:
 @pytest.mark.parametrize(
     ("encoding", "printed"),
     [
+        # Click takes such a console for one that was set up by mistake.
+        ("ascii", "\u732b \N{MINUS SIGN}0.3 caf\u00e9".encode()),
         ("latin-1", b"\\u732b -0.3 caf\xe9"),
         ("cp1252", b"\\u732b -0.3 caf\xe9"),
         ("utf-8", "\u732b \N{MINUS SIGN}0.3 café".encode()),
@@ -68,6 +71,37 @@ def test_what_an_encoding_lacks_is_written_otherwise(encoding: str, printed: byt
         env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "PYTHONUNBUFFERED": buffered},
     )
     assert shown.stdout.splitlines() == [printed]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_table_is_printed_on_a_console_of_any_encoding(encoding: str) -> None:
+    code = """
+from affectlens.cli import console
+console.open_streams()
+console.table_console().print("\\u732b.jpg \\N{MINUS SIGN}0.3")
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )
+    assert shown.stdout.splitlines() == [b"\\u732b.jpg -0.3"]
+
+
+def test_a_picture_with_a_japanese_name_is_predicted_on_a_console_of_ascii(
+    graph_model: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8), "navy").save(tmp_path / "\u732b.png")
+    command = [sys.executable, "-m", "affectlens", "predict", tmp_path, "gone \u732b.png"]
+    ended = subprocess.run(
+        [*command, "--model", graph_model],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert ended.returncode == 1 and b"Traceback" not in ended.stderr
+    assert b".png: not read (PictureNotFound)" in ended.stdout and b"2 pictures" in ended.stderr
 
 
 @POSIX

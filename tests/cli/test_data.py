@@ -23,6 +23,19 @@ def test_splitting_writes_a_file_that_reads_back(tmp_path: Path, capsys: pytest.
     assert "train: 28 pictures" in capsys.readouterr().out
 
 
+def test_a_split_that_replaces_the_data_sets_own_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train", "val"):
+        colour_set(tmp_path / "data" / name, ("awe", "fear"), each=4)
+    colour_set(tmp_path / "undivided", ("awe", "fear"), each=4)
+    for data, line in {"data": "Instead of the data set's own: train, val.\n", "undivided": ""}.items():
+        out = tmp_path / f"{data}.tsv"
+        words = ("--out", str(out), "--near-duplicates", "off")
+        assert status("data", "split", f"folder:{tmp_path / data}", *words) == 0
+        assert capsys.readouterr().out.startswith(f"{line}train: ")
+
+
 def test_a_split_is_never_overwritten(tmp_path: Path) -> None:
     data = colour_set(tmp_path / "data", ("awe", "fear"), each=4)
     out = tmp_path / "splits.tsv"

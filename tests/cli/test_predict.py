@@ -23,6 +23,7 @@ from affectlens.errors import PictureError
 from affectlens.images import read_pixels
 from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.predictor import Predictor
+from terminals import use_terminal
 
 COMMAND = [sys.executable, "-m", "affectlens", "predict"]
 
@@ -150,6 +151,39 @@ def test_a_list_on_standard_input_is_predicted(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names.encode())))
     assert status("-", "--json", "--model", graph_model) == 0
     assert [Path(row["image"]).name for row in rows_of(capfd.readouterr().out)] == ["red.webp", "blue.png"]
+
+
+def test_pictures_of_every_kind_in_a_folder_have_a_row_with_an_answer_or_an_error(
+    graph_model: Path, photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for suffix in ("dng", "heic", "jxl"):
+        (tmp_path / f"answered.{suffix}").write_bytes((photos / "green.jpg").read_bytes())
+    (tmp_path / "unread.dng").write_bytes(b"II*\0" + bytes(200))
+    (tmp_path / "unread.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+    (tmp_path / "unread.jxl").write_bytes(b"\xff\x0a" + bytes(200))
+    assert status(tmp_path, "--json", "--model", graph_model) == 1
+    rows = rows_of(capfd.readouterr().out)
+    names = [f"{kind}.{suffix}" for kind in ("answered", "unread") for suffix in ("dng", "heic", "jxl")]
+    assert [row["image"] for row in rows] == [str(tmp_path / name) for name in names]
+    assert [row["error"] is None for row in rows] == [row["emotions"] is not None for row in rows]
+    assert [row["error"] is None for row in rows] == [True] * 3 + [False] * 3
+
+
+@pytest.mark.needs("pyarrow")
+def test_on_a_terminal_the_rows_of_the_column_that_is_named_are_counted(
+    graph_model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [str(photos / name) for name in ("blue.png", "green.jpg", "red.webp")]
+    file = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"photo": names, "photographer": ["one", "two", "one"]}), file)
+    terminal = use_terminal(monkeypatch)
+    out = tmp_path / "out.jsonl"
+    assert status(file, "--column", "photo", "--model", graph_model, "--out", out) == 0
+    assert [row["image"] for row in rows_of(out.read_text())] == names
+    assert "3/3" in terminal.getvalue()
 
 
 def test_a_single_picture_that_cannot_be_read_is_status_one_with_the_reason(

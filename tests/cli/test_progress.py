@@ -1,25 +1,7 @@
-import io
-import sys
-
 import pytest
 
 from affectlens.cli.progress import ProgressBar, counter, progress_bar
-
-
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def use_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Make standard error a terminal, wide enough for a bar; in the test, for pytest sets it before each."""
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "160")
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
+from terminals import Terminal, use_terminal
 
 
 def last_frame(terminal: Terminal, bar: ProgressBar) -> str:
@@ -72,3 +54,16 @@ def test_off_a_terminal_only_lines_are_printed(capsys: pytest.CaptureFixture[str
         bar.stop()
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "[one] line\n")
+
+
+def test_a_long_line_is_one_line_in_a_file_and_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "epoch 1: " + ", ".join(f"score {number} 0.{number}" for number in range(20))
+    with progress_bar("training", 3) as bar:
+        bar.print(line)
+    assert capsys.readouterr().err == f"{line}\n"
+    terminal = use_terminal(monkeypatch)
+    with progress_bar("training", 3) as bar:
+        bar.print(line)
+    assert f"{line}\n" in terminal.getvalue()

@@ -60,7 +60,7 @@ def test_an_address_without_an_answer_is_an_error_within_seconds(address: str) -
     assert time.monotonic() - began < 20
 
 
-def test_a_cluster_that_lets_nobody_in_is_an_error_that_names_token_and_versions(
+def test_a_cluster_that_lets_no_one_in_is_an_error_that_names_token_and_versions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ray = pytest.importorskip("ray")
@@ -70,7 +70,7 @@ def test_a_cluster_that_lets_nobody_in_is_an_error_that_names_token_and_versions
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setattr(connection, "_require_answer", lambda _: None)
-    wanted = rf"lets nobody in.*192\.0\.2\.2.*RAY_AUTH_MODE=token.*{ray.__version__}"
+    wanted = rf"lets no one in.*192\.0\.2\.2.*RAY_AUTH_MODE=token.*{ray.__version__}"
     with pytest.raises(ClusterError, match=wanted), connected(Cluster(address="head:6379")):
         pass
 

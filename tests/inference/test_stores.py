@@ -154,6 +154,52 @@ def test_a_store_that_fails_or_does_not_answer_is_an_error_at_its_position(
         fetch("s3://bucket/x")
 
 
+def test_a_picture_that_a_store_begins_and_never_ends_is_a_row_with_an_error(
+    tiny_model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow import fs
+
+    ended = Event()
+    local = fs.SubTreeFileSystem("/", fs.LocalFileSystem())
+
+    class Silent(io.BytesIO):
+        def size(self) -> int:
+            return 1000
+
+        def read(self, _: int | None = -1, /) -> bytes:
+            ended.wait(5)
+            return b""
+
+    class Store:
+        """All answers at once, but the bytes of one file."""
+
+        def get_file_info(self, given: Any) -> Any:
+            return local.get_file_info(given)
+
+        def open_input_file(self, path: str) -> Any:
+            return Silent() if path.endswith("b.png") else local.open_input_file(path)
+
+    monkeypatch.setattr(stores, "_store", lambda *_: Store())
+    monkeypatch.setattr(stores, "SECONDS", 0.3)
+    given = expand(f"s3:/{photos}/*.[pP]*", f"s3:/{photos}/deep/c.png")
+    first, silent, last = Predictor.load(str(tiny_model)).predict_files(given)
+    ended.set()
+    assert first.emotions is not None and last.emotions is not None
+    assert silent.image == f"s3:/{photos}/b.png"
+    assert isinstance(silent.error, PictureDenied) and "no answer within" in str(silent.error)
+
+
+def test_a_file_of_ten_gigabytes_of_nothing_is_a_row_with_an_error(tiny_model: Path, photos: Path) -> None:
+    for name in ("b.png", "nothing.png"):
+        (photos / name).touch()
+        os.truncate(photos / name, 10 * 10**9)  # which takes no room on the disk
+    given = [url(photos / name) for name in ("b.png", "nothing.png", "deep/c.png")]
+    picture, nothing, last = Predictor.load(str(tiny_model)).predict_files(expand(*given))
+    assert isinstance(nothing.error, PictureError) and nothing.error.path == given[1]
+    assert picture.emotions is not None, "what is behind the end of a picture is not read"
+    assert last.emotions is not None
+
+
 @pytest.mark.parametrize("name", ["a b.png", "100%.png", "a%20b.png", "caf\u00e9.png"])
 def test_a_file_url_is_a_path_with_and_without_escapes(photos: Path, name: str) -> None:
     (photos / name).write_bytes((photos / "b.png").read_bytes())

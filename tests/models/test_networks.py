@@ -211,8 +211,9 @@ def test_in_training_alone_a_transformer_sees_a_part_of_the_patches(
 
 
 def test_a_network_of_no_catalogue_is_an_error_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match="Did you mean 'pair'"):
+    with pytest.raises(UnknownName, match="Did you mean 'pair'") as caught:
         catalog.build("pairs", 8)
+    assert str(caught.value).count("mlm_paper") == 1
 
 
 def test_a_pair_is_the_mean_of_the_answers_of_its_branches() -> None:

@@ -37,6 +37,13 @@ def test_the_name_of_a_network_with_a_recipe_of_its_own_means_that_recipe(name: 
         recipe(name + "s")
 
 
+def test_the_error_of_an_unknown_network_lists_each_known_name_once() -> None:
+    with pytest.raises(UnknownName) as caught:
+        recipe("no_such_network")
+    _, listed = str(caught.value).rstrip(".").split("Known: ")
+    assert sorted(listed.split(", ")) == sorted({*RECIPES, *catalog.NETWORKS})
+
+
 @pytest.mark.parametrize(
     ("name", "first", "last", "falls"),
     [

@@ -48,6 +48,7 @@ LEFT_OUT = frozenset(
         "inference/test_labelled.py",
         "inference/test_stores.py",
         "inference/test_torch_engine.py",
+        "report/test_pages_in_a_browser.py",
         "scripts/test_compare_outputs.py",
         "test_default_model.py",
         "test_losses.py",

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 import tomli_w
 import torch
 
-from affectlens import former_keys
+from affectlens import former_keys, hub
 from affectlens.data import folder
 from affectlens.data.records import ALL
 from affectlens.emotions import POLARITY
@@ -62,6 +63,8 @@ TINY = override(
         "augmentation.rand_augment=5", "balanced_sampling=0.5", "lr=0.003",
     ],
 )  # fmt: skip
+
+SWIN = "swin_tiny_patch4_window7_224"
 
 
 @pytest.fixture
@@ -219,10 +222,47 @@ def test_what_cannot_begin_leaves_no_run_behind(
     assert isinstance(next(fit(request(data, out))), RunStarted)
 
 
-def test_a_size_that_a_network_does_not_take_is_named(data: Path, tmp_path: Path) -> None:
-    small = replace(TINY, network="inception_v3", preprocessing=PreprocessingSettings(height=64, width=64))
-    with pytest.raises(SettingsError, match="inception_v3 takes no pictures of 64 x 64 pixels"):
+@pytest.mark.parametrize("hub_is", ["offline", "silent"])
+def test_weights_that_the_hub_does_not_give_end_a_run_soon_and_leave_no_folder(
+    hub_is: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub, "PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and never answers
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", hub_is == "offline")
+        began = time.monotonic()
+        with pytest.raises(WeightsNotFound, match="Go online"):
+            next(fit(request(data, out, replace(TINY, weights="hub"))))
+    assert time.monotonic() - began < 4
+    assert capfd.readouterr().err == ""
+    assert not out.exists()
+    assert isinstance(next(fit(request(data, out))), RunStarted)
+
+
+@pytest.mark.parametrize(("network", "height"), [("inception_v3", 64), (SWIN, 50)])
+def test_a_size_that_a_network_does_not_take_is_named(
+    data: Path, tmp_path: Path, network: str, height: int
+) -> None:
+    size = PreprocessingSettings(height=height, width=64)
+    small = replace(TINY, network=network, network_options={}, preprocessing=size)
+    with pytest.raises(SettingsError, match=f"{network} takes no pictures of 64 x {height} pixels"):
         next(fit(request(data, tmp_path / "run", small)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_swin_takes_pictures_of_another_size_than_its_own() -> None:
+    built = catalog.build(SWIN, 8).eval()
+    if not hasattr(built, "dynamic_img_size"):
+        pytest.skip("in this version of timm it takes no other")
+    with torch.inference_mode():
+        assert built(torch.zeros(1, 3, 64, 96)).shape == (1, 8)
 
 
 @pytest.mark.parametrize("network", ["test_vit", "vit_attributes"])

@@ -1,6 +1,7 @@
-"""Pretrained weights get images normalised as they were trained with; other values in the settings count."""
+"""What a session makes of settings and data: which input a network expects, and a validation split."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 from affectlens.data import folder
+from affectlens.data.catalog import open_data
 from affectlens.data.groups import Groups, Search, find_groups
 from affectlens.data.records import ALL, Record
+from affectlens.data.splits import stratified
+from affectlens.errors import DatasetError
 from affectlens.models import backbones
 from affectlens.models.saved import load_model
 from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -18,7 +22,7 @@ from affectlens.recipes.catalog import recipe
 from affectlens.training import session
 from affectlens.training.run import fit
 from affectlens.training.run_folder import MODEL, TrainingRequest, read_run_settings
-from affectlens.training.session import with_expected_input
+from affectlens.training.session import open_session, with_expected_input
 from affectlens.training.settings import Settings, override
 from pictures import colour_set
 
@@ -106,6 +110,32 @@ def test_the_run_and_the_card_hold_the_numbers_and_a_run_resumes(tmp_path: Path)
     list(fit(request))
     assert read_run_settings(request.out).preprocessing.mean == HALF
     assert load_model(request.out / MODEL).card.preprocessing.mean == HALF
+
+
+def test_training_samples_validation_so_that_copies_are_on_one_side(tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "anger"), each=10)
+    for file in list(data.rglob("*.png")):
+        shutil.copy(file, file.with_name(f"copy of {file.name}"))
+    source, settings = folder.read(data), override(Settings(), ["weights=none", "val_fraction=0.3"])
+
+    def copied_across(splits: Mapping[str, Sequence[Record]]) -> set[bytes]:
+        train, val = ({record.path.read_bytes() for record in splits[name]} for name in ("train", "val"))
+        assert train and val
+        return train & val
+
+    for seed in range(3):
+        session = open_session(source, replace(settings, seed=seed), "cpu")
+        assert not copied_across(session.source.splits)
+        assert "40 pictures in 20 groups" in session.source.notes[-1]
+        assert copied_across(stratified(source.split(ALL), {"val": 0.3}, seed)), "without groups some are"
+
+
+def test_data_with_a_picture_in_train_and_val_is_not_trained_on(tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "anger"), each=4)
+    rows = [f"{word}/{number}.png,{word},train" for word in ("awe", "anger") for number in range(4)]
+    (data / "rows.csv").write_text("\n".join(["path,label,split", *rows, "awe/2.png,awe,val"]) + "\n")
+    with pytest.raises(DatasetError, match=r"awe/2\.png in train and val"):
+        open_session(open_data(f"csv:{data / 'rows.csv'}"), Settings(weights="none"), "cpu")
 
 
 def test_a_pair_gives_each_branch_what_its_weights_expect() -> None:

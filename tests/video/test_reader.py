@@ -1,6 +1,7 @@
 """Frames come with their true times and colours, upright, whatever the film is like."""
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -344,6 +345,17 @@ def test_an_address_where_no_one_answers_is_an_error_without_its_password() -> N
     assert without_password("https://host/a:b@c.mp4") == "https://host/a:b@c.mp4"
 
 
+def test_an_address_that_is_silent_is_an_error_within_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPEN_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and never answers
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/film.mp4"
+        assert not is_live(address)
+        began = time.monotonic()
+        with pytest.raises(VideoUnreachable, match="cannot be opened"):
+            Video(address)
+    assert time.monotonic() - began < 3
+
+
 def test_hardware_that_is_not_there_is_a_setting_that_cannot_be(three_colours: Path) -> None:
     assert all(isinstance(name, str) for name in hardware())
     with pytest.raises(SettingsError, match="not a decoding hardware"):
@@ -370,8 +382,6 @@ def test_of_a_live_source_only_the_newest_frame_is_kept(free_port: int) -> None:
 @pytest.fixture
 def free_port() -> int:
     """A port that no one listens to."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

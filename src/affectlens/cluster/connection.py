@@ -98,7 +98,7 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         except (OSError, RuntimeError, ValueError) as error:
             # Ray's own message is the same whatever the reason.
             raise ClusterError(
-                f"What answers at {cluster.address} lets nobody in from here: {first_line(error)}. Set "
+                f"What answers at {cluster.address} lets no one in from here: {first_line(error)}. Set "
                 "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as where it was started, and use the same version "
                 f"of Ray and Python there as here ({ray.__version__}, {platform.python_version()})."
             ) from None

@@ -198,7 +198,7 @@ def _side(contribution: float) -> str:
 
 
 def _opacity(effect: float, longest: float) -> float:
-    return 0.75 * math.pow(abs(effect) / longest, 0.7)
+    return 0.6 * math.pow(abs(effect) / longest, 0.7)  # so that numbers on it can be read, in the dark too
 
 
 def _channels(colour: tuple[float, float, float]) -> str:

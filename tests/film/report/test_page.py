@@ -105,6 +105,23 @@ def test_buttons_lead_to_the_second_that_they_name() -> None:
     assert all(abs(sum(row) - 1000) <= 4 for row in data["values"])
 
 
+def test_no_second_that_the_page_leads_to_lies_in_the_frame_before_the_one_that_is_meant() -> None:
+    frame = 1001 / 24000  # no start of a shot, and no sample, is at a full millisecond
+    timeline = timeline_of([(frame * count, MIKELS.words[count % 5]) for count in (50, 71, 34, 92, 46)],
+                           every=frame * 7)  # fmt: skip
+    page = page_of(timeline)
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    buttons = [float(second) for second in re.findall(r'data-second="(.*?)"', page)]
+    exact = {sample.second for sample in timeline.samples}
+    exact |= {second for shot in timeline.shots for second in (shot.start, shot.end)}
+    exact |= {second for moment in timeline.moments for second in (moment.second, moment.start)}
+    for found in (*buttons, *data["shots"], *data["seconds"]):
+        nearest = min(exact, key=lambda second: abs(second - found))
+        assert nearest - 1e-6 <= found < nearest + 0.001
+    for shot in timeline.shots:  # in the strip, and in the table
+        assert sum(shot.start - 1e-6 <= found < shot.start + 0.001 for found in buttons) >= 2
+
+
 def test_only_existing_pictures_are_shown_and_heat_maps_with_their_peak() -> None:
     timeline = timeline_of()
     peak = timeline.of("peak")[0]

@@ -1,7 +1,5 @@
-"""The page in a real browser: it skips where none is found; `.ci/run` installs one where it can."""
+"""The page in a real browser."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +8,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from affectlens.film.report.page import FilmPictures, write_page
+from browsers import chromium
 from timelines import film_of, timeline_of
 
 SECONDS = 22
@@ -20,17 +19,8 @@ SECONDS = 22
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium: that of AFFECTLENS_CHROMIUM, of the system, or of playwright."""
-    named = os.environ.get("AFFECTLENS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=named, args=["--no-sandbox"])
-        except Error as error:
-            pytest.skip(
-                f"no browser: {str(error).splitlines()[0]}; install chromium, or set AFFECTLENS_CHROMIUM"
-            )
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
