@@ -1,6 +1,7 @@
 """Training and prediction on two Ray nodes, real processes, with real kills: pictures of 32 pixels."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -134,6 +135,18 @@ def test_what_cannot_be_trained_on_ends_the_run_by_its_name_and_is_not_tried_aga
     assert len([event for event in events if isinstance(event, RunStarted)]) <= 1
 
 
+def test_a_part_of_ray_that_ends_in_training_is_an_error_of_ours(
+    nodes: Nodes, data: Path, tmp_path: Path
+) -> None:
+    killer = threading.Thread(
+        target=nodes.kill_one, args=("EventQueue", lambda: bool(nodes.workers("EventQueue")))
+    )
+    killer.start()
+    with pytest.raises(ClusterError, match=r"Ray went away: .* Go on with --resume\."):
+        list(fit_on_ray(request(data, tmp_path / "run"), 2, Cluster(address=nodes.address)))
+    killer.join()
+
+
 def test_more_workers_than_the_cluster_has_processors_are_refused(
     nodes: Nodes, data: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +201,19 @@ def test_a_job_that_was_cut_off_goes_on_to_the_file_of_one_that_was_not(
         assert pq.read_table(file).equals(pq.read_table(plain))
 
 
+def settings_of_ray_data() -> dict[str, Any]:
+    """What predicting sets while it runs, of this process."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    return {
+        "logged from": logging.getLogger("ray.data").level,
+        "in order": context.execution_options.preserve_order,
+        "bars": context.enable_progress_bars,
+        "sizes": (context.target_min_block_size, context.target_max_block_size),
+    }
+
+
 def test_pictures_of_a_store_and_of_a_table_are_predicted_where_the_workers_are(
     nodes: Nodes, model: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -200,7 +226,9 @@ def test_pictures_of_a_store_and_of_a_table_are_predicted_where_the_workers_are(
     inputs = (table, f"file://{photos}/00[0-3]*.png")
     assert status("predict", *names, *names, *common, "--out", plain) == 0
     words = ("--column", "bytes", "--workers", 2, "--address", nodes.address)
+    before = settings_of_ray_data()
     assert status("predict", *inputs, *common, "--out", file, *words) == 0
+    assert settings_of_ray_data() == before
     rows, expected = ([json.loads(line) for line in f.read_text().splitlines()] for f in (file, plain))
     assert [row["image"] for row in rows[:40]] == [str(name) for name in names]
     assert [row["image"] for row in rows[40:]] == [f"file://{name}" for name in names]
