@@ -10,7 +10,7 @@ Letters: B images, C channels, D features, H x W cells of a map, E emotions.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MethodType
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -25,7 +25,7 @@ from affectlens import hub
 from affectlens.errors import SettingsError, UnknownName, WeightsNotFound
 from affectlens.models import alexnet  # makes it known to timm
 from affectlens.models.transformers_names import is_of_transformers, renamed
-from affectlens.preprocess import ANY_INPUT, ExpectedInput, Interpolation
+from affectlens.preprocess import ANY_INPUT, ExpectedInput
 
 HUB, NONE = "hub", "none"
 
@@ -292,12 +292,11 @@ def expected_input(name: str) -> ExpectedInput:
         return ANY_INPUT
     _, height, width = config.input_size
     (red, green, blue), (*spread,) = config.mean, config.std
-    interpolation = config.interpolation
     return ExpectedInput(
         height=height,
         width=width,
         crop_fraction=config.crop_pct,
-        interpolation=interpolation if interpolation in get_args(Interpolation) else "bilinear",
+        interpolation="bicubic" if config.interpolation == "bicubic" else "bilinear",
         mean=(red, green, blue),
         std=(spread[0], spread[1], spread[2]),
     )
