@@ -1111,7 +1111,7 @@ def test_an_interrupt_ends_the_decoding_of_pictures_that_take_long(
     hostile = many_scans(np.zeros((6000, 6000, 3), np.uint8), 100)  # just allowed
     for number in range(count):
         (tmp_path / f"{number}.jpg").write_bytes(hostile)
-    command = [sys.executable, "-c", PREDICTING, tmp_path, "--model", graph_model]
+    command = [sys.executable, "-c", PREDICTING, str(tmp_path), "--model", str(graph_model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while process.stdout.readline() not in ("begun\n", ""):

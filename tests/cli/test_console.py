@@ -93,9 +93,9 @@ def test_a_picture_with_a_japanese_name_is_predicted_on_a_console_of_ascii(
     graph_model: Path, tmp_path: Path
 ) -> None:
     Image.new("RGB", (8, 8), "navy").save(tmp_path / "\u732b.png")
-    command = [sys.executable, "-m", "affectlens", "predict", tmp_path, "gone \u732b.png"]
+    command = [sys.executable, "-m", "affectlens", "predict", str(tmp_path), "gone \u732b.png"]
     ended = subprocess.run(
-        [*command, "--model", graph_model],
+        [*command, "--model", str(graph_model)],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},

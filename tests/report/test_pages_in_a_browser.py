@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 
 from affectlens.explain import page as explain_page
 from affectlens.film.compare import page as compare_page
@@ -13,7 +13,8 @@ from browsers import chromium
 from heat import FAITHFUL, effects_of, explanation_of, heatmap_of, with_patch
 from timelines import CUT_SCRIPT, film_of, shortened, timeline_of
 
-DESK, TELEPHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 900}
+TELEPHONE: ViewportSize = {"width": 390, "height": 844}
 # What is wider than the screen and in nothing that scrolls or is meant to cut it off.
 TOO_WIDE = """
 [...document.querySelectorAll("main *")]
