@@ -14,12 +14,14 @@ BACKBONE = "mobilenetv2_100"
 # The recipe `plain`, which no row's authors wrote and none was tuned for, made short enough for a CPU.
 RECIPE = (
     "num_workers=0", "epochs=4", "label_smoothing=0", "low_res_size=96", "low_res_fraction=1",
-    "preprocessing.height=128", "preprocessing.width=128", "cache_side=160", "precision=bfloat16",
+    "preprocessing.height=128", "preprocessing.width=128", "preprocessing.interpolation=bilinear",
+    "cache_side=160", "precision=bfloat16",
 )  # fmt: skip
 ON_BACKBONE = f"network_options.backbone={BACKBONE}"
 UNREDUCED = (
     "network_options.reduction=1"  # MobileNetV2's first maps have 16 to 32 channels: nothing to reduce
 )
+OF_EMBEDDING = ("loss.similarity=1", "loss.similarity_of=embedding")  # as these rows were trained
 IMBALANCE = ("loss.cross_entropy=0", "loss.class_imbalance=1")
 
 
@@ -55,10 +57,10 @@ ROWS = {
             what=("`mlm_paper`, reduction 1", CLASS_IMBALANCE, RANDOM)),
         Row(name="mam", network="mam_paper", assignments=(ON_BACKBONE,),
             what=("`mam_paper`", CROSS_ENTROPY, RANDOM)),
-        Row(name="mam_sim", network="mam_paper", assignments=(ON_BACKBONE, "loss.similarity=1"),
+        Row(name="mam_sim", network="mam_paper", assignments=(ON_BACKBONE, *OF_EMBEDDING),
             what=("`mam_paper`", SIMILARITY, RANDOM)),
         Row(name="mam_sim_pk", network="mam_paper",
-            assignments=(ON_BACKBONE, "loss.similarity=1", "pictures_per_emotion=8"),
+            assignments=(ON_BACKBONE, *OF_EMBEDDING, "pictures_per_emotion=8"),
             what=("`mam_paper`", SIMILARITY, "8 emotions × 8 pictures")),  # noqa: RUF001
         Row(name="mlm_release", network="mlm_release",
             assignments=(ON_BACKBONE, *IMBALANCE, "loss.double_softmax=true"),

@@ -61,7 +61,8 @@ def measure(what: Measured, batch_size: int, steps: int, train_side: int, side: 
     kind, name = what
     chosen = settings(Job(ROWS[name], 0))
     wanted = train_side if kind == TRAINING else side
-    size = replace(chosen.preprocessing, height=wanted, width=wanted)
+    settings_of_size = replace(chosen.preprocessing, height=wanted, width=wanted)
+    size = settings_of_size.resolved()
     device = pick_device()
     precision = pick_precision(chosen.precision, device)
     network = catalog.build(chosen.network, EMOTIONS, **chosen.network_options).to(device)
@@ -71,13 +72,13 @@ def measure(what: Measured, batch_size: int, steps: int, train_side: int, side: 
     pixels = torch.randint(0, 256, (batch_size, 3, size.height, size.width), dtype=torch.uint8)
     targets = torch.eye(EMOTIONS)[torch.arange(batch_size) % EMOTIONS]
     if kind == TRAINING:
-        session = _session(replace(chosen, preprocessing=size), targets, device, precision)
+        session = _session(replace(chosen, preprocessing=settings_of_size), targets, device, precision)
         state, loss = State.start(network, session.settings), BatchLoss(network, session.objective)
         batch = Batch(pixels, targets, tuple(map(str, range(batch_size))))
         seconds = _time(lambda: take_step(session, state, loss, [batch]), steps)
     else:
         network.eval()
-        seconds = _time(lambda: forward(network, pixels, size.resolved(), device, precision), steps)
+        seconds = _time(lambda: forward(network, pixels, size, device, precision), steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
     return {"pictures_per_second": batch_size / seconds, "peak_megabytes": peak}
 

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import result_page
 from affectlens.attributes import Attribute
 from affectlens.models import catalog
+from affectlens.preprocess import Preprocessing
 from affectlens.recipes.catalog import RECIPES, recipe
 from affectlens.report.text import markdown_table
 from affectlens.training.attributes import network_options
@@ -94,8 +95,14 @@ class Measured:
 
 def recipes_of(name: str) -> list[str]:
     """Names of the recipes that train a network; of one that has none, its own, by `plain`."""
-    found = [each for each in RECIPES if recipe(each).network == name]
+    architecture = _architecture(name)
+    found = [each for each in RECIPES if _architecture(recipe(each).network) == architecture]
     return found or [name]
+
+
+def _architecture(name: str) -> str:
+    """Name what is trained, whichever weights it starts from."""
+    return (catalog.find(name).timm_name or name).partition(".")[0]
 
 
 def measure(name: str, settings: Settings) -> Measured:
@@ -105,7 +112,8 @@ def measure(name: str, settings: Settings) -> Measured:
     if entry.attributes:
         options |= network_options(settings, ATTRIBUTES)
     network = catalog.build(name, EMOTIONS, **options).eval()
-    images = torch.zeros(1, 3, settings.preprocessing.height, settings.preprocessing.width)
+    size = _size(name, settings)
+    images = torch.zeros(1, 3, size.height, size.width)
     tensors: dict[str, tuple[int, ...]] = {}
     for part, module in _parts(network):
         module.register_forward_hook(lambda _, __, out, part=part: _keep(tensors, part, out))
@@ -113,6 +121,10 @@ def measure(name: str, settings: Settings) -> Measured:
         network(images)
     weights = sum(weight.numel() for weight in network.parameters())
     return Measured(weights, counter.get_total_flops(), tensors)
+
+
+def _size(name: str, settings: Settings) -> Preprocessing:
+    return settings.preprocessing.resolved(catalog.expected_input(name, settings.network_options))
 
 
 def _parts(network: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -135,7 +147,7 @@ def page(facts: Facts, zoo: Zoo) -> str:
     trained_by = recipes_of(facts.name)
     settings = recipe(trained_by[0])
     measured = measure(facts.name, settings)
-    side = settings.preprocessing
+    side = _size(facts.name, settings)
     timm_name = f" (timm: `{entry.timm_name}`)" if entry.timm_name else ""
     lines = [
         f"# {facts.name}",

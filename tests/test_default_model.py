@@ -14,7 +14,7 @@ from affectlens.evaluation.evaluate import evaluate
 from affectlens.evaluation.scores import Scores
 from affectlens.inference.engine import load_engine
 from affectlens.recipes.catalog import recipe
-from affectlens.training.session import with_statistics
+from affectlens.training.session import with_expected_input
 from affectlens.training.settings import Settings
 
 FOLDER = library.BUNDLED / "default"
@@ -31,7 +31,7 @@ def test_its_card_holds_how_it_was_made_and_with_which_recipe() -> None:
     assert training["data"]["counts"]["train"]["fear"] == 659
     # Through Settings, which holds what was done where there was no choice yet.
     made, now = (
-        with_statistics(settings).to_dict()
+        with_expected_input(settings).to_dict()
         for settings in (Settings.from_dict(training["settings"]), recipe("pair"))
     )
     where = ("weights", "num_workers")  # depend on the machine, and on what lies there

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 from affectlens.version import VERSION
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+WAIT_POLICY = "OMP_WAIT_POLICY"  # read by OpenMP when it is loaded
 NO_REPORTS = "ORT_DISABLE_TELEMETRY"  # read by ONNX Runtime
 
 
@@ -51,6 +52,16 @@ def check_precision(name: str) -> None:
     """Raise `SettingsError` for what is not one of `PRECISIONS`."""
     if name not in PRECISIONS:
         raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}.")
+
+
+def wait_passively() -> None:
+    """Let torch's idle threads sleep, in a process that has not imported it yet; what the user set stays.
+
+    OpenMP has them spin by default. A method of many small steps on one picture then takes twice the
+    processor's time, and longer.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault(WAIT_POLICY, "PASSIVE")
 
 
 def pick_precision(name: str, device: "torch.device") -> "torch.dtype":

@@ -10,7 +10,7 @@ Letters: B pictures, H x W pixels of the picture, h x w of the network's input.
 
 import math
 import reprlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -203,34 +203,48 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreprocessingSettings:
-    """`Preprocessing` as settings of training have it: `mean` and `std` may be left to the weights.
+class ExpectedInput:
+    """What a backbone was trained on, by its pretrained configuration: fields as those of `Preprocessing`."""
 
-    Weights lose points where they are fed images normalised otherwise than those that they were trained on.
-    None stands for what the backbone's pretrained weights expect. Raises `SettingsError` for impossible
-    values.
+    height: int = 224
+    width: int = 224
+    crop_fraction: float = 1.0
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+ANY_INPUT = ExpectedInput()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingSettings:
+    """`Preprocessing` as settings of training have it, of which all but `fit` may be left to the backbone.
+
+    Weights lose points where they are fed images made otherwise than those that they were trained on, and
+    some networks have one size only. None stands for what the backbone's pretrained configuration states;
+    its crop applies where `fit` is "crop". Raises `SettingsError` for impossible values.
     """
 
     version: int = VERSION
-    height: int = 224
-    width: int = 224
+    height: int | None = None
+    width: int | None = None
     fit: Fit = "squash"
-    crop_fraction: float = 1.0
-    interpolation: Interpolation = "bilinear"
+    crop_fraction: float | None = None
+    interpolation: Interpolation | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         self.resolved()
 
-    def resolved(
-        self,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
-    ) -> Preprocessing:
-        """Return the preprocessing, with this mean and standard deviation where none are set."""
+    def resolved(self, expected: ExpectedInput = ANY_INPUT) -> Preprocessing:
+        """Return the preprocessing, with what a backbone expects where nothing is set."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Preprocessing(**{**values, "mean": self.mean or mean, "std": self.std or std})
+        if self.fit != "crop":
+            expected = replace(expected, crop_fraction=1.0)
+        open_ = [name for name, value in values.items() if value is None]
+        return Preprocessing(**{**values, **{name: getattr(expected, name) for name in open_}})
 
 
 def _ends(length: int, seen: float) -> int:

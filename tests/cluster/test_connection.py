@@ -60,15 +60,18 @@ def test_an_address_without_an_answer_is_an_error_within_seconds(address: str) -
     assert time.monotonic() - began < 20
 
 
-def test_a_cluster_that_wants_a_token_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_lets_no_one_in_is_an_error_that_names_token_and_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ray = pytest.importorskip("ray")
 
-    def refuse(*_: object, **__: object) -> None:
-        raise RuntimeError("Unauthenticated: Invalid or missing authentication token")
+    def refuse(*_: object, **__: object) -> None:  # as Ray 2.60 does where a token is missing
+        raise RuntimeError("Failed to connect to Ray cluster at 192.0.2.2:6379")
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setattr(connection, "_require_answer", lambda _: None)
-    with pytest.raises(ClusterError, match="RAY_AUTH_MODE=token"), connected(Cluster(address="head:6379")):
+    wanted = rf"lets no one in.*192\.0\.2\.2.*RAY_AUTH_MODE=token.*{ray.__version__}"
+    with pytest.raises(ClusterError, match=wanted), connected(Cluster(address="head:6379")):
         pass
 
 

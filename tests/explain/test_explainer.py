@@ -1,6 +1,9 @@
 """The explainer: questions, files, kept pixels, methods."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +24,7 @@ from affectlens.explain.faithfulness.curves import RemovalOptions
 from affectlens.explain.methods.occlusion import Occlusion
 from affectlens.images import read_pixels
 from affectlens.inference.engine import ONNX_RUNTIME
+from affectlens.machine import WAIT_POLICY
 from affectlens.preprocess import Images
 
 
@@ -325,3 +329,22 @@ def test_all_emotions_are_explained_by_the_same_perturbations(
     perturbed.clear()
     list(explainer.explain_files([photo], ExplanationRequest(emotions=("fear",), keep_pixels=False)))
     assert counted == sum(perturbed), "a second question costs no answer of the model"
+
+
+@pytest.mark.needs("torch")
+@pytest.mark.parametrize(("given", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_sleep_while_a_picture_is_explained_unless_the_user_wants_otherwise(
+    tiny_model: Path, given: str | None, wanted: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != WAIT_POLICY}
+    if given is not None:
+        environment[WAIT_POLICY] = given
+    code = (
+        "import os, sys\nfrom affectlens.explain.explainer import Explainer\n"
+        "assert 'torch' not in sys.modules\nExplainer.load(sys.argv[1], 'cam')\n"
+        f"print(os.environ[{WAIT_POLICY!r}])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tiny_model], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == wanted

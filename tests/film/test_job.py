@@ -57,15 +57,15 @@ def test_a_film_that_fails_is_an_event_and_the_next_one_is_analysed(
     assert [event.timeline.counts.decoded for event in finished] == [200]
 
 
-def test_options_that_do_not_fit_fail_one_of_several_films_and_are_raised_for_a_single_one(
+def test_options_that_do_not_fit_a_film_fail_it_whether_it_is_one_of_several_or_the_only_one(
     four_scenes: Path, engine: OnnxEngine, tmp_path: Path
 ) -> None:
     from affectlens.film.export.options import ExportOptions
 
     options = ExportOptions(start="no timecode")
     job = job_of(engine, tmp_path, formats=("edl",), options=options)
-    with pytest.raises(SettingsError):
-        list(analyse_films([str(four_scenes)], job))
+    *_, last = analyse_films([str(four_scenes)], job)
+    assert isinstance(last, FilmFailed) and isinstance(last.error, SettingsError)
     job = job_of(engine, tmp_path / "two", formats=("edl",), options=options)
     events = list(analyse_films([str(four_scenes), str(tmp_path / "gone.mp4")], job))
     failed = [event for event in events if isinstance(event, FilmFailed)]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from affectlens.errors import SettingsError
 from affectlens.models import catalog
 from affectlens.models.mam import MAM, GramEncoder, MAMConfig, TokenEncoder
 
@@ -41,6 +42,21 @@ def test_the_paper_has_gram_encoders_early_and_tokenizers_later() -> None:
     assert [type(encoder) for encoder in network.encoders] == [GramEncoder] * 2 + [TokenEncoder] * 3
     assert count(network) == pytest.approx(28.57e6, abs=0.01e6)
     assert count(on_meta()) == 26_283_464
+
+
+def test_attributes_and_meaning_can_be_multiplied_or_added_where_their_widths_are_one() -> None:
+    for fusion in ("multiply", "add"):
+        network = small(fusion=fusion, attributes_width=96)
+        maps, deep = network.pyramid(images())
+        attributes = network.attributes(torch.cat(network.encode(maps), dim=1))
+        joined = deep * attributes if fusion == "multiply" else deep + attributes
+        logits, embedding = network.embed(images())
+        torch.testing.assert_close(embedding, joined)
+        torch.testing.assert_close(logits, network.classifier(joined))
+    with pytest.raises(SettingsError, match=r"have 512 and 96\. Set attributes_width=96"):
+        small(fusion="add")
+    with pytest.raises(SettingsError, match="concatenate, multiply, add, not 'mean'"):
+        small(fusion="mean")
 
 
 def test_the_maps_are_those_of_the_five_stages() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.models import catalog
-from affectlens.models.blocks import gram_matrix
+from affectlens.models.blocks import fuse, gram_matrix
 from affectlens.models.mlm import MLM, MLMConfig
 
 
@@ -53,7 +53,7 @@ def test_the_upper_triangle_halves_the_weights_above_the_gram_matrices() -> None
     for all_values, some in pairs:
         weights = [branch.project.weight.numel() for branch in (some, all_values)]
         assert 0.5 < weights[0] / weights[1] < 0.54
-    assert count(half) == 24_938_248
+    assert count(half) == 24_938_456
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,22 @@ def test_a_released_branch_is_a_dense_layer_over_the_full_gram_matrix_of_the_poo
     assert isinstance(first.pool, nn.Identity), "the first map is not pooled"
 
 
+def test_a_branch_of_the_paper_is_convolved_rectified_pooled_and_normalised_before_its_gram_matrix() -> None:
+    network = small(reduction=2)
+    features = network.levels(images()).maps[1]
+    branch: Any = network.encoders[1]
+    convolution, norm = branch.reduce[0], branch.reduce[3]
+    with torch.no_grad():  # else an unused norm, or an offset of 0, would not be seen
+        norm.running_mean.uniform_(0.1, 0.3)
+        convolution.bias.uniform_(-0.2, 0.2)
+    convolved = nn.functional.conv2d(features, convolution.weight, convolution.bias).relu()
+    pooled = nn.functional.max_pool2d(convolved, kernel_size=3, stride=2, padding=1)
+    gram = gram_matrix(norm(pooled))
+    rows, columns = torch.triu_indices(gram.shape[1], gram.shape[1])
+    expected = branch.project(branch.norm(gram[:, rows, columns])).relu()
+    torch.testing.assert_close(branch(features), expected)
+
+
 def test_the_classifier_reads_deep_features_before_style() -> None:
     network = small(reduction=1)
     maps, deep = network.levels(images())
@@ -92,12 +108,11 @@ def test_the_classifier_reads_deep_features_before_style() -> None:
 
 @pytest.mark.parametrize("release", [True, False])
 def test_style_and_meaning_can_be_multiplied_or_added_where_their_widths_are_one(release: bool) -> None:
-    fused = {}
     for fusion in ("multiply", "add"):
         network = small(release=release, reduction=1, fusion=fusion)
         deep, style = torch.randn(2, 96), torch.randn(2, 96)
-        fused[fusion] = network.fuse(deep, style)
-        torch.testing.assert_close(fused[fusion], deep * style if fusion == "multiply" else deep + style)
+        joined = fuse(fusion, deep, style)
+        torch.testing.assert_close(joined, deep * style if fusion == "multiply" else deep + style)
         assert network(images()).shape == (2, 8)
     with pytest.raises(SettingsError, match=r"one width, but they have 24 and 96\. Set style_width=96"):
         small(reduction=4, fusion="add")

@@ -99,6 +99,22 @@ def test_a_card_that_the_weights_do_not_fit_is_refused_and_named(
         load_model(folder)
 
 
+def test_a_card_of_a_giant_network_is_refused_without_building_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, devices = catalog.build, []
+
+    def noted(*given: Any, **options: Any) -> nn.Module:
+        devices.append(torch.empty(0).device.type)
+        return build(*given, **options)
+
+    monkeypatch.setattr(catalog, "build", noted)
+    rewrite(folder, lambda ours: ours.update({"network": "vit_giant_patch14_dinov2"}))
+    with pytest.raises(BadModelFolder, match="names differ"):
+        load_model(folder)
+    assert devices == ["meta"]  # shapes alone: of its 4.5 GB nothing is allocated
+
+
 FIRST = "conv_stem.weight"
 
 

@@ -140,7 +140,9 @@ class Embedding(Fixed):
 
 def test_the_parts_of_a_sum_of_losses_are_reported_and_add_up() -> None:
     targets, logits, embedding = one_hot(*[0] * 6, 1, 1, 1, 2), torch.randn(10, 3), torch.randn(10, 7)
-    wanted = Loss(cross_entropy=0.5, class_imbalance=2.0, similarity=3.0, focal_gamma=2.0)
+    wanted = Loss(
+        cross_entropy=0.5, class_imbalance=2.0, similarity=3.0, similarity_of="embedding", focal_gamma=2.0
+    )
     settings = Settings(loss=wanted, label_smoothing=0)
     loss, _, parts = make_objective(settings, targets, CPU)(Embedding(logits, embedding), targets, targets)
     torch.testing.assert_close(parts["cross_entropy"], F.cross_entropy(logits, targets))
@@ -154,9 +156,9 @@ def test_the_parts_of_a_sum_of_losses_are_reported_and_add_up() -> None:
     assert parts["without_pairs"] == 0
 
 
-def test_the_similarity_loss_can_compare_logits_and_reports_a_batch_without_pairs() -> None:
+def test_the_similarity_loss_compares_logits_and_reports_a_batch_without_pairs() -> None:
     logits = torch.randn(3, 3)
-    settings = Settings(loss=Loss(similarity=1.0, similarity_of="logits"), label_smoothing=0)
+    settings = Settings(loss=Loss(similarity=1.0), label_smoothing=0)
     objective = make_objective(settings, one_hot(0, 1, 2), CPU)
     _, _, parts = objective(Fixed(logits), logits, one_hot(0, 0, 2))
     torch.testing.assert_close(parts["similarity"], emotion_similarity(logits, torch.tensor([0, 0, 2])).loss)
@@ -167,11 +169,11 @@ def test_the_similarity_loss_can_compare_logits_and_reports_a_batch_without_pair
 
 
 def test_a_network_without_an_embedding_is_refused_before_the_first_step() -> None:
-    settings = Settings(network="test_resnet", loss=Loss(similarity=1.0))
+    settings = Settings(network="test_resnet", loss=Loss(similarity=1.0, similarity_of="embedding"))
     network = catalog.build("test_resnet", 8)
     with pytest.raises(SettingsError, match=r"test_resnet gives no embedding.*similarity_of=logits"):
         check_network(settings, network)
-    check_network(Settings(loss=Loss(similarity=1.0, similarity_of="logits")), network)
+    check_network(Settings(loss=Loss(similarity=1.0)), network)
     check_network(settings, catalog.build("mam_paper", 8, backbone="test_resnet"))
 
 

@@ -48,7 +48,7 @@ from affectlens.training.run_folder import (
     TrainingRequest,
     read_run_settings,
 )
-from affectlens.training.session import CacheProgress, with_statistics
+from affectlens.training.session import CacheProgress, with_expected_input
 from affectlens.training.settings import Loss, Settings, override, read_settings
 from affectlens.training.state import State
 from lock_holder import holder
@@ -149,7 +149,7 @@ def test_training_learns_what_can_be_learned(data: Path, tmp_path: Path) -> None
 
 def test_the_settings_in_the_run_folder_are_those_that_ran(data: Path, tmp_path: Path) -> None:
     next(fit(request(data, tmp_path / "run")))
-    assert read_settings(tmp_path / "run" / "settings.toml", Settings()) == with_statistics(TINY)
+    assert read_settings(tmp_path / "run" / "settings.toml", Settings()) == with_expected_input(TINY)
     stored = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())
     assert stored["augmentation"]["colour_jitter"] == 0.2
 

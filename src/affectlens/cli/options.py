@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+MOST_PROCESSES = 256  # of one command
+
 Parser = Callable[[click.Context, click.Parameter, str | None], list[str] | None]
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @options.engine
 @click.option("--column", help="Column of .parquet tables that holds paths, URLs or pictures. Default: the "
                                "first of image, path, url, file, file_name and bytes.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), metavar="N",
+@click.option("--workers", type=click.IntRange(1, options.MOST_PROCESSES), metavar="N",
               help="Number of processes, on this machine or a Ray cluster; writes FILE.")  # fmt: skip
 @click.option("--address", default="auto", show_default=True,
               help="Ray cluster for --workers: auto, none (a new one here) or HOST:PORT.")  # fmt: skip

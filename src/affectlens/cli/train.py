@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @options.no_graph
 @click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=click.IntRange(1, options.MOST_PROCESSES),
     metavar="N",
     help="Number of processes that divide each batch, on this machine or a Ray cluster. (The setting "
     "num_workers is how many processes read pictures for each of them.)",

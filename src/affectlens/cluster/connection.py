@@ -6,6 +6,7 @@ report, no log of workers on the terminal.
 
 import logging
 import os
+import platform
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,11 +88,19 @@ def _connect(ray: Any, cluster: Cluster) -> None:
     if cluster.address not in (AUTO, NONE):
         try:
             _require_answer(cluster.address)
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"No Ray answers at {cluster.address}: {first_line(error)}. Start one there with `ray start "
+                "--head`, or leave out --address for one on this machine."
+            ) from None
+        try:
             ray.init(cluster.address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
+            # Ray's own message is the same whatever the reason.
             raise ClusterError(
-                f"No Ray answers at {cluster.address}: {first_line(error)}. {_advice(str(error))}, or leave "
-                "out --address for one on this machine."
+                f"What answers at {cluster.address} lets no one in from here: {first_line(error)}. Set "
+                "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as where it was started, and use the same version "
+                f"of Ray and Python there as here ({ray.__version__}, {platform.python_version()})."
             ) from None
         return
     if cluster.address == AUTO:
@@ -108,12 +117,6 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         include_dashboard=False,
         **quiet,
     )
-
-
-def _advice(error: str) -> str:
-    if "auth" in error.lower():
-        return "Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as on the machine that started it"
-    return "Start one there with `ray start --head`"
 
 
 def _require_answer(address: str) -> None:

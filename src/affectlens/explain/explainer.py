@@ -43,6 +43,7 @@ from affectlens.images import Pixels, Source, read_pixels, read_size, resize
 from affectlens.inference.engine import AUTO, TORCH, load_engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
 from affectlens.inference.stores import PictureBytes
+from affectlens.machine import wait_passively
 from affectlens.preprocess import Images, View
 
 if TYPE_CHECKING:
@@ -410,6 +411,7 @@ def load_explained(
     Raises `UnknownName` for a method, `SettingsError` for one that the engine cannot run, `MissingExtra` for
     one that needs what is not installed, and what loading a model raises.
     """
+    wait_passively()  # before a method imports torch
     needing = [method for method in named if methods.find(method).needs_network]
     if needing and engine not in (AUTO, TORCH):
         raise SettingsError(

@@ -118,19 +118,15 @@ def analyse_films(
 ) -> Generator[FilmEvent, None, None]:
     """Analyse film after film; yield what happens. `stop` ends the watching of one film, and is then cleared.
 
-    A film that cannot be used is a `FilmFailed`. Raises `OutputError` where nothing can be written, and
-    `SettingsError` where there is only one film and its settings do not fit it.
+    A film that cannot be used, or that the settings do not fit, is a `FilmFailed`, whether it is one of
+    several or the only one. Raises `OutputError` where nothing can be written.
     """
     for source, name in zip(sources, folder_names(sources), strict=True):
         if stop is not None:
             stop.clear()
         try:
             yield from analyse_film(source, job, job.out / name, stop)
-        except (VideoError, RunError, OutputInUse) as error:
-            yield FilmFailed(source=source, error=error)
-        except SettingsError as error:
-            if len(sources) == 1:
-                raise
+        except (VideoError, RunError, OutputInUse, SettingsError) as error:
             yield FilmFailed(source=source, error=error)
 
 

@@ -1,12 +1,13 @@
 """Predictions in words, for people."""
 
 from affectlens.attributes import MEASURED, in_words
-from affectlens.emotions import polarity_of
+from affectlens.emotions import EmotionDistribution, polarity_of
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.inference.predictor import Prediction
 from affectlens.report.text import printable, stands_out
 
 SHOWN_EMOTIONS = 3
+LIKE_EVEN = 0.1  # of probability
 BAR = 30  # columns of a probability of 1
 
 
@@ -54,12 +55,25 @@ def prediction_line(prediction: Prediction) -> str:
 
 
 def polarity_text(prediction: Prediction) -> str:
-    """Write how likely a positive and a negative feeling are; empty where the emotions are the polarity."""
+    """Write how likely a positive and a negative feeling are; empty where the emotions are the polarity.
+
+    Of words of which more are negative, as Ekman's, an answer that is alike for all is mostly negative, by
+    the count of words alone: where that is all there is to it, no polarity is stated.
+    """
     emotions = prediction.emotions
     polarity = polarity_of(emotions) if emotions else None
-    if polarity is None or polarity.vocabulary == (emotions and emotions.vocabulary):
+    if emotions is None or polarity is None or polarity.vocabulary == emotions.vocabulary:
         return ""
+    if not stands_out(emotions.weights) and _is_like_even(emotions, polarity):
+        return "neither positive nor negative clearly"
     return ", ".join(f"{word} {value:.0%}" for word, value in polarity.weights.items())
+
+
+def _is_like_even(emotions: EmotionDistribution, polarity: EmotionDistribution) -> bool:
+    """Whether a polarity is about that of an answer in which all of the words are equally likely."""
+    words = emotions.vocabulary.words
+    even = emotions.vocabulary.distribution(dict.fromkeys(words, 1.0)).polarity
+    return abs(polarity["positive"] - even["positive"]) < LIKE_EVEN
 
 
 def attribute_text(prediction: Prediction) -> str:

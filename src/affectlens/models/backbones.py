@@ -10,7 +10,7 @@ Letters: B images, C channels, D features, H x W cells of a map, E emotions.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import timm
 import torch
@@ -25,7 +25,7 @@ from affectlens import hub
 from affectlens.errors import SettingsError, UnknownName, WeightsNotFound
 from affectlens.models import alexnet  # makes it known to timm
 from affectlens.models.transformers_names import is_of_transformers, renamed
-from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from affectlens.preprocess import ANY_INPUT, ExpectedInput, Interpolation
 
 HUB, NONE = "hub", "none"
 
@@ -277,11 +277,30 @@ def statistics(name: str) -> Statistics:
     >>> statistics("tf_efficientnet_lite2").mean
     (0.5, 0.5, 0.5)
     """
+    expected = expected_input(name)
+    return Statistics(expected.mean, expected.std)
+
+
+def expected_input(name: str) -> ExpectedInput:
+    """Return which images one of timm's networks was trained on; the usual ones where timm knows nothing.
+
+    >>> expected_input("tf_efficientnet_lite2").height
+    260
+    """
     config = timm.get_pretrained_cfg(name) if known(name) else None
     if config is None:
-        return Statistics(IMAGENET_MEAN, IMAGENET_STD)
+        return ANY_INPUT
+    _, height, width = config.input_size
     (red, green, blue), (*spread,) = config.mean, config.std
-    return Statistics((red, green, blue), (spread[0], spread[1], spread[2]))
+    interpolation = config.interpolation
+    return ExpectedInput(
+        height=height,
+        width=width,
+        crop_fraction=config.crop_pct,
+        interpolation=interpolation if interpolation in get_args(Interpolation) else "bilinear",
+        mean=(red, green, blue),
+        std=(spread[0], spread[1], spread[2]),
+    )
 
 
 class Resize(nn.Module):

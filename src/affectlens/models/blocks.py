@@ -11,6 +11,9 @@ from affectlens.models import backbones
 
 RESNET50 = "resnet50.tv_in1k"  # the backbone of both papers
 
+CONCATENATE = "concatenate"
+FUSIONS = (CONCATENATE, "multiply", "add")  # of two descriptions of a picture
+
 # Of every norm that the authors' scripts add; that of the backbone is its own.
 NORM_EPSILON = 2e-5
 FEWEST_STRIDES = 3
@@ -25,6 +28,32 @@ def pyramid(name: str, weights: str) -> backbones.Pyramid:
             "Choose one with stages, as resnet50, mobilenetv2_100 or convnext_tiny."
         )
     return built
+
+
+def check_fusion(fusion: str, *, remedy: str, **widths: int) -> int:
+    """Return the width of two descriptions, named with their widths, once they are joined by `fuse`.
+
+    Raises `SettingsError` for an unknown fusion, and where a product or a sum has two widths; `remedy` is
+    what makes them one.
+    """
+    if fusion not in FUSIONS:
+        raise SettingsError(f"fusion must be one of {', '.join(FUSIONS)}, not {fusion!r}.")
+    if fusion == CONCATENATE:
+        return sum(widths.values())
+    (first, width), (second, other) = widths.items()
+    if width != other:
+        raise SettingsError(
+            f"fusion={fusion} needs {first} and {second} features of one width, but they have {width} and "
+            f"{other}. Set {remedy}."
+        )
+    return width
+
+
+def fuse(fusion: str, first: Tensor, second: Tensor) -> Tensor:
+    """Join two descriptions of pictures, (B, D) and (B, S): (B, D + S), or (B, D) where D = S."""
+    if fusion == CONCATENATE:
+        return torch.cat([first, second], dim=1)
+    return first * second if fusion == "multiply" else first + second
 
 
 def gram_matrix(features: Tensor) -> Tensor:

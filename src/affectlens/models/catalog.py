@@ -12,6 +12,7 @@ from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.models import backbones, mam, mlm, pair, pdanet, vit_attributes, wscnet
+from affectlens.preprocess import ExpectedInput
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ MAM_OPTIONS = (
     "attributes_width",
     "relation",
     "dropout",
+    "fusion",
 )
 
 ATTRIBUTES_SOURCE = "ours, see models/vit_attributes.py; attributes of Yang et al., ICCV 2023"
@@ -145,6 +147,8 @@ NETWORKS: Mapping[str, NetworkEntry] = {
               "Simonyan and Zisserman, ICLR 2015", "vgg16.tv_in1k"),
         plain("densenet121", "DenseNet-121",
               "Huang et al., CVPR 2017", "densenet121.tv_in1k"),
+        plain("bot", "BoTNet-26: attention in the last stages of a ResNet, 256 pixels",
+              "Srinivas et al., CVPR 2021", "botnet26t_256.c1_in1k"),
     )
 }  # fmt: skip
 
@@ -158,14 +162,14 @@ def find(name: str) -> NetworkEntry:
     raise UnknownName("network", name, NETWORKS, "the catalogue, and timm has none of that name")
 
 
-def statistics(name: str, options: Mapping[str, Any]) -> backbones.Statistics:
-    """Mean and standard deviation of images that the pretrained weights of a network expect.
+def expected_input(name: str, options: Mapping[str, Any]) -> ExpectedInput:
+    """Return which images a network's backbone was trained on.
 
     `options` are those that it is built with. Raises `UnknownName` for a network.
     """
     entry = find(name)
     timm_name = entry.timm_name or {**entry.options, **options}[entry.backbone]
-    return backbones.statistics(str(timm_name))
+    return backbones.expected_input(str(timm_name))
 
 
 def build(name: str, num_emotions: int, *, weights: str = backbones.NONE, **options: Any) -> nn.Module:

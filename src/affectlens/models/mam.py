@@ -10,7 +10,7 @@ Code: the authors' script, MXNet, read for what it computes. It does not run as 
     high level   later map -> norm over channels -> L tokens of width T -> flatten
                  -> norm -> Dense 64 -> ReLU -> norm                                    (semantic tokenizer)
     attributes   concat of all -> norm -> Dense 512 -> ReLU
-    fusion       concat(attributes, deep) -> dropout 0.4 -> Dense E
+    fusion       concat(attributes, deep), or their product or sum -> dropout 0.4 -> Dense E
 
 Two variants:
     paper     Gram encoders on the first two maps and tokenizers on the others, after the paper's figures
@@ -18,9 +18,11 @@ Two variants:
     release   Tokenizers on all five maps: the script defines a Gram encoder and never calls it.
 In both the tokenizer's weights are shared by all pictures and its norm is over channels
 (`blocks.SemanticTokenizer` describes what the script does). Both depart from the authors in the backbone:
-timm's ResNet-50 instead of MXNet's resnet50_v2.
+timm's ResNet-50 instead of MXNet's resnet50_v2, and in the running variance of batch norms (`mlm`).
 
-The loss is cross-entropy + weight * `losses.emotion_similarity` of the fused features.
+The loss is cross-entropy + weight * `losses.emotion_similarity` of the logits: the paper's figure has it as a
+loop of the output vector, and the script passes it there. `loss.similarity_of=embedding` takes the fused
+features.
 
 Letters: B images, C channels, H x W cells of a map, L tokens, T width of a token, D features, E emotions.
 """
@@ -33,10 +35,13 @@ from torch import Tensor, nn
 
 from affectlens.models import backbones
 from affectlens.models.blocks import (
+    CONCATENATE,
     NORM_EPSILON,
     RESNET50,
     GramValues,
     SemanticTokenizer,
+    check_fusion,
+    fuse,
     pyramid,
     start_new_layers,
 )
@@ -54,6 +59,7 @@ class MAMConfig:
         triangle: take the upper triangle of a Gram matrix, which holds all and halves the weights
         relation: let the tokens of a map attend to one another
         branch_width, attributes_width: of each branch's answer, and of all together
+        fusion: concatenate, multiply or add; the last two need attributes_width = D
     """
 
     num_emotions: int
@@ -67,6 +73,7 @@ class MAMConfig:
     branch_width: int = 64
     attributes_width: int = 512
     dropout: float = 0.4
+    fusion: str = CONCATENATE
 
 
 class MAM(nn.Module):
@@ -84,7 +91,11 @@ class MAM(nn.Module):
         self.attributes = nn.Sequential(
             nn.BatchNorm1d(width, eps=NORM_EPSILON), nn.Linear(width, config.attributes_width), nn.ReLU()
         )
-        fused = config.attributes_width + self.pyramid.num_features
+        self.fusion = config.fusion
+        deep = self.pyramid.num_features
+        fused = check_fusion(
+            config.fusion, attributes=config.attributes_width, deep=deep, remedy=f"attributes_width={deep}"
+        )
         self.classifier = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(fused, config.num_emotions))
         for new in (self.attributes, self.classifier):
             start_new_layers(new)
@@ -93,7 +104,7 @@ class MAM(nn.Module):
         return self.embed(images).logits
 
     def embed(self, images: Tensor) -> Embedded:
-        """Logits (B, E) and the fused features (B, attributes_width + D) that they are read from."""
+        """Logits (B, E) and what they are read from, (B, attributes_width + D) or (B, D) by `fusion`."""
         maps, deep = self.pyramid(images)
         return self._fuse(self.encode(maps), deep)
 
@@ -102,7 +113,7 @@ class MAM(nn.Module):
         return [encoder(level) for encoder, level in zip(self.encoders, maps, strict=True)]
 
     def _fuse(self, encoded: Sequence[Tensor], deep: Tensor) -> Embedded:
-        fused = torch.cat([self.attributes(torch.cat(list(encoded), dim=1)), deep], dim=1)
+        fused = fuse(self.fusion, self.attributes(torch.cat(list(encoded), dim=1)), deep)
         return Embedded(self.classifier(fused), fused)
 
     def token_maps(self, images: Tensor) -> list[Tensor]:

@@ -5,20 +5,23 @@ Paper: Zhang et al., "Learning multi-level representations for affective image r
     appearance for two classes, positive and negative; tables of eight classes have it at 67.49 %.
 Code: the authors' script, MXNet, read for what it computes.
 
-    shallow   map_i -> [1 x 1 conv, norm] -> max pool but for the first -> Gram -> [norm] -> Dense w_i -> ReLU
+    shallow   map_i -> [1 x 1 conv, ReLU] -> max pool but for the first -> [norm] -> Gram -> [norm]
+              -> Dense w_i -> ReLU
     style     concat of the three -> dropout 0.8 -> Dense S -> ReLU -> norm
     deep      what the backbone's own classifier would see
     fusion    concat(deep, style), or their product or sum -> norm -> Dense E
 
 Two variants:
     paper     Maps are those of stem, stage 1 and stage 2, as widths and comments of the script mean them.
-              Channels are reduced by 4 before the Gram matrix, whose upper triangle is normalised: its raw
-              values are of order 0.001, and a Dense layer above them would hardly learn.
+              Channels are reduced by 4 before the Gram matrix, by what stands there as a comment: a
+              convolution with offset, ReLU, pooling, norm. The matrix's upper triangle is normalised, which
+              is ours: its raw values are of order 0.001, and a Dense layer above them would hardly learn.
     release   What the script computes: each map lies one layer too low (stem, its max pool, stage 1),
               because the backbone that it was written for has one layer less in front. Full Gram matrices,
               unreduced, unnormalised; widths 64, 256, 512. 60.1 million parameters on ResNet-50.
 Which of them gave the published figure is not known. Both depart from the authors in the backbone: timm's
-ResNet-50 instead of MXNet's resnet50_v2.
+ResNet-50 instead of MXNet's resnet50_v2; and in batch norms, whose running variance is the biased one in
+MXNet and the unbiased one in torch, 16/15 of it at a batch of 16.
 
 The loss is `losses.class_imbalance_loss`, equation and defects there.
 
@@ -33,10 +36,18 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.models import backbones
-from affectlens.models.blocks import NORM_EPSILON, RESNET50, GramValues, pyramid, start_new_layers
+from affectlens.models.blocks import (
+    CONCATENATE,
+    NORM_EPSILON,
+    RESNET50,
+    GramValues,
+    check_fusion,
+    fuse,
+    pyramid,
+    start_new_layers,
+)
 from affectlens.models.capabilities import MEANING, TEXTURE, Division, Embedded
 
-FUSIONS = ("concatenate", "multiply", "add")
 RELEASE_WIDTHS = (64, 256, 512)  # of the three branches, in the script
 
 
@@ -61,11 +72,9 @@ class MLMConfig:
     triangle: bool = True
     style_width: int = 0
     dropout: float = 0.8
-    fusion: str = "concatenate"
+    fusion: str = CONCATENATE
 
     def __post_init__(self) -> None:
-        if self.fusion not in FUSIONS:
-            raise SettingsError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}.")
         if self.reduction < 1:
             raise SettingsError(f"reduction must be at least 1, not {self.reduction}.")
 
@@ -83,11 +92,9 @@ class MLM(nn.Module):
         reduction = 1 if config.release else config.reduction
         deep = self.pyramid.num_features
         style = config.style_width or deep // reduction
-        if config.fusion != "concatenate" and style != deep:
-            raise SettingsError(
-                f"fusion={config.fusion} needs style and deep features of one width, but they have {style} "
-                f"and {deep}. Set style_width={deep} or reduction=1."
-            )
+        fused = check_fusion(
+            config.fusion, style=style, deep=deep, remedy=f"style_width={deep} or reduction=1"
+        )
         widths = RELEASE_WIDTHS if config.release else [max(8, count // reduction) for count in channels]
         self.encoders = nn.ModuleList(
             ReleasedBranch(count, width, pool=index > 0)
@@ -99,7 +106,6 @@ class MLM(nn.Module):
             nn.Dropout(config.dropout), nn.Linear(sum(widths), style), nn.ReLU(),
             nn.BatchNorm1d(style, eps=NORM_EPSILON),
         )  # fmt: skip
-        fused = deep + style if config.fusion == "concatenate" else deep
         self.classifier = nn.Sequential(
             nn.BatchNorm1d(fused, eps=NORM_EPSILON), nn.Linear(fused, config.num_emotions)
         )
@@ -112,7 +118,7 @@ class MLM(nn.Module):
     def embed(self, images: Tensor) -> Embedded:
         """Logits (B, E) and the fused features that they are read from."""
         maps, deep = self.levels(images)
-        fused = self.fuse(deep, self.style(torch.cat(self.texture(maps), dim=1)))
+        fused = fuse(self.fusion, deep, self.style(torch.cat(self.texture(maps), dim=1)))
         return Embedded(self.classifier(fused), fused)
 
     def levels(self, images: Tensor) -> backbones.Levels:
@@ -127,16 +133,10 @@ class MLM(nn.Module):
         """What each branch makes of its map, (B, w_i) each."""
         return [branch(each) for branch, each in zip(self.encoders, maps, strict=True)]
 
-    def fuse(self, deep: Tensor, style: Tensor) -> Tensor:
-        """Join deep (B, D) and style (B, S) by `fusion`: (B, D + S) or (B, D)."""
-        if self.fusion == "concatenate":
-            return torch.cat([deep, style], dim=1)
-        return deep * style if self.fusion == "multiply" else deep + style
-
     def divisions(self) -> tuple[Division, ...]:
         """Style and deep features where they are concatenated, then the three branches and deep features."""
         fine = self._divide_branches()
-        return (self._divide_style(), fine) if self.fusion == "concatenate" else (fine,)
+        return (self._divide_style(), fine) if self.fusion == CONCATENATE else (fine,)
 
     def _divide_style(self) -> Division:
         """Before the last norm, which remembers the mean of both."""
@@ -146,7 +146,7 @@ class MLM(nn.Module):
             return {"style": self.style(torch.cat(self.texture(maps), dim=1)), "deep": deep}
 
         def answer(parts: Mapping[str, Tensor]) -> Tensor:
-            logits: Tensor = self.classifier(self.fuse(parts["deep"], parts["style"]))
+            logits: Tensor = self.classifier(fuse(self.fusion, parts["deep"], parts["style"]))
             return logits
 
         remembered: Tensor = self.classifier[0].running_mean[None]  # type: ignore[index]
@@ -164,7 +164,7 @@ class MLM(nn.Module):
 
         def answer(parts: Mapping[str, Tensor]) -> Tensor:
             style = self.style(torch.cat([parts[name] for name in names], dim=1))
-            logits: Tensor = self.classifier(self.fuse(parts["deep"], style))
+            logits: Tensor = self.classifier(fuse(self.fusion, parts["deep"], style))
             return logits
 
         return Division({**dict.fromkeys(names, TEXTURE), "deep": MEANING}, describe, answer)
@@ -176,15 +176,17 @@ class PaperBranch(nn.Module):
     def __init__(self, channels: int, width: int, *, pool: bool, triangle: bool) -> None:
         super().__init__()
         self.reduce = nn.Sequential(
-            nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width, eps=NORM_EPSILON)
+            nn.Conv2d(channels, width, 1),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, 1) if pool else nn.Identity(),
+            nn.BatchNorm2d(width, eps=NORM_EPSILON),
         )
-        self.pool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
         self.gram = GramValues(width, triangle)
         self.norm = nn.BatchNorm1d(self.gram.count, eps=NORM_EPSILON)
         self.project = nn.Linear(self.gram.count, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        projected: Tensor = self.project(self.norm(self.gram(self.pool(self.reduce(features)))))
+        projected: Tensor = self.project(self.norm(self.gram(self.reduce(features))))
         return projected.relu()
 
 

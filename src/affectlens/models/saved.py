@@ -1,6 +1,9 @@
 """Trained networks in model folders: build the network that a card names, load its weights, save it again."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -47,13 +50,29 @@ def _model_of(folder: Path, stored: StoredModel) -> Model:
     # Or a stranger's folder could have any file read, or fetched.
     if "weights" in card.network_options:
         raise BadModelFolder(folder, "its options name other weights to begin with.")
+    shapes = _shapes_of(card.network, len(card.vocabulary), json.dumps(card.network_options, sort_keys=True))
+    if shapes is not None:
+        _check_fit(folder, shapes, state)
     try:
         network = catalog.build(card.network, len(card.vocabulary), **card.network_options)
     except Exception as error:  # the options come from a file, and may be anything
         raise BadModelFolder(folder, f"its network cannot be built: {error}") from None
-    _check_fit(folder, network, state)
+    _check_fit(folder, network.state_dict(), state)
     network.load_state_dict(state)
     return Model(network.eval(), card)
+
+
+@lru_cache(maxsize=64)
+def _shapes_of(network: str, num_emotions: int, options: str) -> Mapping[str, Tensor] | None:
+    """Return the weights of a network without their memory, for a small card may name one of many gigabytes.
+
+    `options` are JSON. None where it cannot be built so; what is wrong with it is found when it is built.
+    """
+    try:
+        with torch.device("meta"):
+            return catalog.build(network, num_emotions, **json.loads(options)).state_dict()
+    except Exception:  # the options come from a file, and may be anything
+        return None
 
 
 def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype: str = "float32") -> None:
@@ -173,8 +192,7 @@ def _decode(folder: Path, data: bytes) -> dict[str, Tensor]:
     return {name: v.to(torch.float32) if v.is_floating_point() else v for name, v in state.items()}
 
 
-def _check_fit(folder: Path, network: nn.Module, state: dict[str, Tensor]) -> None:
-    wanted = network.state_dict()
+def _check_fit(folder: Path, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     differing = sorted(set(wanted) ^ set(state))
     if differing:
         raise BadModelFolder(

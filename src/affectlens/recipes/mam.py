@@ -14,8 +14,9 @@ from affectlens.training.settings import Loss, Settings
 def paper() -> Settings:
     """MAM by its paper, trained as one would today: AdamW, cross-entropy and the emotion similarity loss.
 
-    The weight of the similarity loss in the paper is not known; here both count alike. A batch of 64 sampled
-    at random has pairs of every emotion but the rarest; `pictures_per_emotion=8` gives 8 of each instead.
+    The similarity loss compares logits. Its weight in the paper is not known; here both count alike. A batch
+    of 64 sampled at random has pairs of every emotion but the rarest; `pictures_per_emotion=8` gives 8 of
+    each instead.
     """
     return Settings(
         network="mam_paper",

@@ -5,6 +5,7 @@
 It is the default model of today as well; docs/results/screening.md compares the recipe with others.
 """
 
+from affectlens.preprocess import PreprocessingSettings
 from affectlens.training.augment import Augmentation
 from affectlens.training.settings import Settings
 
@@ -26,6 +27,7 @@ def settings() -> Settings:
         cutmix=0.5,
         ema_decay=0.998,
         logit_adjustment=0.3,
+        preprocessing=PreprocessingSettings(height=224, width=224, interpolation="bilinear"),
         low_res_size=160,
         low_res_fraction=1.0,
         augmentation=Augmentation(crop_scale=0.35, colour_jitter=0.1),

@@ -34,6 +34,6 @@ def settings() -> Settings:
         clip_grad=0.0,
         label_smoothing=0.0,
         augmentation=Augmentation(crop_scale=0.08),
-        preprocessing=PreprocessingSettings(height=448, width=448, fit="crop"),
+        preprocessing=PreprocessingSettings(height=448, width=448, fit="crop", crop_fraction=1.0),
         select_by="accuracy",
     )

@@ -7,7 +7,7 @@ settings alone (`Session.with_settings`); those that change what data is read or
 
 import os
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from affectlens.attributes import Attribute
 from affectlens.data import splits
-from affectlens.data.groups import Groups, find_groups
+from affectlens.data.groups import Groups, Search, find_groups
 from affectlens.data.records import DataSource, Record, in_vocabulary
 from affectlens.emotions import vocabulary
 from affectlens.errors import RunError, SettingsError, first_line
@@ -32,7 +32,7 @@ from affectlens.inference.predictions import Predictions, concatenate
 from affectlens.machine import keep_freed_memory, pick_device, pick_precision
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
-from affectlens.preprocess import Preprocessing
+from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, PreprocessingSettings
 from affectlens.training import batch_norm, cache
 from affectlens.training.attributes import attributes_of, network_options, word_frequencies
 from affectlens.training.batches import Order, TrainingStream
@@ -45,6 +45,9 @@ from affectlens.training.soft_answers import mix_targets, read_soft_answers
 from affectlens.training.state import State
 
 EVALUATION_BATCH = 64
+
+# Pictures among which copies that were cut are looked for too: of so many it takes about a minute.
+THOROUGH_UP_TO = 5_000
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ def open_session(
     """
     _check_teachers(settings, teachers)
     group.require_rows(settings.batch_size)
-    settings = with_statistics(settings)
+    settings = with_expected_input(settings)
     if settings.vocabulary:
         source = in_vocabulary(source, vocabulary(settings.vocabulary))
     source = splits.with_validation(
@@ -240,8 +243,9 @@ def open_session(
 
 def _groups_of_all(records: Sequence[Record], group: ProcessGroup) -> Groups:
     """Find which pictures belong together, in the main process alone, for all of them."""
+    search: Search = "thorough" if len(records) <= THOROUGH_UP_TO else "quick"
     with group.agreed():
-        found = find_groups(records, "quick") if group.is_main else None
+        found = find_groups(records, search) if group.is_main else None
     return next(each for each in group.gather(found) if each is not None)
 
 
@@ -265,17 +269,16 @@ def _check_teachers(settings: Settings, teachers: Sequence[Path]) -> None:
         )
 
 
-def with_statistics(settings: Settings) -> Settings:
-    """Set the mean and standard deviation that the network's weights expect, where settings leave them open.
+def with_expected_input(settings: Settings) -> Settings:
+    """Set the preprocessing that the network's backbone expects, where settings leave it open.
 
-    Without pretrained weights they are ImageNet's. Raises `UnknownName` for a network.
+    Without pretrained weights mean and standard deviation are ImageNet's. Raises `UnknownName` for a network.
     """
-    shape = settings.preprocessing
+    expected = catalog.expected_input(settings.network, settings.network_options)
     if settings.weights == NONE:
-        found = shape.resolved()
-    else:
-        found = shape.resolved(*catalog.statistics(settings.network, settings.network_options))
-    return replace(settings, preprocessing=replace(shape, mean=found.mean, std=found.std))
+        expected = replace(expected, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    found = settings.preprocessing.resolved(expected)
+    return replace(settings, preprocessing=PreprocessingSettings(**asdict(found)))
 
 
 def with_cache(

@@ -74,7 +74,7 @@ class Loss:
         focal_gamma: its gamma: pictures that are already predicted right count less.
         double_softmax: the defect of the authors' scripts, for faithful repetition only.
         similarity: weight of MAM's emotion similarity loss (`losses.emotion_similarity`).
-        similarity_of: what it compares: `embedding`, the fused features, or `logits`.
+        similarity_of: what it compares: `logits`, or `embedding`, the fused features.
         margin, scale: its m and gamma.
         attributes: weight of the mean of all attributes' losses (`losses.attribute_loss`), for networks that
             answer attributes. Mixed batches have none: a blend of two pictures shows no one scene.
@@ -90,7 +90,7 @@ class Loss:
     focal_gamma: float = 1.0
     double_softmax: bool = False
     similarity: float = 0.0
-    similarity_of: Literal["embedding", "logits"] = "embedding"
+    similarity_of: Literal["logits", "embedding"] = "logits"
     margin: float = 0.25
     scale: float = 80.0
     attributes: float = 0.0

@@ -1,0 +1,54 @@
+"""Pages of results that are written again from what is committed: a rule that changed must reach its page."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import default_candidate
+import explanations
+import film
+import label_noise
+import result_page
+import screening
+import seeds
+import tuning
+
+PAGES = Path(__file__).parents[2] / "docs" / "results"
+
+
+def of_label_noise() -> None:
+    found = json.loads(label_noise.OUT.read_text())
+    result_page.write(
+        result_page.RESULTS / "label_noise.md", "label_noise.template.md", label_noise.page(found)
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "main", "words"),
+    [
+        ("default_candidate", default_candidate.main, ["report"]),
+        ("explanations", explanations.main, []),
+        ("film", film.main, ["--report"]),
+        ("label_noise", of_label_noise, []),
+        ("screening", screening.main, ["report"]),
+        ("seeds", seeds.main, ["report", "--out"]),
+        ("tuning", tuning.main, ["report", "--out"]),
+    ],
+)
+def test_a_page_is_what_its_script_writes_today(
+    page: str,
+    main: Callable[..., object],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if words[-1:] == ["--out"]:
+        main([*words, str(tmp_path / f"{page}.md")])
+    else:
+        monkeypatch.setattr(result_page, "RESULTS", tmp_path)
+        monkeypatch.setattr(sys, "argv", [page, *words])
+        main()
+    assert (tmp_path / f"{page}.md").read_text() == (PAGES / f"{page}.md").read_text()
