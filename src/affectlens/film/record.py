@@ -14,7 +14,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import monotonic
@@ -170,7 +170,9 @@ class FilmRecord:
         """Close the file of predictions."""
         with self._held:
             if self._stream is not None:
-                self._stream.close()
+                # It tries again what could not be written, which was reported then.
+                with suppress(OSError):
+                    self._stream.close()
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
