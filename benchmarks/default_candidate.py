@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 import result_page
 from affectlens.data.catalog import open_data
@@ -32,11 +31,10 @@ from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe, keep_freed_memory
 from affectlens.metrics import adaptive_calibration_error, bootstrap_interval, softmax
-from affectlens.models import catalog, saved
-from affectlens.models.capabilities import HasBranches
+from affectlens.models import saved
 from affectlens.models.saved import Model
 from affectlens.report.text import markdown_table
-from default_model import table
+from default_model import table, variants
 from default_recipe import predict
 
 HERE = Path(__file__).parent
@@ -46,24 +44,7 @@ SETS = {"oasis": "OASIS", "emdt": "EMDT"}
 # Of ratings from 1 to 7 or 9 that are brought to 0..1: what people found clearly unpleasant, or pleasant.
 UNPLEASANT, PLEASANT = 1 / 3, 2 / 3
 RESAMPLES = 2000
-Variant = tuple[str, nn.Module, int]
 Array = NDArray[np.floating]
-
-
-def variants(model: Model) -> list[Variant]:
-    """Name, network and side of each row."""
-    card, network = model.card, model.network
-    mirrored = catalog.build(
-        card.network, len(card.vocabulary), **{**card.network_options, "mirror": True}
-    ).eval()
-    mirrored.load_state_dict(network.state_dict())
-    assert isinstance(network, HasBranches)
-    return [
-        ("both branches", network, 224),
-        *((f"the {name} branch alone", branch, 224) for name, branch in network.branch_networks().items()),
-        ("picture and mirror image averaged", mirrored, 224),
-        ("both branches, 256 pixels", network, 256),
-    ]
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,7 @@ def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], Calibrat
     Calibration is that of the first, with the temperature that it ships with.
     """
     source, rows, calibration = open_data(spec), [], None
-    for name, variant, side in variants(model):
+    for name, variant, side in variants(model, "both branches", "both branches, 256 pixels"):
         shape = replace(model.card.preprocessing, height=side, width=side)
         fitted = predict(variant, source.split("val"), shape)
         found = predict(variant, source.split("test"), shape)

@@ -37,10 +37,11 @@ from affectlens.report.text import markdown_table
 
 HERE = Path(__file__).parent
 Variant = tuple[str, nn.Module, int]
+AS_SHIPPED = ("as shipped: both branches, 224 pixels", "as shipped, but 256 pixels")
 
 
-def variants(model: Model) -> list[Variant]:
-    """Name, network and side of each row."""
+def variants(model: Model, whole: str, larger: str) -> list[Variant]:
+    """Name, network and side of each row; `whole` and `larger` name that of both branches at 224 and 256."""
     card, network = model.card, model.network
     mirrored = catalog.build(
         card.network, len(card.vocabulary), **{**card.network_options, "mirror": True}
@@ -48,10 +49,10 @@ def variants(model: Model) -> list[Variant]:
     mirrored.load_state_dict(network.state_dict())
     assert isinstance(network, HasBranches)
     return [
-        ("as shipped: both branches, 224 pixels", network, 224),
+        (whole, network, 224),
         *((f"the {name} branch alone", branch, 224) for name, branch in network.branch_networks().items()),
         ("picture and mirror image averaged", mirrored, 224),
-        ("as shipped, but 256 pixels", network, 256),
+        (larger, network, 256),
     ]
 
 
@@ -61,7 +62,7 @@ def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str
     records = source.split("val")
     card, device = model.card, pick_device()
     rows = []
-    for name, variant, side in variants(model):
+    for name, variant, side in variants(model, *AS_SHIPPED):
         size = replace(card.preprocessing, height=side, width=side)
         batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
         predicted = predict_labelled(variant, batches, size, device, pick_precision("auto", device))
