@@ -13,6 +13,7 @@ from affectlens.emotions import MIKELS
 from affectlens.model_folder import Card
 from affectlens.preprocess import Preprocessing
 from nodes import ENVIRONMENT
+from refusals import Refusals
 
 os.environ.update(ENVIRONMENT)  # of Ray, which reads it once: when it is first imported
 os.environ[machine.NO_REPORTS] = "1"  # for tests that import ONNX Runtime themselves
@@ -38,6 +39,12 @@ class WithTheBaseOnly:
 
     def pytest_report_header(self) -> str:
         return "The base alone is installed: tests that need more are left out (tests/halves.py)."
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Refusals:
+    """Folders that may not be listed."""
+    return Refusals(monkeypatch)
 
 
 @pytest.fixture(scope="session")

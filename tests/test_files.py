@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from affectlens.errors import OutputError
-from affectlens.files import atomic_folder, atomic_write, clear_leftovers, clear_leftovers_of, slug
+from affectlens.files import (
+    atomic_folder,
+    atomic_write,
+    clear_leftovers,
+    clear_leftovers_of,
+    fitting,
+    slug,
+)
+from affectlens.locks import locked_file
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals, limits and modes of POSIX")
 
@@ -193,6 +201,28 @@ def test_a_reader_never_meets_a_part_of_a_file(tmp_path: Path) -> None:
                 out.flush()
                 assert not file.exists() or file.read_bytes() in contents
         assert file.read_bytes() == content
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names as long as POSIX has them")
+@pytest.mark.parametrize("letter", ["n", "\u00e9", "\U0001f5fb", os.fsdecode(b"\xff")])
+def test_files_and_folders_with_names_as_long_as_can_be_are_written(tmp_path: Path, letter: str) -> None:
+    name = letter * (250 // len(os.fsencode(letter))) + ".txt"
+    with atomic_write(tmp_path / name, "w") as file:
+        leftover = next(tmp_path.glob(".*.part"))
+        file.write("whole")
+    with atomic_folder(tmp_path / f"{name}2") as folder, locked_file(tmp_path / name):
+        (folder / "file").touch()
+    assert (tmp_path / name).read_text() == "whole" and (tmp_path / f"{name}2" / "file").exists()
+    leftover.touch()
+    clear_leftovers_of(tmp_path / name)
+    assert not leftover.exists()
+
+
+def test_a_shortened_name_has_its_suffix_and_digits_of_the_whole() -> None:
+    names = [f"{'n' * 300}{number}.jsonl" for number in range(100)]
+    shortened = {fitting(name) for name in names}
+    assert len(shortened) == 100
+    assert all(len(name) == 255 and name.endswith(".jsonl") for name in shortened)
 
 
 def test_a_slug_has_letters_digits_and_hyphens_alone() -> None:

@@ -56,6 +56,15 @@ def test_pictures_of_kinds_that_may_be_unreadable_here_are_listed_too(tmp_path: 
     assert list(list_pictures(tmp_path)) == [tmp_path / name for name in listed]
 
 
+@pytest.mark.parametrize(
+    "suffix",
+    [".gpr", ".dcr", ".fff", ".mdc", ".cap", ".ptx", ".bay", ".rwz", ".cs1", ".dib", ".jfi", ".jif", ".jpc"],
+)
+def test_rare_suffixes_of_pictures_are_listed_too(tmp_path: Path, suffix: str) -> None:
+    make(tmp_path, f"a{suffix}", f"b{suffix.upper()}")
+    assert list(list_pictures(tmp_path)) == [tmp_path / f"a{suffix}", tmp_path / f"b{suffix.upper()}"]
+
+
 def test_links_are_followed_once_and_broken_ones_reported(tmp_path: Path) -> None:
     make(tmp_path, "pictures/a.jpg")
     (tmp_path / "pictures" / "again").symlink_to(tmp_path, target_is_directory=True)

@@ -4,6 +4,8 @@ What is being written has a hidden name in the same folder that ends in `.part`.
 leaves that behind, to be deleted, and the old content untouched.
 """
 
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -16,6 +18,9 @@ from typing import IO, Any
 
 from affectlens.errors import OutputError
 
+LONGEST_NAME = 255  # bytes that a file's name may have on usual systems
+_LONGEST_SUFFIX = 20
+_HIDDEN = len("..01234567.part")  # what `_hidden_name` adds
 # What `_hidden_name` makes: the name, and the suffix, of what is being written.
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 
@@ -83,6 +88,38 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     _remove(old)
 
 
+def json_text(plain: Any, **layout: Any) -> str:
+    """Write JSON with its letters as they are; escaped where a name is not text, so that it is always UTF-8.
+
+    >>> json_text("café.jpg"), json_text("caf\\udce9.jpg")
+    ('"café.jpg"', '"caf\\\\udce9.jpg"')
+    """
+    text = json.dumps(plain, ensure_ascii=False, **layout)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(plain, **layout)
+    return text
+
+
+def fitting(name: str, room: int = LONGEST_NAME) -> str:
+    """Shorten a file's name to so many bytes, its suffix kept; cut ones end in digits of the hash of it all.
+
+    >>> fitting("short.jpg"), fitting("a-name-that-is-too-long.jpg", 20)
+    ('short.jpg', 'a-name--500f57ee.jpg')
+    """
+    whole = name.encode("utf-8", "surrogatepass")
+    if len(whole) <= room:
+        return name
+    end = f"-{hashlib.sha256(whole).hexdigest()[:8]}"
+    suffix = Path(name).suffix
+    if len(suffix) <= _LONGEST_SUFFIX:
+        end += suffix
+    # Cut within a letter of several bytes, nothing of it is left.
+    start = whole[: max(0, room - len(end.encode("utf-8", "surrogatepass")))].decode(errors="ignore")
+    return start + end
+
+
 def slug(text: str) -> str:
     """Write words as a part of a file's name.
 
@@ -107,7 +144,7 @@ def clear_leftovers_of(file: Path) -> None:
     """Delete what killed processes left of a file, half written. No process may be writing it."""
     for path in list(file.parent.iterdir()) if file.parent.is_dir() else ():
         leftover = _LEFTOVER.fullmatch(path.name)
-        if leftover and leftover["name"] == file.name:
+        if leftover and leftover["name"] == fitting(file.name, LONGEST_NAME - _HIDDEN):
             _remove(path)
 
 
@@ -154,7 +191,8 @@ def _sync(path: Path) -> None:
 
 def _hidden_name(path: Path, suffix: str) -> Path:
     """Return a hidden name in the same folder, so that a rename suffices, and one that is not in use."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
+    name = fitting(path.name, LONGEST_NAME - _HIDDEN)
+    return path.with_name(f".{name}.{secrets.token_hex(4)}.{suffix}")
 
 
 def _remove(path: Path) -> None:

@@ -111,9 +111,9 @@ _SLOW_FORMATS = ("AVIF", "HEIF", "JPEG2000")
 
 # What is read, and what people have among their pictures, which must not be missing without a word.
 PICTURE_SUFFIXES = RAW_SUFFIXES | {
-    ".apng", ".avif", ".avifs", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",
-    ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm",
-    ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfi",
+    ".jfif", ".jif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pfm",
+    ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 
 
@@ -271,6 +271,7 @@ def _open(path: Path) -> IO[bytes]:
     """Open a regular file. A pipe or a device is refused before it is opened: it could block forever."""
     status = _status(path)
     if stat.S_ISDIR(status.st_mode):
+        _require_listable(path)
         raise PictureIsFolder(path, "this is a folder. Expected a picture; list the folder's pictures first.")
     if not stat.S_ISREG(status.st_mode):
         raise NotAPicture(path, "this is a pipe, socket or device. Expected a file; save the picture first.")
@@ -280,6 +281,14 @@ def _open(path: Path) -> IO[bytes]:
         return path.open("rb")
     except OSError as error:
         raise PictureDenied(path, f"the file may not be read ({why(error)}). Change its rights.") from error
+
+
+def _require_listable(folder: Path) -> None:
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        reason = f"the folder cannot be listed ({why(error)}). Change its rights, or leave it out."
+        raise PictureDenied(folder, reason) from error
 
 
 def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pixels:

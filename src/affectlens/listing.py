@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -31,14 +31,18 @@ class _Entry(NamedTuple):
     path: str
     name: str
     is_folder: bool
+    is_link: bool = False
 
 
-def list_pictures(folder: Path | str) -> Iterator[Path | PictureError]:
+def list_pictures(folder: Path | str, apart: Sequence[Path] = ()) -> Iterator[Path | PictureError]:
     """List the pictures below a folder, by suffix, lazily and in a fixed order: by name, depth first.
 
     Hidden files and folders are skipped. Links are followed, but no folder is listed twice. What
     has a picture's suffix and cannot be read, as a broken link, is listed too: `images.read_pixels` reports
     why. A folder that cannot be listed, the one that is given included, is an error in its position.
+
+    Where several folders are listed `apart` from one another, as those of a data set, links from this one
+    into another, or to what lies above any of them, are not followed: each picture is in one folder alone.
     """
     root = os.fspath(folder)
     waiting: list[_Entry | PictureError] = [_Entry(root, "", True)]
@@ -51,6 +55,8 @@ def list_pictures(folder: Path | str) -> Iterator[Path | PictureError]:
         reason = f"nothing can be found at this path ({_why(error)}). Check its spelling."
         waiting = [PictureNotFound(root, reason)]
     visited: set[Identity] = set()
+    own = _real(root)
+    others = [real for each in apart if (real := _real(each)) != own]
     while waiting:
         entry = waiting.pop()
         if isinstance(entry, PictureError):
@@ -58,6 +64,8 @@ def list_pictures(folder: Path | str) -> Iterator[Path | PictureError]:
         elif not entry.is_folder:
             if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES:
                 yield Path(entry.path)
+        elif apart and entry.is_link and _leads_away(_real(entry.path), own, others):
+            continue
         elif _is_new(entry.path, visited):
             waiting += reversed(_visible(entry.path))
 
@@ -150,13 +158,28 @@ def _visible(folder: str, *, hidden: bool = False) -> list[_Entry | PictureError
 def _looked_at(entry: "os.DirEntry[str]", folder: str) -> _Entry | PictureError:
     path = os.path.join(folder, entry.name)  # noqa: PTH118 - without `./` where the folder is not named
     try:
-        return _Entry(path, entry.name, entry.is_dir())
+        return _Entry(path, entry.name, entry.is_dir(), entry.is_symlink())
     except OSError as error:
         # A link to itself is as one to nothing.
         if error.errno == errno.ELOOP or Path(entry.name).suffix.lower() in PICTURE_SUFFIXES:
             return _Entry(path, entry.name, False)  # which is reported when it is read
         reason = f"it cannot be looked at ({_why(error)}). Change its rights, or leave it out."
         return PictureDenied(path, reason)
+
+
+def _real(path: Path | str) -> Path:
+    """Return a path without links; one that no system has stays as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return Path(path)
+
+
+def _leads_away(target: Path, own: Path, others: Sequence[Path]) -> bool:
+    """Whether what a link leads to lies above this folder, or above, or in, one that is listed apart."""
+    return own.is_relative_to(target) or any(
+        target.is_relative_to(each) or each.is_relative_to(target) for each in others
+    )
 
 
 def _is_new(folder: str, visited: set[Identity]) -> bool:

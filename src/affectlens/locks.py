@@ -22,6 +22,7 @@ from pathlib import Path
 from threading import Lock
 
 from affectlens.errors import OutputError, OutputInUse
+from affectlens.files import LONGEST_NAME, fitting
 
 # What systems answer where another process has the lock.
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -50,7 +51,7 @@ def locked_file(file: Path) -> Iterator[None]:
     be written there.
     """
     target = Path(os.path.realpath(file))
-    with _locked(target.with_name(f".{target.name}.lock"), file):
+    with _locked(target.with_name(f".{fitting(target.name, LONGEST_NAME - len('..lock'))}.lock"), file):
         yield
 
 

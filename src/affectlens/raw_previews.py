@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
 SUFFIXES = frozenset({
-    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef",
-    ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+    ".3fr", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".cs1", ".dcr", ".dng", ".erf", ".fff", ".gpr",
+    ".iiq", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx", ".raf", ".raw",
+    ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
 })  # fmt: skip
 _FUJIFILM = b"FUJIFILMCCD-RAW "
 _OTHER_MAGIC = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")  # Olympus, Panasonic: TIFF with another number

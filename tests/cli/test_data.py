@@ -5,7 +5,9 @@ import pytest
 
 from affectlens.cli.main import main
 from affectlens.data.catalog import open_data
+from lock_holder import holder
 from pictures import colour_set
+from refusals import Refusals
 
 
 def status(*arguments: str) -> int:
@@ -62,3 +64,38 @@ def test_checking_finds_an_unreadable_picture_and_one_in_two_splits(
 def test_checking_a_sound_set_is_status_zero(tmp_path: Path) -> None:
     colour_set(tmp_path / "data" / "train", ("awe", "fear"), each=3)
     assert status("data", "check", f"folder:{tmp_path / 'data'}") == 0
+
+
+def test_a_folder_that_cannot_be_listed_is_a_finding_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Refusals
+) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=3)
+    (data / "awe" / "more").mkdir()
+    refused.add(data / "awe" / "more")
+    found = tmp_path / "found.json"
+    assert status("data", "check", f"folder:{data}", "--out", str(found)) == 1
+    assert "all: awe/more: the folder cannot be listed" in capsys.readouterr().out
+    (unreadable,) = json.loads(found.read_text())["unreadable"]
+    assert unreadable["key"] == "awe/more"
+
+
+def test_pictures_are_not_divided_while_some_cannot_be_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Refusals
+) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=3)
+    refused.add(data / "awe")
+    assert status("data", "split", f"folder:{data}", "--out", str(tmp_path / "splits.tsv")) == 2
+    assert "the folder cannot be listed" in capsys.readouterr().err
+    assert not (tmp_path / "splits.tsv").exists()
+
+
+@pytest.mark.parametrize("command", ["split", "check"])
+def test_a_second_process_that_would_write_the_same_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=3)
+    out = tmp_path / "splits.tsv"
+    with holder("locked_file", out):
+        assert status("data", command, f"folder:{data}", "--out", str(out)) == 2
+    assert "is being written by another process" in capsys.readouterr().err
+    assert not out.exists()

@@ -12,6 +12,7 @@ from affectlens.emotions import MIKELS
 from affectlens.inference import engine
 from affectlens.inference.predictor import DIGITS
 from pictures import colour_set
+from refusals import Refusals
 
 SUFFIXES = [".jsonl", ".csv", pytest.param(".parquet", marks=pytest.mark.needs("pyarrow"))]
 ROUNDING = 10.0**-DIGITS
@@ -130,3 +131,15 @@ def test_the_engine_is_chosen_as_for_predictions_and_workers_are_accepted_with_a
     words = ("evaluate", graph_model, "--data", f"folder:{data}", "--split", ALL, "--engine", "onxruntime")
     assert status(*words) == 2
     assert "Did you mean 'onnxruntime'" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_listed_is_not_read_and_the_rest_is_scored(
+    graph_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Refusals
+) -> None:
+    root = colour_set(tmp_path / "data", MIKELS.words, each=2)
+    (root / "awe" / "more").mkdir()
+    refused.add(root / "awe" / "more")
+    found = evaluated(graph_model, root, tmp_path / "scores.json")
+    assert [each["image"] for each in found["unreadable"]] == ["awe/more"]
+    assert found["scores"]["count"] == 2 * len(MIKELS)
+    assert "more: the folder cannot be listed" in capsys.readouterr().err

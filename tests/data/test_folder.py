@@ -1,10 +1,13 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from affectlens.data import folder
-from affectlens.data.records import ALL
-from affectlens.errors import DatasetError, DatasetNotFound, UnknownName
+from affectlens.data.records import ALL, require_listed
+from affectlens.errors import DatasetError, DatasetNotFound, PictureDenied, UnknownName
+from affectlens.images import read_pixels
+from refusals import Refusals
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -69,3 +72,85 @@ def test_a_root_that_is_no_folder_or_holds_none_is_an_error(tmp_path: Path) -> N
 def test_names_from_all_over_the_world_are_keys_as_they_are(tmp_path: Path) -> None:
     name = "awe/\u5bcc\u58eb\u5c71 \u00e9t\u00e9, \U0001f5fb.jpg"
     assert [record.key for record in folder.read(touch(tmp_path, name)).split(ALL)] == [name]
+
+
+# ------------------------------------------------------------------------------------ what cannot be listed
+
+
+def test_a_folder_that_cannot_be_listed_is_a_record_that_cannot_be_read_and_the_rest_is_there(
+    tmp_path: Path, refused: Refusals
+) -> None:
+    touch(tmp_path, "awe/1.jpg", "awe/deep/2.jpg", "awe/last/3.jpg", "fear/4.jpg")
+    refused.add(tmp_path / "awe" / "deep")
+    source = folder.read(tmp_path)
+    assert [record.key for record in source.split(ALL)] == ["awe/1.jpg", "awe/deep", "awe/last/3.jpg",
+                                                            "fear/4.jpg"]  # fmt: skip
+    _, denied, *_ = source.split(ALL)
+    assert denied.target.top == "awe"
+    with pytest.raises(PictureDenied, match="cannot be listed"):
+        read_pixels(denied.path)
+    with pytest.raises(PictureDenied, match="cannot be listed"):
+        require_listed(source)
+
+
+def test_an_emotions_own_folder_may_be_the_one_that_cannot_be_listed(
+    tmp_path: Path, refused: Refusals
+) -> None:
+    touch(tmp_path, "train/awe/1.jpg", "train/fear/2.jpg", "val/awe/3.jpg")
+    refused.add(tmp_path / "train" / "fear")
+    source = folder.read(tmp_path)
+    assert [(r.key, r.target.top) for r in source.split("train")] == [
+        ("train/awe/1.jpg", "awe"), ("train/fear", "fear")
+    ]  # fmt: skip
+    assert len(source.split("val")) == 1
+
+
+@pytest.mark.parametrize("name", ["", "train"])
+def test_without_the_folders_of_the_emotions_there_is_no_data_set(
+    tmp_path: Path, refused: Refusals, name: str
+) -> None:
+    touch(tmp_path, "train/awe/1.jpg", "val/awe/2.jpg")
+    refused.add(tmp_path / name)
+    with pytest.raises(DatasetError, match=r"cannot be listed: Permission denied\. Change its rights"):
+        folder.read(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------- links
+
+
+def link(at: Path, target: str) -> None:
+    at.symlink_to(target, target_is_directory=True)
+
+
+@pytest.mark.parametrize(
+    "target", ["..", "../..", "../../../..", "../fear", "../fear/deep", "../../val/fear"]
+)
+def test_a_link_out_of_an_emotions_folder_brings_no_other_emotions_pictures(
+    tmp_path: Path, target: str
+) -> None:
+    names = ["train/awe/1.jpg", "train/fear/2.jpg", "train/fear/deep/3.jpg", "val/fear/4.jpg"]
+    root = touch(tmp_path / "data", *names)
+    link(root / "train" / "awe" / "loop", target)
+    assert [record.key for record in folder.read(root).split(ALL)] == names
+
+
+def test_links_to_pictures_elsewhere_and_within_the_emotion_give_each_picture_once(tmp_path: Path) -> None:
+    root = touch(tmp_path / "data", "awe/1.jpg", "awe/deep/2.jpg", "fear/3.jpg", ".store/4.jpg")
+    touch(tmp_path / "elsewhere", "5.jpg")
+    link(root / "awe" / "again", "deep")
+    link(root / "awe" / "elsewhere", str(tmp_path / "elsewhere"))
+    link(root / "awe" / "stored", "../.store")
+    found = [record.path for record in folder.read(root).split(ALL)]
+    assert sorted(os.path.relpath(os.path.realpath(path), tmp_path) for path in found) == [
+        "data/.store/4.jpg", "data/awe/1.jpg", "data/awe/deep/2.jpg", "data/fear/3.jpg", "elsewhere/5.jpg"
+    ]  # fmt: skip
+
+
+def test_emotions_may_be_links_and_their_loops_are_followed_no_more(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", "wonder/1.jpg", "dread/2.jpg")
+    link(tmp_path / "elsewhere" / "wonder" / "loop", "..")
+    root = tmp_path / "data"
+    root.mkdir()
+    link(root / "awe", str(tmp_path / "elsewhere" / "wonder"))
+    link(root / "fear", str(tmp_path / "elsewhere" / "dread"))
+    assert [record.key for record in folder.read(root).split(ALL)] == ["awe/1.jpg", "fear/2.jpg"]

@@ -1,9 +1,12 @@
 """Files of explanations: their names, the registry of formats, and what each requests."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from affectlens.emotions import MIKELS
 from affectlens.errors import OutputInUse, SettingsError, UnknownName
 from affectlens.explain.explainer import Explanation, ExplanationRequest
 from affectlens.explain.formats import FORMATS, request_for
@@ -21,6 +24,27 @@ def test_pictures_of_one_name_do_not_overwrite_each_other() -> None:
     ]
     assert files[0] == files[5]
     assert len({file.casefold() for file in files}) == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names as long as POSIX has them")
+def test_a_long_name_is_shortened_and_stays_one_of_its_own(tmp_path: Path) -> None:
+    heatmap = heatmap_of(with_patch(), emotion="fear")
+    files = ExplanationFiles(tmp_path, ExplanationRequest())
+    written = []
+    for name in ("n" * 251, "n" * 250 + "m", "\u00e9" * 125, os.fsdecode(b"\xff" * 251)):
+        written += files.write(
+            replace(explanation_of(heatmap), image=f"{name}.jpg"), ("json", "npz", "wheel")
+        )
+    assert len(set(written)) == 12 and all(file.is_file() for file in written)
+    assert [file.name.split(".", 1)[1] for file in written[:3]] == ["fear.json", "fear.npz", "wheel.png"]
+
+
+def test_questions_too_long_for_a_name_are_shortened_too(tmp_path: Path) -> None:
+    heatmaps = [heatmap_of(with_patch(), emotion=word, against="contentment") for word in MIKELS.words * 2
+                if word != "contentment"]  # fmt: skip
+    explanation = replace(explanation_of(*heatmaps), image="n" * 251 + ".jpg")
+    (file,) = ExplanationFiles(tmp_path, ExplanationRequest()).write(explanation, ("json",))
+    assert file.is_file() and file.name.startswith("n" * 40) and file.suffix == ".json"
 
 
 def test_the_question_is_part_of_a_name() -> None:

@@ -1,5 +1,9 @@
 """The job of films as a notebook calls it: events in order, a folder for each film, failures kept."""
 
+import json
+import os
+import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,7 @@ import pytest
 
 from affectlens.errors import SettingsError, UnknownName, VideoError
 from affectlens.film.events import WatchFinished, WatchProgress, WatchStarted
+from affectlens.film.export.formats import FORMATS
 from affectlens.film.job import (
     ExportProgress,
     FileWritten,
@@ -18,6 +23,7 @@ from affectlens.film.job import (
     folder_names,
 )
 from affectlens.film.settings import FilmSettings
+from affectlens.film.timeline import Timeline
 from affectlens.inference.onnx_engine import OnnxEngine
 from films import plain, write
 
@@ -41,6 +47,38 @@ def test_events_come_in_order_and_every_file_is_there_when_it_is_reported(
     assert kinds[:4] == [FilmStarted, WatchStarted, WatchProgress, WatchFinished]
     assert kinds[4:] == [FileWritten, ExportProgress, FileWritten, ExportProgress, FileWritten]
     assert files == ["timeline.json", "report.html", "frames.csv", "shots.csv", "scenes.bar.mp4"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="every name there is text")
+def test_a_name_that_is_not_text_is_escaped_in_every_file(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    film = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(four_scenes, film)
+    formats = [name for name, entry in FORMATS.items() if entry.extra is None or entry.extra.is_installed]
+    job = job_of(engine, tmp_path / "out", formats=formats, render="bar")
+    written = [event.file for event in analyse_films([str(film)], job) if isinstance(event, FileWritten)]
+    assert written[0] == tmp_path / "out" / film.stem / "timeline.json"
+    assert written[-1].name == f"{film.stem}.bar.mp4"
+    for file in (*written, written[0].with_name("film.json")):
+        if file.suffix in (".json", ".jsonl", ".html", ".svg", ".edl", ".otio", ".fcpxml"):
+            file.read_text(encoding="utf-8")
+    assert Timeline.read(written[0]).film.name == str(film)
+    otio = json.loads((written[0].with_name("markers.otio")).read_text())
+    assert otio["name"] == "caf?.mp4"  # strict readers refuse half of a surrogate pair
+    *_, last = analyse_films([str(film)], job_of(engine, tmp_path / "out", formats=(), resume=True))
+    assert isinstance(last, FileWritten)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names as long as POSIX has them")
+def test_a_name_as_long_as_can_be_is_shortened_where_more_is_added_to_it(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    film = tmp_path / f"{'n' * 251}.mp4"
+    shutil.copy(four_scenes, film)
+    *_, last = analyse_films([str(film)], job_of(engine, tmp_path / "out", formats=(), render="bar"))
+    assert isinstance(last, FileWritten) and last.file.is_file()
+    assert last.file.name.startswith("n" * 200) and last.file.name.endswith(".bar.mp4")
 
 
 def test_a_film_that_fails_is_an_event_and_the_next_one_is_analysed(

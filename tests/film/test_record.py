@@ -23,6 +23,7 @@ from affectlens.film.record import FilmRecord
 from affectlens.film.timeline import Timeline
 from affectlens.film.watch import watch
 from affectlens.inference.onnx_engine import OnnxEngine
+from affectlens.report.text import printable
 from affectlens.video import Video
 from films import as_pictures, scene, write
 from lock_holder import holder
@@ -249,6 +250,8 @@ def first_line(**changes: Any) -> Callable[[Path], object]:
         changed("film.json", weights=None),
         changed("film.json", frames_at_once="4"),
         changed("film.json", version=99),
+        changed("film.json", **{"\ud800": "half"}),
+        changed("film.json", version="\ud800"),
         written("state.json", ""),
         written("state.json", "[" * 100_000),
         written("state.json", "7"),
@@ -274,6 +277,16 @@ def test_what_is_torn_or_altered_is_an_error_that_names_the_file(
     damage(folder)
     with pytest.raises(RunError, match=r"(film|state|timeline)\.json|samples\.jsonl"):
         opened(folder, long_film, engine)
+
+
+@pytest.mark.parametrize("name", ["model", "weights", "engine", "fingerprint", "settings"])
+def test_half_of_a_surrogate_pair_is_another_value(
+    folder: Path, long_film: Path, engine: OnnxEngine, name: str
+) -> None:
+    changed("film.json", **{name: {"sampling": "\ud800"} if name == "settings" else "\ud800"})(folder)
+    with pytest.raises(RunError, match=f"was started with another {name}") as refused:
+        opened(folder, long_film, engine)
+    assert printable(str(refused.value)).encode()
 
 
 @pytest.mark.parametrize("lost", ["the last byte", "a line", "all", "a block of the disk"])

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -235,6 +236,24 @@ def test_a_timeline_of_version_1_is_read() -> None:
     former = Timeline.from_text(json.dumps(plain))
     assert former.counts.predicted == 17
     assert replace(former, counts=timeline.counts) == timeline
+
+
+def test_a_film_whose_name_is_not_text_has_a_timeline_that_is_read() -> None:
+    timeline = timeline_of(np.linspace(0.1, 0.9, 20), (Boundary(5.0, "cut"),))
+    named = replace(timeline, film=replace(timeline.film, name="caf\udce9.mp4"))
+    assert Timeline.from_text(named.to_text().encode()) == named
+    with pytest.raises(OutputError, match="not JSON"):
+        Timeline.from_text(named.to_text().replace("0.1", "NaN", 1))
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\ud800": "x"}, ["\ud800"]])
+@pytest.mark.parametrize("name", ["vocabulary", "settings", "moments", "samples", "film", "\ud800"])
+def test_half_of_a_surrogate_pair_in_a_timeline_is_an_error_of_ours_or_none(name: str, value: object) -> None:
+    plain = timeline_of(np.linspace(0.1, 0.9, 20), (Boundary(5.0, "cut"),)).to_json()
+    text = json.dumps({**plain, name: {**plain[name], **value} if name in ("vocabulary", "settings", "film")
+                       and isinstance(value, dict) else value})  # fmt: skip
+    with suppress(OutputError):
+        Timeline.from_text(text)
 
 
 def test_a_file_without_a_timeline_is_an_error_with_its_name(tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def test_a_path_that_no_system_has_is_one_picture_that_cannot_be_read(path: str)
         (b"BMW.jpg\nGIF89a.jpg\n", ["BMW.jpg", "GIF89a.jpg"]),
         (b"GIF89a.jpg\nb.jpg\n", ["GIF89a.jpg", "b.jpg"]),
         (b"P5 and P6.jpg\n", ["P5 and P6.jpg"]),
+        (b"P4 2023 12 holiday.jpg\nb.jpg\n", ["P4 2023 12 holiday.jpg", "b.jpg"]),
+        (b"P4 2023 12 holiday.jpg\0b.jpg\0", ["P4 2023 12 holiday.jpg", "b.jpg"]),
+        (b"P4 2023 12 holiday.jpg", ["P4 2023 12 holiday.jpg"]),
+        (b"P6 2023 12 24 caf\xe9.jpg\r\nb.jpg", [os.fsdecode(b"P6 2023 12 24 caf\xe9.jpg"), "b.jpg"]),
+        (b"P1 2023 12 24.png\n", ["P1 2023 12 24.png"]),
+        (b"P5 2023 12 24 beach\nb.jpg\n", ["P5 2023 12 24 beach", "b.jpg"]),
+        (b"GIF89a.jpg\0b.jpg\0", ["GIF89a.jpg", "b.jpg"]),
+        (b"RIFF2023WEBP.jpg\n", ["RIFF2023WEBP.jpg"]),
+        (b"BM 12345678.jpg\0\0\0\0", ["BM 12345678.jpg"]),
         (b"caf\xe9.jpg\n", [os.fsdecode(b"caf\xe9.jpg")]),
         (b"", []),
     ],
@@ -138,6 +147,25 @@ def test_a_picture_on_standard_input_is_that_picture(format_: str, size: tuple[i
     file = io.BytesIO()
     Image.new("RGB", size, (200, 90, 10)).save(file, format_)
     assert expand("-", stdin=file.getvalue()) == [PictureBytes("-", file.getvalue())]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"P4\n8 2\nab",
+        b"P4\n# made.jpg\n8 2\nab",
+        b"P5\n3 1\n255\nabc",
+        b"P6 2 1 255\nabcdef",
+        b"P6 2 1 255 abcdef",
+        b"P5 3 1 255 a\0c",
+        b"P2\n3 1 255\n1 2 3\n",
+        b"P1 3 1 1 0 1\n",
+        b"P6\n100 200\n255\n" + b"d" * 60_000,
+        b"GIF89a\x64\0\x64\0\x91\0\0.jpg",
+    ],
+)
+def test_a_picture_whose_pixels_could_be_text_is_no_list(content: bytes) -> None:
+    assert expand("-", stdin=content) == [PictureBytes("-", content)]
 
 
 def test_standard_input_that_is_closed_or_cannot_be_read_is_an_error(photos: Path) -> None:

@@ -64,11 +64,12 @@ def write(
     stop_after: int | None = None,
     vocabulary: Vocabulary = MIKELS,
     attributes: tuple[str, ...] = (),
+    by: tuple[str | None, str | None] = (None, None),
 ) -> int:
     """Write rows as a job does; `stop_after` ends it as an interruption. Returns how many were kept."""
     card = replace(model, vocabulary=vocabulary)
     output, rest, kept = open_output(
-        file, card, iter(names), resume=resume, batch_size=BATCH, attributes=attributes
+        file, card, iter(names), resume=resume, batch_size=BATCH, attributes=attributes, by=by
     )
     try:
         with output:
@@ -278,6 +279,29 @@ def test_rows_of_another_version_with_the_same_weights_are_continued(tmp_path: P
     assert [row["version"] for row in read(file)] == ["0.2.7"] * 4 + [VERSION] * 6
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("engine", "precision"), [("openvino", "float32"), ("onnxruntime", "bfloat16")])
+def test_rows_of_another_engine_or_precision_are_not_continued(
+    tmp_path: Path, suffix: str, engine: str, precision: str
+) -> None:
+    file = tmp_path / f"out.{suffix}"
+    write(file, NAMES)
+    content = file.read_bytes()
+    with pytest.raises(
+        OutputError, match="Pass --engine onnxruntime --precision float32, or name another file"
+    ):
+        write(file, NAMES, resume=True, by=(engine, precision))
+    assert file.read_bytes() == content
+    assert write(file, NAMES, resume=True, by=("onnxruntime", "float32")) == len(NAMES) // BATCH * BATCH
+
+
+def test_rows_that_name_no_engine_are_continued_by_any(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    write(file, NAMES)
+    file.write_text(file.read_text().replace('"engine": "onnxruntime"', '"engine": null'))
+    assert write(file, NAMES, resume=True, by=("openvino", "float32")) > 0
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", PARQUET])
 @pytest.mark.parametrize(
     "line",
@@ -419,6 +443,11 @@ def test_a_full_disk_is_an_error_and_what_was_written_can_be_continued(tmp_path:
             write(file, NAMES)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    rows = FORMATS[file.suffix].rows_file(file)
+    left = rows.read_bytes()
+    assert 0 < len(left) <= 1000
+    write(file, NAMES, resume=True, stop_after=BATCH)
+    assert rows.read_bytes().startswith(left)  # which ended with a row
     write(file, NAMES, resume=True)
     assert [row["image"] for row in read(file)] == NAMES
 

@@ -289,6 +289,27 @@ def test_a_table_that_cannot_be_read_is_an_error_at_its_position(tmp_path: Path)
         assert count([str(tmp_path / name)]) == 1
 
 
+def test_a_table_without_rows_is_an_error_as_a_folder_without_pictures_is(tmp_path: Path) -> None:
+    table = table_of(tmp_path / "t.parquet", {"path": pa.array([], pa.string())})
+    first, error, last = expand("a.jpg", table, "b.jpg")
+    assert (first, last) == ("a.jpg", "b.jpg")
+    assert isinstance(error, PictureNotFound) and error.path == table and "no rows" in error.reason
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_paths_may_be_text_of_any_kind(tmp_path: Path, kind: pa.DataType) -> None:
+    table = table_of(tmp_path / "t.parquet", {"photo": pa.array(["a.jpg", "b.jpg"], kind)})
+    assert expand(table) == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_pictures_may_be_bytes_of_any_kind(tmp_path: Path, kind: pa.DataType) -> None:
+    table = table_of(tmp_path / "t.parquet", {"photo": pa.array([b"one", b"two"], kind)})
+    assert [given.data for given in load_rows(expand(table)) if isinstance(given, PictureBytes)] == [
+        b"one", b"two"
+    ]  # fmt: skip
+
+
 def test_rows_of_a_table_are_counted(tmp_path: Path) -> None:
     table = table_of(tmp_path / "t.parquet", {"path": ["a", "b", "c"], "image": ["d", "e", "f"]})
     assert count([table], "path") == 3

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,13 +65,15 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
     from affectlens.data.catalog import open_data
     from affectlens.data.records import ALL
     from affectlens.files import atomic_write
+    from affectlens.locks import locked_file
 
     source = open_data(spec)
-    with _search_progress(len(source.split(ALL))) as progress:
-        found = audit(source, search, progress)
-    if out:
-        with atomic_write(out, "w") as file:
-            file.write(json.dumps(found.to_json(), indent=2) + "\n")
+    with locked_file(out) if out else nullcontext():
+        with _search_progress(len(source.split(ALL))) as progress:
+            found = audit(source, search, progress)
+        if out:
+            with atomic_write(out, "w") as file:
+                file.write(json.dumps(found.to_json(), indent=2) + "\n")
     for line in found.lines():
         echo(line)
     return 0 if found.sound else 1
@@ -104,25 +106,29 @@ def split(
     from affectlens.data import splits
     from affectlens.data.catalog import open_data
     from affectlens.data.groups import find_groups
-    from affectlens.data.records import ALL
+    from affectlens.data.records import ALL, require_listed
+    from affectlens.locks import locked_file
 
     if out.suffix.lower() not in (".tsv", ".csv"):
         raise click.UsageError(f"{out}: the suffix is the format of the table. Use .tsv or .csv.")
-    if out.exists():
-        raise click.UsageError(f"{out} is there already. A split must not change: choose a new name.")
     if folds and val is not None:
         raise click.UsageError("With --folds each fold is the validation split in turn. Leave out --val.")
     shares = {splits.VAL: 0.0 if folds else 0.15 if val is None else val, splits.TEST: test}
     wanted = {name: share for name, share in shares.items() if share}
-    source = open_data(spec)
-    splits.check_shares(wanted)
-    with _search_progress(len(source.split(ALL))) as progress:
-        groups = find_groups(source.split(ALL), search, progress)
-    if folds:
-        divided = splits.divide_into_folds(source, folds, seed, test=test, groups=groups)
-    else:
-        divided = splits.divide(source, wanted, seed, groups)
-    splits.write_splits(out, divided)
+    # From before it is looked for: of two at once, the second may not replace what the first wrote.
+    with locked_file(out):
+        if out.exists():
+            raise click.UsageError(f"{out} is there already. A split must not change: choose a new name.")
+        source = open_data(spec)
+        require_listed(source)
+        splits.check_shares(wanted)
+        with _search_progress(len(source.split(ALL))) as progress:
+            groups = find_groups(source.split(ALL), search, progress)
+        if folds:
+            divided = splits.divide_into_folds(source, folds, seed, test=test, groups=groups)
+        else:
+            divided = splits.divide(source, wanted, seed, groups)
+        splits.write_splits(out, divided)
     if own := [name for name in source.splits if name != ALL]:
         echo(f"Instead of the data set's own: {', '.join(own)}.")
     for name, part in divided.splits.items():

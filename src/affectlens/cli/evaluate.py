@@ -60,11 +60,14 @@ def evaluate(
     from affectlens.inference.engine import MANY, load_engine
     from affectlens.inference.output.read import is_rows_file, read_rows_file
     from affectlens.library import card as card_of
+    from affectlens.locks import locked_file
 
     if is_rows_file(model):
         _refuse_options_of_models(context, model)
         rows = read_rows_file(Path(model))
         source = open_data(data)
+        if out:
+            context.with_resource(locked_file(out))
         return _report(evaluate_rows(rows, source, split), source, out)
     if workers is not None:
         note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
@@ -74,6 +77,8 @@ def evaluate(
         raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
     source = open_data(data)
     number = len(source.split(split))
+    if out:
+        context.with_resource(locked_file(out))
     loaded = load_engine(model, engine, device, precision, many=number >= MANY)
     with counter("predicting", number) as advance:
         result = evaluate_engine(

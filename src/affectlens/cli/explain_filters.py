@@ -22,7 +22,9 @@ from affectlens.cli.console import echo
 @click.option(
     "--seed", default=0, show_default=True, help="Random seed of the noise that visualisations begin with."
 )
+@click.pass_context
 def filters(
+    context: click.Context,
     picture: Path,
     name: str,
     out: Path,
@@ -40,9 +42,11 @@ def filters(
     from affectlens.explain.features import figure
     from affectlens.explain.features.visualisation import GradientAscent, choose_blocks, study
     from affectlens.images import read_pixels
+    from affectlens.locks import locked_file
     from affectlens.models import saved
 
     figure.check_file(out)
+    context.with_resource(locked_file(out))
     ascent = GradientAscent(steps=steps, seed=seed)
     pixels = read_pixels(picture)
     model = saved.load(name)

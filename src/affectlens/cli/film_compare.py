@@ -25,13 +25,18 @@ OUT = Path("compared.html")
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
-def compare(one: str, other: str, out: Path, align: Any, every: float, name: str, device: str) -> None:
+@click.pass_context
+def compare(
+    context: click.Context, one: str, other: str, out: Path, align: Any, every: float, name: str, device: str
+) -> None:
     """Compare what two films, or two cuts of one film, evoke on average.
 
     ONE and OTHER are films, or folders that `affectlens film` wrote.
     """
     from affectlens.film.compare import match, page, text
+    from affectlens.locks import locked_file
 
+    context.with_resource(locked_file(out))
     timelines = [_timeline(source, every, name, device) for source in (one, other)]
     found = match.compare(timelines[0], timelines[1], None if align == "auto" else align)
     for line in text.summary(found):

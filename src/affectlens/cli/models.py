@@ -51,8 +51,15 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
 @click.option("--size", type=click.IntRange(1), metavar="PIXELS",
               help="Height and width of its input. Default: those of both models.")  # fmt: skip
 @options.weights_dtype
+@click.pass_context
 def join(
-    transformer: str, convolutional: str, out: Path, name: str | None, size: int | None, dtype: str
+    context: click.Context,
+    transformer: str,
+    convolutional: str,
+    out: Path,
+    name: str | None,
+    size: int | None,
+    dtype: str,
 ) -> None:
     """Make one model of TRANSFORMER and CONVOLUTIONAL, which were trained apart: a pair.
 
@@ -60,9 +67,12 @@ def join(
     the mean of their calibrated log-probabilities.
     """
     from affectlens.errors import OutputError
+    from affectlens.locks import locked_file
     from affectlens.models import join as joining
     from affectlens.models import saved
 
+    # As a file is: what the lock of a folder would lie in is replaced by another.
+    context.with_resource(locked_file(out))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists and is not overwritten. Name another folder.")
     model = joining.join(saved.load(transformer), saved.load(convolutional), name or out.name, size)

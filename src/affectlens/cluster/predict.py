@@ -34,6 +34,7 @@ from affectlens.data.prefetch import batched
 from affectlens.errors import ClusterError, PictureDamaged, first_line
 from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures
 from affectlens.inference.job import SHOWN_FAILURES, JobCounts, PredictionJob, Progress
+from affectlens.inference.output.resume import check_made_by
 
 LARGEST_PART = 512  # pictures; a restarted actor predicts at most this many again
 PARTS_EACH = 8  # for each worker, of a job whose size is known: so that all end at about the same time
@@ -95,6 +96,7 @@ class InputPart:
         failures: of the first few that could not be read
         failed: how many could not
         began, ended: when it was predicted, in seconds since 1970 by the clock of the worker
+        engine, precision: of the worker
     """
 
     rows: bytes
@@ -103,6 +105,8 @@ class InputPart:
     failed: int
     began: float
     ended: float
+    engine: str
+    precision: str
 
 
 def part_size(total: int | None, workers: int, batch_size: int) -> int:
@@ -143,6 +147,8 @@ def write_on_ray(
         listing = replace(listing, skip=counts.kept)
         with closing(predict_on_ray(options, listing, workers, left)) as parts:
             for part in parts:
+                # Known no earlier: what answers is chosen on the machines of the workers.
+                check_made_by(file, counts.kept_by, (part.engine, part.precision))
                 writer.write_encoded(part.rows)
                 counts.add(part.count, part.failed, part.failures)
                 progress(counts)
@@ -293,6 +299,7 @@ class PredictionWorker:
         return {
             "rows": bytes(rows), "count": len(given), "failures": packed(failures), "failed": failed,
             "began": began, "ended": time.time(),
+            "engine": self.predictor.engine.name, "precision": self.predictor.engine.precision,
         }  # fmt: skip
 
     def _safe(self, part: int, given: list[Input]) -> list[Input]:

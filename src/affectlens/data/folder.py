@@ -4,15 +4,18 @@ On disk:
     root/<emotion>/**/<picture>                     one split, `all`
     root/<split>/<emotion>/**/<picture>             split: train, val or valid, test
 
-Folder names are matched to a vocabulary by word or alias (`amuse`, `sad`), never by position.
+Folder names are matched to a vocabulary by word or alias (`amuse`, `sad`), never by position. Links are
+followed, but none that leads into another emotion's folder, or above them all. A folder that cannot be listed
+is a record in its position, as a picture that cannot be read is: opening it reports why.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
-from affectlens.emotions import Vocabulary, find_vocabulary
+from affectlens.emotions import find_vocabulary
 from affectlens.errors import DatasetError, DatasetNotFound, PictureError
+from affectlens.files import is_file, is_folder
 from affectlens.images import PICTURE_SUFFIXES
 from affectlens.listing import list_pictures
 
@@ -21,17 +24,29 @@ def read(root: Path, name: str = "folder") -> DataSource:
     """List the pictures below each emotion's folder; notes list what else lies there and was not read.
 
     Raises `DatasetNotFound` where root is not a folder, `UnknownName` for a folder that is not an emotion,
-    and `DatasetError` where there are no folders, or two for one split.
+    and `DatasetError` where there are no folders, or two for one split, or the folders of the emotions
+    cannot be listed.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise DatasetNotFound("The data set", root, "wherever your pictures are")
     parts = _parts(root)
     emotion_folders = [f for part in parts.values() for f in _folders(part)]
     if not emotion_folders:
         raise DatasetError(f"{root} holds no folders. Expected one folder of pictures for each emotion.")
     vocabulary = find_vocabulary(f.name for f in emotion_folders)
-    splits = {split: records_below(part, root, vocabulary) for split, part in parts.items()}
-    return DataSource(name, root, vocabulary, splits, tuple(_left_out(root, parts)))
+    unlisted: list[PictureError] = []
+    splits: dict[str, list[Record]] = {}
+    for split, part in parts.items():
+        splits[split] = []
+        for folder in _folders(part):
+            target = vocabulary.only(folder.name)
+            for found in list_pictures(folder, apart=emotion_folders):
+                if isinstance(found, PictureError):
+                    unlisted.append(found)
+                path = Path(found.path) if isinstance(found, PictureError) else found
+                splits[split].append(Record(path.relative_to(root).as_posix(), path, target))
+    notes = tuple(_left_out(root, parts))
+    return DataSource(name, root, vocabulary, splits, notes, unlisted=tuple(unlisted))
 
 
 def _parts(root: Path) -> dict[str, Path]:
@@ -54,27 +69,18 @@ def _left_out(root: Path, parts: dict[str, Path]) -> Iterator[str]:
         if others:
             yield f"folders next to the splits were not read: {', '.join(others)}"
     for folder in sorted({root, *parts.values()}):
-        loose = sum(f.suffix.lower() in PICTURE_SUFFIXES for f in folder.iterdir() if f.is_file())
+        loose = sum(f.suffix.lower() in PICTURE_SUFFIXES for f in _inside(folder) if is_file(f))
         if loose:
             yield f"{loose:,} pictures in {folder.name} lie in no emotion's folder and were left out"
 
 
-def records_below(part: Path, root: Path, vocabulary: Vocabulary) -> list[Record]:
-    """List `part/<emotion>/**` in sorted order, with keys relative to root."""
-    return [
-        Record(path.relative_to(root).as_posix(), path, vocabulary.only(folder.name))
-        for folder in _folders(part)
-        for path in _listed(folder)
-    ]
-
-
-def _listed(folder: Path) -> Iterator[Path]:
-    """List pictures. Raises `PictureError`: a data set that silently lacks some would be another one."""
-    for found in list_pictures(folder):
-        if isinstance(found, PictureError):
-            raise found
-        yield found
-
-
 def _folders(root: Path) -> list[Path]:
-    return sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+    return sorted(f for f in _inside(root) if is_folder(f) and not f.name.startswith("."))
+
+
+def _inside(folder: Path) -> Sequence[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        reason = error.strerror or error
+        raise DatasetError(f"{folder} cannot be listed: {reason}. Change its rights.") from None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from affectlens.attributes import Attribute, BadAttribute
 from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert
-from affectlens.errors import EmptySplit
+from affectlens.errors import EmptySplit, PictureError
 
 FOLD = re.compile(r"fold ?(\d+)", re.IGNORECASE)  # a split of a data set divided for cross-validation
 ALL = "all"  # the one split of a data set that comes without a division
@@ -40,7 +40,8 @@ class Record:
 class DataSource:
     """A data set as found on disk: records by split, and notes on what was left out and why.
 
-    `attributes` are those that its records may have words for.
+    `attributes` are those that its records may have words for. `unlisted` are folders whose pictures are not
+    known, since they cannot be listed; each has a record of its own, which cannot be read.
     """
 
     name: str
@@ -49,6 +50,7 @@ class DataSource:
     splits: Mapping[str, Sequence[Record]]
     notes: tuple[str, ...] = field(default=())
     attributes: tuple[Attribute, ...] = ()
+    unlisted: tuple[PictureError, ...] = ()
 
     def split(self, name: str) -> list[Record]:
         """Return one split in file order, or every record for `all`. Raises `EmptySplit`."""
@@ -64,6 +66,12 @@ class DataSource:
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by split and top emotion, in vocabulary order."""
         return {name: count_emotions(self.vocabulary, part) for name, part in self.splits.items()}
+
+
+def require_listed(source: DataSource) -> None:
+    """Raise the `PictureError` of a folder that cannot be listed: what lies there would be missing unseen."""
+    for error in source.unlisted:
+        raise error
 
 
 def in_vocabulary(source: DataSource, target: Vocabulary) -> DataSource:
@@ -137,4 +145,4 @@ def digest(records: Iterable[Record]) -> str:
     emotions alone: results on them compare whether or not attributes were read as well.
     """
     lines = sorted(f"{r.key}\t{[round(p, 6) for p in r.target.probabilities]}" for r in records)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:16]

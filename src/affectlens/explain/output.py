@@ -1,5 +1,6 @@
 """Files of explanations: how they are named, and written in several formats at once."""
 
+import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,15 +8,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from affectlens.explain.formats import FORMATS, ExplanationFormat
-from affectlens.files import clear_leftovers, slug
+from affectlens.files import LONGEST_NAME, clear_leftovers, fitting, slug
 from affectlens.locks import locked_folder
 
 if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation, ExplanationRequest
 
+_SHORTEST_STEM = 60  # bytes of a picture's name that are left of it, however many questions there are
+
 
 class ExplanationFiles:
     """Files in a folder, named after picture and question, and never alike for two pictures.
+
+    Names that are too long for the system are shortened (`files.fitting`).
 
     As a context manager it locks the folder, so that no other process writes there; raises `OutputInUse`.
     """
@@ -52,9 +57,12 @@ class ExplanationFiles:
     def path(self, explanation: "Explanation", entry: ExplanationFormat) -> Path:
         """Return the path of one file."""
         stem = self._stem(explanation.image)
+        room = LONGEST_NAME - len(entry.suffix)
         if entry.by_question:
-            stem = f"{stem}.{self._questions(explanation)}"
-        return self.folder / f"{stem}{entry.suffix}"
+            questions = self._questions(explanation)
+            stem = fitting(stem, max(_SHORTEST_STEM, room - len(os.fsencode(f".{questions}"))))
+            stem = f"{stem}.{questions}"
+        return self.folder / f"{fitting(stem, room)}{entry.suffix}"
 
     def _questions(self, explanation: "Explanation") -> str:
         """The questions, in words that suit the name of a file."""

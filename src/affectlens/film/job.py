@@ -7,6 +7,7 @@
 Each film has a folder of its own in `out`, with its `timeline.json` and a file or two for each format.
 """
 
+import os
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Literal
 
 from affectlens.errors import OutputInUse, RunError, SettingsError, UnknownName, VideoError
-from affectlens.files import slug
+from affectlens.files import LONGEST_NAME, fitting, slug
 from affectlens.film.bars import Bars
 from affectlens.film.events import WatchEvent, WatchFinished, WatchRequest
 from affectlens.film.export import markers
@@ -217,7 +218,8 @@ def render_film(
 ) -> Generator[ExportProgress | FileWritten, None, None]:
     """Write the film again with what it evokes drawn over it."""
     assert job.render is not None
-    file = folder / f"{Path(source).stem}.{job.render}{writer.suffix_for(Path(source))}"
+    end = f".{job.render}{writer.suffix_for(Path(source))}"
+    file = folder / f"{fitting(Path(source).stem, LONGEST_NAME - len(os.fsencode(end)))}{end}"
     # The file is there only when it is complete.
     if not (job.resume and file.exists()):
         with closing(writer.write_film(file, source, drawings(timeline, job.render))) as steps:
@@ -242,6 +244,6 @@ def folder_names(sources: Sequence[str]) -> list[str]:
         name, number = own, 1
         while taken.setdefault(name.casefold(), source) != source:
             number += 1
-            name = f"{own}-{number}"
+            name = f"{fitting(own, LONGEST_NAME - len(f'-{number}'))}-{number}"
         names.append(name)
     return names

@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 
 from affectlens.errors import OutputError, RunError
-from affectlens.files import atomic_write, clear_leftovers
+from affectlens.files import atomic_write, clear_leftovers, json_text
 from affectlens.film.analysis.build import FramePrediction
 from affectlens.film.events import WatchRequest
 from affectlens.film.sampler import FrameBatch, SamplerState
@@ -215,7 +215,7 @@ def fingerprint(source: str) -> str:
     digest = hashlib.sha256()
     path = Path(source)
     if not path.is_file():
-        return hashlib.sha256(source.encode()).hexdigest()
+        return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     size, part = path.stat().st_size, 1 << 20
     digest.update(str(size).encode())
     with path.open("rb") as file:
@@ -232,7 +232,7 @@ def _start(out: Path, origin: _Origin) -> None:
             "another folder."
         )
     with atomic_write(out / FILM, "w") as file:
-        file.write(json.dumps(asdict(origin), indent=2, ensure_ascii=False) + "\n")
+        file.write(json_text(asdict(origin), indent=2) + "\n")
 
 
 def _check_same(out: Path, origin: _Origin) -> None:
@@ -356,7 +356,7 @@ def _minus_infinity(name: str) -> float:
 def _converted(file: Path, plain: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(plain, kind, dec_hook=_unpacked)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # what msgspec raises, also for half of a surrogate pair
         raise _damaged(file, str(error)) from error
 
 

@@ -25,6 +25,7 @@ import msgspec
 
 from affectlens.emotions import BadDistribution, EmotionDistribution, Vocabulary
 from affectlens.errors import OutputError, SettingsError
+from affectlens.files import json_text
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import Beginning
 from affectlens.former_keys import FILM_COUNTS, current_keys
@@ -236,16 +237,15 @@ class Timeline:
 
     def to_text(self) -> str:
         """Return it as one JSON document."""
-        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n"
+        return json_text(self.to_json(), separators=(",", ":")) + "\n"
 
     @classmethod
     def from_text(cls, text: str | bytes) -> "Timeline":
         """Read what `to_text` returned. Raises `OutputError` for anything else."""
         try:
-            plain = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return _from_plain(_decoded(text))
+        except (ValueError, RecursionError) as error:
             raise OutputError(f"This is not a timeline: it is not JSON ({error}).") from error
-        return _from_plain(plain)
 
     @classmethod
     def read(cls, file: Path) -> "Timeline":
@@ -267,6 +267,19 @@ def up_to_milliseconds(seconds: float) -> float:
     return ceil(round(seconds * 1000, 4)) / 1000
 
 
+def _decoded(text: str | bytes) -> Any:
+    """Read JSON. Raises `ValueError` and `RecursionError`."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        # msgspec, which is several times faster, refuses the names of films that are not text.
+        return json.loads(text, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
 def _from_plain(plain: Any) -> Timeline:
     if not isinstance(plain, Mapping):
         raise OutputError("This is not a timeline: expected a JSON object.")
@@ -282,7 +295,7 @@ def _from_plain(plain: Any) -> Timeline:
         timeline = msgspec.convert(dict(plain), Timeline)
         msgspec.convert(dict(timeline.settings), FilmSettings)
         wrong = next(_contradictions(timeline), None)
-    except (msgspec.ValidationError, BadDistribution, SettingsError, RecursionError) as error:
+    except (ValueError, BadDistribution, SettingsError, RecursionError) as error:
         raise OutputError(f"This timeline is incomplete or was altered: {error}") from error
     if wrong:
         raise OutputError(f"This timeline is incomplete or was altered: {wrong}.")

@@ -9,7 +9,8 @@
                     path of this machine
     a .parquet      the pictures of a table's rows (`stores`)
     -               paths on standard input, one a line or, as from `find -print0`, ended by NUL bytes;
-                    taken as they are: neither folders nor patterns. Or one picture, as from `< photo.jpg`
+                    taken as they are: neither folders nor patterns. An empty list is one of no pictures. Or
+                    one picture, as from `< photo.jpg`
 
 Order and duplicates stay as given: an answer can be found by its position. What cannot be listed or read, and
 a path without pictures, becomes a `PictureError` at its position, and what follows is listed all the same.
@@ -50,12 +51,19 @@ Input: TypeAlias = Openable | TableRow
 _AT_ONCE = 65_536
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 # How a picture's file begins, by the formats of `images`; what could be a list of paths as well has to go on
-# as a picture does.
+# as a picture does, and may not be a name up to its end.
 _PICTURE = re.compile(
     rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8[79]a.*[\0-\x08]|II[*+]\0|MM\0[*+]"
     rb"|BM........[\0-\x40]\0\0\0|\0\0\0.ftyp|\0\0\0\x0c(jP|JXL)|\xff\x4f\xff\x51|\xff\x0a"
     rb"|P[1-7Ff]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s",
     re.DOTALL,
+)
+# The first name of a list: text in one line that ends in a suffix, as "GIF89a.jpg"; or, of those that begin
+# as a PNM picture's header does, in any letters, as "P4 2023 12 beach": programs end such a header, and its
+# lines, by line ends.
+_NAME = re.compile(
+    rb"[^\0-\x1f\x7f]+\.[^\W_]{3,5}(\r?\n|\0|\Z)"
+    rb"|P[1-7Ff] [^\0-\x1f\x7f]*[A-Za-z\x80-\xff][^\0-\x1f\x7f]*\r?\n"
 )
 
 
@@ -185,7 +193,7 @@ def _from_standard_input(stream: BinaryIO | None) -> Iterator[Iterable[Input]]:
         return
     try:
         begin = _read(stream)
-        if not _PICTURE.match(begin):
+        if not _PICTURE.match(begin) or _NAME.match(begin):
             yield from _paths_in(stream, begin)
             return
         while len(begin) <= MAX_BYTES and (more := _read(stream)):

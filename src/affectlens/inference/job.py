@@ -35,6 +35,7 @@ class JobCounts:
         kept: rows of an earlier run that was resumed
         failed: pictures of both that could not be read
         failures: the first errors, as text for a terminal
+        kept_by: engine and precision of rows that were kept, None where they are not known
     """
 
     done: int = 0
@@ -42,6 +43,7 @@ class JobCounts:
     failed: int = 0
     failures: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    kept_by: tuple[str | None, str | None] = (None, None)
 
     @property
     def total(self) -> int:
@@ -133,17 +135,26 @@ class PredictionJob:
     ) -> JobCounts:
         """Write a row for each picture to a file; the suffix is its format (`output.formats.FORMATS`).
 
-        With `resume`, rows that an interrupted job wrote are kept. Raises `OutputError`.
+        With `resume`, rows that an interrupted job wrote are kept. Raises `OutputError`, also for rows of
+        another engine or precision.
         """
         card = self.predictor.card
         # The generator is closed at once after an interruption: files that were not begun are not decoded.
-        with self.open(file, resume=resume) as writer, closing(self.predictions(progress)) as predictions:
+        engine = self.predictor.engine
+        opened = self.open(file, resume=resume, by=(engine.name, engine.precision))
+        with opened as writer, closing(self.predictions(progress)) as predictions:
             for prediction in predictions:
                 writer.write(prediction.to_row(card))
         return self.counts
 
-    def open(self, file: Path, *, resume: bool) -> "RowWriter":
-        """Open the file of a job; leave what is left to predict among the inputs, and count what is kept."""
+    def open(
+        self, file: Path, *, resume: bool, by: tuple[str | None, str | None] = (None, None)
+    ) -> "RowWriter":
+        """Open the file of a job; leave what is left to predict among the inputs, and count what is kept.
+
+        `by` are the engine and the precision that the rest will be predicted by, where they are known. Raises
+        `OutputError`, also where others made what is there.
+        """
         from affectlens.inference.output.writer import open_output
 
         writer, self.inputs, kept = open_output(
@@ -153,6 +164,7 @@ class PredictionJob:
             resume=resume,
             batch_size=self.batch_size,
             attributes=self.predictor.attribute_names if self.attributes else (),
+            by=by,
         )
-        self.counts.kept, self.counts.failed = kept.rows, kept.failed
+        self.counts.kept, self.counts.failed, self.counts.kept_by = kept.rows, kept.failed, kept.by
         return writer

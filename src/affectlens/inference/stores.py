@@ -255,13 +255,15 @@ def table_rows(table: str, column: str | None = None) -> Iterator[str | TableRow
     """List a table's pictures in row order: paths or URLs as they can be opened, or rows with bytes.
 
     `column` holds them; None is the first of `COLUMNS` that is there, or the only one. Only names are read.
-    A table that cannot be read, or has no such column, is an error instead of its rows; so is each row in a
-    damaged part of it.
+    A table that cannot be read, has no such column or no rows, is an error instead of its rows; so is each
+    row in a damaged part of it.
     """
     try:
         with _parquet(table) as file:
             name = _picture_column(table, file.schema_arrow, column)
             paths, has_bytes = _leaf_with_names(file.schema_arrow, name)
+            if not file.metadata.num_rows:
+                yield PictureNotFound(table, "the table has no rows, and so no pictures.")
             for row, path in _cells(file, paths):
                 if isinstance(path, Exception):
                     yield _damaged_row(f"{table}#{row}", path)
@@ -424,9 +426,9 @@ def _kind(kind: Any) -> str:
 
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if kind in (pa.binary(), pa.large_binary(), pa.binary_view()):
         return "bytes"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if kind in (pa.string(), pa.large_string(), pa.string_view()):
         return "paths"
     if pa.types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}:
         return "both"

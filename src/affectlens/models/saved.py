@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from affectlens import library, model_folder
 from affectlens.errors import BadModelFolder, SettingsError
+from affectlens.locks import locked_folder
 from affectlens.machine import import_onnx_runtime
 from affectlens.model_folder import GRAPH, GRAPH_INPUT, WEIGHTS, Card, StoredModel
 from affectlens.models import catalog
@@ -97,9 +98,15 @@ def add_graph(folder: Path, images: Tensor | None = None) -> float:
 
     `images` are normalised, (B, 3, H, W); by default they are noise of eight kinds from flat to rough.
     Returns the largest difference of an output, relative where values are above 1. Raises `ModelNotFound`,
-    `BadModelFolder`, what `graph.export_graph` raises, and `SettingsError` where the answers differ by more
-    than `GRAPH_TOLERANCE`; the folder is then as before.
+    `BadModelFolder`, what `graph.export_graph` raises, `OutputInUse` where another process does the same,
+    and `SettingsError` where the answers differ by more than `GRAPH_TOLERANCE`; the folder is then as before.
     """
+    model_folder.load_card(folder)  # nothing is written where there is none
+    with locked_folder(folder):
+        return _add_graph(folder, images)
+
+
+def _add_graph(folder: Path, images: Tensor | None) -> float:
     stored = model_folder.read_model(folder)
     model = _model_of(folder, stored)
     size = model.card.preprocessing

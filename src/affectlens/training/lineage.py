@@ -84,7 +84,7 @@ class Interval:
                 known[name] = current_names(known[name])
         try:
             return msgspec.convert(known, cls)
-        except msgspec.ValidationError as error:
+        except ValueError as error:
             raise LineageError(f"A line of {LINEAGE} is not complete: {error}.") from None
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.groups import Groups, Search, find_groups
-from affectlens.data.records import DataSource, Record, in_vocabulary
+from affectlens.data.records import DataSource, Record, in_vocabulary, require_listed
 from affectlens.emotions import vocabulary
 from affectlens.errors import RunError, SettingsError, first_line
 from affectlens.inference.labelled import predict_labelled
@@ -212,10 +212,12 @@ def open_session(
 
     Raises `UnknownName` and `NoConversion` for a vocabulary that labels cannot be brought to, `SettingsError`
     for a device that is not here, for data that the network cannot learn from, and for
-    teachers without `distillation` or the other way round, and `EmptySplit`, and `DatasetError` where a
-    picture is in two splits or soft answers are not complete.
+    teachers without `distillation` or the other way round, and `EmptySplit`, `DatasetError` where a
+    picture is in two splits or soft answers are not complete, and `PictureError` where a folder of pictures
+    cannot be listed.
     """
     _check_teachers(settings, teachers)
+    require_listed(source)
     group.require_rows(settings.batch_size)
     settings = with_expected_input(settings)
     if settings.vocabulary:

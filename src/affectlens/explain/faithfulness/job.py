@@ -1,6 +1,7 @@
 """A comparison of explanations that is kept in a file: written after every picture, and resumed from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from affectlens.explain.core.attribution import ExplainedModel, Method
 from affectlens.explain.faithfulness import results
 from affectlens.explain.faithfulness.compare import ComparisonOptions, compare, open_pictures
 from affectlens.explain.faithfulness.measurements import CONTROLS, EDGES, Measurement
+from affectlens.locks import locked_file
 from affectlens.model_folder import Card
 
 
@@ -41,8 +43,12 @@ class ComparisonJob:
         """Yield those that `out` holds, then measure the rest.
 
         Raises `RunError` for a file that is not a comparison, `SettingsError` for one with other settings,
-        `OutputError`, and what `compare` raises.
+        `OutputError`, `OutputInUse` where another process writes the file, and what `compare` raises.
         """
+        with locked_file(self.out) if self.out else nullcontext():
+            yield from self._measurements()
+
+    def _measurements(self) -> Iterator[Measurement]:
         rows: list[Measurement] = []
         if self.resume and self.out and self.out.exists():
             settings = results.settings_of(self.card, self.source, self.split, self.methods, self.options)

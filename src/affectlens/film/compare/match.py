@@ -12,7 +12,6 @@ time is taken. Pictures are not compared, so two shots that evoke the same may b
 Letters: A, B shots of the two films, P parts of the time, E emotions.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary, polarity_score
 from affectlens.errors import SettingsError
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, json_text
 from affectlens.film.report.curves import Span, curves, extent
 from affectlens.film.timeline import Shot, Timeline
 
@@ -110,7 +109,7 @@ class Comparison:
     def write(self, file: Path) -> None:
         """Write all numbers as JSON. Raises `OutputError`."""
         with atomic_write(file, "w") as out:
-            out.write(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+            out.write(json_text(self.to_json(), indent=1) + "\n")
 
 
 def compare(

@@ -23,7 +23,7 @@ from affectlens.film.export.options import ExportOptions
 from affectlens.film.export.timecode import Timecode, of_rate, usual_rate
 from affectlens.film.timeline import Moment, Shot, Timeline
 from affectlens.model_folder import WEIGHTS_ID_DIGITS
-from affectlens.report.text import clock, percent
+from affectlens.report.text import clock, percent, printable_in_files
 from affectlens.video import UNKNOWN_RATE
 
 # CMX 3600 has three digits for events.
@@ -195,7 +195,7 @@ def otio(timeline: Timeline, options: ExportOptions) -> str:
     document = {
         "OTIO_SCHEMA": "Timeline.1",
         "metadata": {"affectlens": about},
-        "name": Path(timeline.film.name).name,
+        "name": _name(timeline),
         "global_start_time": _time(count, count.start),
         "tracks": stack,
     }
@@ -208,11 +208,15 @@ def _media(timeline: Timeline, options: ExportOptions, available: dict[str, Any]
     return {
         "OTIO_SCHEMA": "ExternalReference.1",
         "metadata": {},
-        "name": Path(timeline.film.name).name,
+        "name": _name(timeline),
         "available_range": available,
         "available_image_bounds": None,
-        "target_url": timeline.film.name if film is None else film.absolute().as_uri(),
+        "target_url": printable_in_files(timeline.film.name) if film is None else film.absolute().as_uri(),
     }
+
+
+def _name(timeline: Timeline) -> str:
+    return printable_in_files(Path(timeline.film.name).name)
 
 
 def _emotions(timeline: Timeline, shot: Shot) -> dict[str, float]:

@@ -38,7 +38,13 @@ class CsvRows:
             raise ValueError(str(error)) from None
         row = dict(zip(self.columns, cells, strict=True))
         return StoredRow(
-            row["image"], row["model"], row["weights"] or None, row["version"], row["error_type"] != ""
+            row["image"],
+            row["model"],
+            row["weights"] or None,
+            row["version"],
+            row["error_type"] != "",
+            row["engine"] or None,
+            row["precision"] or None,
         )
 
     def is_complete(self, record: bytes) -> bool:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
 from affectlens.extras import PARQUET, Extra, require
+from affectlens.files import LONGEST_NAME, fitting
 from affectlens.inference.output import parquet
 from affectlens.inference.output.csv_rows import CsvRows, read_cells
 from affectlens.inference.output.json_lines import JsonLines, JsonRow, read_lines
@@ -76,4 +77,5 @@ def format_of(file: Path) -> RowFormat:
 
 def journal_of(file: Path) -> Path:
     """Return where the rows of a file are that cannot grow, until all are there."""
-    return file.with_name(f".{file.name}.partial.jsonl")
+    # Short enough to be written as a whole, too, under a hidden name of its own.
+    return file.with_name(f".{fitting(file.name, LONGEST_NAME - 32)}.partial.jsonl")

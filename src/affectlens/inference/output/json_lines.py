@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from affectlens.emotions import POLARITY, Vocabulary
+from affectlens.files import json_text
 from affectlens.inference.output.rows import MADE_BY, PredictionRow, StoredRow, unflatten
 
 
@@ -37,7 +38,8 @@ class JsonLines:
         names = tuple(row.attributes) if isinstance(row.attributes, dict) else ()
         if row.error is None and names != self.attributes:
             raise ValueError(f"its attributes are {', '.join(names)}")
-        return StoredRow(row.image, row.model, row.weights, row.version, row.error is not None)
+        failed = row.error is not None
+        return StoredRow(row.image, row.model, row.weights, row.version, failed, row.engine, row.precision)
 
     def is_complete(self, record: bytes) -> bool:
         """Whether the row ends where the line does: always."""
@@ -98,9 +100,4 @@ def json_line(row: PredictionRow) -> str:
     >>> json_line({"image": "café.jpg"}), json_line({"image": "caf\\udce9.jpg"})
     ('{"image": "café.jpg"}\\n', '{"image": "caf\\\\udce9.jpg"}\\n')
     """
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(row)
-    return text + "\n"
+    return json_text(row) + "\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from affectlens.errors import OutputError
 from affectlens.inference.inputs import Input, name_of
@@ -16,22 +16,39 @@ from affectlens.inference.output.rows import OTHER_COLUMNS, RowEncoding, StoredR
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
+# Names of an engine and a number format, as `inference.engine.Engine` has them; None: not known.
+MadeBy: TypeAlias = tuple[str | None, str | None]
+NOT_KNOWN: MadeBy = (None, None)
+
 
 @dataclass(frozen=True)
 class KeptRows:
-    """Rows of an interrupted job that need not be made again, and how many of them are errors."""
+    """Rows of an interrupted job that need not be made again.
+
+    Attributes:
+        rows: their number
+        failed: how many of them are errors
+        by: what made the last of them
+    """
 
     rows: int = 0
     failed: int = 0
+    by: MadeBy = NOT_KNOWN
 
 
 def keep_rows(
-    stream: IO[bytes], file: Path, card: Card, encoding: RowEncoding, inputs: Iterator[Input], batch_size: int
+    stream: IO[bytes],
+    file: Path,
+    card: Card,
+    encoding: RowEncoding,
+    inputs: Iterator[Input],
+    batch_size: int,
+    by: MadeBy = NOT_KNOWN,
 ) -> tuple[int, KeptRows, Iterator[Input]]:
     """Compare the rows of a file with the pictures of a job.
 
     Returns the offset after the last complete batch of rows, their number, and the inputs without theirs.
-    Raises `OutputError` where rows do not fit model or pictures.
+    Raises `OutputError` where rows do not fit model or pictures, or were made by something else than `by`.
     """
     header = stream.read(len(encoding.header))
     if header != encoding.header:
@@ -53,13 +70,26 @@ def keep_rows(
         given = next(inputs, None)
         _check(file, number, stored, given, card)
         assert given is not None
+        check_made_by(file, (stored.engine, stored.precision), by)
         position += len(record)
         failed += stored.failed
         batch.append(given)
         if len(batch) == batch_size:
-            end, kept = position, KeptRows(number, failed)
+            end, kept = position, KeptRows(number, failed, (stored.engine, stored.precision))
             batch.clear()
     return end, kept, chain(batch, inputs)
+
+
+def check_made_by(file: Path, then: MadeBy, now: MadeBy) -> None:
+    """Raise `OutputError` where rows would go on with another engine, or in another number format."""
+    if all(None in (before, after) or before == after for before, after in zip(then, now, strict=True)):
+        return
+    (engine, precision), (other, other_precision) = then, now
+    raise OutputError(
+        f"{file} holds answers of the engine {engine} in {precision}; now they would be of {other} in "
+        f"{other_precision}, whose numbers differ. Pass --engine {engine} --precision {precision}, or name "
+        "another file."
+    )
 
 
 def _records(stream: IO[bytes], encoding: RowEncoding) -> Iterator[bytes]:

@@ -33,6 +33,7 @@ class StoredRow:
     Attributes:
         weights: `Card.weights_id` of the model; None where it was not saved
         version: of the package
+        engine, precision: what answered; None where that is not known
     """
 
     image: str
@@ -40,6 +41,8 @@ class StoredRow:
     weights: str | None
     version: str
     failed: bool
+    engine: str | None = None
+    precision: str | None = None
 
 
 class RowEncoding(Protocol):

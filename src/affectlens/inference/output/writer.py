@@ -15,7 +15,7 @@ from affectlens.errors import OutputError
 from affectlens.files import clear_leftovers_of, exists, is_folder
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import format_of, journal_of
-from affectlens.inference.output.resume import KeptRows, keep_rows
+from affectlens.inference.output.resume import NOT_KNOWN, KeptRows, MadeBy, keep_rows
 from affectlens.inference.output.rows import PredictionRow
 from affectlens.locks import locked_file
 from affectlens.model_folder import Card
@@ -35,11 +35,13 @@ class RowWriter:
         finish: Callable[[], None],
         held: ExitStack,
     ) -> None:
+        """Go on where the stream stands: behind the header, or behind a row."""
         self.file = file
         self._encode = encode
         self._stream = stream
         self._finish = finish
         self._held = held  # the lock of the file
+        self._end = stream.tell()  # of the rows that are complete
 
     def write(self, row: PredictionRow) -> None:
         """Append a row and hand it to the system: it outlives this process, however that ends."""
@@ -51,7 +53,9 @@ class RowWriter:
             self._stream.write(rows)
             self._stream.flush()
         except OSError as error:
+            _cut(self._stream, self._end)
             raise _unwritable(self.file, error) from error
+        self._end += len(rows)
 
     def __enter__(self) -> "RowWriter":
         return self
@@ -80,27 +84,30 @@ def open_output(
     resume: bool,
     batch_size: int,
     attributes: Sequence[str] = (),
+    by: MadeBy = NOT_KNOWN,
 ) -> tuple[RowWriter, Iterator[Input], KeptRows]:
     """Open and lock a result file; return it, the inputs that are left to predict, and what was kept.
 
-    `attributes` are the names of those that every row will have; none where they were not requested.
-    With `resume`, rows of an earlier run with the same weights and the same pictures in the same order
-    are kept; where there are none, it is as without. Rows of versions before 0.2 are not resumed: they do
-    not name their weights, and a model's name may mean others since. Raises `OutputError`: see
-    `check_file`, and where rows do not fit model or pictures; `OutputInUse` where another process writes it.
+    `attributes` are the names of those that every row will have; none where they were not requested. `by` is
+    what will make the rows, as far as that is known.
+    With `resume`, rows of an earlier run with the same weights, engine and precision and the same pictures in
+    the same order are kept; where there are none, it is as without. Rows of versions before 0.2 are not
+    resumed: they do not name their weights, and a model's name may mean others since. Raises `OutputError`:
+    see `check_file`, and where rows do not fit model or pictures; `OutputInUse` where another process writes
+    it.
     """
     format_of(file)  # an unknown suffix leaves no lock behind
     with ExitStack() as held:
         held.enter_context(locked_file(file))
         check_file(file, resume)
         clear_leftovers_of(file)
-        stream, finish, rest, kept = _opened(file, card, inputs, batch_size, attributes)
+        stream, finish, rest, kept = _opened(file, card, inputs, batch_size, attributes, by)
         encode = format_of(file).encoding(card.vocabulary, attributes).encode
         return RowWriter(file, encode, stream, finish, held.pop_all()), rest, kept
 
 
 def _opened(
-    file: Path, card: Card, inputs: Iterator[Input], batch_size: int, attributes: Sequence[str]
+    file: Path, card: Card, inputs: Iterator[Input], batch_size: int, attributes: Sequence[str], by: MadeBy
 ) -> tuple[IO[bytes], Callable[[], None], Iterator[Input], KeptRows]:
     """Open the file itself; return with it how it is finished."""
     row_format, vocabulary = format_of(file), card.vocabulary
@@ -113,12 +120,11 @@ def _opened(
         rows_file.parent.mkdir(parents=True, exist_ok=True)
         stream = rows_file.open("r+b" if rows_file.exists() else "w+b")
         try:
-            end, kept, rest = keep_rows(stream, file, card, encoding, inputs, batch_size)
+            end, kept, rest = keep_rows(stream, file, card, encoding, inputs, batch_size, by)
             stream.seek(end)
             stream.truncate()
             if not end:
-                stream.write(encoding.header)
-                stream.flush()
+                _write_header(stream, encoding.header)
         except BaseException:
             stream.close()
             if reopened:
@@ -133,6 +139,23 @@ def _opened(
             rows_file.unlink()
 
     return stream, finish, rest, kept
+
+
+def _write_header(stream: IO[bytes], header: bytes) -> None:
+    try:
+        stream.write(header)
+        stream.flush()
+    except OSError:
+        _cut(stream, 0)
+        raise
+
+
+def _cut(stream: IO[bytes], end: int) -> None:
+    """Close a file that cannot be written, and leave what is complete of it, as far as that can be done."""
+    with suppress(OSError):
+        stream.close()  # which writes what is held back, or loses it
+    with suppress(OSError):
+        os.truncate(stream.name, end)
 
 
 def check_file(file: Path, resume: bool) -> None:
