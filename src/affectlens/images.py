@@ -10,7 +10,9 @@ What a picture looks like is decided once, here, for every part of the package:
     CMYK, Lab       converted to sRGB; CMYK without a profile by plain inversion
     transparency    laid on white, the page that most pictures are looked at on; a BMP whose alpha is 0
                     everywhere is opaque
-    16 bits         the upper byte is kept, so that grey and colour agree; of signed ones, 32767 is white
+    signed          of 8 and 16 bits: 127 and 32767 are white
+    16 bits         the upper byte is kept, so that grey and colour agree; a profile is applied to all bits,
+                    unless it is a table of colours, or a TIFF has its colours in separate planes
     32 bits, float  0..65535 or 0..1 where all values lie there; stretched from least to greatest
                     otherwise, since such a file does not state what is white
     frames, pages   the first
@@ -55,7 +57,14 @@ from affectlens.errors import (
     PictureTooLarge,
     backslash_hint,
 )
-from affectlens.picture_colours import as_srgb, bytes_of_fractions, is_numeric, numeric_srgb
+from affectlens.picture_colours import (
+    as_srgb,
+    bytes_of_fractions,
+    is_numeric,
+    numeric_srgb,
+    rows_of,
+    second_bytes,
+)
 from affectlens.picture_formats import (
     ON_ITS_SIDE,
     READABLE,
@@ -64,6 +73,8 @@ from affectlens.picture_formats import (
     identify,
     load,
     orientation,
+    ours,
+    raw_of,
     shrink_while_decoding,
     why,
     without_padding,
@@ -413,18 +424,27 @@ def _convert(
 
 
 def _upright_srgb(image: Image.Image, stored: tuple[int, int] | None) -> Pixels:
-    file, tile = getattr(image, "fp", None), list(getattr(image, "tile", ()))
+    image = ours(image)
+    file, raw = getattr(image, "fp", None), raw_of(image)
+    second = second_bytes(image, raw)
     image = load(image, file)
     check_cancelled()
     turn = UPRIGHT[orientation(image)]  # after loading: a PNG may state it behind its pixels
     if image.format == "JPEG" and stored is not None:
         image = without_padding(image, stored)
-    by_numbers = is_numeric(image, tile)
-    image = Image.fromarray(numeric_srgb(image, file, tile)) if by_numbers else as_srgb(image)
+    if is_numeric(image, raw):
+        pixels = numeric_srgb(image, second, raw)
+        second = None  # it is as large as the picture
+        if turn is None:
+            return pixels
+        image = Image.fromarray(pixels)
+        del pixels
+    else:
+        image = as_srgb(image)
     check_cancelled()
     if turn is not None:
         image = image.transpose(turn)
-    return np.array(image)
+    return rows_of(image)
 
 
 def _picture_of_array(array: NDArray[Any]) -> Image.Image:
