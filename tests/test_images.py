@@ -19,8 +19,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from affectlens import images, picture_formats
-from affectlens.colour import srgb_to_linear
+from affectlens import images, picture_colours, picture_formats
+from affectlens.colour import linear_to_srgb, srgb_to_linear
 from affectlens.decoding import Memory, in_child, memory
 from affectlens.errors import (
     NotAPicture,
@@ -34,6 +34,7 @@ from affectlens.errors import (
 )
 from affectlens.extras import Extra
 from affectlens.images import read_pixels, read_size
+from affectlens.matrix_profiles import matrix_profile
 from affectlens.preprocess import Preprocessing
 
 Bytes = NDArray[np.uint8]
@@ -69,12 +70,18 @@ def file_of(picture: Image.Image | NDArray[Any], kind: str, **options: Any) -> b
     return buffer.getvalue()
 
 
-def png_of(values: NDArray[Any], colour_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of 16-bit values, which Pillow cannot write in colour. (H, W, C)"""
+def png_of(values: NDArray[Any], colour_type: int, *chunks: tuple[bytes, bytes], bits: int = 16) -> bytes:
+    """A PNG of 16-bit values, which Pillow cannot write in colour, or of fewer. (H, W, C)"""
     height, width = values.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    levels = values.reshape(height, -1)
+    if bits < 16:
+        shifts = np.arange(bits)[::-1]
+        rows = np.packbits(levels.astype(int)[..., None] >> shifts & 1, axis=None).reshape(height, -1)
+    else:
+        rows = levels.astype(">u2").view(np.uint8)
+    stored = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(stored)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in parts
@@ -116,9 +123,9 @@ RED, GREEN, BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 
 WHITE_POINT = {b"wtpt": colorant(0.9642, 1.0, 0.8249)}
 
 
-def rgb_profile(red: Any = RED, green: Any = GREEN, blue: Any = BLUE) -> bytes:
+def rgb_profile(red: Any = RED, green: Any = GREEN, blue: Any = BLUE, gamma: float = 2.2) -> bytes:
     colorants = {b"rXYZ": colorant(*red), b"gXYZ": colorant(*green), b"bXYZ": colorant(*blue)}
-    curves = {b"rTRC": curve(2.2), b"gTRC": curve(2.2), b"bTRC": curve(2.2)}
+    curves = {b"rTRC": curve(gamma), b"gTRC": curve(gamma), b"bTRC": curve(gamma)}
     return icc_profile(b"RGB ", b"XYZ ", {**WHITE_POINT, **colorants, **curves})
 
 
@@ -797,6 +804,11 @@ def seeds_of_mutation() -> dict[str, bytes]:
         "jpeg 2000": file_of(picture, "JPEG2000"),
         "ppm": file_of(picture, "PPM"),
         "pgm 16": b"P5 4 4 65535\n" + bytes(32),
+        "tiff planes": tiff_of([bytes(512)] * 3, 16, 2, size=16, separate=True, samples=3),
+        "tiff signed": tiff_of(bytes(256), 8, 0, 2, size=16, order=">"),
+        "tiff profile": tiff_of(bytes(1536), 16, 2, size=16, samples=3, more=((34675, 7, LINEAR_RGB),)),
+        "png profile": png_of(np.zeros((16, 16, 3)), 2, iccp(LINEAR_RGB)),
+        "png key": png_of(np.zeros((16, 16)), 0, (b"tRNS", bytes(2)), bits=4),
     }
 
 
@@ -864,34 +876,108 @@ def with_chunk(png: bytes, added: bytes) -> bytes:
     return png[:33] + added + png[33:]
 
 
-def tiff_of(data: bytes, bits: int, photometric: int, sample_format: int = 1, size: int = 64) -> bytes:
-    tags = [(256, 4, size), (257, 4, len(data) * 8 // bits // size), (258, 3, bits), (259, 3, 1)]
-    tags += [(262, 3, photometric), (273, 4, 8), (277, 3, 1), (278, 4, size), (279, 4, len(data))]
-    directory = struct.pack("<H", len(tags) + 1)
-    for tag, kind, value in [*tags, (339, 3, sample_format)]:
-        directory += struct.pack("<HHI", tag, kind, 1) + struct.pack("<I", value)
-    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory + bytes(4)
+def tiff_of(
+    planes: bytes | list[bytes],
+    bits: int,
+    photometric: int,
+    sample_format: int = 1,
+    size: int = 64,
+    *,
+    order: str = "<",
+    separate: bool = False,
+    samples: int = 1,
+    more: tuple[tuple[int, int, bytes], ...] = (),
+) -> bytes:
+    """An uncompressed TIFF, `size` pixels wide: all in one strip, or a strip for each plane."""
+    strips = [planes] if isinstance(planes, bytes) else planes
+    data = b"".join(strips)
+    starts = [8 + sum(len(each) for each in strips[:number]) for number in range(len(strips))]
+    height = len(data) * 8 // bits // size // samples
+    tags = [
+        (256, 4, [size]), (257, 4, [height]), (258, 3, [bits] * samples), (259, 3, [1]),
+        (262, 3, [photometric]), (273, 4, starts), (277, 3, [samples]), (278, 4, [height]),
+        (279, 4, [len(each) for each in strips]), (284, 3, [1 + separate]),
+        (339, 3, [sample_format] * samples),
+    ]  # fmt: skip
+    packed = [
+        (tag, kind, len(values), struct.pack(order + "HI"[kind == 4] * len(values), *values))
+        for tag, kind, values in tags
+    ]
+    entries = sorted(
+        packed
+        + [(tag, kind, len(content) // (2 if kind == 3 else 1), content) for tag, kind, content in more]
+    )
+    directory, behind = struct.pack(order + "H", len(entries)), b""
+    first = 8 + len(data) + 2 + 12 * len(entries) + 4
+    for tag, kind, count, content in entries:
+        directory += struct.pack(order + "HHI", tag, kind, count)
+        fits = len(content) <= 4
+        directory += content.ljust(4, b"\0") if fits else struct.pack(order + "I", first + len(behind))
+        behind += b"" if fits else content
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, 8 + len(data))
+    return head + data + directory + bytes(4) + behind
 
 
 RAMP = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (8, 1))  # (8, 64)
 
 
-@pytest.mark.parametrize(
-    ("kind", "bits", "photometric", "sample_format", "values"),
-    [
-        ("<u2", 16, 1, 1, RAMP.astype(np.uint16) * 257),
-        ("<u2", 16, 0, 1, 65535 - RAMP.astype(np.uint16) * 257),
-        ("<u4", 32, 1, 1, RAMP.astype(np.uint32) * 17_039_360),
-        ("<i2", 16, 1, 2, RAMP.astype(np.int16) * 128),
-    ],
-)
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "f4"])
 def test_grey_tiffs_of_every_kind_are_light_where_they_should_be(
-    kind: str, bits: int, photometric: int, sample_format: int, values: NDArray[Any]
+    kind: str, photometric: int, order: str, separate: bool
 ) -> None:
-    read = read_pixels(tiff_of(values.astype(kind).tobytes(), bits, photometric, sample_format))
-    expected = values.astype(float) if photometric else 65535.0 - values
-    expected *= 255 / {"<u2": 65535, "<u4": expected.max(), "<i2": 32767}[kind]
-    assert np.abs(read[..., 0] - expected).max() <= 1
+    light = RAMP / RAMP.max()
+    whites = {"u1": 255, "i1": 127, "u2": 65535, "i2": 32767, "u4": 65535, "i4": 65535, "f4": 1}
+    values = (light if photometric else 1 - light) * whites[kind]
+    stored = (values if kind == "f4" else values.round()).astype(order + kind)
+    sample_format = {"u": 1, "i": 2, "f": 3}[kind[0]]
+    read = read_pixels(
+        tiff_of(
+            stored.tobytes(), 8 * stored.itemsize, photometric, sample_format, order=order, separate=separate
+        )
+    )
+    assert np.abs(read[..., 0] - light * 255).max() <= (2 if kind == "i1" else 1)
+
+
+def test_great_values_of_32_bits_are_stretched() -> None:
+    for order in "<>":
+        values = (RAMP.astype(np.uint32) * 17_039_360).astype(order + "u4")
+        read = read_pixels(tiff_of(values.tobytes(), 32, 1, order=order))
+        assert np.abs(read[..., 0] - RAMP / RAMP.max() * 255).max() <= 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_planes_of_a_tiff_are_its_colours(order: str, bits: int, samples: int, tmp_path: Path) -> None:
+    picture = photo_like(48, 64)
+    opacity = np.full((48, 64, 1), 128, np.uint8)
+    values = np.dstack([picture, opacity])[..., :samples].astype(f"{order}u{bits // 8}") * (
+        257 if bits > 8 else 1
+    )
+    planes = [np.ascontiguousarray(values[..., number]).tobytes() for number in range(samples)]
+    more = ((338, 3, struct.pack(order + "H", 2)),) if samples == 4 else ()
+    written = tiff_of(planes, bits, 2, order=order, separate=True, samples=samples, more=more)
+    expected = (picture * (128 / 255) + 127).round() if samples == 4 else picture
+    (tmp_path / "a.tif").write_bytes(written)
+    with Image.open(io.BytesIO(written)) as image:
+        for source in (written, tmp_path / "a.tif", image):
+            assert_near(read_pixels(source), expected, 1)
+    if order == ">":
+        return
+    beyond = struct.pack("<I", len(planes[0])) * samples  # as where a file breaks off
+    broken = written.replace(beyond, struct.pack("<I", 2 * len(written)) * samples)
+    assert broken != written
+    with pytest.raises(PictureDamaged):
+        read_pixels(broken)
+
+
+def test_planes_that_are_not_those_of_colours_are_refused() -> None:
+    lab = tiff_of([bytes(4096)] * 3, 8, 8, separate=True, samples=3)
+    with pytest.raises(PictureDamaged, match="LAB in separate planes"):
+        read_pixels(lab)
 
 
 @pytest.mark.parametrize(
@@ -976,6 +1062,155 @@ def test_a_key_colour_of_16_bits_is_transparent_and_its_neighbours_are_not(colou
     read = read_pixels(png_of(values, colour_type, (b"tRNS", key)))
     assert (read[:2] == 255).all()
     assert (read[2:] == 3).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("stated", [(), ((b"gAMA", struct.pack(">I", 100_000)),)])
+def test_a_key_of_few_bits_is_transparent_and_its_neighbours_are_not(
+    bits: int, stated: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    greys = np.tile(np.arange(2**bits), (2, 8))
+    plain = read_pixels(png_of(greys, 0, *stated, bits=bits))
+    for key in {0, 1, 2**bits - 2}:
+        read = read_pixels(png_of(greys, 0, *stated, (b"tRNS", struct.pack(">H", key)), bits=bits))
+        assert (read[greys == key] == 255).all()
+        assert np.array_equal(read[greys != key], plain[greys != key])
+
+
+# ------------------------------------------------------------------------------------- profiles, exactly
+
+LINEAR_RGB, LINEAR_GREY = (
+    rgb_profile(gamma=1.0),
+    icc_profile(b"GRAY", b"XYZ ", {**WHITE_POINT, b"kTRC": curve(1.0)}),
+)
+COLOURS_OF_A_RAMP = np.stack([RAMP, RAMP[:, ::-1], RAMP // 2], axis=-1)  # (8, 64, 3)
+
+
+def iccp(profile: bytes) -> tuple[bytes, bytes]:
+    return b"iCCP", b"linear\0\0" + zlib.compress(profile)
+
+
+@pytest.mark.parametrize("channels", ["grey", "colour"])
+@pytest.mark.parametrize("also", ["nothing", "opacity", "key", "gamma"])
+def test_all_16_bits_of_a_png_go_through_its_profile(channels: str, also: str) -> None:
+    expected: NDArray[Any] = COLOURS_OF_A_RAMP
+    if channels == "grey":
+        expected = RAMP[..., None].repeat(3, axis=2)
+    light = (srgb_to_linear(expected / 255) * 65535).round()
+    values, colour_type, profile = light, 2, LINEAR_RGB
+    if channels == "grey":
+        values, colour_type, profile = light[..., :1], 0, LINEAR_GREY
+    chunks = [iccp(profile)]
+    if also == "opacity":
+        values, colour_type = np.dstack([values, np.full(values.shape[:2], 32768)]), colour_type + 4
+        expected = expected / 2 + 127.5
+    elif also == "key":
+        chunks.append((b"tRNS", values[0, 5].astype(">u2").tobytes()))
+        expected = np.where((values == values[0, 5]).all(axis=2, keepdims=True), 255, expected)
+    elif also == "gamma":
+        chunks = [(b"gAMA", struct.pack(">I", 100_000))]
+    assert np.abs(read_pixels(png_of(values, colour_type, *chunks)) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_all_16_bits_of_a_tiff_go_through_its_profile(samples: int, order: str) -> None:
+    light = (srgb_to_linear(COLOURS_OF_A_RAMP / 255) * 65535).round()[..., :samples].astype(order + "u2")
+    more = ((34675, 7, LINEAR_RGB if samples == 3 else LINEAR_GREY),)
+    source = tiff_of(light.tobytes(), 16, 2 if samples == 3 else 1, order=order, samples=samples, more=more)
+    expected = COLOURS_OF_A_RAMP if samples == 3 else RAMP[..., None].repeat(3, axis=2)
+    assert_near(read_pixels(source), expected, 1)
+    with Image.open(io.BytesIO(source)) as image:
+        assert_near(read_pixels(image), expected, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_grey_of_8_bits_goes_through_a_steep_profile_exactly(kind: str) -> None:
+    greys = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    expected = [[round(float(each)) for each in row] for row in 255 * linear_to_srgb(greys / 255)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    if kind != "WEBP":  # which has no grey
+        read = read_pixels(file_of(greys, kind, icc_profile=LINEAR_GREY, **options))
+        assert_near(read[..., 0], expected, 1)
+    colours = Image.fromarray(greys).convert("RGB")
+    assert_near(read_pixels(file_of(colours, kind, icc_profile=LINEAR_RGB, **options))[..., 0], expected, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_colours_are_converted_before_they_are_laid_on_white(kind: str) -> None:
+    colours = np.array([[(0, 0, 0, 128), (255, 0, 0, 128), (128, 128, 128, 0)]], np.uint8)
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    read = read_pixels(file_of(colours, kind, icc_profile=LINEAR_RGB, **options))
+    assert_near(read, [[(127, 127, 127), (255, 127, 127), (255, 255, 255)]], 1)
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    read = read_pixels(file_of(palette, "PNG", transparency=bytes([128, 128]), icc_profile=LINEAR_RGB))
+    assert_near(read, [[(127, 127, 127), (255, 127, 127)]], 1)
+
+
+@pytest.mark.parametrize(
+    "colorants",
+    [
+        (RED, GREEN, BLUE),
+        ((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)),  # Display P3
+        ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446)),  # Adobe RGB
+    ],
+)
+@pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
+def test_16_bits_by_a_profile_are_what_little_cms_makes_of_8(colorants: Any, gamma: float) -> None:
+    red, green, blue = colorants
+    picture, profile = photo_like(32, 32), rgb_profile(red, green, blue, gamma)
+    fine = read_pixels(png_of(picture.astype(np.uint16) * 257, 2, iccp(profile)))
+    assert_near(fine, read_pixels(file_of(picture, "PNG", icc_profile=profile)), 1)
+
+
+def test_curves_of_every_kind_are_those_of_the_standard() -> None:
+    def light_of(tag: bytes) -> NDArray[Any]:
+        tags = {b"rXYZ": colorant(*RED), b"gXYZ": colorant(*GREEN), b"bXYZ": colorant(*BLUE)}
+        curves = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), tag)
+        read = matrix_profile(icc_profile(b"RGB ", b"XYZ ", {**tags, **curves}))
+        assert read is not None
+        light: NDArray[Any] = read.light[1]
+        return light
+
+    def formula(kind: int, *values: float) -> bytes:
+        fixed = (round(value * 65536) for value in values)
+        return b"para" + struct.pack(f">IHH{len(values)}i", 0, kind, 0, *fixed)
+
+    x = np.linspace(0, 1, 65536)
+    a, b = 1 / 1.055, 0.055 / 1.055
+    for tag, expected in [
+        (b"curv" + struct.pack(">II", 0, 0), x),
+        (b"curv" + struct.pack(">II3H", 0, 3, 0, 16384, 65535), np.interp(x, [0, 0.5, 1], [0, 0.25, 1])),
+        (formula(0, 2.4), x**2.4),
+        (formula(1, 2.0, 1.25, -0.25), np.maximum(1.25 * x - 0.25, 0) ** 2),
+        (formula(2, 2.0, 1.0, -0.25, 0.25), np.maximum(x - 0.25, 0) ** 2 + 0.25),
+        (formula(3, 2.4, a, b, 1 / 12.92, 0.04045), srgb_to_linear(x)),
+        (formula(4, 2.4, a, b, 1 / 12.92, 0.04045, 0.0, 0.0), srgb_to_linear(x)),
+    ]:
+        assert np.abs(light_of(tag) - expected).max() < 1e-3
+    assert matrix_profile(icc_profile(b"RGB ", b"XYZ ", {b"rXYZ": colorant(*RED)})) is None
+    endless = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), formula(0, -1.0))
+    colorants = {b"rXYZ": colorant(*RED), b"gXYZ": colorant(*GREEN), b"bXYZ": colorant(*BLUE)}
+    assert matrix_profile(icc_profile(b"RGB ", b"XYZ ", {**colorants, **endless})) is None
+    assert matrix_profile(b"no profile") is None
+
+
+def test_a_picture_of_16_bits_that_pillow_opened_at_a_path_is_read(tmp_path: Path) -> None:
+    light = (srgb_to_linear(COLOURS_OF_A_RAMP / 255) * 65535).round()
+    (tmp_path / "a.png").write_bytes(png_of(light, 2, iccp(LINEAR_RGB)))
+    with Image.open(tmp_path / "a.png") as image:
+        assert_near(read_pixels(image), COLOURS_OF_A_RAMP, 1)
+
+
+def test_pq_is_tone_mapped_alike_in_all_parts_of_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = np.full((64, 64, 3), 200, np.uint8)
+    levels = as_pq(grey, 600)
+    levels[:8] = as_pq(grey[:8], 3000)
+    written = png_of(levels, 2, (b"cICP", bytes([9, 16, 0, 1])))
+    whole = read_pixels(written)
+    monkeypatch.setattr(picture_colours, "_PIXELS_AT_ONCE", 64)
+    assert np.array_equal(read_pixels(written), whole)
 
 
 def test_alpha_of_a_bmp_that_is_0_everywhere_is_none() -> None:
@@ -1078,6 +1313,52 @@ def test_a_child_process_decodes_to_the_same_pixels(monkeypatch: pytest.MonkeyPa
     with pytest.raises(PictureDamaged, match="in memory"):
         read_pixels(file_of(photo_like(32, 48), "PNG")[:-300])
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize(("kind", "in_a_child"), [("JPEG2000", True), ("AVIF", True), ("PNG", False)])
+def test_formats_whose_decoders_are_slow_go_to_a_child_process_early(
+    kind: str, in_a_child: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+
+    def started_only(*given: object) -> Bytes:
+        started.append(given)
+        return quadrants()
+
+    monkeypatch.setattr(images, "_decode_in_child", started_only)
+    read_pixels(file_of(Image.new("L", (2500, 2500)), kind))
+    assert bool(started) == in_a_child
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory cannot be reset here")
+@pytest.mark.parametrize("stored", ["gamma", "profile", "opacity", "turned", "float"])
+def test_a_picture_takes_no_more_memory_than_is_counted_for_it(stored: str, tmp_path: Path) -> None:
+    side = 2800
+    row = np.linspace(0, 65535, side).astype(np.uint16)
+    grey = np.broadcast_to(row[None, :, None], (side, side, 1))
+    gamma, turned = (b"gAMA", struct.pack(">I", 100_000)), (b"eXIf", exif_of(6).removeprefix(b"Exif\0\0"))
+    path = tmp_path / "large"
+    if stored == "float":
+        path.write_bytes(file_of(grey[..., 0].astype(np.float32), "TIFF"))
+    else:
+        kind, chunks = {
+            "gamma": (2, [gamma]), "profile": (2, [iccp(LINEAR_RGB)]), "opacity": (6, [gamma]),
+            "turned": (2, [gamma, turned]),
+        }[stored]  # fmt: skip
+        path.write_bytes(png_of(grey.repeat(4 if kind == 6 else 3, axis=2), kind, *chunks))
+    del grey
+    # In a process of its own, whose memory is not that of other tests.
+    code = (
+        "import sys; from affectlens.images import read_pixels\n"
+        "def memory(key):\n"
+        "    lines = open('/proc/self/status').read().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith(key))\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"
+        "before = memory('VmRSS'); read_pixels(sys.argv[1]); print(memory('VmHWM') - before)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=True)
+    slack = 30_000  # of kilobytes: a part that is converted, tables, libraries that are loaded late
+    assert int(ended.stdout) <= side * side * images._BYTES_PER_PIXEL / 1024 + slack
 
 
 def test_a_child_process_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

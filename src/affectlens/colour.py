@@ -70,15 +70,17 @@ class ColourCode(NamedTuple):
         return self.primaries not in _TO_SRGB and self.transfer not in curves
 
 
-def to_srgb(levels: NDArray[np.uint16], code: ColourCode) -> NDArray[np.uint8]:
-    """Convert a picture to sRGB: uint16 (h, w, 3) -> uint8 (h, w, 3).
+def to_srgb(levels: NDArray[np.uint16], code: ColourCode, greatest: int | None = None) -> NDArray[np.uint8]:
+    """Convert a picture, or a part of one, to sRGB: uint16 (h, w, 3) -> uint8 (h, w, 3).
 
     PQ is tone mapped from the picture's own greatest luminance, at most `PEAK`: one that nowhere exceeds
-    `WHITE` keeps its brightness. Colours that sRGB does not have are cut off.
+    `WHITE` keeps its brightness. Of a part, `greatest` is the greatest level of the whole. Colours that sRGB
+    does not have are cut off.
     """
     peak = PEAK
     if code.transfer == PQ and levels.size:
-        peak = min(PEAK, float(_light_of(PQ)[int(levels.max()) >> 4]))
+        greatest = int(levels.max()) if greatest is None else greatest
+        peak = min(PEAK, float(_light_of(PQ)[greatest >> 4]))
     result = np.empty(levels.shape, np.uint8)
     step = max(1, _ROWS_AT_ONCE // max(1, levels.shape[1]))
     for top in range(0, len(levels), step):

@@ -10,7 +10,9 @@ What a picture looks like is decided once, here, for every part of the package:
     CMYK, Lab       converted to sRGB; CMYK without a profile by plain inversion
     transparency    laid on white, the page that most pictures are looked at on; a BMP whose alpha is 0
                     everywhere is opaque
-    16 bits         the upper byte is kept, so that grey and colour agree; of signed ones, 32767 is white
+    signed          of 8 and 16 bits: 127 and 32767 are white
+    16 bits         the upper byte is kept, so that grey and colour agree; a profile is applied to all bits,
+                    unless it is a table of colours, or a TIFF has its colours in separate planes
     32 bits, float  0..65535 or 0..1 where all values lie there; stretched from least to greatest
                     otherwise, since such a file does not state what is white
     frames, pages   the first
@@ -55,7 +57,14 @@ from affectlens.errors import (
     PictureTooLarge,
     backslash_hint,
 )
-from affectlens.picture_colours import as_srgb, bytes_of_fractions, is_numeric, numeric_srgb
+from affectlens.picture_colours import (
+    as_srgb,
+    bytes_of_fractions,
+    is_numeric,
+    numeric_srgb,
+    rows_of,
+    second_bytes,
+)
 from affectlens.picture_formats import (
     ON_ITS_SIDE,
     READABLE,
@@ -64,6 +73,8 @@ from affectlens.picture_formats import (
     identify,
     load,
     orientation,
+    ours,
+    raw_of,
     shrink_while_decoding,
     why,
     without_padding,
@@ -104,10 +115,12 @@ _UNSTATED_MILLISECONDS = 100
 _BYTES_PER_PIXEL = 14
 # Pixels up to which memory is not counted: what all threads together hold of such pictures is small.
 _SMALL_PIXELS = 500_000
-# Pixels from which on a picture is decoded in a child process: some seconds, in which Python cannot be
-# interrupted. Decoders of the second kind are several times slower.
-_CHILD_PIXELS, _CHILD_PIXELS_SLOW = 32_000_000, 16_000_000
-_SLOW_FORMATS = ("AVIF", "HEIF", "JPEG2000")
+# Pixels from which on a picture is decoded in a child process. Some decoders are one call, in which Python
+# cannot be interrupted: at these numbers it takes two seconds, as a million pixels of noise take 0.65 s of
+# JPEG 2000, 0.4 s of AVIF and 0.12 s of WebP. A child takes half a second to start. Others give way between
+# two blocks of a file.
+_CHILD_PIXELS = 32_000_000
+_CHILD_PIXELS_OF = {"JPEG2000": 3_000_000, "AVIF": 5_000_000, "HEIF": 5_000_000, "WEBP": 16_000_000}
 
 # What is read, and what people have among their pictures, which must not be missing without a word.
 PICTURE_SUFFIXES = RAW_SUFFIXES | {
@@ -311,7 +324,7 @@ def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pix
         if is_progressive:
             _refuse_many_scans(file, width * height, name)
     if (
-        decoded > (_CHILD_PIXELS_SLOW if image.format in _SLOW_FORMATS else _CHILD_PIXELS)
+        decoded > min(_CHILD_PIXELS, _CHILD_PIXELS_OF.get(image.format or "", _CHILD_PIXELS))
         and _may_have_child()
     ):
         return _decode_in_child(file, name, at_least, decoded)
@@ -420,18 +433,27 @@ def _convert(
 
 
 def _upright_srgb(image: Image.Image, stored: tuple[int, int] | None) -> Pixels:
-    file, tile = getattr(image, "fp", None), list(getattr(image, "tile", ()))
+    image = ours(image)
+    file, raw = getattr(image, "fp", None), raw_of(image)
+    second = second_bytes(image, raw)
     image = load(image, file)
     check_cancelled()
     turn = UPRIGHT[orientation(image)]  # after loading: a PNG may state it behind its pixels
     if image.format == "JPEG" and stored is not None:
         image = without_padding(image, stored)
-    by_numbers = is_numeric(image, tile)
-    image = Image.fromarray(numeric_srgb(image, file, tile)) if by_numbers else as_srgb(image)
+    if is_numeric(image, raw):
+        pixels = numeric_srgb(image, second, raw)
+        second = None  # it is as large as the picture
+        if turn is None:
+            return pixels
+        image = Image.fromarray(pixels)
+        del pixels
+    else:
+        image = as_srgb(image)
     check_cancelled()
     if turn is not None:
         image = image.transpose(turn)
-    return np.array(image)
+    return rows_of(image)
 
 
 def _picture_of_array(array: NDArray[Any]) -> Image.Image:

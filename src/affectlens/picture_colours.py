@@ -1,19 +1,23 @@
 """A decoded picture of any kind -> sRGB. What `images` promises of colours is kept here.
 
-Pillow converts most; code points, gamma and 16 bits are converted by arithmetic (`numeric_srgb`).
+Pillow converts most. What needs more than it does is converted by arithmetic, some rows at a time
+(`numeric_srgb`): code points, gamma, keys, more than 8 bits, grey by a profile, and a profile with opacity.
 """
 
 import io
+import sys
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageCms, TiffImagePlugin
 
-from affectlens.colour import gamma_table, to_srgb
+from affectlens.colour import PQ, gamma_table, to_srgb
 from affectlens.decoding import check_cancelled
-from affectlens.picture_formats import BAD_DATA, COLOURS
+from affectlens.matrix_profiles import matrix_profile
+from affectlens.picture_formats import BAD_DATA, COLOURS, decoded_as
 
 _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG, _SAMPLE_FORMAT_TAG = 0x0102, 0x0106, 0x0153
 _MIN_IS_WHITE, _SIGNED = 0, 2
@@ -23,14 +27,15 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _SHARED = ImageCms.Flags.NOCACHE
 # Of 16 bits, a table that lcms makes in advance is wrong by up to ten levels in the dark.
 _EXACT = ImageCms.Flags.NOOPTIMIZE
+# Pixels that are converted at once: memory for what is not the picture stays small.
+_PIXELS_AT_ONCE = 500_000
 
 
 def as_srgb(image: Image.Image) -> Image.Image:
     """Bring any of Pillow's modes to mode RGB, opaque, in sRGB."""
-    profile = image.info.get("icc_profile")
-    profile = profile if isinstance(profile, bytes) else None
-    if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_upper_byte(image))
+    if _is_deep(image):
+        image = Image.fromarray(_grey_bytes(image))
+    profile = _profile(image)
     if image.has_transparency_data:
         image = _on_white(image)
     if image.mode == "1":
@@ -43,23 +48,52 @@ def as_srgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _profile(image: Image.Image) -> bytes | None:
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else None
+
+
 # ------------------------------------------------------------------ colours that Pillow does not convert
 
-_GREY_ALPHA, _16_BITS = "LA;16B", ("LA;16B", "RGB;16B", "RGBA;16B")
-# The second byte of a value of 16 bits, where Pillow's own way of reading takes the first.
-_SECOND_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+_GREY_ALPHA = "LA;16B"
+# The order of bytes that is not this machine's.
+_OTHER_ORDER = "B" if sys.byteorder == "little" else "L"
+_GREYS = ("1", "L", "LA", "La")
+# Of values of 16 bits, Pillow takes one byte. The name under which it takes the other.
+_SECOND_BYTES = {
+    _GREY_ALPHA: "RGBA",  # all four bytes, as if they were colours
+    **{f"{kind};16B": f"{kind};16L" for kind in ("RGB", "RGBA", "RGBX")},
+    **{f"{kind};16L": f"{kind};16B" for kind in ("RGB", "RGBA", "RGBX")},
+    **{f"{kind};16N": f"{kind};16{_OTHER_ORDER}" for kind in ("RGB", "RGBA", "RGBX")},
+}
+# Greys of 2 and 4 bits in a PNG: what Pillow multiplies levels by, but not the key among them.
+_FEWER_BITS = {"L;2": 85, "L;4": 17}
 
 
-def is_numeric(image: Image.Image, tile: list[Any]) -> bool:
-    """Whether a picture needs what Pillow does not do: code points, gamma, or all 16 bits."""
+def is_numeric(image: Image.Image, raw: str) -> bool:
+    """Whether a picture needs what Pillow does not do. `raw` is how the file's values are named by Pillow."""
     colours = image.info.get(COLOURS)
     if colours is not None and "icc_profile" not in image.info and not colours.is_srgb:
         return True
+    if _needs_exact_profile(image, raw):
+        return True
     if image.format != "PNG":
         return False
-    raw = tile[0].args if tile else ""
-    has_key = "transparency" in image.info and (raw == "RGB;16B" or image.mode == "I;16")
+    is_key_lost = raw == "RGB;16B" or image.mode == "I;16" or raw in _FEWER_BITS
+    has_key = "transparency" in image.info and is_key_lost
     return _gamma(image) is not None or has_key or raw == _GREY_ALPHA
+
+
+def _needs_exact_profile(image: Image.Image, raw: str) -> bool:
+    """Whether a profile changes colours that do not go through it as 8 opaque bits of red, green and blue."""
+    profile = _profile(image)
+    if profile is None or image.mode in ("CMYK", "LAB"):
+        return False
+    is_grey = image.mode in _GREYS or _is_deep(image)
+    if _transform(profile, "L" if is_grey else "RGB") is None:
+        return False
+    is_finer = raw in _SECOND_BYTES and matrix_profile(profile) is not None
+    return is_grey or image.has_transparency_data or is_finer
 
 
 def _gamma(image: Image.Image) -> float | None:
@@ -70,73 +104,125 @@ def _gamma(image: Image.Image) -> float | None:
     return float(gamma) if gamma and 0.05 < gamma < 20 and abs(gamma * 2.2 - 1) > 0.05 else None
 
 
-def numeric_srgb(image: Image.Image, file: IO[bytes] | None, tile: list[Any]) -> NDArray[np.uint8]:
-    """Convert by arithmetic, some rows at a time: (H, W, 3)."""
-    values = _values(image, file, tile)  # (H, W, 1 to 4), uint8 or uint16
-    result = np.empty((*values.shape[:2], 3), np.uint8)
-    key = image.info.get("transparency") if values.dtype == np.uint16 else None
-    step = max(1, 500_000 // values.shape[1])
-    for top in range(0, len(values), step):
-        check_cancelled()
-        part = values[top : top + step]
-        if part.dtype == np.uint8:
-            part = part.astype(np.uint16) * 257
-        opacity = part[..., -1:] if part.shape[2] in (2, 4) else None
-        colours = part[..., : part.shape[2] - (opacity is not None)]
-        srgb = _levels_to_srgb(colours, image)
-        if opacity is None and key is not None:
-            opacity = np.where((colours == key).all(axis=2, keepdims=True), 0, 65535)
+def second_bytes(image: Image.Image, raw: str) -> Image.Image | None:
+    """Decode what Pillow leaves out of values of 16 bits, for `numeric_srgb`; None where it is not needed.
+
+    Called before the picture itself is decoded, with which its file may be closed.
+    """
+    is_file = getattr(image, "fp", None) is not None and image.format in ("PNG", "TIFF")
+    if not is_file or raw not in _SECOND_BYTES or not is_numeric(image, raw):
+        return None
+    return decoded_as(image, _SECOND_BYTES[raw])
+
+
+def numeric_srgb(image: Image.Image, second: Image.Image | None, raw: str) -> NDArray[np.uint8]:
+    """Convert by arithmetic, some rows at a time: (H, W, 3). `second` is from `second_bytes`."""
+    deep = _DeepGrey(image) if _is_deep(image) else None
+
+    def stored(top: int, bottom: int) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Colours (h, W, 1 or 3), and opacity (h, W, 1)."""
+        if deep is not None:
+            values = deep.levels(top, bottom)[..., None]
+        else:
+            values = _values(image, second, raw, top, bottom)
+        if values.shape[2] in (2, 4):
+            return values[..., :-1], values[..., -1:]
+        key = image.info.get("transparency") if values.dtype == np.uint16 else None
+        if key is None:
+            return values, None
+        return values, np.where((values == key).all(axis=2, keepdims=True), np.uint16(0), np.uint16(65535))
+
+    colours = image.info.get(COLOURS)
+    greatest = None
+    if colours is not None and colours.transfer == PQ:
+        greatest = max(int(_as_16_bits(stored(*rows)[0]).max()) for rows in _strips(image))
+    result = np.empty((image.height, image.width, 3), np.uint8)
+    for top, bottom in _strips(image):
+        levels, opacity = stored(top, bottom)
+        srgb = _levels_to_srgb(levels, image, greatest)
         if opacity is not None:
-            share = opacity.astype(np.float32) / 65535
+            share = opacity.astype(np.float32) / np.iinfo(opacity.dtype).max
             srgb = (srgb * share + 255 * (1 - share)).round().astype(np.uint8)
-        result[top : top + step] = srgb
+        result[top:bottom] = srgb
     return result
 
 
-def _values(image: Image.Image, file: IO[bytes] | None, tile: list[Any]) -> NDArray[Any]:
-    """What is stored: (H, W, C), uint16 of a PNG that has 16 bits, else uint8."""
-    raw = tile[0].args if tile else ""
-    if image.mode == "I;16":
-        return np.asarray(image)[..., None]
-    if image.format == "PNG" and raw in _16_BITS and file is not None:
+def _strips(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """The first row of each part of a picture, and the one behind its last."""
+    step = max(1, _PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, step):
+        check_cancelled()
+        yield top, min(top + step, image.height)
+
+
+def _rows(image: Image.Image, top: int, bottom: int) -> Image.Image:
+    return image.crop((0, top, image.width, bottom))
+
+
+def _values(image: Image.Image, second: Image.Image | None, raw: str, top: int, bottom: int) -> NDArray[Any]:
+    """What is stored in some rows: (h, W, 1 to 4), uint16 where `second` has the other bytes, else uint8."""
+    rows = _rows(image, top, bottom)
+    if second is not None:
+        others = np.ascontiguousarray(_rows(second, top, bottom))
         if raw == _GREY_ALPHA:
-            four = np.asarray(_png_as(file, "RGBA"))
-            return np.ascontiguousarray(four).view(">u2").astype(np.uint16)
-        first, second = np.asarray(image), np.asarray(_png_as(file, _SECOND_BYTES[raw]))
-        levels: NDArray[np.uint16] = first.astype(np.uint16) << 8 | second
+            return others.view(">u2").astype(np.uint16)
+        levels: NDArray[np.uint16] = np.asarray(rows).astype(np.uint16) << 8 | others
         return levels
-    if image.has_transparency_data:
-        return np.asarray(image.convert("RGBA"))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    is_transparent, is_grey = rows.has_transparency_data, image.mode in _GREYS
+    if image.format == "PNG" and raw in _FEWER_BITS and isinstance(rows.info.get("transparency"), int):
+        scale = _FEWER_BITS[raw]
+        rows.info["transparency"] = image.info["transparency"] % (255 // scale + 1) * scale
+    mode = ("LA" if is_transparent else "L") if is_grey else ("RGBA" if is_transparent else "RGB")
+    values = np.asarray(rows if rows.mode == mode else rows.convert(mode))
+    return values[..., None] if values.ndim == 2 else values
 
 
-def _png_as(file: IO[bytes], raw: str) -> Image.Image:
-    """Decode a PNG again, its bytes taken as another kind of as many."""
-    file.seek(0)
-    image = PngImagePlugin.PngImageFile(file, "")
-    image.tile = [each._replace(args=raw) for each in image.tile]
-    image.load()
-    return image
+def rows_of(image: Image.Image) -> NDArray[np.uint8]:
+    """The pixels of mode RGB, without the copies that Pillow makes of all at once: (H, W, 3)."""
+    result = np.empty((image.height, image.width, 3), np.uint8)
+    for top, bottom in _strips(image):
+        result[top:bottom] = np.asarray(_rows(image, top, bottom))
+    return result
 
 
-def _levels_to_srgb(levels: NDArray[np.uint16], image: Image.Image) -> NDArray[np.uint8]:
-    """(h, W, 1 or 3) of 16 bits to (h, W, 3) in sRGB."""
-    colours, gamma, profile = image.info.get(COLOURS), _gamma(image), image.info.get("icc_profile")
-    is_grey = levels.shape[2] == 1
-    if isinstance(profile, bytes) and (transform := _transform(profile, "I;16" if is_grey else "RGB")):
-        given = levels[..., 0] if is_grey else (levels >> 8).astype(np.uint8)
-        made = Image.new("RGB", (levels.shape[1], levels.shape[0]))
-        transform.apply(Image.fromarray(np.ascontiguousarray(given)), made)
-        return np.asarray(made)
+def _levels_to_srgb(levels: NDArray[Any], image: Image.Image, greatest: int | None) -> NDArray[np.uint8]:
+    """(h, W, 1 or 3) of 8 or 16 bits to (h, W, 3) in sRGB. `greatest` is the picture's greatest level."""
+    colours, gamma, profile = image.info.get(COLOURS), _gamma(image), _profile(image)
+    is_grey, is_fine = levels.shape[2] == 1, levels.dtype == np.uint16
+    if profile is not None and (transform := _transform(profile, "L" if is_grey else "RGB")) is not None:
+        if is_grey:
+            return _grey_table(profile)[_as_16_bits(levels)[..., 0]]
+        matrix = matrix_profile(profile) if is_fine else None
+        if matrix is not None:
+            return _gamma_table(1.0)[(matrix.to_light(levels) * 65535 + 0.5).astype(np.uint16)]
+        given = (levels >> 8).astype(np.uint8) if is_fine else levels
+        return np.asarray(transform.apply(Image.fromarray(np.ascontiguousarray(given))))
+    shape = (*levels.shape[:2], 3)
     if gamma is None and colours is not None and not colours.is_srgb:
-        return to_srgb(np.broadcast_to(levels, (*levels.shape[:2], 3)), colours)
-    bytes_of = (levels >> 8).astype(np.uint8) if gamma is None else _gamma_table(gamma)[levels]
-    return np.broadcast_to(bytes_of, (*levels.shape[:2], 3))
+        return to_srgb(np.broadcast_to(_as_16_bits(levels), shape), colours, greatest)
+    if gamma is not None:
+        return np.broadcast_to(_gamma_table(gamma)[_as_16_bits(levels)], shape)
+    return np.broadcast_to((levels >> 8).astype(np.uint8) if is_fine else levels, shape)
+
+
+def _as_16_bits(levels: NDArray[Any]) -> NDArray[np.uint16]:
+    return levels if levels.dtype == np.uint16 else levels.astype(np.uint16) * 257
 
 
 @lru_cache(maxsize=4)
 def _gamma_table(gamma: float) -> NDArray[np.uint8]:
     return gamma_table(gamma, 65536)
+
+
+@lru_cache(maxsize=4)
+def _grey_table(profile: bytes) -> NDArray[np.uint8]:
+    """sRGB of each grey of 16 bits, by a profile that `_transform` knows: (65536, 3)."""
+    transform = _transform(profile, "I;16")
+    assert transform is not None
+    greys = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    made = Image.new("RGB", (256, 256))
+    transform.apply(Image.fromarray(greys), made)
+    return np.asarray(made).reshape(-1, 3)
 
 
 @lru_cache(maxsize=1)
@@ -152,41 +238,95 @@ def _on_white(image: Image.Image) -> Image.Image:
     return page
 
 
-def _upper_byte(image: Image.Image) -> NDArray[np.uint8]:
-    """Bring more than 8 bits of grey to 8: modes I;16, I and F to (H, W)."""
-    values: NDArray[Any] = np.asarray(image)
+# ------------------------------------------------------------------------------- grey of other than 8 bits
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a picture is grey of more than 8 bits, or signed."""
+    return image.mode.startswith(("I", "F")) or (image.mode == "L" and _tiff_tags(image)[1])
+
+
+def _tiff_tags(image: Image.Image) -> tuple[int, bool, bool]:
+    """Of a TIFF: bits of a value, whether it is signed, and whether 0 is white. 0 bits: not a TIFF."""
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    bits, signed = tags.get(_BITS_PER_SAMPLE_TAG), tags.get(_SAMPLE_FORMAT_TAG, (1,))[0] == _SIGNED
-    if bits == (32,) and values.dtype == np.int32 and not signed:
-        values = values.view(np.uint32)  # Pillow has no such mode
-    if values.dtype.kind == "u" and values.itemsize == 2:
-        # Scanners' 12-bit TIFF arrives unscaled; everything else fills its 16 bits.
-        grey = (values // (16 if bits == (12,) else 256)).astype(np.uint8)
-    else:
-        white = 1.0 if values.dtype.kind == "f" else 32767.0 if signed and bits == (16,) else 65535.0
-        grey = _stretched(values, white)
-    return 255 - grey if tags.get(_PHOTOMETRIC_TAG) == _MIN_IS_WHITE else grey
+    bits, signed = tags.get(_BITS_PER_SAMPLE_TAG, (0,)), tags.get(_SAMPLE_FORMAT_TAG, (1,))[0] == _SIGNED
+    return bits[0] if len(bits) == 1 else 0, signed, tags.get(_PHOTOMETRIC_TAG) == _MIN_IS_WHITE
 
 
-def _stretched(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
-    """0..`white` to 0..255; where some value lies outside, from the least to the greatest."""
-    values = values.astype(np.float32)  # a copy, changed in place below: the picture may be huge
-    finite = np.isfinite(values)
-    least = float(values.min(where=finite, initial=np.inf))
-    greatest = float(values.max(where=finite, initial=-np.inf))
-    if least >= 0 and greatest <= white:  # true as well where nothing is finite
-        least, greatest = 0.0, white
-    with np.errstate(over="ignore"):  # the ends of float32 lie further apart than its greatest number
-        values -= least
-        values /= (greatest - least) or 1.0
-    return bytes_of_fractions(values)
+class _DeepGrey:
+    """Levels of Pillow's modes I;16, I and F, and of signed TIFF of 8 bits, some rows at a time."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self._image = image
+        self._bits, self._signed, self._min_is_white = _tiff_tags(image)
+        first = self._stored(0, 1)
+        # These fill their bits: all else is stretched, where some value lies outside of what is usual.
+        self._is_counted = first.dtype.kind == "u" and first.itemsize == 2
+        self._least, self._greatest = 0.0, 1.0
+        if not self._is_counted:
+            whites = {8: 127.0, 16: 32767.0} if self._signed else {}
+            white = 1.0 if first.dtype.kind == "f" else whites.get(self._bits, 65535.0)
+            self._least, self._greatest = self._range(white)
+
+    def levels(self, top: int, bottom: int) -> NDArray[np.uint16]:
+        """Some rows as 0..65535: (h, W)."""
+        values = self._stored(top, bottom)
+        if not self._is_counted:
+            levels: NDArray[np.uint16] = _scaled(self._fractions(values), 65535).astype(np.uint16)
+        elif self._bits == 12:  # scanners' TIFF arrives unscaled
+            levels = (values << 4 | values >> 8).astype(np.uint16)
+        else:
+            levels = values.astype(np.uint16)
+        return np.uint16(65535) - levels if self._min_is_white else levels
+
+    def bytes(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Some rows as 0..255: (h, W). Of 16 bits, the upper byte."""
+        if self._is_counted:
+            return (self.levels(top, bottom) >> 8).astype(np.uint8)
+        grey = bytes_of_fractions(self._fractions(self._stored(top, bottom)))
+        return 255 - grey if self._min_is_white else grey
+
+    def _stored(self, top: int, bottom: int) -> NDArray[Any]:
+        values: NDArray[Any] = np.asarray(_rows(self._image, top, bottom))
+        if self._bits == 32 and values.dtype == np.int32 and not self._signed:
+            return values.view(np.uint32)  # Pillow has no such mode
+        return values.view(np.int8) if values.dtype == np.uint8 else values
+
+    def _range(self, white: float) -> tuple[float, float]:
+        """0 and `white`; where some value lies outside, the least and the greatest."""
+        least, greatest = np.inf, -np.inf
+        for top, bottom in _strips(self._image):
+            values = self._stored(top, bottom).astype(np.float32)
+            finite = np.isfinite(values)
+            least = min(least, float(values.min(where=finite, initial=np.inf)))
+            greatest = max(greatest, float(values.max(where=finite, initial=-np.inf)))
+        # True as well where nothing is finite.
+        return (0.0, white) if least >= 0 and greatest <= white else (least, greatest)
+
+    def _fractions(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        with np.errstate(over="ignore"):  # the ends of float32 lie further apart than its greatest number
+            fractions = values.astype(np.float32) - np.float32(self._least)
+            fractions /= (self._greatest - self._least) or 1.0
+        return fractions
+
+
+def _grey_bytes(image: Image.Image) -> NDArray[np.uint8]:
+    """Bring grey of more than 8 bits to 8: (H, W)."""
+    deep, result = _DeepGrey(image), np.empty((image.height, image.width), np.uint8)
+    for top, bottom in _strips(image):
+        result[top:bottom] = deep.bytes(top, bottom)
+    return result
 
 
 def bytes_of_fractions(values: NDArray[Any]) -> NDArray[np.uint8]:
     """0..1 to 0..255, rounded; what lies outside goes to the nearer end, and NaN to 0."""
-    scaled = values * 255
+    return _scaled(values, 255).astype(np.uint8)
+
+
+def _scaled(values: NDArray[Any], white: int) -> NDArray[Any]:
+    scaled = values * white
     np.nan_to_num(scaled, copy=False, nan=0.0)
-    return scaled.clip(0, 255, out=scaled).round(out=scaled).astype(np.uint8)
+    return scaled.clip(0, white, out=scaled).round(out=scaled)
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ A file's content decides what it is, never its suffix. `images` is what other mo
 import io
 import re
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
@@ -31,6 +32,61 @@ from affectlens.extras import HEIF
 from affectlens.png_chunks import essential
 from affectlens.raw_previews import preview
 
+_PLANES_TAG, _SEPARATE = 0x011C, 2
+# Rows of values in the order of bytes of this machine, as libtiff gives them, for the names that Pillow has
+# for the order of the file.
+_AS_LIBTIFF_GIVES = {
+    "I;16S": "I;16NS",
+    "I;16BS": "I;16NS",
+    "I;16B": "I;16N",
+    "I;32S": "I;32NS",
+    "I;32BS": "I;32NS",
+    "I;32B": "I;32N",
+    "F;32F": "F;32NF",
+    "F;32BF": "F;32NF",
+}
+# Kinds of grey TIFF that Pillow decodes in one order of bytes, or of light, and does not know in the other:
+# by order, whether 0 is black, whether signed (as the tag counts), and bits.
+_MORE_TIFFS = {
+    (b"II", 0, 2, 8): ("L", "L"),
+    (b"MM", 0, 2, 8): ("L", "L"),
+    (b"MM", 0, 1, 16): ("I;16B", "I;16B"),
+    (b"II", 0, 2, 16): ("I", "I;16S"),
+    (b"MM", 0, 2, 16): ("I", "I;16BS"),
+    (b"II", 0, 1, 32): ("I", "I;32N" if sys.byteorder == "little" else "I;32"),
+    (b"MM", 0, 1, 32): ("I", "I;32B"),
+    (b"MM", 1, 1, 32): ("I", "I;32B"),
+    (b"II", 0, 2, 32): ("I", "I;32S"),
+    (b"MM", 0, 2, 32): ("I", "I;32BS"),
+}
+for (_order, _light, _sign, _bits), _modes in _MORE_TIFFS.items():
+    TiffImagePlugin.OPEN_INFO.setdefault((_order, _light, (_sign,), 1, (_bits,), ()), _modes)
+
+
+class _Tiff(TiffImagePlugin.TiffImageFile):
+    """A TIFF whose values are what is stored, where Pillow takes others.
+
+    Of planes that are not compressed, Pillow takes any value for one of 8 bits; libtiff, with which it
+    decodes all else, does not. And what libtiff gives has the order of bytes of this machine.
+    """
+
+    @property
+    def _compression(self) -> str:
+        is_planes = self._stored == "raw" and self.tag_v2.get(_PLANES_TAG) == _SEPARATE
+        return "raw planes" if is_planes else self._stored
+
+    @_compression.setter
+    def _compression(self, compression: str) -> None:
+        self._stored = compression
+
+    def _setup(self) -> None:
+        super()._setup()
+        if self.mode in ("LA", "La", "PA", "LAB") and self._planar_configuration == _SEPARATE:
+            raise SyntaxError(f"{self.mode} in separate planes")  # libtiff's planes are taken for RGB
+        if self.use_load_libtiff:
+            self.tile = [_with_raw(each, _AS_LIBTIFF_GIVES.get(_raw(each))) for each in self.tile]
+
+
 # Only these of Pillow's formats are ever tried: no PSD, EPS, FITS or PDF, where most of its recent security
 # faults were, and nothing that starts another program. A multi-picture JPEG (MPO, as phones
 # write it) is read as what it is to every viewer: a JPEG with more data behind it.
@@ -40,7 +96,7 @@ _READERS: tuple[type[ImageFile.ImageFile], ...] = (
     WebPImagePlugin.WebPImageFile,
     GifImagePlugin.GifImageFile,
     AvifImagePlugin.AvifImageFile,
-    TiffImagePlugin.TiffImageFile,
+    _Tiff,
     BmpImagePlugin.BmpImageFile,
     Jpeg2KImagePlugin.Jpeg2KImageFile,
     PpmImagePlugin.PpmImageFile,
@@ -208,6 +264,54 @@ def shrink_while_decoding(image: Image.Image, at_least: tuple[int, int]) -> None
     if orientation(image) in ON_ITS_SIDE:
         height, width = width, height
     image.draft(None, (2 * max(1, width), 2 * max(1, height)))
+
+
+def raw_of(image: Image.Image) -> str:
+    """How Pillow names the values that a picture stores.
+
+    Empty where it is decoded already, where there is no name, and for planes, whose values have one each.
+    """
+    is_planes = (
+        isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PLANES_TAG) == _SEPARATE
+    )
+    tile = getattr(image, "tile", [])
+    return _raw(tile[0]) if tile and not is_planes else ""
+
+
+def _raw(tile: Any) -> str:
+    raw = tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args
+    return raw if isinstance(raw, str) else ""
+
+
+def _with_raw(tile: Any, raw: str | None) -> Any:
+    if raw is None:
+        return tile
+    return tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
+
+
+def decoded_as(image: Image.Image, raw: str) -> Image.Image:
+    """Decode a PNG or TIFF that is not decoded yet, its bytes taken as another kind of as many."""
+    file: Any = getattr(image, "fp", None)
+    file.seek(0)
+    again = (PngImagePlugin.PngImageFile if image.format == "PNG" else _Tiff)(file, "")
+    if image.format != "PNG":
+        again.seek(image.tell())
+    again.tile = [_with_raw(each, raw) for each in again.tile]
+    again.load()
+    return again
+
+
+def ours(image: Image.Image) -> Image.Image:
+    """Open a TIFF again that Pillow opened and has not decoded yet."""
+    file = getattr(image, "fp", None)
+    is_theirs = isinstance(image, TiffImagePlugin.TiffImageFile) and not isinstance(image, _Tiff)
+    if not is_theirs or file is None or not getattr(image, "tile", None):
+        return image
+    file.seek(0)
+    again = _Tiff(file, "")
+    again.seek(image.tell())
+    again.info = image.info
+    return again
 
 
 def load(image: Image.Image, file: IO[bytes] | None) -> Image.Image:
