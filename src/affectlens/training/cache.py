@@ -24,7 +24,7 @@ from affectlens.files import atomic_folder
 from affectlens.former_keys import PIXEL_CACHE, current_keys
 from affectlens.images import Pixels, read_pixels, resize
 
-VERSION = 3  # 1 had each picture's red before its green; 2 read 16 bits with a profile, and rare TIFFs, otherwise
+VERSION = 3  # 1 had each picture's red before its green; 2 read 16 bits with a profile otherwise
 PIXELS, INDEX = "pixels.bin", "index.json"
 
 
