@@ -68,6 +68,22 @@ def test_what_the_system_refuses_is_status_two_with_its_name(
     assert capsys.readouterr().err.startswith("Error: no/table.csv cannot be used: Permission denied.")
 
 
+@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+def test_ctrl_c_while_a_library_is_imported_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], link: str
+) -> None:
+    """As ONNX Runtime has it, whose import fails with an error of its own then."""
+
+    def interrupted(spec: str) -> None:
+        error = ImportError("initialization failed")
+        setattr(error, link, KeyboardInterrupt())
+        raise error
+
+    monkeypatch.setattr("affectlens.data.catalog.open_data", interrupted)
+    assert status("data", "check", "folder:x") == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
 def test_an_unknown_command_is_named() -> None:
     unknown = run("predikt")
     assert unknown.returncode == 2 and "predikt" in unknown.stderr

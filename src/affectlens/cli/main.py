@@ -73,9 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         flush_streams()
     except BrokenPipeError:
         sys.exit(1)
-    except click.exceptions.Abort:
-        echo("Interrupted.", err=True)
-        sys.exit(130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        sys.exit(_interrupted())
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
@@ -94,14 +93,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         sys.exit(2)
     except ImportError as error:
-        library = (error.name or "").partition(".")[0]
-        if library not in BUILD_HALF:
-            raise
-        # Where nothing of the extra is there, its small libraries are not worth naming.
-        named = library if TRAIN.is_installed else TRAIN.library
-        echo(f"Error: {MissingExtra('This command', named, TRAIN.name)}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        echo("Interrupted.", err=True)
-        sys.exit(130)
+        sys.exit(_not_imported(error))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupted() -> int:
+    echo("Interrupted.", err=True)
+    return 130
+
+
+def _not_imported(error: ImportError) -> int:
+    """Report a library that is missing and return the status. Raises what is another fault."""
+    if _was_interrupted(error):
+        return _interrupted()
+    library = (error.name or "").partition(".")[0]
+    if library not in BUILD_HALF:
+        raise error
+    # Where nothing of the extra is there, its small libraries are not worth naming.
+    named = library if TRAIN.is_installed else TRAIN.library
+    echo(f"Error: {MissingExtra('This command', named, TRAIN.name)}", err=True)
+    return 2
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error: libraries in C++ fail to be imported with one of their own then."""
+    causes: BaseException | None = error
+    while causes is not None:
+        if isinstance(causes, KeyboardInterrupt):
+            return True
+        causes = causes.__cause__ or causes.__context__
+    return False
