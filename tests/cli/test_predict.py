@@ -353,6 +353,20 @@ def cells_of(file: Path) -> list[dict[str, Any]]:
     return cells
 
 
+def test_rows_of_another_engine_are_not_mixed_with_those_that_auto_would_make(
+    graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "out.jsonl"
+    words = (photos, "--model", graph_model, "--out", file, "--batch-size", 1)
+    assert status(*words) == 0
+    before = file.read_text().replace('"engine": "onnxruntime"', '"engine": "openvino"')
+    file.write_text(before)
+    capsys.readouterr()
+    assert status(*words, "--resume") == 2
+    assert "Pass --engine openvino --precision float32" in capsys.readouterr().err
+    assert file.read_text() == before
+
+
 # CSV is appended to as JSON lines are; Parquet has a journal.
 @pytest.mark.parametrize(
     "suffix",

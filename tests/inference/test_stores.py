@@ -289,6 +289,14 @@ def test_a_table_that_cannot_be_read_is_an_error_at_its_position(tmp_path: Path)
         assert count([str(tmp_path / name)]) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="every name there is text")
+def test_a_table_may_have_a_name_that_is_not_text(tmp_path: Path) -> None:
+    named = tmp_path / os.fsdecode(b"caf\xe9.parquet")
+    Path(table_of(tmp_path / "t.parquet", {"bytes": [b"one"]})).rename(named)
+    (row,) = load_rows(expand(str(named)))
+    assert isinstance(row, PictureBytes) and row.name == f"{named}#0" and row.data == b"one"
+
+
 def test_a_table_without_rows_is_an_error_as_a_folder_without_pictures_is(tmp_path: Path) -> None:
     table = table_of(tmp_path / "t.parquet", {"path": pa.array([], pa.string())})
     first, error, last = expand("a.jpg", table, "b.jpg")

@@ -10,6 +10,7 @@ Nothing here raises for what a store or a table answers, or does not answer with
 `PictureError` instead of the pictures that it concerns.
 """
 
+import os
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -390,7 +391,8 @@ def _parquet(table: str) -> Any:
         if is_url(table):
             store, path = _opened(table)
             return pq.ParquetFile(store.open_input_file(path), buffer_size=2**20)
-        return pq.ParquetFile(table, buffer_size=2**20)  # a buffer: a column is never read at once
+        # As bytes, since pyarrow takes no text that is not UTF-8. A buffer: a column is never read at once.
+        return pq.ParquetFile(pa.OSFile(os.fsencode(table)), buffer_size=2**20)
 
     try:
         return _within_seconds(table, opened) if is_url(table) else opened()

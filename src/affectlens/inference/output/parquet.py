@@ -1,9 +1,11 @@
 """Parquet: cannot be read before its end is written, so its rows are first kept in a journal of JSON Lines.
 
 The journal lies next to the file, as `.NAME.parquet.partial.jsonl`, and becomes the Parquet file at the end,
-in one step. Only a thousand rows are held at once.
+in one step. Only a thousand rows are held at once. Names of files go to pyarrow as bytes: as text it takes
+those alone that are UTF-8.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,11 @@ def to_journal(file: Path, journal: Path, vocabulary: Vocabulary, attributes: Se
 
     encoding = JsonLines(vocabulary, attributes)
     try:
-        with pq.ParquetFile(file) as table, atomic_write(journal) as out:
+        with (
+            pa.OSFile(os.fsencode(file)) as opened,
+            pq.ParquetFile(opened) as table,
+            atomic_write(journal) as out,
+        ):
             if table.schema_arrow.names != columns(vocabulary, attributes):
                 raise OutputError(f"{file} {OTHER_COLUMNS}")
             for batch in table.iter_batches(ROW_GROUP):
@@ -76,7 +82,7 @@ def read_table(file: Path) -> Iterator[JsonRow]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file) as table:
+        with pa.OSFile(os.fsencode(file)) as opened, pq.ParquetFile(opened) as table:
             words, attributes = emotions_among(table.schema_arrow.names)
             for batch in table.iter_batches(ROW_GROUP):
                 for cells in batch.to_pylist():
