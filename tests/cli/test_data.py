@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,22 @@ def test_pictures_are_not_divided_while_some_cannot_be_listed(
     refused.add(data / "awe")
     assert status("data", "split", f"folder:{data}", "--out", str(tmp_path / "splits.tsv")) == 2
     assert "the folder cannot be listed" in capsys.readouterr().err
+    assert not (tmp_path / "splits.tsv").exists()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="every name there is text")
+def test_a_name_that_is_not_text_is_checked_but_not_in_a_table_of_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=3)
+    (data / "awe" / "0.png").rename(data / "awe" / os.fsdecode(b"caf\xe9.png"))
+    (data / "awe" / "1.png").rename(data / "awe" / os.fsdecode(b"bad\xff.png"))
+    (data / "awe" / os.fsdecode(b"bad\xff.png")).write_bytes(b"no picture")
+    assert status("data", "check", f"folder:{data}", "--out", str(tmp_path / "found.json")) == 1
+    assert json.loads((tmp_path / "found.json").read_text())["unreadable"][0]["key"] == "awe/bad\udcff.png"
+    assert "bad\\udcff.png" in capsys.readouterr().out
+    assert status("data", "split", f"folder:{data}", "--out", str(tmp_path / "splits.tsv")) == 2
+    assert "is not UTF-8 text" in capsys.readouterr().err
     assert not (tmp_path / "splits.tsv").exists()
 
 

@@ -1,6 +1,8 @@
 """`affectlens evaluate` with a model, and with the predictions that the model made before."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,22 @@ def test_the_engine_is_chosen_as_for_predictions_and_workers_are_accepted_with_a
     words = ("evaluate", graph_model, "--data", f"folder:{data}", "--split", ALL, "--engine", "onxruntime")
     assert status(*words) == 2
     assert "Did you mean 'onnxruntime'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="every name there is text")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_names_that_are_not_text_are_scored_and_escaped(
+    graph_model: Path, tmp_path: Path, suffix: str
+) -> None:
+    root = colour_set(tmp_path / "data", MIKELS.words, each=1)
+    (root / "awe" / "0.png").rename(root / "awe" / os.fsdecode(b"caf\xe9.png"))
+    (root / "awe" / os.fsdecode(b"bad\xff.png")).write_bytes(b"no picture")
+    rows = tmp_path / f"{os.fsdecode(b'rows' + bytes([255]))}{suffix}"
+    assert status("predict", root, "--model", graph_model, "--out", rows) == 1
+    for given in (graph_model, rows):
+        found = evaluated(given, root, tmp_path / "scores.json")
+        assert [each["image"] for each in found["unreadable"]] == ["awe/bad\udcff.png"]
+        assert found["scores"]["count"] == len(MIKELS)
 
 
 def test_a_folder_that_cannot_be_listed_is_not_read_and_the_rest_is_scored(

@@ -121,6 +121,7 @@ def split(
             raise click.UsageError(f"{out} is there already. A split must not change: choose a new name.")
         source = open_data(spec)
         require_listed(source)
+        splits.require_text(source)
         splits.check_shares(wanted)
         with _search_progress(len(source.split(ALL))) as progress:
             groups = find_groups(source.split(ALL), search, progress)

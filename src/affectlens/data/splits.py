@@ -184,13 +184,27 @@ def with_validation(
     return replace(source, splits={**made, **kept}, notes=(*source.notes, note))
 
 
+def require_text(source: DataSource) -> None:
+    """Raise `DatasetError` for a picture whose name is not text, which a table of splits cannot hold."""
+    for part in source.splits.values():
+        for record in part:
+            try:
+                record.key.encode()
+            except UnicodeEncodeError:
+                raise DatasetError(
+                    f"The name {record.key} is not UTF-8 text, and a table of splits is. Rename the file."
+                ) from None
+
+
 def write_splits(file: Path, source: DataSource) -> None:
     """Write splits as a table: path, label (or weights by word), split.
 
     Commas divide the cells of a .csv, tabs those of any other file. Attributes are not written; groups are
     where there are any. Paths are relative to the data set, so that the file means the same on every machine.
-    `data.table` reads it back with the data set's folder as `root`; in that folder it needs none.
+    `data.table` reads it back with the data set's folder as `root`; in that folder it needs none. Raises
+    `DatasetError` where `require_text` does.
     """
+    require_text(source)
     words = source.vocabulary.words
     with atomic_write(file, "w") as out:
         delimiter = "," if file.suffix.lower() == ".csv" else "\t"  # as `data.table` reads it back
