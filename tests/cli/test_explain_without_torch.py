@@ -43,7 +43,7 @@ def test_a_picture_gets_its_story_its_figure_its_page_and_its_data(photo: Path, 
     (answer,) = json.loads((out / "photo.fear.json").read_text())["explanations"]
     assert (answer["method"], answer["details"]["masks"]) == ("rise", 50)
     assert answer["details"]["faithfulness"]["random_maps"] > 0
-    assert len(answer["story"]) == 3 and len(answer["influences"]["changes"]) > 10
+    assert len(answer["story"]) in (3, 4) and len(answer["influences"]["changes"]) > 10
 
 
 def test_the_map_is_that_of_an_engine_where_torch_is_installed(

@@ -187,6 +187,9 @@ def test_a_map_that_shows_the_opposite_of_the_measurement_is_contradicted_on_the
     )
     pages = [render_page(explanation_of(speaks_for, effects=(each,))) for each in (agreeing, contrary)]
     assert ["The map disagrees" in Outline(page).text for page in pages] == [False, True]
+    doubtful = heatmap_of(with_patch(), details={"faithfulness": FAITHFUL | {"beats_random": False}})
+    contrary = effects_of(doubtful.question, {"the top left ninth": 1.5}, noise=0.1)
+    assert "The map disagrees" not in render_page(explanation_of(doubtful, effects=(contrary,)))
 
 
 def test_every_baseline_is_named_in_words() -> None:

@@ -38,6 +38,7 @@ from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story.contributions import Contributions
 from affectlens.explain.story.effects import PictureEffects, RegionBox, divide_by_region, measure_effects
 from affectlens.explain.story.text import disagreement, story
+from affectlens.explain.text import doubts
 from affectlens.extras import TRAIN
 from affectlens.images import Pixels, Source, read_pixels, read_size, resize
 from affectlens.inference.engine import AUTO, TORCH, load_engine
@@ -121,12 +122,13 @@ class Explanation:
     error: PictureError | None = None
 
     def story(self, index: int = 0) -> list[str]:
-        """Return the sentences about one question's effects, and whether its map agrees with them.
+        """Return the sentences about one question's effects, and whether its map shows the opposite.
 
-        Raises `IndexError` where effects were not requested.
+        A map that was found no better than random ones contradicts nothing. Raises `IndexError` where effects
+        were not requested.
         """
-        found = self.effects[index]
-        disagrees = disagreement(found, divide_by_region(self.heatmaps[index]))
+        found, heatmap = self.effects[index], self.heatmaps[index]
+        disagrees = "" if doubts([heatmap]) else disagreement(found, divide_by_region(heatmap))
         return [*story(found), *([disagrees] if disagrees else [])]
 
     def to_json(self) -> dict[str, Any]:
