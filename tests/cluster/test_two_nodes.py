@@ -135,6 +135,7 @@ def test_what_cannot_be_trained_on_ends_the_run_by_its_name_and_is_not_tried_aga
     assert len([event for event in events if isinstance(event, RunStarted)]) <= 1
 
 
+@pytest.mark.slow  # Ray does not expect to lose that process: once, what ran after it in this one crashed
 def test_a_part_of_ray_that_ends_in_training_is_an_error_of_ours(
     nodes: Nodes, data: Path, tmp_path: Path
 ) -> None:
