@@ -57,8 +57,7 @@ def check_precision(name: str) -> None:
 def wait_passively() -> None:
     """Let torch's idle threads sleep, in a process that has not imported it yet; what the user set stays.
 
-    OpenMP has them spin by default. A method of many small steps on one picture then takes twice the
-    processor's time, and longer.
+    OpenMP has them spin by default, which costs a method of many small steps processor time, and time.
     """
     if "torch" not in sys.modules:
         os.environ.setdefault(WAIT_POLICY, "PASSIVE")

@@ -36,7 +36,13 @@ from affectlens.explain.core.question import Question, make_question, words_of
 from affectlens.explain.faithfulness.curves import RemovalOptions, faithfulness
 from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story.contributions import Contributions
-from affectlens.explain.story.effects import PictureEffects, RegionBox, divide_by_region, measure_effects
+from affectlens.explain.story.effects import (
+    PictureEffects,
+    RegionBox,
+    RegionShare,
+    divide_by_region,
+    measure_effects,
+)
 from affectlens.explain.story.text import disagreement, story
 from affectlens.explain.text import doubts
 from affectlens.extras import TRAIN
@@ -121,14 +127,19 @@ class Explanation:
     attributes: Mapping[str, Any] | None = None
     error: PictureError | None = None
 
+    @cached_property
+    def regions(self) -> tuple[list[RegionShare], ...]:
+        """What each region has of each heat map."""
+        return tuple(divide_by_region(heatmap) for heatmap in self.heatmaps)
+
     def story(self, index: int = 0) -> list[str]:
         """Return the sentences about one question's effects, and whether its map shows the opposite.
 
         A map that was found no better than random ones contradicts nothing. Raises `IndexError` where effects
         were not requested.
         """
-        found, heatmap = self.effects[index], self.heatmaps[index]
-        disagrees = "" if doubts([heatmap]) else disagreement(found, divide_by_region(heatmap))
+        found = self.effects[index]
+        disagrees = "" if doubts([self.heatmaps[index]]) else disagreement(found, self.regions[index])
         return [*story(found), *([disagrees] if disagrees else [])]
 
     def to_json(self) -> dict[str, Any]:
@@ -137,7 +148,7 @@ class Explanation:
         answers = []
         for index, heatmap in enumerate(self.heatmaps):
             answer = heatmap.to_json()
-            answer["places"] = [share.to_json() for share in divide_by_region(heatmap)]
+            answer["places"] = [share.to_json() for share in self.regions[index]]
             if self.effects:
                 answer["influences"] = self.effects[index].to_json()
                 answer["story"] = self.story(index)

@@ -55,10 +55,13 @@ class Bars(NamedTuple):
         return "; ".join(named)
 
 
+NO_BARS = Bars()
+
+
 def find_bars(source: str, begin: float, end: float | None) -> Bars:
     """Look for bars at some keyframes of a film's file; none are found in addresses and very short films."""
     if end is None or not Path(source).is_file():
-        return Bars()
+        return NO_BARS
     frames = []
     with suppress(VideoError), Video(source, keyframes=True) as video:
         for second in np.linspace(begin, end, FRAMES + 2)[1:-1]:

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from affectlens.film.bars import Bars
+from affectlens.film.bars import NO_BARS, Bars
+from affectlens.film.peak_frames import peak_frames
 from affectlens.film.timeline import Moment
 from affectlens.inference.attribute_evidence import evidence_of
 from affectlens.inference.engine import Engine
-from affectlens.video import stills
-
-NO_BARS = Bars()
 
 Evidence = Mapping[str, Any]  # of one frame, as `evidence_of` describes it
 
@@ -25,7 +23,6 @@ def peak_attributes(
     card = engine.card
     if not (card.attributes and engine.explains):
         return
-    for second, still in stills(source, sorted({peak.second for peak in peaks})):
-        pixels = card.preprocessing.fit_pixels(bars.cut(still))
-        _, explained = engine.explain(pixels[None])
+    for second, pixels in peak_frames(source, peaks, bars):
+        _, explained = engine.explain(card.preprocessing.fit_pixels(pixels)[None])
         yield second, evidence_of(explained, card.attributes, card.vocabulary)[0]

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from affectlens.explain.core.question import make_question
 from affectlens.explain.explainer import Explainer
 from affectlens.explain.figures import laid_on
-from affectlens.film.bars import Bars
+from affectlens.film.bars import NO_BARS, Bars
+from affectlens.film.peak_frames import peak_frames
 from affectlens.film.report.page import LONGEST, shrunk
 from affectlens.film.timeline import Moment
-from affectlens.video import stills
-
-NO_BARS = Bars()
 
 
 class PeakMap(NamedTuple):
@@ -31,8 +29,7 @@ def peak_maps(
 
     Raises `VideoError` where it cannot be read.
     """
-    for second, still in stills(source, sorted({peak.second for peak in peaks})):
-        pixels = bars.cut(still)
+    for second, pixels in peak_frames(source, peaks, bars):
         prepared = explainer.prepare(pixels)
         for peak in peaks:
             if peak.second == second:

@@ -21,6 +21,7 @@ from affectlens.inference.predictor import BATCH_SIZE, Prediction, Predictor
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
+    from affectlens.inference.output.resume import MadeBy
     from affectlens.inference.output.writer import RowWriter
 
 SHOWN_FAILURES = 10
@@ -43,7 +44,7 @@ class JobCounts:
     failed: int = 0
     failures: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
-    kept_by: tuple[str | None, str | None] = (None, None)
+    kept_by: "MadeBy" = (None, None)
 
     @property
     def total(self) -> int:
@@ -147,9 +148,7 @@ class PredictionJob:
                 writer.write(prediction.to_row(card))
         return self.counts
 
-    def open(
-        self, file: Path, *, resume: bool, by: tuple[str | None, str | None] = (None, None)
-    ) -> "RowWriter":
+    def open(self, file: Path, *, resume: bool, by: "MadeBy" = (None, None)) -> "RowWriter":
         """Open the file of a job; leave what is left to predict among the inputs, and count what is kept.
 
         `by` are the engine and the precision that the rest will be predicted by, where they are known. Raises

@@ -46,7 +46,7 @@ from affectlens.training.state import State
 
 EVALUATION_BATCH = 64
 
-# Pictures among which copies that were cut are looked for too: of so many it takes about a minute.
+# Pictures among which copies that were cut are looked for too: the time for it grows with their square.
 THOROUGH_UP_TO = 5_000
 
 
