@@ -19,10 +19,29 @@ os.environ.update(ENVIRONMENT)  # of Ray, which reads it once: when it is first 
 os.environ[machine.NO_REPORTS] = "1"  # for tests that import ONNX Runtime themselves
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without-base-tests", action="store_true",
+        help="leave out tests that run where the base alone is installed (tests/halves.py)",
+    )  # fmt: skip
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # As a plugin of its own: what a conftest.py ignores lies below it, and doctests do not.
     if halves.base_only():
         config.pluginmanager.register(WithTheBaseOnly(), "affectlens-base")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--without-base-tests"):
+        left = [each for each in items if halves.left_to_the_base(each.path) and not needs(each)]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [each for each in items if each not in set(left)]
+
+
+def needs(item: pytest.Item) -> bool:
+    """Whether a test needs more than the base."""
+    return item.get_closest_marker("needs") is not None
 
 
 class WithTheBaseOnly:
@@ -33,9 +52,9 @@ class WithTheBaseOnly:
         return True if is_file and halves.lacking(collection_path) else None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        needing = [item for item in items if item.get_closest_marker("needs")]
+        needing = [item for item in items if needs(item)]
         config.hook.pytest_deselected(items=needing)
-        items[:] = [item for item in items if item not in needing]
+        items[:] = [item for item in items if not needs(item)]
 
     def pytest_report_header(self) -> str:
         return "The base alone is installed: tests that need more are left out (tests/halves.py)."

@@ -1,5 +1,8 @@
 """What the base install of the package lacks, and which files therefore do not run where nothing else is.
 
+And which run there only (`left_to_the_base`), by `--without-base-tests`: to run twice what no library
+changes takes minutes and finds nothing.
+
 The rule: a file needs more than the base if it imports, at its top, a library of an extra, a module of the
 package that is listed here, or a module of `HELPERS` that does. What is imported within functions does not
 count: a single test that needs a library is marked `@pytest.mark.needs("torch")`, a file in which all do by
@@ -8,6 +11,7 @@ count: a single test that needs a library is marked `@pytest.mark.needs("torch")
 
 import ast
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +60,9 @@ NAMED = frozenset({
     "affectlens.inference.torch_engine",
 })  # fmt: skip
 
+# Tests that do not depend on which engine answers: where they need no more than the base, they run there alone.
+ONCE = ("data", "film", "report", "video", "test_*.py")
+
 
 def base_only() -> bool:
     """Whether this Python has the base alone: no torch."""
@@ -80,6 +87,14 @@ def lacking(file: Path) -> str | None:
         if any(lacking(folder / f"{top}.py") for folder in HELPERS if (folder / f"{top}.py").is_file()):
             return name
     return None
+
+
+def left_to_the_base(file: Path) -> bool:
+    """Whether a file's tests run where the base alone is installed, and need not run elsewhere (`ONCE`)."""
+    if not file.is_relative_to(TESTS) or lacking(file):
+        return False
+    first = file.relative_to(TESTS).parts[0]
+    return any(fnmatch(first, pattern) for pattern in ONCE)
 
 
 def _imported(node: ast.AST) -> Iterator[str]:

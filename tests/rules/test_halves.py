@@ -1,12 +1,14 @@
 """Which tests run where the base alone is installed: all of the use half, but those of the list."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import without_torch
-from halves import ROOMS, SOURCES, TESTS, lacking
+from halves import ROOMS, SOURCES, TESTS, lacking, left_to_the_base
 
 # Folders and files of tests of rooms that build models.
 OF_ROOMS = tuple(room.replace("affectlens.", "") for room in ROOMS)
@@ -96,6 +98,23 @@ def test_a_module_of_the_package_needs_more_if_it_is_listed() -> None:
     assert lacking(SOURCES / "affectlens" / "metrics.py") is None
 
 
+@pytest.mark.parametrize(
+    ("file", "left"),
+    [
+        ("video/test_reader.py", True),
+        ("film/export/test_markers.py", True),
+        ("test_images.py", True),
+        ("test_losses.py", False),  # needs torch
+        ("film/test_without_torch.py", False),
+        ("cli/test_predict.py", False),  # whose answers come from an engine
+        ("inference/test_predictor.py", False),
+    ],
+)
+def test_what_no_library_changes_runs_with_the_base_alone(file: str, left: bool) -> None:
+    assert (TESTS / file).is_file()
+    assert left_to_the_base(TESTS / file) is left
+
+
 COLLECT = """
 import pytest
 sys.exit(pytest.main(["-c", sys.argv[1], "--collect-only", "-q", *sys.argv[2:]]))
@@ -111,6 +130,13 @@ def test_pytest_leaves_out_files_and_tests_that_need_more() -> None:
     for left_out in ("test_networks.py", "test_auto_takes", "recipes"):
         assert left_out not in ended.stdout
     assert re.search(r"tests collected \(\d+ deselected\)", ended.stdout)
+
+
+def test_pytest_can_leave_out_what_runs_there() -> None:
+    command = [sys.executable, "-m", "pytest", "-c", PROJECT, "--collect-only", "-q", "--without-base-tests"]
+    ended = subprocess.run([*command, TESTS / "test_machine.py"], capture_output=True, text=True)
+    # But for the tests of that file that need torch.
+    assert re.search(r"[1-9]\d*/\d+ tests collected \([1-9]\d* deselected\)", ended.stdout), ended.stdout
 
 
 def test_a_file_that_cannot_be_imported_for_another_reason_is_an_error(tmp_path: Path) -> None:
