@@ -60,7 +60,7 @@ NAMED = frozenset({
     "affectlens.inference.torch_engine",
 })  # fmt: skip
 
-# Tests that do not depend on which engine answers: where they need no more than the base, they run there alone.
+# Tests that do not depend on which engine answers: where they need only the base, they run there alone.
 ONCE = ("data", "film", "report", "video", "test_*.py")
 
 
