@@ -1,6 +1,7 @@
 """Vocabularies, distributions and conversions."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,12 +18,20 @@ from affectlens.emotions import (
     WEBEMO_7,
     WEBEMO_25,
     BadDistribution,
+    BadVocabulary,
     EmotionDistribution,
     NoConversion,
     Vocabulary,
+    by_polarity,
     convert,
     find_vocabulary,
+    own_vocabulary,
+    polarity_score,
+    polarity_sums,
+    read_vocabulary,
+    to_plain,
     vocabulary,
+    vocabulary_of_plain,
 )
 from affectlens.errors import UnknownName
 
@@ -214,3 +223,75 @@ def test_a_distribution_reads_like_a_sentence() -> None:
 
 def test_the_top_of_equals_is_the_first_in_vocabulary_order() -> None:
     assert MIKELS.distribution({"fear": 1, "awe": 1}).top == "awe"
+
+
+# -------------------------------------------------------------------------------- words of one's own
+
+
+def test_a_word_is_found_whatever_its_case_and_however_its_accents_are_stored() -> None:
+    words = own_vocabulary(["\u00c5ngest", "rock 'n' roll"])
+    assert words.words == ("\u00e5ngest", "rock 'n' roll")
+    for spelling in ("a\u030angest", "\u00c5NGEST", " \u212bngest "):
+        assert words.word(spelling) == "\u00e5ngest"
+    assert words.word("Rock  'N' Roll") == "rock 'n' roll"
+    assert not words.knows("angest")
+
+
+def test_polarity_follows_from_the_words_that_have_one() -> None:
+    words = Vocabulary("moods", ("cosy", "odd", "bleak"), polarity={"cosy": "positive", "bleak": "negative"})
+    made = convert(words.distribution({"cosy": 1, "odd": 2, "bleak": 1}), POLARITY)
+    assert (made.distribution["positive"], made.dropped) == (0.5, 0.5)
+    assert "odd" in made.lost
+    assert polarity_score(words.only("bleak")) == -1
+    assert by_polarity(words) == ["cosy", "odd", "bleak"]
+    assert polarity_score(Vocabulary("moods", words.words).only("cosy")) is None
+
+
+def test_positive_as_one_word_of_several_has_no_sums_next_to_it() -> None:
+    sides = {"positive": "positive", "negative": "negative"}
+    words = Vocabulary("three", ("negative", "neutral", "positive"), polarity=sides)
+    evoked = words.distribution({"positive": 2, "neutral": 1, "negative": 1})
+    assert polarity_sums(evoked) is None
+    assert math.isclose(evoked.polarity["positive"], 2 / 3)
+    assert polarity_sums(POLARITY.only("positive")) == POLARITY.only("positive")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('words = ["a", "b"]\npolarty = {}', "polarty"),
+        ('words = ["a", "b"]\nname = "mikels-8"', "known vocabulary"),
+        ('words = ["a", "A"]', "'a' is there twice"),
+        ('words = ["a"]', "two words or more"),
+        ('words = ["a", "b"]\ncolours = {a = "red"}', "colours of 'a' is 'red', not as #1a2b3c"),
+        ('words = ["a", "b"]\nvalence = {a = 10}', "valence of 'a'"),
+        ('words = ["a", "b"]\naliases = {c = "d"}', "leads to no word"),
+        ('words = ["a", "b"]\npolarity = {positive = ["c"]}', "'c', which is not one of its words"),
+        ('words = ["a", "b"]\npolarity = {positive = ["a"], negative = ["A"]}', "both positive and negative"),
+        ("words = [", "moods.toml"),
+        ('name = "mikels-9"', "Did you mean 'mikels-8'"),
+    ],
+)
+def test_a_file_that_is_no_vocabulary_is_refused_with_its_name(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    file = tmp_path / "moods.toml"
+    file.write_text(text)
+    with pytest.raises(BadVocabulary, match=rf"moods\.toml.*{reason}|{reason}"):
+        read_vocabulary(file)
+
+
+def test_a_file_may_name_a_known_vocabulary_alone(tmp_path: Path) -> None:
+    (tmp_path / "vocabulary.toml").write_text('name = "ekman"')
+    assert read_vocabulary(tmp_path / "vocabulary.toml") is EKMAN
+
+
+def test_all_that_is_known_of_words_is_written_and_read_back() -> None:
+    words = own_vocabulary(
+        ["cosy", "bleak"], "moods", aliases={"snug": "cosy"}, polarity={"cosy": "positive"},
+        colours={"bleak": "#123456"}, valence={"cosy": 7.5},
+    )  # fmt: skip
+    read = vocabulary_of_plain(to_plain(words))
+    for name in ("name", "words", "aliases", "polarity", "colours", "valence"):
+        assert getattr(read, name) == getattr(words, name), name
+    assert to_plain(MIKELS) == {"name": "mikels-8", "words": list(MIKELS.words)}

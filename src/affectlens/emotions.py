@@ -3,28 +3,46 @@
 An emotion here is always one that a picture *evokes* in those who look at it. Labels travel by
 name, never by index: at least four orders of Mikels' eight emotions are in circulation.
 
-Sources:
-    mikels-8    Mikels et al., "Emotional category data on images from the International Affective Picture
-                System", Behavior Research Methods 37, 2005, 626-630: amusement, awe, contentment, excitement,
-                anger, disgust, fear and sadness; used by FI and EmoSet.
-    ekman-6     Ekman, "An argument for basic emotions", 1992; used by Emotion6's folders and Ekman-6 (video).
-    emotion6-7  Peng et al., "A Mixed Bag of Emotions", CVPR 2015: Ekman's six and neutral.
-    plutchik-8  Plutchik, "A general psychoevolutionary theory of emotion", 1980; used by VideoEmotion-8.
-    webemo-*    Panda et al., "Contemplating Visual Emotions", ECCV 2018 (spelling corrected).
+A vocabulary is a small TOML file (`read_vocabulary`, docs/vocabularies.md). Those of published data sets come
+with the package, `vocabularies/*.toml`, each with its source; any other has words of its own.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from affectlens.errors import AffectLensError, UnknownName
 
 TOLERANCE = 1e-4
+LOWEST_VALENCE, HIGHEST_VALENCE = 1.0, 9.0  # of the scale of the International Affective Picture System
+# Words that are columns of tables: of data sets, of predictions, and of films.
+RESERVED = frozenset({
+    "path", "image", "file", "filename", "label", "emotion", "emotions", "split", "group",
+    "top", "polarity", "attributes", "brightness", "colourfulness", "predicted_attributes", "because",
+    "model", "weights", "version", "engine", "precision", "error", "error_type", "error_message",
+    "second", "frame", "shot", "start", "end", "duration", "begins", "transition", "key_second", "samples",
+    "smoothed", "valence", "arousal", "uncertainty", "reused",
+})  # fmt: skip
+RESERVED_BEGINNINGS = ("smoothed_", "error_")
+LONGEST_WORD = 60  # characters
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_BUILT_IN = Path(__file__).with_name("vocabularies")
 
 
 class BadDistribution(AffectLensError):
     """Weights that are not a probability distribution: negative, not finite, or all zero."""
+
+
+class BadVocabulary(BadDistribution):
+    """Words that cannot be a vocabulary, or facts of words that cannot be."""
 
 
 class NoConversion(AffectLensError):
@@ -37,19 +55,31 @@ class AllDropped(NoConversion):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """An ordered list of emotion words.
+    """An ordered list of emotion words. Name and words are what it is; the rest are optional facts of words.
 
-    `name` identifies it in model folders; `words` are canonical and lower case; `aliases` maps
-    spellings found in data sets to canonical words.
+    Attributes:
+        name: identifies it in model folders
+        words: canonical: lower case, in Unicode's composed form (NFC)
+        aliases: spellings found in data sets -> canonical words
+        polarity: words that are a positive or a negative feeling -> `positive` or `negative`
+        colours: `#rrggbb` by word
+        valence: how pleasant a word is, 1 to 9
+        lost: what bringing its words to positive and negative loses, a clause
     """
 
     name: str
     words: tuple[str, ...]
     aliases: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    polarity: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    colours: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    valence: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    lost: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(set(self.words)) != len(self.words) or not self.words:
-            raise BadDistribution(f"The vocabulary {self.name} repeats a word or has none: {self.words}.")
+            raise BadVocabulary(f"The vocabulary {self.name} repeats a word or has none: {self.words}.")
+        for problem in _wrong_facts(self):
+            raise BadVocabulary(f"The vocabulary {self.name} cannot be: {problem}.")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -66,12 +96,29 @@ class Vocabulary:
         >>> MIKELS.word("Amuse"), MIKELS.word("excit")
         ('amusement', 'excitement')
         """
-        lowered = name.strip().lower()
-        if lowered in self._positions:
-            return lowered
-        if lowered in self.aliases:
-            return self.aliases[lowered]
-        raise UnknownName("emotion", name, self.words, f"the vocabulary {self.name}")
+        found = self._found(name)
+        if found is None:
+            raise UnknownName("emotion", name, self.words, f"the vocabulary {self.name}")
+        return found
+
+    def knows(self, name: str) -> bool:
+        """Whether a name is a word or an alias, whatever its case and however its accents are stored."""
+        return self._found(name) is not None
+
+    def _found(self, name: str) -> str | None:
+        plain = name if name in self._positions else plain_word(name)
+        return plain if plain in self._positions else self.aliases.get(plain)
+
+    @cached_property
+    def signs(self) -> Mapping[str, int]:
+        """1 for each word that is a positive feeling, -1 for a negative one, 0 where neither is known.
+
+        >>> EKMAN.signs["joy"], EKMAN.signs["surprise"]
+        (1, 0)
+        """
+        polarities = (polarity_of(self.only(word)) for word in self.words)
+        signs = (0 if found is None else 1 if found.top == "positive" else -1 for found in polarities)
+        return dict(zip(self.words, signs, strict=True))
 
     def index(self, name: str) -> int:
         """Return the position of a word or alias in `words`."""
@@ -180,10 +227,7 @@ def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion
     source = distribution.vocabulary
     if source == target:
         return Conversion(distribution, "nothing", 0.0)
-    mapping = next((m for m in MAPPINGS if (m.source, m.target) == (source, target)), None)
-    if mapping is None:
-        known = [f"{m.source.name} to {m.target.name}" for m in MAPPINGS]
-        raise NoConversion(f"No conversion from {source.name} to {target.name}. Known: {', '.join(known)}.")
+    mapping = _mapping(source, target)
     sums: dict[str, float] = {}
     for word, weight in distribution.weights.items():
         new = mapping.words[word]
@@ -193,6 +237,21 @@ def convert(distribution: EmotionDistribution, target: Vocabulary) -> Conversion
     if kept <= 0:
         raise AllDropped(f"All weight of {distribution} has no counterpart in {target.name}: {mapping.lost}")
     return Conversion(target.distribution(sums), mapping.lost, max(0.0, 1.0 - kept))
+
+
+def _mapping(source: Vocabulary, target: Vocabulary) -> _Mapping:
+    if target == POLARITY and source.polarity:
+        return _to_polarity(source)
+    found = next((m for m in MAPPINGS if (m.source, m.target) == (source, target)), None)
+    if found is not None:
+        return found
+    if target == POLARITY and source.name not in VOCABULARIES:
+        raise NoConversion(
+            f"The words of {source.name} have no polarity. List them under [polarity] in its "
+            "vocabulary.toml, as positive = [...] and negative = [...]."
+        )
+    known = [f"{m.source.name} to {m.target.name}" for m in MAPPINGS]
+    raise NoConversion(f"No conversion from {source.name} to {target.name}. Known: {', '.join(known)}.")
 
 
 def polarity_of(emotions: EmotionDistribution) -> EmotionDistribution | None:
@@ -213,18 +272,40 @@ def polarity_score(emotions: EmotionDistribution) -> float | None:
     return None if polarity is None else polarity["positive"] - polarity["negative"]
 
 
-@lru_cache(maxsize=32)
-def polarity_signs(vocabulary: Vocabulary) -> Mapping[str, int]:
-    """Map each word to 1 where it is a positive feeling, -1 where a negative one, 0 where neither is known.
+def polarity_sums(emotions: EmotionDistribution) -> EmotionDistribution | None:
+    """Return `polarity_of` for rows, whose columns are words; None where sums would have the name of a word.
 
-    >>> dict(polarity_signs(EKMAN))["joy"], dict(polarity_signs(EKMAN))["surprise"]
-    (1, 0)
+    So it is where `positive` or `negative` is one of several words; of both alone it is themselves.
     """
-    signs = {}
-    for word in vocabulary.words:
-        polarity = polarity_of(vocabulary.only(word))
-        signs[word] = 0 if polarity is None else 1 if polarity.top == "positive" else -1
-    return signs
+    return None if names_polarity(emotions.vocabulary.words) else polarity_of(emotions)
+
+
+def valence_of(emotions: EmotionDistribution) -> float | None:
+    """Return the mean valence, 1 to 9, of the words that have one; None where none of these has weight.
+
+    >>> words = Vocabulary("moods", ("cosy", "odd", "bleak"), valence={"cosy": 8.0, "bleak": 2.0})
+    >>> valence_of(words.distribution({"cosy": 3, "odd": 6, "bleak": 1}))
+    6.5
+    """
+    valence = emotions.vocabulary.valence
+    weights = {word: max(0.0, emotions[word]) for word in valence}
+    total = math.fsum(weights.values())
+    return math.fsum(weights[word] * valence[word] for word in valence) / total if total > 0 else None
+
+
+def names_polarity(words: Iterable[str]) -> bool:
+    """Whether `positive` or `negative` is one among other words.
+
+    >>> names_polarity(["positive", "negative"]), names_polarity(["positive", "negative", "neutral"])
+    (False, True)
+    """
+    own = set(words)
+    return not own.isdisjoint(POLARITY.words) and own != set(POLARITY.words)
+
+
+def polarity_signs(vocabulary: Vocabulary) -> Mapping[str, int]:
+    """Return `Vocabulary.signs`: 1 for a positive feeling, -1 for a negative one, 0 for neither."""
+    return vocabulary.signs
 
 
 def by_polarity(vocabulary: Vocabulary) -> list[str]:
@@ -259,7 +340,7 @@ def find_vocabulary(labels: Iterable[str]) -> Vocabulary:
     >>> find_vocabulary(["amuse", "sad", "fear"]).name
     'mikels-8'
     """
-    wanted = sorted({label.strip().lower() for label in labels})
+    wanted = sorted({plain_word(label) for label in labels})
     candidates = VOCABULARIES.values()
     strangers = {v.name: [w for w in wanted if w not in v.words and w not in v.aliases] for v in candidates}
     nearest = min(candidates, key=lambda v: len(strangers[v.name]))
@@ -270,38 +351,181 @@ def find_vocabulary(labels: Iterable[str]) -> Vocabulary:
     return nearest
 
 
-MIKELS = Vocabulary(
-    "mikels-8",
-    ("amusement", "awe", "contentment", "excitement", "anger", "disgust", "fear", "sadness"),
-    {
-        "amuse": "amusement",
-        "content": "contentment",
-        "excit": "excitement",
-        "excite": "excitement",
-        "angry": "anger",
-        "sad": "sadness",
-    },
-)
-_SPELLINGS = {"angry": "anger", "happy": "joy", "happiness": "joy", "sad": "sadness", "surprised": "surprise"}
-EKMAN = Vocabulary("ekman-6", ("anger", "disgust", "fear", "joy", "sadness", "surprise"), _SPELLINGS)
-EMOTION6 = Vocabulary("emotion6-7", (*EKMAN.words, "neutral"), _SPELLINGS)
-PLUTCHIK = Vocabulary(
-    "plutchik-8",
-    ("anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust"),
-    _SPELLINGS,
-)
-POLARITY = Vocabulary("polarity-2", ("positive", "negative"), {"pos": "positive", "neg": "negative"})
-WEBEMO_25 = Vocabulary(
-    "webemo-25",
-    (
-        "affection", "cheerfulness", "confusion", "contentment", "disappointment", "disgust", "enthrallment",
-        "envy", "exasperation", "gratitude", "horror", "irritability", "lust", "neglect", "nervousness",
-        "optimism", "pride", "rage", "relief", "sadness", "shame", "suffering", "surprise", "sympathy",
-        "zest",
-    ),
-    {"cheerfullness": "cheerfulness", "irritabilty": "irritability"},
-)  # fmt: skip
-WEBEMO_7 = Vocabulary("webemo-7", ("love", "joy", "confusion", "sadness", "anger", "fear", "surprise"))
+# ---------------------------------------------------------------------------------------------------- files
+
+
+class _Polarity(msgspec.Struct, forbid_unknown_fields=True):
+    positive: list[str] = []
+    negative: list[str] = []
+
+
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+    """A vocabulary as a TOML file, or a model's card, holds it; `Vocabulary` explains the keys."""
+
+    words: list[str] = []
+    name: str = ""
+    aliases: dict[str, str] = {}
+    polarity: _Polarity = msgspec.field(default_factory=_Polarity)
+    colours: dict[str, str] = {}
+    valence: dict[str, float] = {}
+    lost: str = ""
+
+
+def plain_word(text: str) -> str:
+    """Return a word as vocabularies have it: lower case, in composed Unicode (NFC), single spaces.
+
+    >>> plain_word(" So  So "), plain_word("A\u030angest") == "\u00e5ngest"
+    ('so so', True)
+    """
+    if text.isascii():
+        return " ".join(text.lower().split())
+    return " ".join(unicodedata.normalize("NFC", text.lower()).split())
+
+
+def read_vocabulary(file: Path) -> Vocabulary:
+    """Read the vocabulary of a TOML file; one with the name of a known vocabulary alone is that one.
+
+    Raises `BadVocabulary` with the file's name.
+    """
+    try:
+        return vocabulary_of_plain(tomllib.loads(file.read_text(encoding="utf-8-sig")))
+    except OSError as error:
+        raise BadVocabulary(f"The vocabulary {file} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError, AffectLensError) as error:
+        raise BadVocabulary(f"{file}: {str(error).rstrip('.')}.") from None
+
+
+def vocabulary_of_plain(plain: Mapping[str, Any]) -> Vocabulary:
+    """Make a vocabulary of what its TOML file or `to_plain` has.
+
+    Raises `ValueError` for keys and types that do not belong there, and `BadVocabulary` for words that cannot
+    be.
+    """
+    stored = msgspec.convert(dict(plain), _Stored)
+    if stored.name and set(plain) == {"name"}:
+        return vocabulary(stored.name)
+    name = " ".join(stored.name.split()) or own_name(stored.words)
+    if name in VOCABULARIES:
+        raise BadVocabulary(f"{name} is the name of a known vocabulary. Choose another, or leave it out.")
+    sides = {"positive": stored.polarity.positive, "negative": stored.polarity.negative}
+    both = set(map(plain_word, sides["positive"])) & set(map(plain_word, sides["negative"]))
+    if both:
+        raise BadVocabulary(f"{both.pop()!r} is both positive and negative. List it under one, or neither.")
+    return own_vocabulary(
+        stored.words,
+        name,
+        aliases={plain_word(alias): plain_word(word) for alias, word in stored.aliases.items()},
+        polarity={plain_word(word): side for side, words in sides.items() for word in words},
+        colours={plain_word(word): colour for word, colour in stored.colours.items()},
+        valence={plain_word(word): value for word, value in stored.valence.items()},
+        lost=stored.lost,
+    )
+
+
+def own_name(words: Sequence[str]) -> str:
+    """Return the name of a vocabulary that was given none: `own-` and how many words it has."""
+    return f"own-{len(words)}"
+
+
+def own_vocabulary(words: Sequence[str], name: str = "", **facts: Any) -> Vocabulary:
+    """Make a vocabulary of words that may be any; `facts` are those of `Vocabulary`.
+
+    Raises `BadVocabulary` for fewer than two words, one that is there twice, and one that cannot be a word.
+    """
+    plain = [plain_word(word) for word in words]
+    for word in plain:
+        if problem := _wrong_word(word):
+            raise BadVocabulary(f"{word!r} cannot be a word for an emotion: {problem}.")
+    if repeated := sorted({word for word in plain if plain.count(word) > 1}):
+        raise BadVocabulary(f"The word {repeated[0]!r} is there twice (case does not count). Write it once.")
+    alike = [word for word in plain if _letters(word) in map(_letters, plain[: plain.index(word)])]
+    if alike:
+        raise BadVocabulary(
+            f"{alike[0]!r} and another word differ by spaces or signs alone. Change one of them."
+        )
+    if len(plain) < 2:
+        raise BadVocabulary(f"A vocabulary needs two words or more, not only {', '.join(plain) or 'none'}.")
+    return Vocabulary(name or own_name(plain), tuple(plain), **facts)
+
+
+def _letters(word: str) -> str:
+    """A word without spaces and signs: files are named by it."""
+    return "".join(filter(str.isalnum, word))
+
+
+def _wrong_word(word: str) -> str:
+    if not _letters(word):
+        return "it has no letter"
+    if not word.isprintable():
+        return "it has characters that cannot be shown"
+    if len(word) > LONGEST_WORD:
+        return f"it is longer than {LONGEST_WORD} characters"
+    if word in RESERVED or word.startswith(RESERVED_BEGINNINGS):
+        return "tables have a column of this name. Choose another word, as a plural"
+    return ""
+
+
+def _wrong_facts(given: Vocabulary) -> Iterable[str]:
+    """Yield what in the facts of words cannot be."""
+    for name in ("polarity", "colours", "valence"):
+        for word in getattr(given, name):
+            if word not in given.words:
+                yield f"{name} has {word!r}, which is not one of its words"
+    for alias, word in given.aliases.items():
+        if word not in given.words or alias in given.words:
+            yield f"the alias {alias!r} of {word!r} leads to no word of it, or is a word itself"
+    values = (
+        ("polarity", lambda side: side in ("positive", "negative"), "positive or negative"),
+        ("colours", _COLOUR.fullmatch, "as #1a2b3c"),
+        ("valence", lambda value: LOWEST_VALENCE <= value <= HIGHEST_VALENCE, "1 to 9"),
+    )
+    for name, possible, expected in values:
+        for word, value in getattr(given, name).items():
+            if not possible(value):
+                yield f"{name} of {word!r} is {value!r}, not {expected}"
+
+
+def to_plain(given: Vocabulary) -> dict[str, Any]:
+    """Return a vocabulary as plain data: a known one by name and words, another with all that is known of it.
+
+    >>> to_plain(POLARITY)
+    {'name': 'polarity-2', 'words': ['positive', 'negative']}
+    """
+    plain: dict[str, Any] = {"name": given.name, "words": list(given.words)}
+    if is_known(given):
+        return plain
+    if given.polarity:
+        sides = ("positive", "negative")
+        plain["polarity"] = {
+            s: [word for word in given.words if given.polarity.get(word) == s] for s in sides
+        }
+    for name in ("aliases", "colours", "valence", "lost"):
+        if value := getattr(given, name):
+            plain[name] = value if isinstance(value, str) else dict(value)
+    return plain
+
+
+def is_known(given: Vocabulary) -> bool:
+    """Whether it is a vocabulary that comes with the package, with these words in this order."""
+    return VOCABULARIES.get(given.name) == given
+
+
+def _built_in(name: str) -> Vocabulary:
+    """Read a vocabulary that comes with the package; its file is as `read_vocabulary` describes it."""
+    plain = tomllib.loads((_BUILT_IN / f"{name}.toml").read_text(encoding="utf-8"))
+    stored = msgspec.convert(plain, _Stored)
+    polarity = dict.fromkeys(stored.polarity.positive, "positive")
+    polarity |= dict.fromkeys(stored.polarity.negative, "negative")
+    return Vocabulary(stored.name, tuple(stored.words), stored.aliases, polarity, lost=stored.lost)
+
+
+MIKELS = _built_in("mikels-8")
+EKMAN = _built_in("ekman-6")
+EMOTION6 = _built_in("emotion6-7")
+PLUTCHIK = _built_in("plutchik-8")
+POLARITY = _built_in("polarity-2")
+WEBEMO_25 = _built_in("webemo-25")
+WEBEMO_7 = _built_in("webemo-7")
 
 # Searched in this order by `find_vocabulary`: of two that fit, the one met more often in data sets.
 VOCABULARIES: dict[str, Vocabulary] = {
@@ -321,37 +545,16 @@ def _by_target(source: Vocabulary, target: Vocabulary, lost: str, groups: Mappin
     return _Mapping(source, target, words, lost)
 
 
+def _to_polarity(source: Vocabulary) -> _Mapping:
+    """Bring words to positive and negative by their own polarity; words without one are dropped."""
+    words = {word: source.polarity.get(word) for word in source.words}
+    without = [word for word, side in words.items() if side is None]
+    dropped = f"; without a polarity and dropped: {', '.join(without)}" if without else ""
+    return _Mapping(source, POLARITY, words, source.lost or f"which emotion it is{dropped}")
+
+
 MAPPINGS: tuple[_Mapping, ...] = (
-    _by_target(
-        MIKELS, POLARITY, "which of the four positive or four negative emotions it is",
-        {"positive": "amusement awe contentment excitement", "negative": "anger disgust fear sadness"},
-    ),
-    _by_target(
-        EKMAN, POLARITY, "which emotion it is; surprise is neither positive nor negative and is dropped",
-        {"positive": "joy", "negative": "anger disgust fear sadness"},
-    ),
-    _by_target(
-        EMOTION6, POLARITY, "which emotion it is; surprise and neutral have no polarity and are dropped",
-        {"positive": "joy", "negative": "anger disgust fear sadness"},
-    ),
-    _by_target(
-        PLUTCHIK, POLARITY,
-        "which emotion it is; surprise and anticipation count as positive, as in Zhao et al., AAAI 2020",
-        {"positive": "anticipation joy surprise trust", "negative": "anger disgust fear sadness"},
-    ),
-    _by_target(
-        WEBEMO_7, POLARITY, "which emotion it is; confusion counts as negative and surprise as positive",
-        {"positive": "love joy surprise", "negative": "confusion sadness anger fear"},
-    ),
-    _by_target(
-        WEBEMO_25, POLARITY, "which emotion it is; confusion counts as negative and surprise as positive",
-        {
-            "positive": "affection cheerfulness contentment enthrallment gratitude lust optimism pride "
-            "relief surprise zest",
-            "negative": "confusion disappointment disgust envy exasperation horror irritability neglect "
-            "nervousness rage sadness shame suffering sympathy",
-        },
-    ),
+    *(_to_polarity(v) for v in (MIKELS, EKMAN, EMOTION6, PLUTCHIK, WEBEMO_7, WEBEMO_25)),
     _by_target(
         WEBEMO_25, WEBEMO_7, "which of the 25 emotions within each family it is",
         {

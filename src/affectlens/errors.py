@@ -33,6 +33,7 @@ AffectLensError
     ClusterError            no Ray at an address, or one that went away
     LineageError            a search whose record of who descends from whom is not true
     BadDistribution         in emotions.py: weights that do not form a probability distribution
+        BadVocabulary           words that cannot be a vocabulary, or facts of words that cannot be
     NoConversion            in emotions.py: no mapping between two vocabularies
     BadAttribute            in attributes.py: an attribute, or a picture's words for it, that cannot be
     NotMeasurable           in metrics.py: a number that the given logits and targets do not have
@@ -81,14 +82,16 @@ class UnknownName(AffectLensError):
 mean 'amusement'? Known: amusement, awe.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str, remedy: str = "") -> None:
         self.name = name
+        self.where = where
         self.known = tuple(dict.fromkeys(known))  # a recipe may have the name of its network
         spelt = {word.lower(): word for word in self.known}
         near = get_close_matches(name.lower(), spelt, n=1, cutoff=0.6)
         hint = f" Did you mean {spelt[near[0]]!r}?" if near else ""
         super().__init__(
             f"{name!r} is not {_with_article(kind)} of {where}.{hint} Known: {', '.join(self.known)}."
+            + (f" {remedy}" if remedy else "")
         )
 
 

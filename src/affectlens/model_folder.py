@@ -1,7 +1,8 @@
 """A trained model on disk: card, weights, readme and graph. The only reader and writer of a model folder.
 
 On disk (the layout of the Hugging Face hub):
-    config.json         network, vocabulary by name, preprocessing, temperature, history, licences, hash
+    config.json         network, vocabulary (a known one by name and words, another with all that is known of
+                        it), preprocessing, temperature, history, licences, hash
     model.safetensors   weights; never a pickle
     README.md           the card for people
     model.onnx          the network as a graph, where there is one: what answers with it needs no torch. Its
@@ -24,7 +25,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from affectlens.attributes import Attribute
-from affectlens.emotions import Vocabulary, vocabulary
+from affectlens.emotions import VOCABULARIES, Vocabulary, to_plain, vocabulary_of_plain
 from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError
 from affectlens.files import atomic_folder, atomic_write
 from affectlens.former_keys import FORMAT_VERSION, current_settings
@@ -79,14 +80,13 @@ class Card:
         return self.weights_hash[:WEIGHTS_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data; the vocabulary by name and words."""
-        words = {"name": self.vocabulary.name, "words": list(self.vocabulary.words)}
+        """Return plain data; the vocabulary as `emotions.to_plain` has it."""
         separate = {"vocabulary", "preprocessing", "attributes", "weights_hash", "version"}
         plain = {key: value for key, value in vars(self).items() if key not in separate}
         return {
             **plain,
             "limits": list(self.limits),
-            "vocabulary": words,
+            "vocabulary": to_plain(self.vocabulary),
             "preprocessing": self.preprocessing.to_json(),
             "attributes": [attribute.to_json() for attribute in self.attributes],
         }
@@ -97,11 +97,6 @@ class StoredModel(NamedTuple):
 
     card: Card
     weights: bytes
-
-
-class _StoredVocabulary(msgspec.Struct):
-    name: str
-    words: list[str]
 
 
 class _StoredWeights(msgspec.Struct):
@@ -120,7 +115,7 @@ class _StoredCard(msgspec.Struct, kw_only=True):
     name: str
     network: str
     network_options: dict[str, Any]
-    vocabulary: _StoredVocabulary
+    vocabulary: dict[str, Any]
     preprocessing: dict[str, Any]
     attributes: list[Any] = []  # older cards have none
     temperature: Annotated[float, msgspec.Meta(ge=0.01, le=100)]
@@ -256,7 +251,7 @@ def _read_card(folder: Path) -> tuple[_StoredCard, Card]:
     except BadModelFolder:
         raise
     # ValueError is what msgspec raises, also for half of a surrogate pair.
-    except (ValueError, AffectLensError) as error:
+    except (ValueError, KeyError, AffectLensError) as error:
         raise BadModelFolder(folder, f"{CONFIG} lacks or spoils an entry: {error}.") from None
     sizes = {a.name: {"words": len(a), "several": a.several} for a in card.attributes}
     if card.attributes and sizes != card.network_options.get("attributes"):
@@ -305,15 +300,22 @@ def _of_today(ours: dict[str, Any]) -> dict[str, Any]:
     return {**ours, "training": {**training, "settings": current_settings(settings)}}
 
 
+def _vocabulary(folder: Path, stored: Mapping[str, Any]) -> Vocabulary:
+    """Find a known vocabulary by its name, or make the one that the card holds."""
+    known = VOCABULARIES.get(str(stored["name"]))
+    if known is None:
+        return vocabulary_of_plain(stored)
+    if list(known.words) != stored["words"]:
+        raise BadModelFolder(folder, f"its words of {known.name} are others or in another order than ours.")
+    return known
+
+
 def _card(folder: Path, stored: _StoredCard) -> Card:
-    words = vocabulary(stored.vocabulary.name)
-    if list(words.words) != stored.vocabulary.words:
-        raise BadModelFolder(folder, f"its words of {words.name} are others or in another order than ours.")
     return Card(
         name=stored.name,
         network=stored.network,
         network_options=stored.network_options,
-        vocabulary=words,
+        vocabulary=_vocabulary(folder, stored.vocabulary),
         preprocessing=Preprocessing.from_json(stored.preprocessing),
         attributes=tuple(map(Attribute.from_json, stored.attributes)),
         temperature=stored.temperature,

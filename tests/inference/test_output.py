@@ -40,6 +40,8 @@ ODD_NAMES = [
 MODEL = replace(CARD, name="m", weights_hash="0123456789abcdef")
 
 
+SIDES = {"positive": "positive", "negative": "negative"}
+THREE = Vocabulary("own-4", ("calm", "negative", "neutral", "positive"), polarity=SIDES)
 BY = {"engine": "onnxruntime", "precision": "float32"}
 
 
@@ -167,13 +169,21 @@ def test_a_file_of_other_attributes_is_not_continued(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_vocabulary_that_is_the_polarity_has_each_column_once(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("vocabulary", [POLARITY, THREE], ids=lambda vocabulary: vocabulary.name)
+def test_a_vocabulary_with_the_words_of_polarity_has_each_column_once(
+    tmp_path: Path, suffix: str, vocabulary: Vocabulary
+) -> None:
     file = tmp_path / f"out.{suffix}"
-    write(file, NAMES, vocabulary=POLARITY)
+    write(file, NAMES, vocabulary=vocabulary)
     complete = file.read_bytes()
     assert len(read(file)) == 10
-    assert write(file, NAMES, vocabulary=POLARITY, resume=True) == 8
+    assert write(file, NAMES, vocabulary=vocabulary, resume=True) == 8
     assert file.read_bytes() == complete
+
+
+def test_words_of_polarity_among_others_are_the_first_columns_and_have_no_sums() -> None:
+    assert columns(THREE)[:6] == ["image", "top", "negative", "positive", "calm", "neutral"]
+    assert row_of("1.jpg", vocabulary=THREE)["polarity"] is None
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

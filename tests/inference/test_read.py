@@ -23,6 +23,11 @@ SUFFIXES = [
     for suffix in FORMATS
 ]
 NAMES = ("a.jpg", "a,b.jpg", "two\nlines.jpg", "caf\u00e9.jpg", os.fsdecode(b"caf\xe9.jpg"), "broken.jpg")
+OWN = (
+    Vocabulary("words", ("cosy", "\u00e5ngest", "rock 'n' roll"), polarity={"cosy": "positive"}),
+    Vocabulary("sides", ("calm", "negative", "neutral", "positive"), polarity={"positive": "positive"}),
+    Vocabulary("side", ("calm", "positive")),
+)
 MODEL = replace(CARD, name="m", weights_hash="0123456789abcdef")
 
 
@@ -44,7 +49,9 @@ def written(file: Path, vocabulary: Vocabulary = MIKELS, attributes: Sequence[st
     return predictions
 
 
-@pytest.mark.parametrize("vocabulary", [MIKELS, POLARITY, WEBEMO_25], ids=lambda vocabulary: vocabulary.name)
+@pytest.mark.parametrize(
+    "vocabulary", [MIKELS, POLARITY, WEBEMO_25, *OWN], ids=lambda vocabulary: vocabulary.name
+)
 @pytest.mark.parametrize("attributes", [(), MEASURED], ids=["emotions", "attributes"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_rows_come_back_from_every_format(

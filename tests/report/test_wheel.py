@@ -10,7 +10,8 @@ from matplotlib.text import Text
 
 from affectlens.emotions import EKMAN, MIKELS, MIKELS_CIRCLE, PLUTCHIK, Vocabulary
 from affectlens.errors import OutputError
-from affectlens.report.wheel import COLOURS, PLUTCHIK_WHEEL, NoWheel, draw_wheel, write_wheel
+from affectlens.report.emotion_colours import COLOURS
+from affectlens.report.wheel import PLUTCHIK_WHEEL, NoWheel, draw_wheel, write_wheel
 from heat import EMOTIONS
 
 

@@ -25,6 +25,7 @@ LEFT_OUT = frozenset(
         "benchmarks/test_zoo.py",
         "cli/test_explain_command.py",
         "cli/test_explain_compare.py",
+        "cli/test_own_words.py",
         "cli/test_train.py",
         "cli/test_tune_command.py",
         "explain/core/test_activations.py",

@@ -75,6 +75,7 @@ def train(
     """
     from affectlens.data.catalog import open_data
     from affectlens.data.splits import with_fold
+    from affectlens.data.vocabularies import own_words
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.run import fit
     from affectlens.training.run_folder import TrainingRequest, portable_command, read_run_settings
@@ -82,7 +83,9 @@ def train(
     if resume and (file or assignments or seed is not None):
         raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
     settings = read_run_settings(out) if resume else changed_recipe(recipe, file, assignments, seed)
-    source = open_data(data) if fold is None else with_fold(open_data(data), fold)
+    source = open_data(data, own_words(settings.vocabulary))
+    if fold is not None:
+        source = with_fold(source, fold)
     for note in source.notes:
         echo(f"Note: {note}.", err=True)
     request = TrainingRequest(

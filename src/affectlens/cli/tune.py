@@ -90,6 +90,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     """
     from affectlens.cluster.connection import Cluster, import_ray
     from affectlens.data.catalog import open_data
+    from affectlens.data.vocabularies import own_words
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.lineage_figure import write_figures
     from affectlens.training.run_folder import TrainingRequest, portable_command, read_run_settings
@@ -102,13 +103,16 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
 
     if given["resume"]:
         _refuse_changes(click.get_current_context())
-    source = open_data(data)
+    if given["resume"]:
+        settings = read_run_settings(out)
+    else:
+        settings = changed_recipe(recipe, given["file"], given["assignments"], given["seed"])
+    source = open_data(data, own_words(settings.vocabulary))
     for note in source.notes:
         echo(f"Note: {note}.", err=True)
     if given["resume"]:
-        settings, plan = read_run_settings(out), SearchFile.read(out).plan
+        plan = SearchFile.read(out).plan
     else:
-        settings = changed_recipe(recipe, given["file"], given["assignments"], given["seed"])
         planned = ("interval", "resources", "device", "scheduler", "population", "rounds", "budget")
         plan = plan_search(source, settings, **{name: given[name] for name in planned})
     run = TrainingRequest(

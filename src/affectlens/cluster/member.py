@@ -17,6 +17,7 @@ import torch
 from ray import tune
 
 from affectlens.data.catalog import open_data
+from affectlens.data.vocabularies import own_words
 from affectlens.errors import AffectLensError, RunError
 from affectlens.training.intervals import STATES, SettingsSample, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, Interval
@@ -160,4 +161,6 @@ class Member(tune.Trainable):
 @lru_cache(maxsize=1)
 def session_of(out: Path, data: str, cache: Path | None, device: str) -> Session:
     """Open the data once in each process, which members take turns in."""
-    return open_cached_session(open_data(data), read_run_settings(out), device, out / CACHE, cache)
+    settings = read_run_settings(out)
+    source = open_data(data, own_words(settings.vocabulary))
+    return open_cached_session(source, settings, device, out / CACHE, cache)

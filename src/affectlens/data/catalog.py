@@ -5,13 +5,15 @@ of a training run, write `csv:FILE@FOLDER`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from affectlens.data import emoset, fi, folder, table
+from affectlens.data import emoset, fi, folder, table, vocabularies
 from affectlens.data.records import DataSource
+from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
 
+SPLITS = "splits.tsv"
 UNKNOWN_LICENCE = "as given by the makers of the data set"
 
 
@@ -20,23 +22,33 @@ class DataSetEntry:
     """A data set, or a way to store one.
 
     Attributes:
-        read: its folder or file -> records
+        read: its folder or file -> records; those whose words may be any take a vocabulary too
         summary: one line for users
         licence: of its pictures and labels, a clause without its full stop
         commercial: whether its makers allow to sell what learned from it; None where that is not known here
+        any_words: whether its labels may be any words
     """
 
-    read: Callable[[Path], DataSource]
+    read: Callable[..., DataSource]
     summary: str
     licence: str = UNKNOWN_LICENCE
     commercial: bool | None = None
+    any_words: bool = False
 
 
-def _table(path: Path) -> DataSource:
+def _folder(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
+    return folder.read(path, vocabulary=vocabulary)
+
+
+def _table(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
     file, separator, root = str(path).rpartition("@")
     if separator and not path.exists():
-        return table.read(Path(file), root=Path(root).expanduser())
-    return table.read(path)
+        return table.read(Path(file), root=Path(root).expanduser(), vocabulary=vocabulary)
+    return table.read(path, vocabulary=vocabulary)
+
+
+def _table_of_splits(root: Path, vocabulary: Vocabulary | None = None) -> DataSource:
+    return table.read(root / SPLITS, vocabulary=vocabulary)
 
 
 DATA_SETS: Mapping[str, DataSetEntry] = {
@@ -53,12 +65,14 @@ DATA_SETS: Mapping[str, DataSetEntry] = {
         commercial=False,
     ),
     "folder": DataSetEntry(
-        folder.read, "one folder of pictures for each emotion, with or without splits above"
+        _folder, "one folder of pictures for each emotion, with or without splits above", any_words=True
     ),
     "csv": DataSetEntry(
-        _table, "a CSV or TSV file: path, label or weights, split; FILE@FOLDER if its pictures lie there"
+        _table,
+        "a CSV or TSV file: path, label or weights, split; FILE@FOLDER if its pictures lie there",
+        any_words=True,
     ),
-    "jsonl": DataSetEntry(_table, "a JSONL file with the same; likewise FILE@FOLDER"),
+    "jsonl": DataSetEntry(_table, "a JSONL file with the same; likewise FILE@FOLDER", any_words=True),
 }
 
 
@@ -85,19 +99,21 @@ def commercial_use(licences: str) -> bool | None:
     return True if any(e.commercial and e.licence == licences for e in DATA_SETS.values()) else None
 
 
-def open_data(spec: str) -> DataSource:
+def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
     """Read the data set that `NAME:PATH` means; the kind of a bare path is found by what lies there.
 
-    Raises `UnknownName` for a name that is not a data set, and what its reader raises.
+    Labels of folders and tables are words of `vocabulary` where it is given; by default it is found
+    (`data.vocabularies`). Raises `UnknownName` for a name that is not a data set, and what its reader raises.
     """
     name, separator, path = spec.partition(":")
     if separator and name in DATA_SETS:
-        return DATA_SETS[name].read(Path(path).expanduser())
+        given = {"vocabulary": vocabulary} if DATA_SETS[name].any_words else {}
+        return DATA_SETS[name].read(Path(path).expanduser(), **given)
     bare = Path(spec).expanduser()
     if bare.is_dir():
-        return _reader_of(bare)(bare)
+        return _read_folder(bare, vocabulary)
     if bare.is_file() or Path(spec.rpartition("@")[0]).expanduser().is_file():
-        return _table(bare)
+        return _table(bare, vocabulary)
     if separator and len(name) > 1:  # one letter is a drive of Windows
         raise UnknownName("data set", name, DATA_SETS, "the catalogue")
     raise SettingsError(
@@ -105,10 +121,12 @@ def open_data(spec: str) -> DataSource:
     )
 
 
-def _reader_of(root: Path) -> Callable[[Path], DataSource]:
-    """Find the reader for a folder by the file that only one kind of data set has."""
-    if (root / "splits.tsv").is_file():
-        return fi.read
+def _read_folder(root: Path, vocabulary: Vocabulary | None) -> DataSource:
+    """Read a folder as the kind of data set that a file shows, which no other kind has."""
+    if (root / SPLITS).is_file():
+        own = vocabulary is not None or (root / vocabularies.FILE).is_file()
+        source = _table_of_splits(root, vocabulary)
+        return source if own or source.vocabulary != MIKELS else replace(source, name="fi")
     if (root / emoset.INFO).is_file() and (root / "annotation").is_dir():
-        return emoset.read
-    return folder.read
+        return emoset.read(root)
+    return _folder(root, vocabulary)

@@ -20,6 +20,7 @@ from pathlib import Path
 from affectlens.data import folder, table
 from affectlens.data.fingerprints import same_bytes
 from affectlens.data.records import DataSource, Record
+from affectlens.emotions import MIKELS
 
 LICENCE = "FI (Flickr and Instagram) was released for research; its pictures belong to those who took them"
 
@@ -33,7 +34,7 @@ def read(root: Path) -> DataSource:
     if (root / "splits.tsv").is_file():
         return table.read(root / "splits.tsv", name="fi")
     inner = root / "emotion_dataset"
-    source = folder.read(inner if inner.is_dir() else root, name="fi")
+    source = folder.read(inner if inner.is_dir() else root, name="fi", vocabulary=MIKELS)
     placeholders = find_placeholders([r for part in source.splits.values() for r in part])
     if not placeholders:
         return source

@@ -4,7 +4,8 @@ On disk:
     root/<emotion>/**/<picture>                     one split, `all`
     root/<split>/<emotion>/**/<picture>             split: train, val or valid, test
 
-Folder names are matched to a vocabulary by word or alias (`amuse`, `sad`), never by position. Links are
+Folder names are matched to a vocabulary by word or alias (`amuse`, `sad`), never by position; a file
+root/vocabulary.toml holds it where they are words of their own (`data.vocabularies`). Links are
 followed, but none that leads into another emotion's folder, or above them all. A folder that cannot be listed
 is a record in its position, as a picture that cannot be read is: opening it reports why.
 """
@@ -13,19 +14,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
-from affectlens.emotions import find_vocabulary
+from affectlens.data.vocabularies import stored_vocabulary, vocabulary_of_labels
+from affectlens.emotions import Vocabulary
 from affectlens.errors import DatasetError, DatasetNotFound, PictureError
 from affectlens.files import is_file, is_folder
 from affectlens.images import PICTURE_SUFFIXES
 from affectlens.listing import list_pictures
 
 
-def read(root: Path, name: str = "folder") -> DataSource:
+def read(root: Path, name: str = "folder", vocabulary: Vocabulary | None = None) -> DataSource:
     """List the pictures below each emotion's folder; notes list what else lies there and was not read.
 
     Raises `DatasetNotFound` where root is not a folder, `UnknownName` for a folder that is not an emotion,
-    and `DatasetError` where there are no folders, or two for one split, or the folders of the emotions
-    cannot be listed.
+    `BadVocabulary` for folders whose names cannot be words, and `DatasetError` where there are no folders, or
+    two for one split, or the folders of the emotions cannot be listed.
     """
     if not is_folder(root):
         raise DatasetNotFound("The data set", root, "wherever your pictures are")
@@ -33,7 +35,10 @@ def read(root: Path, name: str = "folder") -> DataSource:
     emotion_folders = [f for part in parts.values() for f in _folders(part)]
     if not emotion_folders:
         raise DatasetError(f"{root} holds no folders. Expected one folder of pictures for each emotion.")
-    vocabulary = find_vocabulary(f.name for f in emotion_folders)
+    notes: tuple[str, ...] = ()
+    vocabulary = vocabulary or stored_vocabulary([root])
+    if vocabulary is None:
+        vocabulary, notes = vocabulary_of_labels(f.name for f in emotion_folders)
     unlisted: list[PictureError] = []
     splits: dict[str, list[Record]] = {}
     for split, part in parts.items():
@@ -45,7 +50,7 @@ def read(root: Path, name: str = "folder") -> DataSource:
                     unlisted.append(found)
                 path = Path(found.path) if isinstance(found, PictureError) else found
                 splits[split].append(Record(path.relative_to(root).as_posix(), path, target))
-    notes = tuple(_left_out(root, parts))
+    notes += tuple(_left_out(root, parts))
     return DataSource(name, root, vocabulary, splits, notes, unlisted=tuple(unlisted))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.attributes import Attribute, BadAttribute
-from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert
+from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known
 from affectlens.errors import EmptySplit, PictureError
 
 FOLD = re.compile(r"fold ?(\d+)", re.IGNORECASE)  # a split of a data set divided for cross-validation
@@ -74,11 +74,32 @@ def require_listed(source: DataSource) -> None:
         raise error
 
 
+def with_words_of(source: DataSource, target: Vocabulary) -> DataSource:
+    """Return a data set with the same labels as words of a vocabulary that is not a known one, by name.
+
+    Unchanged where a label is not among its words. So a part of the words, or another order, is no other
+    vocabulary: what is found from labels depends on which of them are there.
+    """
+    if source.vocabulary == target or is_known(target):
+        return source
+    used = {w for part in source.splits.values() for r in part for w, p in r.target.weights.items() if p > 0}
+    if not all(map(target.knows, used)):
+        return source
+
+    def renamed(record: Record) -> Record:
+        weights = {word: weight for word, weight in record.target.weights.items() if weight > 0}
+        return replace(record, target=target.distribution(weights))
+
+    splits = {name: [renamed(record) for record in part] for name, part in source.splits.items()}
+    return replace(source, vocabulary=target, splits=splits)
+
+
 def in_vocabulary(source: DataSource, target: Vocabulary) -> DataSource:
     """Return a data set with its labels in another vocabulary; pictures without a counterpart are left out.
 
     A note names what that loses, and how many pictures. Raises `NoConversion` where no mapping is known.
     """
+    source = with_words_of(source, target)
     if source.vocabulary == target:
         return source
     lost, left_out, splits = "", 0, {}

@@ -4,15 +4,16 @@ import csv
 import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from affectlens.data.groups import NO_GROUPS, Groups
 from affectlens.data.records import ALL, FOLD, DataSource, Record, digest
+from affectlens.emotions import is_known
 from affectlens.errors import DatasetError, SettingsError
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, exists
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
@@ -182,6 +183,44 @@ def with_validation(
     note = f"no validation split was given: {share:.0%} of each emotion was drawn with seed {seed}"
     note += f"; {groups}" if groups.search else ""
     return replace(source, splits={**made, **kept}, notes=(*source.notes, note))
+
+
+def require_learnable(source: DataSource) -> None:
+    """Raise `DatasetError` for labels that nothing can be learned from.
+
+    That is where one word alone has pictures that are not for tests, or a word of the data set's own has a
+    single one, which cannot be both learned and validated.
+    """
+    counts = Counter(
+        word
+        for name, part in source.splits.items()
+        for record in part
+        if name != TEST
+        for word, weight in record.target.weights.items()
+        if weight > 0
+    )
+    if len(counts) == 1:
+        raise DatasetError(
+            f"All training pictures of {source.root} are labelled {next(iter(counts))!r}: there is nothing "
+            "to distinguish. Training needs pictures of two words or more."
+        )
+    single = [] if is_known(source.vocabulary) else [word for word, count in counts.items() if count == 1]
+    if single:
+        raise DatasetError(
+            f"There is one picture only of {', '.join(map(repr, single))}. Each word needs two or more, one "
+            "to learn from and one to validate on: add pictures, or leave the word out."
+        )
+
+
+def require_pictures(source: DataSource) -> None:
+    """Raise `DatasetError` for pictures that are not there, before a day of training ends at one."""
+    records = [record for part in source.splits.values() for record in part]
+    missing = [record.path for record in records if not exists(record.path)]
+    if missing:
+        raise DatasetError(
+            f"{len(missing):,} of the {len(records):,} pictures are not there, the first {missing[0]}. Paths "
+            "that are not absolute begin in the table's folder; csv:FILE@FOLDER names another."
+        )
 
 
 def require_text(source: DataSource) -> None:

@@ -8,6 +8,9 @@ Columns (CSV, TSV) or keys (JSONL), whatever their order:
     split                              optional: train, val, test; fold 1, fold 2 ...
     group                              optional: a theme or scene, whose pictures stay in one split
 
+Words of no known vocabulary are words of their own (`data.vocabularies`); which columns are emotions must
+then stand in a file `vocabulary.toml`, next to the table or in the folder of its pictures.
+
 What `affectlens predict --out x.jsonl` or `x.csv` writes can be read back as such a table; a row with an
 error instead of weights is a `BadRow`.
 """
@@ -16,7 +19,7 @@ import csv
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,15 @@ import msgspec
 
 from affectlens.attributes import MEASURED
 from affectlens.data.records import ALL, FOLD, SPLIT_NAMES, DataSource, Record
-from affectlens.emotions import POLARITY, EmotionDistribution, Vocabulary, find_vocabulary
+from affectlens.data.vocabularies import OWN_WORDS, stored_vocabulary, vocabulary_of_labels
+from affectlens.emotions import (
+    POLARITY,
+    BadVocabulary,
+    EmotionDistribution,
+    Vocabulary,
+    find_vocabulary,
+    plain_word,
+)
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
@@ -38,11 +49,14 @@ SUMS = frozenset(POLARITY.words)
 LabelRow = Mapping[str, Any]
 
 
-def read(file: Path, name: str = "table", root: Path | None = None) -> DataSource:
+def read(
+    file: Path, name: str = "table", root: Path | None = None, vocabulary: Vocabulary | None = None
+) -> DataSource:
     """List the rows of a table. Every row becomes a record or the error names its line.
 
     `root` is where paths that are not absolute begin: by default the table's folder. Raises
-    `DatasetNotFound`, `DatasetError` for a file that is not such a table, and `BadRow`.
+    `DatasetNotFound`, `DatasetError` for a file that is not such a table, `BadRow`, and `BadVocabulary` for
+    labels that cannot be words.
     """
     if not file.is_file():
         raise DatasetNotFound("The table of pictures", file, "wherever your labels are")
@@ -52,7 +66,10 @@ def read(file: Path, name: str = "table", root: Path | None = None) -> DataSourc
     rows = list(_rows(file))
     if not rows:
         raise DatasetError(f"{file} has no rows. Expected a path and a label or weights a row.")
-    vocabulary = _vocabulary(file, rows)
+    notes: tuple[str, ...] = ()
+    vocabulary = vocabulary or stored_vocabulary([file.parent, root])
+    if vocabulary is None:
+        vocabulary, notes = _vocabulary(file, rows)
     splits: dict[str, list[Record]] = defaultdict(list)
     for number, row in rows:
         key = _key(_picture(file, number, row), root)
@@ -62,19 +79,29 @@ def read(file: Path, name: str = "table", root: Path | None = None) -> DataSourc
     if ALL in splits and len(splits) > 1:
         number = next(number for number, row in rows if not row.get("split"))
         raise BadRow(file, number, "no split, though other rows have one. Give every row one, or none.")
-    return DataSource(name, root, vocabulary, dict(splits))
+    return DataSource(name, root, vocabulary, dict(splits), notes)
 
 
-def _vocabulary(file: Path, rows: list[tuple[int, LabelRow]]) -> Vocabulary:
-    """Find the vocabulary of all rows; a word of none is an error of the line where it first occurs."""
+def _vocabulary(file: Path, rows: list[tuple[int, LabelRow]]) -> tuple[Vocabulary, tuple[str, ...]]:
+    """Find the vocabulary of all rows, with notes; a misspelt word is an error of the line where it occurs.
+
+    That columns of numbers are emotions is known where they are words of a known vocabulary alone.
+    """
     lines: dict[str, int] = {}
+    guessed = False
     for number, row in rows:
         for word in _words(file, number, row):
             lines.setdefault(word, number)
+        guessed = guessed or not (_label(row) is not None or isinstance(row.get(WEIGHTS_KEY), dict))
     try:
-        return find_vocabulary(lines)
+        return (find_vocabulary(lines), ()) if guessed else vocabulary_of_labels(lines)
     except UnknownName as error:
-        raise BadRow(file, lines[error.name], str(error)) from None
+        # As they are spelt there, whatever the case.
+        line = next(n for word, n in lines.items() if plain_word(word) == plain_word(error.name))
+        remedy = f" {OWN_WORDS}" if guessed else ""
+        raise BadRow(file, line, f"{error}{remedy}") from None
+    except BadVocabulary as error:
+        raise BadVocabulary(f"{file}: {error}") from None
 
 
 def _key(path: str, root: Path) -> str:
@@ -125,15 +152,22 @@ def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow
         yield number, {key.strip().lower(): value for key, value in row.items()}
 
 
-def _weights(row: LabelRow) -> Mapping[str, Any]:
-    """Return the weights of a row without a label: the `emotions` object, or columns that are emotions."""
+def _label(row: LabelRow) -> Any:
+    return next((row[c] for c in LABEL_COLUMNS if row.get(c)), None)
+
+
+def _weights(row: LabelRow, sums: Collection[str] = SUMS) -> Mapping[str, Any]:
+    """Return the weights of a row without a label: the `emotions` object, or columns that are emotions.
+
+    `sums` are columns that are not, where there are others.
+    """
     given = row.get(WEIGHTS_KEY)
     if isinstance(given, dict):
         return given
     about = (*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MODEL_COLUMNS, *MEASURED)
     others = {*about, "split", "group", WEIGHTS_KEY}
     found = {column: value for column, value in row.items() if column not in others and _is_number(value)}
-    emotions = {column: value for column, value in found.items() if column not in SUMS}
+    emotions = {column: value for column, value in found.items() if column not in sums}
     return emotions or found
 
 
@@ -146,14 +180,14 @@ def _is_number(value: Any) -> bool:
 
 
 def _words(file: Path, number: int, row: LabelRow) -> Iterable[str]:
-    label = next((row[c] for c in LABEL_COLUMNS if row.get(c)), None)
+    label = _label(row)
     if label is not None:
-        return [str(label).strip().lower()]
+        return [str(label).strip()]
     problem = next((row[c] for c in ERROR_COLUMNS if row.get(c)), None)
     if problem and not row.get(WEIGHTS_KEY):
         reason = problem.get("message", problem) if isinstance(problem, dict) else problem
         raise BadRow(file, number, f"a picture that could not be predicted ({reason}). Remove the row.")
-    words = [word.strip().lower() for word in _weights(row)]
+    words = [word.strip() for word in _weights(row)]
     if not words:
         raise BadRow(file, number, "neither a label (column 'label') nor weights by emotion.")
     return words
@@ -167,15 +201,16 @@ def _picture(file: Path, number: int, row: LabelRow) -> str:
 
 
 def _target(file: Path, number: int, row: LabelRow, vocabulary: Vocabulary) -> EmotionDistribution:
-    label = next((row[c] for c in LABEL_COLUMNS if row.get(c)), None)
+    label = _label(row)
     try:
         if label is not None:
             return vocabulary.only(str(label))
-        weights = dict(_weights(row))
+        # Where `positive` is a word next to others, its column does not hold a sum of theirs.
+        own = any(vocabulary.knows(word) for word in SUMS)
+        weights = dict(_weights(row, () if own else SUMS))
         if not isinstance(row.get(WEIGHTS_KEY), dict):
             # A column of an emotion is one in every row, also where its cell is text.
-            emotions = {*vocabulary.words, *vocabulary.aliases}
-            weights |= {key: cell for key, cell in row.items() if key in emotions and cell is not None}
+            weights |= {key: cell for key, cell in row.items() if vocabulary.knows(key) and cell is not None}
         _check_weights(file, number, weights)
         return vocabulary.distribution(weights)
     except BadRow:

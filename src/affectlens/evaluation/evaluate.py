@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from affectlens.data.records import DataSource, digest, in_vocabulary
-from affectlens.emotions import POLARITY, NoConversion
+from affectlens.data.records import DataSource, digest, in_vocabulary, with_words_of
+from affectlens.emotions import POLARITY, VOCABULARIES, NoConversion, Vocabulary, own_name
 from affectlens.errors import VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.matching import match_rows
@@ -96,6 +96,7 @@ def evaluate(
     card, given = engine.card, source
     if card.vocabulary == POLARITY:
         source = _with_polarity(given)
+    source = with_words_of(source, card.vocabulary)
     if source.vocabulary != card.vocabulary:
         raise VocabularyMismatch(card.vocabulary.words, source.vocabulary.words)
     records = source.split(split)
@@ -133,8 +134,12 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
     `matching.match_rows` does, and `DatasetError` when not one picture could be read.
     """
     original = source
-    if {word for row in given.rows for word in row.emotions or ()} == set(POLARITY.words):
+    words = tuple(dict.fromkeys(word for row in given.rows for word in row.emotions or ()))
+    if set(words) == set(POLARITY.words):
         source = _with_polarity(original)
+    elif words and not any(set(words) == set(v.words) for v in (source.vocabulary, *VOCABULARIES.values())):
+        polarity = {word: side for word, side in source.vocabulary.polarity.items() if word in words}
+        source = with_words_of(source, Vocabulary(own_name(words), words, polarity=polarity))
     matched = match_rows(given, source, split)
     found = from_answers(matched.answers)
     scores = score(found.logits, found.targets, source.vocabulary, unreadable=len(found.unreadable))

@@ -19,6 +19,7 @@ from affectlens.explain.text import READING, baseline, doubts, how_made, title
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.report import html, wheel
+from affectlens.report.emotion_colours import colours_of
 from affectlens.report.figures import jpeg_url, svg_url
 from affectlens.report.heatmaps import AGAINST, FOR, ColourScale
 from affectlens.report.text import ON_AVERAGE, headline, likeliest, printable_in_files
@@ -142,10 +143,8 @@ def _parts(found: "Contributions", longest: float) -> TemplateValues:
 
 
 def _emotions(emotions: EmotionDistribution, name: str) -> TemplateValues:
-    rows = [
-        {"word": word, "probability": value, "colour": wheel.COLOURS.get(word, wheel.OTHER)}
-        for word, value in emotions.ranked
-    ]
+    colours = colours_of(emotions.vocabulary)
+    rows = [{"word": word, "probability": value, "colour": colours[word]} for word, value in emotions.ranked]
     if emotions.vocabulary != MIKELS:
         return {"rows": rows, "wheel": None}
     every = likeliest(emotions.weights, len(emotions.vocabulary))

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from affectlens.emotions import by_polarity
 from affectlens.film.report.curves import sample_spans
-from affectlens.film.report.drawing import colours
 from affectlens.film.timeline import Timeline
+from affectlens.report.emotion_colours import colours_of
 from affectlens.report.figures import STYLE
 from affectlens.report.text import percent
 from affectlens.video import Film
@@ -63,7 +63,7 @@ class _Bar:
     def __init__(self, timeline: Timeline, width: int, height: int) -> None:
         self.vocabulary = timeline.vocabulary
         self.order = [self.vocabulary.index(word) for word in by_polarity(self.vocabulary)]
-        self.colours = [_levels(colour) for colour in colours(self.vocabulary).values()]
+        self.colours = [_levels(colour) for colour in colours_of(self.vocabulary).values()]
         self.height, self.width = strip_height(width, height), width
         self.left, self.top = 0, height - self.height
         longest = max(
@@ -102,7 +102,7 @@ class _Tint:
 
     def __init__(self, timeline: Timeline, width: int, height: int) -> None:
         self.vocabulary = timeline.vocabulary
-        self.colours = [_levels(colour) for colour in colours(self.vocabulary).values()]
+        self.colours = [_levels(colour) for colour in colours_of(self.vocabulary).values()]
         self.left, self.top = 0, 0
         self.chip = strip_height(width, height)
         rows = np.minimum(np.arange(height), np.arange(height)[::-1])[:, None]

@@ -15,7 +15,7 @@ Letters: S samples, E emotions, in the order of the vocabulary's words.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from math import ceil, isfinite
 from pathlib import Path
@@ -23,7 +23,15 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from affectlens.emotions import BadDistribution, EmotionDistribution, Vocabulary
+from affectlens.emotions import (
+    VOCABULARIES,
+    BadDistribution,
+    EmotionDistribution,
+    Vocabulary,
+    is_known,
+    to_plain,
+    vocabulary_of_plain,
+)
 from affectlens.errors import OutputError, SettingsError
 from affectlens.files import json_text
 from affectlens.film.settings import FilmSettings
@@ -166,7 +174,9 @@ class Timeline:
         emotions: (E,) what the film evokes over all that was watched, each shot weighted by its length
         polarity: (S,) probability of a positive feeling minus that of a negative one, in -1..1, from the
             smoothed predictions; None where the emotions' words have no sign
-        valence, arousal: (S,) smoothed, where the model predicts them; else None
+        valence: (S,) mean valence of the words, 1 to 9, from the smoothed predictions; None where they have
+            none
+        arousal: (S,) smoothed, where the model predicts it; else None
         gaps: begin and end of stretches of a live source, in seconds, of which nothing was predicted
         counts: what was done with the frames
         notes: sentences for people: what is unusual about the film and what was done about it
@@ -218,7 +228,7 @@ class Timeline:
             "affectlens_timeline": VERSION,
             **plain,
             "film": asdict(self.film),
-            "vocabulary": {"name": self.vocabulary.name, "words": list(self.vocabulary.words)},
+            "vocabulary": to_plain(self.vocabulary),
             "settings": dict(self.settings),
             "samples": [asdict(sample) for sample in self.samples],
             "shots": [asdict(shot) for shot in self.shots],
@@ -292,7 +302,9 @@ def _from_plain(plain: Any) -> Timeline:
     if version == 1 and isinstance(plain.get("counts"), Mapping):
         plain = {**plain, "counts": current_keys(plain["counts"], FILM_COUNTS)}
     try:
-        timeline = msgspec.convert(dict(plain), Timeline)
+        words = _vocabulary(plain.get("vocabulary"))
+        named = {"name": words.name, "words": words.words}
+        timeline = replace(msgspec.convert({**plain, "vocabulary": named}, Timeline), vocabulary=words)
         msgspec.convert(dict(timeline.settings), FilmSettings)
         wrong = next(_contradictions(timeline), None)
     except (ValueError, BadDistribution, SettingsError, RecursionError) as error:
@@ -300,6 +312,15 @@ def _from_plain(plain: Any) -> Timeline:
     if wrong:
         raise OutputError(f"This timeline is incomplete or was altered: {wrong}.")
     return timeline
+
+
+def _vocabulary(stored: Any) -> Vocabulary:
+    """Read what `emotions.to_plain` returned. Raises `ValueError` and `BadVocabulary`."""
+    plain = msgspec.convert(stored, dict[str, Any])
+    if str(plain.get("name")) not in VOCABULARIES and not plain.keys() <= {"name", "words"}:
+        return vocabulary_of_plain(plain)
+    named = msgspec.convert({key: plain.get(key) for key in ("name", "words")}, Vocabulary)
+    return VOCABULARIES[named.name] if is_known(named) else named
 
 
 def _contradictions(timeline: Timeline) -> Iterator[str]:

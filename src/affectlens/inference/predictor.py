@@ -23,7 +23,7 @@ import numpy as np
 from affectlens import library
 from affectlens.attributes import MEASURED, measure
 from affectlens.data.prefetch import map_ahead
-from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_of
+from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_sums
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Pixels, Source, Tensor, read_pixels
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
@@ -71,7 +71,7 @@ class Prediction:
         version of the package, and the engine with its precision.
         """
         emotions, error, attributes = self.emotions, self.error, self.attributes
-        polarity = polarity_of(emotions) if emotions else None
+        polarity = polarity_sums(emotions) if emotions else None
         return {
             "image": self.image,
             "top": emotions.top if emotions else None,

@@ -1,7 +1,7 @@
 """Predictions in words, for people."""
 
 from affectlens.attributes import MEASURED, in_words
-from affectlens.emotions import EmotionDistribution, polarity_of
+from affectlens.emotions import EmotionDistribution, polarity_sums
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.inference.predictor import Prediction
 from affectlens.report.text import printable, stands_out
@@ -55,13 +55,13 @@ def prediction_line(prediction: Prediction) -> str:
 
 
 def polarity_text(prediction: Prediction) -> str:
-    """Write how likely a positive and a negative feeling are; empty where the emotions are the polarity.
+    """Write how likely a positive and a negative feeling are; empty where these are emotions themselves.
 
     Of words of which more are negative, as Ekman's, an answer that is alike for all is mostly negative, by
     the count of words alone: where that is all there is to it, no polarity is stated.
     """
     emotions = prediction.emotions
-    polarity = polarity_of(emotions) if emotions else None
+    polarity = polarity_sums(emotions) if emotions else None
     if emotions is None or polarity is None or polarity.vocabulary == emotions.vocabulary:
         return ""
     if not stands_out(emotions.weights) and _is_like_even(emotions, polarity):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
 from affectlens.library.licences import hub_licence, use_text
 from affectlens.model_folder import Card
@@ -27,13 +28,17 @@ def summary_text(card: Card, defaults: DefaultModels | None = None) -> str:
 
 
 def readme_beginning(card: Card) -> str:
-    """Write how the README of a model folder begins: the header that the hub reads, what it is, its use."""
+    """Write how the README of a model folder begins: the header that the hub reads, what it is, its use.
+
+    Of vocabularies only known ones are tags: the name of another means nothing elsewhere.
+    """
+    tags = ["visual-emotion-analysis", *([card.vocabulary.name] if is_known(card.vocabulary) else [])]
     return f"""---
 library_name: affectlens
 pipeline_tag: image-classification
 license: other
 license_name: {hub_licence(card)}
-tags: [visual-emotion-analysis, {card.vocabulary.name}]
+tags: [{", ".join(tags)}]
 ---
 # {card.name}
 

@@ -23,6 +23,7 @@ from matplotlib.text import Text
 from affectlens.emotions import MIKELS, MIKELS_CIRCLE, PLUTCHIK, EmotionDistribution, NoConversion, convert
 from affectlens.report import figures
 from affectlens.report.canvas import Canvas
+from affectlens.report.emotion_colours import COLOURS
 from affectlens.report.figures import INK, LINE, PALE, new_figure
 from affectlens.report.text import ON_AVERAGE, percent
 
@@ -30,14 +31,6 @@ from affectlens.report.text import ON_AVERAGE, percent
 # from joy at the top, as usual.
 PLUTCHIK_WHEEL = ("joy", "trust", "fear", "surprise", "sadness", "disgust", "anger", "anticipation")
 
-# Tol's muted scheme (Paul Tol, "Colour Schemes", SRON technical note, 2021), which people with any of the
-# common colour deficiencies can distinguish. Every petal has its name next to it: no colour need be
-# recognised.
-COLOURS = {
-    "amusement": "#DDCC77", "awe": "#88CCEE", "contentment": "#44AA99", "excitement": "#CC6677",
-    "anger": "#882255", "disgust": "#999933", "fear": "#332288", "sadness": "#5A7FA8",
-    "joy": "#DDCC77", "trust": "#44AA99", "surprise": "#88CCEE", "anticipation": "#CC6677",
-}  # fmt: skip
 OTHER = "#888888"
 # Inches: the disc's diameter, the least width of the figure, its margin, lines of title and caption, and gaps
 # between the disc, its labels, and what stands above and below them. Labels are measured.

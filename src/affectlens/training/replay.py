@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from affectlens.data.catalog import open_data
+from affectlens.data.vocabularies import own_words
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
 from affectlens.locks import locked_folder
@@ -57,11 +58,12 @@ def replay_request(
 ) -> TrainingRequest:
     """A request for the run that replays the search in a folder, by default in its folder `replay`."""
     own_cache = search / CACHE
+    settings = read_run_settings(search)
     return TrainingRequest(
         name=RunRecord.read(search).name,
         data=data.partition(":")[0],
-        source=open_data(data),
-        settings=read_run_settings(search),
+        source=open_data(data, own_words(settings.vocabulary)),
+        settings=settings,
         out=out or search / "replay",
         cache=cache or (own_cache if own_cache.is_dir() else None),
         resume=resume,

@@ -4,6 +4,8 @@ On disk:
     settings.toml       everything that decides the run
     run.json            data and its hash, versions, machine, command (`RunRecord`)
     splits.tsv          which picture was in which split
+    vocabulary.toml     the words of its labels, where they are of no known vocabulary: it lies next to
+                        splits.tsv, which is read by it
     steps.jsonl         one line a step: loss, learning rate
     log.jsonl           one line an epoch: scores on the validation split
     last.safetensors    the complete state after the last checkpoint; a killed run goes on from it
@@ -20,9 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import tomli_w
 
 from affectlens.data import splits
 from affectlens.data.records import DataSource, digest
+from affectlens.data.vocabularies import FILE as VOCABULARY
+from affectlens.data.vocabularies import is_file_name
+from affectlens.emotions import is_known, to_plain
 from affectlens.errors import RunError
 from affectlens.files import atomic_write
 from affectlens.former_keys import FORMAT_VERSION
@@ -173,6 +179,9 @@ def open_run(request: TrainingRequest, session: Session) -> None:
         format_version=FORMAT_VERSION,
     )
     splits.write_splits(out / SPLITS, source)
+    if not is_known(source.vocabulary):
+        with atomic_write(out / VOCABULARY, "w") as file:
+            file.write(tomli_w.dumps(to_plain(source.vocabulary)))
     record.write(out)
     # Last: its presence means that the run was begun.
     with atomic_write(out / SETTINGS, "w") as file:
@@ -235,7 +244,10 @@ def _hashes(session: Session) -> dict[str, str]:
 def portable_settings(settings: Settings) -> dict[str, Any]:
     """Settings as plain data; a folder of this machine, of no use on another, as a placeholder."""
     weights = settings.weights if settings.weights in {HUB, NONE} else "FOLDER"
-    return {**settings.to_dict(), "weights": weights}
+    words = settings.vocabulary
+    if is_file_name(words):
+        words = Path(words).name
+    return {**settings.to_dict(), "weights": weights, "vocabulary": words}
 
 
 def portable_command(words: Sequence[str]) -> str:
@@ -267,6 +279,8 @@ def _data_set(value: str) -> str:
 
 def _assignment(value: str) -> str:
     key, _, given = value.partition("=")
+    if key.strip() == "vocabulary" and is_file_name(given.strip()):
+        return f"vocabulary={Path(given.strip()).name}"
     return "weights=FOLDER" if key.strip() == "weights" and given.strip() not in {HUB, NONE} else value
 
 

@@ -18,7 +18,7 @@ from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.groups import Groups, Search, find_groups
 from affectlens.data.records import DataSource, Record, in_vocabulary, require_listed
-from affectlens.emotions import vocabulary
+from affectlens.data.vocabularies import named_vocabulary
 from affectlens.errors import RunError, SettingsError, first_line
 from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import (
@@ -221,7 +221,10 @@ def open_session(
     group.require_rows(settings.batch_size)
     settings = with_expected_input(settings)
     if settings.vocabulary:
-        source = in_vocabulary(source, vocabulary(settings.vocabulary))
+        source = in_vocabulary(source, named_vocabulary(settings.vocabulary))
+    splits.require_learnable(source)
+    if not settings.cache_side:
+        splits.require_pictures(source)
     source = splits.with_validation(
         source, settings.val_fraction, settings.seed, partial(_groups_of_all, group=group)
     )

@@ -116,7 +116,8 @@ class Settings:
 
     Attributes:
         vocabulary: emotions to learn, by the name of a vocabulary, to which labels are brought: `polarity`
-            for positive and negative; "" leaves those of the data.
+            for positive and negative; or a TOML file with words of their own, which labels are read by; ""
+            leaves those of the data.
         network: a name from `affectlens models`, or any of timm's.
         network_options: what the network's entry in the catalogue allows.
         weights: where the backbone starts: `hub`, `none`, or a file or folder of safetensors.

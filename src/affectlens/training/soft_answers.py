@@ -23,7 +23,7 @@ from torch import Tensor
 
 from affectlens.data import table
 from affectlens.data.records import ALL, DataSource, Record
-from affectlens.emotions import EmotionDistribution
+from affectlens.emotions import EmotionDistribution, is_known
 from affectlens.errors import DatasetError
 
 SUFFIXES = (".jsonl", ".csv")
@@ -69,7 +69,8 @@ def _of_teacher(file: Path, records: Sequence[Record], source: DataSource) -> li
             f"{file} cannot be read as soft answers: the suffix is not one of {', '.join(SUFFIXES)}. Write "
             "them by `affectlens predict --out FILE.jsonl`."
         )
-    found = table.read(file, root=source.root)
+    own = None if is_known(source.vocabulary) else source.vocabulary
+    found = table.read(file, root=source.root, vocabulary=own)
     if found.vocabulary != source.vocabulary:
         raise DatasetError(
             f"{file} has soft answers over the emotions [{', '.join(found.vocabulary.words)}], but the data "

@@ -75,7 +75,7 @@ def make_question(vocabulary: Vocabulary, emotion: str, against: str | None = No
 
 def words_of(vocabulary: Vocabulary, name: str) -> tuple[str, ...]:
     """Turn an emotion, or `positive` or `negative`, into words of the vocabulary. Raises `UnknownName`."""
-    sides = polarities(vocabulary)
+    sides = {side: words for side, words in polarities(vocabulary).items() if not vocabulary.knows(side)}
     if name.strip().lower() in sides:
         return sides[name.strip().lower()]
     try:

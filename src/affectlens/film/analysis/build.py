@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary
+from affectlens.emotions import EmotionDistribution, NoConversion, Vocabulary, valence_of
 from affectlens.errors import OutputError
 from affectlens.film.analysis.curves import (
     FloatArray,
@@ -95,6 +95,7 @@ def build(
         moments=_moments(emotions, smoothed, seconds, numbers, edges, vocabulary, analysis),
         emotions=rounded(overall),
         polarity=_polarity(samples, vocabulary),
+        valence=_valence(samples, vocabulary),
         gaps=tuple(gaps),
         counts=counts or Counts(),
         notes=tuple(notes),
@@ -224,3 +225,9 @@ def _polarity(samples: Sequence[Sample], vocabulary: Vocabulary) -> tuple[float,
     except NoConversion:
         return None
     return tuple(round(positive - negative, DIGITS) for positive, negative in found)
+
+
+def _valence(samples: Sequence[Sample], vocabulary: Vocabulary) -> tuple[float, ...] | None:
+    found = [valence_of(EmotionDistribution(vocabulary, sample.smoothed)) for sample in samples]
+    known = [round(value, DIGITS) for value in found if value is not None]
+    return tuple(known) if known and len(known) == len(found) else None

@@ -10,14 +10,15 @@ Formats: CMX 3600 with the comments of Avid (`* LOC:`) and of DaVinci Resolve (`
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import cycle, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
+from affectlens.emotions import Vocabulary, is_known
 from affectlens.errors import SettingsError
 from affectlens.film.export.options import ExportOptions
 from affectlens.film.export.timecode import Timecode, of_rate, usual_rate
@@ -55,22 +56,29 @@ class Marker:
 
 def markers(timeline: Timeline) -> list[Marker]:
     """Return peaks and changes of mood, by time."""
-    found = [_peak(each) for each in timeline.of("peak")] + [_turn(each) for each in timeline.of("turn")]
+    colours = _colours(timeline.vocabulary)
+    found = [_peak(each, colours) for each in timeline.of("peak")]
+    found += [_turn(each, colours) for each in timeline.of("turn")]
     return sorted(found, key=lambda marker: (marker.second, marker.name))
 
 
-def _peak(peak: Moment) -> Marker:
+def _peak(peak: Moment, colours: Mapping[str, str]) -> Marker:
     span = f"from {clock(peak.start, 1)} to {clock(peak.end, 1)}"
     comment = f"peak, {span}, prominence {percent(peak.prominence or 0.0)}"
-    return Marker(peak.second, f"{peak.emotion} {percent(peak.value)}", comment, _colour(peak))
+    return Marker(peak.second, f"{peak.emotion} {percent(peak.value)}", comment, colours[peak.emotion])
 
 
-def _turn(turn: Moment) -> Marker:
-    return Marker(turn.second, f"{turn.before} to {turn.emotion}", "the mood changes here", _colour(turn))
+def _turn(turn: Moment, colours: Mapping[str, str]) -> Marker:
+    name = f"{turn.before} to {turn.emotion}"
+    return Marker(turn.second, name, "the mood changes here", colours[turn.emotion])
 
 
-def _colour(moment: Moment) -> str:
-    return _COLOURS.get(moment.emotion, "PURPLE")
+def _colours(vocabulary: Vocabulary) -> dict[str, str]:
+    """Return a usual colour for each word; words of their own take those that are free, in turn."""
+    known = {word: _COLOURS[word] for word in vocabulary.words if word in _COLOURS}
+    free = [colour for colour in _RESOLVE if colour not in known.values()]
+    turns = repeat("PURPLE") if is_known(vocabulary) else cycle(free or _RESOLVE)
+    return {word: known.get(word) or next(turns) for word in vocabulary.words}
 
 
 # ---------------------------------------------------------------------------------------------- counting

@@ -11,16 +11,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from affectlens.emotions import by_polarity, polarity_signs
 from affectlens.film.report.curves import EmotionCurves, bands, curves, leading_runs
-from affectlens.film.report.drawing import colours
 from affectlens.film.report.text import ON_AVERAGE, film_name
 from affectlens.film.timeline import Timeline
 from affectlens.report import figures
+from affectlens.report.emotion_colours import colours_of
 from affectlens.report.figures import INK, PALE
 from affectlens.report.text import clock
 
 # Peaks that are named above the chart, at most.
 MAX_PEAKS = 8
-_STYLE: Any = {**figures.STYLE, "hatch.linewidth": 0.7}
+# Words may hold dollars, between which no formula is meant.
+_STYLE: Any = {**figures.STYLE, "hatch.linewidth": 0.7, "text.parse_math": False}
 _HATCH = "///"
 
 
@@ -57,7 +58,7 @@ def draw_chart(timeline: Timeline) -> Figure:
 def _draw_stack(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
     """Draw areas from the top down, negative ones hatched, named at the right in the same order."""
     words = by_polarity(timeline.vocabulary)[::-1]
-    colour, signs = colours(timeline.vocabulary), polarity_signs(timeline.vocabulary)
+    colour, signs = colours_of(timeline.vocabulary), polarity_signs(timeline.vocabulary)
     rows = [found.emotions[:, timeline.vocabulary.index(word)] for word in words]
     areas = axes.stackplot(found.seconds, rows, colors=[colour[word] for word in words], labels=words)
     for word, area in zip(words, areas, strict=True):
@@ -85,7 +86,7 @@ def _draw_peaks(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
 
 def _draw_ribbon(axes: Axes, timeline: Timeline) -> None:
     """Draw the strongest emotion over time."""
-    colour, signs = colours(timeline.vocabulary), polarity_signs(timeline.vocabulary)
+    colour, signs = colours_of(timeline.vocabulary), polarity_signs(timeline.vocabulary)
     for run in leading_runs(timeline):
         axes.axvspan(run.start, run.end, facecolor=colour[run.emotion], edgecolor="white", linewidth=0.4,
                      hatch=_HATCH if signs[run.emotion] < 0 else None)  # fmt: skip

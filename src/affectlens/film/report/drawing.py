@@ -9,7 +9,6 @@ Letters: P points, E emotions, from the top of the stack to its bottom.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from markupsafe import Markup
@@ -19,9 +18,8 @@ from affectlens.colour import srgb_to_linear
 from affectlens.emotions import Vocabulary, by_polarity, polarity_signs
 from affectlens.film.report.curves import EmotionCurves, Span, bands, leading_runs
 from affectlens.film.timeline import Timeline
-from affectlens.report import wheel
+from affectlens.report.emotion_colours import colours_of
 
-_OTHERS = ("#88CCEE", "#CC6677", "#DDCC77", "#117733", "#AA4499", "#44AA99", "#882255", "#999933", "#332288")
 # Seconds between marks of the axis, of which there are at most as many as fit on a phone.
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MAX_MARKS = 6
@@ -36,15 +34,6 @@ MAX_CUTS = 400
 
 
 # ------------------------------------------------------------------------------------------------ colours
-
-
-def colours(vocabulary: Vocabulary) -> dict[str, str]:
-    """Return a colour for each word: that of the wheel, else one of a longer scheme."""
-    if len(vocabulary) > len(_OTHERS):
-        return {word: _OTHERS[index % len(_OTHERS)] for index, word in enumerate(vocabulary.words)}
-    known = [wheel.COLOURS[word] for word in vocabulary.words if word in wheel.COLOURS]
-    free = iter([colour for colour in _OTHERS if colour not in known])
-    return {word: wheel.COLOURS.get(word) or next(free) for word in vocabulary.words}
 
 
 def ink_on(colour: str) -> str:
@@ -63,14 +52,13 @@ def css_class(vocabulary: Vocabulary, word: str) -> str:
     return f"e{vocabulary.index(word)}"
 
 
-@lru_cache(maxsize=32)
 def style_of(vocabulary: Vocabulary) -> Markup:
     """Write CSS classes `e0`, `e1`, ... for the words in the vocabulary's order; negative ones are hatched.
 
-    It holds indices and our own colours, never a word.
+    It holds indices and colours, which vocabularies have as `#rrggbb` alone; never a word.
     """
     rules = []
-    for index, (word, colour) in enumerate(colours(vocabulary).items()):
+    for index, (word, colour) in enumerate(colours_of(vocabulary).items()):
         rules.append(f".e{index}{{fill:{colour};background-color:{colour};color:{ink_on(colour)}}}")
         if polarity_signs(vocabulary)[word] < 0:
             rules.append(f".e{index}.h{{background-image:var(--hatch)}}")
@@ -247,7 +235,7 @@ def _labels(x: NDArray[np.float64], above: NDArray[np.float64], vocabulary: Voca
         for on_phone, width in ((True, _WIDTH_ON_PHONE), (False, _WIDTH_ON_DESK)):
             at, y, room = _roomiest(lines[:, index], lines[:, index + 1], width)
             if room >= _HEIGHT:
-                colour = ink_on(colours(vocabulary)[word])
+                colour = ink_on(colours_of(vocabulary)[word])
                 labels.append(WordLabel(word, 100 * at, 100 * y, on_phone, colour))
                 break
     return labels

@@ -1,7 +1,8 @@
 """Rows of answers as plain data: nested as JSON has them, or flat with a value for each column.
 
 Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, one for each attribute where
-these were requested, model, weights, version, engine, precision, error_type, error_message. A missing value
+these were requested, model, weights, version, engine, precision, error_type, error_message. Where `positive`
+or `negative` is a word among others, it is the first of the emotions, and there are no sums. A missing value
 is an empty field in CSV and null in Parquet. What is neither a number nor text, as the reasons for an answer,
 is JSON in its cell.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from affectlens.attributes import MEASURED
-from affectlens.emotions import POLARITY, Vocabulary
+from affectlens.emotions import POLARITY, Vocabulary, names_polarity
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
 
 PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
@@ -63,6 +64,9 @@ class RowEncoding(Protocol):
 def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
     """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
     emotions = [*vocabulary.words, *POLARITY.words]
+    if names_polarity(vocabulary.words):
+        # First, so that they are not taken for sums, which follow the emotions.
+        emotions = sorted(vocabulary.words, key=lambda word: word not in POLARITY.words)
     about = [*MADE_BY, *ABOUT_ERRORS]
     return list(dict.fromkeys(["image", "top", *emotions, *attributes, *about]))
 
@@ -76,8 +80,12 @@ def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
     if missing:
         raise ValueError(f"it has no column {missing[0]!r}")
     attributes = [name for name in names if name in (*MEASURED, *STRUCTURED)]
-    others = {"image", "top", *POLARITY.words, *attributes, *MADE_BY, *ABOUT_ERRORS}
-    return [name for name in names if name not in others] or list(POLARITY.words), attributes
+    others = {"image", "top", *attributes, *MADE_BY, *ABOUT_ERRORS}
+    numbers = [name for name in names if name not in others]
+    words = [name for name in numbers if name not in POLARITY.words]
+    if words and numbers[0] in POLARITY.words:
+        return numbers, attributes
+    return words or list(POLARITY.words), attributes
 
 
 def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
@@ -100,7 +108,8 @@ def unflatten(values: Mapping[str, Any], words: Iterable[str], attributes: Seque
     """Undo `flatten`. Raises `ValueError` for a cell that should be JSON and is not."""
     failed = values["error_type"] is not None
     described = {} if failed else {name: _from_cell(name, values[name]) for name in attributes}
-    polarity = {word: values[word] for word in POLARITY.words}
+    words = list(words)
+    polarity = {word: None if names_polarity(words) else values[word] for word in POLARITY.words}
     return {
         "image": values["image"],
         "top": values["top"],
