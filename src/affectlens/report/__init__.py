@@ -6,5 +6,6 @@ canvas.py        a figure filled from the top
 sheet.py         pictures in rows with titles, the colours of their maps and a caption
 heatmaps.py      maps of numbers laid on pictures
 wheel.py         emotions as a wheel
+legend.py        emotions over a picture
 html.py          pages, from the templates in templates/
 """
