@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from affectlens.errors import (
 )
 from affectlens.extras import Extra
 from affectlens.images import read_pixels, read_size
+from affectlens.jpeg_scans import scans
 from affectlens.matrix_profiles import matrix_profile
 from affectlens.preprocess import Preprocessing
 
@@ -1019,6 +1021,33 @@ def test_a_png_with_gamma_is_as_light_as_that_states() -> None:
     assert np.array_equal(read_pixels(usual), picture)
 
 
+def test_a_png_with_chromaticities_has_the_colours_of_those() -> None:
+    """Display P3, with the white of sRGB; and with another white, which stays white."""
+    picture = photo_like(32, 32)
+    from_srgb = np.array([[0.8225, 0.1774, 0], [0.0332, 0.9669, 0], [0.0171, 0.0724, 0.9108]])
+    stored = linear_to_srgb(np.clip(srgb_to_linear(picture / 255) @ from_srgb.T, 0, 1))
+
+    def chromaticities(*white: float) -> bytes:
+        return struct.pack(
+            ">8I", *(round(100_000 * x) for x in (*white, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06))
+        )
+
+    stated, usual = (b"cHRM", chromaticities(0.3127, 0.329)), (b"gAMA", struct.pack(">I", 45_455))
+    for values, bound in ((stored * 65535, 2), (np.round(stored * 255) * 257, 4)):
+        read = read_pixels(png_of(values.round(), 2, stated, usual))
+        assert np.abs(read.astype(int) - picture).max() <= bound
+    # Alone, or next to a chunk that states sRGB, they do not count.
+    for chunks in ((stated,), (stated, usual, (b"sRGB", b"\0"))):
+        assert (
+            np.abs(read_pixels(png_of((stored * 65535).round(), 2, *chunks)).astype(int) - picture).max() > 9
+        )
+    white = np.full((8, 8, 3), 65535)
+    other = (b"cHRM", chromaticities(0.3457, 0.3585))
+    assert read_pixels(png_of(white, 2, other, usual)).min() >= 254
+    broken = (b"cHRM", bytes(32))
+    assert read_pixels(png_of(white, 2, broken, usual)).min() == 255
+
+
 def as_pq(picture: Bytes, white: float) -> NDArray[Any]:
     """sRGB as PQ in BT.2020, its white at so many cd/m2: 0..65535. (H, W, 3)"""
     matrix = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
@@ -1297,6 +1326,51 @@ def test_a_progressive_jpeg_of_thousands_of_scans_is_refused_before_it_is_decode
     assert read_pixels(many_scans(photo_like(64, 64), 20)).shape == (64, 64, 3)
 
 
+def sequential_scans(side: int, scans: int) -> bytes:
+    """A JPEG that is not progressive, whose components are in scans of their own, one of them many times."""
+    written = file_of(np.full((16, 16, 3), 90, np.uint8), "JPEG", subsampling=0)
+    header, position = bytearray(), 2
+    while written[position + 1] != 0xDA:
+        length = int.from_bytes(written[position + 2 : position + 4], "big")
+        segment = bytearray(written[position : position + 2 + length])
+        if segment[1] == 0xC0:
+            segment[5:9] = side.to_bytes(2, "big") * 2
+        header += segment
+        position += 2 + length
+    first, second, third = (
+        b"\xff\xda\0\x08\x01" + bytes([component, tables, 0, 63, 0, 0])
+        for component, tables in ((1, 0), (2, 0x11), (3, 0x11))
+    )
+    return b"\xff\xd8" + bytes(header) + first * scans + second + third + b"\xff\xd9"
+
+
+def test_scans_are_counted_whatever_the_kind_of_jpeg() -> None:
+    with pytest.raises(PictureTooLarge, match="over 500 scans"):
+        read_pixels(sequential_scans(64, 600))
+    with pytest.raises(PictureTooLarge, match="202 scans of 31,360,000 pixels"):
+        read_pixels(sequential_scans(5600, 200))
+    assert scans(io.BytesIO(sequential_scans(64, 7)), 500) == 9
+    photo = photo_like(64, 64)
+    progressive = file_of(photo, "JPEG", progressive=True)
+    assert scans(io.BytesIO(file_of(photo, "JPEG")), 500) == 1
+    assert 5 < scans(io.BytesIO(progressive), 500) < 15
+    assert scans(io.BytesIO(progressive[: len(progressive) // 2]), 500) <= 15
+    assert scans(io.BytesIO(progressive[:100]), 500) == 0
+
+
+def test_what_lies_behind_a_jpeg_is_not_taken_for_its_scans() -> None:
+    progressive = file_of(photo_like(64, 64), "JPEG", progressive=True)
+    behind = progressive + b"\xff\xda" * 1000
+    assert np.array_equal(read_pixels(behind), read_pixels(progressive))
+
+
+def test_scans_are_found_whatever_the_block_that_they_are_read_by() -> None:
+    # 4,096 bytes are read first: a marker's two bytes lie on two sides of that.
+    for length in range(4000, 4200):
+        data = b"\xff\xd8\xff\xc2\0\x08\x08\0\x10\0\x10\x01" + b"\xff\xda\0\x02" + b"\x11" * length
+        assert scans(io.BytesIO(data + b"\xff\xda\0\x02\x11\xff\xd9"), 500) == 2
+
+
 def test_a_child_process_decodes_to_the_same_pixels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     written = file_of(quadrants(), "WEBP", lossless=True)
     (tmp_path / "a.webp").write_bytes(written)
@@ -1385,11 +1459,18 @@ main(["predict", *sys.argv[1:]])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT between processes")
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("count", "made"),
+    [
+        # Just allowed.
+        (1, lambda: many_scans(np.zeros((6000, 6000, 3), np.uint8), 100)),
+        (3, lambda: sequential_scans(5600, 120)),
+    ],
+)
 def test_an_interrupt_ends_the_decoding_of_pictures_that_take_long(
-    graph_model: Path, tmp_path: Path, count: int
+    graph_model: Path, tmp_path: Path, count: int, made: Callable[[], bytes]
 ) -> None:
-    hostile = many_scans(np.zeros((6000, 6000, 3), np.uint8), 100)  # just allowed
+    hostile = made()
     for number in range(count):
         (tmp_path / f"{number}.jpg").write_bytes(hostile)
     command = [sys.executable, "-c", PREDICTING, str(tmp_path), "--model", str(graph_model)]

@@ -1,5 +1,7 @@
 """Model folders by name."""
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,3 +145,18 @@ def test_a_name_on_the_hub_without_a_network_is_a_clear_error(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "no-one/no-such-model is not on this machine and cannot be fetched" in shown
+
+
+def test_a_folder_that_may_not_be_entered_is_named_with_its_rights(
+    tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def refusing(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.is_relative_to(tmp_path / "closed"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", refusing)
+    with pytest.raises(ModelNotFound, match="closed may not be entered: Permission denied"):
+        library.find(str(tmp_path / "closed"))

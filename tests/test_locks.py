@@ -74,3 +74,31 @@ def test_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"), locked_folder(tmp_path / "file" / "run"):
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and rights of POSIX")
+@pytest.mark.parametrize("kind", ["link", "second name", "other content", "pipe"])
+def test_what_has_the_name_of_a_lock_and_is_none_stays_as_it_is(tmp_path: Path, kind: str) -> None:
+    victim, lock = tmp_path / "victim", tmp_path / ".a.jsonl.lock"
+    victim.write_text("process of years" if kind != "other content" else "")
+    victim.chmod(0o600)
+    if kind == "link":
+        lock.symlink_to(victim)
+    elif kind == "second name":
+        os.link(victim, lock)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.write_text("precious")
+    with pytest.raises(OutputError, match=r"\.a\.jsonl\.lock.* Remove it"), locked_file(tmp_path / "a.jsonl"):
+        pass
+    assert victim.stat().st_mode & 0o777 == 0o600
+    assert victim.read_text() == ("process of years" if kind != "other content" else "")
+    assert kind != "other content" or lock.read_text() == "precious"
+
+
+def test_a_lock_that_was_left_empty_or_by_a_killed_process_is_taken(tmp_path: Path) -> None:
+    for left in ("", "process 17 on another, since 2026-01-01 00:00:00"):
+        (tmp_path / ".a.jsonl.lock").write_text(left)
+        with locked_file(tmp_path / "a.jsonl"):
+            assert (tmp_path / ".a.jsonl.lock").read_text().startswith(f"process {os.getpid()} ")

@@ -31,6 +31,8 @@ _TO_SRGB = {
     # Display P3
     12: ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
 }
+_SRGB_CHROMATICITIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _ROWS_AT_ONCE = 1 << 18  # pixels that are converted at once, so that memory stays small
 
 
@@ -115,6 +117,38 @@ def gamma_table(gamma: float, levels: int) -> NDArray[np.uint8]:
     """
     light = np.linspace(0, 1, levels) ** (1 / gamma)
     return (linear_to_srgb(light) * 255).round().astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def matrix_to_srgb(chromaticities: tuple[float, ...]) -> NDArray[np.float32] | None:
+    """The matrix (3, 3) from light of some primaries to that of sRGB; None for what is no such set.
+
+    `chromaticities` are x and y of white, red, green and blue (CIE 1931). White becomes the white of sRGB, by
+    the Bradford transform.
+
+    >>> matrix_to_srgb((0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)).round(2).tolist()[0]
+    [1.0, 0.0, 0.0]
+    """
+    own, srgb = _to_xyz(chromaticities), _to_xyz(_SRGB_CHROMATICITIES)
+    if own is None or srgb is None:
+        return None
+    cones = [_BRADFORD @ matrix.sum(axis=1) for matrix in (own, srgb)]
+    if min(map(np.min, cones)) <= 0:
+        return None
+    adapted = np.linalg.inv(_BRADFORD) @ np.diag(cones[1] / cones[0]) @ _BRADFORD
+    return np.asarray(np.linalg.inv(srgb) @ adapted @ own, np.float32)
+
+
+def _to_xyz(chromaticities: tuple[float, ...]) -> NDArray[np.float64] | None:
+    """The matrix (3, 3) from light of primaries to CIE XYZ, white of luminance 1."""
+    points = np.array(chromaticities, np.float64).reshape(4, 2)
+    if not np.isfinite(points).all() or (points[:, 1] <= 1e-3).any() or (points.sum(axis=1) > 1.5).any():
+        return None
+    xyz = np.column_stack([points[:, 0], points[:, 1], 1 - points.sum(axis=1)]) / points[:, 1:]
+    primaries = xyz[1:].T
+    if abs(np.linalg.det(primaries)) < 1e-4:
+        return None
+    return np.asarray(primaries * np.linalg.solve(primaries, xyz[0]))
 
 
 def _from_wide(levels: NDArray[np.uint16], code: ColourCode) -> NDArray[np.uint8]:

@@ -5,7 +5,8 @@ What a picture looks like is decided once, here, for every part of the package:
     orientation     EXIF and XMP orientation is applied; broken EXIF data counts as upright
     colour          converted to sRGB by the embedded ICC profile; a profile that is broken, or that
                     belongs to another kind of picture, is ignored, as browsers do. Else by what PNG, AVIF
-                    and HEIC state as code points (Display P3, BT.2020), or PNG as gamma
+                    and HEIC state as code points (Display P3, BT.2020), or PNG as gamma and
+                    chromaticities
     PQ, HLG (HDR)   tone mapped to sRGB for a screen of 203 cd/m2, see `colour.to_srgb`
     CMYK, Lab       converted to sRGB; CMYK without a profile by plain inversion
     transparency    laid on white, the page that most pictures are looked at on; a BMP whose alpha is 0
@@ -57,6 +58,7 @@ from affectlens.errors import (
     PictureTooLarge,
     backslash_hint,
 )
+from affectlens.jpeg_scans import scans
 from affectlens.picture_colours import (
     as_srgb,
     bytes_of_fractions,
@@ -103,8 +105,8 @@ Interpolation = Literal["bilinear", "bicubic"]
 MAX_PIXELS = 250_000_000
 # What a JPEG may hold that is decoded at reduced size: memory is small then, but time is not.
 MAX_STORED_PIXELS = 4 * MAX_PIXELS
-# What a progressive JPEG may cost: its pixels times its scans. Programs write about ten scans; a file of
-# thousands takes minutes.
+# What a JPEG of several scans may cost: its pixels times its scans. Programs write about ten scans; a file
+# of thousands takes minutes.
 MAX_SCANNED_PIXELS = 16 * MAX_PIXELS
 MAX_SCANS = 500
 # Time limit in seconds for one picture that is decoded in a child process.
@@ -120,6 +122,7 @@ _SMALL_PIXELS = 500_000
 # JPEG 2000, 0.4 s of AVIF and 0.12 s of WebP. A child takes half a second to start. Others give way between
 # two blocks of a file.
 _CHILD_PIXELS = 32_000_000
+_CHILD_SCANNED_PIXELS = 10 * _CHILD_PIXELS  # of a JPEG of several scans: its pixels times its scans
 _CHILD_PIXELS_OF = {"JPEG2000": 3_000_000, "AVIF": 5_000_000, "HEIF": 5_000_000, "WEBP": 16_000_000}
 
 # What is read, and what people have among their pictures, which must not be missing without a word.
@@ -150,7 +153,7 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
     size = (at_least, at_least) if isinstance(at_least, int) else at_least
     match source:
         case str() | Path():
-            with _open(Path(source)) as file:
+            with open_picture(Path(source)) as file:
                 return _decode(file, str(source), size)
         case bytes():
             if not source:
@@ -187,7 +190,7 @@ def read_size(source: Source) -> tuple[int, int]:
     """
     match source:
         case str() | Path():
-            with _open(Path(source)) as file:
+            with open_picture(Path(source)) as file:
                 return _upright_size(file, str(source))
         case bytes() if source:
             return _upright_size(io.BytesIO(source), f"{len(source):,} bytes in memory")
@@ -247,7 +250,7 @@ def read_frames(path: Path) -> Iterator[tuple[float, float, Pixels]]:
 
     Seconds count from 0. Raises `PictureError`, also in the midst of a file that breaks off.
     """
-    with _open(path) as file:
+    with open_picture(path) as file:
         with as_picture_errors(str(path)):
             image = identify(file, str(path))
         second = 0.0
@@ -280,8 +283,11 @@ def _is_link(path: Path) -> bool:
         return False
 
 
-def _open(path: Path) -> IO[bytes]:
-    """Open a regular file. A pipe or a device is refused before it is opened: it could block forever."""
+def open_picture(path: Path) -> IO[bytes]:
+    """Open a regular file. A pipe or a device is refused before it is opened: it could block forever.
+
+    Raises `PictureError` for what cannot be opened.
+    """
     status = _status(path)
     if stat.S_ISDIR(status.st_mode):
         _require_listable(path)
@@ -316,30 +322,23 @@ def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pix
         width, height = image.size
         if at_least is not None:
             shrink_while_decoding(image, at_least)
-        # A progressive JPEG holds all its coefficients in memory, however small it comes out.
-        is_progressive = "progressive" in image.info
-        decoded = width * height if is_progressive else image.width * image.height
+        number = scans(file, MAX_SCANS) if image.format in ("JPEG", "MPO") else 1
+        # A JPEG of several scans holds all its coefficients in memory, however small it comes out.
+        decoded = width * height if number > 1 else image.width * image.height
         _refuse_beyond(MAX_PIXELS, decoded, name)
         _refuse_beyond(MAX_STORED_PIXELS, width * height, name)
-        if is_progressive:
-            _refuse_many_scans(file, width * height, name)
-    if (
-        decoded > min(_CHILD_PIXELS, _CHILD_PIXELS_OF.get(image.format or "", _CHILD_PIXELS))
-        and _may_have_child()
-    ):
+        _refuse_many_scans(number, width * height, name)
+    limit = min(_CHILD_PIXELS, _CHILD_PIXELS_OF.get(image.format or "", _CHILD_PIXELS))
+    if (decoded > limit or number * decoded > _CHILD_SCANNED_PIXELS) and _may_have_child():
         return _decode_in_child(file, name, at_least, decoded)
     return _convert(image, name, decoded, (width, height))
 
 
-def _refuse_many_scans(file: IO[bytes], pixels: int, name: str) -> None:
-    """Refuse a progressive JPEG whose scans, each of which goes through all of its pixels, are too many."""
-    file.seek(0)
-    scans, before = 0, b""
-    while part := file.read(1 << 20):
-        scans += (before + part).count(b"\xff\xda")
-        before = part[-1:]
-    if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
-        reason = f"it would take minutes to decode: {scans:,} scans of {pixels:,} pixels. Export it again."
+def _refuse_many_scans(scans: int, pixels: int, name: str) -> None:
+    """Refuse a JPEG whose scans, each of which goes through all of its pixels, are too many."""
+    if scans > MAX_SCANS or (scans > 1 and scans * pixels > MAX_SCANNED_PIXELS):
+        many = f"over {MAX_SCANS:,}" if scans > MAX_SCANS else f"{scans:,}"
+        reason = f"it would take minutes to decode: {many} scans of {pixels:,} pixels. Export it again."
         raise PictureTooLarge(name, reason)
 
 

@@ -13,6 +13,7 @@ locks, as on some network disks, outputs are written without.
 import errno
 import os
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ from affectlens.files import LONGEST_NAME, fitting
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 # The byte that is locked: far behind the text, which on Windows could not be read otherwise.
 _BYTE = 1 << 30
+_NEITHER_LINK_NOR_WAIT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
+# How a lock's file begins, and how long it may be.
+_PROCESS, _LONGEST = b"process ", 400
 
 
 @dataclass
@@ -96,10 +100,7 @@ def _acquired(file: Path, output: Path) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-            with suppress(OSError, AttributeError):
-                # Another user may have to lock what a killed process of this one leaves behind.
-                os.fchmod(descriptor, 0o666)
+            descriptor = _opened(file, output)
             try:
                 _lock(descriptor)
             except OSError as error:
@@ -110,7 +111,7 @@ def _acquired(file: Path, output: Path) -> int:
                 raise OutputInUse(output, holder) from None
             # Another process may have removed the file, as it ended, before it was locked.
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), file.stat()):
+                if os.path.samestat(os.fstat(descriptor), file.lstat()):
                     break
             os.close(descriptor)
         os.ftruncate(descriptor, 0)
@@ -118,6 +119,52 @@ def _acquired(file: Path, output: Path) -> int:
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
     return descriptor
+
+
+def _opened(file: Path, output: Path) -> int:
+    """Make the lock's file, or open what another process made.
+
+    Never by a link, nor what no process of ours wrote: in a folder that others may write to, the lock's name
+    may stand for any file.
+    """
+    while True:
+        with suppress(FileExistsError):
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            with suppress(OSError, AttributeError):
+                # Another user may have to lock what a killed process of this one leaves behind.
+                os.fchmod(descriptor, 0o666)
+            return descriptor
+        try:
+            descriptor = os.open(
+                file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+            )
+        except FileNotFoundError:
+            continue  # it was removed meanwhile
+        except OSError as error:
+            if file.is_symlink():
+                raise _not_a_lock(file, output) from error
+            raise
+        if _is_lock(descriptor):
+            return descriptor
+        os.close(descriptor)
+        raise _not_a_lock(file, output)
+
+
+def _is_lock(descriptor: int) -> bool:
+    """Whether an open file is one that `_acquired` writes."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size > _LONGEST:
+        return False
+    begin = os.read(descriptor, len(_PROCESS))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return _PROCESS.startswith(begin)
+
+
+def _not_a_lock(file: Path, output: Path) -> OutputError:
+    return OutputError(
+        f"{output} cannot be written: {file}, by which processes keep one another out, is a link or another "
+        "file. Remove it, or write elsewhere."
+    )
 
 
 def _release(descriptor: int, file: Path) -> None:
@@ -133,7 +180,7 @@ def _release(descriptor: int, file: Path) -> None:
 
 def _this_process() -> str:
     began = time.strftime("%Y-%m-%d %H:%M:%S")
-    return f"process {os.getpid()} on {socket.gethostname()}, since {began}"
+    return f"{_PROCESS.decode()}{os.getpid()} on {socket.gethostname()}, since {began}"[:_LONGEST]
 
 
 if sys.platform == "win32":

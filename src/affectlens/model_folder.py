@@ -26,7 +26,7 @@ import msgspec
 
 from affectlens.attributes import Attribute
 from affectlens.emotions import VOCABULARIES, Vocabulary, to_plain, vocabulary_of_plain
-from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError
+from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError, first_line
 from affectlens.files import atomic_folder, atomic_write
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import Preprocessing
@@ -252,7 +252,7 @@ def _read_card(folder: Path) -> tuple[_StoredCard, Card]:
         raise
     # ValueError is what msgspec raises, also for half of a surrogate pair.
     except (ValueError, KeyError, AffectLensError) as error:
-        raise BadModelFolder(folder, f"{CONFIG} lacks or spoils an entry: {error}.") from None
+        raise BadModelFolder(folder, f"{CONFIG} lacks or spoils an entry: {first_line(error)}.") from None
     sizes = {a.name: {"words": len(a), "several": a.several} for a in card.attributes}
     if card.attributes and sizes != card.network_options.get("attributes"):
         raise BadModelFolder(folder, f"{CONFIG} has words of other attributes than its network answers.")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from affectlens.colour import PQ, gamma_table, to_srgb
+from affectlens.colour import PQ, gamma_table, linear_to_srgb, matrix_to_srgb, srgb_to_linear, to_srgb
 from affectlens.decoding import check_cancelled
 from affectlens.matrix_profiles import matrix_profile
 from affectlens.picture_formats import BAD_DATA, COLOURS, decoded_as
@@ -59,6 +59,7 @@ _GREY_ALPHA = "LA;16B"
 # The order of bytes that is not this machine's.
 _OTHER_ORDER = "B" if sys.byteorder == "little" else "L"
 _GREYS = ("1", "L", "LA", "La")
+_NEAR = 0.01  # that an entry of a matrix to sRGB may differ from doing nothing, unseen
 # Of values of 16 bits, Pillow takes one byte. The name under which it takes the other.
 _SECOND_BYTES = {
     _GREY_ALPHA: "RGBA",  # all four bytes, as if they were colours
@@ -81,7 +82,8 @@ def is_numeric(image: Image.Image, raw: str) -> bool:
         return False
     is_key_lost = raw == "RGB;16B" or image.mode == "I;16" or raw in _FEWER_BITS
     has_key = "transparency" in image.info and is_key_lost
-    return _gamma(image) is not None or has_key or raw == _GREY_ALPHA
+    has_colours = _gamma(image) is not None or _primaries(image) is not None
+    return has_colours or has_key or raw == _GREY_ALPHA
 
 
 def _needs_exact_profile(image: Image.Image, raw: str) -> bool:
@@ -102,6 +104,21 @@ def _gamma(image: Image.Image) -> float | None:
         return None
     gamma = image.info.get("gamma") if image.format == "PNG" else None
     return float(gamma) if gamma and 0.05 < gamma < 20 and abs(gamma * 2.2 - 1) > 0.05 else None
+
+
+def _primaries(image: Image.Image) -> NDArray[np.float32] | None:
+    """The matrix to sRGB of the primaries that a PNG states; None where they are those of sRGB.
+
+    As browsers do, they count where a gamma is stated as well.
+    """
+    if COLOURS in image.info or "icc_profile" in image.info or "srgb" in image.info:
+        return None
+    stated, gamma = image.info.get("chromaticity"), image.info.get("gamma")
+    is_colour = image.format == "PNG" and image.mode not in _GREYS and not _is_deep(image)
+    if not is_colour or not gamma or stated is None or len(stated) != 8:
+        return None
+    matrix = matrix_to_srgb(tuple(map(float, stated)))
+    return None if matrix is None or np.abs(matrix - np.eye(3)).max() < _NEAR else matrix
 
 
 def second_bytes(image: Image.Image, raw: str) -> Image.Image | None:
@@ -200,6 +217,11 @@ def _levels_to_srgb(levels: NDArray[Any], image: Image.Image, greatest: int | No
     shape = (*levels.shape[:2], 3)
     if gamma is None and colours is not None and not colours.is_srgb:
         return to_srgb(np.broadcast_to(_as_16_bits(levels), shape), colours, greatest)
+    primaries = None if is_grey else _primaries(image)
+    if primaries is not None:
+        stored = _as_16_bits(levels) / np.float32(65535)
+        light = (srgb_to_linear(stored) if gamma is None else stored ** (1 / gamma)) @ primaries.T
+        return (linear_to_srgb(np.clip(light, 0, 1)) * 255).round().astype(np.uint8)
     if gamma is not None:
         return np.broadcast_to(_gamma_table(gamma)[_as_16_bits(levels)], shape)
     return np.broadcast_to((levels >> 8).astype(np.uint8) if is_fine else levels, shape)

@@ -200,7 +200,9 @@ def identify(file: IO[bytes], name: str) -> ImageFile.ImageFile:
         raise NotAPicture(name, reason)
     kind = next((kind for first, kind in _STRANGERS if re.match(first, start, re.DOTALL | re.IGNORECASE)), "")
     if failures and not kind:
-        reason = f"begins like a picture but is damaged, or of a rare kind ({'; '.join(failures)})."
+        reason = (
+            f"begins like a picture, but is damaged or of a kind that is not read ({'; '.join(failures)})."
+        )
         raise PictureDamaged(name, f"{reason} Export it again, as PNG or JPEG.")
     seems = f"It seems to be {kind}." if kind else "Check that it is a picture, or export it as one of these."
     raise NotAPicture(name, f"not a picture in a format that is read here: {READABLE}. {seems}")
@@ -317,13 +319,13 @@ def ours(image: Image.Image) -> Image.Image:
 def load(image: Image.Image, file: IO[bytes] | None) -> Image.Image:
     """Decode; a JPEG is complete as well where only its end marker is missing."""
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-    is_progressive = "progressive" in image.info
-    if is_jpeg and is_progressive:
-        progressive: Any = image
-        progressive.decodermaxblock = 8192  # between two blocks Python can be interrupted
+    if is_jpeg:
+        jpeg: Any = image
+        jpeg.decodermaxblock = 8192  # between two blocks Python can be interrupted
     try:
         image.load()
     except OSError as error:
+        is_progressive = "progressive" in image.info
         if not is_jpeg or is_progressive or file is None or "truncated" not in str(error):
             raise
         completed = _completed(file)

@@ -63,13 +63,13 @@ def test_a_picture_is_explained_without_naming_a_command(
 
 
 def test_every_format_is_written_and_can_be_read(graph_model: Path, photos: Path, tmp_path: Path) -> None:
-    formats = "png,html,npz,json,wheel,plutchik"
+    formats = "png,html,npz,json,wheel,plutchik,legend"
     assert status(photos / "green.jpg", "--against", "anger", "--emotion", "fear", "--format", formats,
                   "--model", graph_model, "--out", tmp_path, *QUICK) == 0  # fmt: skip
     stem = "green.fear-rather-than-anger"
     assert names(tmp_path) == sorted(
         [f"{stem}.{kind}" for kind in ("html", "json", "npz", "png")]
-        + ["green.plutchik.png", "green.wheel.png"]
+        + ["green.legend.png", "green.plutchik.png", "green.wheel.png"]
     )
     (answer,) = json.loads((tmp_path / f"{stem}.json").read_text())["explanations"]
     assert answer["question"] == "fear rather than anger"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from affectlens.cli.main import main
-from affectlens.data import folder, splits, table
+from affectlens.data import fingerprints, folder, splits, table
 from affectlens.data.catalog import open_data
 from affectlens.data.groups import Groups, SearchProgress, find_groups
 from affectlens.data.records import ALL, DataSource, Record
@@ -160,3 +160,22 @@ def test_one_fold_and_folds_with_val_are_refused(root: Path, tmp_path: Path) -> 
         out = str(tmp_path / "folds.tsv")
         main(["data", "split", f"folder:{root}", "--out", out, "--folds", "3", "--val", "0.1"])
     assert ended.value.code == 2
+
+
+def test_files_without_an_end_on_any_disk_cost_neither_memory_nor_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fingerprints, "_HASHED_BYTES", 1 << 20)
+    for word in ("awe", "fear"):
+        (tmp_path / word).mkdir()
+        for number in range(4):
+            photo(len(word) * 100 + number).save(tmp_path / word / f"{number}.png")
+    for name in ("a.jpg", "b.jpg"):
+        with (tmp_path / "awe" / name).open("wb") as file:
+            file.truncate(64 << 30)
+    with pytest.raises(SystemExit):
+        main(["data", "check", f"folder:{tmp_path}"])
+    assert "a.jpg: " in (shown := capsys.readouterr().out) and "b.jpg: " in shown
+    with pytest.raises(SystemExit):
+        main(["data", "split", f"folder:{tmp_path}", "--out", str(tmp_path / "s.tsv")])
+    assert len((tmp_path / "s.tsv").read_text().splitlines()) == 11

@@ -134,8 +134,9 @@ def test_pytest_leaves_out_files_and_tests_that_need_more() -> None:
 
 
 def test_pytest_can_leave_out_what_runs_there() -> None:
-    command = [sys.executable, "-m", "pytest", "-c", PROJECT, "--collect-only", "-q", "--without-base-tests"]
-    ended = subprocess.run([*command, TESTS / "test_machine.py"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", "-c", str(PROJECT), "--collect-only", "-q"]
+    command += ["--without-base-tests", str(TESTS / "test_machine.py")]
+    ended = subprocess.run(command, capture_output=True, text=True)
     # But for the tests of that file that need torch.
     assert re.search(r"[1-9]\d*/\d+ tests collected \([1-9]\d* deselected\)", ended.stdout), ended.stdout
 

@@ -30,7 +30,8 @@ _UNBOUNDED = 500  # columns, more than any table has
 
 def echo(text: object = "", *, err: bool = False) -> None:
     """Print text with a line end, to standard output or standard error."""
-    click.echo(printable(str(text), keep="\n\t"), err=err)
+    # The stream by name: otherwise click takes ascii for a mistake, and prints UTF-8.
+    click.echo(printable(str(text), keep="\n\t"), file=sys.stderr if err else sys.stdout)
 
 
 def table_console(**options: Any) -> "Console":

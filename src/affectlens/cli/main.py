@@ -92,6 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             err=True,
         )
         sys.exit(2)
+    except MemoryError:
+        echo(
+            "Error: there is not enough memory for this. Smaller batches and fewer workers take less.",
+            err=True,
+        )
+        sys.exit(2)
     except ImportError as error:
         sys.exit(_not_imported(error))
     sys.exit(status if isinstance(status, int) else 0)

@@ -1,6 +1,7 @@
 """What is kept of a picture to know its copies: a hash of its file, a grey thumbnail, its size."""
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from affectlens.data.near_duplicates import SIDE
 from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import Record
-from affectlens.errors import PictureError, PictureNotFound
-from affectlens.images import Pixels, read_pixels, resize
+from affectlens.decoding import check_cancelled
+from affectlens.errors import PictureError
+from affectlens.images import Pixels, open_picture, read_pixels, resize
 
 # Of red, green and blue in a grey level, of 1000 (ITU-R BT.601, as Pillow has it).
 _GREY = np.array([299, 587, 114])
+_HASHED_BYTES, _BLOCK = 1 << 30, 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,12 @@ def same_bytes(paths: Iterable[Path], at_least: int = 2) -> list[list[Path]]:
     for path in paths:
         with suppress(OSError):
             by_size[path.stat().st_size].append(path)
-    by_content: dict[str, list[Path]] = defaultdict(list)
+    by_content: dict[bytes, list[Path]] = defaultdict(list)
     for size, same_size in by_size.items():
         if size and len(same_size) >= at_least:
             for path in same_size:
-                with suppress(OSError):
-                    by_content[hashlib.sha256(path.read_bytes()).hexdigest()].append(path)
+                with suppress(OSError, PictureError):
+                    by_content[_hash_of(path)].append(path)
     return [same for same in by_content.values() if len(same) >= at_least]
 
 
@@ -87,20 +90,25 @@ def grey_thumbnail(pixels: Pixels) -> NDArray[np.uint8]:
 
 def _fingerprint(record: Record, full_size: bool) -> Fingerprint | NoFingerprint:
     try:
-        data = _bytes_of(record.path)
-        pixels = read_pixels(data, at_least=None if full_size else SIDE)
+        pixels = read_pixels(record.path, at_least=None if full_size else SIDE)
+        content = _hash_of(record.path)
     except PictureError as error:
         return NoFingerprint(f"{record.key}: {error.reason}")
-    content = hashlib.sha256(data).digest()[:16]
-    return Fingerprint(content, grey_thumbnail(pixels), pixels.shape[0], pixels.shape[1])
+    except OSError as error:
+        return NoFingerprint(f"{record.key}: it could not be read to its end: {error.strerror or error}.")
+    return Fingerprint(content[:16], grey_thumbnail(pixels), pixels.shape[0], pixels.shape[1])
 
 
-def _bytes_of(path: Path) -> bytes:
-    """Read a file once, for its hash and its pixels; what cannot be read is left to `read_pixels` to name."""
-    data = b""
-    with suppress(OSError):
-        data = path.read_bytes() if path.is_file() else b""
-    if data:
-        return data
-    read_pixels(path)
-    raise PictureNotFound(path, "it could not be read a moment ago. Run the check again.")
+def _hash_of(path: Path) -> bytes:
+    """Hash a file's size and its first gigabyte, a block at a time: 32 bytes.
+
+    A longer file does not differ from others behind that alone, and may be sparse: longer than any disk.
+    Raises `PictureError` and `OSError` for what cannot be read.
+    """
+    found = hashlib.sha256()
+    with open_picture(path) as file:
+        found.update(str(os.fstat(file.fileno()).st_size).encode())
+        while file.tell() < _HASHED_BYTES and (block := file.read(_BLOCK)):
+            check_cancelled()
+            found.update(block)
+    return found.digest()

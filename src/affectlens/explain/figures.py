@@ -15,7 +15,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.text import READING, doubts, how_made, title
 from affectlens.images import Pixels, resize
-from affectlens.report import figures, sheet
+from affectlens.report import figures, legend, sheet
 from affectlens.report.heatmaps import ColourScale, Picture, overlay
 from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
 
@@ -36,6 +36,15 @@ def write_figure(file: Path, explanation: "Explanation") -> None:
     """
     figures.check_suffix(file)
     figures.save_figure(file, draw_figure(explanation), dpi=sheet.DPI)
+
+
+def write_legend(file: Path, explanation: "Explanation") -> None:
+    """Write the picture with all its emotions in a corner: PNG, JPEG, PDF or SVG, by the suffix.
+
+    Raises `OutputError`, or `SettingsError` for an explanation that kept no pixels.
+    """
+    picture = displayed(explanation, _LONGEST[1])
+    legend.write_legend(file, picture, explanation.heatmaps[0].emotions)
 
 
 def draw_figure(explanation: "Explanation") -> figures.Figure:

@@ -82,6 +82,12 @@ def _write_plutchik(file: Path, explanation: "Explanation") -> None:
     _write_wheel(file, explanation, plutchik=True)
 
 
+def _write_legend(file: Path, explanation: "Explanation") -> None:
+    from affectlens.explain import figures
+
+    figures.write_legend(file, explanation)
+
+
 FORMATS: Mapping[str, ExplanationFormat] = MappingProxyType({
     entry.name: entry
     for entry in (
@@ -107,6 +113,10 @@ FORMATS: Mapping[str, ExplanationFormat] = MappingProxyType({
         ExplanationFormat(
             name="plutchik", suffix=".plutchik.png", summary="the emotions on Plutchik's wheel, with a loss",
             write=_write_plutchik, by_question=False,
+        ),
+        ExplanationFormat(
+            name="legend", suffix=".legend.png", summary="the picture with all emotions in a corner",
+            write=_write_legend, by_question=False, pixels=True,
         ),
     )
 })  # fmt: skip

@@ -58,6 +58,7 @@ def find(name: str) -> Path:
     for folder in (path, path / "model"):
         if is_file(folder / CONFIG):
             return folder
+    _require_rights(path)
     # Below a folder that is here, a name that is not can only be misspelt.
     if hub.is_name(name) and not exists(path.parent):
         return _fetch(name)
@@ -65,6 +66,17 @@ def find(name: str) -> Path:
         f"No model {name!r}. Here are: {', '.join(sorted(known)) or 'none'}. Or pass a model folder, a run "
         "folder whose training has ended, or owner/name of the Hugging Face hub."
     )
+
+
+def _require_rights(folder: Path) -> None:
+    """Raise `ModelNotFound` for a folder that is there and may not be entered."""
+    try:
+        (folder / CONFIG).stat()
+    except PermissionError as error:
+        reason = f"The model folder {folder} may not be entered: {error.strerror}. Change its rights."
+        raise ModelNotFound(reason) from None
+    except (OSError, ValueError):
+        pass  # nothing of that name
 
 
 def card(name: str = DEFAULT) -> Card:

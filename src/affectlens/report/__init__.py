@@ -8,5 +8,6 @@ emotion_colours.py
                  a colour for each word of a vocabulary
 heatmaps.py      maps of numbers laid on pictures
 wheel.py         emotions as a wheel
+legend.py        emotions over a picture
 html.py          pages, from the templates in templates/
 """

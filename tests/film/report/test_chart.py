@@ -24,6 +24,15 @@ def test_a_chart_names_the_film_all_emotions_and_the_peaks_that_fit() -> None:
     assert polarity.get_ylim()[0] < -1 < 1 < polarity.get_ylim()[1]
 
 
+def test_the_more_prominent_of_two_peaks_too_close_for_both_names_keeps_its_name() -> None:
+    given = timeline_of()
+    first, second, *others = given.of("peak")
+    small, large = replace(first, second=9.0, prominence=0.2), replace(second, second=9.5, prominence=0.6)
+    chart = draw_chart(replace(given, moments=(large, small, *others[3:])))
+    (name,) = [text for text in chart.axes[0].texts if text.get_text() == "awe\n0:09"]
+    assert name.get_position() == pytest.approx((9.5 / 22, 1.02))
+
+
 def test_what_was_not_predicted_is_covered_in_every_panel() -> None:
     timeline = timeline_of()
     before = [len(axes.patches) for axes in draw_chart(timeline).axes]

@@ -20,6 +20,8 @@ from affectlens.report.text import clock
 
 # Peaks that are named above the chart, at most.
 MAX_PEAKS = 8
+# Width of a name, by the width of the chart.
+_NAME = 0.1
 # Words may hold dollars, between which no formula is meant.
 _STYLE: Any = {**figures.STYLE, "hatch.linewidth": 0.7, "text.parse_math": False}
 _HATCH = "///"
@@ -71,17 +73,17 @@ def _draw_stack(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
 
 
 def _draw_peaks(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
-    """Mark the most prominent peaks; names that would overlap are left out, their lines stay."""
-    free = -1.0
-    for peak in sorted(timeline.of("peak")[:MAX_PEAKS], key=lambda peak: peak.second):
-        x = found.position(peak.second)
+    """Mark the most prominent peaks; names that would overlap a more prominent one's are left out."""
+    named: list[float] = []
+    for peak in timeline.of("peak")[:MAX_PEAKS]:  # the most prominent first
+        x = min(found.position(peak.second), 0.93)
         axes.axvline(peak.second, color=INK, linewidth=0.7, linestyle=":")
-        if x > free:
+        if all(abs(x - other) > _NAME for other in named):
             axes.annotate(
-                f"{peak.emotion}\n{clock(peak.second)}", (min(x, 0.93), 1.02), xycoords="axes fraction",
+                f"{peak.emotion}\n{clock(peak.second)}", (x, 1.02), xycoords="axes fraction",
                 fontsize=7.5, color=INK, annotation_clip=False,
             )  # fmt: skip
-            free = x + 0.1
+            named.append(x)
 
 
 def _draw_ribbon(axes: Axes, timeline: Timeline) -> None:
