@@ -8,7 +8,7 @@ import json
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 import graphs
 from affectlens.data import table
-from affectlens.emotions import MIKELS
+from affectlens.emotions import MIKELS, read_vocabulary
 from affectlens.errors import AffectLensError, PictureError
 from affectlens.evaluation.scores import Scores, score
 from affectlens.extras import PARQUET, TRAIN
@@ -46,6 +46,21 @@ class Target:
     @property
     def is_json(self) -> bool:
         return self.file.suffix == ".json"
+
+
+WORDS = """
+name = "moods"
+words = ["cosy", "odd", "bleak", "\u00e5ngest", "so-so", "calm", "wild", "rock 'n' roll"]
+[aliases]
+snug = "cosy"
+[polarity]
+positive = ["cosy"]
+negative = ["bleak"]
+[colours]
+cosy = "#aa7733"
+[valence]
+cosy = 7.5
+"""
 
 
 def targets(folder: Path) -> list[Target]:
@@ -169,6 +184,10 @@ def _documents(folder: Path) -> list[Target]:
     measured = score(random_logits, np.eye(8)[np.arange(20) % 8], MIKELS, resamples=10)
     scores.write_text(json.dumps(measured.to_json()), encoding="utf-8")
     card = graphs.write(folder / "model") / "config.json"
+    # Not named as data sets look for it: tables are read in the same folder.
+    words = folder / "moods.toml"
+    words.write_text(WORDS, encoding="utf-8")
+    own = graphs.write(folder / "own", replace(graphs.CARD, vocabulary=read_vocabulary(words)))
 
     def read_scores(file: Path) -> object:
         try:
@@ -181,6 +200,8 @@ def _documents(folder: Path) -> list[Target]:
         Target("timeline", timeline, Timeline.read),
         Target("scores", scores, read_scores),
         Target("card", card, lambda path: load_card(path.parent)),
+        Target("card with words of its own", own / "config.json", lambda path: load_card(path.parent)),
+        Target("vocabulary", words, read_vocabulary),
     ]
 
 

@@ -121,6 +121,17 @@ def flip_a_bit(file: Path) -> None:
     file.write_bytes(data)
 
 
+def test_words_of_its_own_are_in_the_card_with_all_that_is_known_of_them(folder: Path) -> None:
+    facts = {"polarity": {"positive": ["cosy"], "negative": []}, "colours": {"odd": "#aa7733"},
+             "aliases": {"snug": "cosy"}, "valence": {"cosy": 7.5}}  # fmt: skip
+    stored = {"name": "moods", "words": ["odd", "cosy"], **facts}
+    rewrite(folder, lambda ours: ours.update(vocabulary=stored))
+    words = load_card(folder).vocabulary
+    assert (words.name, words.words, words.signs) == ("moods", ("odd", "cosy"), {"odd": 0, "cosy": 1})
+    assert (words.word("Snug"), words.colours["odd"], words.valence["cosy"]) == ("cosy", "#aa7733", 7.5)
+    assert load_card(folder).to_json()["vocabulary"] == stored
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -135,6 +135,7 @@ def test_a_film_is_watched_in_these_words(run: Path, film: Path, tmp_path: Path)
     folder = tmp_path / "film"
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<b>so-so" not in page and "rock" in page
+    assert "Polarity" not in page and "are hatched" not in page and ">neither<" not in page
     timeline = Timeline.read(folder / "timeline.json")
     assert timeline.vocabulary.words == PLAIN and timeline.polarity is None
     with (folder / "frames.csv").open(encoding="utf-8", newline="") as file:
@@ -175,6 +176,7 @@ def test_words_with_polarity_train_a_model_of_positive_and_negative(
     [
         (("cosy",), 3, "needs two words"),
         (("awe",), 3, "nothing to distinguish"),
+        (("awe", "fear", "anger"), 1, "one picture only"),
         (("cosy", "uncanny", "odd"), 1, "one picture only"),
         (("cosy", "model"), 2, "a column of this name"),
         (("caf\u00e9", "cafe"), 2, "accents"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import timelines
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import OutputError, UnknownName
 from affectlens.film.analysis.build import AnalysisSettings, FramePrediction, build, shots_without_samples
@@ -360,3 +361,16 @@ def test_times_to_go_to_never_lie_in_the_frame_before() -> None:
     for frame in range(0, 3000, 7):
         exact = frame * 1001 / 24000
         assert exact - 1e-6 <= up_to_milliseconds(exact) < exact + 0.001
+
+
+def test_facts_of_words_are_written_and_read_back() -> None:
+    words = Vocabulary(
+        "moods", ("calm", "wild"), polarity={"calm": "positive"}, colours={"wild": "#aa7733"},
+        valence={"calm": 7.0}, aliases={"quiet": "calm"},
+    )  # fmt: skip
+    script = ((2.0, "calm"), (2.0, "wild"))
+    timeline = timelines.timeline_of(script, vocabulary=words, polarity=None)
+    read = Timeline.from_text(timeline.to_text()).vocabulary
+    for name in ("words", "polarity", "colours", "valence", "aliases"):
+        assert getattr(read, name) == getattr(words, name), name
+    assert Timeline.from_text(timelines.timeline_of().to_text()).vocabulary is MIKELS

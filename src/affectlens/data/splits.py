@@ -188,8 +188,8 @@ def with_validation(
 def require_learnable(source: DataSource) -> None:
     """Raise `DatasetError` for labels that nothing can be learned from.
 
-    That is where one word alone has pictures that are not for tests, or a word of the data set's own has a
-    single one, which cannot be both learned and validated.
+    That is where one word alone has pictures that are not for tests, or where a word of the data set's own,
+    or every word, has a single one, which cannot be both learned and validated.
     """
     counts = Counter(
         word
@@ -204,8 +204,8 @@ def require_learnable(source: DataSource) -> None:
             f"All training pictures of {source.root} are labelled {next(iter(counts))!r}: there is nothing "
             "to distinguish. Training needs pictures of two words or more."
         )
-    single = [] if is_known(source.vocabulary) else [word for word, count in counts.items() if count == 1]
-    if single:
+    single = [word for word, count in counts.items() if count == 1]
+    if single and (len(single) == len(counts) or not is_known(source.vocabulary)):
         raise DatasetError(
             f"There is one picture only of {', '.join(map(repr, single))}. Each word needs two or more, one "
             "to learn from and one to validate on: add pictures, or leave the word out."

@@ -228,6 +228,7 @@ def open_session(
     source = splits.with_validation(
         source, settings.val_fraction, settings.seed, partial(_groups_of_all, group=group)
     )
+    source.split(splits.VAL)  # where all pictures belong together, none is left for it
     splits.require_disjoint(source)
     attributes = attributes_of(settings, source)
     keep_freed_memory()

@@ -8,6 +8,7 @@ from pathlib import Path
 import opentimelineio
 import pytest
 
+from affectlens.emotions import Vocabulary
 from affectlens.errors import SettingsError
 from affectlens.film.export.markers import edl, exact, markers, notes, otio
 from affectlens.film.export.options import ExportOptions
@@ -37,6 +38,14 @@ def test_an_edl_has_resolves_markers_and_a_start_at_one_hour_for_the_record_side
     )
     assert " |C:ResolveColorCyan |M:awe 80 % |D:1" in text
     assert text.startswith("TITLE: night train.mp4\nFCM: NON-DROP FRAME\n")
+
+
+def test_words_of_their_own_have_colours_in_turn() -> None:
+    words = Vocabulary("moods", ("cosy", "awe", "odd"))
+    script = ((4.0, "cosy"), (4.0, "awe"), (4.0, "odd"))
+    timeline = timeline_of(script, vocabulary=words, polarity=None)
+    found = {m.name.split()[0]: m.colour for m in markers(timeline) if m.name.endswith("%")}
+    assert found["awe"] == "CYAN" and len(set(found.values())) == 3
 
 
 def test_29_97_is_counted_with_dropped_numbers_unless_chosen_otherwise() -> None:

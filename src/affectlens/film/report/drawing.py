@@ -173,8 +173,13 @@ def axis(found: EmotionCurves) -> list[TimeMark]:
 
 
 def legend(vocabulary: Vocabulary) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return all emotions by polarity: the group's name, and the CSS class and word of each emotion."""
+    """Return all emotions by polarity: the group's name, and the CSS class and word of each emotion.
+
+    Where no word has a polarity they are one group without a name.
+    """
     signs = polarity_signs(vocabulary)
+    if not any(signs.values()):
+        return [("", [(css_class(vocabulary, word), word) for word in vocabulary.words])]
     groups = []
     for sign, name in ((1, "positive"), (-1, "negative"), (0, "neither")):
         words = [word for word in vocabulary.words if signs[word] == sign]

@@ -255,7 +255,8 @@ def _shots(timeline: Timeline) -> dict[str, Any]:
         }
         for shot in sorted(longest, key=lambda shot: shot.start)
     ]
-    return {"rows": rows, "total": len(timeline.shots)}
+    with_polarity = any(row["polarity"] is not None for row in rows)
+    return {"rows": rows, "total": len(timeline.shots), "polarity": with_polarity}
 
 
 def _made(timeline: Timeline) -> dict[str, Any]:
