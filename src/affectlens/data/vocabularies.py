@@ -24,7 +24,7 @@ from affectlens.emotions import (
 from affectlens.errors import UnknownName
 
 FILE = "vocabulary.toml"
-OWN_WORDS = f"If they are words of their own, list all in a file {FILE} there: words = [...]."
+OWN_WORDS = f"If they are words of their own, list all in {FILE}, in the folder of the data: words = [...]."
 _NEARLY = 0.8  # similarity from which a label is taken for a misspelt word
 _ACCENTS = range(0x300, 0x370)  # combining marks of the Latin, Greek and Cyrillic scripts
 
