@@ -77,6 +77,11 @@ class Rows:
             if row["kind"] == "search":
                 self._rows.setdefault((row["condition"], row["method"]), {})[row["seed"]] = row
 
+    @property
+    def count(self) -> int:
+        """How many searches there are."""
+        return sum(map(len, self._rows.values()))
+
     def of(self, side: Side) -> list[Result]:
         """Return the searches of a side, by seed; none before all seeds are there."""
         found = self._rows.get(side, {})
@@ -127,7 +132,7 @@ def parts(rows: Rows, figure: str) -> dict[str, str]:
         "DATE": rows.about["date"].partition("T")[0],
         "CPU": f"{machine['cpu']}, {machine['cores']} cores",
         "DIVISION": f"`{rows.about['division']}`",
-        "SHORT": short(rows, main, needs),
+        "SHORT": f"{state(rows)}{short(rows, main, needs)}",
         "SEEDS": str(len(SEEDS)),
         "SIDE": str(SIDE),
         "FEATURES": str(NUM_FEATURES),
@@ -154,6 +159,17 @@ def parts(rows: Rows, figure: str) -> dict[str, str]:
 
 
 # -------------------------------------------------------------------------------------------------- sentences
+
+
+def state(rows: Rows) -> str:
+    """Write how much is missing; nothing where all searches are made."""
+    planned = len(SEEDS) * sum(len(condition.methods) for condition in CONDITIONS)
+    if rows.count == planned:
+        return ""
+    return (
+        f"**Not complete**: {rows.count} of {planned} planned searches are made; what follows holds for "
+        f"conditions and methods whose {len(SEEDS)} seeds are all there. "
+    )
 
 
 def named(side: Side) -> str:
