@@ -56,8 +56,28 @@ def class_imbalance_loss(
     probabilities = log_probabilities.exp()
     if double_softmax:
         log_probabilities = F.log_softmax(probabilities, dim=1)
-    each = weights * (1 - probabilities).clamp_min(0) ** focal_gamma * -log_probabilities
+    each = _imbalance_factors(probabilities, weights, focal_gamma) * -log_probabilities
     return (targets * each).sum(dim=1)
+
+
+def class_imbalance_weights(
+    logits: Tensor, targets: Tensor, weights: Tensor, focal_gamma: float = 1.0
+) -> Tensor:
+    """What MLM's loss weighs the pictures of each emotion by, on average: (B, E), (B, E), (E,) -> (E,).
+
+    The mean of alpha_y (1 - p_y)^gamma of `class_imbalance_loss`; a picture of several emotions counts for
+    each by its target. NaN for an emotion without pictures.
+
+    >>> class_imbalance_weights(torch.zeros(2, 2), torch.eye(2), torch.tensor([0.5, 3.0]))
+    tensor([0.2500, 1.5000])
+    """
+    factors = _imbalance_factors(F.softmax(logits.float(), dim=1), weights, focal_gamma)
+    return (targets * factors).sum(dim=0) / targets.sum(dim=0)
+
+
+def _imbalance_factors(probabilities: Tensor, weights: Tensor, focal_gamma: float) -> Tensor:
+    """alpha (1 - p)^gamma of each emotion: (B, E)."""
+    return weights * (1 - probabilities).clamp_min(0) ** focal_gamma
 
 
 class Similarity(NamedTuple):

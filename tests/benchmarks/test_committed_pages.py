@@ -13,6 +13,7 @@ import film
 import label_noise
 import result_page
 import screening
+import search_comparison
 import seeds
 import tuning
 
@@ -34,6 +35,7 @@ def of_label_noise() -> None:
         ("film", film.main, ["--report"]),
         ("label_noise", of_label_noise, []),
         ("screening", screening.main, ["report"]),
+        ("search", search_comparison.main, ["report", "--out"]),
         ("seeds", seeds.main, ["report", "--out"]),
         ("tuning", tuning.main, ["report", "--out"]),
     ],

@@ -20,6 +20,7 @@ LEFT_OUT = frozenset(
         "benchmarks/test_frozen_heads.py",
         "benchmarks/test_label_noise.py",
         "benchmarks/test_screening.py",
+        "benchmarks/test_search.py",
         "benchmarks/test_seeds.py",
         "benchmarks/test_tuning.py",
         "benchmarks/test_zoo.py",

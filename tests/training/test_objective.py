@@ -156,6 +156,22 @@ def test_the_parts_of_a_sum_of_losses_are_reported_and_add_up() -> None:
     assert parts["without_pairs"] == 0
 
 
+def test_what_the_class_imbalance_loss_weighs_each_emotion_by_is_reported() -> None:
+    settings = Settings(loss=Loss(cross_entropy=0.0, class_imbalance=1.0), label_smoothing=0)
+    objective = make_objective(
+        settings, one_hot(0, 0, 0, 1, 1, 2), CPU, vocabulary=Vocabulary("small", ("awe", "fear", "anger"))
+    )
+    targets, logits = one_hot(0, 0, 1), torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 3.0, 0.0]])
+    _, _, parts = objective(Fixed(logits), targets, targets)
+    missed = 1 - logits.softmax(dim=1)[[0, 1, 2], [0, 0, 1]]
+    assert list(parts) == ["class_imbalance_weight.awe", "class_imbalance_weight.fear"], "no anger in it"
+    # N / (E n_c) of 3, 2 and 1 pictures.
+    torch.testing.assert_close(parts["class_imbalance_weight.awe"], 2 / 3 * missed[:2].mean())
+    torch.testing.assert_close(parts["class_imbalance_weight.fear"], missed[2])
+    several = objective(Branched(logits, logits), targets, targets).parts
+    torch.testing.assert_close(several["class_imbalance_weight.fear"], missed[2])
+
+
 def test_the_similarity_loss_compares_logits_and_reports_a_batch_without_pairs() -> None:
     logits = torch.randn(3, 3)
     settings = Settings(loss=Loss(similarity=1.0), label_smoothing=0)

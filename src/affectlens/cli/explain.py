@@ -1,10 +1,11 @@
-"""`affectlens explain IMAGE...`, and its commands: `filters`, `methods`, `compare`."""
+"""`affectlens explain IMAGE...`, and its commands: `filters`, `methods`, `compare`, `parts`."""
 
 import click
 
 from affectlens.cli.default_command import DefaultCommand
 from affectlens.cli.explain_compare import compare
 from affectlens.cli.explain_filters import filters
+from affectlens.cli.explain_parts import parts
 from affectlens.cli.explain_pictures import methods, pictures
 
 
@@ -32,3 +33,4 @@ explain.add_command(pictures)
 explain.add_command(methods)
 explain.add_command(compare)
 explain.add_command(filters)
+explain.add_command(parts)

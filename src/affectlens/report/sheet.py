@@ -13,8 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
-from affectlens.report.figures import INK, PALE, new_figure
+from affectlens.report.figures import INK, PALE, STYLE, new_figure
 from affectlens.report.heatmaps import ColourScale, Picture, tinted
 
 DPI = 100
@@ -48,7 +50,7 @@ class _Sheet:
         self.gap = 1.4 * self.unit
         self.width = self.across * self.tile[0] + (self.across - 1) * self.gap + 2 * self.margin
         self.lines = self._wrapped(caption, _CAPTION)
-        self.warning = self._wrapped(warning, _WARNING)
+        self.warning = self._wrapped(warning, _WARNING, "bold")
         rows = math.ceil(len(panels) / self.across)
         self.label, self.bar = 2.9 * self.unit, 6.6 * self.unit
         self.line = 1.5 * _CAPTION * self.unit
@@ -71,9 +73,25 @@ class _Sheet:
         for number, line in enumerate(self.lines):
             self._text(self.margin, top + self.bar + number * self.line, line, _CAPTION, colour=PALE)
 
-    def _wrapped(self, text: str, size: float) -> list[str]:
-        """Break text into lines that fit; a letter is about half as wide as its size."""
-        return textwrap.wrap(text, width=int((self.width - 2 * self.margin) / self.unit / (0.52 * size)))
+    def _wrapped(self, text: str, size: float, weight: str = "normal") -> list[str]:
+        """Break text into lines that fit."""
+        room = self.width - 2 * self.margin
+        font = FontProperties(family=STYLE["font.family"], size=self._points(size), weight=weight)
+
+        def width(line: str) -> float:
+            across: float = text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]
+            return across * DPI / 72
+
+        # A letter is about half as wide as its size, but some lines have many wide ones.
+        letters = int(room / self.unit / (0.52 * size))
+        while (lines := textwrap.wrap(text, width=letters)) and letters > 1:
+            if max(map(width, lines)) <= room:
+                break
+            letters -= 1
+        return lines
+
+    def _points(self, size: float) -> float:
+        return size * self.unit * 72 / DPI
 
     def _draw_panels(self, top: float) -> None:
         for number, (title, picture) in enumerate(self.panels):
@@ -118,9 +136,10 @@ class _Sheet:
         return axes
 
     def _text(self, left: float, top: float, text: str, size: float, colour: str = INK, **style: Any) -> None:
-        points = size * self.unit * 72 / DPI
         x, y = left / self.width, 1 - top / self.height
-        self.figure.text(x, y, text, fontsize=points, color=colour, va="top", parse_math=False, **style)
+        self.figure.text(
+            x, y, text, fontsize=self._points(size), color=colour, va="top", parse_math=False, **style
+        )
 
 
 def _tile(height: int, width: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from affectlens.errors import SettingsError
 from affectlens.losses import (
     attribute_loss,
     class_imbalance_loss,
+    class_imbalance_weights,
     class_weights,
     emotion_similarity,
     of_other_polarity,
@@ -33,7 +34,9 @@ class Outcome(NamedTuple):
         loss: scalar, to be minimised
         logits: float32 (B, E), without gradient
         parts: each loss before its weight in the settings, where there are several; `without_pairs`: 1
-            where the similarity loss found none; `attributes.NAME`: of each attribute that any picture had
+            where the similarity loss found none; `attributes.NAME`: of each attribute that any picture had;
+            `class_imbalance_weight.EMOTION`: what the class-imbalance loss weighed its pictures by, on
+            average, where there were any
     """
 
     loss: Tensor
@@ -72,6 +75,7 @@ class Objective:
         positive_weights: float32 (W,), of attributes with several words, by name
         signs: float32 (E,), 1 for positive emotions, -1 for negative ones, 0 for others; None where no loss
             needs them
+        words: the emotions, where they are known
         gather: makes rows of the complete batch of those of one process (`training.gather`)
     """
 
@@ -82,6 +86,7 @@ class Objective:
     alpha: Tensor
     positive_weights: Mapping[str, Tensor] = field(default_factory=dict)
     signs: Tensor | None = None
+    words: tuple[str, ...] = ()
     gather: Callable[[Tensor], Tensor] = _unchanged
 
     def __call__(
@@ -98,13 +103,13 @@ class Objective:
         wanted = attributes if self.loss.attributes else {}
         found = self._answers(network, images, bool(wanted))
         answers = [self.gather(logits) for logits in found.logits]
-        words = {name: self.gather(logits) for name, logits in found.attributes.items()}
+        attribute_logits = {name: self.gather(logits) for name, logits in found.attributes.items()}
         parts: dict[str, Tensor] = {}
         if self.loss.cross_entropy:
             parts["cross_entropy"] = _mean([self._cross_entropy(logits, targets) for logits in answers])
         if self.loss.class_imbalance:
             parts["class_imbalance"] = _mean([self._class_imbalance(logits, targets) for logits in answers])
-        notes: dict[str, Tensor] = {}
+        notes = self._imbalance_notes(answers, targets) if self.loss.class_imbalance else {}
         if self.loss.similarity:
             similarity = emotion_similarity(
                 self.gather(found.compared), targets.argmax(dim=1), self.loss.margin, self.loss.scale
@@ -112,7 +117,7 @@ class Objective:
             parts["similarity"] = similarity.loss
             notes["without_pairs"] = torch.tensor(float(not similarity.has_pairs))
         if wanted:
-            parts["attributes"], each = self._attributes(network, words, wanted)
+            parts["attributes"], each = self._attributes(network, attribute_logits, wanted)
             notes |= {f"attributes.{name}": loss.detach() for name, loss in each.items()}
         total = torch.stack([getattr(self.loss, name) * part for name, part in parts.items()]).sum()
         answering = answers[:1] if isinstance(network, HasAuxiliary) else answers
@@ -177,6 +182,16 @@ class Objective:
             logits, targets, self.alpha, self.loss.focal_gamma, self.loss.double_softmax
         )
 
+    def _imbalance_notes(self, answers: Sequence[Tensor], targets: Tensor) -> dict[str, Tensor]:
+        """What the class-imbalance loss weighed each emotion's pictures by, of those that the batch has."""
+        each = [
+            class_imbalance_weights(logits.detach(), targets, self.alpha, self.loss.focal_gamma)
+            for logits in answers
+        ]
+        means = torch.stack(each).mean(dim=0).cpu()  # all at once: to read a number is to wait for the device
+        pairs = zip(self.words, means, strict=False)
+        return {f"class_imbalance_weight.{word}": mean for word, mean in pairs if torch.isfinite(mean)}
+
 
 def _mean(losses: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(losses)).mean()
@@ -218,9 +233,10 @@ def make_objective(
 ) -> Objective:
     """Measure the frequencies of the training targets (N, E) and build the objective.
 
-    `vocabulary` is that of the targets, which `loss.polarity` needs. `word_frequencies` holds, for attributes
-    with several words, the fraction of pictures with each (W,). `gather` is that of `Objective`. Raises
-    `SettingsError` for `loss.polarity` without emotions that have a polarity.
+    `vocabulary` is that of the targets: `loss.polarity` needs it, and notes name emotions by it.
+    `word_frequencies` holds, for attributes with several words, the fraction of pictures with each (W,).
+    `gather` is that of `Objective`. Raises `SettingsError` for `loss.polarity` without emotions that have a
+    polarity.
     """
     frequency = targets.mean(dim=0)
     floor = 0.5 / len(targets)  # an emotion without pictures stays finite
@@ -235,6 +251,7 @@ def make_objective(
             for name, frequency in word_frequencies.items()
         },
         signs=_signs(vocabulary).to(device) if settings.loss.polarity else None,
+        words=vocabulary.words if vocabulary else (),
         gather=gather,
     )
 

@@ -1,25 +1,36 @@
-"""An answer is divided among the parts of a network, without loss, and by what they really add."""
+"""An answer is divided among the parts of a network, without loss, and by what they really add; and scores
+without a part are those of a network whose parts are known by hand.
+"""
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from affectlens.emotions import MIKELS
-from affectlens.errors import SettingsError, UnknownName
+from affectlens.data import folder
+from affectlens.data.records import DataSource
+from affectlens.emotions import MIKELS, POLARITY
+from affectlens.errors import SettingsError, UnknownName, VocabularyMismatch
 from affectlens.explain.core.attribution import log_odds
+from affectlens.explain.core.differentiable import DifferentiableModel
 from affectlens.explain.core.question import make_question
-from affectlens.explain.story.branches import contributions, has_parts
-from affectlens.models.capabilities import Division
+from affectlens.explain.story.ablation import ablate
+from affectlens.explain.story.branches import ablated_logits, contributions, has_parts
+from affectlens.metrics import softmax
+from affectlens.models.capabilities import CONCEPTS, TEXTURE, Division
 from affectlens.preprocess import Images
-from planted import model_of, small_member
+from planted import model_of, small_member, small_network
 from planted_arrays import gaussian, why_fear
 
 SIDE = 160
+SMALL = 64
 MLM: dict[str, Any] = {"backbone": "test_resnet", "reduction": 2}
 EVERY: dict[str, tuple[str, dict[str, Any]]] = {
     "mlm_paper": ("mlm_paper", MLM),
@@ -173,3 +184,107 @@ def test_a_network_without_parts_and_a_misspelt_reference_are_errors() -> None:
         contributions(model_of(small_member("test_resnet"), SIDE), picture(), why_fear())
     with pytest.raises(UnknownName, match="baseline"):
         contributions(model_of(small_member("mlm_paper", **MLM), SIDE), picture(), why_fear(), "gray")
+
+
+class ByColour(nn.Module):
+    """Amusement where a picture is red, anger where it is blue; a third part is always the same."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        (division,) = self.divisions()
+        return division.answer(division.describe(images))
+
+    def divisions(self) -> tuple[Division]:
+        def describe(images: Tensor) -> dict[str, Tensor]:
+            means = images.mean(dim=(2, 3))
+            return {"red": means[:, :1], "blue": means[:, 2:], "flat": torch.ones(len(images), 3)}
+
+        def answer(parts: Mapping[str, Tensor]) -> Tensor:
+            logits = torch.zeros(len(parts["red"]), len(MIKELS))
+            logits[:, MIKELS.index("amusement")] = parts["red"][:, 0]
+            logits[:, MIKELS.index("anger")] = parts["blue"][:, 0]
+            return logits + parts["flat"].mean()
+
+        kinds = {"red": TEXTURE, "blue": TEXTURE, "flat": CONCEPTS}
+        return (Division(kinds, describe, answer),)
+
+
+@pytest.fixture
+def model() -> DifferentiableModel:
+    return model_of(ByColour(), SMALL)
+
+
+def two_colours(root: Path) -> DataSource:
+    for emotion, colour in (("amusement", (255, 0, 0)), ("anger", (0, 0, 255))):
+        for number in range(3):
+            (root / emotion).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (SMALL, SMALL), colour).save(root / emotion / f"{number}.png")
+    return folder.read(root)
+
+
+def test_each_part_and_each_kind_of_several_is_left_out_in_turn(
+    model: DifferentiableModel, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    found = ablate(model, two_colours(tmp_path), "all", batch_size=4, progress=seen.append)
+    rows = {row.parts: row for row in found.rows}
+    assert list(rows) == [(), ("red",), ("blue",), ("flat",), ("red", "blue")]
+    assert seen == [4, 2]
+    assert rows[()].scores.accuracy == 1 and rows[()].accuracy_change == 0
+    # With one colour at its mean, a half, the other still decides.
+    assert rows[("red",)].scores.accuracy == rows[("blue",)].scores.accuracy == 1
+    assert rows[("flat",)].changed == 0
+    without = rows[("red", "blue")]
+    assert without.scores.accuracy == pytest.approx(0.5) and without.changed == pytest.approx(0.5)
+    assert without.accuracy_change == pytest.approx(-0.5)
+    low, high = without.interval
+    assert -1 <= low < -0.5 < high <= 0
+
+
+def test_scores_are_written_and_tabulated(model: DifferentiableModel, tmp_path: Path) -> None:
+    found = ablate(model, two_colours(tmp_path / "data"), "all")
+    found.write(tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [row["parts"] for row in written["ablations"]] == [list(row.parts) for row in found.rows]
+    assert written["ablations"][-1]["scores"]["accuracy"] == pytest.approx(0.5)
+    table = found.table()
+    assert table[1][:3] == ("nothing", "100.0 %", "\u2013")
+    assert table[-1][0] == "red and blue" and table[-1][2].startswith("\u221250.0 (")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parts"),
+    [
+        ("mlm_paper", {"backbone": "test_resnet", "reduction": 2}, 4),
+        ("mam_paper", {"backbone": "test_resnet"}, 6),
+        ("pair", {"transformer": "test_vit", "convolutional": "test_efficientnet"}, 2),
+    ],
+)
+def test_with_no_part_left_out_the_answer_is_the_networks_own(
+    name: str, options: dict[str, Any], parts: int
+) -> None:
+    subject = model_of(small_member(name, **options), 160)
+    pixels = torch.randint(0, 256, (3, 3, 160, 160), generator=torch.Generator().manual_seed(0))
+    found = ablated_logits(subject, [pixels[:2].to(torch.uint8), pixels[2:].to(torch.uint8)])
+    assert sum(len(names) == 1 for names in found) == parts
+    expected = subject.predict_images((pixels / 255).numpy())
+    np.testing.assert_allclose(softmax(found[()]), expected, atol=1e-4)
+    everything = [logits for names, logits in found.items() if len(names) == 1]
+    assert all(np.abs(logits - found[()]).max() > 1e-6 for logits in everything)
+
+
+def test_networks_without_parts_and_other_emotions_are_refused(
+    model: DifferentiableModel, tmp_path: Path
+) -> None:
+    data = two_colours(tmp_path)
+    with pytest.raises(SettingsError, match="no parts to compare"):
+        ablate(model_of(small_network(), SMALL), data, "all")
+    with pytest.raises(VocabularyMismatch):
+        ablate(replace(model, vocabulary=POLARITY), data, "all")
+
+
+def test_an_unreadable_picture_is_counted(model: DifferentiableModel, tmp_path: Path) -> None:
+    data = two_colours(tmp_path)
+    (tmp_path / "anger" / "0.png").write_bytes(b"not a picture")
+    found = ablate(model, data, "all")
+    assert [each.key for each in found.unreadable] == ["anger/0.png"]
+    assert {row.scores.count for row in found.rows} == {5}

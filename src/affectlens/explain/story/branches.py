@@ -15,12 +15,16 @@ The reference:
                 picture has and a flat one has not counts. Against `blurred`, colours count for nothing
 By default `usual` where it is known, else `mean`.
 
-Letters: B pictures, E emotions, D values of a part, h x w pixels of the network's input.
+`ablated_logits` answers many pictures without a part, for scores (`explain.story.ablation`).
+
+Letters: B pictures of a batch, N of all, E emotions, D values of a part, h x w pixels of the network's input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
@@ -32,6 +36,7 @@ from affectlens.explain.core.reference import USUAL
 from affectlens.explain.story.contributions import BranchPart, Contributions
 from affectlens.models.capabilities import Division, HasParts
 from affectlens.models.maps import frozen
+from affectlens.models.network_input import normalise
 from affectlens.preprocess import Images
 
 
@@ -48,10 +53,8 @@ def contributions(
     `reference` is `usual` or a baseline. Raises `SettingsError` for a network without parts, or one that does
     not know what is usual, and `UnknownName` for what is not a baseline.
     """
-    network = model.network
-    if not isinstance(network, HasParts):
-        raise SettingsError("This network has no parts to compare. Networks with parts: MLM, MAM and pair.")
-    with frozen(network), torch.no_grad():
+    network = _with_parts(model)
+    with frozen(model.network), torch.no_grad():
         division = _division(network, reference)
         reference = reference or (USUAL if division.usual else "mean")
         begin = _begin(model, division, image, reference, seed)
@@ -65,6 +68,60 @@ def contributions(
     parts = tuple(BranchPart(name, kind, log_odds[name]) for name, kind in division.kinds.items())
     error = sum(log_odds.values()) - (after - before)
     return Contributions(str(question), after, reference, before, parts, error)
+
+
+def ablated_logits(
+    model: DifferentiableModel, batches: Iterable[Tensor]
+) -> dict[tuple[str, ...], NDArray[np.float32]]:
+    """Answer pictures with parts of a network replaced by their mean over these pictures: logits (N, E).
+
+    Keys are the parts that are replaced: none, each, and all of a kind where there are several. `batches` are
+    fitted pixels, uint8 (B, 3, h, w); all parts of all pictures are kept in memory. Raises `SettingsError`
+    for a network without parts, and where there are no pictures.
+    """
+    network = _with_parts(model)
+    division = network.divisions()[-1]
+    with frozen(model.network), torch.no_grad():
+        described = [
+            {
+                name: part.float().cpu()
+                for name, part in division.describe(
+                    normalise(pixels.to(model.device), model.preprocessing)
+                ).items()
+            }
+            for pixels in batches
+        ]
+        if not described:
+            raise SettingsError("Without a picture there is nothing to answer.")
+        count = sum(len(next(iter(parts.values()))) for parts in described)
+        means = {
+            name: torch.stack([parts[name].sum(dim=0) for parts in described]).sum(dim=0) / count
+            for name in division.kinds
+        }
+
+        def answer(replaced: tuple[str, ...]) -> NDArray[np.float32]:
+            logits = []
+            for parts in described:
+                shown = {
+                    name: (means[name].expand_as(part) if name in replaced else part).to(model.device)
+                    for name, part in parts.items()
+                }
+                logits.append(division.answer(shown).float().cpu())
+            return np.asarray(torch.cat(logits).numpy(), dtype=np.float32)
+
+        return {replaced: answer(replaced) for replaced in _replaced(division.kinds)}
+
+
+def _replaced(kinds: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """List what is replaced together: nothing, each part, and all parts of a kind that has several."""
+    by_kind = [tuple(name for name in kinds if kinds[name] == kind) for kind in dict.fromkeys(kinds.values())]
+    return [(), *((name,) for name in kinds), *(names for names in by_kind if len(names) > 1)]
+
+
+def _with_parts(model: DifferentiableModel) -> HasParts:
+    if not isinstance(model.network, HasParts):
+        raise SettingsError("This network has no parts to compare. Networks with parts: MLM, MAM and pair.")
+    return model.network
 
 
 def _division(network: HasParts, reference: str | None) -> Division:
