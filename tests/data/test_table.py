@@ -178,6 +178,12 @@ def test_columns_of_polarity_alone_are_the_emotions(tmp_path: Path) -> None:
         ("a.jsonl", '{"path": "1.jpg", "x": 1' + "0" * 5000 + "}\n", 1, "cannot be read"),
         ("a.jsonl", "[" * 100_000 + "\n", 1, "cannot be read"),
         ("a.csv", "path,label\n1.jpg," + "a" * 200_000 + "\n", 2, "field larger"),
+        ("a.csv", "path,awe,fear,awe\n1.jpg,1,0,0\n", 1, "the column 'awe' is there twice"),
+        ("a.csv", "path,label, Label\n1.jpg,awe,fear\n", 1, "the column 'label' is there twice"),
+        ("a.jsonl", '{"path": "1.jpg", "label": "awe", "label": "fear"}\n', 1, "'label' is there twice"),
+        ("a.jsonl", '{"path": "1.jpg", "label": "awe", "Label": "fear"}\n', 1, "'label' is there twice"),
+        ("a.jsonl", '{"path": "1.jpg", "emotions": {"awe": 1, "awe": 0}}\n', 1, "'awe' is there twice"),
+        ("a.tsv", "path\tlabel\tsplit\n1.jpg\tawe\ttrain\n2.jpg\tawe\t \n", 3, "no split, though"),
     ],
 )
 def test_a_row_that_is_wrong_is_named_by_its_line(

@@ -95,6 +95,22 @@ def test_a_film_that_fails_is_an_event_and_the_next_one_is_analysed(
     assert [event.timeline.counts.decoded for event in finished] == [200]
 
 
+def test_a_job_that_is_resumed_begins_the_films_that_it_had_not_come_to(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    other = shutil.copy(four_scenes, tmp_path / "other.mp4")
+    out = tmp_path / "out"
+    list(analyse_films([str(four_scenes)], job_of(engine, out)))
+    sources, resumed = [str(four_scenes), str(other)], job_of(engine, out, resume=True)
+    events = list(analyse_films(sources, resumed))
+    assert not [event for event in events if isinstance(event, FilmFailed)]
+    assert (out / "other" / "timeline.json").is_file()
+    # Where nothing was begun, there is nothing to resume: another folder is meant.
+    events = list(analyse_films(sources, job_of(engine, tmp_path / "misspelt", resume=True)))
+    failed = [event for event in events if isinstance(event, FilmFailed)]
+    assert len(failed) == 2 and "nothing to resume" in str(failed[0].error)
+
+
 def test_options_that_do_not_fit_a_film_fail_it_whether_it_is_one_of_several_or_the_only_one(
     four_scenes: Path, engine: OnnxEngine, tmp_path: Path
 ) -> None:

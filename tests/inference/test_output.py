@@ -364,6 +364,23 @@ def test_a_row_that_is_written_outlives_the_process(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.skipif(os.name == "nt", reason="open files are not removed there")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("renamed", [True, False])
+def test_an_output_that_went_away_meanwhile_is_an_error(tmp_path: Path, suffix: str, renamed: bool) -> None:
+    file = tmp_path / f"out.{suffix}"
+    output, rest, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH)
+    (rows_file,) = (each for each in tmp_path.iterdir() if not each.name.endswith(".lock"))
+    with pytest.raises(OutputError, match="was removed, renamed or replaced"), output:
+        output.write(row_of(str(next(rest))))
+        if renamed:
+            rows_file.rename(tmp_path / "renamed")
+            rows_file.write_bytes(b"")  # another file of its name
+        else:
+            rows_file.unlink()
+    assert not renamed or (tmp_path / "renamed").stat().st_size > 100
+
+
 @needs_pyarrow
 def test_an_interrupted_parquet_file_is_not_there_but_its_rows_are(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"

@@ -77,7 +77,7 @@ def read(
         group = str(row.get("group") or "").strip()
         splits[_split(file, number, row)].append(Record(key, root / key, target, group=group))
     if ALL in splits and len(splits) > 1:
-        number = next(number for number, row in rows if not row.get("split"))
+        number = next(number for number, row in rows if _split(file, number, row) == ALL)
         raise BadRow(file, number, "no split, though other rows have one. Give every row one, or none.")
     return DataSource(name, root, vocabulary, dict(splits), notes)
 
@@ -127,6 +127,7 @@ def _rows(file: Path) -> Iterator[tuple[int, LabelRow]]:
 def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]]:
     reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
     try:
+        _require_different(file, reader.fieldnames or ())
         for row in reader:
             if None in row:  # where DictReader puts what has no column
                 raise BadRow(file, reader.line_num, "more cells than columns. Quote cells that hold a comma.")
@@ -135,13 +136,39 @@ def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]
         raise BadRow(file, reader.line_num + 1, f"not a row of this table: {error}.") from None
 
 
+def _require_different(file: Path, names: Iterable[str], line: int = 1) -> None:
+    """Raise `BadRow` where two columns, or keys, are one: of two labels none is to be preferred."""
+    found: set[str] = set()
+    for name in names:
+        plain = name.strip().lower()
+        if plain and plain in found:
+            raise BadRow(file, line, f"the column {plain!r} is there twice. Remove one, or rename it.")
+        found.add(plain)
+
+
+class _Twice(ValueError):
+    """A JSON object with one key twice, of which JSON's own reader keeps the last."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(name)
+        found[name] = value
+    return found
+
+
 def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             # Not parsed by msgspec, which refuses names that are not text; `affectlens predict` has them.
-            row = msgspec.convert(json.loads(line), dict[str, Any])
+            row = msgspec.convert(json.loads(line, object_pairs_hook=_object), dict[str, Any])
+            _require_different(file, row, number)
+        except _Twice as error:
+            raise BadRow(file, number, f"{error.args[0]!r} is there twice. Remove one.") from None
         except msgspec.ValidationError:
             raise BadRow(file, number, f"expected a JSON object, found {line.strip()[:60]!r}.") from None
         except json.JSONDecodeError as error:

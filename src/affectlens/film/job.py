@@ -16,7 +16,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Literal
 
 from affectlens.errors import OutputInUse, RunError, SettingsError, UnknownName, VideoError
-from affectlens.files import LONGEST_NAME, fitting, slug
+from affectlens.files import LONGEST_NAME, fitting, is_file, slug
 from affectlens.film.bars import Bars
 from affectlens.film.events import WatchEvent, WatchFinished, WatchRequest
 from affectlens.film.export import markers
@@ -24,7 +24,7 @@ from affectlens.film.export.formats import FORMATS, check_formats
 from affectlens.film.export.options import ExportOptions
 from affectlens.film.overlay import KINDS, OverlayKind, drawings
 from affectlens.film.peak_attributes import Evidence, peak_attributes
-from affectlens.film.record import TIMELINE
+from affectlens.film.record import FILM, TIMELINE
 from affectlens.film.report.page import LONGEST, MAX_PEAKS, FilmPictures, needed
 from affectlens.film.settings import FilmSettings
 from affectlens.film.timeline import Timeline
@@ -120,13 +120,17 @@ def analyse_films(
     """Analyse film after film; yield what happens. `stop` ends the watching of one film, and is then cleared.
 
     A film that cannot be used, or that the settings do not fit, is a `FilmFailed`, whether it is one of
-    several or the only one. Raises `OutputError` where nothing can be written.
+    several or the only one. A job that is resumed begins the films that it had not come to; where it had come
+    to none, there is nothing to resume. Raises `OutputError` where nothing can be written.
     """
-    for source, name in zip(sources, folder_names(sources), strict=True):
+    folders = [job.out / name for name in folder_names(sources)]
+    begun = [is_file(folder / FILM) for folder in folders]
+    for source, folder, is_begun in zip(sources, folders, begun, strict=True):
         if stop is not None:
             stop.clear()
+        resume = job.resume and (is_begun or not any(begun))
         try:
-            yield from analyse_film(source, job, job.out / name, stop)
+            yield from analyse_film(source, replace(job, resume=resume), folder, stop)
         except (VideoError, RunError, OutputInUse, SettingsError) as error:
             yield FilmFailed(source=source, error=error)
 

@@ -70,9 +70,15 @@ class RowWriter:
                 return
             try:
                 os.fsync(self._stream.fileno())
+                is_there = _is_there(self._stream)
                 self._stream.close()
             except OSError as problem:
                 raise _unwritable(self.file, problem) from problem
+            if not is_there:
+                raise OutputError(
+                    f"{self.file} was removed, renamed or replaced while rows were written to it: they are "
+                    "in the renamed file, or lost."
+                )
             self._finish()
 
 
@@ -139,6 +145,14 @@ def _opened(
             rows_file.unlink()
 
     return stream, finish, rest, kept
+
+
+def _is_there(stream: IO[bytes]) -> bool:
+    """Whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(stream.name))  # noqa: PTH116 - as opened
+    except FileNotFoundError:
+        return False
 
 
 def _write_header(stream: IO[bytes], header: bytes) -> None:
