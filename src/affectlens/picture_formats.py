@@ -29,7 +29,8 @@ from PIL import (
 from affectlens.colour import ColourCode
 from affectlens.errors import NotAPicture, PictureDamaged, PictureTooLarge
 from affectlens.extras import HEIF
-from affectlens.png_chunks import essential
+from affectlens.jpeg_scans import is_too_short, needless_segments
+from affectlens.png_chunks import Parts, essential
 from affectlens.raw_previews import preview
 
 _PLANES_TAG, _SEPARATE = 0x011C, 2
@@ -222,11 +223,35 @@ def _with_colours(reader: type[ImageFile.ImageFile], file: IO[bytes]) -> ImageFi
             image.info.pop("icc_profile", None)
             image.info[COLOURS] = png.colours
         return image
-    image = reader(file, "")
+    image = _open_jpeg(file) if reader is JpegImagePlugin.JpegImageFile else reader(file, "")
     if image.format == "AVIF":
         file.seek(0)
         image.info[COLOURS] = _colours_of_avif(file.read(1 << 16))
     return image
+
+
+def _open_jpeg(file: IO[bytes]) -> JpegImagePlugin.JpegImageFile:
+    """Open a JPEG; where a segment of an application is broken, as if it were not there.
+
+    Pillow refuses a file for some of these, and for others no longer knows its profile.
+    """
+    try:
+        image = JpegImagePlugin.JpegImageFile(file, "")
+        markers = [(0xE0 + int(name[3:]), content) for name, content in image.applist if name != "COM"]
+        if not any(is_too_short(*each) for each in markers):
+            return image
+    except SyntaxError:
+        if not needless_segments(file):
+            raise
+    return JpegImagePlugin.JpegImageFile(_without(file, needless_segments(file)), "")
+
+
+def _without(file: IO[bytes], gone: list[tuple[int, int]]) -> IO[bytes]:
+    """A file without some of its parts, which are (position, length) in their order."""
+    ends = [0, *(position + length for position, length in gone)]
+    begins = [*(position for position, _ in gone), file.seek(0, io.SEEK_END)]
+    kept = [(end, begin - end) for end, begin in zip(ends, begins, strict=True) if begin > end]
+    return io.BufferedReader(Parts(file, kept))
 
 
 def _colours_of_avif(start: bytes) -> ColourCode | None:
@@ -250,7 +275,7 @@ def _open_heif(file: IO[bytes]) -> ImageFile.ImageFile:
 def _open_preview(content: bytes, orientation: int, name: str) -> ImageFile.ImageFile:
     """Open the JPEG in a raw file; it is turned as the raw file states, where it states nothing itself."""
     try:
-        image = JpegImagePlugin.JpegImageFile(io.BytesIO(content), "")
+        image = _open_jpeg(io.BytesIO(content))
     except SyntaxError as error:
         raise PictureDamaged(name, f"the preview in this raw file is damaged ({why(error)}).") from error
     with suppress(*BAD_DATA):
