@@ -1012,7 +1012,7 @@ ONE_FRAME = struct.pack(">II", 1, 0)
         chunk(b"tRNS", bytes(5)),
         chunk(b"tRNS", bytes(8)),
         chunk(b"eXIf", b"MM"),
-        chunk(b"PLTE", bytes(3))[:-1] + b"?",  # colours are no palette's
+        chunk(b"PLTE", bytes(3))[:-1] + b"?",  # a picture without a palette
         chunk(b"acTL", bytes(4)),
         chunk(b"acTL", bytes(8)),
         chunk(b"acTL", ONE_FRAME)[:-1] + b"?",
@@ -1335,6 +1335,15 @@ def test_a_jpeg_with_a_broken_segment_is_read_as_without_it(added: bytes, progre
             read_pixels(broken[: len(broken) // 2])
         if not progressive:  # complete without its end marker
             assert np.array_equal(read_pixels(broken[:-2]), expected)
+
+
+def test_a_jpeg_whose_exif_lacks_its_resolution_is_turned_all_the_same() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x0128] = 3, 72.0, 2
+    jpeg = file_of(quadrants(), "JPEG", exif=exif)
+    broken = jpeg.replace(struct.pack(">HHI", 0x011A, 5, 1), struct.pack(">HHI", 0x011A, 2, 1))  # a text
+    assert broken != jpeg
+    assert np.array_equal(read_pixels(broken), read_pixels(jpeg))
 
 
 def test_scans_of_a_jpeg_with_a_broken_segment_are_counted_too() -> None:

@@ -5,7 +5,7 @@ The standard (ISO/IEC 10918-1, B.2) sets no limit, and a scan that changes nothi
 some kilobytes may take hours to decode.
 
 What applications state stands in segments before the first scan. One that is too short for what it begins to
-state says nothing to libjpeg, and may not cost the picture.
+state is passed over by libjpeg, and may not cost the picture.
 """
 
 import re
