@@ -999,6 +999,58 @@ def test_text_profiles_and_checksums_of_a_png_cost_no_pixel(added: bytes) -> Non
     assert np.array_equal(read_pixels(with_chunk(file_of(picture, "PNG"), added)), picture)
 
 
+ONE_FRAME = struct.pack(">II", 1, 0)
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        chunk(b"cHRM", bytes(3)),
+        chunk(b"gAMA", bytes(3)),
+        chunk(b"gAMA", bytes(5)),
+        chunk(b"sRGB", b""),
+        chunk(b"tRNS", bytes(5)),
+        chunk(b"tRNS", bytes(8)),
+        chunk(b"eXIf", b"MM"),
+        chunk(b"PLTE", bytes(3))[:-1] + b"?",  # a picture without a palette
+        chunk(b"acTL", bytes(4)),
+        chunk(b"acTL", bytes(8)),
+        chunk(b"acTL", ONE_FRAME)[:-1] + b"?",
+        chunk(b"acTL", ONE_FRAME) + chunk(b"acTL", ONE_FRAME),
+        chunk(b"fcTL", bytes(4)),
+        chunk(b"fcTL", b"?" * 26),
+        chunk(b"fcTL", b"?" * 64),
+        chunk(b"fdAT", b""),
+    ],
+)
+def test_a_png_with_a_chunk_of_a_wrong_length_is_read_as_without_it(added: bytes) -> None:
+    picture = quadrants()
+    png = file_of(picture, "PNG")
+    assert np.array_equal(read_pixels(with_chunk(png, added)), picture)
+    assert np.array_equal(read_pixels(png[:-12] + added + png[-12:]), picture)
+
+
+@pytest.mark.parametrize("key", [b"", bytes(3)])
+def test_a_palette_without_as_many_colours_as_its_transparency_is_opaque(key: bytes) -> None:
+    pixels = np.zeros((4, 4), np.uint8)
+    palette = (b"PLTE", bytes([9, 8, 7, 6, 5, 4]))
+    read = read_pixels(png_of(pixels, 3, palette, (b"tRNS", key), bits=8))
+    assert (read == (9, 8, 7)).all()
+    assert (read_pixels(png_of(pixels, 3, palette, (b"tRNS", b"\0"), bits=8)) == 255).all()
+
+
+@pytest.mark.parametrize("damaged", [b"acTL", b"fcTL", b"fdAT"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_damaged_animation_is_read_as_its_still_picture(damaged: bytes, first: bool) -> None:
+    pictures = [Image.fromarray(quadrants()), Image.fromarray(quadrants()[::-1].copy())]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "PNG", save_all=True, append_images=pictures[1:], default_image=first)
+    animation = bytearray(buffer.getvalue())
+    assert np.array_equal(read_pixels(bytes(animation)), quadrants())
+    animation[animation.index(damaged) + 7] ^= 0x7F
+    assert np.array_equal(read_pixels(bytes(animation)), quadrants())
+
+
 def test_a_png_is_turned_by_text_before_and_behind_its_pixels() -> None:
     picture = quadrants()
     exif = Image.Exif()
@@ -1250,6 +1302,54 @@ def test_alpha_of_a_bmp_that_is_0_everywhere_is_none() -> None:
     header = header.ljust(124, b"\0")
     written = b"BM" + struct.pack("<IHHI", 138 + len(bgra), 0, 0, 138) + header + bgra
     assert np.array_equal(read_pixels(written), quadrants())
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """A segment of a JPEG in which an application states something."""
+    return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    "added",
+    [
+        segment(0xE0, b"JFIF\0"),
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xE2, b"ICC_PROFILE\0\2"),
+        segment(0xED, b"Photoshop 3.0\x008BIM\4\4"),
+        segment(0xEE, b"Adobe"),
+        segment(0xE0, b"JFIF\0") + segment(0xFE, b"a comment") + segment(0xEE, b"Adobe"),
+    ],
+)
+def test_a_jpeg_with_a_broken_segment_is_read_as_without_it(added: bytes, progressive: bool) -> None:
+    colours = {"progressive": progressive, "icc_profile": LINEAR_RGB, "exif": b"Exif\0\0MM"}
+    jpeg = file_of(photo_like(64, 48), "JPEG", **colours)
+    expected = read_pixels(jpeg)
+    assert np.abs(expected.astype(int) - photo_like(64, 48)).mean() > 9  # its profile counts
+    at = jpeg.index(b"\xff\xdb")
+    for broken in (jpeg[:2] + added + jpeg[2:], jpeg[:at] + added + jpeg[at:]):
+        assert np.array_equal(read_pixels(broken), expected)
+        assert read_size(broken) == (64, 48)
+        assert scans(io.BytesIO(broken), 500) == scans(io.BytesIO(jpeg), 500)
+        with pytest.raises(PictureDamaged):
+            read_pixels(broken[: len(broken) // 2])
+        if not progressive:  # complete without its end marker
+            assert np.array_equal(read_pixels(broken[:-2]), expected)
+
+
+def test_a_jpeg_whose_exif_lacks_its_resolution_is_turned_all_the_same() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x0128] = 3, 72.0, 2
+    jpeg = file_of(quadrants(), "JPEG", exif=exif)
+    broken = jpeg.replace(struct.pack(">HHI", 0x011A, 5, 1), struct.pack(">HHI", 0x011A, 2, 1))  # a text
+    assert broken != jpeg
+    assert np.array_equal(read_pixels(broken), read_pixels(jpeg))
+
+
+def test_scans_of_a_jpeg_with_a_broken_segment_are_counted_too() -> None:
+    jpeg = many_scans(photo_like(64, 64), 600)
+    with pytest.raises(PictureTooLarge, match="scans"):
+        read_pixels(jpeg[:2] + segment(0xEE, b"Adobe") + jpeg[2:])
 
 
 def test_a_jpeg_without_its_end_marker_is_complete_and_one_without_its_last_rows_is_not() -> None:

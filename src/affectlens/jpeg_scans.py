@@ -1,8 +1,11 @@
-"""How often a JPEG's pixels are gone through: its scans, counted without decoding.
+"""The segments of a JPEG, without decoding: how often its pixels are gone through, and what is broken in it.
 
 Most files are one scan. A progressive one has about ten, and one whose components are apart has one each.
 The standard (ISO/IEC 10918-1, B.2) sets no limit, and a scan that changes nothing takes ten bytes: a file of
 some kilobytes may take hours to decode.
+
+What applications state stands in segments before the first scan. One that is too short for what it begins to
+state is passed over by libjpeg, and may not cost the picture.
 """
 
 import re
@@ -14,6 +17,10 @@ _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # What ends the data of a scan: not a byte 255 of the data itself, which has a 0 behind it, nor a restart.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+# Least bytes that libjpeg takes for what such a segment states, by marker and first bytes.
+_LEAST = {(0xE0, b"JFIF"): 14, (0xE2, b"ICC_PROFILE\0"): 14, (0xEE, b"Adobe"): 12}
+# Notes of an editor, none of which are about pixels.
+_NOTES = (0xED, b"Photoshop 3.0\0")
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 # Beyond this no decoder gets in the time that a picture has.
 _MOST_BYTES = 1 << 30
@@ -46,13 +53,38 @@ def scans(file: IO[bytes], most: int) -> int:
     return number
 
 
+def is_too_short(marker: int, content: bytes) -> bool:
+    """Whether an application's segment is too short for what its first bytes begin to state."""
+    return any(
+        marker == kind and content.startswith(name) and len(content) < least
+        for (kind, name), least in _LEAST.items()
+    )
+
+
+def needless_segments(file: IO[bytes]) -> list[tuple[int, int]]:
+    """Position and length of each segment before the first scan without which a JPEG looks the same.
+
+    They are those that are too short, and an editor's notes.
+    """
+    found = []
+    for segment in _segments(file):
+        if segment.marker == _START_OF_SCAN:
+            break
+        length = int.from_bytes(segment.begin[:2], "big")
+        content = segment.begin[2 : max(2, length)]
+        is_note = segment.marker == _NOTES[0] and content.startswith(_NOTES[1])
+        if is_note or is_too_short(segment.marker, content):
+            found.append((segment.position - 2, 2 + max(2, length)))
+    return found
+
+
 def _segments(file: IO[bytes]) -> Iterator[_Segment]:
     """Yield the segments up to the end of the picture; what lies behind it, or within one, is none."""
     position = 2
     while position < _MOST_BYTES and (found := _next_marker(file, position)) is not None:
         marker, position = found
         file.seek(position)
-        begin = file.read(8)
+        begin = file.read(16)
         if marker == _END or len(begin) < 2:
             return
         yield _Segment(marker, position, begin)

@@ -29,7 +29,8 @@ from PIL import (
 from affectlens.colour import ColourCode
 from affectlens.errors import NotAPicture, PictureDamaged, PictureTooLarge
 from affectlens.extras import HEIF
-from affectlens.png_chunks import essential
+from affectlens.jpeg_scans import is_too_short, needless_segments
+from affectlens.png_chunks import Parts, essential
 from affectlens.raw_previews import preview
 
 _PLANES_TAG, _SEPARATE = 0x011C, 2
@@ -63,6 +64,13 @@ for (_order, _light, _sign, _bits), _modes in _MORE_TIFFS.items():
     TiffImagePlugin.OPEN_INFO.setdefault((_order, _light, (_sign,), 1, (_bits,), ()), _modes)
 
 
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    """A JPEG whose resolution is not looked up in its EXIF: some damaged EXIF would cost the picture."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
 class _Tiff(TiffImagePlugin.TiffImageFile):
     """A TIFF whose values are what is stored, where Pillow takes others.
 
@@ -91,7 +99,7 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
 # faults were, and nothing that starts another program. A multi-picture JPEG (MPO, as phones
 # write it) is read as what it is to every viewer: a JPEG with more data behind it.
 _READERS: tuple[type[ImageFile.ImageFile], ...] = (
-    JpegImagePlugin.JpegImageFile,
+    _Jpeg,
     PngImagePlugin.PngImageFile,
     WebPImagePlugin.WebPImageFile,
     GifImagePlugin.GifImageFile,
@@ -222,11 +230,35 @@ def _with_colours(reader: type[ImageFile.ImageFile], file: IO[bytes]) -> ImageFi
             image.info.pop("icc_profile", None)
             image.info[COLOURS] = png.colours
         return image
-    image = reader(file, "")
+    image = _open_jpeg(file) if reader is _Jpeg else reader(file, "")
     if image.format == "AVIF":
         file.seek(0)
         image.info[COLOURS] = _colours_of_avif(file.read(1 << 16))
     return image
+
+
+def _open_jpeg(file: IO[bytes]) -> _Jpeg:
+    """Open a JPEG; where a segment of an application is broken, as if it were not there.
+
+    Pillow refuses a file for some of these, and for others no longer knows its profile.
+    """
+    try:
+        image = _Jpeg(file, "")
+        markers = [(0xE0 + int(name[3:]), content) for name, content in image.applist if name != "COM"]
+        if not any(is_too_short(*each) for each in markers):
+            return image
+    except SyntaxError:
+        if not needless_segments(file):
+            raise
+    return _Jpeg(_without(file, needless_segments(file)), "")
+
+
+def _without(file: IO[bytes], gone: list[tuple[int, int]]) -> IO[bytes]:
+    """A file without some of its parts, which are (position, length) in their order."""
+    ends = [0, *(position + length for position, length in gone)]
+    begins = [*(position for position, _ in gone), file.seek(0, io.SEEK_END)]
+    kept = [(end, begin - end) for end, begin in zip(ends, begins, strict=True) if begin > end]
+    return io.BufferedReader(Parts(file, kept))
 
 
 def _colours_of_avif(start: bytes) -> ColourCode | None:
@@ -250,7 +282,7 @@ def _open_heif(file: IO[bytes]) -> ImageFile.ImageFile:
 def _open_preview(content: bytes, orientation: int, name: str) -> ImageFile.ImageFile:
     """Open the JPEG in a raw file; it is turned as the raw file states, where it states nothing itself."""
     try:
-        image = JpegImagePlugin.JpegImageFile(io.BytesIO(content), "")
+        image = _open_jpeg(io.BytesIO(content))
     except SyntaxError as error:
         raise PictureDamaged(name, f"the preview in this raw file is damaged ({why(error)}).") from error
     with suppress(*BAD_DATA):
@@ -348,10 +380,7 @@ def _completed(file: IO[bytes]) -> Image.Image | None:
     """
     file.seek(0)
     content = file.read()
-    one, other = (
-        JpegImagePlugin.JpegImageFile(io.BytesIO(content + more + b"\xff\xd9"), "")
-        for more in (b"", b"\x55" * 4096)
-    )
+    one, other = (_Jpeg(io.BytesIO(content + more + b"\xff\xd9"), "") for more in (b"", b"\x55" * 4096))
     one.load()
     other.load()
     return one if one.tobytes() == other.tobytes() else None
@@ -375,6 +404,6 @@ def orientation(image: Image.Image) -> int:
     """Return how the camera was held, as EXIF counts it: 1 to 8; 1 where that is unknown or invalid."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except BAD_DATA:
+    except (*BAD_DATA, LookupError):
         return 1
     return value if isinstance(value, int) and value in UPRIGHT else 1

@@ -2,7 +2,8 @@
 
 Text, profiles and private chunks are where files of programs differ most: a workflow of some megabytes, a
 wrong checksum. None of them may cost the picture. A decoder is given a file without them (`essential`); a
-chunk that a picture can do without is left out where its checksum is wrong, as browsers and libpng do.
+chunk that a picture can do without is left out where its checksum or its length is wrong, as browsers and
+libpng do. An animation is left out, too: its still picture is read, which needs nothing of it.
 
 Standard: https://www.w3.org/TR/png-3/.
 """
@@ -10,8 +11,9 @@ Standard: https://www.w3.org/TR/png-3/.
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from affectlens.colour import ColourCode
 
@@ -20,8 +22,17 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LARGEST_PROFILE = 16 << 20
 # Bytes of any other chunk that is looked into.
 _LARGEST_SMALL = 1 << 20
-_PICTURE = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT")
-_SMALL = (b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"eXIf")
+_PICTURE = (b"IHDR", b"IDAT", b"IEND")
+# Lengths of chunks that a picture can do without. EXIF has the eight bytes of a TIFF's beginning at least.
+_LENGTHS = {
+    b"gAMA": range(4, 5),
+    b"cHRM": range(32, 33),
+    b"sRGB": range(1, 2),
+    b"eXIf": range(8, _LARGEST_PROFILE + 1),
+}
+# Lengths of tRNS in pictures of grey and of colours; one with a palette has up to one byte for each colour.
+_TRANSPARENT_LENGTHS = {0: range(2, 3), 2: range(6, 7)}
+_WITH_PALETTE = 3
 # Text in which programs store how a picture is turned.
 _ORIENTED_TEXT = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0")
 
@@ -35,32 +46,64 @@ class PngFile:
     colours: ColourCode | None
 
 
+class _Chunk(NamedTuple):
+    """Where a chunk begins, how long its content is, and its kind; empty where the file breaks off in it."""
+
+    position: int
+    length: int
+    kind: bytes
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """All of it: position and length, with its own length, kind and checksum."""
+        return self.position, self.length + 12 if self.kind else self.length
+
+
 def essential(file: IO[bytes]) -> PngFile:
     """Go through the chunks of a PNG; nothing is decoded. A file that breaks off is kept up to there."""
-    file.seek(0)
     parts: list[tuple[int, int]] = [(0, len(SIGNATURE))]
-    position = len(SIGNATURE)
     profile = colours = None
-    while True:
-        file.seek(position)
-        start = file.read(8)
-        if len(start) < 8:
-            parts.append((position, len(start)))
-            break
-        length, kind = struct.unpack(">I4s", start)
-        if kind in _PICTURE:
-            parts.append((position, length + 12))
+    lengths = dict(_LENGTHS)
+    colour_type = 0
+    for chunk in _chunks(file):
+        length, kind = chunk.length, chunk.kind
+        if kind == b"IHDR":
+            colour_type = _colour_type(file)
+            lengths[b"tRNS"] = _TRANSPARENT_LENGTHS.get(colour_type, range(0))
+        elif kind == b"PLTE" and colour_type == _WITH_PALETTE:
+            lengths[b"tRNS"] = range(1, length // 3 + 1)
+            parts.append(chunk.part)
         elif kind == b"iCCP" and length <= _LARGEST_PROFILE:
             profile = _profile(_checked(file, kind, length)) or profile
         elif kind == b"cICP" and length == 4:
             code = _checked(file, kind, length)
             colours = ColourCode(code[0], code[1]) if code else colours
-        elif (kind in _SMALL or _is_oriented_text(file, kind, length)) and _checked(file, kind, length):
-            parts.append((position, length + 12))
-        position += length + 12
+        is_small = length in lengths.get(kind, ()) or _is_oriented_text(file, kind, length)
+        if kind in _PICTURE or not kind or (is_small and _checked(file, kind, length)):
+            parts.append(chunk.part)
+    return PngFile(io.BufferedReader(Parts(file, parts)), profile, colours)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[_Chunk]:
+    """Yield the chunks up to the last; the file stands where the content of each begins."""
+    position = len(SIGNATURE)
+    while True:
+        file.seek(position)
+        start = file.read(8)
+        if len(start) < 8:
+            yield _Chunk(position, len(start), b"")
+            return
+        length, kind = struct.unpack(">I4s", start)
+        yield _Chunk(position, length, kind)
         if kind == b"IEND":
-            break
-    return PngFile(io.BufferedReader(_Parts(file, parts)), profile, colours)
+            return
+        position += length + 12
+
+
+def _colour_type(file: IO[bytes]) -> int:
+    """What the header that the file stands in states: 0 grey, 2 colours, 3 a palette, 4 and 6 with alpha."""
+    header = file.read(13)
+    return header[9] if len(header) == 13 else 0
 
 
 def _checked(file: IO[bytes], kind: bytes, length: int) -> bytes:
@@ -103,7 +146,7 @@ def _unpacked(packed: bytes, limit: int) -> bytes | None:
     return None if unpacker.unconsumed_tail or not content else content
 
 
-class _Parts(io.RawIOBase):
+class Parts(io.RawIOBase):
     """Parts of a file, one after the other, as one file: (position, length) each."""
 
     def __init__(self, file: IO[bytes], parts: list[tuple[int, int]]) -> None:

@@ -288,6 +288,10 @@ def test_a_file_without_a_timeline_is_an_error_with_its_name(tmp_path: Path) -> 
         {"moments": [{**MOMENT, "emotion": "joy"}]},
         {"moments": [{**MOMENT, "kind": "dip"}]},
         {"moments": [{**MOMENT, "shot": 9}]},
+        {"film": {"name": "film.mp4", "duration": 60, "width": 64, "height": 48, "frame_rate": 1e10}},
+        {"film": {"name": "film.mp4", "duration": 1e12, "width": 64, "height": 48, "frame_rate": 25}},
+        {"moments": [{**MOMENT, "end": 1e12}]},
+        {"gaps": [[3.0, 1e12]]},
         {"gaps": [[3.0, 2.0]]},
         {"gaps": [[3.0]]},
     ],
@@ -314,12 +318,25 @@ def test_an_altered_timeline_is_an_error(changes: dict[str, Any]) -> None:
         ("shots", {"first": 1}),
         ("shots", {"error": []}),
         ("shots", {"end": -1.0}),
+        ("shots", {"end": 1e12}),
+        ("shots", {"end": 2**64}),
+        ("shots", {"key_second": -1e12}),
     ],
 )
 def test_an_altered_sample_or_shot_is_an_error(part: str, changes: dict[str, Any]) -> None:
     plain = timeline_of(np.linspace(0.1, 0.9, 20), (Boundary(5.0, "cut"),)).to_json()
     plain[part] = [{**plain[part][0], **changes}, *plain[part][1:]]
     with pytest.raises(OutputError, match="altered"):
+        Timeline.from_json(plain)
+
+
+def test_a_source_that_was_watched_for_a_year_has_a_timeline() -> None:
+    year = 366 * 24 * 3600.0
+    plain = timeline_of(np.linspace(0.1, 0.9, 20), (Boundary(5.0, "cut"),)).to_json()
+    plain["shots"][-1]["end"] = year
+    assert Timeline.from_json(plain).shots[-1].end == year
+    plain["shots"][-1]["end"] = 2 * year
+    with pytest.raises(OutputError, match="beyond 10,000 hours"):
         Timeline.from_json(plain)
 
 

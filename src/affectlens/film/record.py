@@ -33,7 +33,7 @@ from affectlens.film.timeline import Timeline
 from affectlens.former_keys import FILM_STATE, FILM_STATE_FILE, current_keys
 from affectlens.inference.engine import Engine
 from affectlens.locks import locked_folder
-from affectlens.video import Video
+from affectlens.video import MOST_SECONDS, Video
 
 FILM, SAMPLES, STATE, TIMELINE = "film.json", "samples.jsonl", "state.json", "timeline.json"
 VERSION = 2
@@ -271,6 +271,8 @@ def _read_state(file: Path, former: Mapping[str, str]) -> SamplerState:
     if missing:
         raise _damaged(file, f"{missing[0]} is missing")
     state: SamplerState = _converted(file, plain, SamplerState)
+    if max(state.second, state.end) > MOST_SECONDS:
+        raise _damaged(file, "its times are beyond those of any film")
     if (state.reference is None) != (state.predicted == 0):
         raise _damaged(file, "its reference does not go with its counts")
     return state
@@ -320,6 +322,8 @@ def _read_lines(file: Path, num_emotions: int) -> Iterator[_Line]:
                 raise _damaged(file, f"line {number}: {error}") from error
             if any(len(each.emotions) != num_emotions for each in found.samples):
                 raise _damaged(file, f"line {number}: expected {num_emotions} probabilities a sample")
+            if any(not abs(each.second) <= MOST_SECONDS for each in found.samples):
+                raise _damaged(file, f"line {number}: a time is beyond those of any film")
             if (found.batch is None) == (found.late is None) or (
                 found.late is not None and not found.samples
             ):

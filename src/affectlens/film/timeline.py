@@ -37,9 +37,10 @@ from affectlens.files import json_text
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import Beginning
 from affectlens.former_keys import FILM_COUNTS, current_keys
-from affectlens.video import Film
+from affectlens.video import MOST_SECONDS, Film
 
 VERSION = 2
+_MOST_FRAME_RATE = 1e9  # a nanosecond is the finest time base of files
 DIGITS = 6  # of probabilities; times keep what their time base has
 MomentKind = Literal["peak", "turn", "mood", "typical", "extreme"]
 KINDS: tuple[MomentKind, ...] = get_args(MomentKind)
@@ -372,9 +373,12 @@ def _impossible_numbers(timeline: Timeline) -> Iterator[str]:
         *(second for moment in timeline.moments for second in (moment.second, moment.start, moment.end)),
         *(second for gap in timeline.gaps for second in gap),
         film.duration or 0.0,
-        film.frame_rate or 0.0,
     ]
     if any(begin >= end for begin, end in timeline.gaps):
         yield "a gap in it ends before it begins"
-    if not all(map(isfinite, times)) or min(film.width, film.height) < 1 or (film.frame_rate or 0.0) < 0:
-        yield "a time or a size in it cannot be"
+    if any(not isfinite(time) for time in times) or not 0 <= (film.frame_rate or 0.0) <= _MOST_FRAME_RATE:
+        yield "a time or a frame rate in it cannot be"
+    if max(map(abs, times)) > MOST_SECONDS:
+        yield f"a time in it lies beyond {MOST_SECONDS / 3600:,.0f} hours, which no film has"
+    if min(film.width, film.height) < 1:
+        yield "a size in it cannot be"

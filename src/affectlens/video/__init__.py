@@ -4,7 +4,7 @@ How a film is shown is decided once, here:
 
     time            the frame's own timestamp, less that of the film's beginning, as players show it. A frame
                     without one follows the frame before by its duration; so does one whose timestamp goes
-                    back
+                    back, or lies beyond `MOST_SECONDS`
     turning         the display matrix is applied: 90, 180, 270 degrees, mirrored
     pixel shape     oblong pixels are made square, by widening
     colour          limited or full range as stated; where the matrix is not stated, that of HD from 720 lines
@@ -30,6 +30,7 @@ from affectlens.video.live import NewestFrames as NewestFrames
 from affectlens.video.opening import hardware as hardware
 from affectlens.video.opening import is_live as is_live
 from affectlens.video.opening import without_password as without_password
+from affectlens.video.reader import MOST_SECONDS as MOST_SECONDS
 from affectlens.video.reader import UNKNOWN_RATE as UNKNOWN_RATE
 from affectlens.video.reader import Film as Film
 from affectlens.video.reader import Frame as Frame

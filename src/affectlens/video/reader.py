@@ -34,6 +34,8 @@ from affectlens.video.opening import (
 )
 
 UNKNOWN_RATE = 25  # frames a second, where a film states neither times nor rate
+# Seconds that no film exceeds: 10,000 hours, more than a camera sends in a year.
+MOST_SECONDS = 10_000 * 3600.0
 _TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;]\d\d\d?")
 _BROKEN_IN_A_ROW = 10_000  # packets, after which nothing more is expected
 
@@ -277,7 +279,7 @@ class Video:
         bits = max((c.bits for c in pixel_format.components), default=8) if pixel_format else 8
         return Film(
             name=self.name,
-            duration=self._stated_duration(),
+            duration=self._possible_duration(),
             width=width,
             height=height,
             frame_rate=float(self._rate) if self._rate else None,
@@ -298,9 +300,12 @@ class Video:
         stated = [each.metadata.get("timecode", "") for each in tagged]
         return next((text for text in stated if _TIMECODE.fullmatch(text)), None)
 
+    def _possible_duration(self) -> float | None:
+        """How long the file states that it lasts; None where that is nothing, or more than a film can."""
+        stated = None if self.live else self._stated_duration()
+        return stated if stated is None or stated <= MOST_SECONDS else None
+
     def _stated_duration(self) -> float | None:
-        if self.live:
-            return None
         stream = self.stream
         if stream.duration and stream.time_base:
             start = (stream.start_time or 0) * stream.time_base
@@ -377,8 +382,8 @@ class Video:
         if stamped is None:
             self.decoded.undated += 1
             self.decoded.orderly = False
-        # A clock that was set back, as where films were joined.
-        elif self._last is not None and stamped <= self._last:
+        # A clock that was set back, as where films were joined, or a time that is damaged.
+        elif stamped > MOST_SECONDS or (self._last is not None and stamped <= self._last):
             self._shift += expected - stamped
             self.decoded.undated += 1
             self.decoded.orderly = False
@@ -391,7 +396,8 @@ class Video:
             if abs(between - self._between) > self._between / 10 + Fraction(1, 900):
                 self.decoded.even = False
         lasts = raw.duration * base if raw.duration and base else None
-        self._step = lasts if lasts else (1 / Fraction(self._rate) if self._rate else self._step)
+        usual = 1 / Fraction(self._rate) if self._rate else self._step
+        self._step = lasts if lasts and lasts <= MOST_SECONDS else usual
         self._last = exact
         return float(exact)
 

@@ -9,6 +9,7 @@ Letters: P points, E emotions, from the top of the stack to its bottom.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from markupsafe import Markup
@@ -164,7 +165,9 @@ def gaps(found: EmotionCurves, timeline: Timeline) -> list[Span]:
 def axis(found: EmotionCurves) -> list[TimeMark]:
     """Return the times to write below a chart."""
     length = found.end - found.begin
-    step = next((step for step in _STEPS if length / step <= _MAX_MARKS), _STEPS[-1])
+    # What is longer has multiples of the greatest step, never more marks.
+    most = _STEPS[-1] * ceil(length / _STEPS[-1] / _MAX_MARKS)
+    step = next((step for step in _STEPS if length / step <= _MAX_MARKS), most)
     first = -(-found.begin // step) * step
     marks = np.arange(first, found.end + 1e-9, step).tolist()
     return [
