@@ -159,3 +159,15 @@ def test_parquet_where_pyarrow_is_not_installed_names_the_extra(tmp_path: Path) 
     assert (
         'needs pyarrow, which is not installed. Get it with pip install "affectlens[parquet]"' in ended.stderr
     )
+
+
+@pytest.mark.needs("pyarrow")
+def test_a_table_with_two_columns_of_one_name_is_not_read_by_either(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "rows.parquet"
+    written(file)
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("awe", table.column("fear")), file)
+    with pytest.raises(DatasetError, match="several columns 'awe'"):
+        list(read_rows_file(file))

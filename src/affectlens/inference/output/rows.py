@@ -74,8 +74,10 @@ def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]
 def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Undo `columns`: return which columns of a table are emotions, and which are attributes.
 
-    Raises `ValueError` where it lacks what every table of predictions has.
+    Raises `ValueError` where it lacks what every table of predictions has, or has a name twice.
     """
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"it has several columns {twice!r}")
     missing = [name for name in ("image", "top", "model", *ABOUT_ERRORS) if name not in names]
     if missing:
         raise ValueError(f"it has no column {missing[0]!r}")
