@@ -62,6 +62,15 @@ def test_a_path_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, name
         open_data(f"{name}:{tmp_path / 'gone'}")
 
 
+@pytest.mark.parametrize("spec", ["", *(f"{name}:" for name in DATA_SETS), "csv:labels.csv@", "csv:@folder"])
+def test_an_empty_path_is_an_error_and_not_the_working_folder(
+    root: Path, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(SettingsError, match="empty path"):
+        open_data(spec)
+
+
 def test_published_data_sets_have_licences_of_their_own_and_others_whatever_their_makers_gave() -> None:
     own = {name for name in DATA_SETS if licence(name) != UNKNOWN_LICENCE}
     assert own == {"emoset", "fi"}

@@ -155,6 +155,25 @@ def test_a_store_that_fails_or_does_not_answer_is_an_error_at_its_position(
         fetch("s3://bucket/x")
 
 
+@pytest.mark.parametrize("path", ["gs://b/x.png", "gs://b/folder", "gs://b/*.png", "gs://b/t.parquet"])
+def test_a_store_that_does_not_answer_is_looked_at_once(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+
+    class Silent:
+        def get_file_info(self, at: str) -> None:
+            looks.append(at)
+            raise TimeoutError("no answer")
+
+        open_input_file = get_file_info
+
+    monkeypatch.setattr(stores, "_store", lambda *_: Silent())
+    given = pictures([path, "b.jpg"])
+    assert count([path, "b.jpg"]) == (2 if path.endswith("/x.png") else None)
+    error, last = given
+    assert isinstance(error, PictureDenied) and error.path == path and last == "b.jpg"
+    assert len(looks) == 1
+
+
 def test_a_picture_that_a_store_begins_and_never_ends_is_a_row_with_an_error(
     tiny_model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ TO_INSTALL = 'pip install "affectlens[train]".'
 )
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+@click.option("--out", type=options.NamedPath(path_type=Path, file_okay=False), metavar="DIR",
               help=f"Folder of the files. Default: {OUT}; none is written with --story alone.")  # fmt: skip
 @click.option("--format", "formats", metavar="LIST", callback=options.formats(FORMATS),
               help=f"Formats, separated by commas: {', '.join(FORMATS)}. Default: png.")  # fmt: skip

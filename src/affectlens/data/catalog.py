@@ -43,6 +43,8 @@ def _folder(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
 def _table(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
     file, separator, root = str(path).rpartition("@")
     if separator and not path.exists():
+        for part in (file, root):
+            _require_path(str(path), part)
         return table.read(Path(file), root=Path(root).expanduser(), vocabulary=vocabulary)
     return table.read(path, vocabulary=vocabulary)
 
@@ -103,12 +105,15 @@ def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
     """Read the data set that `NAME:PATH` means; the kind of a bare path is found by what lies there.
 
     Labels of folders and tables are words of `vocabulary` where it is given; by default it is found
-    (`data.vocabularies`). Raises `UnknownName` for a name that is not a data set, and what its reader raises.
+    (`data.vocabularies`). Raises `UnknownName` for a name that is not a data set, `SettingsError` for an
+    empty path, and what its reader raises.
     """
     name, separator, path = spec.partition(":")
     if separator and name in DATA_SETS:
+        _require_path(spec, path)
         given = {"vocabulary": vocabulary} if DATA_SETS[name].any_words else {}
         return DATA_SETS[name].read(Path(path).expanduser(), **given)
+    _require_path(spec, spec)
     bare = Path(spec).expanduser()
     if bare.is_dir():
         return _read_folder(bare, vocabulary)
@@ -119,6 +124,12 @@ def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
     raise SettingsError(
         f"{spec!r} is not a data set. Write NAME:PATH with a name of: {', '.join(DATA_SETS)}."
     )
+
+
+def _require_path(spec: str, path: str) -> None:
+    """Raise `SettingsError` for an empty path, which would mean the working folder."""
+    if not path:
+        raise SettingsError(f"{spec!r} has an empty path. Write . for the folder that you work in.")
 
 
 def _read_folder(root: Path, vocabulary: Vocabulary | None) -> DataSource:

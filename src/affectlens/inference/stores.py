@@ -280,16 +280,17 @@ def table_rows(table: str, column: str | None = None) -> Iterator[str | TableRow
         yield NotAPicture(table, str(error))
 
 
-def check_column(table: str, column: str | None) -> None:
+def check_column(table: str, column: str | None) -> PictureError | None:
     """Raise `UnknownName` or `DatasetError` for a table that lacks the column, or has several to choose from.
 
-    A table that cannot be read passes: it is an error among the pictures.
+    A table that cannot be read passes: it is an error among the pictures, and returned.
     """
     try:
         with _parquet(table) as file:
             _picture_column(table, file.schema_arrow, column)
-    except PictureError:
-        return
+    except PictureError as error:
+        return error
+    return None
 
 
 def read_rows(rows: Iterable[TableRow]) -> Iterator[PictureBytes | PictureError]:
