@@ -12,6 +12,7 @@ from affectlens.data import emoset, fi, folder, table, vocabularies
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
+from affectlens.files import is_file, is_pipe_or_device
 
 SPLITS = "splits.tsv"
 UNKNOWN_LICENCE = "as given by the makers of the data set"
@@ -117,7 +118,8 @@ def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
     bare = Path(spec).expanduser()
     if bare.is_dir():
         return _read_folder(bare, vocabulary)
-    if bare.is_file() or Path(spec.rpartition("@")[0]).expanduser().is_file():
+    files = (bare, Path(spec.rpartition("@")[0]).expanduser())
+    if any(is_file(file) or is_pipe_or_device(file) for file in files):
         return _table(bare, vocabulary)
     if separator and len(name) > 1:  # one letter is a drive of Windows
         raise UnknownName("data set", name, DATA_SETS, "the catalogue")
@@ -135,7 +137,7 @@ def _require_path(spec: str, path: str) -> None:
 def _read_folder(root: Path, vocabulary: Vocabulary | None) -> DataSource:
     """Read a folder as the kind of data set that a file shows, which no other kind has."""
     if (root / SPLITS).is_file():
-        own = vocabulary is not None or (root / vocabularies.FILE).is_file()
+        own = vocabulary is not None or (root / vocabularies.FILE).exists()
         source = _table_of_splits(root, vocabulary)
         return source if own or source.vocabulary != MIKELS else replace(source, name="fi")
     if (root / emoset.INFO).is_file() and (root / "annotation").is_dir():
