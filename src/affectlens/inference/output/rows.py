@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from affectlens.attributes import MEASURED
 from affectlens.emotions import POLARITY, Vocabulary, names_polarity
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
+from affectlens.version import VERSION
 
 PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
 
@@ -59,6 +60,12 @@ class RowEncoding(Protocol):
 
     def is_complete(self, record: bytes) -> bool:
         """Whether the row ends where the line does."""
+
+
+def made_by(model: str, weights: str, engine: str, precision: str) -> dict[str, str | None]:
+    """Return what `MADE_BY` names, by this version of the package; None for what is not known."""
+    values = (model, weights or None, VERSION, engine or None, precision or None)
+    return dict(zip(MADE_BY, values, strict=True))
 
 
 def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
