@@ -387,6 +387,8 @@ def read_vocabulary(file: Path) -> Vocabulary:
 
     Raises `BadVocabulary` with the file's name.
     """
+    if file.exists() and not file.is_file() and not file.is_dir():  # reading it may never end
+        raise BadVocabulary(f"The vocabulary {file} is a pipe or a device. Save it as a file first.")
     try:
         return vocabulary_of_plain(tomllib.loads(file.read_text(encoding="utf-8-sig")))
     except OSError as error:

@@ -166,6 +166,11 @@ def exists(path: Path | str) -> bool:
     return os.path.exists(path)  # noqa: PTH110
 
 
+def is_pipe_or_device(path: Path | str) -> bool:
+    """Whether what lies at a path is neither a file nor a folder: reading it may never end."""
+    return exists(path) and not is_file(path) and not is_folder(path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in the folder survive a power cut, where the system can (not on Windows)."""
     if os.name != "nt":

@@ -17,6 +17,9 @@ from PIL import Image
 from affectlens import Explainer
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
+from affectlens.inference.output.rows import MADE_BY
+from affectlens.library import card
+from affectlens.version import VERSION
 
 BY_GRAPH = ("--engine", "onnxruntime")
 QUARTERS = ("--method", "occlusion", "--set", "patch=0.5", "--set", "stride=0.5")
@@ -71,7 +74,15 @@ def test_every_format_is_written_and_can_be_read(graph_model: Path, photos: Path
         [f"{stem}.{kind}" for kind in ("html", "json", "npz", "png")]
         + ["green.legend.png", "green.plutchik.png", "green.wheel.png"]
     )
-    (answer,) = json.loads((tmp_path / f"{stem}.json").read_text())["explanations"]
+    written = json.loads((tmp_path / f"{stem}.json").read_text())
+    assert {name: written[name] for name in MADE_BY} == {
+        "model": "tiny",
+        "weights": card(str(graph_model)).weights_id,
+        "version": VERSION,
+        "engine": "onnxruntime",
+        "precision": "float32",
+    }
+    (answer,) = written["explanations"]
     assert answer["question"] == "fear rather than anger"
     assert answer["method"] == "occlusion"
     assert len(answer["story"]) == 3
@@ -148,7 +159,9 @@ def test_a_network_is_explained_by_its_gradients(tiny_model: Path, photos: Path,
     words = ("--method", "gradient_times_input", "--set", "baseline=blurred", "--no-faithfulness")
     assert status(photos / "blue.png", *words, "--emotion", "fear", "--format", "json,npz",
                   "--model", tiny_model, "--out", tmp_path) == 0  # fmt: skip
-    (answer,) = json.loads((tmp_path / "blue.fear.json").read_text())["explanations"]
+    written = json.loads((tmp_path / "blue.fear.json").read_text())
+    assert (written["engine"], written["weights"]) == ("torch", card(str(tiny_model)).weights_id)
+    (answer,) = written["explanations"]
     assert answer["details"]["baselines"] == ["blurred"]
     explainer = Explainer.load(str(tiny_model), "gradient_times_input", baseline="blurred")
     with np.load(tmp_path / "blue.fear.npz", allow_pickle=False) as arrays:

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 
 import click
@@ -103,3 +104,25 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
     )
     assert "Traceback" not in piped.stderr
+
+
+def parameters(
+    command: click.Command, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Parameter]]:
+    yield from ((path, parameter) for parameter in command.params)
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from parameters(below, (*path, name))
+
+
+def test_no_command_takes_an_empty_path_for_the_working_folder() -> None:
+    found = [
+        (path, parameter)
+        for name in COMMANDS
+        for path, parameter in parameters(getattr(import_module(f"affectlens.cli.{name}"), name), (name,))
+        if isinstance(parameter.type, click.Path)
+    ]
+    assert len(found) > 15
+    for path, parameter in found:
+        with pytest.raises(click.BadParameter, match="the path is empty"):
+            parameter.type.convert("", parameter, click.Context(click.Command(path[-1])))

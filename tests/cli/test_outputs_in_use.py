@@ -68,3 +68,12 @@ def test_what_another_process_writes_is_refused_before_anything_is_read(
     with holder("locked_file", out):
         assert refused(*command, "--out", out)
     assert "is being written by another process" in capsys.readouterr().err
+
+
+def test_a_folder_of_explanations_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with holder("locked_folder", out):
+        assert refused("explain", "a.jpg", "--model", tmp_path / "no model", "--out", out)
+    assert "is being written by another process" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Data sets by name: every spelling leads to its reader, every name has its licence."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from affectlens.data import catalog
 from affectlens.data.catalog import DATA_SETS, UNKNOWN_LICENCE, licence, open_data
 from affectlens.data.records import ALL
-from affectlens.errors import DatasetNotFound, SettingsError, UnknownName
+from affectlens.data.vocabularies import own_words
+from affectlens.emotions import BadVocabulary
+from affectlens.errors import DatasetError, DatasetNotFound, SettingsError, UnknownName
 
 
 @pytest.fixture
@@ -62,6 +65,15 @@ def test_a_path_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, name
         open_data(f"{name}:{tmp_path / 'gone'}")
 
 
+@pytest.mark.parametrize("spec", ["", *(f"{name}:" for name in DATA_SETS), "csv:labels.csv@", "csv:@folder"])
+def test_an_empty_path_is_an_error_and_not_the_working_folder(
+    root: Path, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(SettingsError, match="empty path"):
+        open_data(spec)
+
+
 def test_published_data_sets_have_licences_of_their_own_and_others_whatever_their_makers_gave() -> None:
     own = {name for name in DATA_SETS if licence(name) != UNKNOWN_LICENCE}
     assert own == {"emoset", "fi"}
@@ -77,3 +89,22 @@ def test_commercial_use_is_what_the_strictest_of_all_named_licences_allows(
     assert catalog.commercial_use(f"CC0; {licence('fi')}") is False
     for unknown in (UNKNOWN_LICENCE, f"CC0; {UNKNOWN_LICENCE}", "CC0; terms of my own", ""):
         assert catalog.commercial_use(unknown) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    "spec", ["csv:{}/pipe.csv", "jsonl:{}/pipe.csv", "{}/pipe.csv", "csv:{0}/pipe.csv@{0}"]
+)
+def test_a_table_that_is_a_pipe_is_refused_before_it_is_opened(root: Path, spec: str) -> None:
+    os.mkfifo(root / "pipe.csv")
+    with pytest.raises(DatasetError, match="is a pipe or a device"):
+        open_data(spec.format(root))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("spec", ["csv:{}/labels.csv", "folder:{}"])
+def test_a_vocabulary_that_is_a_pipe_is_refused_before_it_is_opened(root: Path, spec: str) -> None:
+    os.mkfifo(root / "vocabulary.toml")
+    for reading in (lambda: open_data(spec.format(root)), lambda: own_words(f"{root}/vocabulary.toml")):
+        with pytest.raises(BadVocabulary, match="is a pipe or a device"):
+            reading()

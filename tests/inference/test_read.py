@@ -159,3 +159,22 @@ def test_parquet_where_pyarrow_is_not_installed_names_the_extra(tmp_path: Path) 
     assert (
         'needs pyarrow, which is not installed. Get it with pip install "affectlens[parquet]"' in ended.stderr
     )
+
+
+@pytest.mark.needs("pyarrow")
+def test_a_table_with_two_columns_of_one_name_is_not_read_by_either(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "rows.parquet"
+    written(file)
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("awe", table.column("fear")), file)
+    with pytest.raises(DatasetError, match="several columns 'awe'"):
+        read_rows_file(file)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_predictions_that_are_a_pipe_are_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(DatasetError, match="is a pipe or a device"):
+        read_rows_file(tmp_path / "rows.jsonl")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from affectlens.errors import (
     DatasetError,
+    NotAPicture,
     PictureDamaged,
     PictureDenied,
     PictureEmpty,
@@ -154,6 +155,25 @@ def test_a_store_that_fails_or_does_not_answer_is_an_error_at_its_position(
         fetch("s3://bucket/x")
 
 
+@pytest.mark.parametrize("path", ["gs://b/x.png", "gs://b/folder", "gs://b/*.png", "gs://b/t.parquet"])
+def test_a_store_that_does_not_answer_is_looked_at_once(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+
+    class Silent:
+        def get_file_info(self, at: str) -> None:
+            looks.append(at)
+            raise TimeoutError("no answer")
+
+        open_input_file = get_file_info
+
+    monkeypatch.setattr(stores, "_store", lambda *_: Silent())
+    given = pictures([path, "b.jpg"])
+    assert count([path, "b.jpg"]) == (2 if path.endswith("/x.png") else None)
+    error, last = given
+    assert isinstance(error, PictureDenied) and error.path == path and last == "b.jpg"
+    assert len(looks) == 1
+
+
 def test_a_picture_that_a_store_begins_and_never_ends_is_a_row_with_an_error(
     tiny_model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +291,26 @@ def test_the_images_of_a_hugging_face_data_set_go_by_their_own_names(tmp_path: P
     assert list(load_rows(expand(table))) == expected
 
 
+@pytest.mark.parametrize(
+    "path",
+    [pa.array([7, None]), pa.array([b"a.png", None]), pa.array([["a.png"], None]), pa.array([None, None])],
+    ids=lambda path: str(path.type),
+)
+def test_a_row_whose_path_is_not_text_goes_by_its_number(tmp_path: Path, path: pa.Array) -> None:
+    images = pa.StructArray.from_arrays([pa.array([b"one", None]), path], ["bytes", "path"])
+    table = table_of(tmp_path / "d.parquet", {"image": images})
+    one, none = load_rows(expand(table))
+    assert one == PictureBytes(f"{table}#0", b"one")
+    assert isinstance(none, PictureEmpty) and none.path == f"{table}#1"
+
+
+def test_a_structure_whose_bytes_are_not_bytes_holds_no_pictures(tmp_path: Path) -> None:
+    images = [{"bytes": "a.png", "path": "a.png"}]
+    table = table_of(tmp_path / "d.parquet", {"image": images, "other": [{"path": "a.png"}]})
+    with pytest.raises(DatasetError, match="No column"):
+        expand(table)
+
+
 def test_the_column_can_be_named_and_must_be_where_it_is_not_plain(tmp_path: Path) -> None:
     table = table_of(tmp_path / "t.parquet", {"one": ["a.jpg"], "two": ["b.jpg"], "number": [1]})
     assert expand(table, column="two") == [str(tmp_path / "b.jpg")]
@@ -290,6 +330,27 @@ def test_a_table_that_cannot_be_read_is_an_error_at_its_position(tmp_path: Path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="every name there is text")
+def test_columns_of_one_name_are_no_obstacle_unless_they_are_those_of_the_pictures(tmp_path: Path) -> None:
+    cells = [pa.array(["p.png"]), pa.array(["left.png"]), pa.array(["right.png"])]
+
+    def table(*names: str) -> str:
+        file = tmp_path / f"{'-'.join(names)}.parquet"
+        pq.write_table(pa.Table.from_arrays(cells, names=names), file)
+        return str(file)
+
+    assert expand(table("path", "x", "x")) == [f"{tmp_path}/p.png"]
+    for names, column in ((("note", "path", "path"), None), (("path", "x", "x"), "x")):
+        error, last = expand(table(*names), "b.jpg", column=column)
+        assert isinstance(error, NotAPicture) and repr(names[-1]) in str(error) and last == "b.jpg"
+
+
+def test_pictures_are_not_named_by_a_column_that_is_there_twice(tmp_path: Path) -> None:
+    cells = [pa.array([b"one"]), pa.array(["left.png"]), pa.array(["right.png"])]
+    pq.write_table(pa.Table.from_arrays(cells, names=["bytes", "path", "path"]), tmp_path / "t.parquet")
+    rows = expand(str(tmp_path / "t.parquet"), column="bytes")
+    assert list(map(name_of, rows)) == [f"{tmp_path}/t.parquet#0"]
+
+
 def test_a_table_may_have_a_name_that_is_not_text(tmp_path: Path) -> None:
     named = tmp_path / os.fsdecode(b"caf\xe9.parquet")
     Path(table_of(tmp_path / "t.parquet", {"bytes": [b"one"]})).rename(named)

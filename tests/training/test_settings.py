@@ -1,5 +1,6 @@
 """Settings, as files and assignments change them."""
 
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -195,3 +196,10 @@ def test_a_file_that_no_parser_takes_is_an_error_of_settings(text: str, tmp_path
 def test_half_a_surrogate_pair_is_an_error_of_settings() -> None:
     with pytest.raises(SettingsError, match="surrogates not allowed"):
         override(Settings(), ["epochs=\udc80"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "settings.toml")
+    with pytest.raises(SettingsError, match=r"settings\.toml is a pipe or a device"):
+        read_settings(tmp_path / "settings.toml", Settings())

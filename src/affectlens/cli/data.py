@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from affectlens.cli import options
 from affectlens.cli.console import echo
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def data() -> None:
 
 @data.command()
 @click.argument("spec", metavar="NAME:PATH")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the findings.")
+@click.option(
+    "--out", type=options.NamedPath(dir_okay=False, path_type=Path), help="JSON file for the findings."
+)
 @near_duplicates
 def check(spec: str, out: Path | None, search: "Search") -> int:
     """Open every picture of a data set and report what is wrong with it.
@@ -84,7 +87,7 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.NamedPath(dir_okay=False, path_type=Path),
     help="Table of splits, a .tsv or .csv file that does not exist yet.",
 )
 @click.option("--val", type=float, help="Share for validation.  [default: 0.15, without --folds]")

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
+from affectlens.cli import options
 from affectlens.cli.console import echo
 
 
 @click.command()
-@click.argument("picture", type=click.Path(path_type=Path))
+@click.argument("picture", type=options.NamedPath(path_type=Path))
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", default=Path("filters.png"),
+@click.option("--out", type=options.NamedPath(path_type=Path), metavar="FILE", default=Path("filters.png"),
               show_default=True, help="File for the figure: .png, .jpg, .pdf or .svg.")  # fmt: skip
 @click.option("--block", "blocks", multiple=True, metavar="NAME",
               help="Block to map and to visualise; may be repeated.")  # fmt: skip

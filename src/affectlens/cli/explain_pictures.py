@@ -13,7 +13,7 @@ from affectlens.explain.formats import FORMATS
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
-    from affectlens.explain.explainer import Explanation
+    from affectlens.explain.explainer import Explainer, Explanation
 
 OUT = Path("explanations")
 TO_INSTALL = 'pip install "affectlens[train]".'
@@ -34,7 +34,7 @@ TO_INSTALL = 'pip install "affectlens[train]".'
 )
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+@click.option("--out", type=options.NamedPath(path_type=Path, file_okay=False), metavar="DIR",
               help=f"Folder of the files. Default: {OUT}; none is written with --story alone.")  # fmt: skip
 @click.option("--format", "formats", metavar="LIST", callback=options.formats(FORMATS),
               help=f"Formats, separated by commas: {', '.join(FORMATS)}. Default: png.")  # fmt: skip
@@ -69,20 +69,12 @@ def pictures(
     """
     if all_emotions and emotions:
         raise click.UsageError("--all explains every emotion: leave out --emotion, or --all.")
-    from affectlens.explain.explainer import Explainer, load_explained
     from affectlens.explain.formats import request_for
-    from affectlens.explain.methods import catalog
-    from affectlens.explain.methods.options import parse
     from affectlens.explain.output import ExplanationFiles
     from affectlens.inference.inputs import pictures as expand
 
     if formats is None:
         formats = ["png"] if out or not story else []
-    model = load_explained(name, [method] if method else [], device, engine)
-    chosen = method or catalog.default_for(model)
-    explainer = Explainer(model, chosen, loaded_from=name, **parse(chosen, assignments))
-    if method is None:
-        echo(f"Method: {chosen}, the default for this model with what is installed.", err=True)
     request = request_for(
         formats,
         emotions=emotions,
@@ -91,19 +83,37 @@ def pictures(
         story=story,
         faithfulness=faithfulness,
     )
-    explainer.check(request)
     files = ExplanationFiles(out or OUT, request)
-    maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
     status = 0
-    with files if formats else nullcontext(), _progress(paths, maps) as advance:
-        for explanation in explainer.explain_files(expand(paths, standard_input()), request, advance):
-            if explanation.error is not None:
-                advance(maps)
-                status = 1
-                echo(f"Not explained: {printable(str(explanation.error))}", err=True)
-            else:
-                _print(explanation, files.write(explanation, formats), story)
+    with files if formats else nullcontext():  # before a model is loaded for nothing
+        explainer = _loaded(name, method, assignments, device, engine)
+        explainer.check(request)
+        maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
+        with _progress(paths, maps) as advance:
+            for explanation in explainer.explain_files(expand(paths, standard_input()), request, advance):
+                if explanation.error is not None:
+                    advance(maps)
+                    status = 1
+                    echo(f"Not explained: {printable(str(explanation.error))}", err=True)
+                else:
+                    _print(explanation, files.write(explanation, formats), story)
     return status
+
+
+def _loaded(
+    name: str, method: str | None, assignments: tuple[str, ...], device: str, engine: str
+) -> "Explainer":
+    """Load a model with the method named, or with the first that suits, which is then printed."""
+    from affectlens.explain.explainer import Explainer, load_explained
+    from affectlens.explain.methods import catalog
+    from affectlens.explain.methods.options import parse
+
+    model = load_explained(name, [method] if method else [], device, engine)
+    chosen = method or catalog.default_for(model)
+    explainer = Explainer(model, chosen, loaded_from=name, **parse(chosen, assignments))
+    if method is None:
+        echo(f"Method: {chosen}, the default for this model with what is installed.", err=True)
+    return explainer
 
 
 def _print(explanation: "Explanation", written: list[Path], with_story: bool) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.cli import options
 from affectlens.cli.console import echo
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ OUT = Path("compared.html")
 @click.command()
 @click.argument("one", metavar="ONE")
 @click.argument("other", metavar="OTHER")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=OUT, show_default=True,
+@click.option("--out", type=options.NamedPath(path_type=Path, dir_okay=False), default=OUT, show_default=True,
               metavar="FILE", help="Page to write; the numbers go next to it, as .json.")  # fmt: skip
 @click.option("--align", type=click.Choice(["auto", "time", "shots"]), default="auto", show_default=True,
               help="Alignment: by relative position, or by shots in both, for cuts of one film.")  # fmt: skip

@@ -28,8 +28,8 @@ OUT = Path("films")
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, show_default=True,
-              metavar="DIR", help="Folder in which each film gets a folder.")  # fmt: skip
+@click.option("--out", type=options.NamedPath(path_type=Path, file_okay=False), default=OUT,
+              show_default=True, metavar="DIR", help="Folder in which each film gets a folder.")  # fmt: skip
 @click.option("--every", type=click.FloatRange(0), metavar="SECONDS",
               help="Interval between sampled frames, in addition to those where shots begin; 0: every frame. "
                    "Default: 0.5.")  # fmt: skip

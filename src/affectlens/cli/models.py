@@ -46,7 +46,7 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
 @models.command()
 @click.argument("transformer")
 @click.argument("convolutional")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Model folder to write.")
+@click.option("--out", required=True, type=options.NamedPath(path_type=Path), help="Model folder to write.")
 @click.option("--name", help="Name of the model. Default: that of the folder.")
 @click.option("--size", type=click.IntRange(1), metavar="PIXELS",
               help="Height and width of its input. Default: those of both models.")  # fmt: skip
@@ -81,7 +81,7 @@ def join(
 
 
 @models.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=options.NamedPath(exists=True, file_okay=False, path_type=Path))
 def graph(folder: Path) -> None:
     """Add a graph to the model FOLDER, so that it answers without torch.
 

@@ -1,7 +1,9 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,12 +12,29 @@ MOST_PROCESSES = 256  # of one command
 Parser = Callable[[click.Context, click.Parameter, str | None], list[str] | None]
 
 
+class NamedPath(click.Path):
+    """A path that is not empty: `Path("")` would be the folder that one works in."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Refuse an empty path, as of a variable of the shell that is not set."""
+        if value == "":
+            self.fail(
+                "the path is empty. Give a name; the folder that you work in is written as a dot.", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
 # Of `train` and `tune`, which both make a run from a recipe.
 model_name = click.option("--name", help="Name of the model. Default: the recipe's name.")
 settings_file = click.option(
     "--settings",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=NamedPath(exists=True, dir_okay=False, path_type=Path),
     help="TOML file that changes the recipe.",
 )
 assignments = click.option(
@@ -23,7 +42,7 @@ assignments = click.option(
 )
 cache_folder = click.option(
     "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NamedPath(file_okay=False, path_type=Path),
     help="Folder of decoded pictures (cache_side), shared between runs. Default: in OUT.",
 )
 engine = click.option(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--out", type=options.NamedPath(path_type=Path), metavar="FILE",
               help="Result file, with a row for each picture: .jsonl, .csv or .parquet.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Continuation of FILE after an interruption.")
 @click.option("--attributes", is_flag=True,

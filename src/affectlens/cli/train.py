@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("recipe")
 @click.option("--data", required=True, help="Data set, as fi:/data/fi or folder:PICTURES.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
+@click.option("--out", required=True, type=options.NamedPath(path_type=Path), help="Run folder to write.")
 @click.option("--fold", type=click.IntRange(1), metavar="K", help="Fold to validate on; the others train.")
 @click.option(
     "--teachers",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=options.NamedPath(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
     metavar="FILE",
     help="Predictions of a teacher to learn from besides labels, as `affectlens predict --out` writes them: "

@@ -41,7 +41,7 @@ def _resources(_: click.Context, __: click.Parameter, text: str | None) -> dict[
 @tune.command()
 @click.argument("recipe")
 @click.option("--data", required=True, help="Data set, as fi:/data/fi; the same on every machine.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the search.")
+@click.option("--out", required=True, type=options.NamedPath(path_type=Path), help="Folder of the search.")
 @click.option(
     "--scheduler",
     default="pbt",
@@ -175,7 +175,7 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
 
 
 @tune.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=options.NamedPath(exists=True, file_okay=False, path_type=Path))
 def report(folder: Path) -> None:
     """Check the lineage of the search in FOLDER, and write its figures again."""
     from affectlens.training import lineage
@@ -188,12 +188,14 @@ def report(folder: Path) -> None:
 
 
 @tune.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=options.NamedPath(exists=True, file_okay=False, path_type=Path))
 @click.option("--data", required=True, help="Data set of the search, as NAME:PATH.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder to write. Default: FOLDER/replay.")
+@click.option(
+    "--out", type=options.NamedPath(path_type=Path), help="Run folder to write. Default: FOLDER/replay."
+)
 @click.option(
     "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.NamedPath(file_okay=False, path_type=Path),
     help="Folder of decoded pictures (cache_side).",
 )
 @click.option("--resume", is_flag=True, help="Continuation of a replay after an interruption.")

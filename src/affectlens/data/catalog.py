@@ -12,6 +12,7 @@ from affectlens.data import emoset, fi, folder, table, vocabularies
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
+from affectlens.files import is_file, is_pipe_or_device
 
 SPLITS = "splits.tsv"
 UNKNOWN_LICENCE = "as given by the makers of the data set"
@@ -43,6 +44,8 @@ def _folder(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
 def _table(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
     file, separator, root = str(path).rpartition("@")
     if separator and not path.exists():
+        for part in (file, root):
+            _require_path(str(path), part)
         return table.read(Path(file), root=Path(root).expanduser(), vocabulary=vocabulary)
     return table.read(path, vocabulary=vocabulary)
 
@@ -103,16 +106,20 @@ def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
     """Read the data set that `NAME:PATH` means; the kind of a bare path is found by what lies there.
 
     Labels of folders and tables are words of `vocabulary` where it is given; by default it is found
-    (`data.vocabularies`). Raises `UnknownName` for a name that is not a data set, and what its reader raises.
+    (`data.vocabularies`). Raises `UnknownName` for a name that is not a data set, `SettingsError` for an
+    empty path, and what its reader raises.
     """
     name, separator, path = spec.partition(":")
     if separator and name in DATA_SETS:
+        _require_path(spec, path)
         given = {"vocabulary": vocabulary} if DATA_SETS[name].any_words else {}
         return DATA_SETS[name].read(Path(path).expanduser(), **given)
+    _require_path(spec, spec)
     bare = Path(spec).expanduser()
     if bare.is_dir():
         return _read_folder(bare, vocabulary)
-    if bare.is_file() or Path(spec.rpartition("@")[0]).expanduser().is_file():
+    files = (bare, Path(spec.rpartition("@")[0]).expanduser())
+    if any(is_file(file) or is_pipe_or_device(file) for file in files):
         return _table(bare, vocabulary)
     if separator and len(name) > 1:  # one letter is a drive of Windows
         raise UnknownName("data set", name, DATA_SETS, "the catalogue")
@@ -121,10 +128,16 @@ def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
     )
 
 
+def _require_path(spec: str, path: str) -> None:
+    """Raise `SettingsError` for an empty path, which would mean the working folder."""
+    if not path:
+        raise SettingsError(f"{spec!r} has an empty path. Write . for the folder that you work in.")
+
+
 def _read_folder(root: Path, vocabulary: Vocabulary | None) -> DataSource:
     """Read a folder as the kind of data set that a file shows, which no other kind has."""
     if (root / SPLITS).is_file():
-        own = vocabulary is not None or (root / vocabularies.FILE).is_file()
+        own = vocabulary is not None or (root / vocabularies.FILE).exists()
         source = _table_of_splits(root, vocabulary)
         return source if own or source.vocabulary != MIKELS else replace(source, name="fi")
     if (root / emoset.INFO).is_file() and (root / "annotation").is_dir():

@@ -37,6 +37,7 @@ from affectlens.emotions import (
     plain_word,
 )
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
+from affectlens.files import is_pipe_or_device
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
@@ -58,6 +59,8 @@ def read(
     `DatasetNotFound`, `DatasetError` for a file that is not such a table, `BadRow`, and `BadVocabulary` for
     labels that cannot be words.
     """
+    if is_pipe_or_device(file):
+        raise DatasetError(f"The table {file} is a pipe or a device. Save it as a file first.")
     if not file.is_file():
         raise DatasetNotFound("The table of pictures", file, "wherever your labels are")
     root = file.parent if root is None else root

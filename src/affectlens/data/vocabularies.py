@@ -22,6 +22,7 @@ from affectlens.emotions import (
     vocabulary,
 )
 from affectlens.errors import UnknownName
+from affectlens.files import is_file, is_pipe_or_device
 
 FILE = "vocabulary.toml"
 OWN_WORDS = f"If they are words of their own, list all in {FILE}, in the folder of the data: words = [...]."
@@ -31,7 +32,8 @@ _ACCENTS = range(0x300, 0x370)  # combining marks of the Latin, Greek and Cyrill
 
 def stored_vocabulary(folders: Iterable[Path]) -> Vocabulary | None:
     """Read `vocabulary.toml` of the first folder that has one. Raises `BadVocabulary`."""
-    file = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
+    files = [folder / FILE for folder in folders]
+    file = next((file for file in files if is_file(file) or is_pipe_or_device(file)), None)
     return None if file is None else read_vocabulary(file)
 
 

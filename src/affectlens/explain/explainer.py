@@ -12,7 +12,7 @@ why any person feels something.
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -29,6 +29,7 @@ from affectlens.explain.core.attribution import (
     ExplainsTogether,
     HasAttributeEvidence,
     Method,
+    NamesItsWeights,
 )
 from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.heatmap import Heatmap
@@ -49,6 +50,7 @@ from affectlens.extras import TRAIN
 from affectlens.images import Pixels, Source, read_pixels, read_size, resize
 from affectlens.inference.engine import AUTO, TORCH, load_engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
+from affectlens.inference.output.rows import MADE_BY
 from affectlens.inference.stores import PictureBytes
 from affectlens.machine import wait_passively
 from affectlens.preprocess import Images, View
@@ -117,6 +119,7 @@ class Explanation:
             request was not to keep them
         attributes: of models that answer them, what is seen in the picture and what of it speaks for its
             first emotion (`attribute_evidence.evidence_of`)
+        made_by: model, weights, version, engine and precision, as rows of predictions name them
     """
 
     image: str
@@ -126,6 +129,7 @@ class Explanation:
     pixels: Pixels | None = None
     attributes: Mapping[str, Any] | None = None
     error: PictureError | None = None
+    made_by: Mapping[str, str | None] = field(default_factory=dict)
 
     @cached_property
     def regions(self) -> tuple[list[RegionShare], ...]:
@@ -159,6 +163,7 @@ class Explanation:
             "image": self.image,
             "explanations": answers,
             "attributes": self.attributes,
+            **{name: self.made_by.get(name) for name in MADE_BY},
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
         }
 
@@ -363,7 +368,7 @@ class Explainer:
                 prepared = self.prepare(given, displayed=request.keep_pixels)
                 yield self._explain_all(prepared, request, progress)
             except PictureError as error:
-                yield Explanation(name_of(given), error=error)
+                yield Explanation(name_of(given), error=error, made_by=self._made_by())
 
     def _explain_all(
         self, prepared: PreparedPicture, request: ExplanationRequest, progress: Callable[[int], None]
@@ -380,7 +385,11 @@ class Explainer:
             tuple(self.parts(prepared, questions)) if request.effects else (),
             prepared.displayed,
             self._attributes(prepared),
+            made_by=self._made_by(),
         )
+
+    def _made_by(self) -> Mapping[str, str | None]:
+        return self.model.made_by() if isinstance(self.model, NamesItsWeights) else {}
 
     def _attributes(self, prepared: PreparedPicture) -> Mapping[str, Any] | None:
         if not isinstance(self.model, HasAttributeEvidence):

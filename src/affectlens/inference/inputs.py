@@ -20,15 +20,15 @@ import os
 import re
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeAlias
 
 from affectlens.errors import PictureDenied, PictureError, PictureNotFound, PictureTooLarge
 from affectlens.extras import PARQUET, require
 from affectlens.files import exists, is_file, is_folder
-from affectlens.images import Source
+from affectlens.images import PICTURE_SUFFIXES, Source
 from affectlens.inference.stores import (
     MAX_BYTES,
     PictureBytes,
@@ -95,21 +95,30 @@ def bursts(
     What comes on standard input at once is a part, so that it can be predicted before the next comes.
     """
     paths = list(paths)
+    silent: dict[str, PictureError] = {}
     for path in paths:
-        if local_path(path) is None and is_url(path):
+        if _is_in_store(path):
             require(PARQUET, f"Reading {path}")
-        if _is_table(path):
+        if _is_table(path) and path not in silent:
             require(PARQUET, f"Reading {path}")
-            check_column(local_path(path) or path, column)
-    return _bursts(paths, standard_input, column)
+            error = check_column(local_path(path) or path, column)
+            if error is not None and _is_in_store(path):
+                silent[path] = error
+    return _bursts(paths, standard_input, column, silent)
 
 
 def _bursts(
-    paths: list[str], standard_input: BinaryIO | None, column: str | None
+    paths: list[str],
+    standard_input: BinaryIO | None,
+    column: str | None,
+    silent: Mapping[str, PictureError],
 ) -> Iterator[Iterable[Input]]:
+    """Expand paths; `silent` are tables in stores that did not answer before, and are not opened again."""
     for path in paths:
         if path == STANDARD_INPUT:
             yield from _from_standard_input(standard_input)
+        elif path in silent:
+            yield [silent[path]]
         else:
             yield _expanded(path, column)
 
@@ -168,9 +177,13 @@ def _is_table(path: str) -> bool:
 
 
 def count(paths: Iterable[str], column: str | None = None, seconds: float = 1.0) -> int | None:
-    """Count what `pictures` will yield; None where that takes longer or standard input is among it."""
+    """Count what `pictures` will yield; None where that takes longer or standard input is among it.
+
+    No store is looked at, which may take a minute to answer, or not to: what has the name of one picture
+    counts as one, and of folders, patterns and tables there the number is not known.
+    """
     paths = list(paths)
-    if STANDARD_INPUT in paths:
+    if any(path == STANDARD_INPUT or (_is_in_store(path) and not _is_one(path)) for path in paths):
         return None
     end = time.monotonic() + seconds
     number = 0
@@ -183,7 +196,14 @@ def count(paths: Iterable[str], column: str | None = None, seconds: float = 1.0)
 
 
 def _is_one(path: str) -> bool:
+    if _is_in_store(path):
+        name = path.partition("?")[0]
+        return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and not is_pattern(name)
     return is_file(path) and not is_table(path)
+
+
+def _is_in_store(path: str) -> bool:
+    return is_url(path) and local_path(path) is None
 
 
 def _from_standard_input(stream: BinaryIO | None) -> Iterator[Iterable[Input]]:

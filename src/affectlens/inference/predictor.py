@@ -29,12 +29,12 @@ from affectlens.images import Pixels, Source, Tensor, read_pixels
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
 from affectlens.inference.engine import AUTO, Engine, load_engine, require_attributes
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
+from affectlens.inference.output.rows import made_by
 from affectlens.inference.stores import PictureBytes
 from affectlens.model_folder import Card
 
 if TYPE_CHECKING:
     from affectlens.models.saved import Model
-from affectlens.version import VERSION
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read
@@ -78,11 +78,7 @@ class Prediction:
             "emotions": _rounded(emotions) if emotions else None,
             "polarity": _rounded(polarity) if polarity else None,
             **({} if attributes is None else {"attributes": {k: _plain(v) for k, v in attributes.items()}}),
-            "model": card.name,
-            "weights": card.weights_id or None,
-            "version": VERSION,
-            "engine": self.engine or None,
-            "precision": self.precision or None,
+            **made_by(card.name, card.weights_id, self.engine, self.precision),
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
         }
 

@@ -280,16 +280,17 @@ def table_rows(table: str, column: str | None = None) -> Iterator[str | TableRow
         yield NotAPicture(table, str(error))
 
 
-def check_column(table: str, column: str | None) -> None:
+def check_column(table: str, column: str | None) -> PictureError | None:
     """Raise `UnknownName` or `DatasetError` for a table that lacks the column, or has several to choose from.
 
-    A table that cannot be read passes: it is an error among the pictures.
+    A table that cannot be read passes: it is an error among the pictures, and returned.
     """
     try:
         with _parquet(table) as file:
             _picture_column(table, file.schema_arrow, column)
-    except PictureError:
-        return
+    except PictureError as error:
+        return error
+    return None
 
 
 def read_rows(rows: Iterable[TableRow]) -> Iterator[PictureBytes | PictureError]:
@@ -407,17 +408,22 @@ def _parquet(table: str) -> Any:
 
 
 def _picture_column(table: str, schema: Any, wanted: str | None) -> str:
-    usable = [name for name in schema.names if _kind(schema.field(name).type)]
-    if wanted is not None:
-        if wanted not in usable:
-            raise UnknownName("column of pictures", wanted, usable, table)
-        return wanted
-    found = [name for name in COLUMNS if name in usable] or (usable if len(usable) == 1 else [])
+    # By index: of two columns of one name, pyarrow returns neither by the name.
+    usable = list(dict.fromkeys(field.name for field in schema if _kind(field.type)))
+    if wanted is not None and wanted not in usable:
+        raise UnknownName("column of pictures", wanted, usable, table)
+    found = [wanted] if wanted is not None else [name for name in COLUMNS if name in usable]
+    if not found and len(usable) == 1:
+        found = usable
     if not found:
         raise DatasetError(
             f"Several columns of {table} could hold pictures. Name one by --column: {', '.join(usable)}."
             if usable
             else f"No column of {table} holds paths or bytes of pictures."
+        )
+    if schema.names.count(found[0]) > 1:
+        raise NotAPicture(
+            table, f"several columns have the name {found[0]!r}, that of the pictures. Rename all but one."
         )
     return found[0]
 
@@ -432,19 +438,32 @@ def _kind(kind: Any) -> str:
         return "bytes"
     if kind in (pa.string(), pa.large_string(), pa.string_view()):
         return "paths"
-    if pa.types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}:
-        return "both"
+    if pa.types.is_struct(kind):
+        parts = {field.name: field.type for field in kind}
+        if {"bytes", "path"} <= parts.keys() and _can_be_bytes(parts["bytes"]):
+            return "both"
     return ""
+
+
+def _can_be_bytes(kind: Any) -> bool:
+    """Whether the `bytes` of a structure are bytes, or are none in every row."""
+    return str(kind) == "null" or _kind(kind) == "bytes"
+
+
+def _is_named(structure: Any) -> bool:
+    """Whether the `path` of a structure is text, as the name of a picture is."""
+    return any(field.name == "path" and _kind(field.type) == "paths" for field in structure)
 
 
 def _leaf_with_names(schema: Any, column: str) -> tuple[str | None, bool]:
     """Return the column that names the pictures, if any, and whether the pictures are bytes."""
     kind = _kind(schema.field(column).type)
     if kind == "both":
-        return f"{column}.path", True
+        return (f"{column}.path" if _is_named(schema.field(column).type) else None), True
     if kind == "paths":
         return column, False
-    named = [name for name in COLUMNS if name in schema.names and _kind(schema.field(name).type) == "paths"]
+    texts = [field.name for field in schema if _kind(field.type) == "paths"]
+    named = [name for name in COLUMNS if name in texts and schema.names.count(name) == 1]
     return (named[0] if named else None), True
 
 

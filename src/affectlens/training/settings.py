@@ -13,6 +13,7 @@ import msgspec
 import tomli_w
 
 from affectlens.errors import SettingsError, UnknownName
+from affectlens.files import is_pipe_or_device
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import LARGEST_SIDE, PreprocessingSettings
 from affectlens.training.augment import Augmentation
@@ -291,6 +292,8 @@ def read_settings(file: Path, base: Settings) -> Settings:
 
     Names of settings may be those of format 1 (`former_keys`).
     """
+    if is_pipe_or_device(file):
+        raise SettingsError(f"The settings file {file} is a pipe or a device. Save it as a file first.")
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

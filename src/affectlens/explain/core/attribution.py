@@ -3,7 +3,7 @@
 Letters: B pictures, h x w pixels of the network's input, E emotions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -52,6 +52,14 @@ class HasClassMaps(Protocol):
 
     def class_maps(self, images: Images) -> NDArray[np.float32]:
         """What cells add to calibrated logits, but for a number common to all: -> (B, E, rows, columns)."""
+
+
+@runtime_checkable
+class NamesItsWeights(Protocol):
+    """Models that were loaded: what answers is known, by its weights and its engine."""
+
+    def made_by(self) -> Mapping[str, str | None]:
+        """Model, weights, version, engine and precision, as rows of predictions name them."""
 
 
 @runtime_checkable

@@ -16,7 +16,9 @@ from affectlens.explain.core.attribution import Map
 from affectlens.explain.core.question import Question
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_of
+from affectlens.inference.engine import TORCH
 from affectlens.inference.labelled import as_arrays
+from affectlens.inference.output.rows import made_by
 from affectlens.machine import pick_device
 from affectlens.metrics import Doubles, softmax
 from affectlens.models.capabilities import HasAttributes
@@ -34,6 +36,7 @@ class DifferentiableModel:
     Attributes:
         network: normalised images (B, 3, h, w) -> logits (B, E), before the temperature
         attributes: those that the network answers
+        weights_id: `Card.weights_id`; empty where it was not saved
     """
 
     network: nn.Module
@@ -43,6 +46,7 @@ class DifferentiableModel:
     device: torch.device
     name: str
     attributes: tuple[Attribute, ...] = ()
+    weights_id: str = ""
 
     @classmethod
     def of(cls, model: Model, device: str = "auto") -> "DifferentiableModel":
@@ -50,7 +54,7 @@ class DifferentiableModel:
         card, picked = model.card, pick_device(device)
         network = model.network.eval().requires_grad_(False).to(picked)
         of_card = (card.vocabulary, card.preprocessing, card.temperature, picked, card.name, card.attributes)
-        return cls(network, *of_card)
+        return cls(network, *of_card, weights_id=card.weights_id)
 
     def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
         """Attributes of one picture, and which of them speak for its first emotion; see the protocol."""
@@ -59,6 +63,10 @@ class DifferentiableModel:
         with frozen(self.network), torch.no_grad():
             found = self.network.explain(self.tensor(self.preprocessing.normalise(pixels)))
         return evidence_of(as_arrays(found), self.attributes, self.vocabulary)[0]
+
+    def made_by(self) -> dict[str, str | None]:
+        """What answers; see the protocol."""
+        return made_by(self.name, self.weights_id, TORCH, "float32")
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities: (B, 3, h, w) -> (B, E)."""

@@ -13,6 +13,7 @@ from affectlens.emotions import Vocabulary
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_of
 from affectlens.inference.engine import Engine, in_batches
+from affectlens.inference.output.rows import made_by
 from affectlens.metrics import Doubles
 from affectlens.model_folder import GRAPH_CLASS_MAPS
 from affectlens.preprocess import Images, Preprocessing
@@ -57,6 +58,11 @@ class EngineModel:
         if not card.attributes or not self.engine.explains:
             return None
         return evidence_of(self.engine.explain(pixels)[1], card.attributes, card.vocabulary)[0]
+
+    def made_by(self) -> dict[str, str | None]:
+        """What answers; see the protocol."""
+        card = self.engine.card
+        return made_by(card.name, card.weights_id, self.engine.name, self.engine.precision)
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities, in batches that the engine runs side by side: (B, 3, h, w) -> (B, E)."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from affectlens.errors import DatasetError
 from affectlens.extras import require
+from affectlens.files import is_pipe_or_device
 from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.output.json_lines import JsonRow
 
@@ -28,6 +29,8 @@ def read_rows_file(file: Path) -> RowsFile:
     Raises `DatasetError` for a file that is not there, has no rows, or has one that is not a prediction, and
     `MissingExtra` for Parquet where pyarrow is not installed.
     """
+    if is_pipe_or_device(file):
+        raise DatasetError(f"The file of predictions {file} is a pipe or a device. Save it as a file first.")
     if not file.is_file():
         unfinished = journal_of(file).exists()
         hint = "Its job was interrupted: finish it by --resume." if unfinished else "Check its spelling."

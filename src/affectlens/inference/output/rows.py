@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from affectlens.attributes import MEASURED
 from affectlens.emotions import POLARITY, Vocabulary, names_polarity
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
+from affectlens.version import VERSION
 
 PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
 
@@ -61,6 +62,12 @@ class RowEncoding(Protocol):
         """Whether the row ends where the line does."""
 
 
+def made_by(model: str, weights: str, engine: str, precision: str) -> dict[str, str | None]:
+    """Return what `MADE_BY` names, by this version of the package; None for what is not known."""
+    values = (model, weights or None, VERSION, engine or None, precision or None)
+    return dict(zip(MADE_BY, values, strict=True))
+
+
 def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
     """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
     emotions = [*vocabulary.words, *POLARITY.words]
@@ -74,8 +81,10 @@ def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]
 def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Undo `columns`: return which columns of a table are emotions, and which are attributes.
 
-    Raises `ValueError` where it lacks what every table of predictions has.
+    Raises `ValueError` where it lacks what every table of predictions has, or has a name twice.
     """
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"it has several columns {twice!r}")
     missing = [name for name in ("image", "top", "model", *ABOUT_ERRORS) if name not in names]
     if missing:
         raise ValueError(f"it has no column {missing[0]!r}")
