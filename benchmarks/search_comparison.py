@@ -20,7 +20,6 @@ search_report.py      results -> the page and its figure
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +31,8 @@ from typing import Any
 import torch
 
 from affectlens.errors import AffectLensError
-from affectlens.files import atomic_write
 from affectlens.machine import describe
+from screening import append, read_results
 from search_features import PAIRS, SELECTED, Division, Divisions, make_features
 from search_heads import BATCH, HIDDEN, initial_heads, recipe, train_epoch
 from search_methods import Search, run_search, scores_of, validation_scores
@@ -127,28 +126,6 @@ NEEDS = (
 )
 
 
-def read_results(file: Path) -> list[Result]:
-    """Read the rows there are; what an interruption cut off is left out."""
-    if not file.is_file():
-        return []
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def drop_cut_off(file: Path) -> None:
-    """Remove a last line that an interruption cut off, so that the next begins on a line of its own."""
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    if text and not text.endswith("\n"):
-        with atomic_write(file, "w") as out:
-            out.write(text[: text.rfind("\n") + 1])
-
-
-def append(file: Path, row: Result) -> None:
-    """Add a row."""
-    with file.open("a", encoding="utf-8") as out:
-        out.write(json.dumps(row) + "\n")
-
-
 def key_of(row: Result) -> tuple[str, str, int]:
     """What a search is, of which there is one row."""
     return row["condition"], row["method"], row["seed"]
@@ -212,11 +189,10 @@ def about(divisions: Divisions) -> dict[str, Any]:
 def run(given: argparse.Namespace) -> None:
     """Make what is missing, condition by condition."""
     torch.set_num_threads(1)
-    drop_cut_off(given.results)
     rows = read_results(given.results)
     divisions = Divisions(given.data, given.features)
     if not rows:
-        append(given.results, about(divisions))
+        append(about(divisions), given.results)
     made: dict[tuple[int, int], Division] = {}
 
     def division(seed: int, selected: int) -> Division:
@@ -226,14 +202,14 @@ def run(given: argparse.Namespace) -> None:
 
     known = {row["seed"] for row in rows if row["kind"] == "learning rate"}
     for seed in (seed for seed in SEEDS if seed not in known):
-        append(given.results, learning_rate_row(seed, division(seed, SELECTED)))
+        append(learning_rate_row(seed, division(seed, SELECTED)), given.results)
     lr = best_learning_rate(read_results(given.results))
     there = {key_of(row) for row in rows if row["kind"] == "search"}
     for condition, method, seed in planned():
         if (condition.name, method, seed) not in there:
             search = condition.search(method, seed, lr)
             row = search_row(search, condition.name, division(seed, condition.selected))
-            append(given.results, row)
+            append(row, given.results)
             print(f"{condition.name}, {method}, seed {seed}: {row['outer']['score']:.4f}", flush=True)
 
 

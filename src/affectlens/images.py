@@ -334,10 +334,10 @@ def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pix
     return _convert(image, name, decoded, (width, height))
 
 
-def _refuse_many_scans(scans: int, pixels: int, name: str) -> None:
+def _refuse_many_scans(number: int, pixels: int, name: str) -> None:
     """Refuse a JPEG whose scans, each of which goes through all of its pixels, are too many."""
-    if scans > MAX_SCANS or (scans > 1 and scans * pixels > MAX_SCANNED_PIXELS):
-        many = f"over {MAX_SCANS:,}" if scans > MAX_SCANS else f"{scans:,}"
+    if number > MAX_SCANS or number * pixels > MAX_SCANNED_PIXELS:
+        many = f"over {MAX_SCANS:,}" if number > MAX_SCANS else f"{number:,}"
         reason = f"it would take minutes to decode: {many} scans of {pixels:,} pixels. Export it again."
         raise PictureTooLarge(name, reason)
 

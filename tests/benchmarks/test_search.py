@@ -15,6 +15,7 @@ import search_comparison
 import search_report
 from affectlens.metrics import balanced_accuracy
 from affectlens.training.search_space import initial_points, values_at
+from screening import read_results
 from search_features import Division, Part, one_hot
 from search_heads import Heads, head_space, initial_heads, logits_of, recipe, train_epoch
 from search_methods import (
@@ -280,12 +281,12 @@ def quick(monkeypatch: pytest.MonkeyPatch, division: Division, tmp_path: Path) -
 def test_an_interrupted_comparison_goes_on_and_ends_as_it_would_have(quick: Path) -> None:
     words = ["run", "--data", "x", "--features", "y", "--results", str(quick)]
     assert search_comparison.main(words) == 0
-    every = search_comparison.read_results(quick)
+    every = read_results(quick)
     lines = quick.read_text().splitlines(keepends=True)
     assert [row["kind"] for row in every] == ["about"] + ["learning rate"] * 2 + ["search"] * 8
     quick.write_text("".join(lines[:6]) + lines[6][:20])
     assert search_comparison.main(words) == 0
-    again = search_comparison.read_results(quick)
+    again = read_results(quick)
     assert [_timeless(row) for row in again] == [_timeless(row) for row in every]
 
 
