@@ -38,12 +38,12 @@ from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.inference.predictions import Predictions
 from affectlens.library.licences import licences
+from affectlens.library.text import limits
 from affectlens.machine import keep_freed_memory, pick_device
 from affectlens.metrics import softmax
 from affectlens.models import saved
 from affectlens.models.join import join, joined_readme
 from affectlens.preprocess import Preprocessing
-from affectlens.training.card import limits
 from affectlens.training.finish import IN_USE
 from affectlens.training.run_folder import MODEL, SETTINGS
 from frozen_heads import SIDE, Stored, features_of, out_of_fold

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from affectlens.version import VERSION
 
 if TYPE_CHECKING:
+    from affectlens.adaptation.estimator import Embedding
+    from affectlens.adaptation.job import finetune
     from affectlens.emotions import MIKELS, EmotionDistribution, Vocabulary
     from affectlens.errors import AffectLensError, PictureError
     from affectlens.explain.core.heatmap import Heatmap
@@ -24,6 +26,7 @@ __version__ = VERSION
 __all__ = [
     "MIKELS",
     "AffectLensError",
+    "Embedding",
     "EmotionDistribution",
     "Explainer",
     "Explanation",
@@ -33,12 +36,14 @@ __all__ = [
     "Predictor",
     "Vocabulary",
     "__version__",
+    "finetune",
 ]
 
 # Name: its module, imported when the name is first used, so that `import affectlens` need not load torch.
 _MODULES = {
     "MIKELS": "emotions",
     "AffectLensError": "errors",
+    "Embedding": "adaptation.estimator",
     "EmotionDistribution": "emotions",
     "Explainer": "explain.explainer",
     "Explanation": "explain.explainer",
@@ -47,6 +52,7 @@ _MODULES = {
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",
     "Vocabulary": "emotions",
+    "finetune": "adaptation.job",
 }
 
 

@@ -27,6 +27,7 @@ class Extra:
         return find_spec(self.library) is not None
 
 
+ADAPT = Extra("adapt", "sklearn")
 CLUSTER = Extra("cluster", "ray")
 HEIF = Extra("heif", "pillow_heif")
 PARQUET = Extra("parquet", "pyarrow")

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+HUB, NONE = "hub", "none"  # where weights begin that no file or folder is named for
+
 PATIENCE = (
     5.0  # seconds for the hub to answer; its own client would try for half a minute, and report each try
 )

@@ -184,6 +184,13 @@ def load_card(folder: Path) -> Card:
     return _read_card(folder)[1]
 
 
+def for_others(folder: Path) -> dict[str, Any]:
+    """Read what other programs look for in a config: all but our part. Raises as `load_card`."""
+    _read_card(folder)  # which is known to be readable then
+    config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return {key: value for key, value in config.items() if key != OURS}
+
+
 def read_readme(folder: Path) -> str:
     """Read the card as written for people. Raises `ModelNotFound` where there is none, `BadModelFolder`."""
     file = folder / README

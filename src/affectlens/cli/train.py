@@ -12,7 +12,13 @@ from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
 
 if TYPE_CHECKING:
+    from affectlens.adaptation.job import HeadEvent
     from affectlens.training.run import RunEvent
+
+
+FINETUNE = "finetune"
+# What fitting a classifier has a use for; the others are of training by torch.
+OF_FINETUNE = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume"})
 
 
 @click.command()
@@ -27,6 +33,16 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Predictions of a teacher to learn from besides labels, as `affectlens predict --out` writes them: "
     ".jsonl or .csv, with every training picture. Several are averaged. Goes with --set distillation=0.5.",
+)
+@click.option(
+    "--start",
+    metavar="MODEL",
+    help="Of finetune: model to begin with, by name or folder. Default: default.",
+)
+@click.option(
+    "--depth",
+    type=click.Choice(["head"]),
+    help="Of finetune: what learns. head: the last layer, in seconds and without torch. Default: head.",
 )
 @options.model_name
 @options.settings_file
@@ -50,12 +66,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="Ray cluster for --workers: auto, none (one of our own) or HOST:PORT.",
 )
+@click.pass_context
 def train(
+    context: click.Context,
     recipe: str,
     data: str,
     out: Path,
     fold: int | None,
     teachers: tuple[Path, ...],
+    start: str | None,
+    depth: str | None,
     name: str | None,
     file: Path | None,
     assignments: tuple[str, ...],
@@ -72,13 +92,23 @@ def train(
 
     The run folder holds settings, logs, checkpoints and in the end the model in OUT/model. A run that was
     interrupted, even by a power cut, goes on with --resume as if nothing had happened.
+
+    RECIPE may be finetune: a trained model learns the words of your own pictures. The run folder then also
+    holds report.html, which shows how good the new model is on pictures that it did not learn from.
     """
+    if recipe == FINETUNE:
+        _refuse_options_of_training(context)
+        finetune(data, out, start=start, name=name, seed=seed, cache=cache, resume=resume)
+        return
+    if start or depth:
+        raise click.UsageError(f"--start and --depth are of the recipe {FINETUNE}: leave them out.")
+    from affectlens.cli.portable_command import portable_command
     from affectlens.data.catalog import open_data
     from affectlens.data.splits import with_fold
     from affectlens.data.vocabularies import own_words
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.run import fit
-    from affectlens.training.run_folder import TrainingRequest, portable_command, read_run_settings
+    from affectlens.training.run_folder import TrainingRequest, read_run_settings
 
     if resume and (file or assignments or seed is not None):
         raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
@@ -109,6 +139,70 @@ def train(
         show(fit_on_ray(request, workers, Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))))
     else:
         show(fit(request))
+
+
+def _refuse_options_of_training(context: click.Context) -> None:
+    default = click.core.ParameterSource.DEFAULT
+    for name in context.params:
+        if name not in OF_FINETUNE and context.get_parameter_source(name) is not default:
+            shown = {"file": "settings", "assignments": "set"}.get(name, name)
+            raise click.UsageError(f"{FINETUNE} has no use for --{shown.replace('_', '-')}: leave it out.")
+
+
+def finetune(
+    data: str,
+    out: Path,
+    *,
+    start: str | None,
+    name: str | None,
+    seed: int | None,
+    cache: Path | None,
+    resume: bool,
+) -> None:
+    """Fit a trained model to the words of a data set, and print what was found."""
+    from affectlens.adaptation.job import HeadRequest, fit_head
+    from affectlens.cli.portable_command import portable_command
+    from affectlens.data.catalog import open_data
+    from affectlens.library import DEFAULT
+
+    source = open_data(data)
+    for note in source.notes:
+        echo(f"Note: {note}.", err=True)
+    request = HeadRequest(
+        source=source,
+        out=out,
+        start=start or DEFAULT,
+        data=data.partition(":")[0],
+        name=name or out.resolve().name,
+        cache=cache,
+        seed=seed or 0,
+        resume=resume,
+        command=portable_command(sys.argv[1:]),
+    )
+    show_head(fit_head(request))
+
+
+def show_head(events: "Iterator[HeadEvent]") -> None:
+    """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
+    from affectlens.adaptation.embeddings import EmbeddingProgress
+    from affectlens.adaptation.job import HeadFitted, ValidationProgress
+    from affectlens.cli.progress import progress_bar
+    from affectlens.evaluation.tables import print_scores
+
+    with progress_bar("starting") as bar:
+        for event in events:
+            if isinstance(event, (EmbeddingProgress, ValidationProgress)):
+                if event.done == 0:
+                    doing = "embedding" if isinstance(event, EmbeddingProgress) else "validating"
+                    bar.start(doing, event.total)
+                bar.set(event.done)
+            elif isinstance(event, HeadFitted):
+                bar.stop()
+                print_scores(event.report.scores, table_console())
+                for line in event.report.findings():
+                    echo(line)
+                echo(f"Report: {event.page}")
+                echo(f"Model: {event.model}")
 
 
 def show(events: "Iterator[RunEvent]") -> None:

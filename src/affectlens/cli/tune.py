@@ -88,12 +88,13 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     training. OUT/model is the best model, OUT/family.png the family tree. A search that was interrupted goes
     on with --resume.
     """
+    from affectlens.cli.portable_command import portable_command
     from affectlens.cluster.connection import Cluster, import_ray
     from affectlens.data.catalog import open_data
     from affectlens.data.vocabularies import own_words
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.lineage_figure import write_figures
-    from affectlens.training.run_folder import TrainingRequest, portable_command, read_run_settings
+    from affectlens.training.run_folder import TrainingRequest, read_run_settings
     from affectlens.training.search_plan import SearchFile
 
     # The error that names the extra, before anything else is done.
@@ -202,10 +203,11 @@ def report(folder: Path) -> None:
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or mps.")
 def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume: bool, device: str) -> None:
     """Train the winner's schedule of the search in FOLDER as one run."""
+    from affectlens.cli.portable_command import portable_command
     from affectlens.cli.progress import counter
     from affectlens.training.replay import ReplayedInterval, replay_request, winners_line
     from affectlens.training.replay import replay as run_replay
-    from affectlens.training.run_folder import CACHE, portable_command
+    from affectlens.training.run_folder import CACHE
     from affectlens.training.search_plan import SearchFile
     from affectlens.training.session import open_cached_session
     from affectlens.training.text import replayed_text

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from affectlens import metrics
 from affectlens.emotions import POLARITY, NoConversion, Vocabulary, convert
 from affectlens.errors import AffectLensError, SettingsError
+from affectlens.evaluation.resampling import confusions, times_sampled
 from affectlens.metrics import Doubles
 
 CERTAIN = 1 - 1e-6  # a target with a weight above this is a single label
@@ -271,9 +272,9 @@ def _intervals(
     at_once = max(1, SAMPLES_AT_ONCE // count)
     values: dict[str, list[Doubles]] = {}
     for start in range(0, settings.resamples, at_once):
-        times = _times_sampled(sampler, count, min(at_once, settings.resamples - start))
+        times = times_sampled(sampler, count, min(at_once, settings.resamples - start))
         resampled = dict(zip(terms, table @ times / count, strict=True))
-        confusion = _confusions(cells, times, size)
+        confusion = confusions(cells, times, size)
         resampled["balanced_accuracy"] = metrics.mean_recall(confusion)
         resampled["macro_f1"] = metrics.mean_f1(confusion)
         if polarity is not None:
@@ -287,23 +288,6 @@ def _intervals(
         name: metrics.bootstrap_interval(np.concatenate(parts), tails) for name, parts in values.items()
     }
     return {name: (low, high) for name, (low, high) in limits.items() if not math.isnan(low)}
-
-
-def _times_sampled(sampler: metrics.RowSampler, count: int, resamples: int) -> Doubles:
-    """Return how often each resample has each picture: (N, R)."""
-    cells = sampler.rows(count, (count, resamples)) * resamples + np.arange(resamples)
-    times = np.bincount(cells.ravel(), minlength=count * resamples)
-    return times.reshape(count, resamples).astype(np.float64)
-
-
-def _confusions(cells: metrics.Cells, times: Doubles, size: int) -> Doubles:
-    """Return the confusion matrix of each resample: (N, R) -> (R, E, E)."""
-    found = cells.truths * size + cells.predictions
-    confusions = np.zeros((times.shape[1], size * size))
-    for cell in np.unique(found):
-        own = found == cell
-        confusions[:, cell] = cells.weights[own] @ times[cells.pictures[own]]
-    return confusions.reshape(-1, size, size)
 
 
 def _require_settings(temperature: float, resamples: int, unreadable: int) -> None:

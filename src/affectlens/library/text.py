@@ -50,6 +50,18 @@ Network: `{card.network}`, {card.preprocessing.width}x{card.preprocessing.height
 """
 
 
+def limits(data: str) -> tuple[str, ...]:
+    """What should be known before a model that was trained on a data set is trusted, sentence by sentence."""
+    return (
+        "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. "
+        "It does not measure what any person feels, and nothing can be read from it about people in the "
+        "picture.",
+        f"All its training pictures are of one data set ({data}); other cultures, times and kinds of "
+        "pictures are predicted less well.",
+        "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
+    )
+
+
 def licences_text(card: Card) -> str:
     """List the licences of a model, and what it may be used for, as Markdown."""
     lines = [f"- {what.capitalize()}: {text}." for what, text in card.licences.items()]

@@ -27,7 +27,7 @@ from affectlens.models import alexnet  # makes it known to timm
 from affectlens.models.transformers_names import is_of_transformers, renamed
 from affectlens.preprocess import ANY_INPUT, ExpectedInput
 
-HUB, NONE = "hub", "none"
+HUB, NONE = hub.HUB, hub.NONE
 
 
 def classifier(name: str, num_emotions: int, *, weights: str = NONE, **options: Any) -> nn.Module:

@@ -1,13 +1,11 @@
 """A network as a graph (ONNX) whose weights are those of the safetensors file next to it.
 
-Each weight of the graph is a reference into that file, by offset, and is stored once. Weights stored in
-float16 or bfloat16 are cast to float32 by the graph, as torch does on loading; engines fold the casts when
-they load it.
+Each weight of the graph is a reference into that file (`graph_weights`). Weights stored in float16 or
+bfloat16 are cast to float32 by the graph, as torch does on loading; engines fold the casts when they load it.
 
 Letters: B images, H x W pixels, E emotions.
 """
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -18,13 +16,12 @@ import torch
 
 from affectlens.errors import MissingExtra, SettingsError, first_line
 from affectlens.extras import TRAIN
-from affectlens.model_folder import GRAPH_INPUT, WEIGHTS
-from affectlens.models.graph_outputs import NETWORK, GraphNetwork
+from affectlens.graph_weights import STORED, name_in_file, refer, stored_weights
+from affectlens.model_folder import GRAPH_INPUT
+from affectlens.models.graph_outputs import GraphNetwork
 from affectlens.preprocess import Preprocessing
 
 _LARGEST_BATCH = 1 << 20
-_LENGTH = 8  # bytes at the beginning of a safetensors file: how long its header is
-_TYPES = {"F32": "FLOAT", "F16": "FLOAT16", "BF16": "BFLOAT16", "I64": "INT64"}
 
 
 def export_graph(network: GraphNetwork, preprocessing: Preprocessing, weights: bytes) -> bytes:
@@ -61,27 +58,20 @@ def _refer(graph: Any, weights: bytes) -> None:
     """Replace each weight by a reference into the safetensors file, and a cast to float32 where needed."""
     from onnx import TensorProto, helper
 
-    length = int.from_bytes(weights[:_LENGTH], "little")
-    header = json.loads(weights[_LENGTH : _LENGTH + length])
+    stored = stored_weights(weights)
     references, casts, own = [], [], []
     for weight in graph.initializer:
-        entry = header.get(weight.name.removeprefix(f"{NETWORK}."))
+        entry = stored.get(name_in_file(weight.name))
         # A constant of the network's code, or positions that were interpolated.
-        if entry is None or list(weight.dims) != entry["shape"]:
+        if entry is None or tuple(weight.dims) != entry.shape:
             own.append(weight)
             continue
-        begin, end = entry["data_offsets"]
-        stored = TensorProto(
-            name=weight.name, data_type=getattr(TensorProto, _TYPES[entry["dtype"]]),
-            dims=weight.dims, data_location=TensorProto.EXTERNAL,
-        )  # fmt: skip
-        reference = {"location": WEIGHTS, "offset": _LENGTH + length + begin, "length": end - begin}
-        for key, value in reference.items():
-            stored.external_data.add(key=key, value=str(value))
-        if stored.data_type != weight.data_type:
-            stored.name = f"{weight.name}.stored"
-            casts.append(helper.make_node("Cast", [stored.name], [weight.name], to=weight.data_type))
-        references.append(stored)
+        reference = TensorProto(name=weight.name)
+        refer(reference, entry)
+        if reference.data_type != weight.data_type:
+            reference.name = f"{weight.name}{STORED}"
+            casts.append(helper.make_node("Cast", [reference.name], [weight.name], to=weight.data_type))
+        references.append(reference)
     nodes = list(graph.node)
     del graph.initializer[:], graph.node[:], graph.value_info[:]
     graph.initializer.extend([*references, *own])

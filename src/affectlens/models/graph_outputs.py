@@ -32,8 +32,6 @@ from affectlens.models.maps import (
     transformers,
 )
 
-NETWORK = "network"  # what precedes the names of a network's weights in `GraphNetwork`
-
 
 class GraphNetwork(nn.Module):
     """A network with all that its graph returns: images (B, 3, H, W) -> a tensor for each of `names`.

@@ -11,18 +11,6 @@ from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
 
-def limits(data: str) -> tuple[str, ...]:
-    """What should be known before a model that was trained on a data set is trusted, sentence by sentence."""
-    return (
-        "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. "
-        "It does not measure what any person feels, and nothing can be read from it about people in the "
-        "picture.",
-        f"All its training pictures are of one data set ({data}); other cultures, times and kinds of "
-        "pictures are predicted less well.",
-        "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
-    )
-
-
 def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training

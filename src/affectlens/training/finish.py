@@ -17,13 +17,14 @@ from affectlens.inference.labelled import predict_attributes, predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.inference.predictions import Predictions
 from affectlens.library.licences import licences
+from affectlens.library.text import limits
 from affectlens.model_folder import Card
 from affectlens.models import catalog
 from affectlens.models.capabilities import HasAttributes, HasBranches
 from affectlens.models.network_input import normalise
 from affectlens.models.saved import add_graph, round_weights, save_model
 from affectlens.training.attributes import network_options
-from affectlens.training.card import limits, readme
+from affectlens.training.card import readme
 from affectlens.training.checkpoints import load_weights
 from affectlens.training.run_folder import (
     BEST,

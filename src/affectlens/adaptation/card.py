@@ -1,0 +1,92 @@
+"""What a model of one's own states about itself: its card and its README."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from affectlens.adaptation.report import Report
+from affectlens.data.records import DataSource, digest
+from affectlens.evaluation.tables import markdown
+from affectlens.library.licences import licences, merged_licences
+from affectlens.library.text import licences_text, limits, readme_beginning
+from affectlens.model_folder import Card
+from affectlens.version import VERSION
+
+CROSS_VALIDATION, HELD_OUT = "cross-validation", "held out"
+
+
+def adapted_card(
+    start: Card, source: DataSource, report: Report, *, name: str, data: str, command: str
+) -> Card:
+    """Make the card of a model with a new classifier, from the card of the model that it began with.
+
+    It holds what is known of the new pictures, and no scores of the old model.
+    """
+    return replace(
+        start,
+        name=name,
+        vocabulary=source.vocabulary,
+        temperature=report.temperature,
+        training={
+            "adapted": {
+                "depth": "head",
+                "start": {
+                    name: getattr(start, name) for name in ("name", "network", "weights_hash", "version")
+                },
+                "strength": report.strength,
+                "seed": report.seed,
+            },
+            "data": {
+                "spec": data,
+                "counts": source.counts(),
+                "hashes": {name: digest(part) for name, part in source.splits.items()},
+            },
+            "command": command,
+        },
+        scores={"split": _validation(report), **report.scores.to_json()},
+        licences=merged_licences([start.licences, licences(source.name)]),
+        limits=limits(source.name),
+        weights_hash="",
+        version="",
+    )
+
+
+def adapted_readme(card: Card, report: Report) -> str:
+    """Write the card as Markdown, with the header that the hub reads."""
+    known = "\n".join(f"- {sentence}" for sentence in card.limits)
+    found = "\n".join(f"- {sentence}" for sentence in report.findings())
+    counts = {name: sum(by_word.values()) for name, by_word in card.training["data"]["counts"].items()}
+    pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    start = card.training["adapted"]["start"]
+    return f"""{readme_beginning(card)}
+## Limits
+{known}
+
+## Scores by {_validation(report)}
+Each picture was predicted by a classifier that did not learn from it, nor from pictures of its group.
+
+{found}
+
+{markdown(report.scores)}
+## Training
+Data: {card.training["data"]["spec"]} ({pictures} pictures; hashes {card.training["data"]["hashes"]}).
+Start: {start["name"]}, `{start["network"]}`, weights {start["weights_hash"]}. Its last layer alone was
+fitted, by logistic regression (strength {report.strength:.2g}).
+Command: `{card.training["command"]}`
+Made by AffectLens {VERSION}.
+
+## Licences
+{licences_text(card)}
+"""
+
+
+def with_other_words(others: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Change the words in what other programs look for at the top of a model's config."""
+    named: dict[str, Any] = {"num_classes": len(words), "label_names": list(words)}
+    changed = {key: named.get(key, value) for key, value in others.items()}
+    of_timm = changed.get("pretrained_cfg")
+    return {**changed, "pretrained_cfg": {**of_timm, **named}} if isinstance(of_timm, dict) else changed
+
+
+def _validation(report: Report) -> str:
+    return CROSS_VALIDATION if report.parts > 1 else HELD_OUT

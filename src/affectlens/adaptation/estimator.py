@@ -1,0 +1,88 @@
+"""What a model reads of pictures, as a transformer of scikit-learn, for pipelines and notebooks.
+
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from affectlens import Embedding
+make_pipeline(Embedding(), LogisticRegression()).fit(paths, labels)
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from affectlens import library
+from affectlens.adaptation.embeddings import Features, embed_files
+from affectlens.errors import SettingsError
+from affectlens.inference.engine import MANY, ONNX_RUNTIME, Engine, load_engine
+from affectlens.model_folder import GRAPH_EMBEDDING
+
+
+class Embedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Pictures to the features that a model reads its answer from.
+
+    Nothing is fitted: `fit` loads the model. Of scikit-learn's checks of estimators those apply that give no
+    table of numbers, for its input is names of files.
+    """
+
+    def __init__(self, model: str = library.DEFAULT, engine: str = ONNX_RUNTIME) -> None:
+        """Name a model, by name or folder, and what answers: onnxruntime or openvino."""
+        self.model = model
+        self.engine = engine
+
+    def fit(self, pictures: Any = None, labels: Any = None) -> Self:
+        """Load the model; pictures and labels are not looked at.
+
+        Raises what `inference.engine.load_engine` does, and `SettingsError` for a model without an embedding.
+        """
+        self.features_of_ = _loaded(self.model, self.engine, many=False)
+        return self
+
+    def transform(self, pictures: Iterable[Path | str]) -> Features:
+        """Embed files: N paths -> float32 (N, D), in their order.
+
+        Raises `PictureError` for the first file that cannot be read.
+        """
+        files = list(_paths(pictures))
+        engine = self.features_of_ if hasattr(self, "features_of_") else None
+        if engine is None or len(files) >= MANY:
+            engine = _loaded(self.model, self.engine, many=len(files) >= MANY)
+        if not files:
+            raise SettingsError("There is no picture to embed: the list is empty.")
+        features, errors = embed_files(engine, files)
+        if errors:
+            raise errors[0]
+        return features
+
+    def __sklearn_tags__(self) -> Any:
+        """Nothing is learned from pictures, and they are no tables."""
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the engine, which is loaded again where it is needed."""
+        return {key: value for key, value in self.__dict__.items() if key != "features_of_"}
+
+
+def _loaded(model: str, name: str, *, many: bool) -> Engine:
+    engine = load_engine(model, name, precision="float32", many=many)
+    if GRAPH_EMBEDDING not in engine.outputs:
+        raise SettingsError(
+            f"The model {engine.card.name} has no embedding in its graph. Use another, as default."
+        )
+    return engine
+
+
+def _paths(pictures: Iterable[Path | str]) -> Sequence[Path | str]:
+    if isinstance(pictures, (str, Path, bytes)):
+        raise SettingsError(f"Pictures are a list of paths, not one path: write [{str(pictures)!r}].")
+    found = [str(each) if isinstance(each, np.str_) else each for each in pictures]
+    strange = next((each for each in found if not isinstance(each, (str, Path))), None)
+    if strange is not None:
+        raise SettingsError(f"A picture is named by its path here, not by a {type(strange).__name__}.")
+    return found

@@ -1,0 +1,115 @@
+"""The report as one page of HTML that holds all it shows: scores, comparison, confusion, doubtful labels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from affectlens.adaptation.report import MEASURES, TITLES, CurvePoint, Report, Suspect, strengths_text
+from affectlens.adaptation.validation import LARGE, OWN, Labelled
+from affectlens.errors import PictureError
+from affectlens.evaluation.resampling import Estimate
+from affectlens.evaluation.tables import confusion_table, emotions_table
+from affectlens.images import read_pixels, resize
+from affectlens.report import html
+from affectlens.report.figures import jpeg_url
+from affectlens.report.text import ON_AVERAGE, printable_in_files
+
+_SIDE = 180  # pixels of a picture's longer side
+_QUALITY = 80
+_CHART = (640, 220, 44)  # width, height and margin of the learning curve
+
+
+def write_page(file: Path, report: Report, data: Labelled) -> None:
+    """Write the page. Raises `OutputError`."""
+    html.save_page(file, html.render("adaptation.html", _values(report, data)))
+
+
+def _values(report: Report, data: Labelled) -> dict[str, Any]:
+    return {
+        "words": report.scores.words,
+        "pictures": report.pictures,
+        "start": report.start,
+        "findings": [line for line in report.findings() if line],
+        "on_average": ON_AVERAGE,
+        "measures": list(MEASURES.values()),
+        "estimates": [{**_row(name, found), "own": name == OWN} for name, found in report.estimates.items()],
+        "differences": [_row(name, found) for name, found in report.differences.items()],
+        "compared": len(report.differences),
+        "emotions": emotions_table(report.scores),
+        "confusion": confusion_table(report.scores),
+        "curve": _chart(report.curve),
+        "suspects": [_suspect(each, data) for each in report.suspects],
+        "facts": {
+            "temperature": f"{report.temperature:.3g}",
+            "strength": f"{report.strength:.2g} for all pictures; in the parts {strengths_text(report)}",
+            "groups": f"{report.groups:,}",
+            "parts": report.parts,
+            "divisions": report.divisions,
+            "seed": report.seed,
+            "weights": report.weights[:12],
+        },
+        "large": LARGE,
+    }
+
+
+def _row(name: str, found: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {"title": TITLES[name], "cells": [_cell(found[measure]) for measure in MEASURES]}
+
+
+def _cell(found: Estimate) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})".replace("-", "\N{MINUS SIGN}")
+
+
+def _chart(curve: tuple[CurvePoint, ...]) -> dict[str, Any]:
+    """Lay out the learning curve: accuracy against the number of pictures learned from, with intervals."""
+    width, height, margin = _CHART
+    most = max(point.pictures for point in curve)
+    low = min(point.estimates["accuracy"].low for point in curve)
+    high = max(point.estimates["accuracy"].high for point in curve)
+    room = max(high - low, 0.05)
+
+    def across(pictures: int) -> float:
+        return round(margin + (width - 2 * margin) * pictures / most, 1)
+
+    def down(value: float) -> float:
+        return round(height - margin / 1.5 - (height - margin) * (value - low) / room, 1)
+
+    points = [
+        {
+            "x": across(point.pictures),
+            "y": down(point.estimates["accuracy"].value),
+            "low": down(point.estimates["accuracy"].low),
+            "high": down(point.estimates["accuracy"].high),
+            "pictures": point.pictures,
+            "accuracy": point.estimates["accuracy"],
+        }
+        for point in curve
+    ]
+    return {
+        "width": width,
+        "height": height,
+        "points": points,
+        "path": " ".join(f"{point['x']},{point['y']}" for point in points),
+    }
+
+
+def _suspect(found: Suspect, data: Labelled) -> dict[str, Any]:
+    return {
+        "name": printable_in_files(found.key),
+        "picture": _thumbnail(data.records[found.row].path),
+        "label": found.label,
+        "likelier": found.likelier,
+        "label_probability": found.label_probability,
+        "likelier_probability": found.likelier_probability,
+    }
+
+
+def _thumbnail(file: Path) -> str:
+    """Return a small picture as an address that holds it; "" for one that is not there any more."""
+    try:
+        pixels = read_pixels(file, at_least=(_SIDE, _SIDE))
+    except PictureError:
+        return ""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    return jpeg_url(resize(pixels, max(1, round(height * scale)), max(1, round(width * scale))), _QUALITY)

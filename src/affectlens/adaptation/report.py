@@ -1,0 +1,245 @@
+"""What validation found, as plain data and as sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from affectlens.adaptation.classifier import Floats
+from affectlens.adaptation.validation import (
+    KNOWN,
+    MOST_FREQUENT,
+    OWN,
+    POSITIVE,
+    Labelled,
+    OutOfFold,
+    cross_fitted,
+)
+from affectlens.emotions import Vocabulary
+from affectlens.evaluation.calibration import fit_temperature
+from affectlens.evaluation.resampling import RESAMPLES, Estimate, Resampled, times_sampled_by_groups
+from affectlens.evaluation.scores import Scores, score
+from affectlens.metrics import softmax
+from affectlens.model_folder import Card
+from affectlens.report.text import listed, signed
+
+LEVEL = 0.95
+MOST_SUSPECTS = 24
+SUSPECT_ODDS = 4.0  # how many times likelier than its label a word is from which a label is doubted
+TITLES: Mapping[str, str] = {
+    OWN: "the new model",
+    MOST_FREQUENT: "the most frequent word for every picture",
+    POSITIVE: "thresholds on the probability of positive emotions",
+    KNOWN: "the known emotions alone",
+}
+MEASURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "negative_log_likelihood": "negative log-likelihood",
+}
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A picture whose label looks wrong: how likely classifiers that did not see it find its label."""
+
+    key: str
+    row: int
+    label: str
+    likelier: str
+    label_probability: float
+    likelier_probability: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Estimates where so many pictures were learned from, and how they differ from those of all pictures."""
+
+    pictures: int
+    estimates: Mapping[str, Estimate]
+    from_all: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was measured of a new classifier.
+
+    Attributes:
+        start, weights: name of the model that it began with, and the hash of its weights
+        pictures, groups: how many, and how many of them are groups or single pictures
+        parts: how many parts were predicted, each from the others; 1 where one part was held out
+        divisions: how many times the pictures were divided into parts; measures are means over them
+        strength, strengths: how weakly weights are penalised (scikit-learn's C): for all pictures, and in
+            each part
+        temperature: of the new model, fitted on all predictions
+        scores: of the predictions, each part at the temperature of the others
+        estimates: by answer (`TITLES`) and measure; intervals by a bootstrap over groups
+        differences: by simpler answer and measure, how much more the new model has; intervals hold for all
+            of them together (Bonferroni)
+        curve: from fewer pictures to all
+    """
+
+    start: str
+    weights: str
+    pictures: int
+    predicted: int
+    groups: int
+    parts: int
+    divisions: int
+    seed: int
+    strength: float
+    strengths: tuple[float, ...]
+    temperature: float
+    scores: Scores
+    estimates: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Mapping[str, Estimate]]
+    curve: tuple[CurvePoint, ...]
+    suspects: tuple[Suspect, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {**asdict(self), "scores": self.scores.to_json()}
+
+    def findings(self) -> list[str]:
+        """Write what follows from the measurements, and what does not, for people."""
+        return [
+            self._how_validated(),
+            *(_compared(TITLES[name], found) for name, found in self.differences.items()),
+            self._of_more_pictures(),
+        ]
+
+    def _how_validated(self) -> str:
+        what = (
+            f"{self.parts}-fold cross-validation over {self.pictures:,} pictures"
+            if self.parts > 1
+            else f"{self.predicted:,} of {self.pictures:,} pictures that were held out"
+        )
+        groups = f" in {self.groups:,} groups" if self.groups < self.pictures else ""
+        groups += f", divided {self.divisions} times," if self.divisions > 1 else ""
+        accuracy = self.estimates[OWN]["accuracy"]
+        return (
+            f"In {what}{groups} the likeliest word is right for {100 * accuracy.value:.0f} % of the pictures "
+            f"(95 % interval {100 * accuracy.low:.0f} to {100 * accuracy.high:.0f} %)."
+        )
+
+    def _of_more_pictures(self) -> str:
+        *_, fewer, most = self.curve
+        gain = fewer.from_all["negative_log_likelihood"]
+        begin = (
+            f"From {fewer.pictures:,} to {most.pictures:,} pictures to learn from, the negative "
+            f"log-likelihood changes by {signed(-gain.value)} ({signed(-gain.high)} to {signed(-gain.low)})"
+        )
+        if gain.low > 0:
+            return f"{begin}: more pictures would probably help."
+        return f"{begin}: it is not shown that more pictures would help."
+
+
+def _compared(title: str, found: Mapping[str, Estimate]) -> str:
+    accuracy = found["accuracy"]
+    points = f"{signed(100 * accuracy.value, 1)} points of accuracy ({signed(100 * accuracy.low, 1)} to " + (
+        f"{signed(100 * accuracy.high, 1)})"
+    )
+    if accuracy.low > 0:
+        return f"It is better than {title}: {points}."
+    if accuracy.high < 0:
+        return f"It is worse than {title}: {points}."
+    return f"It is not shown to be better than {title}: {points}, which is within chance."
+
+
+def make_report(
+    data: Labelled,
+    found: OutOfFold,
+    curve: Sequence[tuple[float, Floats]],
+    start: Card,
+    vocabulary: Vocabulary,
+    strength: float,
+    seed: int,
+) -> Report:
+    """Measure what was predicted by classifiers that did not see it."""
+    targets = data.targets[found.rows]
+    names = data.group_names
+    times = times_sampled_by_groups([names[row] for row in found.rows], RESAMPLES, seed)
+    scaled = cross_fitted(found, data.targets)
+    answers = {**found.logits, OWN: scaled}
+    resampled = {name: Resampled(logits, targets, times) for name, logits in answers.items()}
+    simpler = [name for name in answers if name != OWN]
+    level = 1 - (1 - LEVEL) / len(simpler)
+    temperature = fit_temperature(found.logits[OWN], targets)
+    return Report(
+        start=start.name,
+        weights=start.weights_hash,
+        pictures=len(names),
+        predicted=len(found.rows) // found.divisions,
+        divisions=found.divisions,
+        groups=len(set(names)),
+        parts=len(found.strengths) // found.divisions,
+        seed=seed,
+        strength=strength,
+        strengths=found.strengths,
+        temperature=temperature,
+        scores=_scores(scaled, targets, vocabulary, found.divisions, temperature),
+        estimates={name: each.estimates(LEVEL) for name, each in resampled.items()},
+        differences={name: resampled[OWN].differences(resampled[name], level) for name in simpler},
+        curve=_curve(data, found, curve, targets, times),
+        suspects=_suspects(data, found, scaled, vocabulary),
+    )
+
+
+def _scores(
+    logits: Floats, targets: Floats, vocabulary: Vocabulary, divisions: int, temperature: float
+) -> Scores:
+    """Measure scaled answers; of several divisions counts are means, so that they are those of pictures."""
+    found = score(logits, targets, vocabulary, resamples=0)
+    rows = tuple(tuple(count / divisions for count in row) for row in found.confusion.rows)
+    return replace(
+        found,
+        count=found.count // divisions,
+        shared_top=found.shared_top // divisions,
+        polarity_count=found.polarity_count // divisions,
+        temperature=temperature,
+        per_emotion={
+            word: replace(each, support=each.support / divisions) for word, each in found.per_emotion.items()
+        },
+        confusion=replace(found.confusion, rows=rows),
+    )
+
+
+def _curve(
+    data: Labelled, found: OutOfFold, curve: Sequence[tuple[float, Floats]], targets: Floats, times: Floats
+) -> tuple[CurvePoint, ...]:
+    """Without temperatures, which were fitted for all pictures."""
+    learned = len(data.records) - len(found.rows) / len(found.strengths)
+    full = Resampled(found.logits[OWN], targets, times)
+    points = []
+    for share, logits in (*curve, (1.0, found.logits[OWN])):
+        fewer = Resampled(logits, targets, times)
+        points.append(
+            CurvePoint(round(share * learned), fewer.estimates(LEVEL), fewer.differences(full, LEVEL))
+        )
+    return tuple(points)
+
+
+def _suspects(
+    data: Labelled, found: OutOfFold, logits: Floats, vocabulary: Vocabulary
+) -> tuple[Suspect, ...]:
+    suspects = []
+    for row, values in mean_probabilities(found, logits).items():
+        record = data.records[row]
+        label, likelier = vocabulary.words.index(record.target.top), int(values.argmax())
+        if values[likelier] > SUSPECT_ODDS * values[label]:
+            words = (record.target.top, vocabulary.words[likelier])
+            suspects.append(Suspect(record.key, row, *words, float(values[label]), float(values[likelier])))
+    suspects.sort(key=lambda each: each.label_probability / each.likelier_probability)
+    return tuple(suspects[:MOST_SUSPECTS])
+
+
+def mean_probabilities(found: OutOfFold, logits: Floats) -> dict[int, Floats]:
+    """Return the mean over divisions of what each picture got, by its row."""
+    probabilities = softmax(logits)
+    return {int(row): probabilities[found.rows == row].mean(axis=0) for row in np.unique(found.rows)}
+
+
+def strengths_text(report: Report) -> str:
+    """Write which strengths were chosen."""
+    return listed([f"{strength:.2g}" for strength in report.strengths])

@@ -1,0 +1,176 @@
+"""The whole way: labelled pictures -> a model folder and a report, interrupted, resumed, refused."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from affectlens import Predictor
+from affectlens.adaptation.embeddings import EmbeddingProgress
+from affectlens.adaptation.job import HeadEvent, HeadFitted, HeadRequest, ValidationProgress, fit_head
+from affectlens.data.catalog import open_data
+from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError
+from affectlens.library import card
+from affectlens.model_folder import load_card
+from pictures import colour_set
+
+pytestmark = [pytest.mark.needs("sklearn"), pytest.mark.needs("torch")]
+
+WORDS = ("cosy", "uncanny", "ångest")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return colour_set(tmp_path_factory.mktemp("data") / "moods", WORDS, each=14)
+
+
+def request(data: Path, out: Path, start: Path, **changed: object) -> HeadRequest:
+    values: dict[str, object] = {
+        "source": open_data(f"folder:{data}"), "out": out, "start": str(start), "name": "moods",
+        "data": "folder", "command": "affectlens train finetune",
+    }  # fmt: skip
+    return HeadRequest(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def run(made: HeadRequest) -> HeadFitted:
+    *_, last = fit_head(made)
+    assert isinstance(last, HeadFitted)
+    return last
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(each for each in folder.rglob("*") if each.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+@pytest.fixture(scope="module")
+def fitted(data: Path, with_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "moods"
+    run(request(data, out, with_graph))
+    return out
+
+
+def test_the_new_model_is_a_folder_like_any_other(fitted: Path, data: Path) -> None:
+    found = load_card(fitted / "model")
+    assert found.vocabulary.words == WORDS and found.name == "moods"
+    assert found.training["adapted"]["start"]["name"] == "tiny"
+    assert found.scores["split"] == "cross-validation" and found.scores["count"] == 42
+    assert set(Predictor.load(str(fitted))(data / "cosy" / "0.png").weights) == set(WORDS)
+    assert "Mikels" not in (fitted / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_report_holds_each_picture_once_and_its_page_needs_no_network(fitted: Path) -> None:
+    with (fitted / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["path"] for row in rows}) == len(rows) == 42
+    assert all(abs(sum(float(row[word]) for word in WORDS) - 1) < 1e-4 for row in rows)
+    report = json.loads((fitted / "report.json").read_text(encoding="utf-8"))
+    assert report["pictures"] == 42 and report["divisions"] == 3
+    page = (fitted / "report.html").read_text(encoding="utf-8")
+    assert "ångest" in page and "http" not in page.replace("http-equiv", "")
+
+
+def interrupted(made: HeadRequest, kind: type[HeadEvent], count: int) -> None:  # type: ignore[valid-type]
+    """Stop a run after so many events of a kind, as an interruption does."""
+    events, seen = fit_head(made), 0
+    for event in events:
+        seen += isinstance(event, kind)
+        if seen == count:
+            events.close()  # type: ignore[attr-defined]
+            return
+
+
+@pytest.mark.parametrize(("kind", "count"), [(EmbeddingProgress, 1), (ValidationProgress, 3)])
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    kind: type[HeadEvent],  # type: ignore[valid-type]
+    count: int,
+    data: Path,
+    with_graph: Path,
+    fitted: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "moods"
+    interrupted(request(data, out, with_graph), kind, count)
+    assert not (out / "model").exists()
+    run(request(data, out, with_graph, resume=True))
+    assert hashes(out / "model") == hashes(fitted / "model")
+    assert hashes(out)["report.json"] == hashes(fitted)["report.json"]
+
+
+def test_a_run_is_not_begun_twice_nor_resumed_with_other_pictures(
+    data: Path, with_graph: Path, fitted: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match="--resume"):
+        run(request(data, fitted, with_graph))
+    with pytest.raises(RunError, match="no run to resume"):
+        run(request(data, tmp_path / "new", with_graph, resume=True))
+    others = colour_set(tmp_path / "others", WORDS, each=5)
+    with pytest.raises(RunError, match="hash"):
+        run(request(others, fitted, with_graph, resume=True))
+    with pytest.raises(RunError, match="seed"):
+        run(request(data, fitted, with_graph, resume=True, seed=3))
+
+
+def test_embeddings_are_shared_and_not_mixed_between_models(
+    data: Path, with_graph: Path, fitted: Path, tmp_path: Path
+) -> None:
+    cache = fitted / "embeddings"
+    before = hashes(cache)
+    run(request(data, tmp_path / "again", with_graph, cache=cache))
+    assert hashes(cache) == before
+    with pytest.raises(OutputError, match="weights"):
+        run(request(data, tmp_path / "default", Path("default"), cache=cache))
+
+
+def test_pictures_that_cannot_be_read_are_named_and_nothing_is_lost(with_graph: Path, tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "moods", WORDS, each=6)
+    (data / "cosy" / "0.png").write_bytes(b"not a picture")
+    out = tmp_path / "out"
+    with pytest.raises(DatasetError, match="1 of the 18 pictures cannot be read"):
+        run(request(data, out, with_graph))
+    assert not (out / "model").exists()
+    (data / "cosy" / "0.png").write_bytes((data / "cosy" / "1.png").read_bytes())
+    run(request(data, out, with_graph, resume=True))
+
+
+TABLES = {
+    "one word": ("path,label\na.png,cosy\nb.png,cosy\nc.png,cosy\n", "nothing to distinguish"),
+    "a word once": ("path,label\na.png,cosy\nb.png,cosy\nc.png,grim\n", "one picture only"),
+    "three rows": ("path,label\na.png,cosy\nb.png,grim\nc.png,odd\n", "one picture only"),
+    "accents": ("path,label\na.png,resume\nb.png,resumé\nc.png,odd\nd.png,odd\n", "differ by case, accents"),
+    "case": ("path,label\na.png,Cosy\nb.png,cosy\nc.png,odd\nd.png,odd\n", "differ by case, accents"),
+    "missing": ("path,label\na.png,cosy\nb.png,cosy\nx.png,odd\nc.png,odd\n", "not there"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_nothing_can_be_learned_from_is_refused_before_any_work(
+    name: str, with_graph: Path, tmp_path: Path
+) -> None:
+    table, message = TABLES[name]
+    colour_set(tmp_path, ("p",), each=4)
+    for letter, number in zip("abcd", range(4), strict=True):
+        (tmp_path / f"{letter}.png").write_bytes((tmp_path / "p" / f"{number}.png").read_bytes())
+    (tmp_path / "t.csv").write_text(table, encoding="utf-8")
+    out = tmp_path / "out"
+    with pytest.raises(AffectLensError, match=message):
+        source = open_data(f"csv:{tmp_path / 't.csv'}")
+        run(HeadRequest(source=source, out=out, start=str(with_graph)))
+    assert not out.exists()
+
+
+def test_a_picture_kept_for_a_test_is_not_learned_from(with_graph: Path, tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "moods", WORDS, each=8)
+    rows: list[Sequence[str]] = [("path", "label", "split")]
+    for word in WORDS:
+        rows += [(f"{word}/{n}.png", word, "test" if n == 0 else "train") for n in range(8)]
+    with (data / "t.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    out = tmp_path / "out"
+    run(HeadRequest(source=open_data(f"csv:{data / 't.csv'}"), out=out, start=str(with_graph), name="moods"))
+    assert card(str(out / "model")).scores["count"] == 21
+    paths = (out / "predictions.csv").read_text(encoding="utf-8")
+    assert "cosy/0.png" not in paths and "cosy/1.png" in paths
