@@ -1,12 +1,14 @@
 """Vocabularies, distributions and conversions."""
 
 import math
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from affectlens.attributes import Attribute, BadAttribute
 from affectlens.emotions import (
     EKMAN,
     EMOTION6,
@@ -34,6 +36,7 @@ from affectlens.emotions import (
     vocabulary_of_plain,
 )
 from affectlens.errors import UnknownName
+from affectlens.inference.output.rows import emotions_among
 
 POSITIVE = ("amusement", "awe", "contentment", "excitement")
 
@@ -279,6 +282,22 @@ def test_a_file_that_is_no_vocabulary_is_refused_with_its_name(
     file.write_text(text)
     with pytest.raises(BadVocabulary, match=rf"moods\.toml.*{reason}|{reason}"):
         read_vocabulary(file)
+
+
+def test_words_by_the_ten_thousand_take_no_longer_than_their_number() -> None:
+    named = [f"w{number:x}" for number in range(50_000)]
+    began = time.process_time()
+    facts = {"polarity": {"positive": named}, "valence": dict.fromkeys(named, 5.0)}
+    words = vocabulary_of_plain({"words": named, **facts})
+    assert sum(words.signs.values()) == len(named)
+    for repeated, spelling in (named[-1], "there twice"), (f"{named[-1]}!", "signs alone"):
+        with pytest.raises(BadVocabulary, match=spelling):
+            own_vocabulary([*named, repeated])
+    with pytest.raises(BadAttribute, match=f"'{named[-1]}' twice"):
+        Attribute("scene", (*named, named[-1]))
+    with pytest.raises(ValueError, match=f"several columns '{named[-1]}'"):
+        emotions_among([*named, named[-1]])
+    assert time.process_time() - began < 10  # each of these took minutes by every two words
 
 
 def test_a_file_may_name_a_known_vocabulary_alone(tmp_path: Path) -> None:

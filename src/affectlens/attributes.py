@@ -20,6 +20,7 @@ Brightness and colourfulness need no annotation. What is known of how EmoSet mad
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,8 +76,8 @@ class Attribute:
             raise BadAttribute(
                 f"The attribute {self.name} has no words, an empty one, or one with outer spaces."
             )
-        if len(set(self.words)) != len(self.words):
-            twice = next(word for word in self.words if self.words.count(word) > 1)
+        twice = next((word for word, times in Counter(self.words).items() if times > 1), None)
+        if twice is not None:
             raise BadAttribute(f"The attribute {self.name} has the word {twice!r} twice.")
 
     def __len__(self) -> int:
