@@ -322,7 +322,8 @@ def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pix
         width, height = image.size
         if at_least is not None:
             shrink_while_decoding(image, at_least)
-        number = scans(file, MAX_SCANS) if image.format in ("JPEG", "MPO") else 1
+        # Not of `file`: the preview of a raw file lies in its midst.
+        number = scans(image.fp, MAX_SCANS) if image.format == "JPEG" and image.fp else 1
         # A JPEG of several scans holds all its coefficients in memory, however small it comes out.
         decoded = width * height if number > 1 else image.width * image.height
         _refuse_beyond(MAX_PIXELS, decoded, name)
