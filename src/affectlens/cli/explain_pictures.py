@@ -69,7 +69,7 @@ def pictures(
     """
     if all_emotions and emotions:
         raise click.UsageError("--all explains every emotion: leave out --emotion, or --all.")
-    from affectlens.explain.formats import request_for
+    from affectlens.explain.formats import FORMATS, request_for
     from affectlens.explain.output import ExplanationFiles
     from affectlens.inference.inputs import pictures as expand
 

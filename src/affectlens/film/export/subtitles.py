@@ -26,7 +26,8 @@ class Cue:
 def srt(timeline: Timeline, options: ExportOptions) -> str:
     """Write SubRip: times in milliseconds."""
     return "\n".join(
-        f"{number}\n{_stamp(each.start, ',')} --> {_stamp(each.end, ',')}\n{each.title}\n{each.detail}\n"
+        f"{number}\n{_stamp(each.start, ',')} --> {_stamp(each.end, ',')}\n"
+        f"{_without_markup(each.title)}\n{each.detail}\n"
         for number, each in enumerate(cues(timeline, options.cues), start=1)
     )
 
@@ -64,6 +65,11 @@ def _of_shots(timeline: Timeline) -> Iterator[Cue]:
 def _of_moods(timeline: Timeline) -> Iterator[Cue]:
     for mood in sorted(timeline.of("mood"), key=lambda each: each.start):
         yield Cue(mood.start, mood.end, mood.emotion, f"mean {percent(mood.value)}")
+
+
+def _without_markup(text: str) -> str:
+    """Write what players of SubRip, which knows no escaping, take for a tag or for times by its likeness."""
+    return text.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}").replace("-->", "->").replace("{", "(")
 
 
 def _stamp(seconds: float, point: str) -> str:
