@@ -228,6 +228,14 @@ def test_the_top_of_equals_is_the_first_in_vocabulary_order() -> None:
     assert MIKELS.distribution({"fear": 1, "awe": 1}).top == "awe"
 
 
+def test_what_is_no_name_and_no_weight_is_refused_in_our_words() -> None:
+    with pytest.raises(UnknownName, match="'0' is not an emotion"):
+        MIKELS.only("awe")[0]  # type: ignore[index]
+    for weight in ("much", None):
+        with pytest.raises(BadDistribution, match="not a number"):
+            MIKELS.distribution({"awe": weight})  # type: ignore[dict-item]
+
+
 # -------------------------------------------------------------------------------- words of one's own
 
 

@@ -701,8 +701,16 @@ def test_an_open_file_is_the_picture_in_it(tmp_path: Path) -> None:
             assert read_size(source) == (20, 30)
             for _ in range(2):
                 assert (read_pixels(source) == read_pixels(data)).all()
+        for kept in (bytearray(data), memoryview(data)):
+            assert read_size(kept) == (20, 30) and (read_pixels(kept) == read_pixels(data)).all()
     with pytest.raises(NotAPicture, match="open as text"):
         read_pixels(io.StringIO("a.png"))
+    with (tmp_path / "a.png").open() as text, pytest.raises(NotAPicture, match=r"a\.png: open as text"):
+        read_pixels(text)
+    with pytest.raises(NotAPicture, match=r"a\.png: closed"):
+        read_pixels(file)
+    with (tmp_path / "b.png").open("wb") as written, pytest.raises(PictureDenied, match="cannot be read"):
+        read_pixels(written)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="backslashes separate folders there")

@@ -108,6 +108,8 @@ class Vocabulary:
         return self._found(name) is not None
 
     def _found(self, name: str) -> str | None:
+        if not isinstance(name, str):  # an index, say
+            raise UnknownName("emotion", str(name), self.words, f"the vocabulary {self.name}")
         plain = name if name in self._positions else plain_word(name)
         return plain if plain in self._positions else self.aliases.get(plain)
 
@@ -140,7 +142,10 @@ class Vocabulary:
         """
         values = [0.0] * len(self)
         for name, weight in weights.items():
-            values[self.index(name)] += float(weight)
+            try:
+                values[self.index(name)] += float(weight)
+            except (TypeError, ValueError):
+                raise BadDistribution(f"The weight of {name} is {weight!r}, not a number.") from None
         total = sum(values)
         if not math.isfinite(total) or total <= 0 or min(values) < 0:
             raise BadDistribution(f"Weights must be finite, not negative, and not all zero: {dict(weights)}.")
