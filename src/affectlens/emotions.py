@@ -107,8 +107,8 @@ class Vocabulary:
         """Whether a name is a word or an alias, whatever its case and however its accents are stored."""
         return self._found(name) is not None
 
-    def _found(self, name: str) -> str | None:
-        if not isinstance(name, str):  # an index, say
+    def _found(self, name: object) -> str | None:
+        if not isinstance(name, str):  # an index, for example
             raise UnknownName("emotion", str(name), self.words, f"the vocabulary {self.name}")
         plain = name if name in self._positions else plain_word(name)
         return plain if plain in self._positions else self.aliases.get(plain)

@@ -98,16 +98,7 @@ class Tensor(Protocol):
 
 
 Source: TypeAlias = (
-    Path
-    | str
-    | bytes
-    | bytearray
-    | memoryview
-    | IO[bytes]
-    | io.IOBase
-    | Image.Image
-    | NDArray[Any]
-    | Tensor
+    Path | str | bytes | bytearray | memoryview | IO[bytes] | io.IOBase | Image.Image | NDArray[Any] | Tensor
 )
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -197,7 +188,8 @@ def _bytes_of(file: io.IOBase) -> bytes:
         if position is not None:
             file.seek(position)
     except (OSError, ValueError) as error:  # ValueError: of a file that was opened for writing alone, too
-        raise PictureDenied(name, f"it cannot be read ({why(error)}). Open it for bytes, with 'rb'.") from error
+        reason = f"it cannot be read ({why(error)}). Open it for bytes, with 'rb'."
+        raise PictureDenied(name, reason) from error
     if not isinstance(data, bytes):
         raise NotAPicture(name, "it has no bytes to read. Open it for bytes, with 'rb'.")
     return data

@@ -62,7 +62,9 @@ def test_the_version_that_made_a_model_is_that_of_its_folder_or_of_its_training(
 
 
 def test_words_and_names_of_others_are_no_markup_of_a_card() -> None:
-    hostile = ("<!-- a", "<img src=x onerror=alert(1)>", "[b](https://c.org)", "**d** `e` | f", "g & &amp; \\_h_")
+    hostile = (
+        "<!-- a", "<img src=x onerror=alert(1)>", "[b](https://c.org)", "**d** `e` | f", "g & &amp; \\_h_",
+    )  # fmt: skip
     words = own_vocabulary(hostile, name="<script>i</script>")
     card = replace(CARD, name="\n".join(hostile), vocabulary=words, licences={"data": hostile[0]})
     targets = np.eye(len(words))

@@ -88,6 +88,8 @@ def pictures(
     with files if formats else nullcontext():  # before a model is loaded for nothing
         explainer = _loaded(name, method, assignments, device, engine)
         explainer.check(request)
+        for each in formats:
+            FORMATS[each].require(explainer.vocabulary)
         maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
         with _progress(paths, maps) as advance:
             for explanation in explainer.explain_files(expand(paths, standard_input()), request, advance):

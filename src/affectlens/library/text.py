@@ -33,6 +33,7 @@ def readme_beginning(card: Card) -> str:
 
     Of vocabularies only known ones are tags: the name of another means nothing elsewhere.
     """
+    words = markdown_text(", ".join(card.vocabulary.words))
     tags = ["visual-emotion-analysis", *([card.vocabulary.name] if is_known(card.vocabulary) else [])]
     return f"""---
 library_name: affectlens
@@ -43,7 +44,7 @@ tags: [{", ".join(tags)}]
 ---
 # {markdown_text(card.name)}
 
-Which emotions a picture evokes in the people who look at it: {markdown_text(", ".join(card.vocabulary.words))}.
+Which emotions a picture evokes in the people who look at it: {words}.
 
 Network: {markdown_code(card.network)}, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
 

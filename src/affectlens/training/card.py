@@ -55,7 +55,9 @@ Made by AffectLens {VERSION}.
 def _teachers(training: Mapping[str, Any]) -> str:
     files = training["data"].get("teachers")
     weight = training["settings"].get("distillation")
-    return f"Teachers: {markdown_text(', '.join(files))}, which weigh {weight} in each target.\n" if files else ""
+    if not files:
+        return ""
+    return f"Teachers: {markdown_text(', '.join(files))}, which weigh {weight} in each target.\n"
 
 
 def _attributes(attribute_scores: AttributeScores | None) -> str:

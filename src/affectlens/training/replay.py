@@ -18,7 +18,7 @@ from affectlens.data.catalog import open_data
 from affectlens.data.vocabularies import own_words
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
-from affectlens.locks import locked_folder
+from affectlens.locks import locked_folder, require_same_folder
 from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, SettingsSample, finish_line, state_file, train_interval
@@ -104,6 +104,7 @@ def _replay(
         )
         steps = expected.last_step - expected.first_step
         reached = train_interval(session, sample, member=0, start=start, steps=steps, folder=folder)
+        require_same_folder(request.out)
         if reached.failed:
             raise RunError(f"Round {reached.round} diverges when it is trained again: {reached.failed}")
         lineage.append(request.out / LINEAGE, reached)

@@ -88,9 +88,9 @@ def polarities(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
     """Positive and negative words, by polarity; empty where the vocabulary has no polarity."""
     if vocabulary == POLARITY:
         return {}
-    signs = {"positive": 1, "negative": -1}
-    found = {s: tuple(w for w in vocabulary.words if vocabulary.signs[w] == sign) for s, sign in signs.items()}
-    return {side: words for side, words in found.items() if words}
+    signs = vocabulary.signs
+    positive, negative = (tuple(word for word in vocabulary.words if signs[word] == sign) for sign in (1, -1))
+    return {side: words for side, words in zip(POLARITY.words, (positive, negative), strict=True) if words}
 
 
 def _name(vocabulary: Vocabulary, words: tuple[str, ...]) -> str:

@@ -12,6 +12,9 @@ from affectlens.film.export.options import CueKind, ExportOptions
 from affectlens.film.timeline import Timeline, up_to_milliseconds
 from affectlens.report.text import likeliest, percent, signed
 
+# What begins a tag of SubRip, or of the dialects that players read as well.
+_INSTEAD = str.maketrans({"<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", "{": "("})
+
 
 @dataclass(frozen=True)
 class Cue:
@@ -69,7 +72,7 @@ def _of_moods(timeline: Timeline) -> Iterator[Cue]:
 
 def _without_markup(text: str) -> str:
     """Write what players of SubRip, which knows no escaping, take for a tag or for times by its likeness."""
-    return text.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}").replace("-->", "->").replace("{", "(")
+    return text.replace("-->", "->").translate(_INSTEAD)
 
 
 def _stamp(seconds: float, point: str) -> str:
