@@ -143,7 +143,7 @@ def test_a_member_before_a_deleted_state_reports_again_what_it_did_after_it(stat
 
 
 @pytest.mark.parametrize("scheduler", ["pbt", "random"])
-def test_a_search_whose_states_are_gone_is_told_so_before_ray_starts(tmp_path: Path, scheduler: str) -> None:
+def test_a_search_whose_states_are_gone_is_refused_before_ray_starts(tmp_path: Path, scheduler: str) -> None:
     plan = SearchPlan(scheduler=scheduler, population=3, rounds=4)
     write_lineage(tmp_path / LINEAGE, family())
     SearchRecord(tmp_path, plan, lambda _: None)  # which makes the folder of states

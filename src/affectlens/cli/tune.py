@@ -225,18 +225,17 @@ def report(folder: Path) -> None:
 def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume: bool, device: str) -> None:
     """Train the winner's schedule of the search in FOLDER as one run."""
     from affectlens.cli.progress import counter
-    from affectlens.training.replay import ReplayedInterval, replay_request, winners_line
+    from affectlens.training.replay import ReplayedInterval, replay_request, replay_session, winners_line
     from affectlens.training.replay import replay as run_replay
-    from affectlens.training.run_folder import CACHE, portable_command
+    from affectlens.training.run_folder import portable_command
     from affectlens.training.search_plan import SearchFile
-    from affectlens.training.session import open_cached_session
     from affectlens.training.text import replayed_text
 
     line = winners_line(folder)
     target = out or folder / "replay"
     command = portable_command(sys.argv[1:])
     run = replay_request(folder, data, out=target, cache=cache, resume=resume, device=device, command=command)
-    session = open_cached_session(run.source, run.settings, run.device, run.out / CACHE, run.cache)
+    session = replay_session(folder, run)
     with counter("intervals", len(line)) as advance:
         for event in run_replay(run, session, line, SearchFile.read(folder).plan.threads):
             if isinstance(event, ReplayedInterval):

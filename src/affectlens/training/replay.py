@@ -24,7 +24,7 @@ from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, SettingsSample, finish_line, state_file, train_interval
 from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.run_folder import CACHE, RunRecord, TrainingRequest, open_run, read_run_settings
-from affectlens.training.session import Session
+from affectlens.training.session import Session, open_cached_session, open_session
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,15 @@ def replay_request(
         resume=resume,
         device=device,
         command=command,
+    )
+
+
+def replay_session(search: Path, request: TrainingRequest) -> Session:
+    """Open the data of a replay, decoded. Raises `RunError` where it is not what the search had."""
+    session = open_session(request.source, request.settings, request.device)
+    RunRecord.read(search).require_same_data(search, session)
+    return open_cached_session(
+        request.source, request.settings, request.device, request.out / CACHE, request.cache
     )
 
 
