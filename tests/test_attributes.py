@@ -95,7 +95,7 @@ def test_brightness_is_the_mean_of_v_of_hsv() -> None:
 def test_only_pixels_are_measured(shape: tuple[int, ...]) -> None:
     for kind in (np.uint8, np.float32):
         with pytest.raises(NotAPicture, match="expected uint8 pixels"):
-            measure(np.zeros(shape, kind))  # type: ignore[arg-type]
+            measure(np.zeros(shape, kind))
     with pytest.raises(NotAPicture, match="float64"):
         measure(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
 
