@@ -131,6 +131,15 @@ def test_no_command_takes_an_empty_path_for_the_working_folder() -> None:
             parameter.type.convert("", parameter, click.Context(click.Command(path[-1])))
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[2J"])
+@pytest.mark.parametrize("command", [("train", "plain", "--data", "folder:x"), ("models", "join", "a", "b")])
+def test_a_model_is_given_no_name_that_cannot_be_shown(
+    command: tuple[str, ...], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(*command, "--out", str(tmp_path / "out"), "--name", name) == 2
+    assert "characters that cannot be shown" in capsys.readouterr().err
+
+
 def test_letters_that_the_font_of_figures_lacks_are_not_warned_of(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         assert affectlens.callback is not None
