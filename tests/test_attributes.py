@@ -21,7 +21,7 @@ from affectlens.attributes import (
     level,
     measure,
 )
-from affectlens.errors import UnknownName
+from affectlens.errors import NotAPicture, UnknownName
 
 SCENE = Attribute("scene", ("beach", "street", "bakery/shop"))
 
@@ -89,6 +89,15 @@ def test_brightness_is_the_mean_of_v_of_hsv() -> None:
     colours = pixels.reshape(-1, 3).tolist()
     values = [colorsys.rgb_to_hsv(*(part / 255 for part in colour))[2] for colour in colours]
     assert brightness(pixels) == pytest.approx(statistics.fmean(values), abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (3,), (0, 4, 3)])
+def test_only_pixels_are_measured(shape: tuple[int, ...]) -> None:
+    for kind in (np.uint8, np.float32):
+        with pytest.raises(NotAPicture, match="expected uint8 pixels"):
+            measure(np.zeros(shape, kind))
+    with pytest.raises(NotAPicture, match="float64"):
+        measure(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
 
 
 def test_a_large_picture_is_measured_as_a_small_one_that_is_repeated() -> None:

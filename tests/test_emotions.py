@@ -1,12 +1,14 @@
 """Vocabularies, distributions and conversions."""
 
 import math
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from affectlens.attributes import Attribute, BadAttribute
 from affectlens.emotions import (
     EKMAN,
     EMOTION6,
@@ -34,6 +36,7 @@ from affectlens.emotions import (
     vocabulary_of_plain,
 )
 from affectlens.errors import UnknownName
+from affectlens.inference.output.rows import emotions_among
 
 POSITIVE = ("amusement", "awe", "contentment", "excitement")
 
@@ -225,6 +228,14 @@ def test_the_top_of_equals_is_the_first_in_vocabulary_order() -> None:
     assert MIKELS.distribution({"fear": 1, "awe": 1}).top == "awe"
 
 
+def test_what_is_no_name_and_no_weight_is_refused_in_our_words() -> None:
+    with pytest.raises(UnknownName, match="'0' is not an emotion"):
+        MIKELS.only("awe")[0]  # type: ignore[index]
+    for weight in ("much", None):
+        with pytest.raises(BadDistribution, match="not a number"):
+            MIKELS.distribution({"awe": weight})  # type: ignore[dict-item]
+
+
 # -------------------------------------------------------------------------------- words of one's own
 
 
@@ -279,6 +290,22 @@ def test_a_file_that_is_no_vocabulary_is_refused_with_its_name(
     file.write_text(text)
     with pytest.raises(BadVocabulary, match=rf"moods\.toml.*{reason}|{reason}"):
         read_vocabulary(file)
+
+
+def test_words_by_the_ten_thousand_take_no_longer_than_their_number() -> None:
+    named = [f"w{number:x}" for number in range(50_000)]
+    began = time.process_time()
+    facts = {"polarity": {"positive": named}, "valence": dict.fromkeys(named, 5.0)}
+    words = vocabulary_of_plain({"words": named, **facts})
+    assert sum(words.signs.values()) == len(named)
+    for repeated, spelling in (named[-1], "there twice"), (f"{named[-1]}!", "signs alone"):
+        with pytest.raises(BadVocabulary, match=spelling):
+            own_vocabulary([*named, repeated])
+    with pytest.raises(BadAttribute, match=f"'{named[-1]}' twice"):
+        Attribute("scene", (*named, named[-1]))
+    with pytest.raises(ValueError, match=f"several columns '{named[-1]}'"):
+        emotions_among([*named, named[-1]])
+    assert time.process_time() - began < 10  # each of these took minutes by every two words
 
 
 def test_a_file_may_name_a_known_vocabulary_alone(tmp_path: Path) -> None:

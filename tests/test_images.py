@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
@@ -700,8 +701,16 @@ def test_an_open_file_is_the_picture_in_it(tmp_path: Path) -> None:
             assert read_size(source) == (20, 30)
             for _ in range(2):
                 assert (read_pixels(source) == read_pixels(data)).all()
+        for kept in (bytearray(data), memoryview(data)):
+            assert read_size(kept) == (20, 30) and (read_pixels(kept) == read_pixels(data)).all()
     with pytest.raises(NotAPicture, match="open as text"):
         read_pixels(io.StringIO("a.png"))
+    with (tmp_path / "a.png").open() as text, pytest.raises(NotAPicture, match=r"a\.png: open as text"):
+        read_pixels(text)
+    with pytest.raises(NotAPicture, match=r"a\.png: closed"):
+        read_pixels(file)
+    with (tmp_path / "b.png").open("wb") as written, pytest.raises(PictureDenied, match="cannot be read"):
+        read_pixels(written)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="backslashes separate folders there")
@@ -1394,6 +1403,24 @@ def test_of_a_raw_file_the_preview_is_read_upright() -> None:
     assert np.array_equal(read_pixels(raw_file(jpeg)), read_pixels(jpeg))
     assert np.array_equal(read_pixels(raw_file(jpeg, 6)), np.rot90(read_pixels(jpeg), -1))
     assert read_size(raw_file(jpeg, 6)) == (240, 160)
+
+
+def test_scans_of_the_preview_in_a_raw_file_are_counted_too() -> None:
+    with pytest.raises(PictureTooLarge, match="scans"):
+        read_pixels(raw_file(many_scans(photo_like(64, 64), 600)))
+
+
+def test_of_a_preview_that_claims_to_be_long_only_what_is_decoded_is_read(tmp_path: Path) -> None:
+    jpeg = file_of(quadrants(160, 240), "JPEG", quality=95)
+    raw = tmp_path / "long.dng"
+    raw.write_bytes(raw_file(jpeg).replace(struct.pack("<I", len(jpeg)), struct.pack("<I", 1 << 29)))
+    os.truncate(raw, 1 << 30)
+    tracemalloc.start()
+    try:
+        assert np.array_equal(read_pixels(raw), read_pixels(jpeg))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_raw_file_without_a_preview_is_an_error_with_what_to_do() -> None:

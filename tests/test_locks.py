@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from affectlens import locks
 from affectlens.errors import OutputError, OutputInUse
-from affectlens.locks import locked_file, locked_folder
+from affectlens.locks import locked_file, locked_folder, require_same_folder
 from lock_holder import command, holder
 
 
@@ -68,6 +69,26 @@ def test_one_process_may_lock_twice_and_keeps_the_lock_until_both_have_ended(tmp
             pass
         refused = subprocess.run(other, capture_output=True, text=True, check=False)
         assert "OutputInUse" in refused.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there no folder with an open file is removed")
+def test_a_folder_that_was_removed_or_replaced_under_its_lock_is_known(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    require_same_folder(run)  # no lock, nothing known
+    with locked_folder(run):
+        require_same_folder(run)
+        (run / ".lock").unlink()
+        require_same_folder(run)
+    with locked_folder(run):
+        run.rename(tmp_path / "moved")
+        with pytest.raises(OutputError, match="run was removed, renamed or replaced"):
+            require_same_folder(run)
+        # Another process begins there, and its lock outlives that of this one.
+        with holder("locked_folder", run):
+            with pytest.raises(OutputError, match="replaced"):
+                require_same_folder(run)
+            locks._release(os.dup(locks._held[str(run / ".lock")].descriptor), run / ".lock")
+            assert (run / ".lock").is_file()
 
 
 def test_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:

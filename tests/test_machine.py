@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from affectlens.errors import SettingsError
+from affectlens.inference.engine import cores
 from affectlens.machine import (
     NO_REPORTS,
     autocast,
@@ -17,6 +18,7 @@ from affectlens.machine import (
     describe,
     pick_device,
     pick_precision,
+    usable_cores,
 )
 from affectlens.version import VERSION
 
@@ -36,6 +38,13 @@ def test_auto_takes_the_first_of_cuda_mps_and_cpu() -> None:
 def test_a_device_that_is_not_here_is_an_error_that_names_the_choices(name: str) -> None:
     with pytest.raises(SettingsError, match="Use auto, cpu, cuda or mps"):
         pick_device(name)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="a system where processes have all cores")
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert (usable_cores(), cores()) == (1, 1)
 
 
 @needs_torch

@@ -51,6 +51,13 @@ def test_writing_again_replaces_the_model_and_leaves_nothing_else(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_name_that_would_steer_a_terminal_or_add_lines_is_refused(folder: Path) -> None:
+    for name in ("\x1b[2J", "small\nWritten to elsewhere", "\u202e"):
+        rewrite(folder, lambda ours, name=name: ours.update(name=name))  # type: ignore[misc]
+        with pytest.raises(BadModelFolder, match="characters that cannot be shown"):
+            load_card(folder)
+
+
 def test_a_folder_of_other_things_is_never_replaced_by_a_model(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "wedding.jpg").touch()

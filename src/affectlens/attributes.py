@@ -20,6 +20,7 @@ Brightness and colourfulness need no annotation. What is known of how EmoSet mad
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +30,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.errors import AffectLensError, UnknownName
+from affectlens.errors import AffectLensError, NotAPicture, UnknownName
 
 BRIGHTNESS, COLOURFULNESS = "brightness", "colourfulness"
 MEASURED = (BRIGHTNESS, COLOURFULNESS)
@@ -75,8 +76,8 @@ class Attribute:
             raise BadAttribute(
                 f"The attribute {self.name} has no words, an empty one, or one with outer spaces."
             )
-        if len(set(self.words)) != len(self.words):
-            twice = next(word for word in self.words if self.words.count(word) > 1)
+        twice = next((word for word, times in Counter(self.words).items() if times > 1), None)
+        if twice is not None:
             raise BadAttribute(f"The attribute {self.name} has the word {twice!r} twice.")
 
     def __len__(self) -> int:
@@ -157,7 +158,12 @@ def colourfulness(pixels: NDArray[np.uint8]) -> float:
 
 
 def measure(pixels: NDArray[np.uint8]) -> dict[str, float]:
-    """All of `MEASURED` by name: uint8, (H, W, 3) -> values in 0..1."""
+    """All of `MEASURED` by name: uint8, (H, W, 3) -> values in 0..1. Raises `NotAPicture` for others."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise NotAPicture(
+            f"array of shape {pixels.shape} and type {pixels.dtype}",
+            "expected uint8 pixels of shape (H, W, 3), as `images.read_pixels` gives them.",
+        )
     return {BRIGHTNESS: brightness(pixels), COLOURFULNESS: colourfulness(pixels)}
 
 

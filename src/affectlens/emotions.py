@@ -11,6 +11,7 @@ import math
 import re
 import tomllib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,7 @@ RESERVED = frozenset({
 })  # fmt: skip
 RESERVED_BEGINNINGS = ("smoothed_", "error_")
 LONGEST_WORD = 60  # characters
+_SIGNS = {"positive": 1, "negative": -1}
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _BUILT_IN = Path(__file__).with_name("vocabularies")
 
@@ -105,7 +107,9 @@ class Vocabulary:
         """Whether a name is a word or an alias, whatever its case and however its accents are stored."""
         return self._found(name) is not None
 
-    def _found(self, name: str) -> str | None:
+    def _found(self, name: object) -> str | None:
+        if not isinstance(name, str):  # an index, for example
+            raise UnknownName("emotion", str(name), self.words, f"the vocabulary {self.name}")
         plain = name if name in self._positions else plain_word(name)
         return plain if plain in self._positions else self.aliases.get(plain)
 
@@ -116,9 +120,8 @@ class Vocabulary:
         >>> EKMAN.signs["joy"], EKMAN.signs["surprise"]
         (1, 0)
         """
-        polarities = (polarity_of(self.only(word)) for word in self.words)
-        signs = (0 if found is None else 1 if found.top == "positive" else -1 for found in polarities)
-        return dict(zip(self.words, signs, strict=True))
+        sides = {word: word for word in self.words} if self == POLARITY else self.polarity
+        return {word: _SIGNS.get(sides.get(word, ""), 0) for word in self.words}
 
     def index(self, name: str) -> int:
         """Return the position of a word or alias in `words`."""
@@ -139,7 +142,10 @@ class Vocabulary:
         """
         values = [0.0] * len(self)
         for name, weight in weights.items():
-            values[self.index(name)] += float(weight)
+            try:
+                values[self.index(name)] += float(weight)
+            except (TypeError, ValueError):
+                raise BadDistribution(f"The weight of {name} is {weight!r}, not a number.") from None
         total = sum(values)
         if not math.isfinite(total) or total <= 0 or min(values) < 0:
             raise BadDistribution(f"Weights must be finite, not negative, and not all zero: {dict(weights)}.")
@@ -438,13 +444,15 @@ def own_vocabulary(words: Sequence[str], name: str = "", **facts: Any) -> Vocabu
     for word in plain:
         if problem := _wrong_word(word):
             raise BadVocabulary(f"{word!r} cannot be a word for an emotion: {problem}.")
-    if repeated := sorted({word for word in plain if plain.count(word) > 1}):
+    if repeated := sorted(word for word, times in Counter(plain).items() if times > 1):
         raise BadVocabulary(f"The word {repeated[0]!r} is there twice (case does not count). Write it once.")
-    alike = [word for word in plain if _letters(word) in map(_letters, plain[: plain.index(word)])]
-    if alike:
-        raise BadVocabulary(
-            f"{alike[0]!r} and another word differ by spaces or signs alone. Change one of them."
-        )
+    known: set[str] = set()
+    for word, letters in zip(plain, map(_letters, plain), strict=True):
+        if letters in known:
+            raise BadVocabulary(
+                f"{word!r} and another word differ by spaces or signs alone. Change one of them."
+            )
+        known.add(letters)
     if len(plain) < 2:
         raise BadVocabulary(f"A vocabulary needs two words or more, not only {', '.join(plain) or 'none'}.")
     return Vocabulary(name or own_name(plain), tuple(plain), **facts)
@@ -469,12 +477,13 @@ def _wrong_word(word: str) -> str:
 
 def _wrong_facts(given: Vocabulary) -> Iterable[str]:
     """Yield what in the facts of words cannot be."""
+    words = set(given.words)
     for name in ("polarity", "colours", "valence"):
         for word in getattr(given, name):
-            if word not in given.words:
+            if word not in words:
                 yield f"{name} has {word!r}, which is not one of its words"
     for alias, word in given.aliases.items():
-        if word not in given.words or alias in given.words:
+        if word not in words or alias in words:
             yield f"the alias {alias!r} of {word!r} leads to no word of it, or is a word itself"
     values = (
         ("polarity", lambda side: side in ("positive", "negative"), "positive or negative"),

@@ -88,6 +88,50 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     _remove(old)
 
 
+class GrowingFile:
+    """A file of JSON lines; each is handed to the system at once, and is there completely or not at all.
+
+    As a context manager it closes the file. Raises `OutputError` where the disk is full or the like.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        with self._reported():
+            self._stream = file.open("ab", buffering=0)  # without what would be tried again when it is closed
+
+    def append(self, plain: Any) -> None:
+        """Append a line."""
+        data = f"{json.dumps(plain)}\n".encode()
+        with self._reported():
+            end = os.fstat(self._stream.fileno()).st_size
+            try:
+                while data:
+                    data = data[self._stream.write(data) :]
+            except OSError:
+                with suppress(OSError):
+                    self._stream.truncate(end)
+                raise
+
+    def sync(self) -> None:
+        """Wait until all lines are on the disk."""
+        with self._reported():
+            os.fsync(self._stream.fileno())
+
+    def __enter__(self) -> "GrowingFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._stream.close()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.file} cannot be written: {error.strerror or error}.") from error
+
+
 def json_text(plain: Any, **layout: Any) -> str:
     """Write JSON with its letters as they are; escaped where a name is not text, so that it is always UTF-8.
 

@@ -97,7 +97,9 @@ class Tensor(Protocol):
     def numel(self) -> int: ...
 
 
-Source: TypeAlias = Path | str | bytes | IO[bytes] | io.IOBase | Image.Image | NDArray[Any] | Tensor
+Source: TypeAlias = (
+    Path | str | bytes | bytearray | memoryview | IO[bytes] | io.IOBase | Image.Image | NDArray[Any] | Tensor
+)
 Interpolation = Literal["bilinear", "bicubic"]
 
 # What is decoded at once. The largest sensors of cameras and telephones have 200 million pixels, so
@@ -155,10 +157,11 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
         case str() | Path():
             with open_picture(Path(source)) as file:
                 return _decode(file, str(source), size)
-        case bytes():
-            if not source:
+        case bytes() | bytearray() | memoryview():
+            data = bytes(source)
+            if not data:
                 raise PictureEmpty("bytes in memory", f"there are none. Expected a picture: {READABLE}.")
-            return _decode(io.BytesIO(source), f"{len(source):,} bytes in memory", size)
+            return _decode(io.BytesIO(data), f"{len(data):,} bytes in memory", size)
         case io.IOBase():
             return read_pixels(_bytes_of(source), at_least=at_least)
         case Image.Image():
@@ -174,12 +177,21 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
 
 
 def _bytes_of(file: io.IOBase) -> bytes:
-    position = file.tell() if file.seekable() else None
-    data: Any = file.read()
-    if position is not None:
-        file.seek(position)
+    name = str(getattr(file, "name", "a file"))
+    if isinstance(file, io.TextIOBase):
+        raise NotAPicture(name, "open as text. Open it for bytes, with 'rb'.")
+    if file.closed:
+        raise NotAPicture(name, "closed. Read it while it is open, or give its path.")
+    try:
+        position = file.tell() if file.seekable() else None
+        data: Any = file.read()
+        if position is not None:
+            file.seek(position)
+    except (OSError, ValueError) as error:  # ValueError: of a file that was opened for writing alone, too
+        reason = f"it cannot be read ({why(error)}). Open it for bytes, with 'rb'."
+        raise PictureDenied(name, reason) from error
     if not isinstance(data, bytes):
-        raise NotAPicture(str(getattr(file, "name", "a file")), "open as text. Open it for bytes, with 'rb'.")
+        raise NotAPicture(name, "it has no bytes to read. Open it for bytes, with 'rb'.")
     return data
 
 
@@ -192,8 +204,9 @@ def read_size(source: Source) -> tuple[int, int]:
         case str() | Path():
             with open_picture(Path(source)) as file:
                 return _upright_size(file, str(source))
-        case bytes() if source:
-            return _upright_size(io.BytesIO(source), f"{len(source):,} bytes in memory")
+        case bytes() | bytearray() | memoryview() if source:
+            data = bytes(source)
+            return _upright_size(io.BytesIO(data), f"{len(data):,} bytes in memory")
         case io.IOBase():
             return read_size(_bytes_of(source))
         case Image.Image():
@@ -322,7 +335,8 @@ def _decode(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pix
         width, height = image.size
         if at_least is not None:
             shrink_while_decoding(image, at_least)
-        number = scans(file, MAX_SCANS) if image.format in ("JPEG", "MPO") else 1
+        # Not of `file`: the preview of a raw file lies in its midst.
+        number = scans(image.fp, MAX_SCANS) if image.format == "JPEG" and image.fp else 1
         # A JPEG of several scans holds all its coefficients in memory, however small it comes out.
         decoded = width * height if number > 1 else image.width * image.height
         _refuse_beyond(MAX_PIXELS, decoded, name)

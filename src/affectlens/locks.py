@@ -36,10 +36,11 @@ _PROCESS, _LONGEST = b"process ", 400
 
 @dataclass
 class _Held:
-    """A lock of this process, and how often it was taken."""
+    """A lock of this process, the folder of its file, and how often it was taken."""
 
     descriptor: int
     process: int
+    folder: os.stat_result
     times: int = 1
 
 
@@ -76,6 +77,30 @@ def locked_folder(folder: Path) -> Iterator[None]:
                 target.rmdir()
 
 
+def require_same_folder(folder: Path) -> None:
+    """Raise `OutputError` where a folder that this process locked was removed, or another is in its stead.
+
+    What is written there then may meet what another process writes. Without a lock nothing is known, and
+    nothing raised.
+    """
+    target = Path(os.path.realpath(folder))
+    with _guard:
+        held = _held.get(str(target / ".lock"))
+    if held is None:
+        return
+    try:
+        is_same = os.path.samestat(target.stat(), held.folder)
+        with suppress(FileNotFoundError):  # which does not matter
+            is_same &= os.path.samestat((target / ".lock").lstat(), os.fstat(held.descriptor))
+    except OSError:
+        is_same = False
+    if not is_same:
+        raise OutputError(
+            f"{folder} was removed, renamed or replaced while this process wrote into it. What it wrote is "
+            "in the renamed folder, or lost."
+        )
+
+
 @contextmanager
 def _locked(file: Path, output: Path) -> Iterator[None]:
     key = str(file)
@@ -84,7 +109,8 @@ def _locked(file: Path, output: Path) -> Iterator[None]:
         if held is not None and held.process == os.getpid():
             held.times += 1
         else:
-            held = _held[key] = _Held(_acquired(file, output), os.getpid())
+            descriptor = _acquired(file, output)
+            held = _held[key] = _Held(descriptor, os.getpid(), file.parent.stat())
     try:
         yield
     finally:
@@ -171,7 +197,9 @@ def _release(descriptor: int, file: Path) -> None:
     """Remove the file, and end the lock; Windows removes no file that is open."""
     if os.name != "nt":
         with suppress(OSError):
-            file.unlink()
+            # Of a folder that was replaced meanwhile, it is another's.
+            if os.path.samestat(os.fstat(descriptor), file.lstat()):
+                file.unlink()
     os.close(descriptor)
     if os.name == "nt":
         with suppress(OSError):

@@ -23,6 +23,11 @@ WAIT_POLICY = "OMP_WAIT_POLICY"  # read by OpenMP when it is loaded
 NO_REPORTS = "ORT_DISABLE_TELEMETRY"  # read by ONNX Runtime
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: in a job or a container fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def pick_device(name: str = "auto") -> "torch.device":
     """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; auto takes CUDA, then MPS, then CPU.
 

@@ -260,6 +260,8 @@ def _read_card(folder: Path) -> tuple[_StoredCard, Card]:
     # ValueError is what msgspec raises, also for half of a surrogate pair.
     except (ValueError, KeyError, AffectLensError) as error:
         raise BadModelFolder(folder, f"{CONFIG} lacks or spoils an entry: {first_line(error)}.") from None
+    if not stored.name.isprintable():
+        raise BadModelFolder(folder, f"{CONFIG} has a name with characters that cannot be shown.")
     sizes = {a.name: {"words": len(a), "several": a.several} for a in card.attributes}
     if card.attributes and sizes != card.network_options.get("attributes"):
         raise BadModelFolder(folder, f"{CONFIG} has words of other attributes than its network answers.")

@@ -189,8 +189,7 @@ def identify(file: IO[bytes], name: str) -> ImageFile.ImageFile:
     start = file.read(256)
     raw = preview(file)
     if raw is not None and raw.length:
-        file.seek(raw.position)
-        return _open_preview(file.read(raw.length), raw.orientation, name)
+        return _open_preview(io.BufferedReader(Parts(file, [raw[:2]])), raw.orientation, name)
     failures = []
     for reader in () if raw is not None else _READERS:
         accepts = Image.OPEN[str(reader.format)][1]
@@ -279,13 +278,13 @@ def _open_heif(file: IO[bytes]) -> ImageFile.ImageFile:
     return image
 
 
-def _open_preview(content: bytes, orientation: int, name: str) -> ImageFile.ImageFile:
+def _open_preview(file: IO[bytes], orientation: int, name: str) -> ImageFile.ImageFile:
     """Open the JPEG in a raw file; it is turned as the raw file states, where it states nothing itself."""
     try:
-        image = _open_jpeg(io.BytesIO(content))
+        image = _open_jpeg(file)
     except SyntaxError as error:
         raise PictureDamaged(name, f"the preview in this raw file is damaged ({why(error)}).") from error
-    with suppress(*BAD_DATA):
+    with suppress(*BAD_DATA, LookupError):
         image.getexif().setdefault(_ORIENTATION_TAG, orientation)
     return image
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from affectlens import library
-from affectlens.adaptation import validation
 from affectlens.adaptation.classifier import Classifier
 from affectlens.adaptation.head import fit_classifiers, fit_scaling, known_directions
 from affectlens.adaptation.report import make_report
@@ -35,13 +34,6 @@ pytestmark = pytest.mark.needs("sklearn")
 
 WORDS = own_vocabulary(["cosy", "plain", "uncanny"])
 FEATURES = 6
-
-
-@pytest.fixture(autouse=True)
-def divided_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Divide pictures once, which takes a third of the time, but where several divisions are tested."""
-    if "division" not in request.node.name:
-        monkeypatch.setattr(validation, "DIVISIONS", 1)
 
 
 def known() -> Classifier:

@@ -10,6 +10,8 @@ from affectlens.cli.explain import explain
 from affectlens.cli.main import main
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
+from affectlens.model_folder import load_card
+from affectlens.version import VERSION
 from pictures import colour_set
 
 
@@ -40,6 +42,8 @@ def test_a_row_for_each_part_is_printed_and_written(mlm: Path, tmp_path: Path) -
     assert "nothing" in ended.output and "texture 3" in ended.output and "deep" in ended.output
     written = json.loads(out.read_text())
     assert (written["model"], len(written["ablations"])) == ("mlm", 1 + 4 + 1)
+    assert (written["engine"], written["precision"], written["version"]) == ("torch", "float32", VERSION)
+    assert written["weights"] == load_card(mlm).weights_id
 
 
 @pytest.mark.needs("torch")

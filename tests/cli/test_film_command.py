@@ -211,6 +211,8 @@ def test_finished_folders_are_compared_into_a_page_and_numbers(run: Run, tmp_pat
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds no timeline.json" in run("compare", tmp_path / "one", empty).output
+    refused = run("compare", tmp_path / "one", tmp_path / "two", "--out", tmp_path / "numbers.json")
+    assert refused.exit_code == 2 and "--out names the page" in refused.output
     (empty / "timeline.json").write_text("{}")
     refused = run("compare", tmp_path / "one", empty)
     assert (refused.exit_code, "not a timeline" in refused.output) == (2, True)

@@ -2,13 +2,16 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
 
-from affectlens.cli.main import COMMANDS, main
+from affectlens.cli.main import COMMANDS, affectlens, main
+from affectlens.report import figures
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -126,3 +129,22 @@ def test_no_command_takes_an_empty_path_for_the_working_folder() -> None:
     for path, parameter in found:
         with pytest.raises(click.BadParameter, match="the path is empty"):
             parameter.type.convert("", parameter, click.Context(click.Command(path[-1])))
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[2J"])
+@pytest.mark.parametrize("command", [("train", "plain", "--data", "folder:x"), ("models", "join", "a", "b")])
+def test_a_model_is_given_no_name_that_cannot_be_shown(
+    command: tuple[str, ...], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(*command, "--out", str(tmp_path / "out"), "--name", name) == 2
+    assert "characters that cannot be shown" in capsys.readouterr().err
+
+
+def test_letters_that_the_font_of_figures_lacks_are_not_warned_of(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        assert affectlens.callback is not None
+        affectlens.callback()
+        figure = figures.new_figure(1, 1)
+        figure.text(0, 0, "\u559c\u3073")
+        figures.save_figure(tmp_path / "letters.png", figure)
+    assert not [str(each.message) for each in caught]

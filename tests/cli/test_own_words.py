@@ -129,6 +129,15 @@ def test_a_picture_is_explained_in_these_words(run: Path, data: Path, tmp_path: 
     assert any("&lt;b&gt;so-so" in text for text in pages)
 
 
+def test_a_wheel_that_these_words_lack_is_refused_before_a_picture_is_explained(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("explain", data, "--format", "npz,wheel", "--model", run, "--out", tmp_path / "out")
+    assert status(*words) == 2
+    assert "There are wheels of mikels-8 and plutchik-8" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.npz"))
+
+
 def test_a_film_is_watched_in_these_words(run: Path, film: Path, tmp_path: Path) -> None:
     formats = "html,png,csv,jsonl,srt,edl"
     assert status("film", film, "--model", run / "model", "--out", tmp_path, "--format", formats) == 0

@@ -1,11 +1,14 @@
 """What the command refuses, and what it does without Ray; searches are in tests/cluster/test_tune.py."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from affectlens.cli import tune
 from affectlens.cli.main import affectlens, main
 from affectlens.training import lineage
 from affectlens.training.search_plan import SearchFile, SearchPlan
@@ -44,6 +47,14 @@ def test_report_ends_with_an_error_where_the_lineage_is_not_true(
         main(["tune", "report", str(folder)])
     assert ended.value.code == 2 and "weights were mixed up" in capsys.readouterr().err
     assert not (folder / "family.png").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT of a process to itself")
+def test_ctrl_c_is_answered_before_ray_has_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), tune._answering_at_once():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert "Go on with --resume" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("text", ["cpu", "cpu=one", "disk=1", "cpu=1;gpu=1"])

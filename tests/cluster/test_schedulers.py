@@ -1,6 +1,7 @@
 """What our schedulers and members decide, without a Ray that runs."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +11,12 @@ from torch import nn
 
 from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM, Member
 from affectlens.cluster.schedulers import _explore, member_of, name_of, scheduler_for
+from affectlens.cluster.search_record import SearchRecord
 from affectlens.errors import RunError
 from affectlens.training.checkpoints import save_weights
-from affectlens.training.intervals import INTERVAL, state_file
-from affectlens.training.lineage import Interval
+from affectlens.training.intervals import INTERVAL, STATES, state_file
+from affectlens.training.lineage import LINEAGE, Interval, write_lineage
+from affectlens.training.search_plan import SearchPlan
 from affectlens.training.search_space import perturb, sample_id, values_at
 from lineages import SPACE, family
 
@@ -137,3 +140,18 @@ def test_a_member_before_a_deleted_state_reports_again_what_it_did_after_it(stat
     assert begun_again._read_again(states) == own and begun_again.state == own.key
     with pytest.raises(RunError, match="is not what member 2 was to train"):
         member(config_of("another", own.sample), (2, 1))._read_again(states)
+
+
+@pytest.mark.parametrize("scheduler", ["pbt", "random"])
+def test_a_search_whose_states_are_gone_is_refused_before_ray_starts(tmp_path: Path, scheduler: str) -> None:
+    plan = SearchPlan(scheduler=scheduler, population=3, rounds=4)
+    write_lineage(tmp_path / LINEAGE, family())
+    SearchRecord(tmp_path, plan, lambda _: None)  # which makes the folder of states
+    for member in range(3):
+        with pytest.raises(RunError, match=r"safetensors is missing.*search again in another folder"):
+            SearchRecord(tmp_path, plan, lambda _: None).require_states()
+        state_file(tmp_path / STATES, member, 3).touch()
+    SearchRecord(tmp_path, plan, lambda _: None).require_states()
+    # One that has ended needs the best state alone.
+    state_file(tmp_path / STATES, 2, 3).unlink()
+    SearchRecord(tmp_path, replace(plan, rounds=3), lambda _: None).require_states()

@@ -4,6 +4,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import graphs
 from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.inference.engine import CPU_BATCH, ONNX_RUNTIME, OPENVINO, load_engine
 from affectlens.metrics import softmax
-from affectlens.model_folder import GRAPH, store_graph
+from affectlens.model_folder import CONFIG, GRAPH, store_graph
+from model_folders import rewrite
 
 
 @pytest.fixture
@@ -50,6 +52,24 @@ def test_a_picture_is_predicted_the_same_alone_in_a_batch_and_by_many_threads(
     with ThreadPoolExecutor(4) as pool:
         many = list(pool.map(loaded, [PIXELS] * 8))
     assert all(np.allclose(each, together, rtol=0, atol=1e-5) for each in many)
+
+
+@both
+def test_a_graph_of_another_size_or_of_other_emotions_than_the_card_has_is_refused(
+    engine: str, copied: Path
+) -> None:
+    def three_emotions(ours: dict[str, Any]) -> None:
+        ours["vocabulary"] = {"name": "three", "words": ["cosy", "odd", "bleak"]}
+
+    for change, reason in (
+        (lambda ours: ours["preprocessing"].update(height=32), f"{CONFIG} has {graphs.SIDE}x32 and 8"),
+        (three_emotions, "returns 8 emotions"),
+    ):
+        stored = (copied / CONFIG).read_bytes()
+        rewrite(copied, change)
+        with pytest.raises(BadModelFolder, match=reason):
+            load_engine(str(copied), engine)
+        (copied / CONFIG).write_bytes(stored)
 
 
 @both

@@ -124,6 +124,12 @@ def test_files_are_answered_in_order_with_errors_at_their_positions(
         assert_same([answer.emotions for answer in answers if answer.emotions], predictor(photos))
 
 
+def test_one_path_is_one_picture_and_not_its_letters(predictor: Predictor, photos: list[Path]) -> None:
+    for path in (photos[0], str(photos[0])):
+        (answer,) = predictor.predict_files(path)
+        assert answer.image == str(photos[0]) and answer.error is None
+
+
 def test_the_same_paths_give_the_same_bits(predictor: Predictor, photos: list[Path]) -> None:
     assert list(predictor.predict_files(photos, 4)) == list(predictor.predict_files(photos, 4))
 

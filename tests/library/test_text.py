@@ -2,9 +2,23 @@
 
 from dataclasses import replace
 
+import numpy as np
+from markdown_it import MarkdownIt
+
 from affectlens import library
+from affectlens.emotions import own_vocabulary
+from affectlens.evaluation.scores import score
+from affectlens.evaluation.tables import markdown
 from affectlens.library.default_models import DefaultModel, DefaultModels
-from affectlens.library.text import NOT_NAMED, comparison_text, made_by, summary_text
+from affectlens.library.text import (
+    NOT_NAMED,
+    comparison_text,
+    licences_text,
+    made_by,
+    markdown_list,
+    readme_beginning,
+    summary_text,
+)
 from model_folders import CARD
 
 BEFORE, NOW = {"accuracy": 0.7, "macro_f1": 0.5, "brier": 0.4}, {"accuracy": 0.75, "brier": 0.25}
@@ -45,3 +59,23 @@ def test_the_version_that_made_a_model_is_that_of_its_folder_or_of_its_training(
     assert made_by(replace(CARD, training=trained)) == "AffectLens 0.1.0"
     for unknown in ({}, {"machine": "a laptop"}, {"machine": {"versions": {"affectlens": "not installed"}}}):
         assert made_by(replace(CARD, training=unknown)) == NOT_NAMED
+
+
+def test_words_and_names_of_others_are_no_markup_of_a_card() -> None:
+    hostile = (
+        "<!-- a", "<img src=x onerror=alert(1)>", "[b](https://c.org)", "**d** `e` | f", "g & &amp; \\_h_",
+    )  # fmt: skip
+    words = own_vocabulary(hostile, name="<script>i</script>")
+    card = replace(CARD, name="\n".join(hostile), vocabulary=words, licences={"data": hostile[0]})
+    targets = np.eye(len(words))
+    scores = markdown(score(targets, targets, words, resamples=0))
+    text = "\n\n".join([readme_beginning(card), markdown_list(hostile), licences_text(card), scores])
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text.partition("\n---\n")[2])
+    inner = [child for token in tokens for child in token.children or ()]
+    used = {token.type for token in inner}
+    assert used <= {"text", "text_special", "softbreak", "code_inline"}, used
+    assert not any(token.type.startswith("html") for token in tokens)
+    read = ["".join(child.content for child in token.children or ()) for token in tokens]
+    # As items of a list, and in tables as an emotion, as a row, and as a column.
+    assert [read.count(word) for word in words.words] == [4] * len(words)
+    assert " ".join(hostile) in read

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from affectlens.emotions import EKMAN, MIKELS, MIKELS_CIRCLE, PLUTCHIK, Vocabulary
 from affectlens.errors import OutputError
 from affectlens.report.emotion_colours import COLOURS
-from affectlens.report.wheel import PLUTCHIK_WHEEL, NoWheel, draw_wheel, write_wheel
+from affectlens.report.wheel import PLUTCHIK_WHEEL, NoWheel, draw_wheel, require_wheel, write_wheel
 from heat import EMOTIONS
 
 
@@ -137,3 +137,11 @@ def test_the_same_wheel_gives_the_same_bytes(tmp_path: Path, suffix: str) -> Non
 def test_another_suffix_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"Use \.png"):
         write_wheel(tmp_path / "wheel.gif", EMOTIONS)
+
+
+def test_words_without_a_wheel_are_known_before_there_is_an_answer() -> None:
+    require_wheel(MIKELS)
+    require_wheel(MIKELS, plutchik=True)
+    for plutchik in (False, True):
+        with pytest.raises(NoWheel):
+            require_wheel(Vocabulary("moods", ("cosy", "odd")), plutchik=plutchik)

@@ -19,8 +19,8 @@ from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, SettingsSample, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import train
-from affectlens.training.replay import ReplayedInterval, replay
-from affectlens.training.run_folder import TrainingRequest
+from affectlens.training.replay import ReplayedInterval, replay, replay_session
+from affectlens.training.run_folder import TrainingRequest, open_run
 from affectlens.training.search_space import sample_id, search_space
 from affectlens.training.session import Session, open_session
 from affectlens.training.settings import Settings, override, setting
@@ -200,6 +200,15 @@ def test_a_replay_ends_in_the_weights_of_the_search_to_the_last_bit(session: Ses
     assert card.training["settings"]["lr"] == 0.002
     assert [row["settings"]["mixup"] for row in card.training["log"]] == [0.5, 0.1, 0.1]
     assert not (tmp_path / "run" / STATES).exists()
+
+
+def test_a_replay_on_other_pictures_is_refused(session: Session, tmp_path: Path) -> None:
+    search, run = tmp_path / "search", request(session, tmp_path / "run")
+    open_run(request(session, search), session)
+    assert replay_session(search, run).validation == session.validation
+    fewer = {name: records[1:] for name, records in session.source.splits.items()}
+    with pytest.raises(RunError, match="on other pictures or labels"):
+        replay_session(search, replace(run, source=replace(session.source, splits=fewer)))
 
 
 def test_a_replay_that_another_process_writes_is_refused(session: Session, tmp_path: Path) -> None:

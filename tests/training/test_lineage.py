@@ -107,7 +107,7 @@ def test_a_damaged_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / LINEAGE
     write_lineage(file, family())
     file.write_text(file.read_text().replace('"round": 2', '"round: 2'))
-    with pytest.raises(LineageError, match="damaged"):
+    with pytest.raises(LineageError, match="damaged, line 4: "):
         read_lineage(file)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from affectlens.data import folder
 from affectlens.data.records import ALL
 from affectlens.emotions import POLARITY
 from affectlens.errors import (
+    OutputError,
     OutputInUse,
     PictureDamaged,
     RunError,
@@ -176,6 +178,26 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
     next(fit(request(data, tmp_path / "run")))
     with pytest.raises(RunError, match="already holds a run"):
         next(fit(request(data, tmp_path / "run")))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there no folder with an open file is removed")
+def test_a_run_whose_folder_was_removed_ends_and_makes_no_other(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    events = fit(request(data, run))
+    next(event for event in events if isinstance(event, Step))
+    shutil.rmtree(run)
+    with pytest.raises(OutputError, match="run was removed"):
+        next(events)
+    assert not run.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_of_steps_that_cannot_grow_is_an_error_of_ours(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / STEPS).symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"steps\.jsonl cannot be written: No space left"):
+        list(fit(request(data, run)))
 
 
 def test_the_log_of_steps_has_loss_accuracy_gradients_and_time(data: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def pictures(
     """
     if all_emotions and emotions:
         raise click.UsageError("--all explains every emotion: leave out --emotion, or --all.")
-    from affectlens.explain.formats import request_for
+    from affectlens.explain.formats import FORMATS, request_for
     from affectlens.explain.output import ExplanationFiles
     from affectlens.inference.inputs import pictures as expand
 
@@ -88,6 +88,8 @@ def pictures(
     with files if formats else nullcontext():  # before a model is loaded for nothing
         explainer = _loaded(name, method, assignments, device, engine)
         explainer.check(request)
+        for each in formats:
+            FORMATS[each].require(explainer.vocabulary)
         maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
         with _progress(paths, maps) as advance:
             for explanation in explainer.explain_files(expand(paths, standard_input()), request, advance):

@@ -37,6 +37,10 @@ def compare(
     from affectlens.film.compare import match, page, text
     from affectlens.locks import locked_file
 
+    if out.suffix.lower() == ".json":
+        raise click.UsageError(
+            "--out names the page; the numbers go next to it, as .json. Name compared.html."
+        )
     context.with_resource(locked_file(out))
     timelines = [_timeline(source, every, name, device) for source in (one, other)]
     found = match.compare(timelines[0], timelines[1], None if align == "auto" else align)

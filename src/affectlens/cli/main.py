@@ -60,9 +60,12 @@ def affectlens() -> None:
     AffectLens predicts what a picture evokes on average; it does not read any person's feelings.
     """
     import logging  # here: --help need not wait for it
+    import warnings
 
     # Where the home folder cannot be written to, it warns in two lines of the folder that it takes instead.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    # Of letters that the font of figures lacks, one for each letter (docs/vocabularies.md).
+    warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -47,7 +47,7 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
 @click.argument("transformer")
 @click.argument("convolutional")
 @click.option("--out", required=True, type=options.NamedPath(path_type=Path), help="Model folder to write.")
-@click.option("--name", help="Name of the model. Default: that of the folder.")
+@click.option("--name", callback=options.model_title, help="Name of the model. Default: that of the folder.")
 @click.option("--size", type=click.IntRange(1), metavar="PIXELS",
               help="Height and width of its input. Default: those of both models.")  # fmt: skip
 @options.weights_dtype
@@ -75,7 +75,8 @@ def join(
     context.with_resource(locked_file(out))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists and is not overwritten. Name another folder.")
-    model = joining.join(saved.load(transformer), saved.load(convolutional), name or out.name, size)
+    title = name or printable(out.name)
+    model = joining.join(saved.load(transformer), saved.load(convolutional), title, size)
     saved.save_model(out, model.network, model.card, joining.joined_readme(model.card), dtype)
     echo(f"Model: {out}")
 

@@ -30,7 +30,16 @@ class NamedPath(click.Path):
 
 
 # Of `train` and `tune`, which both make a run from a recipe.
-model_name = click.option("--name", help="Name of the model. Default: the recipe's name.")
+def model_title(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name with characters that cannot be shown, before any work."""
+    if name is not None and not (name.isprintable() and name.strip()):
+        raise click.BadParameter(f"{name!r} is empty or has characters that cannot be shown.")
+    return name
+
+
+model_name = click.option(
+    "--name", callback=model_title, help="Name of the model. Default: the recipe's name."
+)
 settings_file = click.option(
     "--settings",
     "file",

@@ -1,8 +1,11 @@
 """`affectlens tune RECIPE --data NAME:PATH --out DIR`, and its commands `replay` and `report`."""
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,9 +133,28 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
         command=portable_command(sys.argv[1:]),
     )
     cluster = Cluster(address=given["address"])
-    with _listener() as listen:
+    with _listener() as listen, _answering_at_once():
         run_search(SearchRequest(run=run, data=data, plan=plan, cluster=cluster), listen)
     echo(f"Figures: {', '.join(map(str, write_figures(out)))}")
+
+
+@contextmanager
+def _answering_at_once() -> "Iterator[None]":
+    """Answer Ctrl-C before Ray has ended: each of its processes has a second for it, one after the other."""
+
+    def interrupted(number: int, frame: object) -> None:
+        with suppress(OSError):  # not by `echo`: Ctrl-C may come while it prints
+            os.write(2, b"\nInterrupted: Ray is being ended, in some seconds. Go on with --resume.\n")
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _refuse_changes(context: click.Context) -> None:
@@ -205,18 +227,16 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
     """Train the winner's schedule of the search in FOLDER as one run."""
     from affectlens.cli.portable_command import portable_command
     from affectlens.cli.progress import counter
-    from affectlens.training.replay import ReplayedInterval, replay_request, winners_line
+    from affectlens.training.replay import ReplayedInterval, replay_request, replay_session, winners_line
     from affectlens.training.replay import replay as run_replay
-    from affectlens.training.run_folder import CACHE
     from affectlens.training.search_plan import SearchFile
-    from affectlens.training.session import open_cached_session
     from affectlens.training.text import replayed_text
 
     line = winners_line(folder)
     target = out or folder / "replay"
     command = portable_command(sys.argv[1:])
     run = replay_request(folder, data, out=target, cache=cache, resume=resume, device=device, command=command)
-    session = open_cached_session(run.source, run.settings, run.device, run.out / CACHE, run.cache)
+    session = replay_session(folder, run)
     with counter("intervals", len(line)) as advance:
         for event in run_replay(run, session, line, SearchFile.read(folder).plan.threads):
             if isinstance(event, ReplayedInterval):

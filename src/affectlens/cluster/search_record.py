@@ -9,7 +9,9 @@ from typing import Any
 from ray import tune
 
 from affectlens.cluster.schedulers import member_of
+from affectlens.errors import OutputError, RunError
 from affectlens.files import clear_leftovers
+from affectlens.locks import require_same_folder
 from affectlens.training import lineage
 from affectlens.training.intervals import STATES, state_file
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
@@ -65,6 +67,24 @@ class SearchRecord(tune.Callback, tune.Stopper):
         ended = {one.member for one in self.intervals if one.stopped or one.round >= self.plan.rounds}
         return len(ended) == self.plan.population or self._is_spent
 
+    def require_states(self) -> None:
+        """Raise `RunError` where a state is missing without which a search that was begun cannot go on."""
+        if not self.intervals:
+            return
+        last = {one.member: one for one in self.intervals}  # by rounds, as they were done
+        needed = [] if self.is_complete else list(filter(self._goes_on, last.values()))
+        for one in (lineage.best(self.intervals), *needed):
+            file = state_file(self.states, *one.key)
+            if not file.is_file():
+                raise RunError(
+                    f"{file} is missing, and the search cannot go on without the states that it was at. Put "
+                    f"{self.states} back from a copy, or search again in another folder."
+                )
+
+    def _goes_on(self, last: Interval) -> bool:
+        """Whether a member trains after its last interval."""
+        return not last.stopped and last.round < self.plan.rounds
+
     @property
     def _is_spent(self) -> bool:
         spent = sum(one.last_step - one.first_step for one in self.intervals)
@@ -93,9 +113,10 @@ class SearchRecord(tune.Callback, tune.Stopper):
         interval = replace(interval, stopped=bool(result.get("done")) and interval.round < self.plan.rounds)
         self.intervals.append(interval)
         try:
+            require_same_folder(self.out)
             lineage.append(self.file, interval)
-        except OSError as error:
-            self.failed = f"{self.file} cannot be written: {error.strerror}."
+        except OutputError as error:
+            self.failed = str(error)
             return
         self.listen(interval)
         self._delete_states()

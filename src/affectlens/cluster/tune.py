@@ -134,6 +134,7 @@ def _search(request: SearchRequest, listen: Listener) -> SearchFinished:
     out, plan = request.run.out, request.plan
     space = search_space(session.settings)
     record = SearchRecord(out, plan, listen)
+    record.require_states()
     listen(SearchStarted(record.begin, plan, space, str(session.device)))
     failed = None
     if not record.is_complete:
@@ -314,4 +315,5 @@ def _conclude(
     if failed:
         raise RunError(f"{failed} The best model so far is in {finished.model}. {remedy}")
     shutil.rmtree(record.states)
+    shutil.rmtree(request.run.out / RAY, ignore_errors=True)
     return SearchFinished(finished, winner)

@@ -4,7 +4,6 @@ map_ahead      a function of many items, in as many threads as there are cores
 read_ahead     a generator, in one thread of its own: a decoder cannot be shared
 """
 
-import os
 import queue
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,6 +14,7 @@ from threading import Event, Thread
 from typing import Any, TypeVar
 
 from affectlens.decoding import cancellable
+from affectlens.machine import usable_cores
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -39,7 +39,7 @@ def map_ahead(function: Callable[[In], Out], items: Iterable[In], ahead: int = 6
         with cancellable(stopped):
             return function(item)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         try:
             waiting.extend(pool.submit(call, item) for item in islice(left, ahead))
             while waiting:

@@ -165,15 +165,22 @@ def _comparable(path: str | Path) -> str:
 
 def _folders(named: Rows, keys: set[str]) -> Counter[str]:
     """Count the pictures that rows below each folder are about; folders end with a slash, or are ""."""
-    return Counter(name.removesuffix(key) for name in named for key in _endings(name) if key in keys)
+    deepest = max((key.count("/") for key in keys), default=0)
+    return Counter(name.removesuffix(key) for name in named for key in _endings(name, deepest) if key in keys)
 
 
-def _endings(path: str) -> Iterator[str]:
-    """Yield a path without none, one, two ... of its first folders."""
-    yield path
-    while path:
-        path = path.partition("/")[2]
-        yield path
+def _endings(path: str, deepest: int) -> Iterator[str]:
+    """Yield the last parts of a path with none, one, two ... up to so many folders.
+
+    >>> list(_endings("a/b/c.jpg", 1))
+    ['c.jpg', 'b/c.jpg']
+    """
+    at = len(path)
+    for _ in range(deepest + 1):
+        at = path.rfind("/", 0, at)
+        yield path[at + 1 :]
+        if at < 0:
+            return
 
 
 def _require_same(given: RowsFile, record: Record, numbers: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ brackets: "70.1 % (68.2–72.0)". What is undefined is a dash.
 from typing import TYPE_CHECKING
 
 from affectlens.evaluation.scores import Scores
-from affectlens.report.text import TextTable, markdown_table, print_table
+from affectlens.report.text import TextTable, markdown_table, markdown_text, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +89,7 @@ def markdown(scores: Scores) -> str:
     return (
         "\n\n".join(
             [
-                summary(scores),
+                markdown_text(summary(scores)),
                 _table(scores_table(scores)),
                 _table(emotions_table(scores)),
                 CONFUSION_CAPTION,
@@ -159,5 +159,5 @@ def _count(value: float) -> str:
 
 
 def _table(rows: TextTable) -> str:
-    header, *body = rows
+    header, *body = [[markdown_text(cell) for cell in row] for row in rows]
     return markdown_table(header, body)

@@ -235,11 +235,11 @@ class Explainer:
 
     def explain_files(
         self,
-        paths: Iterable[Input],
+        paths: Iterable[Input] | Path | str,
         request: ExplanationRequest | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Generator[Explanation, None, None]:
-        """Explain any number of files, and yield an answer for each in the order given.
+        """Explain any number of files, or one, and yield an answer for each in the order given.
 
         A file that cannot be read is an answer with an error, and the job goes on; a `PictureError` among the
         paths is passed on where it stands. `progress` is called with the number of maps just made. Raises
@@ -247,7 +247,8 @@ class Explainer:
         """
         request = request or ExplanationRequest()
         self.check(request)
-        return self._explanations(paths, request, progress or (lambda _: None))
+        several = [paths] if isinstance(paths, (str, Path)) else paths
+        return self._explanations(several, request, progress or (lambda _: None))
 
     def check(self, request: ExplanationRequest) -> None:
         """Raise `UnknownName` for what is not an emotion, `SettingsError` for one against itself."""

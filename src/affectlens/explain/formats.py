@@ -6,10 +6,12 @@ What needs torch or matplotlib is imported when a format is written, so that a c
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from affectlens.emotions import Vocabulary
 from affectlens.files import atomic_write, slug
 from affectlens.report.text import printable
 
@@ -28,6 +30,7 @@ class ExplanationFormat:
         write: `(file, explanation)`; an existing file is replaced. Raises `OutputError`
         by_question: whether its files are named after the questions, not only after the picture
         pixels, effects, faithfulness: what it shows of `Explanation`, and so what has to be requested
+        require: raises what `write` would, where a model's words cannot be shown so
     """
 
     name: str
@@ -38,6 +41,7 @@ class ExplanationFormat:
     pixels: bool = False
     effects: bool = False
     faithfulness: bool = False
+    require: Callable[[Vocabulary], None] = lambda _: None
 
 
 def _write_figure(file: Path, explanation: "Explanation") -> None:
@@ -78,6 +82,12 @@ def _write_wheel(file: Path, explanation: "Explanation", *, plutchik: bool = Fal
     wheel.write_wheel(file, explanation.heatmaps[0].emotions, plutchik=plutchik, name=name)
 
 
+def _require_wheel(vocabulary: Vocabulary, *, plutchik: bool = False) -> None:
+    from affectlens.report import wheel
+
+    wheel.require_wheel(vocabulary, plutchik=plutchik)
+
+
 def _write_plutchik(file: Path, explanation: "Explanation") -> None:
     _write_wheel(file, explanation, plutchik=True)
 
@@ -108,11 +118,12 @@ FORMATS: Mapping[str, ExplanationFormat] = MappingProxyType({
         ),
         ExplanationFormat(
             name="wheel", suffix=".wheel.png", summary="the emotions on Mikels' circle",
-            write=_write_wheel, by_question=False,
+            write=_write_wheel, by_question=False, require=_require_wheel,
         ),
         ExplanationFormat(
             name="plutchik", suffix=".plutchik.png", summary="the emotions on Plutchik's wheel, with a loss",
             write=_write_plutchik, by_question=False,
+            require=partial(_require_wheel, plutchik=True),
         ),
         ExplanationFormat(
             name="legend", suffix=".legend.png", summary="the picture with all emotions in a corner",

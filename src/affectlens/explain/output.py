@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from affectlens.explain.formats import FORMATS, ExplanationFormat
 from affectlens.files import LONGEST_NAME, clear_leftovers, fitting, slug
-from affectlens.locks import locked_folder
+from affectlens.locks import locked_folder, require_same_folder
 
 if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation, ExplanationRequest
@@ -48,6 +48,7 @@ class ExplanationFiles:
         Raises `OutputError`, or `NoWheel` for emotions that cannot be shown on a wheel.
         """
         written = []
+        require_same_folder(self.folder)
         for name in formats:
             file = self.path(explanation, FORMATS[name])
             FORMATS[name].write(file, explanation)

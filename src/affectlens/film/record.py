@@ -32,7 +32,7 @@ from affectlens.film.shots import COLUMNS, ROWS, Thumbnail
 from affectlens.film.timeline import Timeline
 from affectlens.former_keys import FILM_STATE, FILM_STATE_FILE, current_keys
 from affectlens.inference.engine import Engine
-from affectlens.locks import locked_folder
+from affectlens.locks import locked_folder, require_same_folder
 from affectlens.video import MOST_SECONDS, Video
 
 FILM, SAMPLES, STATE, TIMELINE = "film.json", "samples.jsonl", "state.json", "timeline.json"
@@ -161,6 +161,7 @@ class FilmRecord:
         """Write the timeline."""
         if self.out is None:
             return
+        require_same_folder(self.out)
         with atomic_write(self.out / TIMELINE, "w") as file:
             file.write(timeline.to_text())
         for name in (STATE, FILM_STATE_FILE):
@@ -175,6 +176,8 @@ class FilmRecord:
                     self._stream.close()
 
     def _append(self, line: dict[str, Any]) -> None:
+        assert self.out is not None
+        require_same_folder(self.out)
         try:
             self._stream.write((json.dumps(line) + "\n").encode())
             self._stream.flush()

@@ -32,6 +32,7 @@ from affectlens.machine import (
     check_precision,
     cpu_multiplies_bfloat16,
     has_nvidia_gpu,
+    usable_cores,
 )
 from affectlens.model_folder import Card, has_graph
 from affectlens.preprocess import Images
@@ -191,7 +192,7 @@ def cores() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given):
         return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def choose(folder: Path, device: str = "auto", precision: str = "auto", *, many: bool = False) -> Choice:

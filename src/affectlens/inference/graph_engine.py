@@ -23,6 +23,7 @@ from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import CPU_BATCH, OPENVINO, In, Out, Probabilities, cores, in_batches
 from affectlens.metrics import softmax
 from affectlens.model_folder import (
+    CONFIG,
     GRAPH,
     GRAPH_ATTRIBUTES,
     GRAPH_CONTRIBUTIONS,
@@ -61,6 +62,14 @@ class GraphEngine(ABC):
         except Exception as error:  # the errors of these libraries have no class in common
             reason = f"{self.title} cannot load {GRAPH}: {first_line(error)}."
             raise BadModelFolder(folder, reason) from None
+        size = card.preprocessing.height, card.preprocessing.width, len(card.vocabulary)
+        found = self._size()
+        if any(here not in (None, there) for here, there in zip(found, size, strict=True)):
+            reason = (
+                f"{GRAPH} takes pictures of {found[1]}x{found[0]} pixels and returns {found[2]} emotions, "
+                f"{CONFIG} has {size[1]}x{size[0]} and {size[2]}."
+            )
+            raise BadModelFolder(folder, reason)
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> Self:
@@ -153,6 +162,10 @@ class GraphEngine(ABC):
     @abstractmethod
     def _run(self, images: Images, names: Sequence[str]) -> Sequence[Any]:
         """Run the graph for some of its outputs: (B, 3, H, W) -> (B, ...) each. Several threads call it."""
+
+    @abstractmethod
+    def _size(self) -> tuple[int | None, int | None, int | None]:
+        """Height and width of the graph's pictures, and how many emotions it returns; None for any."""
 
     @property
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import Any
 from affectlens.inference.engine import ONNX_RUNTIME, cores
 from affectlens.inference.graph_engine import GraphEngine
 from affectlens.machine import import_onnx_runtime
-from affectlens.model_folder import GRAPH_INPUT
+from affectlens.model_folder import GRAPH_INPUT, GRAPH_LOGITS
 from affectlens.preprocess import Images
 
 onnxruntime = import_onnx_runtime()
@@ -20,6 +20,15 @@ class OnnxEngine(GraphEngine):
 
     def _open(self) -> None:
         self._on_all_cores = self._session(cores())
+
+    def _size(self) -> tuple[int | None, int | None, int | None]:
+        session = self._on_all_cores
+        (images,) = (each for each in session.get_inputs() if each.name == GRAPH_INPUT)
+        (logits,) = (each for each in session.get_outputs() if each.name == GRAPH_LOGITS)
+        # What may be any number has a name instead.
+        numbers = (*images.shape[2:], logits.shape[1])
+        height, width, emotions = (number if isinstance(number, int) else None for number in numbers)
+        return height, width, emotions
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from affectlens.errors import SettingsError
 from affectlens.inference.engine import OPENVINO, OwnProcess, cores
 from affectlens.inference.graph_engine import GraphEngine
 from affectlens.machine import cpu_multiplies_bfloat16, import_openvino
+from affectlens.model_folder import GRAPH_INPUT, GRAPH_LOGITS
 from affectlens.preprocess import Images
 
 openvino = import_openvino()
@@ -35,6 +36,14 @@ class OpenVinoEngine(GraphEngine):
         }
         self._process = OwnProcess(self.title)
         self._compiled: Any = openvino.Core().compile_model(str(self._file), "CPU", settings)
+
+    def _size(self) -> tuple[int | None, int | None, int | None]:
+        images = self._compiled.input(GRAPH_INPUT).partial_shape
+        logits = self._compiled.output(GRAPH_LOGITS).partial_shape
+        height, width, emotions = (
+            None if each.is_dynamic else each.get_length() for each in (images[2], images[3], logits[1])
+        )
+        return height, width, emotions
 
     @property
     def outputs(self) -> tuple[str, ...]:

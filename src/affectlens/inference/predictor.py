@@ -152,16 +152,16 @@ class Predictor:
         Raises `PictureError`; for several, that of the first that cannot be used. `predict_files`
         goes on after such a picture.
         """
-        one = (str, bytes, IOBase, np.ndarray, Tensor)
+        one = (str, bytes, bytearray, memoryview, IOBase, np.ndarray, Tensor)
         if isinstance(picture, Iterable) and not isinstance(picture, one):
             return [_raised(answer) for _, answer, _ in self._answers(picture, BATCH_SIZE, False)]
         single: Any = picture
         return self._predict([_raised(self._read(single, False))])[0][0]
 
     def predict_files(
-        self, paths: Iterable[Input], batch_size: int = BATCH_SIZE, *, attributes: bool = False
+        self, paths: Iterable[Input] | Path | str, batch_size: int = BATCH_SIZE, *, attributes: bool = False
     ) -> Generator[Prediction, None, None]:
-        """Predict any number of files, and yield an answer for each in the order given.
+        """Predict any number of files, or one, and yield an answer for each in the order given.
 
         Files are decoded in threads, some batches ahead of the network; `paths` is read only as far
         as that, so it may be endless. A file that cannot be read is an answer with an error, and the
@@ -179,7 +179,8 @@ class Predictor:
             raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
         if attributes and self.card.attributes:
             require_attributes(self._engine)
-        return self._predictions(paths, batch_size, attributes)
+        several = [paths] if isinstance(paths, (str, Path)) else paths
+        return self._predictions(several, batch_size, attributes)
 
     def predict_file(self, path: Input, *, attributes: bool = False) -> Prediction:
         """Predict one file, as `predict_files` does; the answer is there sooner, and the same to 1e-5."""

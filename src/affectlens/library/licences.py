@@ -49,7 +49,7 @@ def use_text(card: Card) -> str:
 
     What the terms allow is in `data.catalog.DATA_SETS`.
     """
-    terms = card.licences.get("data", "")
+    terms = " ".join(card.licences.get("data", "").split())
     commercial = commercial_use(terms)
     if commercial:
         return f"any, commercial use too, by the terms of its training data: {terms}."

@@ -1,11 +1,12 @@
 """Model folders in words, for people: what made them, what they may be used for, what they replace."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
 from affectlens.library.licences import hub_licence, use_text
 from affectlens.model_folder import Card
+from affectlens.report.text import markdown_code, markdown_text
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
 LOWER_IS_BETTER = ("negative_log_likelihood", "expected_calibration_error", "brier")
@@ -32,6 +33,7 @@ def readme_beginning(card: Card) -> str:
 
     Of vocabularies only known ones are tags: the name of another means nothing elsewhere.
     """
+    words = markdown_text(", ".join(card.vocabulary.words))
     tags = ["visual-emotion-analysis", *([card.vocabulary.name] if is_known(card.vocabulary) else [])]
     return f"""---
 library_name: affectlens
@@ -40,11 +42,11 @@ license: other
 license_name: {hub_licence(card)}
 tags: [{", ".join(tags)}]
 ---
-# {card.name}
+# {markdown_text(card.name)}
 
-Which emotions a picture evokes in the people who look at it: {", ".join(card.vocabulary.words)}.
+Which emotions a picture evokes in the people who look at it: {words}.
 
-Network: `{card.network}`, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
+Network: {markdown_code(card.network)}, {card.preprocessing.width}x{card.preprocessing.height} pixels. Use:
 
     affectlens predict PHOTO.jpg --model FOLDER
 """
@@ -64,8 +66,13 @@ def limits(data: str) -> tuple[str, ...]:
 
 def licences_text(card: Card) -> str:
     """List the licences of a model, and what it may be used for, as Markdown."""
-    lines = [f"- {what.capitalize()}: {text}." for what, text in card.licences.items()]
-    return "\n".join([*lines, f"- Use: {use_text(card)}"])
+    lines = [f"{what.capitalize()}: {text}." for what, text in card.licences.items()]
+    return markdown_list([*lines, f"Use: {use_text(card)}"])
+
+
+def markdown_list(sentences: Iterable[str]) -> str:
+    """List sentences, which may be of others, as Markdown."""
+    return "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)
 
 
 def made_by(card: Card) -> str:

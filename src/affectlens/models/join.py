@@ -17,12 +17,13 @@ from torch import nn
 
 from affectlens.errors import SettingsError, first_line
 from affectlens.library.licences import merged_licences
-from affectlens.library.text import licences_text, readme_beginning
+from affectlens.library.text import licences_text, markdown_list, readme_beginning
 from affectlens.model_folder import Card
 from affectlens.models import backbones, catalog
 from affectlens.models.pair import Pair, PairConfig
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
+from affectlens.report.text import markdown_code, markdown_text
 from affectlens.version import VERSION
 
 
@@ -72,11 +73,12 @@ def joined_readme(card: Card, scores: str = "") -> str:
     `scores` are those that the card holds, as a table of Markdown, where it was evaluated.
     """
     origins = "\n".join(
-        f"- {branch}: {origin['name']}, `{origin['network']}`, weights {origin['weights_hash'] or 'unsaved'}"
+        f"- {branch}: {markdown_text(origin['name'])}, {markdown_code(origin['network'])}, "
+        f"weights {origin['weights_hash'] or 'unsaved'}"
         for branch, origin in card.training["joined"].items()
     )
-    limits = "\n".join(f"- {sentence}" for sentence in card.limits) or "- Those of both models."
-    command = f"Command: `{card.training['command']}`\n" if "command" in card.training else ""
+    limits = markdown_list(card.limits) or "- Those of both models."
+    command = f"Command: {markdown_code(card.training['command'])}\n" if "command" in card.training else ""
     return f"""{readme_beginning(card)}
 ## Limits
 {limits}

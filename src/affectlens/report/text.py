@@ -1,6 +1,7 @@
 """Numbers, times and names as people read them: one wording for the terminal, pages, figures and tables."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +10,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 TextTable = Sequence[tuple[str, ...]]  # rows of cells; the first is the header
+
+# What Markdown, also GitHub's, reads as more than a letter; an underscore within a word is one.
+_MARKUP = re.compile(r"[\\`*\[<|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])")
+
+_CELL_END = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 
 ON_AVERAGE = (
     "This is what the picture is likely to evoke in people on average, as one model predicts it; not what "
@@ -145,8 +151,30 @@ def printable_in_files(text: str, keep: str = "") -> str:
     return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
 
 
+def markdown_text(text: str) -> str:
+    r"""Write text on one line of Markdown so that it is shown as it is: no markup, no HTML, no link.
+
+    >>> print(markdown_text("<!-- a_b *c* | [d](e) &amp; __f"))
+    \<!-- a_b \*c\* \| \[d](e) \&amp; \_\_f
+    """
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def markdown_code(text: str) -> str:
+    """Write text as code within a line of Markdown, whatever it holds.
+
+    >>> print(markdown_code("plain"), markdown_code("a `b` c"))
+    `plain` `` a `b` c ``
+    """
+    line = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence}{line}{fence}" if fence == "`" else f"{fence} {line} {fence}"
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Write a table in Markdown, its cells escaped; all but the first `left` columns are set right.
+    """Write a table in Markdown; all but the first `left` columns are set right.
+
+    What would end a cell is escaped. Cells may hold markup; those of others go through `markdown_text`.
 
     >>> print(markdown_table(["network", "accuracy"], [["a|b", "0.67"]]))
     | network | accuracy |
@@ -174,5 +202,5 @@ def print_table(table: TextTable, console: "Console", title: str | None = None) 
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in cells)
+    escaped = (_CELL_END.sub(r"\1\\|", cell.replace("\n", " ")) for cell in cells)
     return f"| {' | '.join(escaped)} |"

@@ -20,7 +20,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from affectlens.emotions import MIKELS, MIKELS_CIRCLE, PLUTCHIK, EmotionDistribution, NoConversion, convert
+from affectlens.emotions import (
+    MIKELS,
+    MIKELS_CIRCLE,
+    PLUTCHIK,
+    EmotionDistribution,
+    NoConversion,
+    Vocabulary,
+    convert,
+)
 from affectlens.report import figures
 from affectlens.report.canvas import Canvas
 from affectlens.report.emotion_colours import COLOURS
@@ -83,6 +91,15 @@ def draw_wheel(
         canvas.text((width - _LEAST_WIDTH) / 2 + 0.26, line, 8.5, colour=PALE)
         canvas.down(_CAPTION_LINE)
     return canvas.figure
+
+
+def require_wheel(vocabulary: Vocabulary, *, plutchik: bool = False) -> None:
+    """Raise `NoWheel` for emotions that cannot be shown on a wheel."""
+    emotions = vocabulary.distribution(dict.fromkeys(vocabulary.words, 1.0))
+    if plutchik:
+        _on_plutchik(emotions)
+    else:
+        _on_mikels(emotions)
 
 
 def plutchik_notes(emotions: EmotionDistribution) -> list[str]:

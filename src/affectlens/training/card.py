@@ -6,8 +6,9 @@ from typing import Any
 from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
-from affectlens.library.text import licences_text, readme_beginning
+from affectlens.library.text import licences_text, markdown_list, readme_beginning
 from affectlens.model_folder import Card
+from affectlens.report.text import markdown_code, markdown_text
 from affectlens.version import VERSION
 
 
@@ -15,7 +16,7 @@ def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None 
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training
     settings = "\n".join(f"{key} = {value}" for key, value in training["settings"].items())
-    known = "\n".join(f"- {sentence}" for sentence in card.limits)
+    known = markdown_list(card.limits)
     counts = {name: sum(by_word.values()) for name, by_word in training["data"]["counts"].items()}
     pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     return f"""{readme_beginning(card)}
@@ -29,7 +30,7 @@ split, so expect somewhat less on other pictures.
 {markdown(scores)}
 {_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
-{_teachers(training)}Command: `{training["command"]}`
+{_teachers(training)}Command: {markdown_code(training["command"])}
 Made by AffectLens {VERSION}.
 
     {settings.replace(chr(10), chr(10) + "    ")}
@@ -42,7 +43,9 @@ Made by AffectLens {VERSION}.
 def _teachers(training: Mapping[str, Any]) -> str:
     files = training["data"].get("teachers")
     weight = training["settings"].get("distillation")
-    return f"Teachers: {', '.join(files)}, which weigh {weight} in each target.\n" if files else ""
+    if not files:
+        return ""
+    return f"Teachers: {markdown_text(', '.join(files))}, which weigh {weight} in each target.\n"
 
 
 def _attributes(attribute_scores: AttributeScores | None) -> str:

@@ -9,7 +9,6 @@ another's.
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import msgspec
 
 from affectlens.errors import LineageError
-from affectlens.files import atomic_write
+from affectlens.files import GrowingFile, atomic_write
 from affectlens.former_keys import INTERVAL, current_keys, current_names
 from affectlens.training.search_space import sample_id
 
@@ -93,11 +92,10 @@ class Interval:
 
 
 def append(file: Path, interval: Interval) -> None:
-    """Write one line, and wait until it is on the disk."""
-    with file.open("a", encoding="utf-8") as out:
-        out.write(json.dumps(interval.to_dict()) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
+    """Write one line, and wait until it is on the disk. Raises `OutputError`."""
+    with GrowingFile(file) as out:
+        out.append(interval.to_dict())
+        out.sync()
 
 
 def write_lineage(file: Path, intervals: Iterable[Interval]) -> None:
@@ -115,11 +113,17 @@ def read_lineage(file: Path) -> list[Interval]:
         raise LineageError(f"{file} cannot be read: {error.strerror}. Name the folder of a search.") from None
     if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
-    try:
-        rows = [msgspec.json.decode(line.decode(), type=dict[str, Any]) for line in lines]
-        return [Interval.from_dict(row) for row in rows]
-    except (ValueError, RecursionError) as error:
-        raise LineageError(f"{file} is damaged: {error}.") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = msgspec.json.decode(line.decode(), type=dict[str, Any])
+        except (ValueError, RecursionError) as error:
+            raise LineageError(
+                f"{file} is damaged, line {number}: {error}. Put back a copy of it, or search again in "
+                "another folder."
+            ) from None
+        found.append(Interval.from_dict(row))
+    return found
 
 
 def read_finished(file: Path) -> list[Interval]:

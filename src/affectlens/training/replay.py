@@ -18,13 +18,13 @@ from affectlens.data.catalog import open_data
 from affectlens.data.vocabularies import own_words
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
-from affectlens.locks import locked_folder
+from affectlens.locks import locked_folder, require_same_folder
 from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, SettingsSample, finish_line, state_file, train_interval
 from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.run_folder import CACHE, RunRecord, TrainingRequest, open_run, read_run_settings
-from affectlens.training.session import Session
+from affectlens.training.session import Session, open_cached_session, open_session
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,15 @@ def replay_request(
     )
 
 
+def replay_session(search: Path, request: TrainingRequest) -> Session:
+    """Open the data of a replay, decoded. Raises `RunError` where it is not what the search had."""
+    session = open_session(request.source, request.settings, request.device)
+    RunRecord.read(search).require_same_data(search, session)
+    return open_cached_session(
+        request.source, request.settings, request.device, request.out / CACHE, request.cache
+    )
+
+
 def replay(
     request: TrainingRequest, session: Session, line: Sequence[Interval], threads: int | None = None
 ) -> Iterator[ReplayedInterval | RunFinished]:
@@ -104,6 +113,7 @@ def _replay(
         )
         steps = expected.last_step - expected.first_step
         reached = train_interval(session, sample, member=0, start=start, steps=steps, folder=folder)
+        require_same_folder(request.out)
         if reached.failed:
             raise RunError(f"Round {reached.round} diverges when it is trained again: {reached.failed}")
         lineage.append(request.out / LINEAGE, reached)

@@ -3,7 +3,6 @@
 What lies in the folder is described in `training.run_folder`.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.errors import RunError
-from affectlens.files import clear_leftovers
-from affectlens.locks import locked_folder
+from affectlens.files import GrowingFile, clear_leftovers
+from affectlens.locks import locked_folder, require_same_folder
 from affectlens.training.checkpoints import load_state, save_state, save_weights
 from affectlens.training.distributed import ALONE, ProcessGroup
 from affectlens.training.finish import RunFinished, finish, quick_scores
@@ -98,20 +97,21 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
     )
     began = time.monotonic()
     log_file = request.out / STEPS if group.is_main else Path(os.devnull)
-    with log_file.open("a", encoding="utf-8") as log:
+    with GrowingFile(log_file) as log:
         for step in train(session, state):
-            log.write(json.dumps(_line(step, time.monotonic() - began)) + "\n")
-            log.flush()
+            log.append(_line(step, time.monotonic() - began))
             yield step
+            require_same_folder(request.out)
             if step.ends_epoch:
                 end = _end_epoch(request, session, state, step, best)
                 best = max(best, _selection(end.epoch, end.scores, session.settings))
                 yield end
             due = step.number % session.settings.checkpoint_every == 0
             if group.is_main and (step.ends_epoch or due):
-                os.fsync(log.fileno())  # before the state that counts its lines
+                log.sync()  # before the state that counts its lines
                 save_state(request.out / LAST, state, {"best": best})
     if group.is_main:
+        require_same_folder(request.out)
         yield finish(request, session)
 
 
@@ -166,8 +166,7 @@ def _end_epoch(request: TrainingRequest, session: Session, state: State, step: S
         return end
     if is_best:
         save_weights(request.out / BEST, state.best_network, {"epoch": end.epoch, "step": end.step, **scores})
-    with (request.out / LOG).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(asdict(end)) + "\n")
-        log.flush()
-        os.fsync(log.fileno())
+    with GrowingFile(request.out / LOG) as log:
+        log.append(asdict(end))
+        log.sync()
     return end

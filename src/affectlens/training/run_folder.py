@@ -111,6 +111,15 @@ class RunRecord:
             )
         return record
 
+    def require_same_data(self, out: Path, session: Session) -> None:
+        """Raise `RunError` where a session has other pictures, labels or soft answers than a run."""
+        stored, hashes = self.data.hashes, _hashes(session)
+        if stored != hashes:
+            raise RunError(
+                f"The run in {out} was on other pictures or labels, or other soft answers: {stored} "
+                f"then, {hashes} now. Name the same --data and --teachers, or start another run."
+            )
+
     def write(self, out: Path) -> None:
         """Write the record into a run folder."""
         with atomic_write(out / RUN, "w") as file:
@@ -144,7 +153,6 @@ def open_run(request: TrainingRequest, session: Session) -> None:
     The settings are the session's. Raises `RunError` where the folder holds another run, or none to resume.
     """
     out, settings = request.out, session.settings
-    hashes = _hashes(session)
     if request.resume:
         if read_run_settings(out) != settings:
             raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
@@ -154,12 +162,7 @@ def open_run(request: TrainingRequest, session: Session) -> None:
                 f"The run in {out} makes the model {record.name}, not {request.name}. Resume with the recipe "
                 f"and the --name that it was begun with: {record.command}"
             )
-        stored = record.data.hashes
-        if stored != hashes:
-            raise RunError(
-                f"The run in {out} was on other pictures or labels, or other soft answers: {stored} "
-                f"then, {hashes} now. Resume with the same --data and --teachers, or start another run."
-            )
+        record.require_same_data(out, session)
         return
     require_no_run(out)
     source = session.source
@@ -169,7 +172,7 @@ def open_run(request: TrainingRequest, session: Session) -> None:
         seed=settings.seed,
         data=RunData(
             spec=request.data,
-            hashes=hashes,
+            hashes=_hashes(session),
             counts=source.counts(),
             notes=source.notes,
             teachers=tuple(file.name for file in request.teachers),

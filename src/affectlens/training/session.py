@@ -5,7 +5,6 @@ settings alone (`Session.with_settings`); those that change what data is read or
 `cache_side`, `val_fraction`, `seed`) are not among them.
 """
 
-import os
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -29,7 +28,7 @@ from affectlens.inference.labelled_batches import (
     target_tensor,
 )
 from affectlens.inference.predictions import Predictions, concatenate
-from affectlens.machine import keep_freed_memory, pick_device, pick_precision
+from affectlens.machine import keep_freed_memory, pick_device, pick_precision, usable_cores
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
 from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, PreprocessingSettings
@@ -328,7 +327,7 @@ def move_to(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _one_a_core(group: ProcessGroup) -> int:
-    return min((os.cpu_count() or 1) // group.local_world_size, 8)
+    return min(usable_cores() // group.local_world_size, 8)
 
 
 def _common_precision(settings: Settings, device: torch.device, group: ProcessGroup) -> torch.dtype:

@@ -3,7 +3,6 @@
 Letters: H x W pixels of a frame as shown, h x w as scaled.
 """
 
-import os
 import re
 import threading
 from collections.abc import Generator, Iterator
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from affectlens.colour import HDR
 from affectlens.errors import PictureError, VideoDamaged, VideoUnreachable
 from affectlens.images import Animation, Pixels, animation_of, read_frames
+from affectlens.machine import usable_cores
 from affectlens.video.look import Look, Turn, shown_size, turn_of
 from affectlens.video.opening import (
     ADDRESS,
@@ -252,7 +252,7 @@ class Video:
     def _prepare(self, threads: int) -> None:
         context = self.stream.codec_context
         context.options = {**context.options, "max_pixels": str(MAX_FRAME_PIXELS)}
-        context.thread_count = threads or os.cpu_count() or 1
+        context.thread_count = threads or usable_cores()
         # Threads that work on frames side by side are several times faster, but hold frames back.
         alone = self.live or self._keyframes
         context.thread_type = "SLICE" if alone else "AUTO"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from affectlens.emotions import MIKELS, EmotionDistribution
+from affectlens.emotions import EKMAN, MIKELS, EmotionDistribution, own_vocabulary
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.story.effects import (
     APPEARANCES,
@@ -163,6 +163,19 @@ def test_a_polarity_is_called_a_feeling() -> None:
         first == "On average this picture is most likely to evoke fear (60 %); a positive feeling has 25 %."
     )
     assert how.startswith("A positive feeling rises to 48 % without its colours;")
+
+
+def test_the_only_word_of_a_side_is_called_by_itself() -> None:
+    joy = make_question(EKMAN, "joy")
+    assert str(joy) == str(make_question(EKMAN, "positive")) == "joy"
+    assert str(make_question(EKMAN, "fear", "positive")) == "fear rather than joy"
+    evoked = EKMAN.distribution({"fear": 60, "joy": 40})
+    first, where, _ = story_of({}, joy, emotions=evoked)
+    assert first == "On average this picture is most likely to evoke fear (60 %); joy has 40 %."
+    assert where == NO_REGION.format("joy")
+    # `positive` is another word here.
+    words = own_vocabulary(["good", "positive", "bad"], polarity={"good": "positive"})
+    assert [str(make_question(words, word)) for word in words.words] == list(words.words)
 
 
 def test_a_contrast_is_given_in_times_as_likely() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from affectlens.emotions import EKMAN
 from affectlens.errors import SettingsError
+from affectlens.film.compare import match
 from affectlens.film.compare.match import arc, compare, match_shots
 from timelines import CUT_SCRIPT, shortened, timeline_of
 
@@ -52,6 +53,14 @@ def test_films_predicted_in_other_emotions_are_refused() -> None:
         compare(timeline_of(), timeline_of(((2.0, "joy"),), vocabulary=EKMAN))
     with pytest.raises(SettingsError, match="no sampled frame"):
         compare(timeline_of(), replace(timeline_of(), shots=(), samples=()))
+
+
+def test_more_shots_than_can_be_paired_are_compared_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    complete = timeline_of(CUT_SCRIPT)
+    monkeypatch.setattr(match, "MAX_PAIRS", len(complete.shots) ** 2 - 1)
+    assert compare(complete, complete).alignment == "time"
+    with pytest.raises(SettingsError, match="too many to be paired"):
+        compare(complete, complete, "shots")
 
 
 def test_numbers_are_written_as_json(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Two films compared, in plain text."""
 
+from dataclasses import replace
+
 from affectlens.film.compare.match import compare
-from affectlens.film.compare.text import means_table
+from affectlens.film.compare.text import means_table, summary
 from timelines import timeline_of
 
 
@@ -13,3 +15,13 @@ def test_the_table_has_both_means_and_their_difference() -> None:
     assert rows["fear"] == ["35.0%", "5.0%", "\N{MINUS SIGN}30.0"]
     assert rows["sadness"] == ["5.0%", "35.0%", "+30.0"]
     assert len({len(line) for line in means_table(found)}) == 1
+
+
+def test_what_predicted_the_films_is_named_and_two_models_are_no_difference_of_films() -> None:
+    one = replace(timeline_of(), model="default", weights_hash="1" * 64, version="0.2.0")
+    assert summary(compare(one, one))[-1] == (
+        "Both are predicted by the model default (weights 111111111111, AffectLens 0.2.0)."
+    )
+    text = summary(compare(one, replace(one, weights_hash="2" * 64, version="")))[-1]
+    assert "the second by the model default (weights 222222222222, AffectLens before 0.2)" in text
+    assert "what differs may be of these" in text

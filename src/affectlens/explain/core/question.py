@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.emotions import POLARITY, NoConversion, Vocabulary
+from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
 
 if TYPE_CHECKING:
@@ -86,18 +86,16 @@ def words_of(vocabulary: Vocabulary, name: str) -> tuple[str, ...]:
 
 def polarities(vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
     """Positive and negative words, by polarity; empty where the vocabulary has no polarity."""
-    found: dict[str, list[str]] = {side: [] for side in POLARITY.words}
     if vocabulary == POLARITY:
         return {}
-    for word in vocabulary.words:
-        try:
-            found[vocabulary.only(word).polarity.top].append(word)
-        except NoConversion:
-            # Surprise and its like have none.
-            continue
-    return {side: tuple(words) for side, words in found.items() if words}
+    signs = vocabulary.signs
+    positive, negative = (tuple(word for word in vocabulary.words if signs[word] == sign) for sign in (1, -1))
+    return {side: words for side, words in zip(POLARITY.words, (positive, negative), strict=True) if words}
 
 
 def _name(vocabulary: Vocabulary, words: tuple[str, ...]) -> str:
-    sides = {tuple(inside): side for side, inside in polarities(vocabulary).items()}
+    """Name words; the only one of a side by itself, since a side may have the name of another word."""
+    if len(words) == 1:
+        return words[0]
+    sides = {inside: side for side, inside in polarities(vocabulary).items()}
     return sides.get(words, " or ".join(words))

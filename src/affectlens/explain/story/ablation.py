@@ -6,7 +6,7 @@ without the part; what a network that never had it would lose is another questio
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,9 +60,12 @@ class PartAblation:
 
 @dataclass(frozen=True, kw_only=True)
 class Ablations:
-    """All ablations of a model on one split of a data set, the complete network first."""
+    """All ablations of a model on one split of a data set, the complete network first.
 
-    model: str
+    `made_by` names the model as rows of predictions do: with weights, version, engine and precision.
+    """
+
+    made_by: Mapping[str, str | None]
     data: str
     split: str
     digest: str
@@ -72,7 +75,7 @@ class Ablations:
     def write(self, file: Path) -> None:
         """Write them as JSON."""
         plain = {
-            "model": self.model,
+            **self.made_by,
             "data": {"name": self.data, "split": self.split, "hash": self.digest},
             "bootstrap": {"resamples": BOOTSTRAP.resamples, "seed": BOOTSTRAP.seed, "level": BOOTSTRAP.level},
             "ablations": [row.to_json() for row in self.rows],
@@ -135,7 +138,7 @@ def ablate(
         _compare(parts, each, logits[()], truth, model, len(unreadable)) for parts, each in logits.items()
     )
     return Ablations(
-        model=model.name,
+        made_by=model.made_by(),
         data=source.name,
         split=split,
         digest=digest(records),

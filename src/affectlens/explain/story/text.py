@@ -25,7 +25,9 @@ def story(found: PictureEffects) -> list[str]:
 
 def feeling(question: Question, words: tuple[str, ...]) -> str:
     """Name one side of a question in a sentence: `fear`, `a positive feeling`."""
-    sides = {tuple(inside): side for side, inside in polarities(question.vocabulary).items()}
+    if len(words) == 1:
+        return words[0]
+    sides = {inside: side for side, inside in polarities(question.vocabulary).items()}
     return f"a {sides[words]} feeling" if words in sides else " or ".join(words)
 
 

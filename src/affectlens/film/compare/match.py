@@ -33,6 +33,8 @@ SAME_SHOT = 0.04
 MIN_DISTANCE = 0.001
 # Share of the shorter film's time that is in both, from which on they are taken for two cuts of one film.
 MIN_SHARED = 0.5
+# Pairs of shots up to which films are compared by shots: some hundred megabytes, films of 5,000 shots each.
+MAX_PAIRS = 25_000_000
 # Equal parts of the time.
 PARTS = 100
 # Parts in a stretch that is reported: shorter ones mean nothing in two different films.
@@ -93,6 +95,10 @@ class Comparison:
         """Return plain data."""
         return {
             "films": [self.one.film.name, self.other.film.name],
+            "models": [
+                {"model": each.model, "weights": each.weights_hash, "version": each.version}
+                for each in (self.one, self.other)
+            ],
             "alignment": self.alignment,
             "means": {word: [first, second, second - first] for word, first, second in self.means},
             "polarity": self.polarities,
@@ -117,7 +123,8 @@ def compare(
 ) -> Comparison:
     """Compare two films; without an `alignment`, by shots where half of the shorter one's time is in both.
 
-    Raises `SettingsError` for films predicted in different emotions, or one without shots.
+    Raises `SettingsError` for films predicted in different emotions, for one without shots, and, by shots,
+    for ones that have too many.
     """
     if one.vocabulary.words != other.vocabulary.words:
         raise SettingsError(
@@ -127,6 +134,13 @@ def compare(
     for each in (one, other):
         if not each.shots:
             raise SettingsError(f"{each.film.name} holds no sampled frame. Watch it again.")
+    if len(one.shots) * len(other.shots) > MAX_PAIRS:
+        if alignment == "shots":
+            raise SettingsError(
+                f"{len(one.shots):,} and {len(other.shots):,} shots are too many to be paired. Compare by "
+                "--align time."
+            )
+        alignment = "time"
     pairs = match_shots(one, other) if alignment != "time" else []
     if alignment == "shots" or (alignment is None and _shared(one, other, pairs) >= MIN_SHARED):
         return _by_shots(one, other, pairs, max_spans)

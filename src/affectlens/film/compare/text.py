@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from affectlens.film.compare.match import Comparison
 from affectlens.film.timeline import Timeline
+from affectlens.model_folder import WEIGHTS_ID_DIGITS
 from affectlens.report.text import duration, percent, signed
 
 # Two means that differ by less are called the same.
@@ -18,7 +19,25 @@ def summary(found: Comparison) -> list[str]:
         _largest_difference(found),
         f"Mean total variation distance over {'shots in both' if found.alignment == 'shots' else 'time'}: "
         f"{percent(found.mean_distance)}.",
+        _models(found),
     ]
+
+
+def _models(found: Comparison) -> str:
+    """Name what predicted the films: of two models, differences may be theirs."""
+    first, second = map(_model, (found.one, found.other))
+    if found.one.weights_hash == found.other.weights_hash and first == second:
+        return f"Both are predicted by {first}."
+    return (
+        f"The first is predicted by {first}, the second by {second}: what differs may be of these, not of "
+        "the films. Watch both with one."
+    )
+
+
+def _model(timeline: Timeline) -> str:
+    weights = timeline.weights_hash[:WEIGHTS_ID_DIGITS] or "not known"
+    version = f"AffectLens {timeline.version}" if timeline.version else "AffectLens before 0.2"
+    return f"the model {timeline.model} (weights {weights}, {version})"
 
 
 def _length(timeline: Timeline) -> str:

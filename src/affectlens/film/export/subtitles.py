@@ -12,6 +12,9 @@ from affectlens.film.export.options import CueKind, ExportOptions
 from affectlens.film.timeline import Timeline, up_to_milliseconds
 from affectlens.report.text import likeliest, percent, signed
 
+# What begins a tag of SubRip, or of the dialects that players read as well.
+_INSTEAD = str.maketrans({"<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", "{": "("})
+
 
 @dataclass(frozen=True)
 class Cue:
@@ -26,7 +29,8 @@ class Cue:
 def srt(timeline: Timeline, options: ExportOptions) -> str:
     """Write SubRip: times in milliseconds."""
     return "\n".join(
-        f"{number}\n{_stamp(each.start, ',')} --> {_stamp(each.end, ',')}\n{each.title}\n{each.detail}\n"
+        f"{number}\n{_stamp(each.start, ',')} --> {_stamp(each.end, ',')}\n"
+        f"{_without_markup(each.title)}\n{each.detail}\n"
         for number, each in enumerate(cues(timeline, options.cues), start=1)
     )
 
@@ -64,6 +68,11 @@ def _of_shots(timeline: Timeline) -> Iterator[Cue]:
 def _of_moods(timeline: Timeline) -> Iterator[Cue]:
     for mood in sorted(timeline.of("mood"), key=lambda each: each.start):
         yield Cue(mood.start, mood.end, mood.emotion, f"mean {percent(mood.value)}")
+
+
+def _without_markup(text: str) -> str:
+    """Write what players of SubRip, which knows no escaping, take for a tag or for times by its likeness."""
+    return text.replace("-->", "->").translate(_INSTEAD)
 
 
 def _stamp(seconds: float, point: str) -> str:

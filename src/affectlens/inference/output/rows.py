@@ -8,6 +8,7 @@ is JSON in its cell.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -83,7 +84,7 @@ def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
     Raises `ValueError` where it lacks what every table of predictions has, or has a name twice.
     """
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := next((name for name, times in Counter(names).items() if times > 1), None):
         raise ValueError(f"it has several columns {twice!r}")
     missing = [name for name in ("image", "top", "model", *ABOUT_ERRORS) if name not in names]
     if missing:
