@@ -8,19 +8,31 @@ from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
 from affectlens.library.text import licences_text, readme_beginning
 from affectlens.model_folder import Card
+from affectlens.training.start import StartRecord
 from affectlens.version import VERSION
 
 
-def limits(data: str) -> tuple[str, ...]:
-    """What should be known before a model that was trained on a data set is trusted, sentence by sentence."""
-    return (
+def limits(data: str, start: StartRecord | None = None) -> tuple[str, ...]:
+    """What should be known before a model that was trained on a data set is trusted, sentence by sentence.
+
+    The limits of a model that training started with go along, as sentences about that model.
+    """
+    own = (
         "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. "
         "It does not measure what any person feels, and nothing can be read from it about people in the "
         "picture.",
-        f"All its training pictures are of one data set ({data}); other cultures, times and kinds of "
+        f"All its training pictures are of {_one_data_set(data, start)}; other cultures, times and kinds of "
         "pictures are predicted less well.",
         "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
     )
+    if start is None:
+        return own
+    others = [sentence for sentence in start.limits if sentence not in own]
+    return (*own, *(f"Of {start.name}, with which its training started: {sentence}" for sentence in others))
+
+
+def _one_data_set(data: str, start: StartRecord | None) -> str:
+    return f"one data set ({data})" + (f", or of those of the model {start.name}" if start else "")
 
 
 def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
@@ -41,7 +53,7 @@ split, so expect somewhat less on other pictures.
 {markdown(scores)}
 {_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
-{_teachers(training)}Command: `{training["command"]}`
+{_start(training)}{_teachers(training)}Command: `{training["command"]}`
 Made by AffectLens {VERSION}.
 
     {settings.replace(chr(10), chr(10) + "    ")}
@@ -49,6 +61,17 @@ Made by AffectLens {VERSION}.
 ## Licences
 {licences_text(card)}
 """
+
+
+def _start(training: Mapping[str, Any]) -> str:
+    start = training.get("start")
+    if start is None:
+        return ""
+    rows = start["rows"]
+    new = [word for word, parts in rows.items() if len(parts) > 1]
+    mixed = f"; new words, which began as mixtures of its words: {', '.join(new)}" if new else ""
+    kept = "" if rows else "; its classifiers started anew"
+    return f"Started with: {start['name']}, weights {start['weights_hash']}{mixed}{kept}.\n"
 
 
 def _teachers(training: Mapping[str, Any]) -> str:

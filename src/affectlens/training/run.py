@@ -29,6 +29,7 @@ from affectlens.training.run_folder import (
     cut_back,
     open_run_together,
     require_no_run,
+    require_same_start,
 )
 from affectlens.training.session import CacheProgress, Session, open_session, with_cache
 from affectlens.training.settings import LAST_EPOCH, Settings
@@ -89,7 +90,7 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
     group = session.group
     # Before the folder holds anything: what does not begin leaves no run behind.
     fresh = None if request.resume else _fresh(request, session)
-    open_run_together(request, session)
+    open_run_together(request, session, fresh.rows if fresh else {})
     session = yield from with_cache(session, request.out / CACHE, request.cache)
     state, best = (fresh, -1.0) if fresh else _begin(request, session)
     precision = str(session.precision).removeprefix("torch.")
@@ -134,7 +135,11 @@ def _fresh(request: TrainingRequest, session: Session) -> State:
 def _begin(request: TrainingRequest, session: Session) -> tuple[State, float]:
     """The state that a resumed run goes on from, and the best score so far."""
     group = session.group
-    state = session.start(pretrained=not (request.out / LAST).is_file())
+    begins = not (request.out / LAST).is_file()
+    with group.agreed():
+        if begins and session.settings.start and group.is_main:
+            require_same_start(request.out, session.settings)
+    state = session.start(pretrained=begins)
     with group.agreed():
         best = _restore(request.out, state, group.is_main)
     if len(set(group.gather(state.step))) > 1:

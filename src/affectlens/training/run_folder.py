@@ -19,11 +19,13 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import tomli_w
 
+from affectlens import hub, library
 from affectlens.data import splits
 from affectlens.data.records import DataSource, digest
 from affectlens.data.vocabularies import FILE as VOCABULARY
@@ -37,6 +39,7 @@ from affectlens.models.backbones import HUB, NONE
 from affectlens.training.attributes import fingerprint
 from affectlens.training.session import Session
 from affectlens.training.settings import Settings, read_settings
+from affectlens.training.start import RowMixtures, StartRecord, start_record
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
 LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
@@ -88,13 +91,17 @@ class RunData:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What a run was, apart from its settings: `run.json`, and part of the card."""
+    """What a run was, apart from its settings: `run.json`, and part of the card.
+
+    `start` has the model whose weights it started with, where there is one.
+    """
 
     name: str
     command: str
     seed: int
     data: RunData
     machine: Mapping[str, Any]
+    start: StartRecord | None = None
     format_version: int = 1
 
     @classmethod
@@ -121,6 +128,8 @@ class RunRecord:
         """Return plain data for a model's card, which has a format of its own."""
         plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
         del plain["format_version"]
+        if self.start is None:
+            del plain["start"]
         return plain
 
 
@@ -139,10 +148,11 @@ def require_no_run(out: Path) -> None:
         raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
 
 
-def open_run(request: TrainingRequest, session: Session) -> None:
+def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = MappingProxyType({})) -> None:
     """Write what a run is before its first step, or check that the one to resume is the same.
 
-    The settings are the session's. Raises `RunError` where the folder holds another run, or none to resume.
+    The settings are the session's; `rows` are those of a trained model that the run starts with. Raises
+    `RunError` where the folder holds another run, or none to resume.
     """
     out, settings = request.out, session.settings
     hashes = _hashes(session)
@@ -176,6 +186,7 @@ def open_run(request: TrainingRequest, session: Session) -> None:
             teachers=tuple(file.name for file in request.teachers),
         ),
         machine=describe(),
+        start=start_record(settings.start, rows) if settings.start else None,
         format_version=FORMAT_VERSION,
     )
     splits.write_splits(out / SPLITS, source)
@@ -188,11 +199,23 @@ def open_run(request: TrainingRequest, session: Session) -> None:
         file.write(settings.to_toml())
 
 
-def open_run_together(request: TrainingRequest, session: Session) -> None:
+def require_same_start(out: Path, settings: Settings) -> None:
+    """Raise `RunError` where the model to start with has other weights than when the run was begun."""
+    begun = RunRecord.read(out).start
+    if begun and library.card(settings.start).weights_hash != begun.weights_hash:
+        raise RunError(
+            f"The run in {out} was begun with the model {begun.name}, and {settings.start} has other weights "
+            "now. Start another run."
+        )
+
+
+def open_run_together(
+    request: TrainingRequest, session: Session, rows: RowMixtures = MappingProxyType({})
+) -> None:
     """Have the main process open the run, and the others find it."""
     with session.group.agreed():
         if session.group.is_main:
-            open_run(request, session)
+            open_run(request, session, rows)
     with session.group.agreed():
         if not (request.out / SETTINGS).is_file():
             raise RunError(
@@ -247,7 +270,18 @@ def portable_settings(settings: Settings) -> dict[str, Any]:
     words = settings.vocabulary
     if is_file_name(words):
         words = Path(words).name
-    return {**settings.to_dict(), "weights": weights, "vocabulary": words}
+    return {
+        **settings.to_dict(),
+        "weights": weights,
+        "start": _portable_start(settings.start),
+        "vocabulary": words,
+    }
+
+
+def _portable_start(name: str) -> str:
+    """The name of a model, as it is; a folder of this machine as a placeholder."""
+    is_name = name in dict(library.folders()) or (hub.is_name(name) and not Path(name).exists())
+    return name if is_name or not name else "FOLDER"
 
 
 def portable_command(words: Sequence[str]) -> str:
@@ -281,6 +315,8 @@ def _assignment(value: str) -> str:
     key, _, given = value.partition("=")
     if key.strip() == "vocabulary" and is_file_name(given.strip()):
         return f"vocabulary={Path(given.strip()).name}"
+    if key.strip() == "start":
+        return f"start={_portable_start(given.strip())}"
     return "weights=FOLDER" if key.strip() == "weights" and given.strip() not in {HUB, NONE} else value
 
 

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal
 
 import msgspec
@@ -122,6 +123,9 @@ class Settings:
         network: a name from `affectlens models`, or any of timm's.
         network_options: what the network's entry in the catalogue allows.
         weights: where the backbone starts: `hub`, `none`, or a file or folder of safetensors.
+        start: a trained model, by name, folder or name on the hub, whose weights the network starts with
+            instead, classifiers too (`training.start`): a model of this network with these options. Images
+            come as its card has them, where `preprocessing` leaves it open. "" starts with `weights`.
         epochs: passes over the training pictures; may be a fraction.
         batch_size: pictures of one forward pass.
         grad_accum_steps: forward passes whose gradients are summed into one step of the optimizer.
@@ -157,8 +161,8 @@ class Settings:
             pairs needs to find pairs; 0 is off.
         logit_adjustment: adds this times the log frequency of each emotion to the logits in the loss
             only, so that the network itself learns to favour none (Menon et al., ICLR 2021); 0 is off.
-        preprocessing: size of the network's input and how a picture is brought to it; `mean` and `std` that
-            are not set are those that the backbone's weights expect.
+        preprocessing: size of the network's input and how a picture is brought to it; what is not set is as
+            the backbone's weights expect it, or as the card of the model to `start` with has it.
         low_res_size, low_res_fraction: the first `low_res_fraction` of the epochs see pictures of
             `low_res_size` pixels a side, which is faster; 0 is off. The network must accept several sizes.
         patch_dropout_fraction: the first part of the epochs in which `network_options.patch_dropout` acts. A
@@ -178,6 +182,7 @@ class Settings:
     network: str = "deit_tiny"
     network_options: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "hub"
+    start: str = ""
     epochs: float = 10.0
     batch_size: int = 64
     grad_accum_steps: int = 1
@@ -385,11 +390,18 @@ def _check_names(kind: type, values: Mapping[str, Any], prefix: str) -> None:
     for name, value in values.items():
         if name not in names:
             raise UnknownName("setting", prefix + name, [prefix + n for n in names], "a training run")
-        known = typing.get_args(hints[name]) if typing.get_origin(hints[name]) is Literal else ()
-        if known and value not in known:
+        known = _words(hints[name])
+        if known and value is not None and value not in known:
             raise SettingsError(str(UnknownName("value", str(value), known, prefix + name)))
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
             _check_names(hints[name], value, f"{prefix}{name}.")
+
+
+def _words(hint: Any) -> tuple[str, ...]:
+    """The words that a type allows, or that and None; () for any other type."""
+    if typing.get_origin(hint) in (typing.Union, UnionType):
+        return tuple(word for each in typing.get_args(hint) for word in _words(each))
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
 
 
 def _explained(error: msgspec.ValidationError) -> str:
