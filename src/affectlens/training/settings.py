@@ -139,6 +139,8 @@ class Settings:
             `lr`.
         frozen_layers: the backbone's layers, from the input up, that do not learn (`training.frozen`): blocks
             of a transformer, stages of a convolutional network; more than it has leave what lies above it.
+        frozen: names of weights that do not learn besides these, as patterns of `fnmatch` that are separated
+            by commas: `blocks.[0-5].*, *norm*`.
         frozen_epochs: first epochs in which only what lies above the backbone learns.
         warmup: fraction of all steps in which the learning rate rises from 0; 0 is off.
         schedule: how it then falls, one of `SCHEDULES`: to 0 as half a cosine or as a straight line, or in
@@ -194,6 +196,7 @@ class Settings:
     layer_decay: float = 0.75
     head_lr_scale: float = 1.0
     frozen_layers: int = 0
+    frozen: str = ""
     frozen_epochs: int = 0
     warmup: float = 0.1
     schedule: str = "cosine"
