@@ -101,10 +101,14 @@ def plan_search(
 ) -> SearchPlan:
     """Make a plan whose interval is in steps or in epochs of the training pictures, as `0.5epochs`.
 
-    Raises `SettingsError` for settings that give no score to choose members by.
+    Raises `SettingsError` for settings that give no score to choose members by, or that end a run early.
     """
     if settings.select_by == LAST_EPOCH:
         raise SettingsError("A search needs a score to choose members by. Set select_by to one, as mean.")
+    if settings.patience:
+        raise SettingsError(
+            "patience ends a single run; in a search the scheduler decides who goes on. Set patience=0."
+        )
     resources = resources or default_resources(device)
     pictures = len(open_session(source, settings, device).training)
     return SearchPlan(

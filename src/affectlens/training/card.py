@@ -53,7 +53,7 @@ split, so expect somewhat less on other pictures.
 {markdown(scores)}
 {_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
-{_start(training)}{_teachers(training)}Command: `{training["command"]}`
+{_start(training)}{_teachers(training)}{_stop(training)}Command: `{training["command"]}`
 Made by AffectLens {VERSION}.
 
     {settings.replace(chr(10), chr(10) + "    ")}
@@ -72,6 +72,11 @@ def _start(training: Mapping[str, Any]) -> str:
     mixed = f"; new words, which began as mixtures of its words: {', '.join(new)}" if new else ""
     kept = "" if rows else "; its classifiers started anew"
     return f"Started with: {start['name']}, weights {start['weights_hash']}{mixed}{kept}.\n"
+
+
+def _stop(training: Mapping[str, Any]) -> str:
+    ends = [row for row in training["log"] if row.get("stop")]
+    return "".join(f"Ended after epoch {row['epoch']}: {row['stop']}.\n" for row in ends)
 
 
 def _teachers(training: Mapping[str, Any]) -> str:

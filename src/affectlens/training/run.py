@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
@@ -49,12 +49,23 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """Scores on the validation split after an epoch (from 1); `best` when it is the best so far."""
+    """Scores on the validation split after an epoch (from 1); `best` when it is the best so far.
+
+    `stop` states why training ends here, where it ends early; else it is empty.
+    """
 
     epoch: int
     step: int
     scores: Mapping[str, float]
     best: bool
+    stop: str = ""
+
+
+class Best(NamedTuple):
+    """The best score so far of what epochs are selected by, and its epoch, from 1."""
+
+    score: float = -1.0
+    epoch: int = 0
 
 
 RunEvent = RunStarted | Step | EpochEnd | CacheProgress | RunFinished
@@ -92,36 +103,46 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
     fresh = None if request.resume else _fresh(request, session)
     open_run_together(request, session, fresh.rows if fresh else {})
     session = yield from with_cache(session, request.out / CACHE, request.cache)
-    state, best = (fresh, -1.0) if fresh else _begin(request, session)
+    state, best = (fresh, Best()) if fresh else _begin(request, session)
     precision = str(session.precision).removeprefix("torch.")
     yield RunStarted(
         state.step, session.schedule.total_steps, len(session.training), str(session.device), precision
     )
     began = time.monotonic()
     log_file = request.out / STEPS if group.is_main else Path(os.devnull)
+    steps = iter(()) if _has_stopped(session, state, best) else train(session, state)
     with log_file.open("a", encoding="utf-8") as log:
-        for step in train(session, state):
+        for step in steps:
+            end = None
             log.write(json.dumps(_line(step, time.monotonic() - began)) + "\n")
             log.flush()
             yield step
             if step.ends_epoch:
                 end = _end_epoch(request, session, state, step, best)
-                best = max(best, _selection(end.epoch, end.scores, session.settings))
+                if end.best:
+                    best = Best(_selection(end.epoch, end.scores, session.settings), end.epoch)
                 yield end
             due = step.number % session.settings.checkpoint_every == 0
             if group.is_main and (step.ends_epoch or due):
                 os.fsync(log.fileno())  # before the state that counts its lines
-                save_state(request.out / LAST, state, {"best": best})
+                save_state(request.out / LAST, state, {"best": best.score, "best_epoch": best.epoch})
+            if end and end.stop:
+                break
     if group.is_main:
         yield finish(request, session)
 
 
 def _line(step: Step, seconds: float) -> dict[str, Any]:
     """What the log has of a step; `seconds` are those since this part of the run began."""
-    line = {"step": step.number, "loss": step.loss, "accuracy": step.accuracy, "lr": step.lr}
-    if step.gradient_norm is not None:
-        line["gradient_norm"] = step.gradient_norm
-    return {**line, "seconds": round(seconds, 2), **step.parts}
+    return {
+        "step": step.number,
+        "loss": step.loss,
+        "accuracy": step.accuracy,
+        "lr": step.lr,
+        "gradient_norm": step.gradient_norm,
+        "seconds": round(seconds, 2),
+        **step.parts,
+    }
 
 
 def _fresh(request: TrainingRequest, session: Session) -> State:
@@ -132,7 +153,7 @@ def _fresh(request: TrainingRequest, session: Session) -> State:
     return session.start()
 
 
-def _begin(request: TrainingRequest, session: Session) -> tuple[State, float]:
+def _begin(request: TrainingRequest, session: Session) -> tuple[State, Best]:
     """The state that a resumed run goes on from, and the best score so far."""
     group = session.group
     begins = not (request.out / LAST).is_file()
@@ -147,14 +168,15 @@ def _begin(request: TrainingRequest, session: Session) -> tuple[State, float]:
     return state, best
 
 
-def _restore(out: Path, state: State, is_main: bool) -> float:
+def _restore(out: Path, state: State, is_main: bool) -> Best:
     """Load the last checkpoint, if one was written; cut the logs back to it; return the best score."""
     if is_main:
         clear_leftovers(out)
-    notes = load_state(out / LAST, state) if (out / LAST).is_file() else {"best": -1.0}
+    notes = load_state(out / LAST, state) if (out / LAST).is_file() else {}
     for name in (STEPS, LOG) if is_main else ():
         cut_back(out / name, state.step)
-    return float(notes["best"])
+    # Checkpoints from before there was a patience have no epoch.
+    return Best(float(notes.get("best", Best().score)), int(notes.get("best_epoch", Best().epoch)))
 
 
 def _selection(epoch: int, scores: Mapping[str, float], settings: Settings) -> float:
@@ -162,17 +184,33 @@ def _selection(epoch: int, scores: Mapping[str, float], settings: Settings) -> f
     return float(epoch) if settings.select_by == LAST_EPOCH else scores[settings.select_by]
 
 
-def _end_epoch(request: TrainingRequest, session: Session, state: State, step: Step, best: float) -> EpochEnd:
+def _has_stopped(session: Session, state: State, best: Best) -> bool:
+    """Whether a run to resume had stopped early, and was interrupted after its last checkpoint."""
+    last, schedule = state.step - 1, session.schedule
+    return last >= 0 and schedule.ends_epoch(last) and bool(_stop(session, schedule.epoch_of(last) + 1, best))
+
+
+def _stop(session: Session, epoch: int, best: Best) -> str:
+    """State why training ends after an epoch (from 1), or nothing where it goes on."""
+    settings = session.settings
+    if not settings.patience or epoch - best.epoch < settings.patience:
+        return ""
+    return f"{settings.select_by} has not improved for {settings.patience} epochs (patience)"
+
+
+def _end_epoch(request: TrainingRequest, session: Session, state: State, step: Step, best: Best) -> EpochEnd:
     """Score an epoch, keep its weights when they are the best so far, log it."""
     scores = quick_scores(session.predict(state.best_network))
-    is_best = _selection(step.epoch + 1, scores, session.settings) > best
-    end = EpochEnd(step.epoch + 1, step.number, scores, is_best)
+    is_best = _selection(step.epoch + 1, scores, session.settings) > best.score
+    is_over = is_best or state.step == session.schedule.total_steps
+    stop = "" if is_over else _stop(session, step.epoch + 1, best)
+    end = EpochEnd(step.epoch + 1, step.number, scores, is_best, stop)
     if not session.group.is_main:
         return end
     if is_best:
         save_weights(request.out / BEST, state.best_network, {"epoch": end.epoch, "step": end.step, **scores})
     with (request.out / LOG).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(asdict(end)) + "\n")
+        log.write(json.dumps({key: value for key, value in asdict(end).items() if value != ""}) + "\n")
         log.flush()
         os.fsync(log.fileno())
     return end

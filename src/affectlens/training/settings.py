@@ -39,7 +39,8 @@ _RANGES: tuple[_Range, ...] = (
     ),
     (
         ("weight_decay", "clip_grad", "mixup", "cutmix", "class_weight", "balanced_sampling",
-         "logit_adjustment", "pictures_per_emotion", "frozen_layers", "frozen_epochs"),
+         "logit_adjustment", "pictures_per_emotion", "frozen_layers", "frozen_epochs",
+         "patience"),
         lambda value: value >= 0,
         "at least 0",
     ),
@@ -173,6 +174,7 @@ class Settings:
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
             mean is that of accuracy and balanced accuracy; last takes the last epoch, so that the scores of
             the validation split chose nothing.
+        patience: epochs without a better score of `select_by` after which training ends; 0 is off.
         val_fraction: part of each emotion that is held out for validation where the data set has no such
             split.
         checkpoint_every: steps between checkpoints; there is one at each end of an epoch as well.
@@ -221,6 +223,7 @@ class Settings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     preprocessing: PreprocessingSettings = field(default_factory=PreprocessingSettings)
     select_by: str = "mean"
+    patience: int = 0
     val_fraction: float = 0.15
     checkpoint_every: int = 200
     cache_side: int = 0
@@ -248,9 +251,17 @@ class Settings:
                 f"batch_size={self.batch_size}."
             )
         self._require_unmixed_pictures()
+        self._require_score()
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise SettingsError(str(UnknownName("value", getattr(self, name), known, name)))
+
+    def _require_score(self) -> None:
+        if self.patience and self.select_by == LAST_EPOCH:
+            raise SettingsError(
+                f"patience={self.patience} waits for a better score, and select_by=last has none. Set "
+                "select_by to a score, as mean, or patience=0."
+            )
 
     def _require_unmixed_pictures(self) -> None:
         if not self.mixup and not self.cutmix:
