@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, help="Random seed. Default: the recipe's, 0.")
 @options.cache_folder
 @click.option("--resume", is_flag=True, help="Continuation of the run in --out after an interruption.")
+@click.option(
+    "--epochs",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Number of epochs in total that a run goes on to, with --resume. (A new run takes --set epochs=N.)",
+)
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @options.weights_dtype
 @options.no_graph
@@ -62,6 +68,7 @@ def train(
     seed: int | None,
     cache: Path | None,
     resume: bool,
+    epochs: float | None,
     device: str,
     dtype: str,
     no_graph: bool,
@@ -71,8 +78,11 @@ def train(
     """Train RECIPE (a recipe or a network, see `affectlens models`) on labelled pictures.
 
     The run folder holds settings, logs, checkpoints and in the end the model in OUT/model. A run that was
-    interrupted, even by a power cut, goes on with --resume as if nothing had happened.
+    interrupted, even by a power cut, goes on with --resume as if nothing had happened. With --resume
+    --epochs N one that was interrupted or has ended goes on to N epochs.
     """
+    from dataclasses import replace
+
     from affectlens.data.catalog import open_data
     from affectlens.data.splits import with_fold
     from affectlens.data.vocabularies import own_words
@@ -82,7 +92,11 @@ def train(
 
     if resume and (file or assignments or seed is not None):
         raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
+    if epochs is not None and not resume:
+        raise click.UsageError("--epochs goes with --resume. For a new run: --set epochs=N.")
     settings = read_run_settings(out) if resume else changed_recipe(recipe, file, assignments, seed)
+    if epochs is not None:
+        settings = replace(settings, epochs=epochs)
     source = open_data(data, own_words(settings.vocabulary))
     if fold is not None:
         source = with_fold(source, fold)
@@ -96,6 +110,7 @@ def train(
         out=out,
         cache=cache,
         resume=resume,
+        extends=epochs is not None,
         teachers=teachers,
         device=device,
         dtype=dtype,

@@ -54,7 +54,7 @@ split, so expect somewhat less on other pictures.
 {_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
 {_start(training)}{_teachers(training)}{_stop(training)}Command: `{training["command"]}`
-Made by AffectLens {VERSION}.
+{_continued(training)}Made by AffectLens {VERSION}.
 
     {settings.replace(chr(10), chr(10) + "    ")}
 
@@ -77,6 +77,13 @@ def _start(training: Mapping[str, Any]) -> str:
 def _stop(training: Mapping[str, Any]) -> str:
     ends = [row for row in training["log"] if row.get("stop")]
     return "".join(f"Ended after epoch {row['epoch']}: {row['stop']}.\n" for row in ends)
+
+
+def _continued(training: Mapping[str, Any]) -> str:
+    return "".join(
+        f"Continued at step {each['step']} to {each['epochs']:g} epochs: `{each['command']}`\n"
+        for each in training.get("continued", ())
+    )
 
 
 def _teachers(training: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from affectlens.training.run_folder import (
     LAST,
     LOG,
     STEPS,
+    RunRecord,
     TrainingRequest,
     cut_back,
     open_run_together,
@@ -110,7 +111,8 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
     )
     began = time.monotonic()
     log_file = request.out / STEPS if group.is_main else Path(os.devnull)
-    steps = iter(()) if _has_stopped(session, state, best) else train(session, state)
+    waits_since = _continued_after(request, session)
+    steps = iter(()) if _has_stopped(session, state, best, waits_since) else train(session, state)
     with log_file.open("a", encoding="utf-8") as log:
         for step in steps:
             end = None
@@ -118,7 +120,7 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
             log.flush()
             yield step
             if step.ends_epoch:
-                end = _end_epoch(request, session, state, step, best)
+                end = _end_epoch(request, session, state, step, best, waits_since)
                 if end.best:
                     best = Best(_selection(end.epoch, end.scores, session.settings), end.epoch)
                 yield end
@@ -184,26 +186,39 @@ def _selection(epoch: int, scores: Mapping[str, float], settings: Settings) -> f
     return float(epoch) if settings.select_by == LAST_EPOCH else scores[settings.select_by]
 
 
-def _has_stopped(session: Session, state: State, best: Best) -> bool:
+def _continued_after(request: TrainingRequest, session: Session) -> int:
+    """After how many epochs the run was last continued to others, and `patience` begins anew."""
+    continued = RunRecord.read(request.out).continued
+    return session.schedule.epoch_of(continued[-1].step) if continued else 0
+
+
+def _has_stopped(session: Session, state: State, best: Best, waits_since: int) -> bool:
     """Whether a run to resume had stopped early, and was interrupted after its last checkpoint."""
     last, schedule = state.step - 1, session.schedule
-    return last >= 0 and schedule.ends_epoch(last) and bool(_stop(session, schedule.epoch_of(last) + 1, best))
+    if last < 0 or not schedule.ends_epoch(last):
+        return False
+    return bool(_stop(session, schedule.epoch_of(last) + 1, max(best.epoch, waits_since)))
 
 
-def _stop(session: Session, epoch: int, best: Best) -> str:
+def _stop(session: Session, epoch: int, waits_since: int) -> str:
     """State why training ends after an epoch (from 1), or nothing where it goes on."""
     settings = session.settings
-    if not settings.patience or epoch - best.epoch < settings.patience:
+    if not settings.patience or epoch - waits_since < settings.patience:
         return ""
     return f"{settings.select_by} has not improved for {settings.patience} epochs (patience)"
 
 
-def _end_epoch(request: TrainingRequest, session: Session, state: State, step: Step, best: Best) -> EpochEnd:
+def _end_epoch(
+    request: TrainingRequest, session: Session, state: State, step: Step, best: Best, waits_since: int
+) -> EpochEnd:
     """Score an epoch, keep its weights when they are the best so far, log it."""
     scores = quick_scores(session.predict(state.best_network))
-    is_best = _selection(step.epoch + 1, scores, session.settings) > best.score
+    settings = session.settings
+    # The last is the best also where it is an epoch that was cut short before and went on.
+    is_last = settings.select_by == LAST_EPOCH
+    is_best = is_last or _selection(step.epoch + 1, scores, settings) > best.score
     is_over = is_best or state.step == session.schedule.total_steps
-    stop = "" if is_over else _stop(session, step.epoch + 1, best)
+    stop = "" if is_over else _stop(session, step.epoch + 1, max(best.epoch, waits_since))
     end = EpochEnd(step.epoch + 1, step.number, scores, is_best, stop)
     if not session.group.is_main:
         return end

@@ -17,7 +17,7 @@ import json
 import platform
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +37,7 @@ from affectlens.former_keys import FORMAT_VERSION
 from affectlens.machine import describe
 from affectlens.models.backbones import HUB, NONE
 from affectlens.training.attributes import fingerprint
+from affectlens.training.checkpoints import read_step
 from affectlens.training.session import Session
 from affectlens.training.settings import Settings, read_settings
 from affectlens.training.start import RowMixtures, StartRecord, start_record
@@ -54,6 +55,7 @@ class TrainingRequest:
         data: as the user wrote it, `NAME:PATH`; stored without its folder
         source: the data set; validation is split off where it has none
         out: the run folder
+        extends: whether a run to resume goes on to the epochs of `settings`, in total, instead of its own
         teachers: files of soft answers (`training.soft_answers`), where the settings have `distillation`
         cache: where decoded pictures are kept, shared between runs; None keeps them in the run folder
         dtype: how the finished model's weights are stored
@@ -66,6 +68,7 @@ class TrainingRequest:
     settings: Settings
     out: Path
     resume: bool = False
+    extends: bool = False
     teachers: tuple[Path, ...] = ()
     cache: Path | None = None
     device: str = "auto"
@@ -90,10 +93,20 @@ class RunData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """That a run goes on to another number of epochs in total: after which step, by which command."""
+
+    step: int
+    epochs: float
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """What a run was, apart from its settings: `run.json`, and part of the card.
 
-    `start` has the model whose weights it started with, where there is one.
+    `start` has the model whose weights it started with, where there is one; `continued` each time that its
+    epochs became others.
     """
 
     name: str
@@ -102,6 +115,7 @@ class RunRecord:
     data: RunData
     machine: Mapping[str, Any]
     start: StartRecord | None = None
+    continued: tuple[Continuation, ...] = ()
     format_version: int = 1
 
     @classmethod
@@ -128,8 +142,9 @@ class RunRecord:
         """Return plain data for a model's card, which has a format of its own."""
         plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
         del plain["format_version"]
-        if self.start is None:
-            del plain["start"]
+        for name in ("start", "continued"):
+            if not plain[name]:
+                del plain[name]
         return plain
 
 
@@ -152,12 +167,14 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
     """Write what a run is before its first step, or check that the one to resume is the same.
 
     The settings are the session's; `rows` are those of a trained model that the run starts with. Raises
-    `RunError` where the folder holds another run, or none to resume.
+    `RunError` where the folder holds another run, or none to resume, or one that has more steps than it is
+    to have.
     """
     out, settings = request.out, session.settings
     hashes = _hashes(session)
     if request.resume:
-        if read_run_settings(out) != settings:
+        begun = read_run_settings(out)
+        if (replace(begun, epochs=settings.epochs) if request.extends else begun) != settings:
             raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
         record = RunRecord.read(out)
         if record.name != request.name:
@@ -171,6 +188,8 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
                 f"The run in {out} was on other pictures or labels, or other soft answers: {stored} "
                 f"then, {hashes} now. Resume with the same --data and --teachers, or start another run."
             )
+        if begun != settings:
+            _extend(request, session, record)
         return
     require_no_run(out)
     source = session.source
@@ -195,8 +214,27 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
             file.write(tomli_w.dumps(to_plain(source.vocabulary)))
     record.write(out)
     # Last: its presence means that the run was begun.
+    _write_settings(out, settings)
+
+
+def _write_settings(out: Path, settings: Settings) -> None:
     with atomic_write(out / SETTINGS, "w") as file:
         file.write(settings.to_toml())
+
+
+def _extend(request: TrainingRequest, session: Session, record: RunRecord) -> None:
+    """Record that a run goes on to other epochs than it was begun with."""
+    out, epochs, total = request.out, session.settings.epochs, session.schedule.total_steps
+    done = read_step(out / LAST) if (out / LAST).is_file() else 0
+    if total <= done:
+        raise RunError(
+            f"The run in {out} has done {done} steps already, and {epochs:g} epochs are {total} steps. "
+            "Resume with more --epochs."
+        )
+    continued = Continuation(step=done, epochs=epochs, command=request.command)
+    if continued not in record.continued:  # where writing it was interrupted
+        replace(record, continued=(*record.continued, continued)).write(out)
+    _write_settings(out, session.settings)
 
 
 def require_same_start(out: Path, settings: Settings) -> None:
