@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from affectlens.cli.console import echo, table_console
 
 if TYPE_CHECKING:
     from affectlens.training.run import RunEvent
+
+
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
 @click.command()
@@ -44,6 +48,13 @@ if TYPE_CHECKING:
 @options.weights_dtype
 @options.no_graph
 @click.option(
+    "--track",
+    "trackers",
+    type=click.Choice(TRACKERS),
+    multiple=True,
+    help="Tracker that gets all numbers of the run; several may be named. Each has an extra of that name.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, options.MOST_PROCESSES),
     metavar="N",
@@ -72,6 +83,7 @@ def train(
     device: str,
     dtype: str,
     no_graph: bool,
+    trackers: tuple[str, ...],
     workers: int | None,
     address: str,
 ) -> None:
@@ -89,7 +101,9 @@ def train(
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.run import fit
     from affectlens.training.run_folder import TrainingRequest, portable_command, read_run_settings
+    from affectlens.training.trackers import require_trackers, tracked
 
+    require_trackers(trackers)
     if resume and (file or assignments or seed is not None):
         raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
     if epochs is not None and not resume:
@@ -121,9 +135,11 @@ def train(
         from affectlens.cluster.connection import Cluster
         from affectlens.cluster.train import fit_on_ray
 
-        show(fit_on_ray(request, workers, Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))))
+        cluster = Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))
+        events = fit_on_ray(request, workers, cluster)
     else:
-        show(fit(request))
+        events = fit(request)
+    show(tracked(events, request, trackers, partial(echo, err=True)))
 
 
 def show(events: "Iterator[RunEvent]") -> None:
