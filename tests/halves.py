@@ -24,9 +24,9 @@ HELPERS = (TESTS, TESTS.parent / "benchmarks", TESTS.parent / "scripts")
 SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
-    "captum", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif", "playwright", "pyarrow", "ray",
-    "safetensors", "scipy", "skimage", "sklearn", "timm", "tomli_w", "torch", "torchmetrics", "torchvision",
-    "transformers",
+    "captum", "mlflow", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif", "playwright", "pyarrow",
+    "ray", "safetensors", "scipy", "skimage", "sklearn", "tensorboard", "timm", "tomli_w", "torch",
+    "torchmetrics", "torchvision", "transformers", "wandb",
 )  # fmt: skip
 # Rooms that build models.
 ROOMS = (

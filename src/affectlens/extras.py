@@ -30,8 +30,11 @@ class Extra:
 ADAPT = Extra("adapt", "sklearn")
 CLUSTER = Extra("cluster", "ray")
 HEIF = Extra("heif", "pillow_heif")
+MLFLOW = Extra("mlflow", "mlflow")
 PARQUET = Extra("parquet", "pyarrow")
+TENSORBOARD = Extra("tensorboard", "tensorboard")
 TRAIN = Extra("train", "torch")
+WANDB = Extra("wandb", "wandb")
 
 
 def require(extra: Extra, what: str) -> None:

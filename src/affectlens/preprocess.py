@@ -204,10 +204,14 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedInput:
-    """What a backbone was trained on, by its pretrained configuration: fields as those of `Preprocessing`."""
+    """What a backbone was trained on, by its pretrained configuration, or a model, by its card.
+
+    Fields are as those of `Preprocessing`.
+    """
 
     height: int = 224
     width: int = 224
+    fit: Fit = "squash"
     crop_fraction: float = 1.0
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -219,17 +223,18 @@ ANY_INPUT = ExpectedInput()
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingSettings:
-    """`Preprocessing` as settings of training have it, of which all but `fit` may be left to the backbone.
+    """`Preprocessing` as settings of training have it, which may be left to the weights.
 
     Weights lose points where they are fed images made otherwise than those that they were trained on, and
-    some networks have one size only. None stands for what the backbone's pretrained configuration states;
-    its crop applies where `fit` is "crop". Raises `SettingsError` for impossible values.
+    some networks have one size only. None stands for what the backbone's pretrained configuration states, or
+    the card of a model that training starts with; a crop applies where `fit` is "crop". A backbone leaves
+    `fit` at "squash". Raises `SettingsError` for impossible values.
     """
 
     version: int = VERSION
     height: int | None = None
     width: int | None = None
-    fit: Fit = "squash"
+    fit: Fit | None = None
     crop_fraction: float | None = None
     interpolation: Interpolation | None = None
     mean: tuple[float, float, float] | None = None
@@ -239,9 +244,9 @@ class PreprocessingSettings:
         self.resolved()
 
     def resolved(self, expected: ExpectedInput = ANY_INPUT) -> Preprocessing:
-        """Return the preprocessing, with what a backbone expects where nothing is set."""
+        """Return the preprocessing, with what weights expect where nothing is set."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.fit != "crop":
+        if (self.fit or expected.fit) != "crop":
             expected = replace(expected, crop_fraction=1.0)
         open_ = [name for name, value in values.items() if value is None]
         return Preprocessing(**{**values, **{name: getattr(expected, name) for name in open_}})

@@ -131,6 +131,19 @@ def test_resuming_takes_no_other_settings(data: Path, run: Path) -> None:
     assert train(data, run, "--resume", "--seed", "4") == 2
 
 
+def test_a_run_that_has_ended_goes_on_to_more_epochs(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert train(data, out, *QUICK) == 0
+    assert train(data, out, "--no-graph", "--resume", "--epochs", "2") == 0
+    assert "Epoch 2" in capsys.readouterr().err
+    assert train(data, out, "--no-graph", "--resume", "--epochs", "1") == 2
+    assert "has done 7 steps" in capsys.readouterr().err
+    assert train(data, tmp_path / "new", *QUICK, "--epochs", "2") == 2
+    assert "--set epochs=N" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
 def test_interrupting_is_reported_and_the_run_goes_on_later(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"

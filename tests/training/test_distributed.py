@@ -12,12 +12,18 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from affectlens import library
 from affectlens.data import emoset, folder
 from affectlens.data.records import DataSource
+from affectlens.emotions import MIKELS
 from affectlens.errors import AffectLensError, PictureDamaged, RunError, SettingsError
+from affectlens.model_folder import Card
 from affectlens.models import catalog
+from affectlens.models.saved import save_model
+from affectlens.preprocess import Preprocessing
 from affectlens.training.attributes import attributes_of, network_options
 from affectlens.training.batch_norm import ProcessBatchNorm, synchronise
 from affectlens.training.checkpoints import load_weights
@@ -25,6 +31,7 @@ from affectlens.training.distributed import ALONE, CPU, BatchLoss, ProcessGroup,
 from affectlens.training.gather import gather_rows
 from affectlens.training.run import fit
 from affectlens.training.run_folder import BEST, LAST, LOG, STEPS, TrainingRequest
+from affectlens.training.session import open_session
 from affectlens.training.settings import Loss, Settings, override
 from emoset_tree import emoset_tree
 from pictures import colour_set
@@ -40,6 +47,7 @@ SMALL = override(
     Settings(epochs=2, batch_size=7, weights="none", num_workers=0, precision="float32", lr=0.002),
     ["preprocessing.height=32", "preprocessing.width=32"],
 )
+INPUT = Preprocessing(height=32, width=40, mean=(0.4, 0.5, 0.6))
 # No random layers: the networks of several processes sample other numbers than that of one.
 CASES = {
     # Batch norms, mixing, two batches a step, a moving average (EMA).
@@ -115,6 +123,7 @@ def check_parts(group: ProcessGroup, root: Path) -> None:
     compare_norms(group)
     compare_gradients(group)
     compare_buffers(group)
+    compare_starts(group, root)
     (root / f"checked-{group.rank}").touch()
 
 
@@ -176,6 +185,17 @@ def compare_buffers(group: ProcessGroup) -> None:
     torch.testing.assert_close(network.mean, values.mean())
 
 
+def compare_starts(group: ProcessGroup, root: Path) -> None:
+    """The weights and the input of a model that the main process alone finds."""
+    os.environ[library.HOME_VARIABLE] = str(root / ("models" if group.is_main else "elsewhere"))
+    settings = Settings(network="test_efficientnet", start="before", batch_size=7, num_workers=0)
+    session = open_session(folder.read(root / "colours"), settings, "cpu", group)
+    state = session.start()
+    assert session.preprocessing == INPUT and state.rows["awe"] == {"awe": 1.0}
+    expected = load_file(root / "models" / "before" / "model.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in state.network.state_dict().items())
+
+
 def resume_in_the_middle(group: ProcessGroup, root: Path) -> None:
     """A run that one process began, and three end."""
     job = request("convolutional", root, root / "begun")
@@ -207,6 +227,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = source_of("attributes", root).split("all")
     soft = [{"image": each.key, "emotions": {"awe": n % 5, "fear": 2}} for n, each in enumerate(pictures)]
     (root / "soft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in soft))
+    network = catalog.build("test_efficientnet", len(MIKELS))
+    card = Card(name="before", network="test_efficientnet", vocabulary=MIKELS, preprocessing=INPUT)
+    save_model(root / "models" / "before", network, card, "A model.")
     damaged = colour_set(root / "damaged", ("awe", "anger"), each=8)
     for name in ("3.png", "4.png"):  # one of which at least is not held out
         (damaged / "awe" / name).write_bytes((damaged / "awe" / name).read_bytes()[:70])

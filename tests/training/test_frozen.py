@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from affectlens.data import folder
+from affectlens.errors import SettingsError
 from affectlens.models import catalog
 from affectlens.models.backbones import layers_from_input
 from affectlens.training.loop import train
@@ -80,6 +81,34 @@ def test_more_layers_than_there_are_is_a_linear_probe(data: Path) -> None:
     assert changed(before, state.network) == {"classifier.weight", "classifier.bias"}
 
 
+def test_weights_are_frozen_by_their_names_besides_the_first_layers(data: Path) -> None:
+    session, state = begin(data, replace(TINY, frozen_layers=1, frozen="blocks.[12].*, *.bn2.weight,"))
+    heights, before = layers_from_input(state.network), copy(state.network)
+    for _ in train(session, state):
+        pass
+    moved = changed(before, state.network) & {name for name, _ in state.network.named_parameters()}
+    frozen = {name for name, height in heights.items() if height < 1}
+    frozen |= {name for name in before if name.startswith(("blocks.1.", "blocks.2."))}
+    frozen |= {name for name in before if name.endswith(".bn2.weight")}
+    assert moved == {name for name, _ in state.network.named_parameters()} - frozen
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("clasifier.weight", r"like 'clasifier\.weight'.* Names are: classifier\.weight"),
+        ("bn1.*, nothing.like.this.at.all.7", r"nothing\.like.*Names are: .*conv_stem"),
+        ("Classifier.*", "Names are: classifier"),
+        ("*", "Nothing is left to learn"),
+    ],
+)
+def test_a_pattern_that_fits_nothing_or_everything_is_an_error_with_near_names(
+    data: Path, pattern: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        begin(data, replace(TINY, frozen=pattern))
+
+
 def test_the_backbone_is_held_for_the_first_epochs_and_then_learns(data: Path) -> None:
     session, state = begin(data, replace(TINY, frozen_epochs=1))
     before = copy(state.network)
@@ -90,7 +119,7 @@ def test_the_backbone_is_held_for_the_first_epochs_and_then_learns(data: Path) -
     assert set(before) - moved <= {name for name in before if name.endswith("num_batches_tracked")}
 
 
-@pytest.mark.parametrize("setting", ["frozen_layers=2", "frozen_epochs=1"])
+@pytest.mark.parametrize("setting", ["frozen_layers=2", "frozen_epochs=1", "frozen=blocks.*"])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(data: Path, tmp_path: Path, setting: str) -> None:
     def request(name: str, resume: bool = False) -> TrainingRequest:
         return TrainingRequest(

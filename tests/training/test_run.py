@@ -211,6 +211,14 @@ def test_the_log_of_steps_has_loss_accuracy_gradients_and_time(data: Path, tmp_p
     assert seconds == sorted(seconds) and seconds[-1] > 0
 
 
+def test_the_norm_of_gradients_is_logged_where_they_are_not_clipped_too(data: Path, tmp_path: Path) -> None:
+    free, loose = (
+        next(event for event in fit(request(data, tmp_path / f"{clip}", settings)) if isinstance(event, Step))
+        for clip, settings in ((clip, replace(TINY, clip_grad=clip)) for clip in (0.0, 1e6))
+    )
+    assert free.gradient_norm == loose.gradient_norm > 0
+
+
 def test_there_must_be_a_run_to_resume(data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run to resume"):
         next(fit(request(data, tmp_path / "nothing", resume=True)))

@@ -45,7 +45,7 @@ def adapted_card(
         },
         scores={"split": _validation(report), **report.scores.to_json()},
         licences=merged_licences([start.licences, licences(source.name)]),
-        limits=limits(source.name),
+        limits=limits(source.name, start.name, start.limits),
         weights_hash="",
         version="",
     )

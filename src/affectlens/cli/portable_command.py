@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from affectlens import library
 from affectlens.data.vocabularies import is_file_name
 from affectlens.hub import HUB, NONE
 
@@ -39,6 +40,8 @@ def _assignment(value: str) -> str:
     key, _, given = value.partition("=")
     if key.strip() == "vocabulary" and is_file_name(given.strip()):
         return f"vocabulary={Path(given.strip()).name}"
+    if key.strip() == "start":
+        return f"start={library.portable_name(given.strip())}"
     return "weights=FOLDER" if key.strip() == "weights" and given.strip() not in {HUB, NONE} else value
 
 
@@ -54,5 +57,6 @@ _STAND_INS: Mapping[str, Callable[[str], str]] = {
     "--address": lambda _: "ADDRESS",
     "--settings": _file_name,
     "--teachers": _file_name,
+    "--start": library.portable_name,
     "--set": _assignment,
 }

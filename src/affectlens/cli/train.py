@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 FINETUNE = "finetune"
 # What fitting a classifier has a use for; the others are of training by torch.
 OF_FINETUNE = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume"})
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
 @click.command()
@@ -50,9 +52,22 @@ OF_FINETUNE = frozenset({"recipe", "data", "out", "start", "depth", "name", "see
 @click.option("--seed", type=int, help="Random seed. Default: the recipe's, 0.")
 @options.cache_folder
 @click.option("--resume", is_flag=True, help="Continuation of the run in --out after an interruption.")
+@click.option(
+    "--epochs",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Number of epochs in total that a run goes on to, with --resume. (A new run takes --set epochs=N.)",
+)
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @options.weights_dtype
 @options.no_graph
+@click.option(
+    "--track",
+    "trackers",
+    type=click.Choice(TRACKERS),
+    multiple=True,
+    help="Tracker that gets all numbers of the run; several may be named. Each has an extra of that name.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, options.MOST_PROCESSES),
@@ -82,16 +97,19 @@ def train(
     seed: int | None,
     cache: Path | None,
     resume: bool,
+    epochs: float | None,
     device: str,
     dtype: str,
     no_graph: bool,
+    trackers: tuple[str, ...],
     workers: int | None,
     address: str,
 ) -> None:
     """Train RECIPE (a recipe or a network, see `affectlens models`) on labelled pictures.
 
     The run folder holds settings, logs, checkpoints and in the end the model in OUT/model. A run that was
-    interrupted, even by a power cut, goes on with --resume as if nothing had happened.
+    interrupted, even by a power cut, goes on with --resume as if nothing had happened. With --resume
+    --epochs N one that was interrupted or has ended goes on to N epochs.
 
     RECIPE may be finetune: a trained model learns the words of your own pictures. The run folder then also
     holds report.html, which shows how good the new model is on pictures that it did not learn from.
@@ -102,6 +120,8 @@ def train(
         return
     if start or depth:
         raise click.UsageError(f"--start and --depth are of the recipe {FINETUNE}: leave them out.")
+    from dataclasses import replace
+
     from affectlens.cli.portable_command import portable_command
     from affectlens.data.catalog import open_data
     from affectlens.data.splits import with_fold
@@ -109,10 +129,16 @@ def train(
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.run import fit
     from affectlens.training.run_folder import TrainingRequest, read_run_settings
+    from affectlens.training.trackers import require_trackers, tracked
 
+    require_trackers(trackers)
     if resume and (file or assignments or seed is not None):
         raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
+    if epochs is not None and not resume:
+        raise click.UsageError("--epochs goes with --resume. For a new run: --set epochs=N.")
     settings = read_run_settings(out) if resume else changed_recipe(recipe, file, assignments, seed)
+    if epochs is not None:
+        settings = replace(settings, epochs=epochs)
     source = open_data(data, own_words(settings.vocabulary))
     if fold is not None:
         source = with_fold(source, fold)
@@ -126,6 +152,7 @@ def train(
         out=out,
         cache=cache,
         resume=resume,
+        extends=epochs is not None,
         teachers=teachers,
         device=device,
         dtype=dtype,
@@ -136,9 +163,11 @@ def train(
         from affectlens.cluster.connection import Cluster
         from affectlens.cluster.train import fit_on_ray
 
-        show(fit_on_ray(request, workers, Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))))
+        cluster = Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))
+        events = fit_on_ray(request, workers, cluster)
     else:
-        show(fit(request))
+        events = fit(request)
+    show(tracked(events, request, trackers, partial(echo, err=True)))
 
 
 def _refuse_options_of_training(context: click.Context) -> None:

@@ -45,6 +45,7 @@ from affectlens.training.search_space import (
 )
 from affectlens.training.session import CacheProgress, Session, open_session, with_cache
 from affectlens.training.settings import LAST_EPOCH, Settings
+from affectlens.training.start import RowMixtures
 
 RAY = "ray"
 # Bytes of Ray's shared memory; nothing large travels through it.
@@ -100,10 +101,14 @@ def plan_search(
 ) -> SearchPlan:
     """Make a plan whose interval is in steps or in epochs of the training pictures, as `0.5epochs`.
 
-    Raises `SettingsError` for settings that give no score to choose members by.
+    Raises `SettingsError` for settings that give no score to choose members by, or that end a run early.
     """
     if settings.select_by == LAST_EPOCH:
         raise SettingsError("A search needs a score to choose members by. Set select_by to one, as mean.")
+    if settings.patience:
+        raise SettingsError(
+            "patience ends a single run; in a search the scheduler decides who goes on. Set patience=0."
+        )
     resources = resources or default_resources(device)
     pictures = len(open_session(source, settings, device).training)
     return SearchPlan(
@@ -166,15 +171,16 @@ def _open(request: SearchRequest, listen: Listener) -> Session:
             f"The search in {out} has ended; its model is in {out / MODEL}. Nothing is left to do."
         )
     session = open_session(run.source, run.settings, run.device)
+    rows: RowMixtures = {}
     if not run.resume:
         length = request.plan.with_length(session.settings, len(session.training))
         session = replace(session.with_settings(length), num_workers=length.num_workers)
         require_no_run(out)
-        session.start()  # what does not begin leaves no search behind
+        rows = session.start().rows  # what does not begin leaves no search behind
     # `open_run` writes the settings last: they show that the search was begun.
     if not (out / SETTINGS).exists():
         SearchFile(plan=request.plan, search_space=search_space(session.settings)).write(out)
-    open_run(run, session)
+    open_run(run, session, rows)
     making = with_cache(session, out / CACHE, run.cache)
     while True:
         try:

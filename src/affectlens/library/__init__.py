@@ -10,6 +10,7 @@ from affectlens.library.catalog import (
     find,
     folders,
     home,
+    portable_name,
     readme,
     summaries,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "find",
     "folders",
     "home",
+    "portable_name",
     "readme",
     "summaries",
 ]

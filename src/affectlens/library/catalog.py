@@ -68,6 +68,16 @@ def find(name: str) -> Path:
     )
 
 
+def portable_name(name: str) -> str:
+    """Return the name of a model as another could use it: of a folder of this machine a placeholder.
+
+    >>> portable_name("default"), portable_name("/runs/mine")
+    ('default', 'FOLDER')
+    """
+    is_name = name in dict(folders()) or (hub.is_name(name) and not exists(Path(name)))
+    return name if is_name or not name else "FOLDER"
+
+
 def _require_rights(folder: Path) -> None:
     """Raise `ModelNotFound` for a folder that is there and may not be entered."""
     try:

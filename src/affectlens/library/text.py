@@ -1,6 +1,6 @@
 """Model folders in words, for people: what made them, what they may be used for, what they replace."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
@@ -52,16 +52,22 @@ Network: {markdown_code(card.network)}, {card.preprocessing.width}x{card.preproc
 """
 
 
-def limits(data: str) -> tuple[str, ...]:
-    """What should be known before a model that was trained on a data set is trusted, sentence by sentence."""
-    return (
+def limits(data: str, start: str = "", limits_of_start: Sequence[str] = ()) -> tuple[str, ...]:
+    """What should be known before a model that was trained on a data set is trusted, sentence by sentence.
+
+    The limits of a model that training started with go along, as sentences about that model.
+    """
+    pictures = f"one data set ({data})" + (f", or of those of the model {start}" if start else "")
+    own = (
         "It predicts which emotions a picture evokes on average in the people whose votes it was trained on. "
         "It does not measure what any person feels, and nothing can be read from it about people in the "
         "picture.",
-        f"All its training pictures are of one data set ({data}); other cultures, times and kinds of "
-        "pictures are predicted less well.",
+        f"All its training pictures are of {pictures}; other cultures, times and kinds of pictures are "
+        "predicted less well.",
         "Do not use it to decide about persons, or as evidence of anyone's state of mind.",
     )
+    others = [sentence for sentence in limits_of_start if sentence not in own]
+    return (*own, *(f"Of {start}, with which its training started: {sentence}" for sentence in others))
 
 
 def licences_text(card: Card) -> str:

@@ -43,7 +43,8 @@ class NetworkEntry:
 # Options of every plain classifier; a network that lacks one raises an error when it is built. On half of the
 # patches a transformer trains twice as fast and hardly worse (Liu et al., "PatchDropout", WACV 2023).
 PLAIN_OPTIONS: Mapping[str, Any] = MappingProxyType({"drop_path": 0.0, "dropout": 0.0, "patch_dropout": 0.0})
-_RATES = (*PLAIN_OPTIONS, "residual_dropout")
+# Options that leave parts out in training alone: no weight and no answer depends on them.
+DROPPED = (*PLAIN_OPTIONS, "residual_dropout")
 # What timm calls them.
 _TIMM_OPTIONS = {"drop_path": "drop_path_rate", "dropout": "drop_rate", "patch_dropout": "patch_drop_rate"}
 
@@ -186,7 +187,7 @@ def build(name: str, num_emotions: int, *, weights: str = backbones.NONE, **opti
         default = entry.options[option]
         if not _is_like(value, default):
             raise SettingsError(f"{option} of the network {name} must be like {default!r}, not {value!r}.")
-        if option in _RATES and not 0 <= value < 1:
+        if option in DROPPED and not 0 <= value < 1:
             raise SettingsError(f"{option} of the network {name} is a fraction below 1, not {value}.")
     return entry.build(num_emotions, weights=weights, **{**entry.options, **options})
 

@@ -30,14 +30,37 @@ split, so expect somewhat less on other pictures.
 {markdown(scores)}
 {_attributes(attribute_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
-{_teachers(training)}Command: {markdown_code(training["command"])}
-Made by AffectLens {VERSION}.
+{_start(training)}{_teachers(training)}{_stop(training)}Command: {markdown_code(training["command"])}
+{_continued(training)}Made by AffectLens {VERSION}.
 
     {settings.replace(chr(10), chr(10) + "    ")}
 
 ## Licences
 {licences_text(card)}
 """
+
+
+def _start(training: Mapping[str, Any]) -> str:
+    start = training.get("start")
+    if start is None:
+        return ""
+    rows = start["rows"]
+    new = [word for word, parts in rows.items() if len(parts) > 1]
+    mixed = f"; new words, which began as mixtures of its words: {', '.join(new)}" if new else ""
+    kept = "" if rows else "; its classifiers started anew"
+    return f"Started with: {start['name']}, weights {start['weights_hash']}{mixed}{kept}.\n"
+
+
+def _stop(training: Mapping[str, Any]) -> str:
+    ends = [row for row in training["log"] if row.get("stop")]
+    return "".join(f"Ended after epoch {row['epoch']}: {row['stop']}.\n" for row in ends)
+
+
+def _continued(training: Mapping[str, Any]) -> str:
+    return "".join(
+        f"Continued at step {each['step']} to {each['epochs']:g} epochs: `{each['command']}`\n"
+        for each in training.get("continued", ())
+    )
 
 
 def _teachers(training: Mapping[str, Any]) -> str:

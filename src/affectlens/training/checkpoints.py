@@ -43,6 +43,15 @@ def read_notes(file: Path) -> dict[str, Any]:
     return _notes(file, header)
 
 
+def read_step(file: Path) -> int:
+    """Read after which step a state was written. Raises `RunError`."""
+    _, header = _read(file, tensors=False)
+    try:
+        return int(header["step"])
+    except (KeyError, ValueError) as error:
+        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+
+
 def _tensors(state: State) -> dict[str, Tensor]:
     tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
     if state.ema is not None:

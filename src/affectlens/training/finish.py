@@ -16,7 +16,7 @@ from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.labelled import predict_attributes, predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.inference.predictions import Predictions
-from affectlens.library.licences import licences
+from affectlens.library.licences import licences, merged_licences
 from affectlens.library.text import limits
 from affectlens.model_folder import Card
 from affectlens.models import catalog
@@ -36,6 +36,7 @@ from affectlens.training.run_folder import (
     read_rows,
 )
 from affectlens.training.session import EVALUATION_BATCH, Session
+from affectlens.training.start import StartRecord
 
 IN_USE = torch.float32  # the precision of a model that is scored
 GRAPH_PICTURES = 16  # on which a graph is compared with its network
@@ -139,7 +140,7 @@ def _card(
     scores: Scores,
     attribute_scores: AttributeScores | None,
 ) -> Card:
-    settings, source = session.settings, session.source
+    settings, source, record = session.settings, session.source, RunRecord.read(request.out)
     of_attributes: Mapping[str, object] = attribute_scores.to_json() if attribute_scores else {}
     return Card(
         name=request.name,
@@ -150,11 +151,19 @@ def _card(
         preprocessing=session.preprocessing,
         temperature=temperature,
         training={
-            **RunRecord.read(request.out).to_card(),
+            **record.to_card(),
             "settings": portable_settings(settings),
             "log": read_rows(request.out / LOG),
         },
         scores={"split": splits.VAL, **scores.to_json(), **of_attributes},
-        licences=licences(source.name),
-        limits=limits(source.name),
+        licences=_licences(source.name, record.start),
+        limits=limits(source.name, record.start.name, record.start.limits)
+        if record.start
+        else limits(source.name),
     )
+
+
+def _licences(data: str, start: StartRecord | None) -> Mapping[str, str]:
+    """Those of the data, and of the model that training started with."""
+    of_data = licences(data)
+    return merged_licences([start.licences, of_data]) if start else of_data

@@ -1,4 +1,4 @@
-"""Which weights do not learn: the first layers all through a run, or all of the backbone at its beginning.
+"""Which weights do not learn: layers and names all through a run, or all of the backbone at its beginning.
 
 A backbone that is held while the new classifier learns, and only then let go, keeps more of what it knew of
 other pictures (linear probe, then fine-tuning: Kumar et al., "Fine-Tuning can Distort Pretrained Features and
@@ -7,10 +7,13 @@ Underperform Out-of-Distribution", ICLR 2022). First layers that never learn sav
 Frozen modules are in evaluation mode: their batch norms keep their statistics, and no dropout acts in them.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 from torch import nn
 
+from affectlens.errors import SettingsError
 from affectlens.models.backbones import layers_from_input
 from affectlens.training.settings import Settings
 
@@ -23,6 +26,31 @@ def freeze_first_layers(network: nn.Module, settings: Settings) -> None:
     for name, parameter in network.named_parameters():
         if heights.get(name, settings.frozen_layers) < settings.frozen_layers:
             parameter.requires_grad_(False)
+
+
+def freeze_by_name(network: nn.Module, settings: Settings) -> None:
+    """Make the weights whose names fit a pattern of `frozen` learn nothing, before the optimizer is made.
+
+    Raises `SettingsError` for a pattern that fits no name, and where nothing is left to learn.
+    """
+    parameters = dict(network.named_parameters())
+    for pattern in filter(None, map(str.strip, settings.frozen.split(","))):
+        fitting = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not fitting:
+            raise SettingsError(
+                f"No weight of the network {settings.network} has a name like {pattern!r} (frozen). "
+                f"Names are: {', '.join(_near(pattern, list(parameters)))}."
+            )
+        for name in fitting:
+            parameters[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise SettingsError(f"Nothing is left to learn: frozen={settings.frozen!r} fits all weights.")
+
+
+def _near(pattern: str, names: Sequence[str]) -> list[str]:
+    """A few names that are like a pattern, or the first and the last where none is."""
+    near = get_close_matches(pattern.replace("*", ""), names, n=5, cutoff=0.4)
+    return near or [*names[:3], "...", *names[-2:]]
 
 
 def hold_backbone(network: nn.Module, learning: Set[nn.Parameter], hold: bool) -> None:

@@ -43,7 +43,7 @@ class Step:
         parts: each loss for itself, where there are several (`training.objective.Outcome`): the mean over
             those batches of the step that had it
         ends_epoch: whether the next step belongs to another epoch, or there is none
-        gradient_norm: of all gradients together, before they were clipped; None where they are not
+        gradient_norm: of all gradients together, before they were clipped
     """
 
     number: int
@@ -53,7 +53,7 @@ class Step:
     lr: float
     pictures: int
     ends_epoch: bool
-    gradient_norm: float | None = None
+    gradient_norm: float = 0.0
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -118,9 +118,10 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
             f"The loss is {total} at step {number + 1}. Lower lr, or set clip_grad or "
             "precision=float32, and start again; the last checkpoint is complete."
         )
-    norm = None
+    parameters = list(state.network.parameters())
+    norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
     if settings.clip_grad:
-        norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_grad))
+        nn.utils.clip_grads_with_norm_(parameters, settings.clip_grad, norm)
     state.optimizer.step()
     if state.ema is not None:
         state.ema.update(state.network, step=number)
@@ -133,7 +134,7 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
         lr=lr,
         pictures=totals.seen,
         ends_epoch=schedule.ends_epoch(number),
-        gradient_norm=norm,
+        gradient_norm=float(norm),
         parts={name: sum(map(float, values)) / len(values) for name, values in totals.parts.items()},
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from affectlens.errors import RunError
 from affectlens.files import GrowingFile, clear_leftovers
@@ -24,10 +24,12 @@ from affectlens.training.run_folder import (
     LAST,
     LOG,
     STEPS,
+    RunRecord,
     TrainingRequest,
     cut_back,
     open_run_together,
     require_no_run,
+    require_same_start,
 )
 from affectlens.training.session import CacheProgress, Session, open_session, with_cache
 from affectlens.training.settings import LAST_EPOCH, Settings
@@ -47,12 +49,23 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """Scores on the validation split after an epoch (from 1); `best` when it is the best so far."""
+    """Scores on the validation split after an epoch (from 1); `best` when it is the best so far.
+
+    `stop` states why training ends here, where it ends early; else it is empty.
+    """
 
     epoch: int
     step: int
     scores: Mapping[str, float]
     best: bool
+    stop: str = ""
+
+
+class Best(NamedTuple):
+    """The best score so far of what epochs are selected by, and its epoch, from 1."""
+
+    score: float = -1.0
+    epoch: int = 0
 
 
 RunEvent = RunStarted | Step | EpochEnd | CacheProgress | RunFinished
@@ -88,28 +101,34 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
     group = session.group
     # Before the folder holds anything: what does not begin leaves no run behind.
     fresh = None if request.resume else _fresh(request, session)
-    open_run_together(request, session)
+    open_run_together(request, session, fresh.rows if fresh else {})
     session = yield from with_cache(session, request.out / CACHE, request.cache)
-    state, best = (fresh, -1.0) if fresh else _begin(request, session)
+    state, best = (fresh, Best()) if fresh else _begin(request, session)
     precision = str(session.precision).removeprefix("torch.")
     yield RunStarted(
         state.step, session.schedule.total_steps, len(session.training), str(session.device), precision
     )
     began = time.monotonic()
     log_file = request.out / STEPS if group.is_main else Path(os.devnull)
+    waits_since = _continued_after(request, session)
+    steps = iter(()) if _has_stopped(session, state, best, waits_since) else train(session, state)
     with GrowingFile(log_file) as log:
-        for step in train(session, state):
+        for step in steps:
+            end = None
             log.append(_line(step, time.monotonic() - began))
             yield step
             require_same_folder(request.out)
             if step.ends_epoch:
-                end = _end_epoch(request, session, state, step, best)
-                best = max(best, _selection(end.epoch, end.scores, session.settings))
+                end = _end_epoch(request, session, state, step, best, waits_since)
+                if end.best:
+                    best = Best(_selection(end.epoch, end.scores, session.settings), end.epoch)
                 yield end
             due = step.number % session.settings.checkpoint_every == 0
             if group.is_main and (step.ends_epoch or due):
                 log.sync()  # before the state that counts its lines
-                save_state(request.out / LAST, state, {"best": best})
+                save_state(request.out / LAST, state, {"best": best.score, "best_epoch": best.epoch})
+            if end and end.stop:
+                break
     if group.is_main:
         require_same_folder(request.out)
         yield finish(request, session)
@@ -117,10 +136,15 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
 
 def _line(step: Step, seconds: float) -> dict[str, Any]:
     """What the log has of a step; `seconds` are those since this part of the run began."""
-    line = {"step": step.number, "loss": step.loss, "accuracy": step.accuracy, "lr": step.lr}
-    if step.gradient_norm is not None:
-        line["gradient_norm"] = step.gradient_norm
-    return {**line, "seconds": round(seconds, 2), **step.parts}
+    return {
+        "step": step.number,
+        "loss": step.loss,
+        "accuracy": step.accuracy,
+        "lr": step.lr,
+        "gradient_norm": step.gradient_norm,
+        "seconds": round(seconds, 2),
+        **step.parts,
+    }
 
 
 def _fresh(request: TrainingRequest, session: Session) -> State:
@@ -131,10 +155,14 @@ def _fresh(request: TrainingRequest, session: Session) -> State:
     return session.start()
 
 
-def _begin(request: TrainingRequest, session: Session) -> tuple[State, float]:
+def _begin(request: TrainingRequest, session: Session) -> tuple[State, Best]:
     """The state that a resumed run goes on from, and the best score so far."""
     group = session.group
-    state = session.start(pretrained=not (request.out / LAST).is_file())
+    begins = not (request.out / LAST).is_file()
+    with group.agreed():
+        if begins and session.settings.start and group.is_main:
+            require_same_start(request.out, session.settings)
+    state = session.start(pretrained=begins)
     with group.agreed():
         best = _restore(request.out, state, group.is_main)
     if len(set(group.gather(state.step))) > 1:
@@ -142,14 +170,15 @@ def _begin(request: TrainingRequest, session: Session) -> tuple[State, float]:
     return state, best
 
 
-def _restore(out: Path, state: State, is_main: bool) -> float:
+def _restore(out: Path, state: State, is_main: bool) -> Best:
     """Load the last checkpoint, if one was written; cut the logs back to it; return the best score."""
     if is_main:
         clear_leftovers(out)
-    notes = load_state(out / LAST, state) if (out / LAST).is_file() else {"best": -1.0}
+    notes = load_state(out / LAST, state) if (out / LAST).is_file() else {}
     for name in (STEPS, LOG) if is_main else ():
         cut_back(out / name, state.step)
-    return float(notes["best"])
+    # Checkpoints from before there was a patience have no epoch.
+    return Best(float(notes.get("best", Best().score)), int(notes.get("best_epoch", Best().epoch)))
 
 
 def _selection(epoch: int, scores: Mapping[str, float], settings: Settings) -> float:
@@ -157,16 +186,45 @@ def _selection(epoch: int, scores: Mapping[str, float], settings: Settings) -> f
     return float(epoch) if settings.select_by == LAST_EPOCH else scores[settings.select_by]
 
 
-def _end_epoch(request: TrainingRequest, session: Session, state: State, step: Step, best: float) -> EpochEnd:
+def _continued_after(request: TrainingRequest, session: Session) -> int:
+    """After how many epochs the run was last continued to others, and `patience` begins anew."""
+    continued = RunRecord.read(request.out).continued
+    return session.schedule.epoch_of(continued[-1].step) if continued else 0
+
+
+def _has_stopped(session: Session, state: State, best: Best, waits_since: int) -> bool:
+    """Whether a run to resume had stopped early, and was interrupted after its last checkpoint."""
+    last, schedule = state.step - 1, session.schedule
+    if last < 0 or not schedule.ends_epoch(last):
+        return False
+    return bool(_stop(session, schedule.epoch_of(last) + 1, max(best.epoch, waits_since)))
+
+
+def _stop(session: Session, epoch: int, waits_since: int) -> str:
+    """State why training ends after an epoch (from 1), or nothing where it goes on."""
+    settings = session.settings
+    if not settings.patience or epoch - waits_since < settings.patience:
+        return ""
+    return f"{settings.select_by} has not improved for {settings.patience} epochs (patience)"
+
+
+def _end_epoch(
+    request: TrainingRequest, session: Session, state: State, step: Step, best: Best, waits_since: int
+) -> EpochEnd:
     """Score an epoch, keep its weights when they are the best so far, log it."""
     scores = quick_scores(session.predict(state.best_network))
-    is_best = _selection(step.epoch + 1, scores, session.settings) > best
-    end = EpochEnd(step.epoch + 1, step.number, scores, is_best)
+    settings = session.settings
+    # The last is the best also where it is an epoch that was cut short before and went on.
+    is_last = settings.select_by == LAST_EPOCH
+    is_best = is_last or _selection(step.epoch + 1, scores, settings) > best.score
+    is_over = is_best or state.step == session.schedule.total_steps
+    stop = "" if is_over else _stop(session, step.epoch + 1, max(best.epoch, waits_since))
+    end = EpochEnd(step.epoch + 1, step.number, scores, is_best, stop)
     if not session.group.is_main:
         return end
     if is_best:
         save_weights(request.out / BEST, state.best_network, {"epoch": end.epoch, "step": end.step, **scores})
     with GrowingFile(request.out / LOG) as log:
-        log.append(asdict(end))
+        log.append({key: value for key, value in asdict(end).items() if value != ""})
         log.sync()
     return end

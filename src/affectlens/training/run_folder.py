@@ -16,13 +16,15 @@ On disk:
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import tomli_w
 
+from affectlens import library
 from affectlens.data import splits
 from affectlens.data.records import DataSource, digest
 from affectlens.data.vocabularies import FILE as VOCABULARY
@@ -34,8 +36,10 @@ from affectlens.former_keys import FORMAT_VERSION
 from affectlens.machine import describe
 from affectlens.models.backbones import HUB, NONE
 from affectlens.training.attributes import fingerprint
+from affectlens.training.checkpoints import read_step
 from affectlens.training.session import Session
 from affectlens.training.settings import Settings, read_settings
+from affectlens.training.start import RowMixtures, StartRecord, start_record
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
 LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
@@ -50,6 +54,7 @@ class TrainingRequest:
         data: as the user wrote it, `NAME:PATH`; stored without its folder
         source: the data set; validation is split off where it has none
         out: the run folder
+        extends: whether a run to resume goes on to the epochs of `settings`, in total, instead of its own
         teachers: files of soft answers (`training.soft_answers`), where the settings have `distillation`
         cache: where decoded pictures are kept, shared between runs; None keeps them in the run folder
         dtype: how the finished model's weights are stored
@@ -62,6 +67,7 @@ class TrainingRequest:
     settings: Settings
     out: Path
     resume: bool = False
+    extends: bool = False
     teachers: tuple[Path, ...] = ()
     cache: Path | None = None
     device: str = "auto"
@@ -86,14 +92,29 @@ class RunData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """That a run goes on to another number of epochs in total: after which step, by which command."""
+
+    step: int
+    epochs: float
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What a run was, apart from its settings: `run.json`, and part of the card."""
+    """What a run was, apart from its settings: `run.json`, and part of the card.
+
+    `start` has the model whose weights it started with, where there is one; `continued` each time that its
+    epochs became others.
+    """
 
     name: str
     command: str
     seed: int
     data: RunData
     machine: Mapping[str, Any]
+    start: StartRecord | None = None
+    continued: tuple[Continuation, ...] = ()
     format_version: int = 1
 
     @classmethod
@@ -129,6 +150,9 @@ class RunRecord:
         """Return plain data for a model's card, which has a format of its own."""
         plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
         del plain["format_version"]
+        for name in ("start", "continued"):
+            if not plain[name]:
+                del plain[name]
         return plain
 
 
@@ -147,14 +171,17 @@ def require_no_run(out: Path) -> None:
         raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
 
 
-def open_run(request: TrainingRequest, session: Session) -> None:
+def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = MappingProxyType({})) -> None:
     """Write what a run is before its first step, or check that the one to resume is the same.
 
-    The settings are the session's. Raises `RunError` where the folder holds another run, or none to resume.
+    The settings are the session's; `rows` are those of a trained model that the run starts with. Raises
+    `RunError` where the folder holds another run, or none to resume, or one that has more steps than it is
+    to have.
     """
     out, settings = request.out, session.settings
     if request.resume:
-        if read_run_settings(out) != settings:
+        begun = read_run_settings(out)
+        if (replace(begun, epochs=settings.epochs) if request.extends else begun) != settings:
             raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
         record = RunRecord.read(out)
         if record.name != request.name:
@@ -163,6 +190,8 @@ def open_run(request: TrainingRequest, session: Session) -> None:
                 f"and the --name that it was begun with: {record.command}"
             )
         record.require_same_data(out, session)
+        if begun != settings:
+            _extend(request, session, record)
         return
     require_no_run(out)
     source = session.source
@@ -178,6 +207,7 @@ def open_run(request: TrainingRequest, session: Session) -> None:
             teachers=tuple(file.name for file in request.teachers),
         ),
         machine=describe(),
+        start=start_record(settings.start, rows) if settings.start else None,
         format_version=FORMAT_VERSION,
     )
     splits.write_splits(out / SPLITS, source)
@@ -186,15 +216,46 @@ def open_run(request: TrainingRequest, session: Session) -> None:
             file.write(tomli_w.dumps(to_plain(source.vocabulary)))
     record.write(out)
     # Last: its presence means that the run was begun.
+    _write_settings(out, settings)
+
+
+def _write_settings(out: Path, settings: Settings) -> None:
     with atomic_write(out / SETTINGS, "w") as file:
         file.write(settings.to_toml())
 
 
-def open_run_together(request: TrainingRequest, session: Session) -> None:
+def _extend(request: TrainingRequest, session: Session, record: RunRecord) -> None:
+    """Record that a run goes on to other epochs than it was begun with."""
+    out, epochs, total = request.out, session.settings.epochs, session.schedule.total_steps
+    done = read_step(out / LAST) if (out / LAST).is_file() else 0
+    if total <= done:
+        raise RunError(
+            f"The run in {out} has done {done} steps already, and {epochs:g} epochs are {total} steps. "
+            "Resume with more --epochs."
+        )
+    continued = Continuation(step=done, epochs=epochs, command=request.command)
+    if continued not in record.continued:  # where writing it was interrupted
+        replace(record, continued=(*record.continued, continued)).write(out)
+    _write_settings(out, session.settings)
+
+
+def require_same_start(out: Path, settings: Settings) -> None:
+    """Raise `RunError` where the model to start with has other weights than when the run was begun."""
+    begun = RunRecord.read(out).start
+    if begun and library.card(settings.start).weights_hash != begun.weights_hash:
+        raise RunError(
+            f"The run in {out} was begun with the model {begun.name}, and {settings.start} has other weights "
+            "now. Start another run."
+        )
+
+
+def open_run_together(
+    request: TrainingRequest, session: Session, rows: RowMixtures = MappingProxyType({})
+) -> None:
     """Have the main process open the run, and the others find it."""
     with session.group.agreed():
         if session.group.is_main:
-            open_run(request, session)
+            open_run(request, session, rows)
     with session.group.agreed():
         if not (request.out / SETTINGS).is_file():
             raise RunError(
@@ -249,4 +310,9 @@ def portable_settings(settings: Settings) -> dict[str, Any]:
     words = settings.vocabulary
     if is_file_name(words):
         words = Path(words).name
-    return {**settings.to_dict(), "weights": weights, "vocabulary": words}
+    return {
+        **settings.to_dict(),
+        "weights": weights,
+        "start": library.portable_name(settings.start),
+        "vocabulary": words,
+    }

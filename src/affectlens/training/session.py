@@ -41,6 +41,7 @@ from affectlens.training.objective import Objective, check_network, make_objecti
 from affectlens.training.schedule import Schedule
 from affectlens.training.settings import Settings
 from affectlens.training.soft_answers import mix_targets, read_soft_answers
+from affectlens.training.start import RowMixtures, input_of, load_start
 from affectlens.training.state import State
 
 EVALUATION_BATCH = 64
@@ -143,25 +144,31 @@ class Session:
     def start(self, pretrained: bool = True) -> State:
         """A fresh state; not `pretrained` for one whose weights are about to be replaced.
 
-        All processes get the weights of the main one, so that only that one has to find pretrained ones.
+        All processes get the weights of the main one, so that only that one has to find pretrained ones, or
+        the model that the settings start with.
 
-        Raises `SettingsError` for a network that cannot do what the losses need, or takes no pictures of a
-        size that it is to be trained on, and what reading weights raises.
+        Raises `SettingsError` for a network that cannot do what the losses need, takes no pictures of a size
+        that it is to be trained on, or is not that of the model to start with, and what reading weights
+        raises.
         """
         settings, group = self.settings, self.group
         torch.manual_seed(settings.seed)
-        weights = settings.weights if pretrained and group.is_main else NONE
+        loads = pretrained and group.is_main
+        weights = settings.weights if loads and not settings.start else NONE
         options = network_options(settings, self.attributes)
+        rows: RowMixtures = {}
         with group.agreed():
             network = catalog.build(settings.network, len(self.source.vocabulary), weights=weights, **options)
             check_network(settings, network)
+            if loads and settings.start:
+                rows = load_start(network, settings, self.source, self.attributes, self.device)
             if pretrained:
                 self._check_sizes(network)
         move_to(network, self.device)
         if group.world_size > 1:
             broadcast_state(network, group)
             network = batch_norm.synchronise(network, self.device)
-        return State.start(network, settings)
+        return State.start(network, settings, group.gather(rows)[0])
 
     def _check_sizes(self, network: nn.Module) -> None:
         network.eval()
@@ -218,7 +225,7 @@ def open_session(
     _check_teachers(settings, teachers)
     require_listed(source)
     group.require_rows(settings.batch_size)
-    settings = with_expected_input(settings)
+    settings = with_expected_input(settings, group)
     if settings.vocabulary:
         source = in_vocabulary(source, named_vocabulary(settings.vocabulary))
     splits.require_learnable(source)
@@ -274,13 +281,21 @@ def _check_teachers(settings: Settings, teachers: Sequence[Path]) -> None:
         )
 
 
-def with_expected_input(settings: Settings) -> Settings:
+def with_expected_input(settings: Settings, group: ProcessGroup = ALONE) -> Settings:
     """Set the preprocessing that the network's backbone expects, where settings leave it open.
 
-    Without pretrained weights mean and standard deviation are ImageNet's. Raises `UnknownName` for a network.
+    That of a model to start with is on its card, which the main process reads for all of `group`. Without
+    pretrained weights mean and standard deviation are ImageNet's. Raises `UnknownName` for a network, and
+    `ModelNotFound` or `BadModelFolder` for a model.
     """
+    if None not in asdict(settings.preprocessing).values():
+        return settings
     expected = catalog.expected_input(settings.network, settings.network_options)
-    if settings.weights == NONE:
+    if settings.start:
+        with group.agreed():
+            expected = input_of(settings.start) if group.is_main else expected
+        expected = group.gather(expected)[0]
+    elif settings.weights == NONE:
         expected = replace(expected, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     found = settings.preprocessing.resolved(expected)
     return replace(settings, preprocessing=PreprocessingSettings(**asdict(found)))

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal
 
 import msgspec
@@ -38,7 +39,8 @@ _RANGES: tuple[_Range, ...] = (
     ),
     (
         ("weight_decay", "clip_grad", "mixup", "cutmix", "class_weight", "balanced_sampling",
-         "logit_adjustment", "pictures_per_emotion", "frozen_layers", "frozen_epochs"),
+         "logit_adjustment", "pictures_per_emotion", "frozen_layers", "frozen_epochs",
+         "patience"),
         lambda value: value >= 0,
         "at least 0",
     ),
@@ -122,6 +124,9 @@ class Settings:
         network: a name from `affectlens models`, or any of timm's.
         network_options: what the network's entry in the catalogue allows.
         weights: where the backbone starts: `hub`, `none`, or a file or folder of safetensors.
+        start: a trained model, by name, folder or name on the hub, whose weights the network starts with
+            instead, classifiers too (`training.start`): a model of this network with these options. Images
+            come as its card has them, where `preprocessing` leaves it open. "" starts with `weights`.
         epochs: passes over the training pictures; may be a fraction.
         batch_size: pictures of one forward pass.
         grad_accum_steps: forward passes whose gradients are summed into one step of the optimizer.
@@ -135,6 +140,8 @@ class Settings:
             `lr`.
         frozen_layers: the backbone's layers, from the input up, that do not learn (`training.frozen`): blocks
             of a transformer, stages of a convolutional network; more than it has leave what lies above it.
+        frozen: names of weights that do not learn besides these, as patterns of `fnmatch` that are separated
+            by commas: `blocks.[0-5].*, *norm*`.
         frozen_epochs: first epochs in which only what lies above the backbone learns.
         warmup: fraction of all steps in which the learning rate rises from 0; 0 is off.
         schedule: how it then falls, one of `SCHEDULES`: to 0 as half a cosine or as a straight line, or in
@@ -157,8 +164,8 @@ class Settings:
             pairs needs to find pairs; 0 is off.
         logit_adjustment: adds this times the log frequency of each emotion to the logits in the loss
             only, so that the network itself learns to favour none (Menon et al., ICLR 2021); 0 is off.
-        preprocessing: size of the network's input and how a picture is brought to it; `mean` and `std` that
-            are not set are those that the backbone's weights expect.
+        preprocessing: size of the network's input and how a picture is brought to it; what is not set is as
+            the backbone's weights expect it, or as the card of the model to `start` with has it.
         low_res_size, low_res_fraction: the first `low_res_fraction` of the epochs see pictures of
             `low_res_size` pixels a side, which is faster; 0 is off. The network must accept several sizes.
         patch_dropout_fraction: the first part of the epochs in which `network_options.patch_dropout` acts. A
@@ -167,6 +174,7 @@ class Settings:
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
             mean is that of accuracy and balanced accuracy; last takes the last epoch, so that the scores of
             the validation split chose nothing.
+        patience: epochs without a better score of `select_by` after which training ends; 0 is off.
         val_fraction: part of each emotion that is held out for validation where the data set has no such
             split.
         checkpoint_every: steps between checkpoints; there is one at each end of an epoch as well.
@@ -178,6 +186,7 @@ class Settings:
     network: str = "deit_tiny"
     network_options: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "hub"
+    start: str = ""
     epochs: float = 10.0
     batch_size: int = 64
     grad_accum_steps: int = 1
@@ -189,6 +198,7 @@ class Settings:
     layer_decay: float = 0.75
     head_lr_scale: float = 1.0
     frozen_layers: int = 0
+    frozen: str = ""
     frozen_epochs: int = 0
     warmup: float = 0.1
     schedule: str = "cosine"
@@ -213,6 +223,7 @@ class Settings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     preprocessing: PreprocessingSettings = field(default_factory=PreprocessingSettings)
     select_by: str = "mean"
+    patience: int = 0
     val_fraction: float = 0.15
     checkpoint_every: int = 200
     cache_side: int = 0
@@ -240,9 +251,17 @@ class Settings:
                 f"batch_size={self.batch_size}."
             )
         self._require_unmixed_pictures()
+        self._require_score()
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise SettingsError(str(UnknownName("value", getattr(self, name), known, name)))
+
+    def _require_score(self) -> None:
+        if self.patience and self.select_by == LAST_EPOCH:
+            raise SettingsError(
+                f"patience={self.patience} waits for a better score, and select_by=last has none. Set "
+                "select_by to a score, as mean, or patience=0."
+            )
 
     def _require_unmixed_pictures(self) -> None:
         if not self.mixup and not self.cutmix:
@@ -385,11 +404,18 @@ def _check_names(kind: type, values: Mapping[str, Any], prefix: str) -> None:
     for name, value in values.items():
         if name not in names:
             raise UnknownName("setting", prefix + name, [prefix + n for n in names], "a training run")
-        known = typing.get_args(hints[name]) if typing.get_origin(hints[name]) is Literal else ()
-        if known and value not in known:
+        known = _words(hints[name])
+        if known and value is not None and value not in known:
             raise SettingsError(str(UnknownName("value", str(value), known, prefix + name)))
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
             _check_names(hints[name], value, f"{prefix}{name}.")
+
+
+def _words(hint: Any) -> tuple[str, ...]:
+    """The words that a type allows, or that and None; () for any other type."""
+    if typing.get_origin(hint) in (typing.Union, UnionType):
+        return tuple(word for each in typing.get_args(hint) for word in _words(each))
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
 
 
 def _explained(error: msgspec.ValidationError) -> str:

@@ -50,7 +50,8 @@ def start_text(event: "RunStarted") -> str:
 def epoch_text(event: "EpochEnd") -> str:
     """Write the scores after an epoch."""
     scores = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in event.scores.items())
-    return f"Epoch {event.epoch}: {scores}{' (best)' if event.best else ''}."
+    stop = f" Training ends: {event.stop}." if event.stop else ""
+    return f"Epoch {event.epoch}: {scores}{' (best)' if event.best else ''}.{stop}"
 
 
 def replayed_text(event: "ReplayedInterval") -> str:
