@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from affectlens.training.run_folder import cut_back, portable_command
+from affectlens.training.run_folder import RunData, RunRecord, cut_back, portable_command
 
 
 @pytest.mark.parametrize("tail", [b"", b'{"step": 3, "lo', b'{"step": 1, "note": "\xc3', b"\xff\xfe"])
@@ -32,3 +32,14 @@ def test_cutting_back_drops_later_lines_and_one_that_a_kill_cut_off(tail: bytes,
 )
 def test_the_command_in_a_card_has_no_folder_of_this_machine(words: str, expected: str) -> None:
     assert portable_command(["train", *words.split()]) == f"affectlens train {expected}"
+
+
+def test_names_that_are_not_text_can_be_read_back(tmp_path: Path) -> None:
+    notes = ("folders next to the splits were not read: caf\udce9, \U0001f5fb",)
+    data = RunData(spec="folder", hashes={}, counts={}, notes=notes)
+    command = "affectlens train plain --settings r\udce9.toml"
+    record = RunRecord(name="plain", command=command, seed=0, data=data, machine={})
+    record.write(tmp_path)
+    read = RunRecord.read(tmp_path)
+    assert read.data.notes == ("folders next to the splits were not read: caf\\udce9, \U0001f5fb",)
+    assert read.command == "affectlens train plain --settings r\\udce9.toml"

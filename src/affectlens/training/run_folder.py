@@ -15,6 +15,7 @@ On disk:
 
 import json
 import platform
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -40,6 +41,8 @@ from affectlens.training.settings import Settings, read_settings
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
 LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
+
+_NOT_TEXT = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +127,9 @@ class RunRecord:
     def write(self, out: Path) -> None:
         """Write the record into a run folder."""
         with atomic_write(out / RUN, "w") as file:
-            file.write(json.dumps(msgspec.to_builtins(asdict(self)), indent=2) + "\n")
+            text = json.dumps(msgspec.to_builtins(asdict(self)), ensure_ascii=False, indent=2)
+            # Names of files need not be text, and readers of JSON refuse half of a surrogate pair.
+            file.write(_NOT_TEXT.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text) + "\n")
 
     def to_card(self) -> dict[str, Any]:
         """Return plain data for a model's card, which has a format of its own."""
