@@ -212,7 +212,7 @@ def open_run_together(request: TrainingRequest, session: Session) -> None:
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """Read a file of JSON lines. Raises `RunError`."""
     try:
-        return [msgspec.json.decode(line, type=dict[str, Any]) for line in file.read_bytes().splitlines()]
+        return [_row(line) for line in file.read_bytes().splitlines()]
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}.") from None
 
@@ -227,15 +227,18 @@ def cut_back(file: Path, step: int) -> None:
         out.writelines(f"{line.decode()}\n" for line in lines if _step_of(line) <= step)
 
 
-class _StepRow(msgspec.Struct):
-    step: float
+def _row(line: bytes) -> dict[str, Any]:
+    """Read a line. Not by msgspec: NaN, which scores may be, is not JSON to it."""
+    row = json.loads(line.decode())
+    if not isinstance(row, dict):
+        raise ValueError("a line is not an object")
+    return row
 
 
 def _step_of(line: bytes) -> float:
     try:
-        # All of the line must be text, also in keys that the row does not have.
-        return msgspec.json.decode(line.decode(), type=_StepRow).step
-    except (ValueError, RecursionError):
+        return float(_row(line)["step"])
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return float("inf")
 
 
