@@ -1,5 +1,6 @@
 """One process alone writes an output, and the second learns which one that is."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -89,6 +90,19 @@ def test_a_folder_that_was_removed_or_replaced_under_its_lock_is_known(tmp_path:
                 require_same_folder(run)
             locks._release(os.dup(locks._held[str(run / ".lock")].descriptor), run / ".lock")
             assert (run / ".lock").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_on_a_full_disk_an_output_is_locked_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with locked_file(tmp_path / "a.csv"):
+        assert (tmp_path / ".a.csv.lock").read_bytes() == b""
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:

@@ -140,10 +140,11 @@ def _acquired(file: Path, output: Path) -> int:
                 if os.path.samestat(os.fstat(descriptor), file.lstat()):
                     break
             os.close(descriptor)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, _this_process().encode())
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
+    with suppress(OSError):  # on a full disk it is locked, and names no one
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, _this_process().encode())
     return descriptor
 
 

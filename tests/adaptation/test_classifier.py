@@ -29,11 +29,13 @@ def images(engine: Engine, count: int = 3) -> np.ndarray:
     size = engine.card.preprocessing
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, size.height, size.width, 3), dtype=np.uint8)
-    return size.normalise(pixels)
+    found: np.ndarray = size.normalise(pixels)
+    return found
 
 
 def centred(logits: np.ndarray) -> np.ndarray:
-    return logits - logits.mean(axis=1, keepdims=True)
+    found: np.ndarray = logits - logits.mean(axis=1, keepdims=True)
+    return found
 
 
 def other_words(of: Classifier, count: int = 3) -> Classifier:

@@ -10,7 +10,7 @@ import pytest
 
 from affectlens import Predictor
 from affectlens.adaptation.embeddings import EmbeddingProgress
-from affectlens.adaptation.job import HeadEvent, HeadFitted, HeadRequest, ValidationProgress, fit_head
+from affectlens.adaptation.job import HeadFitted, HeadRequest, ValidationProgress, fit_head
 from affectlens.data.catalog import open_data
 from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError
 from affectlens.library import card
@@ -73,7 +73,7 @@ def test_the_report_holds_each_picture_once_and_its_page_needs_no_network(fitted
     assert "ångest" in page and "http" not in page.replace("http-equiv", "")
 
 
-def interrupted(made: HeadRequest, kind: type[HeadEvent], count: int) -> None:  # type: ignore[valid-type]
+def interrupted(made: HeadRequest, kind: type, count: int) -> None:
     """Stop a run after so many events of a kind, as an interruption does."""
     events, seen = fit_head(made), 0
     for event in events:
@@ -85,7 +85,7 @@ def interrupted(made: HeadRequest, kind: type[HeadEvent], count: int) -> None:  
 
 @pytest.mark.parametrize(("kind", "count"), [(EmbeddingProgress, 1), (ValidationProgress, 3)])
 def test_an_interrupted_run_goes_on_to_the_same_bits(
-    kind: type[HeadEvent],  # type: ignore[valid-type]
+    kind: type,
     count: int,
     data: Path,
     with_graph: Path,

@@ -1,10 +1,12 @@
 """Files of a run folder, as a kill may leave them."""
 
+import math
 from pathlib import Path
 
 import pytest
 
-from affectlens.training.run_folder import cut_back
+from affectlens.files import GrowingFile
+from affectlens.training.run_folder import RunData, RunRecord, cut_back, read_rows
 
 
 @pytest.mark.parametrize("tail", [b"", b'{"step": 3, "lo', b'{"step": 1, "note": "\xc3', b"\xff\xfe"])
@@ -14,3 +16,28 @@ def test_cutting_back_drops_later_lines_and_one_that_a_kill_cut_off(tail: bytes,
     file.write_bytes(kept + b'{"step": 3, "loss": 0.125}\n' + tail)
     cut_back(file, 2)
     assert file.read_bytes() == kept
+
+
+def test_scores_that_are_no_numbers_are_read_and_kept_when_a_log_is_cut_back(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    with GrowingFile(file) as log:
+        for step in (1, 2):
+            log.append({"step": step, "scores": {"negative_log_likelihood": float("nan")}})
+    cut_back(file, 1)
+    (row,) = read_rows(file)
+    assert row["step"] == 1 and math.isnan(row["scores"]["negative_log_likelihood"])
+    for line in (b"[1]", b"1", b'{"step": null}', b'{"step": "x"}', b"{}"):
+        file.write_bytes(line + b"\n")
+        cut_back(file, 9)
+        assert file.read_bytes() == b""
+
+
+def test_names_that_are_not_text_can_be_read_back(tmp_path: Path) -> None:
+    notes = ("folders next to the splits were not read: caf\udce9, \U0001f5fb",)
+    data = RunData(spec="folder", hashes={}, counts={}, notes=notes)
+    command = "affectlens train plain --settings r\udce9.toml"
+    record = RunRecord(name="plain", command=command, seed=0, data=data, machine={})
+    record.write(tmp_path)
+    read = RunRecord.read(tmp_path)
+    assert read.data.notes == ("folders next to the splits were not read: caf\\udce9, \U0001f5fb",)
+    assert read.command == "affectlens train plain --settings r\\udce9.toml"

@@ -193,6 +193,12 @@ def test_a_file_that_no_parser_takes_is_an_error_of_settings(text: str, tmp_path
         override(Settings(), [text.replace(" ", "")])
 
 
+@pytest.mark.parametrize("assignment", ["vocabulary=caf\udce9.toml", "weights=/w/caf\udce9"])
+def test_a_name_that_is_not_text_is_refused_before_there_is_a_run(assignment: str) -> None:
+    with pytest.raises(SettingsError, match="not UTF-8 text"):
+        override(Settings(), [assignment])
+
+
 def test_half_a_surrogate_pair_is_an_error_of_settings() -> None:
     with pytest.raises(SettingsError, match="surrogates not allowed"):
         override(Settings(), ["epochs=\udc80"])

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from affectlens.cli.portable_command import portable_command
 from affectlens.data import folder
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS, Vocabulary
@@ -28,7 +29,6 @@ from affectlens.training.run_folder import (
     MODEL,
     RunRecord,
     TrainingRequest,
-    portable_command,
     portable_settings,
     read_run_settings,
 )

@@ -65,6 +65,7 @@ def affectlens() -> None:
     # Where the home folder cannot be written to, it warns in two lines of the folder that it takes instead.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Of letters that the font of figures lacks, one for each letter (docs/vocabularies.md).
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damaged metadata
     warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
 
 

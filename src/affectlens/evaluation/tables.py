@@ -7,7 +7,8 @@ brackets: "70.1 % (68.2–72.0)". What is undefined is a dash.
 from typing import TYPE_CHECKING
 
 from affectlens.evaluation.scores import Scores
-from affectlens.report.text import TextTable, markdown_table, markdown_text, print_table
+from affectlens.markdown import markdown_text
+from affectlens.report.text import TextTable, markdown_table, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
 from affectlens.library.licences import hub_licence, use_text
+from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
-from affectlens.report.text import markdown_code, markdown_text
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
 LOWER_IS_BETTER = ("negative_log_likelihood", "expected_calibration_error", "brier")

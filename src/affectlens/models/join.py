@@ -18,12 +18,12 @@ from torch import nn
 from affectlens.errors import SettingsError, first_line
 from affectlens.library.licences import merged_licences
 from affectlens.library.text import licences_text, markdown_list, readme_beginning
+from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
 from affectlens.models import backbones, catalog
 from affectlens.models.pair import Pair, PairConfig
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
-from affectlens.report.text import markdown_code, markdown_text
 from affectlens.version import VERSION
 
 

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 TextTable = Sequence[tuple[str, ...]]  # rows of cells; the first is the header
 
-# What Markdown, also GitHub's, reads as more than a letter; an underscore within a word is one.
-_MARKUP = re.compile(r"[\\`*\[<|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])")
-
+# What would end a cell of a Markdown table: a bar that is not escaped yet.
 _CELL_END = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 
 ON_AVERAGE = (
@@ -149,26 +147,6 @@ def printable_in_files(text: str, keep: str = "") -> str:
     'a?.jpg'
     """
     return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
-
-
-def markdown_text(text: str) -> str:
-    r"""Write text on one line of Markdown so that it is shown as it is: no markup, no HTML, no link.
-
-    >>> print(markdown_text("<!-- a_b *c* | [d](e) &amp; __f"))
-    \<!-- a_b \*c\* \| \[d](e) \&amp; \_\_f
-    """
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
-
-
-def markdown_code(text: str) -> str:
-    """Write text as code within a line of Markdown, whatever it holds.
-
-    >>> print(markdown_code("plain"), markdown_code("a `b` c"))
-    `plain` `` a `b` c ``
-    """
-    line = " ".join(text.split())
-    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
-    return f"{fence}{line}{fence}" if fence == "`" else f"{fence} {line} {fence}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -7,8 +7,8 @@ from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
 from affectlens.library.text import licences_text, markdown_list, readme_beginning
+from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
-from affectlens.report.text import markdown_code, markdown_text
 from affectlens.version import VERSION
 
 

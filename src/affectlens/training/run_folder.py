@@ -15,6 +15,7 @@ On disk:
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -43,6 +44,8 @@ from affectlens.training.start import RowMixtures, StartRecord, start_record
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
 LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
+
+_NOT_TEXT = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +147,9 @@ class RunRecord:
     def write(self, out: Path) -> None:
         """Write the record into a run folder."""
         with atomic_write(out / RUN, "w") as file:
-            file.write(json.dumps(msgspec.to_builtins(asdict(self)), indent=2) + "\n")
+            text = json.dumps(msgspec.to_builtins(asdict(self)), ensure_ascii=False, indent=2)
+            # Names of files need not be text, and readers of JSON refuse half of a surrogate pair.
+            file.write(_NOT_TEXT.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text) + "\n")
 
     def to_card(self) -> dict[str, Any]:
         """Return plain data for a model's card, which has a format of its own."""
@@ -267,7 +272,7 @@ def open_run_together(
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """Read a file of JSON lines. Raises `RunError`."""
     try:
-        return [msgspec.json.decode(line, type=dict[str, Any]) for line in file.read_bytes().splitlines()]
+        return [_row(line) for line in file.read_bytes().splitlines()]
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}.") from None
 
@@ -282,15 +287,18 @@ def cut_back(file: Path, step: int) -> None:
         out.writelines(f"{line.decode()}\n" for line in lines if _step_of(line) <= step)
 
 
-class _StepRow(msgspec.Struct):
-    step: float
+def _row(line: bytes) -> dict[str, Any]:
+    """Read a line. Not by msgspec: NaN, which scores may be, is not JSON to it."""
+    row = json.loads(line.decode())
+    if not isinstance(row, dict):
+        raise ValueError("a line is not an object")
+    return row
 
 
 def _step_of(line: bytes) -> float:
     try:
-        # All of the line must be text, also in keys that the row does not have.
-        return msgspec.json.decode(line.decode(), type=_StepRow).step
-    except (ValueError, RecursionError):
+        return float(_row(line)["step"])
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return float("inf")
 
 

@@ -295,10 +295,15 @@ class Settings:
         try:
             _check_names(cls, values, "")
             made = msgspec.convert(dict(values), cls)
-            made.to_toml()  # what cannot be written to a run folder is refused before there is one
+            made.to_toml().encode()  # what cannot be written to a run folder is refused before there is one
             return made
         except msgspec.ValidationError as error:
             raise SettingsError(_explained(error)) from None
+        except UnicodeEncodeError as error:
+            text = error.object[max(0, error.start - 20) : error.end + 10]
+            raise SettingsError(
+                f"A setting is not UTF-8 text ({error.reason}): {text!r}. Rename what it names."
+            ) from None
         except (ValueError, RecursionError) as error:
             # Text with half a surrogate pair, or values nested too deeply.
             raise SettingsError(f"The settings cannot be read: {error}.") from None

@@ -93,10 +93,10 @@ def _matched(
     folders = [name.removesuffix(first) for name in rows if name == first or name.endswith(f"/{first}")]
     missing = first
     for folder in folders:
-        answers = [rows.get(folder + record.key) for record in records]
-        if None not in answers:
-            return [answer for answer in answers if answer is not None]
-        missing = records[answers.index(None)].key
+        lacking = next((record.key for record in records if folder + record.key not in rows), None)
+        if lacking is None:
+            return [rows[folder + record.key] for record in records]
+        missing = lacking
     raise DatasetError(
         f"{file} has no row for the training picture {missing}. Every training picture needs one: predict "
         "all pictures of the data set into that file."
