@@ -17,7 +17,7 @@ from affectlens.library import card
 from affectlens.model_folder import load_card
 from pictures import colour_set
 
-pytestmark = [pytest.mark.needs("sklearn"), pytest.mark.needs("torch")]
+pytestmark = pytest.mark.needs("sklearn", "torch")
 
 WORDS = ("cosy", "uncanny", "ångest")
 

@@ -8,7 +8,8 @@ from affectlens.adaptation.report import Report
 from affectlens.data.records import DataSource, digest
 from affectlens.evaluation.tables import markdown
 from affectlens.library.licences import licences, merged_licences
-from affectlens.library.text import licences_text, limits, readme_beginning
+from affectlens.library.text import licences_text, limits, markdown_list, readme_beginning
+from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
@@ -53,11 +54,10 @@ def adapted_card(
 
 def adapted_readme(card: Card, report: Report) -> str:
     """Write the card as Markdown, with the header that the hub reads."""
-    known = "\n".join(f"- {sentence}" for sentence in card.limits)
-    found = "\n".join(f"- {sentence}" for sentence in report.findings())
-    counts = {name: sum(by_word.values()) for name, by_word in card.training["data"]["counts"].items()}
+    known, found = markdown_list(card.limits), markdown_list(report.findings())
+    data, start = card.training["data"], card.training["adapted"]["start"]
+    counts = {name: sum(by_word.values()) for name, by_word in data["counts"].items()}
     pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    start = card.training["adapted"]["start"]
     return f"""{readme_beginning(card)}
 ## Limits
 {known}
@@ -69,10 +69,10 @@ Each picture was predicted by a classifier that did not learn from it, nor from 
 
 {markdown(report.scores)}
 ## Training
-Data: {card.training["data"]["spec"]} ({pictures} pictures; hashes {card.training["data"]["hashes"]}).
-Start: {start["name"]}, `{start["network"]}`, weights {start["weights_hash"]}. Its last layer alone was
-fitted, by logistic regression (strength {report.strength:.2g}).
-Command: `{card.training["command"]}`
+Data: {markdown_text(data["spec"])} ({pictures} pictures; hashes {data["hashes"]}).
+Start: {markdown_text(start["name"])}, {markdown_code(start["network"])}, weights {start["weights_hash"]}.
+Its last layer alone was fitted, by logistic regression (strength {report.strength:.2g}).
+Command: {markdown_code(card.training["command"])}
 Made by AffectLens {VERSION}.
 
 ## Licences

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from affectlens.errors import SettingsError
 from affectlens.graph_weights import name_in_file, refer, stored_weights
+from affectlens.metrics import Doubles
 from affectlens.model_folder import (
     GRAPH,
     GRAPH_CLASS_MAPS,
@@ -27,8 +28,6 @@ from affectlens.model_folder import (
     read_graph,
     read_model,
 )
-
-Floats = NDArray[np.float64]
 
 _MAP_WEIGHTS = "map_weights"  # of `models.graph_outputs.GraphNetwork`
 _NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "I64": "int64"}
@@ -55,15 +54,15 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """Rows that read logits of an embedding: weights (E, D), offsets (E,)."""
+    """RowNumbers that read logits of an embedding: weights (E, D), offsets (E,)."""
 
-    weights: Floats
-    offsets: Floats
+    weights: Doubles
+    offsets: Doubles
 
-    def logits(self, embeddings: NDArray[np.floating]) -> Floats:
+    def logits(self, embeddings: NDArray[np.floating]) -> Doubles:
         """Read logits, less the mean over words: (N, D) -> (N, E)."""
-        found: Floats = embeddings.astype(np.float64) @ self.weights.T + self.offsets
-        centred: Floats = found - found.mean(axis=1, keepdims=True)
+        found: Doubles = embeddings.astype(np.float64) @ self.weights.T + self.offsets
+        centred: Doubles = found - found.mean(axis=1, keepdims=True)
         return centred
 
 
@@ -165,7 +164,7 @@ def _stored_name(name: str, makers: Mapping[str, Any], stored: Mapping[str, Any]
     return found
 
 
-def _read(weights: bytes, name: str) -> Floats:
+def _read(weights: bytes, name: str) -> Doubles:
     entry = stored_weights(weights).get(name)
     if entry is None:
         raise LookupError(f"{name} is not in its weights file")
@@ -236,8 +235,8 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
     _without_output(graph, GRAPH_CLASS_MAPS)
 
 
-def _centred(rows: Floats) -> Floats:
-    centred: Floats = rows - rows.mean(axis=0)
+def _centred(rows: Doubles) -> Doubles:
+    centred: Doubles = rows - rows.mean(axis=0)
     return centred
 
 

@@ -57,7 +57,7 @@ class Embedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return features
 
     def __sklearn_tags__(self) -> Any:
-        """Nothing is learned from pictures, and they are no tables."""
+        """Nothing is learned from pictures, which are not a table."""
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.two_d_array = False

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.adaptation.classifier import Classifier, Floats
+from affectlens.adaptation.classifier import Classifier
 from affectlens.emotions import Vocabulary
-from affectlens.metrics import cross_entropy
+from affectlens.metrics import Doubles, cross_entropy
 
 # How weakly weights are penalised, as scikit-learn's C counts it.
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
@@ -29,8 +29,8 @@ _EMBEDDING, _KNOWN = 1.0, (0.5, 2.0)
 _WORSE = 2  # strengths in a row
 _FLAT = 1e-9  # standard deviation below which a feature is the same for all pictures
 
-Rows = NDArray[np.int64]
-Targets = Floats  # (N, E), rows sum to 1
+RowNumbers = NDArray[np.int64]
+Targets = Doubles  # (N, E), rows sum to 1
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Scaling:
         matrix: (D, F), block by block
     """
 
-    centre: Floats
-    matrix: Floats
+    centre: Doubles
+    matrix: Doubles
 
-    def apply(self, embeddings: NDArray[np.floating]) -> Floats:
+    def apply(self, embeddings: NDArray[np.floating]) -> Doubles:
         """Return the scaled features of N pictures."""
-        found: Floats = (embeddings.astype(np.float64) - self.centre) @ self.matrix
+        found: Doubles = (embeddings.astype(np.float64) - self.centre) @ self.matrix
         return found
 
-    def classifier(self, weights: Floats, offsets: Floats) -> Classifier:
+    def classifier(self, weights: Doubles, offsets: Doubles) -> Classifier:
         """Return rows on scaled features as rows on the embedding."""
         rows = weights @ self.matrix.T
         return Classifier(rows, offsets - rows @ self.centre)
 
 
-def known_directions(known: Classifier, vocabulary: Vocabulary) -> tuple[Floats, ...]:
+def known_directions(known: Classifier, vocabulary: Vocabulary) -> tuple[Doubles, ...]:
     """Return what is known of an embedding: rows that read emotions of it, and a row that reads polarity.
 
     The second is left out where the vocabulary has no positive and negative words.
@@ -68,7 +68,7 @@ def known_directions(known: Classifier, vocabulary: Vocabulary) -> tuple[Floats,
     return rows, (rows[signs > 0].mean(axis=0) - rows[signs < 0].mean(axis=0))[None]
 
 
-def fit_scaling(embeddings: NDArray[np.floating], known: Sequence[Floats]) -> Scaling:
+def fit_scaling(embeddings: NDArray[np.floating], known: Sequence[Doubles]) -> Scaling:
     """Scale features by the mean and standard deviation of these pictures; `known` are rows, (K, D) each."""
     features = embeddings.astype(np.float64)
     centre = features.mean(axis=0)
@@ -79,13 +79,13 @@ def fit_scaling(embeddings: NDArray[np.floating], known: Sequence[Floats]) -> Sc
     return Scaling(centre, np.concatenate(blocks, axis=1))
 
 
-def _inverse(spread: Floats) -> Floats:
+def _inverse(spread: Doubles) -> Doubles:
     flat = spread < _FLAT
     return np.where(flat, 0.0, 1 / np.where(flat, 1.0, spread))
 
 
 def fit_classifiers(
-    embeddings: NDArray[np.floating], targets: Targets, known: Sequence[Floats], strengths: Sequence[float]
+    embeddings: NDArray[np.floating], targets: Targets, known: Sequence[Doubles], strengths: Sequence[float]
 ) -> Iterator[Classifier]:
     """Fit a classifier at each strength, in rising order, from these pictures alone.
 
@@ -106,8 +106,8 @@ def fit_classifiers(
 def choose_strength(
     embeddings: NDArray[np.floating],
     targets: Targets,
-    known: Sequence[Floats],
-    parts: Sequence[tuple[Rows, Rows]],
+    known: Sequence[Doubles],
+    parts: Sequence[tuple[RowNumbers, RowNumbers]],
     strengths: Sequence[float] = STRENGTHS,
 ) -> float:
     """Return the strength with the least cross-entropy on the second rows of each part, from the first."""
@@ -131,7 +131,7 @@ def _regression() -> Any:
     return LogisticRegression(max_iter=ITERATIONS, warm_start=True)
 
 
-def _reduced(features: Floats) -> tuple[Floats, Floats]:
+def _reduced(features: Doubles) -> tuple[Doubles, Doubles]:
     """Rotate features into as many as there are pictures, where these are fewer: (N, F) -> (N, R), (F, R).
 
     The penalised optimum lies in the span of the pictures, so that nothing is lost.
@@ -144,7 +144,7 @@ def _reduced(features: Floats) -> tuple[Floats, Floats]:
     return features @ basis, basis
 
 
-def _of_all_words(regression: Any, count: int) -> tuple[Floats, Floats]:
+def _of_all_words(regression: Any, count: int) -> tuple[Doubles, Doubles]:
     """Return weights and offsets of every word; those without a picture are as unlikely as the least likely.
 
     Two words are one row of scikit-learn's, which becomes two.

@@ -24,7 +24,6 @@ from affectlens.adaptation.card import adapted_card, adapted_readme, with_other_
 from affectlens.adaptation.classifier import (
     Classifier,
     ClassifierFolder,
-    Floats,
     NoLinearClassifier,
     open_classifier,
 )
@@ -50,6 +49,7 @@ from affectlens.extras import ADAPT, require
 from affectlens.files import atomic_write, clear_leftovers, json_text
 from affectlens.inference.engine import MANY, ONNX_RUNTIME, OPENVINO, Engine, load_engine
 from affectlens.locks import locked_folder
+from affectlens.metrics import Doubles
 from affectlens.model_folder import GRAPH_EMBEDDING, GRAPH_LOGITS, Card
 
 SETTINGS, EMBEDDINGS, MODEL = "settings.json", "embeddings", "model"
@@ -238,7 +238,7 @@ def _fit(
 
 def _validated(
     request: HeadRequest, start: ClassifierFolder, data: Labelled
-) -> Generator[ValidationProgress, None, tuple[OutOfFold, list[tuple[float, Floats]]]]:
+) -> Generator[ValidationProgress, None, tuple[OutOfFold, list[tuple[float, Doubles]]]]:
     """Run the validation; return what was predicted, and the same from fewer pictures."""
     total = steps_of(data, request.seed)
     done = count()

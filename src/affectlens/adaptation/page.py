@@ -7,7 +7,7 @@ from typing import Any
 from affectlens.adaptation.report import MEASURES, TITLES, CurvePoint, Report, Suspect, strengths_text
 from affectlens.adaptation.validation import LARGE, OWN, Labelled
 from affectlens.errors import PictureError
-from affectlens.evaluation.resampling import Estimate
+from affectlens.evaluation.resampling import Measured
 from affectlens.evaluation.tables import confusion_table, emotions_table
 from affectlens.images import read_pixels, resize
 from affectlens.report import html
@@ -21,10 +21,10 @@ _CHART = (640, 220, 44)  # width, height and margin of the learning curve
 
 def write_page(file: Path, report: Report, data: Labelled) -> None:
     """Write the page. Raises `OutputError`."""
-    html.save_page(file, html.render("adaptation.html", _values(report, data)))
+    html.save_page(file, html.render("adaptation.html", _page_values(report, data)))
 
 
-def _values(report: Report, data: Labelled) -> dict[str, Any]:
+def _page_values(report: Report, data: Labelled) -> dict[str, Any]:
     return {
         "words": report.scores.words,
         "pictures": report.pictures,
@@ -52,11 +52,11 @@ def _values(report: Report, data: Labelled) -> dict[str, Any]:
     }
 
 
-def _row(name: str, found: Mapping[str, Estimate]) -> dict[str, Any]:
+def _row(name: str, found: Mapping[str, Measured]) -> dict[str, Any]:
     return {"title": TITLES[name], "cells": [_cell(found[measure]) for measure in MEASURES]}
 
 
-def _cell(found: Estimate) -> str:
+def _cell(found: Measured) -> str:
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})".replace("-", "\N{MINUS SIGN}")
 
 

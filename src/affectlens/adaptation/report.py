@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from affectlens.adaptation.classifier import Floats
 from affectlens.adaptation.validation import (
     KNOWN,
     MOST_FREQUENT,
@@ -18,9 +17,9 @@ from affectlens.adaptation.validation import (
 )
 from affectlens.emotions import Vocabulary
 from affectlens.evaluation.calibration import fit_temperature
-from affectlens.evaluation.resampling import RESAMPLES, Estimate, Resampled, times_sampled_by_groups
+from affectlens.evaluation.resampling import RESAMPLES, Measured, Resampled, times_sampled_by_groups
 from affectlens.evaluation.scores import Scores, score
-from affectlens.metrics import softmax
+from affectlens.metrics import Doubles, softmax
 from affectlens.model_folder import Card
 from affectlens.report.text import listed, signed
 
@@ -57,8 +56,8 @@ class CurvePoint:
     """Estimates where so many pictures were learned from, and how they differ from those of all pictures."""
 
     pictures: int
-    estimates: Mapping[str, Estimate]
-    from_all: Mapping[str, Estimate]
+    estimates: Mapping[str, Measured]
+    from_all: Mapping[str, Measured]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +91,8 @@ class Report:
     strengths: tuple[float, ...]
     temperature: float
     scores: Scores
-    estimates: Mapping[str, Mapping[str, Estimate]]
-    differences: Mapping[str, Mapping[str, Estimate]]
+    estimates: Mapping[str, Mapping[str, Measured]]
+    differences: Mapping[str, Mapping[str, Measured]]
     curve: tuple[CurvePoint, ...]
     suspects: tuple[Suspect, ...]
 
@@ -135,7 +134,7 @@ class Report:
         return f"{begin}: it is not shown that more pictures would help."
 
 
-def _compared(title: str, found: Mapping[str, Estimate]) -> str:
+def _compared(title: str, found: Mapping[str, Measured]) -> str:
     accuracy = found["accuracy"]
     points = f"{signed(100 * accuracy.value, 1)} points of accuracy ({signed(100 * accuracy.low, 1)} to " + (
         f"{signed(100 * accuracy.high, 1)})"
@@ -150,7 +149,7 @@ def _compared(title: str, found: Mapping[str, Estimate]) -> str:
 def make_report(
     data: Labelled,
     found: OutOfFold,
-    curve: Sequence[tuple[float, Floats]],
+    curve: Sequence[tuple[float, Doubles]],
     start: Card,
     vocabulary: Vocabulary,
     strength: float,
@@ -187,7 +186,7 @@ def make_report(
 
 
 def _scores(
-    logits: Floats, targets: Floats, vocabulary: Vocabulary, divisions: int, temperature: float
+    logits: Doubles, targets: Doubles, vocabulary: Vocabulary, divisions: int, temperature: float
 ) -> Scores:
     """Measure scaled answers; of several divisions counts are means, so that they are those of pictures."""
     found = score(logits, targets, vocabulary, resamples=0)
@@ -206,7 +205,7 @@ def _scores(
 
 
 def _curve(
-    data: Labelled, found: OutOfFold, curve: Sequence[tuple[float, Floats]], targets: Floats, times: Floats
+    data: Labelled, found: OutOfFold, curve: Sequence[tuple[float, Doubles]], targets: Doubles, times: Doubles
 ) -> tuple[CurvePoint, ...]:
     """Without temperatures, which were fitted for all pictures."""
     learned = len(data.records) - len(found.rows) / len(found.strengths)
@@ -221,7 +220,7 @@ def _curve(
 
 
 def _suspects(
-    data: Labelled, found: OutOfFold, logits: Floats, vocabulary: Vocabulary
+    data: Labelled, found: OutOfFold, logits: Doubles, vocabulary: Vocabulary
 ) -> tuple[Suspect, ...]:
     suspects = []
     for row, values in mean_probabilities(found, logits).items():
@@ -234,7 +233,7 @@ def _suspects(
     return tuple(suspects[:MOST_SUSPECTS])
 
 
-def mean_probabilities(found: OutOfFold, logits: Floats) -> dict[int, Floats]:
+def mean_probabilities(found: OutOfFold, logits: Doubles) -> dict[int, Doubles]:
     """Return the mean over divisions of what each picture got, by its row."""
     probabilities = softmax(logits)
     return {int(row): probabilities[found.rows == row].mean(axis=0) for row in np.unique(found.rows)}

@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.adaptation.classifier import Classifier, Floats
+from affectlens.adaptation.classifier import Classifier
 from affectlens.adaptation.head import (
     FEW_STRENGTHS,
     STRENGTHS,
-    Rows,
+    RowNumbers,
     Targets,
     choose_strength,
     fit_classifiers,
@@ -36,7 +36,7 @@ from affectlens.data.records import Record
 from affectlens.errors import DatasetError
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import polarity_weights
-from affectlens.metrics import softmax
+from affectlens.metrics import Doubles, softmax
 from affectlens.model_folder import Card
 
 FEW, DIVISIONS = 1000, 3
@@ -48,8 +48,8 @@ OWN = "own"
 MOST_FREQUENT, POSITIVE, KNOWN = "most frequent", "positive", "known emotions"
 _FEWEST = 1e-6
 
-Reader = Callable[[Classifier, Card, NDArray[np.floating]], Floats]
-Part = tuple[Rows, Rows]  # rows to learn from, rows to predict
+FeatureReader = Callable[[Classifier, Card, NDArray[np.floating]], Doubles]
+Part = tuple[RowNumbers, RowNumbers]  # rows to learn from, rows to predict
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Labelled:
     records: Sequence[Record]
     targets: Targets
     groups: Groups
-    known: Sequence[Floats] = ()
+    known: Sequence[Doubles] = ()
 
     @property
     def group_names(self) -> list[str]:
@@ -88,14 +88,14 @@ class OutOfFold:
         divisions: how many times the pictures were divided
     """
 
-    rows: Rows
-    part_of: Rows
-    logits: dict[str, Floats]
+    rows: RowNumbers
+    part_of: RowNumbers
+    logits: dict[str, Doubles]
     strengths: tuple[float, ...]
     divisions: int
 
 
-def parts_of(data: Labelled, rows: Rows, seed: int, count: int = FOLDS) -> list[Part]:
+def parts_of(data: Labelled, rows: RowNumbers, seed: int, count: int = FOLDS) -> list[Part]:
     """Divide rows for validation: folds, or one part where there are many; groups stay together.
 
     Raises `DatasetError` where all rows belong together.
@@ -138,7 +138,7 @@ def validate(data: Labelled, known: Classifier, card: Card, seed: int) -> Genera
     Yields after each part, and returns the answers; those of the new classifier by the name `OWN`.
     """
     names = (MOST_FREQUENT, *_simpler(card), OWN)
-    logits: dict[str, list[Floats]] = {name: [] for name in names}
+    logits: dict[str, list[Doubles]] = {name: [] for name in names}
     simple = {name: read(known, card, data.features) for name, read in _simpler(card).items()}
     rows, part_of, strengths = [], [], []
     for number, (learned, held_out) in enumerate(outer_parts(data, seed)):
@@ -161,7 +161,7 @@ def validate(data: Labelled, known: Classifier, card: Card, seed: int) -> Genera
     )
 
 
-def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tuple[float, Floats]]]:
+def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tuple[float, Doubles]]]:
     """Predict the same pictures by classifiers that learned from shares of the others.
 
     Yields after each part; returns each share with the answers, (rows, E).
@@ -177,7 +177,7 @@ def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tupl
     return curve
 
 
-def cross_fitted(found: OutOfFold, targets: Targets) -> Floats:
+def cross_fitted(found: OutOfFold, targets: Targets) -> Doubles:
     """Scale the new classifier's logits of each part by a temperature that was fitted on the other parts.
 
     Of a single part by one that was fitted on its other half, by turns.
@@ -194,15 +194,21 @@ def cross_fitted(found: OutOfFold, targets: Targets) -> Floats:
 
 
 def _predict(
-    data: Labelled, learned: Rows, held_out: Rows, seed: int, strengths: Sequence[float] = STRENGTHS
-) -> tuple[float, Floats]:
+    data: Labelled,
+    learned: RowNumbers,
+    held_out: RowNumbers,
+    seed: int,
+    strengths: Sequence[float] = STRENGTHS,
+) -> tuple[float, Doubles]:
     """Choose a strength within the rows to learn from, fit at it, and predict the rows held out."""
     strength = best_strength(data, learned, seed, strengths)
     fitted = fit_classifiers(data.features[learned], data.targets[learned], data.known, [strength])
     return strength, next(fitted).logits(data.features[held_out])
 
 
-def best_strength(data: Labelled, rows: Rows, seed: int, strengths: Sequence[float] = STRENGTHS) -> float:
+def best_strength(
+    data: Labelled, rows: RowNumbers, seed: int, strengths: Sequence[float] = STRENGTHS
+) -> float:
     """Choose a strength by validation within some rows; the strongest penalty where that cannot be."""
     if len({data.groups.leader(data.records[row].key) for row in rows}) < 2:
         return strengths[0]
@@ -213,7 +219,7 @@ def best_strength(data: Labelled, rows: Rows, seed: int, strengths: Sequence[flo
     return choose_strength(data.features, data.targets, data.known, parts, strengths)
 
 
-def _some(data: Labelled, rows: Rows, share: float, seed: int) -> Rows:
+def _some(data: Labelled, rows: RowNumbers, share: float, seed: int) -> RowNumbers:
     """Sample a share of rows, each word alike and groups whole, but two words at least."""
     records = [data.records[row] for row in rows]
     row_of = {record.key: int(row) for record, row in zip(records, rows, strict=True)}
@@ -223,26 +229,26 @@ def _some(data: Labelled, rows: Rows, share: float, seed: int) -> Rows:
     return found if enough else rows
 
 
-def _frequencies(targets: Targets, count: int) -> Floats:
+def _frequencies(targets: Targets, count: int) -> Doubles:
     shares = np.maximum(targets.mean(axis=0), _FEWEST)
     return np.tile(np.log(shares), (count, 1))
 
 
-def _simpler(card: Card) -> dict[str, Reader]:
+def _simpler(card: Card) -> dict[str, FeatureReader]:
     """Features of simpler answers by name, of those that the model's emotions allow."""
     polarity = polarity_weights(card.vocabulary)
-    simpler: dict[str, Reader] = {POSITIVE: _positive} if polarity is not None else {}
+    simpler: dict[str, FeatureReader] = {POSITIVE: _positive} if polarity is not None else {}
     return {**simpler, KNOWN: _log_odds}
 
 
-def _log_odds(known: Classifier, card: Card, features: NDArray[np.floating]) -> Floats:
+def _log_odds(known: Classifier, card: Card, features: NDArray[np.floating]) -> Doubles:
     return known.logits(features)
 
 
-def _positive(known: Classifier, card: Card, features: NDArray[np.floating]) -> Floats:
+def _positive(known: Classifier, card: Card, features: NDArray[np.floating]) -> Doubles:
     """The log-odds that a picture evokes positive emotions rather than negative ones: (N, 1)."""
     weights = polarity_weights(card.vocabulary)
     assert weights is not None
     both = softmax(known.logits(features) / card.temperature) @ weights  # (N, 2)
-    odds: Floats = np.log(np.maximum(both, _FEWEST))
+    odds: Doubles = np.log(np.maximum(both, _FEWEST))
     return odds[:, :1] - odds[:, 1:]

@@ -39,12 +39,12 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
 @click.option(
     "--start",
     metavar="MODEL",
-    help="Of finetune: model to begin with, by name or folder. Default: default.",
+    help="Model that finetune begins with, by name or folder. Default: default.",
 )
 @click.option(
     "--depth",
     type=click.Choice(["head"]),
-    help="Of finetune: what learns. head: the last layer, in seconds and without torch. Default: head.",
+    help="Depth of finetune. head: the last layer learns, in seconds and without torch. Default: head.",
 )
 @options.model_name
 @options.settings_file

@@ -21,7 +21,7 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Measured:
     """A measured value and its interval."""
 
     value: float
@@ -70,17 +70,17 @@ class Resampled:
             "negative_log_likelihood": metrics.cross_entropy(logits, targets) @ once / counts,
         }
 
-    def estimates(self, level: float = 0.95) -> dict[str, Estimate]:
+    def estimates(self, level: float = 0.95) -> dict[str, Measured]:
         """Return each measure with its percentile interval."""
         return {name: _estimate(values, level) for name, values in self.measures.items()}
 
-    def differences(self, other: "Resampled", level: float = 0.95) -> dict[str, Estimate]:
+    def differences(self, other: "Resampled", level: float = 0.95) -> dict[str, Measured]:
         """Return by how much each measure is larger than that of other answers to the same resamples."""
         return {
             name: _estimate(values - other.measures[name], level) for name, values in self.measures.items()
         }
 
 
-def _estimate(values: NDArray[np.float64], level: float) -> Estimate:
+def _estimate(values: NDArray[np.float64], level: float) -> Measured:
     tails = ((1 - level) / 2, (1 + level) / 2)
-    return Estimate(float(values[0]), *metrics.bootstrap_interval(values[1:], tails))
+    return Measured(float(values[0]), *metrics.bootstrap_interval(values[1:], tails))
