@@ -33,10 +33,12 @@ def join(transformer: Model, convolutional: Model, name: str, size: int | None =
     Its logits are the mean of both models' calibrated log-probabilities. A convolutional model of smaller
     pictures, as high as wide, sees the pair's pictures made smaller. `size` is the height and width of the
     pair's input in pixels, where those of the models do not go together, or are to be others. The card holds
-    where both come from, and no scores: these are not known before it is evaluated.
+    where both come from, and no scores: these are not known before it is evaluated. Of a pair that one of the
+    models is, the branch in question is joined.
 
     Raises `SettingsError` for networks, emotions or preprocessing that do not go together.
     """
+    transformer, convolutional = _branch(transformer, "transformer"), _branch(convolutional, "convolutional")
     first, second = transformer.card, convolutional.card
     if first.vocabulary != second.vocabulary:
         raise SettingsError(
@@ -65,6 +67,21 @@ def join(transformer: Model, convolutional: Model, name: str, size: int | None =
         limits=tuple(dict.fromkeys([*first.limits, *second.limits])),
     )
     return Model(pair, card)
+
+
+def _branch(model: Model, name: str) -> Model:
+    """Return a branch of a pair as a model of its own; its weights hold its temperature. Another as it is."""
+    if not isinstance(model.network, Pair):
+        return model
+    config = PairConfig(num_emotions=len(model.card.vocabulary), **model.card.network_options)
+    card = replace(
+        model.card,
+        name=f"{model.card.name}, its {name} branch",
+        network=getattr(config, name),
+        network_options={},
+        temperature=1.0,
+    )
+    return Model(getattr(model.network, name), card)
 
 
 def joined_readme(card: Card, scores: str = "") -> str:
