@@ -63,6 +63,18 @@ def test_resources_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "cpu=1,gpu=0.25" in result.output
 
 
+def test_ranges_that_cannot_be_are_refused_before_anything_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "ranges.toml").write_text("weight_decy = [0.1, 0.2]\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", "plain", "--data", "folder:x", "--out", str(tmp_path / "out"),
+              "--ranges", str(tmp_path / "ranges.toml")])  # fmt: skip
+    assert ended.value.code == 2 and "Did you mean 'weight_decay'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("more", [("--population", "8"), ("--set", "mixup=0"), ("--seed", "1")])
 def test_a_search_is_resumed_as_it_was_begun_even_with_the_value_that_is_the_default(
     more: tuple[str, str], tmp_path: Path

@@ -27,6 +27,7 @@ from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.replay import ReplayedInterval, replay, winners_line
 from affectlens.training.run_folder import TrainingRequest, read_run_settings
 from affectlens.training.search_plan import SEARCH, SearchFile, SearchPlan
+from affectlens.training.search_ranges import read_ranges
 from affectlens.training.session import open_session
 from affectlens.training.settings import Settings, override
 from lock_holder import holder
@@ -143,6 +144,21 @@ def undisturbed(data: Path, ray_of_two: None, tmp_path_factory: pytest.TempPathF
     # The bound that docs/tuning.md states: 2 x population + 1, and one being written in each process.
     assert PLAN.population < max(states) <= 2 * PLAN.population + 1 + 2
     return out
+
+
+@cluster
+def test_a_search_changes_what_its_own_ranges_name(data: Path, ray_of_two: None, tmp_path: Path) -> None:
+    (tmp_path / "ranges.toml").write_text("only = true\nlr = [1e-3, 2e-3]\nlayer_decay = [0.5, 0.9]\n")
+    space = read_ranges(tmp_path / "ranges.toml", TINY)
+    out = tmp_path / "search"
+    plan = replace(PLAN, population=2, rounds=2)
+    search(replace(request(data, out, plan), space=space), ignore)
+    assert SearchFile.read(out).search_space == space
+    intervals = lineage.read_finished(out / LINEAGE)
+    assert {one.round for one in intervals} == {1, 2}
+    for one in intervals:
+        assert set(one.settings) == {"lr", "layer_decay"}
+        assert 1e-3 <= one.settings["lr"] <= 2e-3 and 0.5 <= one.settings["layer_decay"] <= 0.9
 
 
 @cluster

@@ -236,6 +236,7 @@ def test_a_run_is_not_resumed_on_other_labels(data: Path, tmp_path: Path) -> Non
     [
         ({"weights": "nowhere/at/all.safetensors"}, WeightsNotFound),
         ({"network_options": {"nothing": 1}}, SettingsError),
+        ({"network_options": {"weights": "x"}}, SettingsError),
         (
             {"network": "inception_v3", "preprocessing": PreprocessingSettings(height=64, width=64)},
             SettingsError,

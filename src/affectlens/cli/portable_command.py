@@ -56,6 +56,7 @@ _STAND_INS: Mapping[str, Callable[[str], str]] = {
     "--cache": lambda _: "CACHE",
     "--address": lambda _: "ADDRESS",
     "--settings": _file_name,
+    "--ranges": _file_name,
     "--teachers": _file_name,
     "--start": library.portable_name,
     "--set": _assignment,

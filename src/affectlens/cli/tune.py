@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # What a search that goes on has already, as options and as parameters of `search`.
 FIXED = {"--scheduler": "scheduler", "--population": "population", "--interval": "interval",
-         "--rounds": "rounds", "--budget": "budget", "--resources": "resources", "--settings": "file",
-         "--set": "assignments", "--seed": "seed"}  # fmt: skip
+         "--rounds": "rounds", "--ranges": "ranges", "--budget": "budget", "--resources": "resources",
+         "--settings": "file", "--set": "assignments", "--seed": "seed"}  # fmt: skip
 
 
 @click.group(cls=DefaultCommand, default="search")
@@ -74,6 +74,12 @@ def _resources(_: click.Context, __: click.Parameter, text: str | None) -> dict[
     metavar="cpu=1,gpu=0.25",
     help="Resources of each member. Default: a CPU, and a GPU where this machine has one.",
 )
+@click.option(
+    "--ranges",
+    type=options.NamedPath(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="TOML file with ranges of settings, as lr = [1e-4, 1e-3], which replace those of the recipe.",
+)
 @options.model_name
 @options.settings_file
 @options.assignments
@@ -99,6 +105,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     from affectlens.training.lineage_figure import write_figures
     from affectlens.training.run_folder import TrainingRequest, read_run_settings
     from affectlens.training.search_plan import SearchFile
+    from affectlens.training.search_ranges import read_ranges
 
     # The error that names the extra, before anything else is done.
     import_ray()
@@ -111,6 +118,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
         settings = read_run_settings(out)
     else:
         settings = changed_recipe(recipe, given["file"], given["assignments"], given["seed"])
+    space = read_ranges(given["ranges"], settings) if given["ranges"] else ()
     source = open_data(data, own_words(settings.vocabulary))
     for note in source.notes:
         echo(f"Note: {note}.", err=True)
@@ -134,7 +142,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     )
     cluster = Cluster(address=given["address"])
     with _listener() as listen, _answering_at_once():
-        run_search(SearchRequest(run=run, data=data, plan=plan, cluster=cluster), listen)
+        run_search(SearchRequest(run=run, data=data, plan=plan, space=space, cluster=cluster), listen)
     echo(f"Figures: {', '.join(map(str, write_figures(out)))}")
 
 

@@ -22,7 +22,7 @@ from affectlens.errors import AffectLensError, RunError
 from affectlens.training.intervals import STATES, SettingsSample, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.run_folder import CACHE, read_run_settings
-from affectlens.training.search_space import search_space, values_at
+from affectlens.training.search_space import SearchSpace, values_at
 from affectlens.training.session import Session, open_cached_session
 
 # Of Ray's config, as well as the point in the search space.
@@ -40,6 +40,7 @@ class Assignment:
         data: as `data.catalog.open_data` takes it
         cache: of decoded pictures, made before; None where the settings have none
         interval: steps
+        space: what is searched
         threads: of torch, for each member
         known: intervals that were done before the search was interrupted; reported again, not trained
         begin: the round after which members begin
@@ -50,6 +51,7 @@ class Assignment:
     cache: Path | None
     device: str
     interval: int
+    space: SearchSpace
     threads: int
     known: Mapping[tuple[int, int], Interval] = field(default_factory=dict)
     begin: int = 0
@@ -101,7 +103,7 @@ class Member(tune.Trainable):
             return self._read_again(folder)
         start = self._start(folder) if self.state else None
         session = session_of(given.out, given.data, given.cache, given.device)
-        values = values_at(search_space(session.settings), self.config)
+        values = values_at(given.space, self.config)
         sample = SettingsSample(
             values=values,
             unit={name: self.config[name] for name in values},

@@ -56,12 +56,14 @@ OBJECT_STORE = 100 * 2**20
 class SearchRequest:
     """What a search is to do: a run's request, how to search, and where.
 
-    `data` is what `data.catalog.open_data` takes, the same on every machine.
+    `data` is what `data.catalog.open_data` takes, the same on every machine. `space` is what is searched
+    where a new search has others than the recipe's ranges (`training.search_ranges`).
     """
 
     run: TrainingRequest
     data: str
     plan: SearchPlan
+    space: tuple[Hyperparameter, ...] = ()
     cluster: Cluster = field(default_factory=Cluster)
 
 
@@ -137,7 +139,7 @@ def search(request: SearchRequest, listen: Listener) -> SearchFinished:
 def _search(request: SearchRequest, listen: Listener) -> SearchFinished:
     session = _open(request, listen)
     out, plan = request.run.out, request.plan
-    space = search_space(session.settings)
+    space = SearchFile.read(out).search_space
     record = SearchRecord(out, plan, listen)
     record.require_states()
     listen(SearchStarted(record.begin, plan, space, str(session.device)))
@@ -149,6 +151,7 @@ def _search(request: SearchRequest, listen: Listener) -> SearchFinished:
             cache=_cache_of(request, session.settings),
             device=request.run.device,
             interval=plan.interval,
+            space=space,
             threads=plan.threads,
             known=record.known,
             begin=record.begin,
@@ -179,7 +182,8 @@ def _open(request: SearchRequest, listen: Listener) -> Session:
         rows = session.start().rows  # what does not begin leaves no search behind
     # `open_run` writes the settings last: they show that the search was begun.
     if not (out / SETTINGS).exists():
-        SearchFile(plan=request.plan, search_space=search_space(session.settings)).write(out)
+        space = request.space or search_space(session.settings)
+        SearchFile(plan=request.plan, search_space=space).write(out)
     open_run(run, session, rows)
     making = with_cache(session, out / CACHE, run.cache)
     while True:

@@ -17,6 +17,8 @@ from affectlens.training.settings import Settings
 
 # Options of a network that a run sets.
 FROM_DATA = ("attributes", "weigh_tasks")
+# What a network is built with besides its options.
+NO_OPTIONS = frozenset({"name", "num_emotions", "weights"})
 
 
 def attributes_of(settings: Settings, source: DataSource) -> tuple[Attribute, ...]:
@@ -46,8 +48,16 @@ def attributes_of(settings: Settings, source: DataSource) -> tuple[Attribute, ..
 
 
 def network_options(settings: Settings, attributes: Sequence[Attribute]) -> dict[str, Any]:
-    """Return the network's options, and those that build it for the attributes."""
+    """Return the network's options, and those that build it for the attributes.
+
+    Raises `SettingsError` for one that a setting of its own decides, or the data.
+    """
     options = dict(settings.network_options)
+    for option in sorted(NO_OPTIONS & set(options)):
+        raise SettingsError(
+            f"The network {settings.network} has no option {option!r}. Weights to begin with are the "
+            "settings weights and start."
+        )
     if attributes:
         options["attributes"] = {a.name: {"words": len(a), "several": a.several} for a in attributes}
         options["weigh_tasks"] = settings.loss.attribute_weights == "learned"
