@@ -25,8 +25,8 @@ SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
     "captum", "mlflow", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif", "playwright", "pyarrow",
-    "ray", "safetensors", "scipy", "skimage", "sklearn", "tensorboard", "timm", "tomli_w", "torch",
-    "torchmetrics", "torchvision", "transformers", "wandb",
+    "ray", "safetensors", "scipy", "skimage", "sklearn", "tensorboard", "threadpoolctl", "timm", "tomli_w",
+    "torch", "torchmetrics", "torchvision", "transformers", "wandb",
 )  # fmt: skip
 # Rooms that build models.
 ROOMS = (

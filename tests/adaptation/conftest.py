@@ -1,12 +1,15 @@
 """What makes tests of adaptation fast."""
 
+from collections.abc import Iterator
+
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def divided_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Divide pictures once, which takes a third of the time, but where several divisions are tested."""
+@pytest.fixture(autouse=True, scope="module")
+def divided_once() -> Iterator[None]:
+    """Divide pictures once, which takes a third of the time; tests of several divisions set them."""
     from affectlens.adaptation import validation
 
-    if "division" not in request.node.name:
-        monkeypatch.setattr(validation, "DIVISIONS", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "DIVISIONS", 1)
+        yield

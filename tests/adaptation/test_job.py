@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from affectlens.data.catalog import open_data
 from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError
 from affectlens.library import card
 from affectlens.model_folder import load_card
+from halves import LIBRARIES
 from pictures import colour_set
+from without_torch import COMMAND
 
 pytestmark = pytest.mark.needs("sklearn", "torch")
 
@@ -134,6 +138,27 @@ def test_pictures_that_cannot_be_read_are_named_and_nothing_is_lost(with_graph: 
     assert not (out / "model").exists()
     (data / "cosy" / "0.png").write_bytes((data / "cosy" / "1.png").read_bytes())
     run(request(data, out, with_graph, resume=True))
+
+
+# Not by `sys.modules`, in which SciPy looks for torch.
+MISSING = """import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {left_out!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def test_no_torch_is_needed(data: Path, tmp_path: Path) -> None:
+    left_out = sorted({*LIBRARIES} - {"onnx", "safetensors", "scipy", "sklearn", "threadpoolctl"})
+    program = MISSING.format(left_out=left_out) + COMMAND
+    words = ("train", "finetune", "--data", f"folder:{data}", "--out", str(tmp_path / "out"))
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out" / "model" / "model.onnx").is_file() and "In 5-fold" in ended.stdout
 
 
 TABLES = {

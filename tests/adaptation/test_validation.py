@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from affectlens import library
+from affectlens.adaptation import validation
 from affectlens.adaptation.classifier import Classifier
 from affectlens.adaptation.head import fit_classifiers, fit_scaling, known_directions
 from affectlens.adaptation.report import make_report
@@ -79,7 +80,10 @@ def test_no_group_is_learned_from_and_predicted_at_once(count: int) -> None:
         assert len(learned) + len(held_out) == count
 
 
-def test_every_picture_is_predicted_once_a_division_where_they_are_few() -> None:
+def test_every_picture_is_predicted_once_a_division_where_they_are_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(validation, "DIVISIONS", 3)
     found = validated(labelled(120, signal=2))
     assert found.divisions > 1 and len(found.rows) == 120 * found.divisions
     assert set(np.bincount(found.rows)) == {found.divisions}
@@ -91,7 +95,10 @@ def test_many_pictures_are_validated_on_one_part_and_many_more_than_few_once() -
     assert len(outer_parts(labelled(FEW, signal=1), 0)) == 5
 
 
-def test_what_the_embedding_shows_is_found_and_counts_are_means_over_divisions() -> None:
+def test_what_the_embedding_shows_is_found_and_counts_are_means_over_divisions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(validation, "DIVISIONS", 2)
     data = labelled(160, signal=4)
     report = report_of(data)
     assert report.estimates[OWN]["accuracy"].value > 0.8

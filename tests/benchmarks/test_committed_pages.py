@@ -15,6 +15,7 @@ import result_page
 import screening
 import search_comparison
 import seeds
+import third_branch
 import tuning
 
 PAGES = Path(__file__).parents[2] / "docs" / "results"
@@ -37,6 +38,7 @@ def of_label_noise() -> None:
         ("screening", screening.main, ["report"]),
         ("search", search_comparison.main, ["report", "--out"]),
         ("seeds", seeds.main, ["report", "--out"]),
+        ("third_branch", third_branch.main, ["report"]),
         ("tuning", tuning.main, ["report", "--out"]),
     ],
 )

@@ -8,6 +8,7 @@ import without_torch
 
 REFUSED = {
     "train plain --data folder:photos --out out": "train",
+    "train finetune --data folder:photos --out out": "adapt",
     "tune plain --data folder:photos --out out": "train",
     "tune report photos": "train",
     "tune replay photos --data folder:photos --out out": "train",

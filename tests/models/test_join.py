@@ -165,6 +165,16 @@ def test_only_plain_networks_of_one_vocabulary_in_their_order_are_joined(
         join(convolutional, transformer, "both")
     with pytest.raises(SettingsError, match="other emotions"):
         join(transformer, Model(convolutional.network, replace(convolutional.card, vocabulary=EKMAN)), "both")
+    other = Model(convolutional.network, replace(convolutional.card, name="other", network="mlm_paper"))
+    with pytest.raises(SettingsError, match="mlm_paper of other cannot be a branch"):
+        join(transformer, other, "three")
+
+
+def test_of_a_pair_its_branch_is_joined(transformer: Model, convolutional: Model) -> None:
     pair = join(transformer, convolutional, "both")
-    with pytest.raises(SettingsError, match="pair of both cannot be a branch"):
-        join(pair, convolutional, "three")
+    again = join(pair, pair, "again")
+    size = pair.card.preprocessing
+    images = torch.randn(2, 3, size.height, size.width, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(again.network(images), pair.network(images))
+    assert again.card.training["joined"]["transformer"]["name"] == "both, its transformer branch"

@@ -38,21 +38,23 @@ class Scaling:
     """How an embedding becomes the features that are penalised alike: (N, D) -> (N, F).
 
     Attributes:
-        centre: (D,)
-        matrix: (D, F), block by block
+        centre, factors: of the embedding, (D,) both
+        known: what reads the other blocks of a centred embedding, (D, F - D)
     """
 
     centre: Doubles
-    matrix: Doubles
+    factors: Doubles
+    known: Doubles
 
     def apply(self, embeddings: NDArray[np.floating]) -> Doubles:
         """Return the scaled features of N pictures."""
-        found: Doubles = (embeddings.astype(np.float64) - self.centre) @ self.matrix
-        return found
+        centred = embeddings.astype(np.float64) - self.centre
+        return np.concatenate([centred * self.factors, centred @ self.known], axis=1)
 
     def classifier(self, weights: Doubles, offsets: Doubles) -> Classifier:
         """Return rows on scaled features as rows on the embedding."""
-        rows = weights @ self.matrix.T
+        count = len(self.centre)
+        rows = weights[:, :count] * self.factors + weights[:, count:] @ self.known.T
         return Classifier(rows, offsets - rows @ self.centre)
 
 
@@ -72,11 +74,12 @@ def fit_scaling(embeddings: NDArray[np.floating], known: Sequence[Doubles]) -> S
     """Scale features by the mean and standard deviation of these pictures; `known` are rows, (K, D) each."""
     features = embeddings.astype(np.float64)
     centre = features.mean(axis=0)
-    blocks = [np.diag(_EMBEDDING * _inverse(features.std(axis=0)) / np.sqrt(features.shape[1]))]
+    factors = _EMBEDDING * _inverse(features.std(axis=0)) / np.sqrt(features.shape[1])
+    blocks = [np.zeros((features.shape[1], 0))]
     for rows, size in zip(known, _KNOWN, strict=False):
         read = (features - centre) @ rows.T
         blocks.append(size * rows.T * _inverse(read.std(axis=0)) / np.sqrt(len(rows)))
-    return Scaling(centre, np.concatenate(blocks, axis=1))
+    return Scaling(centre, factors, np.concatenate(blocks, axis=1))
 
 
 def _inverse(spread: Doubles) -> Doubles:

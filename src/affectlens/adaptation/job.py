@@ -11,11 +11,12 @@ On disk:
 import csv
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from affectlens.adaptation.head import fit_classifiers, known_directions
 from affectlens.adaptation.page import write_page
 from affectlens.adaptation.report import Report, make_report, mean_probabilities
 from affectlens.adaptation.validation import (
+    LARGE,
     Labelled,
     OutOfFold,
     best_strength,
@@ -127,7 +129,8 @@ def fit_head(request: HeadRequest) -> Iterator[HeadEvent]:
         engine = load_engine(str(folder), request.engine, precision="float32", many=len(records) >= MANY)
         yield from embed(engine, records, cache)
         features = read_embeddings(records, cache)
-        yield from _fit(request, folder, start, records, features)
+        with _threads(len(records)):
+            yield from _fit(request, folder, start, records, features)
 
 
 def finetune(
@@ -213,6 +216,14 @@ def _open_run(request: HeadRequest, start: Card, records: Sequence[Record]) -> N
             f"The run in {request.out} was begun with other settings or data: {', '.join(differing)} differ. "
             "Resume with the same command, or choose another --out."
         )
+
+
+def _threads(pictures: int) -> AbstractContextManager[Any]:
+    """Have products of few rows computed in one thread: several would wait for one another longer."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1 if pictures < LARGE else None)
+    return limits
 
 
 def _fit(

@@ -192,8 +192,10 @@ def finetune(
     from affectlens.adaptation.job import HeadRequest, fit_head
     from affectlens.cli.portable_command import portable_command
     from affectlens.data.catalog import open_data
+    from affectlens.extras import ADAPT, require
     from affectlens.library import DEFAULT
 
+    require(ADAPT, "Fitting a classifier")  # before any work
     source = open_data(data)
     for note in source.notes:
         echo(f"Note: {note}.", err=True)

@@ -38,7 +38,8 @@ def join(transformer: Model, convolutional: Model, name: str, size: int | None =
 
     Raises `SettingsError` for networks, emotions or preprocessing that do not go together.
     """
-    transformer, convolutional = _branch(transformer, "transformer"), _branch(convolutional, "convolutional")
+    transformer = branch_of(transformer, "transformer")
+    convolutional = branch_of(convolutional, "convolutional")
     first, second = transformer.card, convolutional.card
     if first.vocabulary != second.vocabulary:
         raise SettingsError(
@@ -69,16 +70,23 @@ def join(transformer: Model, convolutional: Model, name: str, size: int | None =
     return Model(pair, card)
 
 
-def _branch(model: Model, name: str) -> Model:
+def branch_of(model: Model, name: str) -> Model:
     """Return a branch of a pair as a model of its own; its weights hold its temperature. Another as it is."""
     if not isinstance(model.network, Pair):
         return model
     config = PairConfig(num_emotions=len(model.card.vocabulary), **model.card.network_options)
+    seen = model.card.preprocessing
+    if name == "convolutional":  # which sees what the pair's images are made for it
+        mean, std = backbones.statistics(config.convolutional)
+        side = config.convolutional_size
+        height, width = (side, side) if side else (seen.height, seen.width)
+        seen = replace(seen, mean=mean, std=std, height=height, width=width)
     card = replace(
         model.card,
         name=f"{model.card.name}, its {name} branch",
         network=getattr(config, name),
         network_options={},
+        preprocessing=seen,
         temperature=1.0,
     )
     return Model(getattr(model.network, name), card)

@@ -1,0 +1,189 @@
+"""Whether a network that was trained by itself makes the default model better: as a branch, or as a third.
+
+    python benchmarks/third_branch.py measure --run RUN --data fi:PATH --ratings FOLDER
+    python benchmarks/third_branch.py report
+
+RUN is a finished run of a plain convolutional network on FI, whose validation split chose nothing
+(`select_by=last`) but a temperature. `--ratings` holds `oasis-dev` and `emdt-dev`, photographs that people
+rated. Answers are averaged as log-probabilities, each at its own temperature, and their mean gets one more.
+Writes benchmarks/results/third_branch.json and docs/results/third_branch.md.
+"""
+
+import argparse
+import csv
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import result_page
+from affectlens.data.catalog import open_data
+from affectlens.data.records import Record, digest
+from affectlens.emotions import MIKELS
+from affectlens.evaluation.calibration import fit_temperature
+from affectlens.evaluation.resampling import Measured, Resampled, times_sampled_by_groups
+from affectlens.inference.labelled import predict_labelled
+from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
+from affectlens.machine import describe, keep_freed_memory
+from affectlens.metrics import softmax
+from affectlens.models import saved
+from affectlens.models.join import branch_of
+from affectlens.models.saved import Model
+from affectlens.report.text import markdown_table, signed
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "third_branch.json"
+RESAMPLES = 2000
+ROWS = {
+    "the default model": ("transformer", "convolutional"),
+    "its transformer branch": ("transformer",),
+    "its convolutional branch": ("convolutional",),
+    "the new network": ("new",),
+    "the transformer branch and the new network": ("transformer", "new"),
+    "all three": ("transformer", "convolutional", "new"),
+}
+RATED = {"oasis-dev": "OASIS", "emdt-dev": "EMDT"}
+Array = NDArray[np.floating]
+
+
+def predict(model: Model, records: Sequence[Record]) -> tuple[Array, Array]:
+    """Log-probabilities and targets of pictures, (N, E) both."""
+    size = model.card.preprocessing
+    batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
+    found = predict_labelled(model.network, batches, size, torch.device("cpu"), torch.float32)
+    return np.log(softmax(found.logits / model.card.temperature)), found.targets
+
+
+def rated(folder: Path) -> tuple[list[Record], Array]:
+    """Photographs with their mean valence; their labels mean nothing."""
+    with (folder / "ratings.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    records = [Record(row["file"], folder / row["file"], MIKELS.only("awe")) for row in rows]
+    return records, np.array([float(row["valence_mean"]) for row in rows])
+
+
+def measure(run: Path, data: str, ratings: Path) -> None:
+    """Predict all pictures by all three networks, and write what follows."""
+    keep_freed_memory()
+    default, new = saved.load(), saved.load(str(run))
+    models = {name: branch_of(default, name) for name in ("transformer", "convolutional")} | {"new": new}
+    records = open_data(data).split("val")
+    sets = {"val": records, **{name: rated(ratings / name)[0] for name in RATED}}
+    logs: dict[str, dict[str, Array]] = {}
+    for name, model in models.items():
+        logs[name] = {}
+        for which, pictures in sets.items():
+            logs[name][which], targets = predict(model, pictures)
+            if which == "val":
+                truth = targets
+        print(name, flush=True)
+    valence = {name: rated(ratings / name)[1] for name in RATED}
+    result = {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": describe(),
+        "weights": {"default": default.card.weights_hash, "new": new.card.weights_hash},
+        "network": new.card.network,
+        "size": new.card.preprocessing.height,
+        "command": new.card.training["command"],
+        "data": {
+            "name": data.partition(":")[0],
+            "split": "val",
+            "hash": digest(records),
+            "pictures": len(records),
+        },
+        "rows": rows_of(logs, truth, valence),
+    }
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def rows_of(
+    logs: Mapping[str, Mapping[str, Array]], targets: Array, valence: Mapping[str, Array]
+) -> dict[str, Any]:
+    """Measure each row, and its difference to the first."""
+    times = times_sampled_by_groups([str(n) for n in range(len(targets))], RESAMPLES, 0)
+    rows: dict[str, Any] = {}
+    first: Resampled | None = None
+    for title, names in ROWS.items():
+        mean = {which: np.mean([logs[name][which] for name in names], axis=0) for which in ("val", *valence)}
+        temperature = fit_temperature(mean["val"], targets)
+        found = Resampled(mean["val"] / temperature, targets, times)
+        first = first or found
+        positive = {
+            which: softmax(mean[which] / temperature) @ np.array([MIKELS.signs[w] > 0 for w in MIKELS.words])
+            for which in valence
+        }
+        rows[title] = {
+            "measures": {name: asdict(each) for name, each in found.estimates().items()},
+            "more_than_default": {name: asdict(each) for name, each in found.differences(first).items()},
+            "valence": {n: float(np.corrcoef(positive[n], valence[n])[0, 1]) for n in valence},
+        }
+    return rows
+
+
+def report() -> None:
+    """Write the page from the stored result."""
+    result = json.loads(RESULT.read_text())
+    cells = []
+    for title, row in result["rows"].items():
+        measures = {name: Measured(**each) for name, each in row["measures"].items()}
+        more = {name: Measured(**each) for name, each in row["more_than_default"].items()}
+        cells.append(
+            [
+                title,
+                *(_share(measures[name], more[name]) for name in ("accuracy", "balanced_accuracy")),
+                _number(measures["negative_log_likelihood"], more["negative_log_likelihood"]),
+                *(f"{row['valence'][name]:.2f}" for name in RATED),
+            ]
+        )
+    header = ["answers averaged", "accuracy", "balanced accuracy", "negative log-likelihood"]
+    header += [f"r with valence, {title}" for title in RATED.values()]
+    parts = {
+        "TABLE": markdown_table(header, cells, left=len(header)),
+        "COMMAND": " \\\n        ".join(textwrap.wrap(result["command"], 90, break_on_hyphens=False)),
+        "NETWORK": result["network"],
+        "SIZE": str(result["size"]),
+        "MACHINE": f"{result['machine']['cpu']}, {result['date'][:10]}",
+        "WEIGHTS": result["weights"]["default"][:12],
+    }
+    result_page.write(result_page.RESULTS / "third_branch.md", "third_branch.template.md", parts)
+
+
+def _share(value: Measured, more: Measured) -> str:
+    if not more.value and not more.high:
+        return f"{100 * value.value:.1f}"
+    return f"{100 * value.value:.1f}, {signed(100 * more.value, 1)} ({signed(100 * more.low, 1)} to " + (
+        f"{signed(100 * more.high, 1)})"
+    )
+
+
+def _number(value: Measured, more: Measured) -> str:
+    if not more.value and not more.high:
+        return f"{value.value:.3f}"
+    return f"{value.value:.3f}, {signed(more.value, 3)} ({signed(more.low, 3)} to {signed(more.high, 3)})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    measuring = commands.add_parser("measure")
+    measuring.add_argument("--run", type=Path, required=True)
+    measuring.add_argument("--data", required=True)
+    measuring.add_argument("--ratings", type=Path, required=True)
+    commands.add_parser("report")
+    given = parser.parse_args(arguments)
+    if given.command == "measure":
+        measure(given.run, given.data, given.ratings)
+    report()
+
+
+if __name__ == "__main__":
+    main()
