@@ -39,7 +39,6 @@ ROOMS = (
 # What else cannot be imported without one of these libraries. A module that no longer needs one leaves the
 # list; none is added.
 NAMED = frozenset({
-    "affectlens.adaptation.estimator",
     "affectlens.explain.core.activations",
     "affectlens.explain.core.aumann_shapley",
     "affectlens.explain.core.differentiable",

@@ -26,6 +26,7 @@ AffectLensError
         VocabularyMismatch      model and data use different emotion words
         WeightsNotFound         pretrained weights that can be neither read nor fetched
     SettingsError           a setting that does not exist or has an impossible value
+        NoLinearClassifier      a model whose answers are not read from its embedding by linear layers alone
     RunError                a run folder that cannot be started or resumed
     OutputError             a result file that cannot be written or continued
         OutputInUse             another process is writing it

@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from affectlens import library
 from affectlens.adaptation.embeddings import Features, embed_files
 from affectlens.errors import SettingsError
+from affectlens.extras import ADAPT, require
 from affectlens.inference.engine import MANY, ONNX_RUNTIME, Engine, load_engine
 from affectlens.model_folder import GRAPH_EMBEDDING
+
+try:
+    from sklearn.base import BaseEstimator, TransformerMixin
+except ImportError:  # the name is there all the same, and names what it needs once it is used
+
+    class BaseEstimator:  # type: ignore[no-redef]
+        """Stands for scikit-learn's."""
+
+    class TransformerMixin:  # type: ignore[no-redef]
+        """Stands for scikit-learn's."""
 
 
 class Embedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -28,7 +38,11 @@ class Embedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(self, model: str = library.DEFAULT, engine: str = ONNX_RUNTIME) -> None:
-        """Name a model, by name or folder, and what answers: onnxruntime or openvino."""
+        """Name a model, by name or folder, and what answers: onnxruntime or openvino.
+
+        Raises `MissingExtra` without scikit-learn.
+        """
+        require(ADAPT, "Embedding")
         self.model = model
         self.engine = engine
 
