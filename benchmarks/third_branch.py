@@ -10,7 +10,6 @@ Writes benchmarks/results/third_branch.json and docs/results/third_branch.md.
 """
 
 import argparse
-import csv
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import result_page
@@ -29,14 +27,14 @@ from affectlens.data.records import Record, digest
 from affectlens.emotions import MIKELS
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.resampling import Measured, Resampled, times_sampled_by_groups
-from affectlens.inference.labelled import predict_labelled
-from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.machine import describe, keep_freed_memory
 from affectlens.metrics import softmax
 from affectlens.models import saved
 from affectlens.models.join import branch_of
 from affectlens.models.saved import Model
 from affectlens.report.text import markdown_table, signed
+from default_candidate import Rated
+from default_recipe import predict
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "third_branch.json"
@@ -53,20 +51,15 @@ RATED = {"oasis-dev": "OASIS", "emdt-dev": "EMDT"}
 Array = NDArray[np.floating]
 
 
-def predict(model: Model, records: Sequence[Record]) -> tuple[Array, Array]:
+def log_probabilities(model: Model, records: Sequence[Record]) -> tuple[Array, Array]:
     """Log-probabilities and targets of pictures, (N, E) both."""
-    size = model.card.preprocessing
-    batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
-    found = predict_labelled(model.network, batches, size, torch.device("cpu"), torch.float32)
+    found = predict(model.network, records, model.card.preprocessing)
     return np.log(softmax(found.logits / model.card.temperature)), found.targets
 
 
-def rated(folder: Path) -> tuple[list[Record], Array]:
-    """Photographs with their mean valence; their labels mean nothing."""
-    with (folder / "ratings.tsv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    records = [Record(row["file"], folder / row["file"], MIKELS.only("awe")) for row in rows]
-    return records, np.array([float(row["valence_mean"]) for row in rows])
+def records_of(rated: Rated) -> list[Record]:
+    """Photographs as records, whose labels mean nothing."""
+    return [Record(file.name, file, MIKELS.only("awe")) for file in rated.files]
 
 
 def measure(run: Path, data: str, ratings: Path) -> None:
@@ -75,16 +68,17 @@ def measure(run: Path, data: str, ratings: Path) -> None:
     default, new = saved.load(), saved.load(str(run))
     models = {name: branch_of(default, name) for name in ("transformer", "convolutional")} | {"new": new}
     records = open_data(data).split("val")
-    sets = {"val": records, **{name: rated(ratings / name)[0] for name in RATED}}
+    rated = {name: Rated.read(ratings / name) for name in RATED}
+    sets = {"val": records, **{name: records_of(each) for name, each in rated.items()}}
     logs: dict[str, dict[str, Array]] = {}
     for name, model in models.items():
         logs[name] = {}
         for which, pictures in sets.items():
-            logs[name][which], targets = predict(model, pictures)
+            logs[name][which], targets = log_probabilities(model, pictures)
             if which == "val":
                 truth = targets
         print(name, flush=True)
-    valence = {name: rated(ratings / name)[1] for name in RATED}
+    valence = {name: each.valence for name, each in rated.items()}
     result = {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": describe(),

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from affectlens.cli import tune
+from affectlens.cli.interrupts import on_interrupt
 from affectlens.cli.main import affectlens, main
 from affectlens.training import lineage
 from affectlens.training.search_plan import SearchFile, SearchPlan
@@ -51,7 +52,7 @@ def test_report_ends_with_an_error_where_the_lineage_is_not_true(
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT of a process to itself")
 def test_ctrl_c_is_answered_before_ray_has_ended(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), tune._answering_at_once():
+    with pytest.raises(KeyboardInterrupt), on_interrupt(tune._answer_at_once):
         os.kill(os.getpid(), signal.SIGINT)
     assert "Go on with --resume" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

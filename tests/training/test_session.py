@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from affectlens.data import folder
+from affectlens.data import folder, groups
 from affectlens.data.catalog import open_data
 from affectlens.data.groups import Groups, Search, find_groups
 from affectlens.data.records import ALL, Record
@@ -162,7 +162,7 @@ def test_a_split_that_training_makes_looks_for_cut_copies_where_pictures_are_few
         searches.append(search)
         return find_groups(records, search)
 
-    monkeypatch.setattr(session, "THOROUGH_UP_TO", limit)
+    monkeypatch.setattr(groups, "THOROUGH_UP_TO", limit)
     monkeypatch.setattr(session, "find_groups", noted)
     source = folder.read(colour_set(tmp_path / "data", ("awe", "anger"), each=6))
     source = replace(source, splits={ALL: source.split(ALL)})

@@ -8,7 +8,7 @@ from affectlens.adaptation.report import Report
 from affectlens.data.records import DataSource, digest
 from affectlens.evaluation.tables import markdown
 from affectlens.library.licences import licences, merged_licences
-from affectlens.library.text import licences_text, limits, markdown_list, readme_beginning
+from affectlens.library.text import licences_text, limits, markdown_list, pictures_text, readme_beginning
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
@@ -56,8 +56,7 @@ def adapted_readme(card: Card, report: Report) -> str:
     """Write the card as Markdown, with the header that the hub reads."""
     known, found = markdown_list(card.limits), markdown_list(report.findings())
     data, start = card.training["data"], card.training["adapted"]["start"]
-    counts = {name: sum(by_word.values()) for name, by_word in data["counts"].items()}
-    pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    pictures = pictures_text(data["counts"])
     return f"""{readme_beginning(card)}
 ## Limits
 {known}

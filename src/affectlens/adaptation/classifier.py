@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.errors import SettingsError
-from affectlens.graph_weights import name_in_file, refer, stored_weights
+from affectlens.graph_weights import StoredWeight, name_in_file, refer, stored_weights
 from affectlens.metrics import Doubles
 from affectlens.model_folder import (
     GRAPH,
@@ -54,7 +54,7 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """RowNumbers that read logits of an embedding: weights (E, D), offsets (E,)."""
+    """Rows that read logits of an embedding: weights (E, D), offsets (E,)."""
 
     weights: Doubles
     offsets: Doubles
@@ -121,7 +121,9 @@ def open_classifier(folder: Path) -> ClassifierFolder:
     weights = read_model(folder).weights
     try:
         layers = tuple(_layers(graph.graph))
-        stored = {name: _read(weights, name) for layer in layers for name in (layer.weights, layer.offsets)}
+        entries = stored_weights(weights)
+        names = [name for layer in layers for name in (layer.weights, layer.offsets)]
+        stored = {name: _read(weights, entries, name) for name in names}
     except LookupError as error:
         raise NoLinearClassifier(card, str(error.args[0])) from None
     count = len(layers)
@@ -164,8 +166,8 @@ def _stored_name(name: str, makers: Mapping[str, Any], stored: Mapping[str, Any]
     return found
 
 
-def _read(weights: bytes, name: str) -> Doubles:
-    entry = stored_weights(weights).get(name)
+def _read(weights: bytes, entries: Mapping[str, StoredWeight], name: str) -> Doubles:
+    entry = entries.get(name)
     if entry is None:
         raise LookupError(f"{name} is not in its weights file")
     if entry.dtype not in _FLOATS:

@@ -44,7 +44,7 @@ from affectlens.adaptation.validation import (
 )
 from affectlens.data import splits
 from affectlens.data.catalog import open_data
-from affectlens.data.groups import Search, find_groups
+from affectlens.data.groups import find_groups, search_for
 from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
 from affectlens.errors import RunError, SettingsError
 from affectlens.extras import ADAPT, require
@@ -53,12 +53,12 @@ from affectlens.inference.engine import MANY, ONNX_RUNTIME, OPENVINO, Engine, lo
 from affectlens.locks import locked_folder
 from affectlens.metrics import Doubles
 from affectlens.model_folder import GRAPH_EMBEDDING, GRAPH_LOGITS, Card
+from affectlens.report.text import printable
 
 SETTINGS, EMBEDDINGS, MODEL = "settings.json", "embeddings", "model"
 REPORT, PAGE, PREDICTIONS = "report.json", "report.html", "predictions.csv"
 GRAPH_TOLERANCE = 1e-3  # of a logit: what rounding to float32 makes of some thousand products
 _CHECKED = 8  # pictures on which the new graph is compared with the classifier
-_THOROUGH_UP_TO = 5_000  # pictures among which copies that were cut are looked for too
 
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def finetune(
         out=out,
         start=start,
         data=str(data).partition(":")[0] if ":" in str(data) else "own pictures",
-        name=name or out.resolve().name,
+        name=printable(name or out.resolve().name),
         cache=None if cache is None else Path(cache),
         seed=seed,
         resume=resume,
@@ -234,10 +234,9 @@ def _fit(
     features: Features,
 ) -> Iterator[HeadEvent]:
     """Measure by cross-validation, then fit on all pictures and write what was found."""
-    search: Search = "thorough" if len(records) <= _THOROUGH_UP_TO else "quick"
     targets = np.array([record.target.probabilities for record in records], dtype=np.float64)
     known = known_directions(start.classifier, start.card.vocabulary)
-    data = Labelled(features, records, targets, find_groups(records, search), known)
+    data = Labelled(features, records, targets, find_groups(records, search_for(len(records))), known)
     found, curve = yield from _validated(request, start, data)
     strength = best_strength(data, np.arange(len(records)), request.seed)
     classifier = next(fit_classifiers(features, targets, known, [strength]))

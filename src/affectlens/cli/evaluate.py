@@ -90,11 +90,8 @@ def evaluate(
 
 
 def _refuse_options_of_models(context: click.Context, file: str) -> None:
-    default = click.core.ParameterSource.DEFAULT
-    for name in OF_MODELS:
-        if context.get_parameter_source(name) is not default:
-            option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{file} holds what was predicted before: leave out {option}.")
+    for option in options.given(context, OF_MODELS):
+        raise click.UsageError(f"{file} holds what was predicted before: leave out {option}.")
 
 
 def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:

@@ -1,18 +1,17 @@
 """`affectlens film FILE... [--out DIR]`: the command that `film` runs where no other is named."""
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from affectlens.cli import options
 from affectlens.cli.console import echo
+from affectlens.cli.interrupts import on_interrupt
 from affectlens.cli.progress import ProgressBar, progress_bar
 from affectlens.film.export.formats import FORMATS, check_formats
 from affectlens.report.text import printable
@@ -126,7 +125,7 @@ def _run(sources: tuple[str, ...], job: "FilmJob") -> int:
     with progress_bar() as bar:
         printed = JobOutput(bar, job)
         with (
-            _interrupts(stop, lambda: printed.is_watching and printed.watching.is_live),
+            on_interrupt(_stopping(stop, lambda: printed.is_watching and printed.watching.is_live)),
             closing(analyse_films(sources, job, stop)) as events,
         ):
             try:
@@ -257,23 +256,15 @@ def shown_name(source: str) -> str:
     return printable(without_password(source))
 
 
-@contextmanager
-def _interrupts(stop: threading.Event, is_live: Callable[[], bool]) -> Iterator[None]:
-    """Let Ctrl-C end a live source in an orderly way; the second time, and for a film, it interrupts."""
+def _stopping(stop: threading.Event, is_live: Callable[[], bool]) -> Callable[[], None]:
+    """End a live source in an orderly way at Ctrl-C; the second time, and for a film, interrupt."""
 
-    def interrupted(number: int, frame: FrameType | None) -> None:
+    def interrupted() -> None:
         if not is_live() or stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return interrupted
 
 
 def _times(second: float, duration: float | None) -> str:

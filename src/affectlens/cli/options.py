@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ class NamedPath(click.Path):
                 "the path is empty. Give a name; the folder that you work in is written as a dot.", param, ctx
             )
         return super().convert(value, param, ctx)
+
+
+def given(context: click.Context, names: Collection[str]) -> list[str]:
+    """Return those of a command's options that were given, as they are written."""
+    default = click.core.ParameterSource.DEFAULT
+    return [
+        each.opts[0]
+        for each in context.command.params
+        if each.name in names and context.get_parameter_source(each.name) is not default
+    ]
 
 
 # Of `train` and `tune`, which both make a run from a recipe.

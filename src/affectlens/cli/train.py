@@ -11,6 +11,7 @@ import click
 
 from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
+from affectlens.report.text import printable
 
 if TYPE_CHECKING:
     from affectlens.adaptation.job import HeadEvent
@@ -171,11 +172,8 @@ def train(
 
 
 def _refuse_options_of_training(context: click.Context) -> None:
-    default = click.core.ParameterSource.DEFAULT
-    for name in context.params:
-        if name not in OF_FINETUNE and context.get_parameter_source(name) is not default:
-            shown = {"file": "settings", "assignments": "set"}.get(name, name)
-            raise click.UsageError(f"{FINETUNE} has no use for --{shown.replace('_', '-')}: leave it out.")
+    for option in options.given(context, context.params.keys() - OF_FINETUNE):
+        raise click.UsageError(f"{FINETUNE} has no use for {option}: leave it out.")
 
 
 def finetune(
@@ -204,7 +202,7 @@ def finetune(
         out=out,
         start=start or DEFAULT,
         data=data.partition(":")[0],
-        name=name or out.resolve().name,
+        name=name or printable(out.resolve().name),
         cache=cache,
         seed=seed or 0,
         resume=resume,

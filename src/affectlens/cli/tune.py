@@ -1,9 +1,7 @@
 """`affectlens tune RECIPE --data NAME:PATH --out DIR`, and its commands `replay` and `report`."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +12,7 @@ import click
 from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
 from affectlens.cli.default_command import DefaultCommand
+from affectlens.cli.interrupts import on_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,28 +140,16 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
         command=portable_command(sys.argv[1:]),
     )
     cluster = Cluster(address=given["address"])
-    with _listener() as listen, _answering_at_once():
+    with _listener() as listen, on_interrupt(_answer_at_once):
         run_search(SearchRequest(run=run, data=data, plan=plan, space=space, cluster=cluster), listen)
     echo(f"Figures: {', '.join(map(str, write_figures(out)))}")
 
 
-@contextmanager
-def _answering_at_once() -> "Iterator[None]":
+def _answer_at_once() -> None:
     """Answer Ctrl-C before Ray has ended: each of its processes has a second for it, one after the other."""
-
-    def interrupted(number: int, frame: object) -> None:
-        with suppress(OSError):  # not by `echo`: Ctrl-C may come while it prints
-            os.write(2, b"\nInterrupted: Ray is being ended, in some seconds. Go on with --resume.\n")
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with suppress(OSError):  # not by `echo`: Ctrl-C may come while it prints
+        os.write(2, b"\nInterrupted: Ray is being ended, in some seconds. Go on with --resume.\n")
+    raise KeyboardInterrupt
 
 
 def _refuse_changes(context: click.Context) -> None:

@@ -23,6 +23,15 @@ Item = TypeVar("Item")
 Search = Literal["thorough", "quick", "off"]
 
 
+# Pictures among which copies that were cut are looked for too: the time for it grows with their square.
+THOROUGH_UP_TO = 5_000
+
+
+def search_for(count: int) -> Search:
+    """Return how copies are looked for before training on so many pictures."""
+    return "thorough" if count <= THOROUGH_UP_TO else "quick"
+
+
 @dataclass(frozen=True)
 class SearchProgress:
     """How far a search for groups is: pictures read, then the fraction of comparisons done, in 0..1."""

@@ -70,6 +70,15 @@ def limits(data: str, start: str = "", limits_of_start: Sequence[str] = ()) -> t
     return (*own, *(f"Of {start}, with which its training started: {sentence}" for sentence in others))
 
 
+def pictures_text(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Write how many pictures each split has, of their numbers by split and word.
+
+    >>> pictures_text({"train": {"awe": 1200, "fear": 34}, "val": {"awe": 5}})
+    'train 1,234, val 5'
+    """
+    return ", ".join(f"{name} {sum(by_word.values()):,}" for name, by_word in counts.items())
+
+
 def licences_text(card: Card) -> str:
     """List the licences of a model, and what it may be used for, as Markdown."""
     lines = [f"{what.capitalize()}: {text}." for what, text in card.licences.items()]

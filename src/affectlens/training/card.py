@@ -6,7 +6,7 @@ from typing import Any
 from affectlens.evaluation.attributes import AttributeScores
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
-from affectlens.library.text import licences_text, markdown_list, readme_beginning
+from affectlens.library.text import licences_text, markdown_list, pictures_text, readme_beginning
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
@@ -17,8 +17,7 @@ def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None 
     training = card.training
     settings = "\n".join(f"{key} = {value}" for key, value in training["settings"].items())
     known = markdown_list(card.limits)
-    counts = {name: sum(by_word.values()) for name, by_word in training["data"]["counts"].items()}
-    pictures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    pictures = pictures_text(training["data"]["counts"])
     return f"""{readme_beginning(card)}
 ## Limits
 {known}

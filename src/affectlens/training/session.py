@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from affectlens.attributes import Attribute
 from affectlens.data import splits
-from affectlens.data.groups import Groups, Search, find_groups
+from affectlens.data.groups import Groups, find_groups, search_for
 from affectlens.data.records import DataSource, Record, in_vocabulary, require_listed
 from affectlens.data.vocabularies import named_vocabulary
 from affectlens.errors import RunError, SettingsError, first_line
@@ -45,9 +45,6 @@ from affectlens.training.start import RowMixtures, input_of, load_start
 from affectlens.training.state import State
 
 EVALUATION_BATCH = 64
-
-# Pictures among which copies that were cut are looked for too: the time for it grows with their square.
-THOROUGH_UP_TO = 5_000
 
 
 @dataclass(frozen=True)
@@ -255,9 +252,8 @@ def open_session(
 
 def _groups_of_all(records: Sequence[Record], group: ProcessGroup) -> Groups:
     """Find which pictures belong together, in the main process alone, for all of them."""
-    search: Search = "thorough" if len(records) <= THOROUGH_UP_TO else "quick"
     with group.agreed():
-        found = find_groups(records, search) if group.is_main else None
+        found = find_groups(records, search_for(len(records))) if group.is_main else None
     return next(each for each in group.gather(found) if each is not None)
 
 
