@@ -136,9 +136,9 @@ def pending(rows: Sequence[Row], results: list[dict[str, Any]]) -> Iterator[Job]
 
 
 def command(job: Job, paths: Paths) -> list[str]:
-    """The command that begins a run, or goes on with one that was begun."""
+    """The words of `affectlens` that begin a run, or go on with one that was begun."""
     out = paths.out / job.name
-    words = [sys.executable, "-m", "affectlens", "train", job.row.recipe, "--name", job.row.name]
+    words = ["train", job.row.recipe, "--name", job.row.name]
     words += ["--data", paths.data, "--fold", str(job.fold), "--out", str(out), "--no-graph"]
     for name in job.row.teachers:
         stored = soft_answers.file_of(name, job.fold, paths.results.parent)
@@ -162,12 +162,18 @@ def seconds_of(out: Path, spent: float) -> float:
     return total
 
 
+def run_apart(words: Sequence[str], log: Path) -> int:
+    """Run a command in a process of its own, which adds what it prints to a file; return its exit status."""
+    with log.open("ab") as out:
+        whole = [sys.executable, "-m", "affectlens", *words]
+        return subprocess.run(whole, stdout=out, stderr=out, check=False).returncode
+
+
 def train(job: Job, paths: Paths) -> float | None:
     """Run the command of a job: how many seconds it took in all, None where it failed."""
     out = paths.out / job.name
     began = time.monotonic()
-    with (paths.out / f"{job.name}.log").open("ab") as log:
-        status = subprocess.run(command(job, paths), stdout=log, stderr=log, check=False).returncode
+    status = run_apart(command(job, paths), paths.out / f"{job.name}.log")
     if not out.is_dir():
         return None
     taken = seconds_of(out, time.monotonic() - began)

@@ -59,11 +59,11 @@ def test_its_scores_are_of_the_pictures_that_are_here(fi_data: DataSource) -> No
     assert digest(fi_data.split("val")) == library.card().training["data"]["hashes"]["val"]
 
 
-def test_on_a_tenth_of_fi_it_scores_near_what_its_card_states(fi_data: DataSource) -> None:
-    scores = scores_on(replace(fi_data, splits={"val": fi_data.split("val")[::10]}))
+def test_on_a_twentieth_of_fi_it_scores_near_what_its_card_states(fi_data: DataSource) -> None:
+    scores = scores_on(replace(fi_data, splits={"val": fi_data.split("val")[::20]}))
     stated = library.card().scores["accuracy"]
     standard_error = (stated * (1 - stated) / scores.count) ** 0.5
-    assert scores.count == 228
+    assert scores.count == 114
     assert abs(scores.accuracy - stated) < 3 * standard_error
 
 
@@ -80,12 +80,19 @@ def scores_on(source: DataSource) -> Scores:
     return evaluate(load_engine(), source, "val").scores
 
 
-def test_what_it_finds_positive_people_find_pleasant(shared: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "count", "measured"), [(2, 137, 0.40), pytest.param(1, 274, 0.46, marks=pytest.mark.slow)]
+)
+def test_what_it_finds_positive_people_find_pleasant(
+    shared: Path, step: int, count: int, measured: float
+) -> None:
     folder = shared / "data" / "oasis-dev"
     with (folder / "ratings.tsv").open(encoding="utf-8") as file:
         rated = {row["file"]: float(row["valence_mean"]) for row in csv.DictReader(file, delimiter="\t")}
-    answers = list(Predictor.load().predict_files([folder / name for name in rated]))
-    assert len(answers) == 274 and not [a for a in answers if a.error]
+    names = list(rated)[::step]
+    answers = list(Predictor.load().predict_files([folder / name for name in names]))
+    assert len(answers) == count and not [a for a in answers if a.error]
     positive = [a.emotions.polarity["positive"] for a in answers if a.emotions]
-    # Measured: 0.46. Fires, which evoke awe in FI, are rated unpleasant; empty walls evoke none.
-    assert np.corrcoef(positive, list(rated.values()))[0, 1] > 0.4
+    # Fires, which evoke awe in FI, are rated unpleasant; empty walls evoke none.
+    found = np.corrcoef(positive, [rated[name] for name in names])[0, 1]
+    assert found == pytest.approx(measured, abs=0.03)

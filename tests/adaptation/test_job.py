@@ -150,10 +150,15 @@ sys.meta_path.insert(0, Missing())
 """
 
 
-def test_no_torch_is_needed(data: Path, tmp_path: Path) -> None:
+# As `conftest.divided_once` has it.
+DIVIDED_ONCE = "from affectlens.adaptation import validation\nvalidation.DIVISIONS = 1\n"
+
+
+def test_no_torch_is_needed(data: Path, with_graph: Path, tmp_path: Path) -> None:
     left_out = sorted({*LIBRARIES} - {"onnx", "safetensors", "scipy", "sklearn", "threadpoolctl"})
-    program = MISSING.format(left_out=left_out) + COMMAND
-    words = ("train", "finetune", "--data", f"folder:{data}", "--out", str(tmp_path / "out"))
+    program = MISSING.format(left_out=left_out) + DIVIDED_ONCE + COMMAND
+    words = ["train", "finetune", "--data", f"folder:{data}", "--start", str(with_graph)]
+    words += ["--out", str(tmp_path / "out")]
     ended = subprocess.run(
         [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
     )

@@ -34,6 +34,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     return Paths(fi=f"folder:{paths.fi}", weights=str(paths.weights), out=root / "made")
 
 
+@pytest.mark.slow  # a minute, of parts that have tests of their own
 def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

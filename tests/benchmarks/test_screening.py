@@ -1,12 +1,13 @@
 """The queue of recipes: its order, its results, and a run of it on small pictures."""
 
 import json
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import forked
 import screening
 import screening_report
 import soft_answers
@@ -57,6 +58,10 @@ def paths(tmp_path: Path) -> Paths:
     return paths_of(tmp_path, ("awe", "anger", "sadness"))
 
 
+def run_apart(words: Sequence[str], log: Path) -> int:
+    return forked.wait(forked.start(words, log))
+
+
 def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +71,7 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     division = splits.digest_of_splits(open_data(paths.data))
     plan = Plan(division=division, rows=(row("first", folds=(1,)), diverges))
     monkeypatch.setattr(screening, "read_plan", lambda: plan)
+    monkeypatch.setattr(screening, "run_apart", run_apart)
     assert screening.run(paths, []) == 1
     plan = Plan(division=division, rows=(plan.rows[0], row("second", folds=(1,))))
     assert screening.run(paths, ["second"]) == 0
@@ -113,6 +119,6 @@ def test_a_row_with_teachers_is_trained_on_their_soft_answers(paths: Paths) -> N
     words = screening.command(screening.Job(taught, 1, 0), paths)
     given = words[words.index("--teachers") + 1]
     assert len(Path(given).read_text().splitlines()) == 1 + len(records)
-    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    assert run_apart(words, paths.out / "log") == 0
     card = json.loads((paths.out / "taught-fold1-seed0" / "model" / "config.json").read_text())
     assert "even-fold1.csv" in json.dumps(card)

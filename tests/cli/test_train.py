@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import forked
 from affectlens.cli.main import main
 from affectlens.inference.engine import ONNX_RUNTIME, load_engine
 from affectlens.version import VERSION
@@ -147,14 +146,15 @@ def test_a_run_that_has_ended_goes_on_to_more_epochs(
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
 def test_interrupting_is_reported_and_the_run_goes_on_later(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "affectlens", "train", "test_vit.r160_in1k", "--data", f"folder:{data}",
-               "--out", str(out), *QUICK, "--set", "epochs=400"]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    words = ("train", "test_vit.r160_in1k", "--data", f"folder:{data}", "--out", out, *QUICK)
+    process = forked.start([*words, "--set", "epochs=400"], tmp_path / "log")
     steps = out / "steps.jsonl"
     deadline = time.monotonic() + 100
     while not (steps.is_file() and steps.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Interrupted" in errors and "Traceback" not in errors
+    assert process.pid
+    os.kill(process.pid, signal.SIGINT)
+    assert forked.wait(process, 60) == 130
+    errors = (tmp_path / "log").read_text()
+    assert "Interrupted" in errors and "Traceback" not in errors
     assert (out / "settings.toml").is_file()

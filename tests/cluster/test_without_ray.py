@@ -18,8 +18,9 @@ from affectlens.errors import ClusterError
 from affectlens.inference.predictor import Predictor
 from pictures import colour_set
 
-TRAIN = ("--set", "epochs=0.1", "--set", "batch_size=4", "--set", "num_workers=0", "--set", "weights=none",
-         "--set", "preprocessing.height=32", "--set", "preprocessing.width=32")  # fmt: skip
+TRAIN = ("--no-graph", "--set", "epochs=0.1", "--set", "batch_size=4", "--set", "num_workers=0",
+         "--set", "weights=none", "--set", "preprocessing.height=32",
+         "--set", "preprocessing.width=32")  # fmt: skip
 
 
 @pytest.fixture

@@ -26,7 +26,9 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("float32", "bfloat16"))]
+)
 def test_a_graph_casts_what_is_stored_and_holds_no_weights(folder: Path, dtype: str) -> None:
     model = load_model(folder)
     save_model(folder, model.network, model.card, "rounded\n", dtype)

@@ -43,9 +43,12 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 SIDE = 160
 every_network = pytest.mark.parametrize("kind", NETWORKS)
-# An export takes some seconds: every design and option by default, those that share their blocks once.
+# An export takes ten seconds: every design by default, those that share their blocks once. Graphs of plain
+# networks, pairs and attributes are written and read in models/test_graph.py, models/test_join.py and
+# inference/test_attribute_evidence.py.
 SHARE_THEIR_BLOCKS = {
-    "mlm_release", "mlm added", "mam_paper", "wscnet, release", "vit_attributes, attributes alone",
+    "pair", "mlm_release", "mlm added", "mam_paper", "mam_release", "wscnet, release", "vit_attributes",
+    "vit_attributes, attributes alone", "plain convolutional",
 }  # fmt: skip
 every_network_to_export = pytest.mark.parametrize(
     "kind",

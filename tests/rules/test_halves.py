@@ -112,6 +112,7 @@ def test_a_module_of_the_package_needs_more_if_it_is_listed() -> None:
         ("test_images.py", True),
         ("test_losses.py", False),  # needs torch
         ("film/test_without_torch.py", False),
+        ("cli/test_console.py", True),
         ("cli/test_predict.py", False),  # whose answers come from an engine
         ("inference/test_predictor.py", False),
     ],

@@ -15,6 +15,7 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import forked
 from affectlens import library
 from affectlens.data import emoset, folder
 from affectlens.data.records import DataSource
@@ -99,7 +100,8 @@ def together(work: Callable[..., None], *arguments: object) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(start, (port, work, *arguments), nprocs=SIZE)  # type: ignore[attr-defined, no-untyped-call]
+    how = forked.SERVED.get_start_method()
+    mp.start_processes(start, (port, work, *arguments), nprocs=SIZE, start_method=how)  # type: ignore[attr-defined, no-untyped-call]
 
 
 def start(rank: int, port: int, work: Callable[..., None], *arguments: object) -> None:

@@ -5,12 +5,11 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 import tomli_w
 import torch
 
+import forked
 from affectlens import former_keys, hub
 from affectlens.data import folder
 from affectlens.data.records import ALL
@@ -449,11 +449,10 @@ def test_a_run_folder_of_the_format_before_resumes_to_the_last_bit(data: Path, t
 
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "affectlens", "train", "test_vit.r160_in1k",
-            "--data", f"folder:{data}", "--out", str(out), "--no-graph", *more]  # fmt: skip
+    return ["train", "test_vit.r160_in1k", "--data", f"folder:{data}", "--out", str(out), "--no-graph", *more]
 
 
-def start(data: Path, out: Path, resume: bool) -> "subprocess.Popen[bytes]":
+def start(data: Path, out: Path, resume: bool) -> ForkServerProcess:
     if resume:
         more = ["--resume"]
     else:
@@ -461,21 +460,20 @@ def start(data: Path, out: Path, resume: bool) -> "subprocess.Popen[bytes]":
         settings = out.parent / f"{out.name}.toml"
         settings.write_text(replace(TINY, epochs=5, checkpoint_every=1).to_toml())
         more = ["--settings", str(settings)]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command(data, out, *more), stdout=quiet, stderr=quiet)
+    return forked.start(command(data, out, *more))
 
 
 def run_to_the_end(data: Path, out: Path, resume: bool = False) -> None:
-    assert start(data, out, resume).wait(timeout=200) == 0
+    assert forked.wait(start(data, out, resume)) == 0
 
 
-def kill_when(process: "subprocess.Popen[bytes]", due: Callable[[], bool]) -> bool:
+def kill_when(process: ForkServerProcess, due: Callable[[], bool]) -> bool:
     """Kill the process when it is due; False when it ended by itself before."""
-    while process.poll() is None:
+    while process.is_alive():
         if due():
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            return True
+            process.kill()
+            process.join()
+            return process.exitcode == -signal.SIGKILL
         time.sleep(0.0002)
     return False
 

@@ -2,14 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import forked
 from affectlens.cli.train import TRACKERS as NAMES
 from affectlens.data import folder
 from affectlens.errors import MissingExtra, RunError
@@ -138,11 +139,17 @@ def test_the_command_takes_the_trackers_that_there_are_and_names_the_extra_of_on
         require_trackers(["absent"])
 
 
+def imported() -> None:
+    """End with how many libraries of trackers are imported with all that trains."""
+    import_module("affectlens.training.trackers")
+    sys.exit(sum(name in sys.modules for name in ("tensorboard", "mlflow")))
+
+
 def test_without_trackers_none_of_their_libraries_is_imported() -> None:
-    ours = ("tensorboard", "mlflow")  # wandb is imported by timm, where it is installed
-    code = f"import sys, affectlens.training.trackers; print([n for n in {ours} if n in sys.modules])"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "[]"
+    # wandb is imported by timm, where it is installed.
+    process = forked.SERVED.Process(target=imported)
+    process.start()
+    assert forked.wait(process) == 0
 
 
 # With the real libraries, where they are installed. ------------------------------------------------
