@@ -127,7 +127,7 @@ class PausingMembers(BasicVariantGenerator):
         self.members: list[Any] = []
 
     def next_trial(self) -> Any:
-        member = super().next_trial()
+        member = super().next_trial()  # type: ignore[no-untyped-call]
         if member is not None:
             self.members.append(member)
         return member
@@ -135,7 +135,7 @@ class PausingMembers(BasicVariantGenerator):
     def is_finished(self) -> bool:
         return bool(super().is_finished()) and all(member.is_finished() for member in self.members)
 
-    def save_to_dir(self, dirpath: str, session_str: str) -> None:
+    def save_to_dir(self, dirpath: Any, session_str: Any = "", **_: Any) -> None:
         """Put nothing aside: a search is resumed from its lineage."""
 
 
