@@ -22,6 +22,10 @@ ENVIRONMENT = {
     # Nodes and drivers know one another by a token, which `ray start` would else keep in the home folder.
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(16),
+    # Seconds between two looks of Ray Train at its workers, else 2.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # It waits for machines that a cloud announces to take away, in a process of its own.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
 PATIENCE = 180.0  # seconds for Ray to start
 # A node counts once the head knows it: its processes are there some seconds before.

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,29 +19,23 @@ def test_without_ray_the_error_names_what_to_install(monkeypatch: pytest.MonkeyP
         import_ray()
 
 
+OF_OUR_OWN = """
+import ray
+from affectlens.cluster.connection import Cluster, connected
+with connected(Cluster(address="none", cpus=3, object_store=100 * 2**20)):
+    assert ray.cluster_resources()["CPU"] == 3
+    with connected(Cluster(address="none", cpus=1)):  # within: the one that is there
+        assert ray.cluster_resources()["CPU"] == 3
+    assert ray.is_initialized()
+assert not ray.is_initialized()
+"""
+
+
 @pytest.mark.cluster
-def test_a_ray_of_our_own_has_the_stated_size_and_is_gone_afterwards() -> None:
-    import ray
-
-    resources: Any = ray.cluster_resources
-    with connected(Cluster(address="none", cpus=3, object_store=100 * 2**20)):
-        assert resources()["CPU"] == 3
-        with connected(Cluster(address="none", cpus=1)):  # within: the one that is there
-            assert resources()["CPU"] == 3
-        assert ray.is_initialized()
-    assert not ray.is_initialized()
-
-
-@pytest.mark.cluster
-def test_a_ray_of_our_own_prints_nothing(tmp_path: Path) -> None:
-    script = (
-        "from affectlens.cluster.connection import Cluster, connected\n"
-        "with connected(Cluster(address='none', cpus=1, object_store=100 * 2**20)):\n    pass\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", script], env=dict(os.environ), capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "" and result.stderr == ""
+def test_a_ray_of_our_own_has_the_stated_size_prints_nothing_and_is_gone_afterwards() -> None:
+    words = [sys.executable, "-c", OF_OUR_OWN]
+    result = subprocess.run(words, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
+from affectlens.cli.main import main
 from affectlens.cluster.connection import Cluster, connected
 from affectlens.cluster.search_record import RoundEnd
 from affectlens.cluster.tune import RAY, SearchEvent, SearchFinished, SearchRequest, plan_search, search
@@ -31,6 +34,7 @@ from affectlens.training.search_ranges import read_ranges
 from affectlens.training.session import open_session
 from affectlens.training.settings import Settings, override
 from lock_holder import holder
+from nodes import Nodes
 from pictures import colour_set
 
 ASSIGNMENTS = [
@@ -40,8 +44,8 @@ ASSIGNMENTS = [
 TINY = override(Settings(network="test_efficientnet"), ASSIGNMENTS)
 PLAN = SearchPlan(population=4, interval=2, rounds=3)
 
-# Ray's own names are partly in small letters.
-IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+# How long a driver waits for a Ray that is gone. Ray's own names are partly in small letters.
+IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "2"}
 
 cluster = pytest.mark.cluster
 
@@ -60,8 +64,9 @@ def threads_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def ray_of_two() -> Iterator[None]:
-    with connected(Cluster(address="none", cpus=2, object_store=100 * 2**20)):
+def ray_of_two(nodes: Nodes) -> Iterator[None]:
+    """This process is connected to the two nodes, whatever address a search names."""
+    with connected(Cluster(address=nodes.address)):
         yield
 
 
@@ -147,21 +152,6 @@ def undisturbed(data: Path, ray_of_two: None, tmp_path_factory: pytest.TempPathF
 
 
 @cluster
-def test_a_search_changes_what_its_own_ranges_name(data: Path, ray_of_two: None, tmp_path: Path) -> None:
-    (tmp_path / "ranges.toml").write_text("only = true\nlr = [1e-3, 2e-3]\nlayer_decay = [0.5, 0.9]\n")
-    space = read_ranges(tmp_path / "ranges.toml", TINY)
-    out = tmp_path / "search"
-    plan = replace(PLAN, population=2, rounds=2)
-    search(replace(request(data, out, plan), space=space), ignore)
-    assert SearchFile.read(out).search_space == space
-    intervals = lineage.read_finished(out / LINEAGE)
-    assert {one.round for one in intervals} == {1, 2}
-    for one in intervals:
-        assert set(one.settings) == {"lr", "layer_decay"}
-        assert 1e-3 <= one.settings["lr"] <= 2e-3 and 0.5 <= one.settings["layer_decay"] <= 0.9
-
-
-@cluster
 def test_a_search_leaves_a_true_lineage_and_the_model_of_its_best_member(
     undisturbed: Path, data: Path
 ) -> None:
@@ -215,8 +205,32 @@ def test_replaying_the_winners_schedule_ends_in_the_winners_weights(
 
 
 @cluster
-@pytest.mark.parametrize("scheduler", ["pb2", "asha", pytest.param("random", marks=pytest.mark.slow)])
-def test_the_other_schedulers_leave_the_same_files(
+def test_pb2_changes_what_the_own_ranges_of_a_search_name(
+    data: Path, ray_of_two: None, tmp_path: Path
+) -> None:
+    (tmp_path / "ranges.toml").write_text("only = true\nlr = [1e-3, 2e-3]\nlayer_decay = [0.5, 0.9]\n")
+    space = read_ranges(tmp_path / "ranges.toml", TINY)
+    out = tmp_path / "search"
+    plan = SearchPlan(scheduler="pb2", population=4, interval=1, rounds=2)
+    finished = search(replace(request(data, out, plan), space=space), ignore)
+    assert SearchFile.read(out).search_space == space
+    intervals = lineage.read_lineage(out / LINEAGE)
+    lineage.verify(intervals)
+    assert finished.winner == lineage.best(intervals) and load_model(finished.run.model)
+    assert len(intervals) == 8 and any(one.is_exploit for one in intervals)
+    assert {one.round for one in intervals} == {1, 2}
+    for one in intervals:
+        assert set(one.settings) == {"lr", "layer_decay"}
+        assert 1e-3 <= one.settings["lr"] <= 2e-3 and 0.5 <= one.settings["layer_decay"] <= 0.9
+
+
+@cluster
+@pytest.mark.parametrize(
+    "scheduler",
+    # It only lacks what ASHA does.
+    ["asha", pytest.param("random", marks=pytest.mark.slow)],
+)
+def test_schedulers_without_exchange_leave_the_same_files(
     scheduler: str, data: Path, ray_of_two: None, tmp_path: Path
 ) -> None:
     plan = SearchPlan(scheduler=scheduler, population=4, interval=1, rounds=2)
@@ -224,33 +238,159 @@ def test_the_other_schedulers_leave_the_same_files(
     intervals = lineage.read_lineage(tmp_path / "search" / LINEAGE)
     lineage.verify(intervals)
     assert finished.winner == lineage.best(intervals) and load_model(finished.run.model)
-    exploits = [one for one in intervals if one.is_exploit]
     stopped = [one for one in intervals if one.stopped]
-    assert bool(exploits) == (scheduler == "pb2")
+    assert not any(one.is_exploit for one in intervals)
     if scheduler == "random":
         assert len(intervals) == 8 and not stopped
-    if scheduler == "asha":  # what it stops depends on who is first; tests/cluster/test_schedulers.py
+    else:  # what it stops depends on who is first; tests/cluster/test_schedulers.py
         assert len(intervals) == 8 - sum(plan.rounds - one.round for one in stopped)
 
 
 @cluster
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_member_whose_process_is_killed_goes_on_and_nothing_changes(
-    undisturbed: Path, data: Path, ray_of_two: None, tmp_path: Path
-) -> None:
-    killed: list[int] = []
+def test_a_search_whose_members_all_diverge_is_an_error(data: Path, ray_of_two: None, tmp_path: Path) -> None:
+    wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
+    with pytest.raises(RunError, match="Every member diverged"):
+        search(request(data, tmp_path / "search", replace(PLAN, population=2, rounds=2), wild), ignore)
+    intervals = lineage.read_lineage(tmp_path / "search" / LINEAGE)
+    lineage.verify(intervals)
+    assert len(intervals) == 4 and all(one.failed for one in intervals)
 
-    def listen(event: SearchEvent) -> None:
-        if isinstance(event, Interval) and event.round == 2 and not killed:
-            for pid in processes_called("ray::Member"):
+
+# Interrupted. -------------------------------------------------------------------------------------
+
+
+def processes_called(name: str) -> list[int]:
+    """Processes below this one whose command begins so."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if " ".join(process.cmdline()).startswith(name):
+                found.append(process.pid)
+    return found
+
+
+# Imports what a search needs, which takes ten seconds, and begins when it reads a line: so that one is ready
+# when another is killed.
+DRIVER = """
+import sys
+import affectlens.cluster.tune
+from affectlens.cli.main import main
+if sys.stdin.readline():
+    main(sys.argv[1:])
+"""
+
+
+def words(data: Path, out: Path, *more: str, address: str = "none") -> list[str]:
+    return ["tune", "test_efficientnet", "--data", f"folder:{data}", "--out", str(out),
+            "--address", address, "--device", "cpu", "--no-graph", *more]  # fmt: skip
+
+
+def anew() -> list[str]:
+    """What begins the search that `undisturbed` is."""
+    settings = [word for assignment in ASSIGNMENTS for word in ("--set", assignment)]
+    return [*settings, "--population", "4", "--interval", "2steps", "--rounds", "3"]
+
+
+@contextlib.contextmanager
+def driver(command: list[str], out: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process that is about to run a command, which `begin` has it do; it ends with the block."""
+    with Path(f"{out}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, *command],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, env={**os.environ, **IMPATIENT},
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def begin(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.close()
+
+
+def wait_until(process: "subprocess.Popen[bytes]", due: Callable[[], bool]) -> None:
+    while not due():
+        assert process.poll() is None, "the search ended before it was killed"
+        time.sleep(0.002)
+
+
+def lines(out: Path) -> int:
+    return (out / LINEAGE).read_bytes().count(b"\n") if (out / LINEAGE).is_file() else 0
+
+
+def kill_all_below(pid: int, name: str) -> int:
+    found = [one for one in psutil.Process(pid).children(recursive=True) if one.name() == name]
+    for one in found:
+        one.kill()
+    return len(found)
+
+
+@contextlib.contextmanager
+def member_killed(when: Callable[[], bool]) -> Iterator[list[int]]:
+    """Within the block a process that trains a member is killed, once it is time; it is listed then."""
+    killed: list[int] = []
+    ended = threading.Event()
+
+    def kill() -> None:
+        while not killed and not ended.wait(0.01):
+            for pid in processes_called("ray::ResourceTrainable")[:1] if when() else []:
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
-    search(request(data, tmp_path / "search"), listen)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        killer.join()
+
+
+@cluster
+@pytest.mark.timeout(1500)  # a minute; on a busy machine three searches took more than the usual ten
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_search_whose_driver_ray_and_member_are_killed_ends_as_if_nothing_had_happened(
+    undisturbed: Path, data: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    out = tmp_path / "search"
+    with (
+        driver(words(data, out, *anew(), address=nodes.address), out) as first,
+        driver(words(data, out, "--resume"), out) as second,  # on a Ray of its own
+    ):
+        begin(first)
+        wait_until(first, lambda: lines(out) >= PLAN.population)  # the first perturbation is being done
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        before = lineage.read_lineage(out / LINEAGE)
+        lineage.verify(before)
+
+        begin(second)
+        wait_until(second, lambda: lines(out) >= 2 * PLAN.population)  # and the second
+        assert kill_all_below(second.pid, "gcs_server") == 1
+        assert kill_all_below(second.pid, "raylet") == 1
+        assert second.wait(timeout=300) != 0
+        between = lineage.read_lineage(out / LINEAGE)
+        lineage.verify(between)
+        assert comparable(between).items() >= comparable(before).items(), "more than an interval was lost"
+
+    with (
+        member_killed(lambda: lines(out) > 2 * PLAN.population) as killed,
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(words(data, out, "--resume"))
     assert killed, "no process of a member was found to kill"
-    found = lineage.read_lineage(tmp_path / "search" / LINEAGE)
+    assert not ended.value.code
+    found = lineage.read_lineage(out / LINEAGE)
     lineage.verify(found)
     assert comparable(found) == comparable(lineage.read_lineage(undisturbed / LINEAGE))
+    hashes = [load_model(folder / "model").card.weights_hash for folder in (out, undisturbed)]
+    assert hashes[0] == hashes[1]
+    assert (out / "family.png").is_file() and (out / "schedule.png").is_file()
+    assert (out / SEARCH).is_file() and not list(out.rglob("*.part"))
 
 
 @cluster
@@ -270,96 +410,6 @@ def test_a_member_that_cannot_go_on_ends_the_search_with_the_best_model_kept(
     assert comparable(found) == comparable(lineage.read_lineage(undisturbed / LINEAGE))
 
 
-@cluster
-def test_a_search_whose_members_all_diverge_is_an_error(data: Path, ray_of_two: None, tmp_path: Path) -> None:
-    wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
-    with pytest.raises(RunError, match="Every member diverged"):
-        search(request(data, tmp_path / "search", replace(PLAN, rounds=2), wild), ignore)
-    intervals = lineage.read_lineage(tmp_path / "search" / LINEAGE)
-    lineage.verify(intervals)
-    assert len(intervals) == 8 and all(one.failed for one in intervals)
-
-
-# Driver and head killed. --------------------------------------------------------------------------
-
-
-def processes_called(name: str) -> list[int]:
-    """Processes below this one whose command begins so."""
-    import psutil
-
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if " ".join(process.cmdline()).startswith(name) or process.name() == name:
-                found.append(process.pid)
-    return found
-
-
-def start(data: Path, out: Path, resume: bool, address: str = "none") -> "subprocess.Popen[bytes]":
-    words = [sys.executable, "-m", "affectlens", "tune", "test_efficientnet", "--data", f"folder:{data}",
-             "--out", str(out), "--address", address, "--device", "cpu", "--no-graph"]  # fmt: skip
-    if resume:
-        words.append("--resume")
-    else:
-        for assignment in ASSIGNMENTS:
-            words += ["--set", assignment]
-        words += ["--population", "4", "--interval", "2steps", "--rounds", "3"]
-    environment = {**os.environ, **IMPATIENT}
-    with Path(f"{out}.log").open("ab") as log:
-        return subprocess.Popen(words, stdout=log, stderr=log, env=environment)
-
-
-def wait_until(process: "subprocess.Popen[bytes]", due: Callable[[], bool]) -> None:
-    while not due():
-        assert process.poll() is None, "the search ended before it was killed"
-        time.sleep(0.002)
-
-
-def lines(out: Path) -> int:
-    return (out / LINEAGE).read_bytes().count(b"\n") if (out / LINEAGE).is_file() else 0
-
-
-def kill_all_below(pid: int, name: str) -> int:
-    import psutil
-
-    found = [one for one in psutil.Process(pid).children(recursive=True) if one.name() == name]
-    for one in found:
-        one.kill()
-    return len(found)
-
-
-@cluster
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_search_whose_driver_and_then_whose_ray_is_killed_ends_as_if_nothing_had_happened(
-    undisturbed: Path, data: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "search"
-    process = start(data, out, resume=False)
-    wait_until(process, lambda: lines(out) >= PLAN.population)  # the first perturbation is being done
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    before = lineage.read_lineage(out / LINEAGE)
-    lineage.verify(before)
-
-    process = start(data, out, resume=True)
-    wait_until(process, lambda: lines(out) >= 2 * PLAN.population)  # and the second
-    assert kill_all_below(process.pid, "gcs_server") == 1
-    assert kill_all_below(process.pid, "raylet") == 1
-    assert process.wait(timeout=300) != 0
-    between = lineage.read_lineage(out / LINEAGE)
-    lineage.verify(between)
-    assert comparable(between).items() >= comparable(before).items(), "more than an interval was lost"
-
-    assert start(data, out, resume=True).wait(timeout=400) == 0
-    found = lineage.read_lineage(out / LINEAGE)
-    lineage.verify(found)
-    assert comparable(found) == comparable(lineage.read_lineage(undisturbed / LINEAGE))
-    hashes = [load_model(out / "model").card.weights_hash for folder in (out, undisturbed)]
-    assert hashes[0] == hashes[1]
-    assert (out / "family.png").is_file() and (out / "schedule.png").is_file()
-    assert (out / SEARCH).is_file() and not list(out.rglob("*.part"))
-
-
 @contextlib.contextmanager
 def head_for_clients() -> Iterator[str]:
     """A Ray head of two CPUs, as `ray start` makes it, and the address where clients connect."""
@@ -369,19 +419,17 @@ def head_for_clients() -> Iterator[str]:
     port, clients = (one.getsockname()[1] for one in free)
     for one in free:
         one.close()
-    words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2"]
-    words += [f"--port={port}", f"--ray-client-server-port={clients}", "--node-ip-address=127.0.0.1"]
-    words += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
+    start = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2"]
+    start += [f"--port={port}", f"--ray-client-server-port={clients}", "--node-ip-address=127.0.0.1"]
+    start += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
     quiet = subprocess.DEVNULL
-    head = subprocess.Popen(words, stdout=quiet, stderr=quiet)
+    head = subprocess.Popen(start, stdout=quiet, stderr=quiet)
     try:
         end = time.monotonic() + 180
         while socket.socket().connect_ex(("127.0.0.1", clients)) and time.monotonic() < end:
             time.sleep(0.2)
         yield f"ray://127.0.0.1:{clients}"
     finally:
-        import psutil
-
         family = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
         for process in family:
             with contextlib.suppress(psutil.Error):
@@ -395,9 +443,12 @@ def test_a_search_through_a_client_of_a_cluster_is_the_same_search(
     undisturbed: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "search"
-    with head_for_clients() as address:
-        ended = start(data, out, resume=False, address=address).wait(timeout=400)
-        assert ended == 0, Path(f"{out}.log").read_text()
+    with (
+        head_for_clients() as address,
+        driver(words(data, out, *anew(), address=address), out) as process,
+    ):
+        begin(process)
+        assert process.wait(timeout=400) == 0, Path(f"{out}.log").read_text()
     assert comparable(lineage.read_lineage(out / LINEAGE)) == comparable(
         lineage.read_lineage(undisturbed / LINEAGE)
     )

@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from affectlens.training.finish import RunFinished
 from affectlens.training.run import RunStarted, fit
 from affectlens.training.run_folder import LAST, MODEL, STEPS, TrainingRequest
 from affectlens.training.settings import Settings, override
-from nodes import Nodes, two_nodes
+from nodes import Nodes
 from pictures import colour_set
 
 pytestmark = pytest.mark.cluster
@@ -41,12 +40,6 @@ TINY = override(
     ["preprocessing.height=32", "preprocessing.width=32", "mixup=0.2",
      "checkpoint_every=3", "precision=float32", "lr=0.002"],
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with two_nodes() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,13 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
     PopulationBasedTraining,
     TrialScheduler,
 )
-from ray.tune.schedulers.pb2 import PB2
+from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM
 from affectlens.training.batches import derived_seed
@@ -49,17 +47,9 @@ def scheduler_for(
             custom_explore_fn=_explore(space, lambda point: perturb(space, point, generator)),
         )
     if kind == "pb2":
-        made = _PB2(
-            seed=seed,
-            time_attr="since",
-            perturbation_interval=1,
-            synch=True,
-            log_config=False,
-            hyperparam_bounds={each.name: [0.0, 1.0] for each in space},
-            custom_explore_fn=_explore(space, dict),
-        )
-        made.data = _history([one for one in known if one.round < begin + 1], space, begin)
-        return made
+        from affectlens.cluster.pb2 import pb2  # scikit-learn and SciPy: two seconds, for no other scheduler
+
+        return pb2(space, seed, [one for one in known if one.round < begin + 1], begin, _explore(space, dict))
     if kind == "asha":
         return _ASHA(known, time_attr="round", max_t=rounds, reduction_factor=REDUCTION)
     return FIFOScheduler()
@@ -86,32 +76,13 @@ class _PBT(PopulationBasedTraining):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         super().on_trial_add(tune_controller, trial)
-        _keep_process(tune_controller, trial)
+        keep_process(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         decided = derived_seed("perturb", self.seed, result["round"])
         self.generator.seed(decided)
         # Ray samples which member to copy by the global generator.
         random.seed(decided)
-        decision: str = super().on_trial_result(tune_controller, trial, result)
-        return decision
-
-
-class _PB2(PB2):
-    """Likewise; the Gaussian process begins its searches at random points of numpy's generator."""
-
-    def __init__(self, seed: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.seed = seed
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        super().on_trial_add(tune_controller, trial)
-        _keep_process(tune_controller, trial)
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decided = derived_seed("perturb", self.seed, result["round"])
-        random.seed(decided)
-        np.random.seed(decided % 2**32)
         decision: str = super().on_trial_result(tune_controller, trial, result)
         return decision
 
@@ -131,7 +102,7 @@ class _ASHA(AsyncHyperBandScheduler):
         return TrialScheduler.STOP if before.stopped else TrialScheduler.CONTINUE
 
 
-def _keep_process(tune_controller: Any, trial: Any) -> None:
+def keep_process(tune_controller: Any, trial: Any) -> None:
     """Let Ray keep a process for each member through the end of a round.
 
     When all members pause, Ray ends all idle processes but one, and would start the others anew in each
@@ -143,6 +114,31 @@ def _keep_process(tune_controller: Any, trial: Any) -> None:
         kept.increase_max(trial.placement_group_factory)
 
 
+class PausingMembers(BasicVariantGenerator):
+    """Gives Ray the members, and is not finished before each of them is.
+
+    Ray itself calls a search finished when all members have begun. From then on it ends the process of a
+    member that pauses while none waits for one: at the end of the first round all processes but one, which
+    then trained every member while new ones were still starting.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members: list[Any] = []
+
+    def next_trial(self) -> Any:
+        member = super().next_trial()  # type: ignore[no-untyped-call]
+        if member is not None:
+            self.members.append(member)
+        return member
+
+    def is_finished(self) -> bool:
+        return bool(super().is_finished()) and all(member.is_finished() for member in self.members)
+
+    def save_to_dir(self, dirpath: Any, session_str: Any = "", **_: Any) -> None:
+        """Put nothing aside: a search is resumed from its lineage."""
+
+
 def name_of(trial: Any) -> str:
     """Ray's name for the trial of a member. It stays when the trial's config becomes a copy of another's."""
     return f"member-{trial.config[MEMBER]}"
@@ -151,13 +147,3 @@ def name_of(trial: Any) -> str:
 def member_of(trial: Any) -> int:
     """Which member a trial is."""
     return int(str(trial).rpartition("-")[2])
-
-
-def _history(known: Sequence[Interval], space: SearchSpace, begin: int) -> pd.DataFrame:
-    """PB2's table of the rounds before an interruption, as it fills it itself."""
-    rows = [
-        [f"member-{one.member}", one.round - begin, *(one.unit[each.name] for each in space), one.score]
-        for one in known
-    ]
-    columns = ["Trial", "Time", *(each.name for each in space), "Reward"]
-    return pd.DataFrame(rows, columns=columns) if rows else pd.DataFrame()

@@ -24,7 +24,7 @@ from ray import tune
 from affectlens.cluster.connection import Cluster, connected, import_ray
 from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM, Assignment, Member
 from affectlens.cluster.resources import default_resources, require_resources
-from affectlens.cluster.schedulers import name_of, scheduler_for
+from affectlens.cluster.schedulers import PausingMembers, name_of, scheduler_for
 from affectlens.cluster.search_record import MAX_DEATHS, RoundEnd, SearchRecord
 from affectlens.data.records import DataSource
 from affectlens.errors import AffectLensError, ClusterError, RunError, SettingsError
@@ -34,7 +34,7 @@ from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, finish_line, state_file
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.run_folder import CACHE, MODEL, SETTINGS, TrainingRequest, open_run, require_no_run
-from affectlens.training.search_plan import SearchFile, SearchPlan, interval_steps
+from affectlens.training.search_plan import EXPLOITING, SearchFile, SearchPlan, interval_steps
 from affectlens.training.search_space import (
     Hyperparameter,
     SearchSpace,
@@ -271,6 +271,7 @@ def _tune(
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max",
+            search_alg=PausingMembers() if plan.scheduler in EXPLOITING else None,
             scheduler=scheduler_for(
                 plan.scheduler, space, plan.rounds, plan.seed, list(record.known.values()), record.begin
             ),
