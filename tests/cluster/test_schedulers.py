@@ -7,18 +7,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune import grid_search
+from ray.tune.experiment import Experiment
 from torch import nn
 
 from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM, Member
-from affectlens.cluster.schedulers import _explore, member_of, name_of, scheduler_for
+from affectlens.cluster.schedulers import PausingMembers, _explore, member_of, name_of, scheduler_for
 from affectlens.cluster.search_record import SearchRecord
+from affectlens.cluster.tune import _conclude
 from affectlens.errors import RunError
 from affectlens.training.checkpoints import save_weights
 from affectlens.training.intervals import INTERVAL, STATES, state_file
-from affectlens.training.lineage import LINEAGE, Interval, write_lineage
+from affectlens.training.lineage import DIVERGED, LINEAGE, Interval, write_lineage
 from affectlens.training.search_plan import SearchPlan
 from affectlens.training.search_space import perturb, sample_id, values_at
-from lineages import SPACE, family
+from lineages import SPACE, family, interval
 
 CONFIG = {
     MEMBER: 3,
@@ -82,6 +85,26 @@ def test_a_perturbed_config_names_the_settings_that_it_was_sampled_from() -> Non
     assert new[SAMPLED_FROM] == "abc" and new.keys() == CONFIG.keys()
     assert new[SAMPLE] == sample_id(values_at(SPACE, new), "abc")
     assert [new[each.name] for each in SPACE] != [CONFIG[each.name] for each in SPACE]
+
+
+def test_a_search_whose_members_pause_is_not_finished_before_each_of_them_is() -> None:
+    """Or Ray ends the processes of those that pause, as soon as all have begun."""
+    members = PausingMembers()
+    members.add_configurations([Experiment("two", lambda config: None, config={MEMBER: grid_search([0, 1])})])
+    trials = [members.next_trial() for _ in range(2)]
+    assert members.next_trial() is None
+    trials[0].set_status("TERMINATED")
+    assert not members.is_finished()
+    trials[1].set_status("TERMINATED")
+    assert members.is_finished()
+
+
+def test_a_search_whose_members_all_diverged_ends_with_why(tmp_path: Path) -> None:
+    intervals = [interval(member, 1, None, (0.5, 0.3, 0.0), DIVERGED) for member in range(2)]
+    record: Any = SimpleNamespace(intervals=intervals, states=tmp_path)
+    nothing: Any = None
+    with pytest.raises(RunError, match=r"Every member diverged, the last with: The loss is nan\. Lower lr"):
+        _conclude(nothing, nothing, record, None)
 
 
 def test_a_trial_is_known_as_its_member_whatever_its_config_becomes() -> None:

@@ -227,8 +227,8 @@ def test_pb2_changes_what_the_own_ranges_of_a_search_name(
 @cluster
 @pytest.mark.parametrize(
     "scheduler",
-    # It only lacks what ASHA does.
-    ["asha", pytest.param("random", marks=pytest.mark.slow)],
+    # What ASHA decides is tested without Ray, and that a search runs by what is decided with PBT and PB2.
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("asha", "random")],
 )
 def test_schedulers_without_exchange_leave_the_same_files(
     scheduler: str, data: Path, ray_of_two: None, tmp_path: Path
@@ -246,6 +246,7 @@ def test_schedulers_without_exchange_leave_the_same_files(
         assert len(intervals) == 8 - sum(plan.rounds - one.round for one in stopped)
 
 
+@pytest.mark.slow  # what a search makes of such members is tested without Ray
 @cluster
 def test_a_search_whose_members_all_diverge_is_an_error(data: Path, ray_of_two: None, tmp_path: Path) -> None:
     wild = replace(TINY, lr=1e30, clip_grad=0.0, warmup=0.0)
@@ -350,34 +351,43 @@ def member_killed(when: Callable[[], bool]) -> Iterator[list[int]]:
         killer.join()
 
 
+def kill_the_driver(data: Path, out: Path, address: str) -> None:
+    """Begin a search, and kill the process that leads it during the first perturbation."""
+    with driver(words(data, out, *anew(), address=address), out) as process:
+        begin(process)
+        wait_until(process, lambda: lines(out) >= PLAN.population)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    lineage.verify(lineage.read_lineage(out / LINEAGE))
+
+
+def kill_its_ray(data: Path, out: Path) -> None:
+    """Go on with a search on a Ray of its own, and kill that during the second perturbation."""
+    before = lineage.read_lineage(out / LINEAGE)
+    with driver(words(data, out, "--resume"), out) as process:
+        begin(process)
+        wait_until(process, lambda: lines(out) >= 2 * PLAN.population)
+        assert kill_all_below(process.pid, "gcs_server") == 1
+        assert kill_all_below(process.pid, "raylet") == 1
+        assert process.wait(timeout=300) != 0
+    between = lineage.read_lineage(out / LINEAGE)
+    lineage.verify(between)
+    assert comparable(between).items() >= comparable(before).items(), "more than an interval was lost"
+
+
 @cluster
 @pytest.mark.timeout(1500)  # a minute; on a busy machine three searches took more than the usual ten
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_search_whose_driver_ray_and_member_are_killed_ends_as_if_nothing_had_happened(
-    undisturbed: Path, data: Path, nodes: Nodes, tmp_path: Path
+@pytest.mark.parametrize("ray_too", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_search_whose_driver_and_member_are_killed_ends_as_if_nothing_had_happened(
+    undisturbed: Path, data: Path, nodes: Nodes, tmp_path: Path, ray_too: bool
 ) -> None:
     out = tmp_path / "search"
+    kill_the_driver(data, out, nodes.address)
+    if ray_too:
+        kill_its_ray(data, out)
     with (
-        driver(words(data, out, *anew(), address=nodes.address), out) as first,
-        driver(words(data, out, "--resume"), out) as second,  # on a Ray of its own
-    ):
-        begin(first)
-        wait_until(first, lambda: lines(out) >= PLAN.population)  # the first perturbation is being done
-        first.send_signal(signal.SIGKILL)
-        first.wait()
-        before = lineage.read_lineage(out / LINEAGE)
-        lineage.verify(before)
-
-        begin(second)
-        wait_until(second, lambda: lines(out) >= 2 * PLAN.population)  # and the second
-        assert kill_all_below(second.pid, "gcs_server") == 1
-        assert kill_all_below(second.pid, "raylet") == 1
-        assert second.wait(timeout=300) != 0
-        between = lineage.read_lineage(out / LINEAGE)
-        lineage.verify(between)
-        assert comparable(between).items() >= comparable(before).items(), "more than an interval was lost"
-
-    with (
+        # Not the first: Ray ends what is left of the search before, in its own time.
         member_killed(lambda: lines(out) > 2 * PLAN.population) as killed,
         pytest.raises(SystemExit) as ended,
     ):

@@ -115,6 +115,7 @@ def test_a_run_whose_worker_is_killed_ends_as_one_process_that_was_not_disturbed
         torch.testing.assert_close(ours[name], weights, rtol=0.02, atol=0.02, msg=name)
 
 
+@pytest.mark.slow  # which errors are not tried again is tested without Ray, and errors of workers by searches
 def test_what_cannot_be_trained_on_ends_the_run_by_its_name_and_is_not_tried_again(
     nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -175,7 +176,8 @@ def test_every_picture_has_its_row_at_its_index_though_a_worker_is_killed(
     assert "gone.png" in errors and "0100.png" in errors
 
 
-@pytest.mark.parametrize("suffix", [".csv", pytest.param(".parquet", marks=pytest.mark.slow)])
+@pytest.mark.slow  # resuming is the same for any job, and is tested without Ray
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_job_that_was_cut_off_goes_on_to_the_file_of_one_that_was_not(
     nodes: Nodes, model: Path, photos: Path, tmp_path: Path, suffix: str
 ) -> None:
