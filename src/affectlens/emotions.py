@@ -7,6 +7,7 @@ A vocabulary is a small TOML file (`read_vocabulary`, docs/vocabularies.md). Tho
 with the package, `vocabularies/*.toml`, each with its source; any other has words of its own.
 """
 
+import json
 import math
 import re
 import tomllib
@@ -514,6 +515,31 @@ def to_plain(given: Vocabulary) -> dict[str, Any]:
         if value := getattr(given, name):
             plain[name] = value if isinstance(value, str) else dict(value)
     return plain
+
+
+def to_toml(given: Vocabulary) -> str:
+    """Return the text of a file that `read_vocabulary` reads as this vocabulary.
+
+    >>> print(to_toml(POLARITY), end="")
+    name = "polarity-2"
+    """
+    plain = to_plain(given)
+    if is_known(given):
+        plain = {"name": given.name}
+    # As text in JSON, which TOML reads alike; tables come last.
+    lines = [f"{name} = {_in_json(value)}" for name, value in plain.items() if not isinstance(value, dict)]
+    for name, table in plain.items():
+        if isinstance(table, dict):
+            lines += [
+                "",
+                f"[{name}]",
+                *(f"{_in_json(key)} = {_in_json(value)}" for key, value in table.items()),
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _in_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def is_known(given: Vocabulary) -> bool:

@@ -12,7 +12,8 @@ import pytest
 
 from affectlens import Predictor
 from affectlens.adaptation.embeddings import EmbeddingProgress
-from affectlens.adaptation.job import HeadFitted, HeadRequest, ValidationProgress, fit_head
+from affectlens.adaptation.folder import Finetuned, FinetuneRequest, ValidationProgress
+from affectlens.adaptation.job import fit_head
 from affectlens.data.catalog import open_data
 from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError
 from affectlens.library import card
@@ -31,17 +32,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return colour_set(tmp_path_factory.mktemp("data") / "moods", WORDS, each=14)
 
 
-def request(data: Path, out: Path, start: Path, **changed: object) -> HeadRequest:
+def request(data: Path, out: Path, start: Path, **changed: object) -> FinetuneRequest:
     values: dict[str, object] = {
         "source": open_data(f"folder:{data}"), "out": out, "start": str(start), "name": "moods",
         "data": "folder", "command": "affectlens train finetune",
     }  # fmt: skip
-    return HeadRequest(**{**values, **changed})  # type: ignore[arg-type]
+    return FinetuneRequest(**{**values, **changed})  # type: ignore[arg-type]
 
 
-def run(made: HeadRequest) -> HeadFitted:
+def run(made: FinetuneRequest) -> Finetuned:
     *_, last = fit_head(made)
-    assert isinstance(last, HeadFitted)
+    assert isinstance(last, Finetuned)
     return last
 
 
@@ -77,7 +78,7 @@ def test_the_report_holds_each_picture_once_and_its_page_needs_no_network(fitted
     assert "ångest" in page and "http" not in page.replace("http-equiv", "")
 
 
-def interrupted(made: HeadRequest, kind: type, count: int) -> None:
+def interrupted(made: FinetuneRequest, kind: type, count: int) -> None:
     """Stop a run after so many events of a kind, as an interruption does."""
     events, seen = fit_head(made), 0
     for event in events:
@@ -188,7 +189,7 @@ def test_a_table_that_nothing_can_be_learned_from_is_refused_before_any_work(
     out = tmp_path / "out"
     with pytest.raises(AffectLensError, match=message):
         source = open_data(f"csv:{tmp_path / 't.csv'}")
-        run(HeadRequest(source=source, out=out, start=str(with_graph)))
+        run(FinetuneRequest(source=source, out=out, start=str(with_graph)))
     assert not out.exists()
 
 
@@ -200,7 +201,11 @@ def test_a_picture_kept_for_a_test_is_not_learned_from(with_graph: Path, tmp_pat
     with (data / "t.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
     out = tmp_path / "out"
-    run(HeadRequest(source=open_data(f"csv:{data / 't.csv'}"), out=out, start=str(with_graph), name="moods"))
+    run(
+        FinetuneRequest(
+            source=open_data(f"csv:{data / 't.csv'}"), out=out, start=str(with_graph), name="moods"
+        )
+    )
     assert card(str(out / "model")).scores["count"] == 21
     paths = (out / "predictions.csv").read_text(encoding="utf-8")
     assert "cosy/0.png" not in paths and "cosy/1.png" in paths

@@ -117,3 +117,60 @@ def test_a_second_process_that_would_write_the_same_file_is_refused(
         assert status("data", command, f"folder:{data}", "--out", str(out)) == 2
     assert "is being written by another process" in capsys.readouterr().err
     assert not out.exists()
+
+
+FACTS = """
+words = ["cosy", "uncanny", "odd"]
+name = "moods"
+[aliases]
+snug = "cosy"
+[polarity]
+positive = ["cosy"]
+negative = ["uncanny"]
+[colours]
+cosy = "#aa7733"
+[valence]
+cosy = 7.5
+"""
+
+
+def votes(tmp_path: Path) -> Path:
+    """A table of votes and its words, in a folder that is not that of the pictures."""
+    colour_set(tmp_path / "data", ("a", "b"), each=4)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "vocabulary.toml").write_text(FACTS, encoding="utf-8")
+    rows = [
+        f"{folder}/{number}.png,{3 - index},{index},1"
+        for index, folder in enumerate("ab")
+        for number in range(4)
+    ]
+    table = tmp_path / "labels" / "votes.csv"
+    table.write_text("path,cosy,uncanny,odd\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return table
+
+
+def test_a_table_of_splits_is_read_by_the_words_of_its_source(tmp_path: Path) -> None:
+    spec = f"csv:{votes(tmp_path)}@{tmp_path / 'data'}"
+    out = tmp_path / "elsewhere" / "splits.tsv"
+    assert status("data", "split", spec, "--out", str(out), "--near-duplicates", "off") == 0
+    read, source = open_data(f"csv:{out}@{tmp_path / 'data'}"), open_data(spec)
+    assert read.vocabulary == source.vocabulary and read.vocabulary.valence == {"cosy": 7.5}
+    assert {r.key: r.target for r in read.split("all")} == {r.key: r.target for r in source.split("all")}
+
+
+def test_words_that_need_no_file_get_none(tmp_path: Path) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=3)
+    out = tmp_path / "elsewhere" / "splits.tsv"
+    assert status("data", "split", f"folder:{data}", "--out", str(out), "--near-duplicates", "off") == 0
+    assert [each.name for each in out.parent.iterdir()] == ["splits.tsv"]
+
+
+def test_a_folder_with_other_words_gets_no_table_of_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = f"csv:{votes(tmp_path)}@{tmp_path / 'data'}"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "vocabulary.toml").write_text('words = ["cosy", "grim"]', encoding="utf-8")
+    out = tmp_path / "other" / "splits.tsv"
+    assert status("data", "split", spec, "--out", str(out)) == 2
+    assert "lists other words" in capsys.readouterr().err and not out.exists()

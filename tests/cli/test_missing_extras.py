@@ -9,6 +9,7 @@ import without_torch
 REFUSED = {
     "train plain --data folder:photos --out out": "train",
     "train finetune --data folder:photos --out out": "adapt",
+    "train finetune --data folder:photos --out out --depth last": "train",
     "tune plain --data folder:photos --out out": "train",
     "tune report photos": "train",
     "tune replay photos --data folder:photos --out out": "train",

@@ -218,3 +218,18 @@ def test_polarity_in_the_loss_needs_words_that_have_one(
 ) -> None:
     assert train(data, tmp_path / "run", "--set", "loss.polarity=1") == 2
     assert "no polarity" in capsys.readouterr().err
+
+
+def test_a_run_whose_words_stand_in_a_file_goes_on_from_another_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "one" / "moods.toml").write_text(FACTS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "one")
+    out = tmp_path / "run"
+    assert train(data, out, "--set", "vocabulary=moods.toml", "--no-graph") == 0
+    monkeypatch.chdir(tmp_path / "other")
+    assert status("train", "test_vit.r160_in1k", "--data", f"folder:{data}", "--out", out, "--device", "cpu",
+                  "--resume", "--epochs", "2", "--no-graph") == 0  # fmt: skip
+    assert load_card(out / "model").vocabulary.name == "moods"

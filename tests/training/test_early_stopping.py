@@ -15,10 +15,10 @@ from affectlens.inference.predictions import Predictions
 from affectlens.models.saved import load_model
 from affectlens.training import run
 from affectlens.training.checkpoints import read_notes
-from affectlens.training.finish import RunFinished
+from affectlens.training.finish import RunFinished, predict_others, save_measured
 from affectlens.training.finish import quick_scores as real_scores
 from affectlens.training.loop import Step
-from affectlens.training.run import EpochEnd, fit
+from affectlens.training.run import EpochEnd, RunStarted, fit
 from affectlens.training.run_folder import BEST, LAST, LOG, STEPS, TrainingRequest
 from affectlens.training.settings import Settings, override
 from affectlens.training.text import epoch_text
@@ -140,3 +140,34 @@ def test_patience_waits_for_a_score_and_not_in_searches(root: Path) -> None:
 
     with pytest.raises(SettingsError, match="patience=0"):
         plan_search(folder.read(root / "data"), TINY, device="cpu")
+
+
+def test_epochs_are_selected_by_the_likelihood_of_labels_where_pictures_are_few(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = (1.4, 1.1, 0.9, 1.3, 1.2, 0.8)
+
+    def scripted(predictions: Predictions) -> dict[str, float]:
+        loss = losses[len(log_of(root / "run"))]
+        return {**real_scores(predictions), "negative_log_likelihood": loss}
+
+    monkeypatch.setattr(run, "quick_scores", scripted)
+    events = fit(request(root, "run", settings=replace(TINY, select_by="likelihood")))
+    ends = [event for event in events if isinstance(event, EpochEnd)]
+    assert [end.best for end in ends] == [1, 1, 1, 0, 0] and ends[-1].stop
+    assert read_notes(root / "run" / BEST)["epoch"] == 3
+
+
+def test_a_run_that_holds_nothing_out_learns_from_all_to_the_last_epoch(root: Path) -> None:
+    settings = replace(TINY, patience=0, epochs=2, select_by="last")
+    made = replace(request(root, "run", settings=settings), validates=False)
+    events = list(fit(made))
+    assert not any(isinstance(event, RunFinished) for event in events)
+    assert isinstance(events[0], RunStarted) and events[0].pictures == 18
+    assert read_notes(root / "run" / BEST)["epoch"] == 2
+    no_graph = save_measured(made, root / "model", 1.5, {"accuracy": 0.25}, lambda card: (card, "A model."))
+    card = load_model(root / "model").card
+    assert (card.temperature, card.scores, no_graph) == (1.5, {"accuracy": 0.25}, "")
+    assert len(predict_others(made, made.source.split("all")[:3]).logits) == 3
+    with pytest.raises(SettingsError, match="select_by=mean selects an epoch by pictures that are held out"):
+        list(fit(replace(made, out=root / "other", settings=replace(settings, select_by="mean"))))

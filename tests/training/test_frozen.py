@@ -12,6 +12,7 @@ from affectlens.data import folder
 from affectlens.errors import SettingsError
 from affectlens.models import catalog
 from affectlens.models.backbones import layers_from_input
+from affectlens.training.frozen import freeze_first_layers
 from affectlens.training.loop import train
 from affectlens.training.run import EpochEnd, fit
 from affectlens.training.run_folder import BEST, LAST, TrainingRequest
@@ -79,6 +80,15 @@ def test_more_layers_than_there_are_is_a_linear_probe(data: Path) -> None:
     for _ in train(session, state):
         pass
     assert changed(before, state.network) == {"classifier.weight", "classifier.bias"}
+
+
+def test_below_0_so_many_last_layers_of_each_backbone_learn() -> None:
+    built = catalog.build("pair", 3, transformer="test_vit", convolutional="test_efficientnet")
+    freeze_first_layers(built, replace(TINY, frozen_layers=-1))
+    learning = {name for name, parameter in built.named_parameters() if parameter.requires_grad}
+    begins = ("transformer.blocks.5.", "transformer.norm.", "transformer.head.", "convolutional.blocks.4.",
+              "convolutional.conv_head.", "convolutional.bn2.", "convolutional.classifier.")  # fmt: skip
+    assert learning == {name for name, _ in built.named_parameters() if name.startswith(begins)}
 
 
 def test_weights_are_frozen_by_their_names_besides_the_first_layers(data: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_value_of_another_type_is_an_error(assignment: str) -> None:
         "preprocessing.height=0", "momentum=1", "momentum=-0.1", "step_epochs=0", "step_factor=0",
         "step_factor=1.5", "head_lr_scale=0", "optimizer=lion", "schedule=step", "augmentation.lighting=-1",
         "augmentation.squash=-1", "num_workers=1000", "seed=-1", f"seed={2**63}", f"seed={10**22}",
-        f"grad_accum_steps={10**400}", f"batch_size={10**12}", "frozen_layers=-1", "frozen_epochs=-1",
+        f"grad_accum_steps={10**400}", f"batch_size={10**12}", "frozen_epochs=-1",
     ],
 )  # fmt: skip
 def test_an_impossible_value_is_an_error(assignment: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from affectlens.adaptation.report import Report
+from affectlens.adaptation.depths import HEAD
+from affectlens.adaptation.report import Report, how_it_learned
 from affectlens.data.records import DataSource, digest
 from affectlens.evaluation.tables import markdown
 from affectlens.library.licences import licences, merged_licences
@@ -29,14 +30,7 @@ def adapted_card(
         vocabulary=source.vocabulary,
         temperature=report.temperature,
         training={
-            "adapted": {
-                "depth": "head",
-                "start": {
-                    name: getattr(start, name) for name in ("name", "network", "weights_hash", "version")
-                },
-                "strength": report.strength,
-                "seed": report.seed,
-            },
+            "adapted": start_facts(start, report),
             "data": {
                 "spec": data,
                 "counts": source.counts(),
@@ -44,12 +38,27 @@ def adapted_card(
             },
             "command": command,
         },
-        scores={"split": _validation(report), **report.scores.to_json()},
+        scores=measured_scores(report),
         licences=merged_licences([start.licences, licences(source.name)]),
         limits=limits(source.name, start.name, start.limits),
         weights_hash="",
         version="",
     )
+
+
+def start_facts(start: Card, report: Report) -> dict[str, Any]:
+    """State from which model another was made, how deep it learned, and what was chosen."""
+    trained = report.trained
+    chosen: dict[str, Any] = {"depth": HEAD, "strength": report.strength}
+    if trained is not None:
+        chosen = {"depth": trained.depth, "epochs_of_parts": list(trained.epochs)}
+    names = ("name", "network", "weights_hash", "version")
+    return {**chosen, "start": {name: getattr(start, name) for name in names}, "seed": report.seed}
+
+
+def measured_scores(report: Report) -> dict[str, Any]:
+    """State the scores, and of which pictures they are."""
+    return {"split": _validation(report), **report.scores.to_json()}
 
 
 def adapted_readme(card: Card, report: Report) -> str:
@@ -62,7 +71,7 @@ def adapted_readme(card: Card, report: Report) -> str:
 {known}
 
 ## Scores by {_validation(report)}
-Each picture was predicted by a classifier that did not learn from it, nor from pictures of its group.
+Each picture was predicted by a model that did not learn from it, nor from pictures of its group.
 
 {found}
 
@@ -70,7 +79,7 @@ Each picture was predicted by a classifier that did not learn from it, nor from 
 ## Training
 Data: {markdown_text(data["spec"])} ({pictures} pictures; hashes {data["hashes"]}).
 Start: {markdown_text(start["name"])}, {markdown_code(start["network"])}, weights {start["weights_hash"]}.
-Its last layer alone was fitted, by logistic regression (strength {report.strength:.2g}).
+{how_it_learned(report)}
 Command: {markdown_code(card.training["command"])}
 Made by AffectLens {VERSION}.
 

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from affectlens.adaptation.report import MEASURES, TITLES, CurvePoint, Report, Suspect, strengths_text
+from affectlens.adaptation.report import (
+    MEASURES,
+    NO_CURVE,
+    TITLES,
+    CurvePoint,
+    Report,
+    Suspect,
+    how_it_learned,
+    strengths_text,
+)
 from affectlens.adaptation.validation import LARGE, OWN, Labelled
 from affectlens.errors import PictureError
 from affectlens.evaluation.resampling import Measured
@@ -12,7 +21,7 @@ from affectlens.evaluation.tables import confusion_table, emotions_table
 from affectlens.images import read_pixels, resize
 from affectlens.report import html
 from affectlens.report.figures import jpeg_url
-from affectlens.report.text import ON_AVERAGE, printable_in_files
+from affectlens.report.text import ON_AVERAGE, listed, printable_in_files
 
 _SIDE = 180  # pixels of a picture's longer side
 _QUALITY = 80
@@ -29,6 +38,7 @@ def _page_values(report: Report, data: Labelled) -> dict[str, Any]:
         "words": report.scores.words,
         "pictures": report.pictures,
         "start": report.start,
+        "how_it_learned": how_it_learned(report),
         "findings": [line for line in report.findings() if line],
         "on_average": ON_AVERAGE,
         "measures": list(MEASURES.values()),
@@ -37,11 +47,12 @@ def _page_values(report: Report, data: Labelled) -> dict[str, Any]:
         "compared": len(report.differences),
         "emotions": emotions_table(report.scores),
         "confusion": confusion_table(report.scores),
-        "curve": _chart(report.curve),
+        "curve": _chart(report.curve) if report.curve else None,
+        "no_curve": NO_CURVE,
         "suspects": [_suspect(each, data) for each in report.suspects],
         "facts": {
             "temperature": f"{report.temperature:.3g}",
-            "strength": f"{report.strength:.2g} for all pictures; in the parts {strengths_text(report)}",
+            **_chosen(report),
             "groups": f"{report.groups:,}",
             "parts": report.parts,
             "divisions": report.divisions,
@@ -49,6 +60,21 @@ def _page_values(report: Report, data: Labelled) -> dict[str, Any]:
             "weights": report.weights[:12],
         },
         "large": LARGE,
+    }
+
+
+def _chosen(report: Report) -> dict[str, str]:
+    """What was chosen within the pictures that were learned from."""
+    if report.trained is None:
+        return {"strength": f"{report.strength:.2g} for all pictures; in the parts {strengths_text(report)}"}
+    chosen = {
+        name: report.trained.settings[name]
+        for name in ("epochs", "patience", "batch_size", "lr", "layer_decay", "head_lr_scale", "ema_decay")
+    }
+    epochs = listed([str(each) for each in report.trained.epochs])
+    return {
+        "epochs": f"{report.trained.epochs_of_all:g} on all pictures; best in the parts {epochs}",
+        "settings": ", ".join(f"{name} {value:g}" for name, value in chosen.items()),
     }
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from affectlens.adaptation.depths import ALL_LAYERS, LAST_BLOCK
 from affectlens.adaptation.validation import (
     KNOWN,
+    LAST_LAYER,
     MOST_FREQUENT,
     OWN,
     POSITIVE,
@@ -31,7 +33,12 @@ TITLES: Mapping[str, str] = {
     MOST_FREQUENT: "the most frequent word for every picture",
     POSITIVE: "thresholds on the probability of positive emotions",
     KNOWN: "the known emotions alone",
+    LAST_LAYER: "a new last layer alone (--depth head)",
 }
+NO_CURVE = (
+    "Whether more pictures would help is not measured at this depth, for it would take as long again for "
+    "each share of them; --depth head measures it."
+)
 MEASURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -60,9 +67,26 @@ class CurvePoint:
     from_all: Mapping[str, Measured]
 
 
+@dataclass(frozen=True)
+class Trained:
+    """How a network was trained, where more than its last layer was.
+
+    Attributes:
+        depth: how much of it (`adaptation.depths`)
+        epochs: the best of each part, on pictures within those that were learned from
+        epochs_of_all: passes over all pictures, of the model that was kept
+        settings: of training in the parts
+    """
+
+    depth: str
+    epochs: tuple[int, ...]
+    epochs_of_all: float
+    settings: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was measured of a new classifier.
+    """What was measured of a new model.
 
     Attributes:
         start, weights: name of the model that it began with, and the hash of its weights
@@ -70,13 +94,15 @@ class Report:
         parts: how many parts were predicted, each from the others; 1 where one part was held out
         divisions: how many times the pictures were divided into parts; measures are means over them
         strength, strengths: how weakly weights are penalised (scikit-learn's C): for all pictures, and in
-            each part
+            each part; of a trained network those of the last layer that it is compared with, in the parts
+            alone
+        trained: how the network was trained; None where its last layer alone was fitted
         temperature: of the new model, fitted on all predictions
         scores: of the predictions, each part at the temperature of the others
         estimates: by answer (`TITLES`) and measure; intervals by a bootstrap over groups
         differences: by simpler answer and measure, how much more the new model has; intervals hold for all
             of them together (Bonferroni)
-        curve: from fewer pictures to all
+        curve: from fewer pictures to all; empty for a trained network
     """
 
     start: str
@@ -87,8 +113,9 @@ class Report:
     parts: int
     divisions: int
     seed: int
-    strength: float
+    strength: float | None
     strengths: tuple[float, ...]
+    trained: Trained | None = None
     temperature: float
     scores: Scores
     estimates: Mapping[str, Mapping[str, Measured]]
@@ -123,6 +150,8 @@ class Report:
         )
 
     def _of_more_pictures(self) -> str:
+        if not self.curve:
+            return NO_CURVE
         *_, fewer, most = self.curve
         gain = fewer.from_all["negative_log_likelihood"]
         begin = (
@@ -152,15 +181,18 @@ def make_report(
     curve: Sequence[tuple[float, Doubles]],
     start: Card,
     vocabulary: Vocabulary,
-    strength: float,
+    strength: float | None,
     seed: int,
+    trained: Trained | None = None,
 ) -> Report:
-    """Measure what was predicted by classifiers that did not see it."""
+    """Measure what was predicted by classifiers, or networks, that did not see it."""
     targets = data.targets[found.rows]
     names = data.group_names
     times = times_sampled_by_groups([names[row] for row in found.rows], RESAMPLES, seed)
     scaled = cross_fitted(found, data.targets)
     answers = {**found.logits, OWN: scaled}
+    if LAST_LAYER in answers:  # which would be calibrated as well
+        answers[LAST_LAYER] = cross_fitted(found, data.targets, LAST_LAYER)
     resampled = {name: Resampled(logits, targets, times) for name, logits in answers.items()}
     simpler = [name for name in answers if name != OWN]
     level = 1 - (1 - LEVEL) / len(simpler)
@@ -176,6 +208,7 @@ def make_report(
         seed=seed,
         strength=strength,
         strengths=found.strengths,
+        trained=trained,
         temperature=temperature,
         scores=_scores(scaled, targets, vocabulary, found.divisions, temperature),
         estimates={name: each.estimates(LEVEL) for name, each in resampled.items()},
@@ -208,6 +241,8 @@ def _curve(
     data: Labelled, found: OutOfFold, curve: Sequence[tuple[float, Doubles]], targets: Doubles, times: Doubles
 ) -> tuple[CurvePoint, ...]:
     """Without temperatures, which were fitted for all pictures."""
+    if not curve:
+        return ()
     learned = len(data.records) - len(found.rows) / len(found.strengths)
     full = Resampled(found.logits[OWN], targets, times)
     points = []
@@ -242,3 +277,24 @@ def mean_probabilities(found: OutOfFold, logits: Doubles) -> dict[int, Doubles]:
 def strengths_text(report: Report) -> str:
     """Write which strengths were chosen."""
     return listed([f"{strength:.2g}" for strength in report.strengths])
+
+
+def how_it_learned(report: Report) -> str:
+    """Write how much of the start learned, and how."""
+    trained = report.trained
+    if trained is None:
+        return (
+            "The last layer alone was fitted anew, by logistic regression on what it reads its answer from "
+            f"and on the emotions that it knows (strength {report.strength:.2g}); all other weights are as "
+            "they were."
+        )
+    learned = {
+        LAST_BLOCK: "The last block or stage of each backbone and what follows it were trained",
+        ALL_LAYERS: "All layers were trained, the first ones at a lower learning rate",
+    }[trained.depth]
+    epochs = listed([str(each) for each in trained.epochs])
+    several = f"the middle one of those that were best without each part ({epochs})"
+    return (
+        f"{learned}: on all pictures, for {trained.epochs_of_all:g} epochs, "
+        f"{several if len(trained.epochs) > 1 else 'as was best without the part held out'}."
+    )

@@ -7,6 +7,7 @@ simpler answers, with which it is compared picture by picture:
     most frequent      the same for every picture: how frequent each word is
     positive           what the model's probability of positive emotions alone gives: thresholds on it
     known emotions     what its probabilities of the emotions that it knows give
+    last layer         what the classifier gives, where more of the network was trained
 
 How pictures fall into folds matters where they are few, so that below `FEW` of them all is done for several
 divisions. With `LARGE` pictures or more a single part is held out instead, for folds would take long and gain
@@ -44,7 +45,7 @@ LARGE = 2000
 FOLDS, INNER_FOLDS = 5, 3
 HELD_OUT = 0.2  # part of the pictures that is predicted where there are `LARGE` of them
 SHARES = (0.25, 0.5, 0.75)  # of the pictures, for the learning curve
-OWN = "own"
+OWN, LAST_LAYER = "own", "last layer"
 MOST_FREQUENT, POSITIVE, KNOWN = "most frequent", "positive", "known emotions"
 _FEWEST = 1e-6
 
@@ -117,10 +118,13 @@ def parts_of(data: Labelled, rows: RowNumbers, seed: int, count: int = FOLDS) ->
     return [(np.setdiff1d(rows, part), part) for part in held_out if 0 < len(part) < len(rows)]
 
 
-def outer_parts(data: Labelled, seed: int) -> list[Part]:
-    """Divide all pictures for validation, once or several times: the parts of all divisions."""
-    rows = np.arange(len(data.records))
-    return [part for each in range(_divisions(data)) for part in parts_of(data, rows, seed + each)]
+def outer_parts(data: Labelled, seed: int, divisions: int | None = None) -> list[Part]:
+    """Divide all pictures for validation, once or several times: the parts of all divisions.
+
+    By default as many times as their number calls for.
+    """
+    rows, count = np.arange(len(data.records)), divisions or _divisions(data)
+    return [part for each in range(count) for part in parts_of(data, rows, seed + each)]
 
 
 def _divisions(data: Labelled) -> int:
@@ -132,16 +136,19 @@ def steps_of(data: Labelled, seed: int) -> int:
     return len(outer_parts(data, seed)) * (1 + len(SHARES))
 
 
-def validate(data: Labelled, known: Classifier, card: Card, seed: int) -> Generator[None, None, OutOfFold]:
+def validate(
+    data: Labelled, known: Classifier, card: Card, seed: int, divisions: int | None = None
+) -> Generator[None, None, OutOfFold]:
     """Predict every picture, or those of the part that is held out, by classifiers that did not see it.
 
-    Yields after each part, and returns the answers; those of the new classifier by the name `OWN`.
+    Yields after each part (`outer_parts`), and returns the answers; those of the new classifier by the name
+    `OWN`.
     """
     names = (MOST_FREQUENT, *_simpler(card), OWN)
     logits: dict[str, list[Doubles]] = {name: [] for name in names}
     simple = {name: read(known, card, data.features) for name, read in _simpler(card).items()}
     rows, part_of, strengths = [], [], []
-    for number, (learned, held_out) in enumerate(outer_parts(data, seed)):
+    for number, (learned, held_out) in enumerate(outer_parts(data, seed, divisions)):
         chosen, found = _predict(data, learned, held_out, seed)
         strengths.append(chosen)
         logits[OWN].append(found)
@@ -157,7 +164,7 @@ def validate(data: Labelled, known: Classifier, card: Card, seed: int) -> Genera
         np.concatenate(part_of),
         {name: np.concatenate(each) for name, each in logits.items()},
         tuple(strengths),
-        _divisions(data),
+        divisions or _divisions(data),
     )
 
 
@@ -177,12 +184,12 @@ def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tupl
     return curve
 
 
-def cross_fitted(found: OutOfFold, targets: Targets) -> Doubles:
-    """Scale the new classifier's logits of each part by a temperature that was fitted on the other parts.
+def cross_fitted(found: OutOfFold, targets: Targets, answer: str = OWN) -> Doubles:
+    """Scale an answer's logits of each part by a temperature that was fitted on the other parts.
 
     Of a single part by one that was fitted on its other half, by turns.
     """
-    logits, truth = found.logits[OWN], targets[found.rows]
+    logits, truth = found.logits[answer], targets[found.rows]
     scaled = np.empty_like(logits)
     parts = found.part_of if found.part_of.max() else np.arange(len(logits)) % 2
     for number in np.unique(parts):

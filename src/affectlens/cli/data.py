@@ -103,10 +103,11 @@ def split(
     """Divide a data set into train, val and test, or into folds, each emotion in the same proportion.
 
     Copies, near-duplicates and pictures of one `group` of a table stay together. The file lists path, label
-    and split of every picture. `csv:FILE@PATH` reads it, with PATH the data set's folder; in that folder
-    itself `csv:FILE` does. `affectlens train --fold K` trains on all folds but one.
+    and split of every picture, and vocabulary.toml next to it their words, where labels alone do not show
+    them. `csv:FILE@PATH` reads it, with PATH the data set's folder; in that folder itself `csv:FILE` does.
+    `affectlens train --fold K` trains on all folds but one.
     """
-    from affectlens.data import splits
+    from affectlens.data import splits, table
     from affectlens.data.catalog import open_data
     from affectlens.data.groups import find_groups
     from affectlens.data.records import ALL, require_listed
@@ -126,6 +127,7 @@ def split(
         require_listed(source)
         splits.require_text(source)
         splits.check_shares(wanted)
+        table.require_no_other_words(out, source)
         with _search_progress(len(source.split(ALL))) as progress:
             groups = find_groups(source.split(ALL), search, progress)
         if folds:
@@ -133,6 +135,7 @@ def split(
         else:
             divided = splits.divide(source, wanted, seed, groups)
         splits.write_splits(out, divided)
+        table.write_words(out, divided)
     if own := [name for name in source.splits if name != ALL]:
         echo(f"Instead of the data set's own: {', '.join(own)}.")
     for name, part in divided.splits.items():

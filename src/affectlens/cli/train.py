@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,13 +14,17 @@ from affectlens.cli.console import echo, table_console
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
-    from affectlens.adaptation.job import HeadEvent
+    from affectlens.adaptation.job import FinetuneEvent
+    from affectlens.cli.progress import ProgressBar
     from affectlens.training.run import RunEvent
 
 
 FINETUNE = "finetune"
-# What fitting a classifier has a use for; the others are of training by torch.
-OF_FINETUNE = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume"})
+# What fitting a classifier has a use for, and what training more of a model has besides.
+OF_HEAD = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume"})
+OF_DEPTHS = OF_HEAD | {"file", "assignments", "device", "dtype", "no_graph"}
+DEPTHS = ("head", "last", "all")
+NO_GRAPH = "Note: it has no graph and answers by torch. {}"
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
@@ -44,8 +48,9 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
 )
 @click.option(
     "--depth",
-    type=click.Choice(["head"]),
-    help="Depth of finetune. head: the last layer learns, in seconds and without torch. Default: head.",
+    type=click.Choice(DEPTHS),
+    help="Depth of finetune. head: the last layer learns, in seconds and without torch. last: the last block "
+    "or stage too. all: everything. Both take minutes to hours, and torch. Default: head.",
 )
 @options.model_name
 @options.settings_file
@@ -113,11 +118,30 @@ def train(
     --epochs N one that was interrupted or has ended goes on to N epochs.
 
     RECIPE may be finetune: a trained model learns the words of your own pictures. The run folder then also
-    holds report.html, which shows how good the new model is on pictures that it did not learn from.
+    holds report.html, which shows how good the new model is on pictures that it did not learn from. With
+    --resume it goes on by the same command.
     """
     if recipe == FINETUNE:
-        _refuse_options_of_training(context)
-        finetune(data, out, start=start, name=name, seed=seed, cache=cache, resume=resume)
+        deep = depth not in (None, "head")
+        _refuse_options_of_training(context, OF_DEPTHS if deep else OF_HEAD, depth or "head")
+        finetune(
+            data,
+            {
+                "out": out,
+                "start": start,
+                "depth": depth,
+                "name": name,
+                "seed": seed,
+                "cache": cache,
+                "resume": resume,
+                **(
+                    {"file": file, "assignments": assignments, "device": device, "dtype": dtype}
+                    if deep
+                    else {}
+                ),
+                **({"graph": not no_graph} if deep else {}),
+            },
+        )
         return
     if start or depth:
         raise click.UsageError(f"--start and --depth are of the recipe {FINETUNE}: leave them out.")
@@ -171,67 +195,98 @@ def train(
     show(tracked(events, request, trackers, partial(echo, err=True)))
 
 
-def _refuse_options_of_training(context: click.Context) -> None:
-    for option in options.given(context, context.params.keys() - OF_FINETUNE):
-        raise click.UsageError(f"{FINETUNE} has no use for {option}: leave it out.")
+def _refuse_options_of_training(context: click.Context, used: frozenset[str], depth: str) -> None:
+    for option in options.given(context, context.params.keys() - used):
+        of_depth = f" --depth {depth}" if used == OF_HEAD else ""
+        raise click.UsageError(f"{FINETUNE}{of_depth} has no use for {option}: leave it out.")
 
 
-def finetune(
-    data: str,
-    out: Path,
-    *,
-    start: str | None,
-    name: str | None,
-    seed: int | None,
-    cache: Path | None,
-    resume: bool,
-) -> None:
-    """Fit a trained model to the words of a data set, and print what was found."""
-    from affectlens.adaptation.job import HeadRequest, fit_head
+def finetune(data: str, given: Mapping[str, Any]) -> None:
+    """Adapt a trained model to the words of a data set, and print what was found.
+
+    `given` are fields of the request by name; None is its default.
+    """
+    from affectlens.adaptation.depths import HEAD
+    from affectlens.adaptation.folder import FinetuneRequest
+    from affectlens.adaptation.job import adapt
     from affectlens.cli.portable_command import portable_command
     from affectlens.data.catalog import open_data
-    from affectlens.extras import ADAPT, require
-    from affectlens.library import DEFAULT
+    from affectlens.extras import ADAPT, TRAIN, require
 
-    require(ADAPT, "Fitting a classifier")  # before any work
+    # Before any work.
+    depth = given["depth"] or HEAD
+    if depth != HEAD:
+        require(TRAIN, f"Finetuning at depth {depth}")
+    require(ADAPT, "Fitting a classifier")
     source = open_data(data)
     for note in source.notes:
         echo(f"Note: {note}.", err=True)
-    request = HeadRequest(
-        source=source,
-        out=out,
-        start=start or DEFAULT,
-        data=data.partition(":")[0],
-        name=name or printable(out.resolve().name),
-        cache=cache,
-        seed=seed or 0,
-        resume=resume,
-        command=portable_command(sys.argv[1:]),
+    values = {name: value for name, value in given.items() if value is not None}
+    values.setdefault("name", printable(given["out"].resolve().name))
+    command = portable_command(sys.argv[1:])
+    show_finetuning(
+        adapt(FinetuneRequest(source=source, data=data.partition(":")[0], command=command, **values))
     )
-    show_head(fit_head(request))
 
 
-def show_head(events: "Iterator[HeadEvent]") -> None:
+def show_finetuning(events: "Iterator[FinetuneEvent]") -> None:
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
+    from affectlens.adaptation.deep import PartEvent
     from affectlens.adaptation.embeddings import EmbeddingProgress
-    from affectlens.adaptation.job import HeadFitted, ValidationProgress
+    from affectlens.adaptation.folder import Finetuned, ValidationProgress
     from affectlens.cli.progress import progress_bar
     from affectlens.evaluation.tables import print_scores
 
     with progress_bar("starting") as bar:
+        shown: TrainingDisplay | None = None
         for event in events:
             if isinstance(event, (EmbeddingProgress, ValidationProgress)):
                 if event.done == 0:
                     doing = "embedding" if isinstance(event, EmbeddingProgress) else "validating"
                     bar.start(doing, event.total)
                 bar.set(event.done)
-            elif isinstance(event, HeadFitted):
+            elif isinstance(event, PartEvent):
+                if shown is None or shown.title != event.title:
+                    shown = TrainingDisplay(bar, event.title)
+                shown.show(event.event)
+            elif isinstance(event, Finetuned):
                 bar.stop()
                 print_scores(event.report.scores, table_console())
                 for line in event.report.findings():
                     echo(line)
                 echo(f"Report: {event.page}")
                 echo(f"Model: {event.model}")
+                if event.no_graph:
+                    echo(NO_GRAPH.format(event.no_graph), err=True)
+
+
+class TrainingDisplay:
+    """Prints what happens in training; `title` names which run it is, where there are several."""
+
+    def __init__(self, bar: "ProgressBar", title: str = "") -> None:
+        from affectlens.training.text import Meter
+
+        self.bar = bar
+        self.title = title
+        self.prefix = f"{title}: " if title else ""
+        self.meter = Meter()
+
+    def show(self, event: "RunEvent") -> None:
+        """Show an event, but for the end of the run."""
+        from affectlens.training.loop import Step
+        from affectlens.training.run import EpochEnd, RunStarted
+        from affectlens.training.session import CacheProgress
+        from affectlens.training.text import epoch_text, start_text
+
+        if isinstance(event, CacheProgress):
+            self.bar.start("decoding", event.total, event.done)
+        elif isinstance(event, RunStarted):
+            self.bar.print(f"{self.prefix}{start_text(event)}")
+            self.bar.start(f"{self.prefix}training", event.total_steps, event.step)
+        elif isinstance(event, Step):
+            self.bar.set(event.number, state=self.meter.after(event))
+        elif isinstance(event, EpochEnd):
+            self.bar.print(f"{self.prefix}{epoch_text(event)} {self.meter.state}")
 
 
 def show(events: "Iterator[RunEvent]") -> None:
@@ -239,28 +294,17 @@ def show(events: "Iterator[RunEvent]") -> None:
     from affectlens.cli.progress import progress_bar
     from affectlens.evaluation.tables import print_scores
     from affectlens.training.finish import RunFinished
-    from affectlens.training.loop import Step
-    from affectlens.training.run import EpochEnd, RunStarted
-    from affectlens.training.session import CacheProgress
-    from affectlens.training.text import Meter, epoch_text, start_text
 
     with progress_bar("starting") as bar:
-        meter = Meter()
+        shown = TrainingDisplay(bar)
         for event in events:
-            if isinstance(event, CacheProgress):
-                bar.start("decoding", event.total, event.done)
-            elif isinstance(event, RunStarted):
-                bar.print(start_text(event))
-                bar.start("training", event.total_steps, event.step)
-            elif isinstance(event, Step):
-                bar.set(event.number, state=meter.after(event))
-            elif isinstance(event, EpochEnd):
-                bar.print(f"{epoch_text(event)} {meter.state}")
-            elif isinstance(event, RunFinished):
+            if isinstance(event, RunFinished):
                 bar.stop()
                 print_scores(event.scores, table_console())
                 if event.attribute_scores:
                     echo(event.attribute_scores.markdown())
                 echo(f"Model: {event.model}")
                 if event.no_graph:
-                    echo(f"Note: it has no graph and answers by torch. {event.no_graph}", err=True)
+                    echo(NO_GRAPH.format(event.no_graph), err=True)
+            else:
+                shown.show(event)

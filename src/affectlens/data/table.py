@@ -27,6 +27,7 @@ import msgspec
 
 from affectlens.attributes import MEASURED
 from affectlens.data.records import ALL, FOLD, SPLIT_NAMES, DataSource, Record
+from affectlens.data.vocabularies import FILE as VOCABULARY
 from affectlens.data.vocabularies import OWN_WORDS, stored_vocabulary, vocabulary_of_labels
 from affectlens.emotions import (
     POLARITY,
@@ -35,9 +36,10 @@ from affectlens.emotions import (
     Vocabulary,
     find_vocabulary,
     plain_word,
+    to_toml,
 )
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
-from affectlens.files import is_pipe_or_device
+from affectlens.files import atomic_write, is_pipe_or_device
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
@@ -83,6 +85,28 @@ def read(
         number = next(number for number, row in rows if _split(file, number, row) == ALL)
         raise BadRow(file, number, "no split, though other rows have one. Give every row one, or none.")
     return DataSource(name, root, vocabulary, dict(splits), notes)
+
+
+def write_words(file: Path, source: DataSource) -> None:
+    """Write `vocabulary.toml` next to a table of splits, where it would else be read by other words."""
+    try:
+        if read(file, root=source.root).vocabulary == source.vocabulary:
+            return
+    except AffectLensError:
+        pass  # as of columns that are not known to be emotions
+    require_no_other_words(file, source)
+    with atomic_write(file.parent / VOCABULARY, "w") as out:
+        out.write(to_toml(source.vocabulary))
+
+
+def require_no_other_words(file: Path, source: DataSource) -> None:
+    """Raise `DatasetError` where `vocabulary.toml` next to a table lists other words than its source has."""
+    found = stored_vocabulary([file.parent])
+    if found is not None and found != source.vocabulary:
+        raise DatasetError(
+            f"{file.parent / VOCABULARY} lists other words than the data set has, by which a table in "
+            "that folder would be read. Write it into another folder."
+        )
 
 
 def _vocabulary(file: Path, rows: list[tuple[int, LabelRow]]) -> tuple[Vocabulary, tuple[str, ...]]:

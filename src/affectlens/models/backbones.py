@@ -8,6 +8,7 @@ Letters: B images, C channels, D features, H x W cells of a map, E emotions.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.layers.attention import Attention
 from timm.layers.patch_dropout import PatchDropout
+from timm.models.efficientnet import EfficientNet
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from affectlens import hub
@@ -119,6 +122,59 @@ def keep_all_patches(network: nn.Module) -> None:
             module.prob = 0.0
 
 
+Keep = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
+
+
+def keep_below_last_layer(network: nn.Module, keep: Callable[[str], Keep]) -> bool:
+    """Have backbones compute what lies below their last layer by `keep`, where none of it learns.
+
+    `keep` gives, by the name of a backbone, what is called with images (B, 3, H, W) and the computation.
+    Returns whether there is such a backbone: of the very classes that this was written for.
+    """
+    parameters, found = dict(network.named_parameters()), False
+    distances = layers_from_output(network)
+    for prefix, module in _timm_networks(network):
+        below = [
+            parameters[name] for name, distance in distances.items() if distance and name.startswith(prefix)
+        ]
+        if type(module) not in (VisionTransformer, EfficientNet) or any(p.requires_grad for p in below):
+            continue
+        setattr(module, "forward_features", MethodType(_KeptFeatures(keep(prefix)), module))  # noqa: B010
+        found = True
+    return found
+
+
+class _KeptFeatures:
+    """A backbone's `forward_features`, (B, 3, H, W) -> features, of which the first part is kept."""
+
+    def __init__(self, keep: Keep) -> None:
+        self.keep = keep
+
+    def __call__(
+        self, backbone: Any, images: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        # No classifier of ours masks.
+        features: Tensor
+        if isinstance(backbone, VisionTransformer):
+            tokens = self.keep(images, partial(_tokens_below_last, backbone))
+            features = backbone.norm(backbone.blocks[-1](tokens))
+        else:
+            maps = self.keep(images, partial(_maps_below_last, backbone))
+            features = backbone.bn2(backbone.conv_head(backbone.blocks[-1](maps)))
+        return features
+
+
+def _tokens_below_last(backbone: Any, images: Tensor) -> Tensor:
+    tokens = backbone.patch_drop(backbone._pos_embed(backbone.patch_embed(images)))
+    below: Tensor = backbone.blocks[:-1](backbone.norm_pre(tokens))
+    return below
+
+
+def _maps_below_last(backbone: Any, images: Tensor) -> Tensor:
+    maps: Tensor = backbone.blocks[:-1](backbone.bn1(backbone.conv_stem(images)))
+    return maps
+
+
 def _is_plain_attention(module: nn.Module) -> bool:
     return type(module) is Attention and module.fused_attn and getattr(module, "gate", None) is None
 
@@ -181,6 +237,20 @@ def layers_from_input(network: nn.Module) -> dict[str, int]:
         for height, names in enumerate(_layers(module)):
             heights.update({prefix + name: height for name in names if not name.startswith(heads)})
     return heights
+
+
+def layers_from_output(network: nn.Module) -> dict[str, int]:
+    """Count for each parameter of a backbone how many layers of it lie above it: 0 for its last layer.
+
+    Of several backbones each counts for itself. The parameters are those of `layers_from_input`.
+    """
+    heights = layers_from_input(network)
+    distances: dict[str, int] = {}
+    for prefix, module in _timm_networks(network):
+        own = {n: heights[n] for n in (prefix + m for m, _ in module.named_parameters()) if n in heights}
+        last = max(own.values(), default=0)
+        distances.update({name: last - height for name, height in own.items()})
+    return distances
 
 
 def _layers(network: nn.Module) -> list[list[str]]:

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from affectlens.errors import UnknownName
-from affectlens.training.settings import Settings, override, read_settings, with_values
+from affectlens.training.settings import Settings, override, read_settings, with_absolute_files, with_values
 
 # Name: module next to this one, and its function. The first line of its docstring describes it.
 RECIPES: Mapping[str, tuple[str, str]] = {
@@ -44,11 +44,15 @@ def recipe(name: str) -> Settings:
 def changed_recipe(
     name: str, file: Path | None = None, assignments: Iterable[str] = (), seed: int | None = None
 ) -> Settings:
-    """Return a recipe changed by a settings file, then by assignments `key=value`, then by a seed."""
+    """Return a recipe changed by a settings file, then by assignments `key=value`, then by a seed.
+
+    The path of a vocabulary's file becomes absolute.
+    """
     settings = recipe(name)
     if file is not None:
         settings = read_settings(file, settings)
     settings = override(settings, assignments)
+    settings = with_absolute_files(settings)
     return settings if seed is None else with_values(settings, {"seed": seed})
 
 

@@ -1,14 +1,17 @@
 """From the best weights of a run to its model folder: temperatures, scores, card."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from affectlens import metrics
 from affectlens.data import splits
+from affectlens.data.records import Record
 from affectlens.errors import MissingExtra, SettingsError
 from affectlens.evaluation.attributes import AttributeScores, score_attributes
 from affectlens.evaluation.calibration import fit_temperature
@@ -35,7 +38,7 @@ from affectlens.training.run_folder import (
     portable_settings,
     read_rows,
 )
-from affectlens.training.session import EVALUATION_BATCH, Session
+from affectlens.training.session import EVALUATION_BATCH, Session, open_session
 from affectlens.training.start import StartRecord
 
 IN_USE = torch.float32  # the precision of a model that is scored
@@ -66,6 +69,13 @@ def quick_scores(predictions: Predictions) -> dict[str, float]:
     }
 
 
+def selection_score(scores: Mapping[str, float], select_by: str) -> float:
+    """Return what epochs are selected by, of `quick_scores`; more is better."""
+    if select_by == "likelihood":
+        return math.exp(-scores["negative_log_likelihood"])
+    return scores[select_by]
+
+
 def finish(request: TrainingRequest, session: Session) -> RunFinished:
     """Fit the temperatures of the best weights (`BEST`), score them, write the model folder.
 
@@ -83,20 +93,66 @@ def finish(request: TrainingRequest, session: Session) -> RunFinished:
         predictions.logits, predictions.targets, session.source.vocabulary, temperature=temperature
     )
     attribute_scores = _score_attributes(session, network)
-    card = _card(request, session, temperature, scores, attribute_scores)
+    of_attributes: Mapping[str, object] = attribute_scores.to_json() if attribute_scores else {}
+    measured = {"split": splits.VAL, **scores.to_json(), **of_attributes}
+    card = _card(request, session, temperature, measured)
     model = request.out / MODEL
     save_model(model, network, card, readme(card, scores, attribute_scores), request.dtype)
     reason = _add_graph(model, session) if request.graph else ""
     return RunFinished(model, scores, attribute_scores, reason)
 
 
+def predict_others(request: TrainingRequest, records: Sequence[Record]) -> Predictions:
+    """Predict pictures by the best weights (`BEST`) of a run, as they are stored, and before any temperature.
+
+    Raises `PictureError` for one that cannot be read.
+    """
+    session = _session_of(request)
+    network = _best_network(request, session)
+    round_weights(network, request.dtype)
+    predictions = _predict(session, network, records)
+    if predictions.unreadable:
+        raise predictions.unreadable[0].error
+    return predictions
+
+
+def save_measured(
+    request: TrainingRequest,
+    folder: Path,
+    temperature: float,
+    scores: Mapping[str, Any],
+    describe: Callable[[Card], tuple[Card, str]],
+) -> str:
+    """Write the model folder of a run whose temperature and scores were measured elsewhere, as by folds.
+
+    `describe` turns the run's card into that of the model, and into its README. Returns why it has no graph,
+    if one was wanted.
+    """
+    session = _session_of(request)
+    network = _best_network(request, session)
+    round_weights(network, request.dtype)
+    card, text = describe(_card(request, session, temperature, scores))
+    save_model(folder, network, card, text, request.dtype)
+    return _add_graph(folder, session) if request.graph else ""
+
+
+def _session_of(request: TrainingRequest) -> Session:
+    return open_session(
+        request.source,
+        request.settings,
+        request.device,
+        teachers=request.teachers,
+        validates=request.validates,
+    )
+
+
 def _add_graph(model: Path, session: Session) -> str:
-    """Add a graph that answers for some validation pictures as the network does; or return why there is none.
+    """Add a graph that answers for some pictures as the network does; or return why there is none.
 
     A network that cannot be written as a graph is a model all the same, whose answers are torch's.
     """
     shape = session.preprocessing
-    some = EvaluationSet(session.validation[:GRAPH_PICTURES], shape, file_reader(shape))
+    some = EvaluationSet((session.validation or session.training)[:GRAPH_PICTURES], shape, file_reader(shape))
     batches = (batch for batch, _ in evaluation_batches(some, GRAPH_PICTURES, 0) if batch is not None)
     try:
         add_graph(model, normalise(next(batches).pixels, shape))
@@ -113,13 +169,14 @@ def _best_network(request: TrainingRequest, session: Session) -> nn.Module:
     return network
 
 
-def _validation(session: Session) -> EvaluationSet:
+def _in_use(session: Session, records: Sequence[Record]) -> EvaluationSet:
     shape = session.preprocessing
-    return EvaluationSet(session.validation, shape, file_reader(shape), session.attributes)
+    return EvaluationSet(records, shape, file_reader(shape), session.attributes)
 
 
-def _predict(session: Session, network: nn.Module) -> Predictions:
-    batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
+def _predict(session: Session, network: nn.Module, records: Sequence[Record] = ()) -> Predictions:
+    """Predict some pictures, by default those of the validation split."""
+    batches = evaluation_batches(_in_use(session, records or session.validation), EVALUATION_BATCH, 0)
     shape = session.preprocessing
     return predict_labelled(network.to(session.device), batches, shape, session.device, IN_USE)
 
@@ -127,7 +184,7 @@ def _predict(session: Session, network: nn.Module) -> Predictions:
 def _score_attributes(session: Session, network: nn.Module) -> AttributeScores | None:
     if not session.attributes or not isinstance(network, HasAttributes):
         return None
-    batches = evaluation_batches(_validation(session), EVALUATION_BATCH, 0)
+    batches = evaluation_batches(_in_use(session, session.validation), EVALUATION_BATCH, 0)
     shape = session.preprocessing
     predictions = predict_attributes(network, batches, shape, session.device, IN_USE)
     return score_attributes(predictions, session.attributes)
@@ -137,11 +194,9 @@ def _card(
     request: TrainingRequest,
     session: Session,
     temperature: float,
-    scores: Scores,
-    attribute_scores: AttributeScores | None,
+    scores: Mapping[str, Any],
 ) -> Card:
     settings, source, record = session.settings, session.source, RunRecord.read(request.out)
-    of_attributes: Mapping[str, object] = attribute_scores.to_json() if attribute_scores else {}
     return Card(
         name=request.name,
         network=settings.network,
@@ -155,7 +210,7 @@ def _card(
             "settings": portable_settings(settings),
             "log": read_rows(request.out / LOG),
         },
-        scores={"split": splits.VAL, **scores.to_json(), **of_attributes},
+        scores=scores,
         licences=_licences(source.name, record.start),
         limits=limits(source.name, record.start.name, record.start.limits)
         if record.start

@@ -14,17 +14,22 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from affectlens.errors import SettingsError
-from affectlens.models.backbones import layers_from_input
+from affectlens.models.backbones import layers_from_input, layers_from_output
 from affectlens.training.settings import Settings
 
 
 def freeze_first_layers(network: nn.Module, settings: Settings) -> None:
-    """Make the backbone's first `frozen_layers` layers learn nothing, before the optimizer is made."""
-    if not settings.frozen_layers:
-        return
-    heights = layers_from_input(network)
+    """Make the backbone's first `frozen_layers` layers learn nothing, before the optimizer is made.
+
+    Below 0 it is how many last layers of each backbone learn.
+    """
+    count = settings.frozen_layers
+    if count >= 0:
+        frozen = {name for name, height in layers_from_input(network).items() if height < count}
+    else:
+        frozen = {name for name, distance in layers_from_output(network).items() if distance >= -count}
     for name, parameter in network.named_parameters():
-        if heights.get(name, settings.frozen_layers) < settings.frozen_layers:
+        if name in frozen:
             parameter.requires_grad_(False)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from affectlens.errors import RunError
 from affectlens.files import atomic_write
 from affectlens.training.checkpoints import hash_state, load_state, read_notes, save_state, save_weights
-from affectlens.training.finish import RunFinished, finish, quick_scores
+from affectlens.training.finish import RunFinished, finish, quick_scores, selection_score
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.loop import train
 from affectlens.training.run_folder import BEST, LOG, TrainingRequest
@@ -96,7 +96,7 @@ def train_interval(
         last_step=state.step,
         start_hash=start_hash,
         end_hash=hash_state(state),
-        score=DIVERGED if failed else scores[session.settings.select_by],
+        score=DIVERGED if failed else selection_score(scores, session.settings.select_by),
         scores=scores,
         seconds=round(time.monotonic() - began, 3),
         failed=failed,

@@ -16,7 +16,7 @@ from affectlens.files import GrowingFile, clear_leftovers
 from affectlens.locks import locked_folder, require_same_folder
 from affectlens.training.checkpoints import load_state, save_state, save_weights
 from affectlens.training.distributed import ALONE, ProcessGroup
-from affectlens.training.finish import RunFinished, finish, quick_scores
+from affectlens.training.finish import RunFinished, finish, quick_scores, selection_score
 from affectlens.training.loop import Step, train
 from affectlens.training.run_folder import (
     BEST,
@@ -74,6 +74,9 @@ RunEvent = RunStarted | Step | EpochEnd | CacheProgress | RunFinished
 def fit(request: TrainingRequest, group: ProcessGroup = ALONE) -> Iterator[RunEvent]:
     """Train, log, save and select; yield what happens. The last event is `RunFinished`.
 
+    Where a run does not validate, or is not to finish, there is none: `finish.save_measured` writes a model,
+    and `finish.predict_others` predicts by its weights.
+
     All processes of a `group` call it with the same request, and each with its own device. They take the same
     steps and yield the same events, but only the main one writes, and yields `CacheProgress` and
     `RunFinished`.
@@ -82,7 +85,15 @@ def fit(request: TrainingRequest, group: ProcessGroup = ALONE) -> Iterator[RunEv
     process writes it, and what reading the data, building the network and training raise. Stopping the
     iteration anywhere leaves a run to resume.
     """
-    session = open_session(request.source, request.settings, request.device, group, request.teachers)
+    session = open_session(
+        request.source,
+        request.settings,
+        request.device,
+        group,
+        request.teachers,
+        validates=request.validates,
+        kept=request.kept,
+    )
     with _locked_together(request.out, group):
         yield from _fit(request, session)
 
@@ -131,7 +142,8 @@ def _fit(request: TrainingRequest, session: Session) -> Iterator[RunEvent]:
                 break
     if group.is_main:
         require_same_folder(request.out)
-        yield finish(request, session)
+        if request.validates and request.finishes:
+            yield finish(request, session)
 
 
 def _line(step: Step, seconds: float) -> dict[str, Any]:
@@ -183,7 +195,9 @@ def _restore(out: Path, state: State, is_main: bool) -> Best:
 
 def _selection(epoch: int, scores: Mapping[str, float], settings: Settings) -> float:
     """What the epoch to keep has most of: a score, or simply its number."""
-    return float(epoch) if settings.select_by == LAST_EPOCH else scores[settings.select_by]
+    if settings.select_by == LAST_EPOCH:
+        return float(epoch)
+    return selection_score(scores, settings.select_by)
 
 
 def _continued_after(request: TrainingRequest, session: Session) -> int:
@@ -212,7 +226,7 @@ def _end_epoch(
     request: TrainingRequest, session: Session, state: State, step: Step, best: Best, waits_since: int
 ) -> EpochEnd:
     """Score an epoch, keep its weights when they are the best so far, log it."""
-    scores = quick_scores(session.predict(state.best_network))
+    scores = quick_scores(session.predict(state.best_network)) if session.validation else {}
     settings = session.settings
     # The last is the best also where it is an epoch that was cut short before and went on.
     is_last = settings.select_by == LAST_EPOCH

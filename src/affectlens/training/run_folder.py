@@ -23,14 +23,13 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from affectlens import library
 from affectlens.data import splits
 from affectlens.data.records import DataSource, digest
 from affectlens.data.vocabularies import FILE as VOCABULARY
 from affectlens.data.vocabularies import is_file_name
-from affectlens.emotions import is_known, to_plain
+from affectlens.emotions import is_known, to_toml
 from affectlens.errors import RunError
 from affectlens.files import atomic_write
 from affectlens.former_keys import FORMAT_VERSION
@@ -38,8 +37,9 @@ from affectlens.machine import describe
 from affectlens.models.backbones import HUB, NONE
 from affectlens.training.attributes import fingerprint
 from affectlens.training.checkpoints import read_step
+from affectlens.training.kept_outputs import KeptOutputs
 from affectlens.training.session import Session
-from affectlens.training.settings import Settings, read_settings
+from affectlens.training.settings import Settings, read_settings, with_absolute_files
 from affectlens.training.start import RowMixtures, StartRecord, start_record
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
@@ -57,9 +57,13 @@ class TrainingRequest:
         data: as the user wrote it, `NAME:PATH`; stored without its folder
         source: the data set; validation is split off where it has none
         out: the run folder
+        validates: whether pictures are held out, by which the best epoch is chosen, temperatures are fitted
+            and scores measured; else all are learned from, to the last epoch
+        finishes: whether a model folder is written in the end, which needs pictures that are held out
         extends: whether a run to resume goes on to the epochs of `settings`, in total, instead of its own
         teachers: files of soft answers (`training.soft_answers`), where the settings have `distillation`
         cache: where decoded pictures are kept, shared between runs; None keeps them in the run folder
+        kept: outputs of layers that do not learn, which several runs share (`training.kept_outputs`)
         dtype: how the finished model's weights are stored
         graph: whether the finished model gets a graph, by which it answers without torch
     """
@@ -69,10 +73,13 @@ class TrainingRequest:
     source: DataSource
     settings: Settings
     out: Path
+    validates: bool = True
+    finishes: bool = True
     resume: bool = False
     extends: bool = False
     teachers: tuple[Path, ...] = ()
     cache: Path | None = None
+    kept: KeptOutputs | None = None
     device: str = "auto"
     dtype: str = "float16"
     graph: bool = True
@@ -185,7 +192,7 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
     """
     out, settings = request.out, session.settings
     if request.resume:
-        begun = read_run_settings(out)
+        begun = with_absolute_files(read_run_settings(out))  # which were relative before
         if (replace(begun, epochs=settings.epochs) if request.extends else begun) != settings:
             raise RunError(f"The run in {out} has other settings. Resume without --settings and --set.")
         record = RunRecord.read(out)
@@ -218,7 +225,7 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
     splits.write_splits(out / SPLITS, source)
     if not is_known(source.vocabulary):
         with atomic_write(out / VOCABULARY, "w") as file:
-            file.write(tomli_w.dumps(to_plain(source.vocabulary)))
+            file.write(to_toml(source.vocabulary))
     record.write(out)
     # Last: its presence means that the run was begun.
     _write_settings(out, settings)

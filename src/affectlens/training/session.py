@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from affectlens.attributes import Attribute
 from affectlens.data import splits
 from affectlens.data.groups import Groups, find_groups, search_for
-from affectlens.data.records import DataSource, Record, in_vocabulary, require_listed
+from affectlens.data.records import ALL, DataSource, Record, in_vocabulary, require_listed
 from affectlens.data.vocabularies import named_vocabulary
 from affectlens.errors import RunError, SettingsError, first_line
 from affectlens.inference.labelled import predict_labelled
@@ -37,9 +37,10 @@ from affectlens.training.attributes import attributes_of, network_options, word_
 from affectlens.training.batches import Order, TrainingStream
 from affectlens.training.distributed import ALONE, CPU, ProcessGroup, broadcast_state
 from affectlens.training.gather import gather_rows
+from affectlens.training.kept_outputs import KeptOutputs
 from affectlens.training.objective import Objective, check_network, make_objective
 from affectlens.training.schedule import Schedule
-from affectlens.training.settings import Settings
+from affectlens.training.settings import LAST_EPOCH, Settings, with_absolute_files
 from affectlens.training.soft_answers import mix_targets, read_soft_answers
 from affectlens.training.start import RowMixtures, input_of, load_start
 from affectlens.training.state import State
@@ -67,6 +68,7 @@ class Session:
         taught: the training pictures with teachers' soft answers as their targets; empty without teachers
         num_workers: processes that read pictures
         group: the processes that do each step together; all call the same methods in the same order
+        kept: outputs of layers that do not learn, of this and of other runs; None computes them each time
     """
 
     settings: Settings
@@ -79,6 +81,7 @@ class Session:
     precision: torch.dtype = torch.float32
     num_workers: int = 0
     group: ProcessGroup = ALONE
+    kept: KeptOutputs | None = field(default=None, repr=False)
 
     def with_settings(self, settings: Settings) -> "Session":
         """The same data and device under other settings."""
@@ -96,8 +99,8 @@ class Session:
 
     @cached_property
     def validation(self) -> list[Record]:
-        """The validation pictures."""
-        return self.source.split(splits.VAL)
+        """The validation pictures; none where all are learned from."""
+        return list(self.source.splits.get(splits.VAL, ()))
 
     @cached_property
     def learned_targets(self) -> Tensor:
@@ -165,7 +168,7 @@ class Session:
         if group.world_size > 1:
             broadcast_state(network, group)
             network = batch_norm.synchronise(network, self.device)
-        return State.start(network, settings, group.gather(rows)[0])
+        return State.start(network, settings, group.gather(rows)[0], self.kept)
 
     def _check_sizes(self, network: nn.Module) -> None:
         network.eval()
@@ -206,12 +209,16 @@ def open_session(
     device: str = "auto",
     group: ProcessGroup = ALONE,
     teachers: Sequence[Path] = (),
+    *,
+    validates: bool = True,
+    kept: KeptOutputs | None = None,
 ) -> Session:
     """Divide the data, pick device and number format; pictures are read from their files (`with_cache`).
 
     Only here a data set without a validation split gets one, with copies on one side, and settings that leave
     the mean and standard deviation of images to the weights get those. `teachers` are files of soft answers
-    (`training.soft_answers`), which the main process reads.
+    (`training.soft_answers`), which the main process reads. Where it does not validate, all pictures are
+    training pictures, and the settings select the last epoch.
 
     Raises `UnknownName` and `NoConversion` for a vocabulary that labels cannot be brought to, `SettingsError`
     for a device that is not here, for data that the network cannot learn from, and for
@@ -222,16 +229,24 @@ def open_session(
     _check_teachers(settings, teachers)
     require_listed(source)
     group.require_rows(settings.batch_size)
-    settings = with_expected_input(settings, group)
+    settings = with_absolute_files(with_expected_input(settings, group))
     if settings.vocabulary:
         source = in_vocabulary(source, named_vocabulary(settings.vocabulary))
     splits.require_learnable(source)
     if not settings.cache_side:
         splits.require_pictures(source)
-    source = splits.with_validation(
-        source, settings.val_fraction, settings.seed, partial(_groups_of_all, group=group)
-    )
-    source.split(splits.VAL)  # where all pictures belong together, none is left for it
+    if validates:
+        source = splits.with_validation(
+            source, settings.val_fraction, settings.seed, partial(_groups_of_all, group=group)
+        )
+        source.split(splits.VAL)  # where all pictures belong together, none is left for it
+    else:
+        if settings.select_by != LAST_EPOCH:
+            raise SettingsError(
+                f"select_by={settings.select_by} selects an epoch by pictures that are held out, and none "
+                f"are. Set select_by={LAST_EPOCH}."
+            )
+        source = replace(source, splits={splits.TRAIN: source.split(ALL)})
     splits.require_disjoint(source)
     attributes = attributes_of(settings, source)
     keep_freed_memory()
@@ -247,6 +262,7 @@ def open_session(
         precision=_common_precision(settings, picked, group),
         num_workers=settings.num_workers if settings.num_workers >= 0 else _one_a_core(group),
         group=group,
+        kept=kept,
     )
 
 

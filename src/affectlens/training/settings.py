@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
+from affectlens.data.vocabularies import is_file_name
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.files import is_pipe_or_device
 from affectlens.former_keys import FORMAT_VERSION, current_settings
@@ -20,7 +21,7 @@ from affectlens.preprocess import LARGEST_SIDE, PreprocessingSettings
 from affectlens.training.augment import Augmentation
 
 LAST_EPOCH = "last"
-SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean", LAST_EPOCH)
+SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean", "likelihood", LAST_EPOCH)
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "linear", "steps")
 
@@ -39,8 +40,7 @@ _RANGES: tuple[_Range, ...] = (
     ),
     (
         ("weight_decay", "clip_grad", "mixup", "cutmix", "class_weight", "balanced_sampling",
-         "logit_adjustment", "pictures_per_emotion", "frozen_layers", "frozen_epochs",
-         "patience"),
+         "logit_adjustment", "pictures_per_emotion", "frozen_epochs", "patience"),
         lambda value: value >= 0,
         "at least 0",
     ),
@@ -140,6 +140,7 @@ class Settings:
             `lr`.
         frozen_layers: the backbone's layers, from the input up, that do not learn (`training.frozen`): blocks
             of a transformer, stages of a convolutional network; more than it has leave what lies above it.
+            Below 0 it is how many last layers of each backbone learn: -1 leaves the last block or stage.
         frozen: names of weights that do not learn besides these, as patterns of `fnmatch` that are separated
             by commas: `blocks.[0-5].*, *norm*`.
         frozen_epochs: first epochs in which only what lies above the backbone learns.
@@ -172,8 +173,9 @@ class Settings:
             transformer that sees all patches in its last epochs, as in use, gains by it (Li et al., "Scaling
             Language-Image Pre-training via Masking", CVPR 2023).
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
-            mean is that of accuracy and balanced accuracy; last takes the last epoch, so that the scores of
-            the validation split chose nothing.
+            mean is that of accuracy and balanced accuracy; likelihood is the mean one of the labels
+            (geometric), which differs between epochs also where pictures are few; last takes the last epoch,
+            so that the scores of the validation split chose nothing.
         patience: epochs without a better score of `select_by` after which training ends; 0 is off.
         val_fraction: part of each emotion that is held out for validation where the data set has no such
             split.
@@ -328,6 +330,14 @@ def read_settings(file: Path, base: Settings) -> Settings:
             f"The settings file {file} is of format {version!r}; this AffectLens reads 1 to {FORMAT_VERSION}."
         )
     return Settings.from_dict(_changed(base.to_dict(), values))
+
+
+def with_absolute_files(settings: Settings) -> Settings:
+    """Name the file of a vocabulary by its absolute path, by which a run goes on from another folder too."""
+    if not is_file_name(settings.vocabulary):
+        return settings
+    file = Path(settings.vocabulary).expanduser().absolute()
+    return dataclasses.replace(settings, vocabulary=str(file))
 
 
 def override(base: Settings, assignments: Iterable[str]) -> Settings:

@@ -8,6 +8,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from affectlens.training.frozen import freeze_by_name, freeze_first_layers
+from affectlens.training.kept_outputs import KeptOutputs
 from affectlens.training.optimizer import make_optimizer
 from affectlens.training.settings import Settings
 from affectlens.training.start import RowMixtures
@@ -29,14 +30,20 @@ class State:
 
     @classmethod
     def start(
-        cls, network: nn.Module, settings: Settings, rows: RowMixtures = MappingProxyType({})
+        cls,
+        network: nn.Module,
+        settings: Settings,
+        rows: RowMixtures = MappingProxyType({}),
+        kept: KeptOutputs | None = None,
     ) -> "State":
-        """The state before the first step, on the network's device.
+        """The state before the first step, on the network's device; `kept` has outputs of what is frozen.
 
         Raises `SettingsError` where `frozen` fits no weight, or all of them.
         """
         freeze_first_layers(network, settings)
         freeze_by_name(network, settings)
+        if kept is not None:
+            kept.attach(network, settings)
         ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
         return cls(network, ema, make_optimizer(network, settings), rows=rows)
 

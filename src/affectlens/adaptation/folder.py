@@ -1,0 +1,155 @@
+"""The folder of a run that adapts a model: what it was begun with, and what it ends with.
+
+On disk:
+    OUT/settings.json        what the run was begun with, checked when it is resumed
+    OUT/embeddings/          what the model reads its answer from, for every picture (`embeddings`)
+    OUT/folds/N/             the training run of each part, where more than the last layer is trained
+    OUT/refit/               the training run on all pictures
+    OUT/model/               the new model, a folder like any other
+    OUT/report.json          what was measured; OUT/report.html shows it
+    OUT/predictions.csv      the answer to every picture by a model that did not learn from it
+"""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affectlens import library
+from affectlens.adaptation.depths import HEAD
+from affectlens.adaptation.page import write_page
+from affectlens.adaptation.report import Report, mean_probabilities
+from affectlens.adaptation.validation import Labelled, OutOfFold, cross_fitted
+from affectlens.data import splits
+from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
+from affectlens.errors import RunError
+from affectlens.files import atomic_write, clear_leftovers, json_text
+from affectlens.inference.engine import ONNX_RUNTIME
+from affectlens.model_folder import Card
+
+SETTINGS, EMBEDDINGS, MODEL = "settings.json", "embeddings", "model"
+FOLDS, REFIT, PIXELS = "folds", "refit", "pixels"
+REPORT, PAGE, PREDICTIONS = "report.json", "report.html", "predictions.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRequest:
+    """A model to adapt.
+
+    Attributes:
+        start: the model that it begins with, by name, folder or name on the hub
+        depth: how much of it learns (`adaptation.depths`)
+        data: the name of the data set, as its argument has it, for the card
+        name: of the new model
+        cache: folder of embeddings that several runs share; None for one of its own, in `out`
+        file, assignments: what changes the settings of training, where more than the last layer learns
+        device, dtype, graph: those of `training.run_folder.TrainingRequest`, likewise
+        command: what the card states
+    """
+
+    source: DataSource
+    out: Path
+    start: str = library.DEFAULT
+    depth: str = HEAD
+    data: str = ""
+    name: str = ""
+    cache: Path | None = None
+    engine: str = ONNX_RUNTIME
+    seed: int = 0
+    file: Path | None = None
+    assignments: Sequence[str] = ()
+    device: str = "auto"
+    dtype: str = "float16"
+    graph: bool = True
+    resume: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class ValidationProgress:
+    """Classifiers fitted so far for the report, of how many rounds."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """The end of a run: the model folder, what was measured, and why there is no graph if one was wanted."""
+
+    model: Path
+    page: Path
+    report: Report
+    no_graph: str = ""
+
+
+def learnable_records(source: DataSource) -> list[Record]:
+    """Return all pictures that may be learned from: those that are not set apart for a test."""
+    require_listed(source)
+    splits.require_learnable(source)
+    splits.require_pictures(source)
+    splits.require_disjoint(source)
+    left = {name: part for name, part in source.splits.items() if name != splits.TEST}
+    records = [record for part in left.values() for record in part] or source.split(ALL)
+    return sorted(records, key=lambda record: record.key)
+
+
+def open_folder(
+    request: FinetuneRequest,
+    start: Card,
+    records: Sequence[Record],
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Begin a run, or check that the one there is to be resumed with the same settings.
+
+    `settings` are those of training, where more than the last layer learns.
+    """
+    file = request.out / SETTINGS
+    wanted = {
+        "depth": request.depth,
+        "start": start.name,
+        "weights": start.weights_hash,
+        "name": request.name,
+        "engine": request.engine,
+        "seed": request.seed,
+        "words": list(request.source.vocabulary.words),
+        "pictures": len(records),
+        "hash": digest(records),
+        **({} if settings is None else {"dtype": request.dtype, "settings": dict(settings)}),
+    }
+    if not request.resume:
+        if file.exists():
+            raise RunError(f"{request.out} holds a run. Go on with it by --resume, or choose another --out.")
+        with atomic_write(file, "w") as out:
+            out.write(json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
+        return
+    clear_leftovers(request.out)
+    try:
+        found = dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RunError(f"{request.out} holds no run to resume: {SETTINGS} is not there.") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{file} cannot be read: {error}.") from None
+    found.setdefault("depth", HEAD)
+    differing = [name for name, value in wanted.items() if found.get(name) != value]
+    if differing:
+        raise RunError(
+            f"The run in {request.out} was begun with other settings or data: {', '.join(differing)} differ. "
+            "Resume with the same command, or choose another --out."
+        )
+
+
+def write_report(out: Path, report: Report, data: Labelled, found: OutOfFold) -> None:
+    """Write what was measured as numbers, as a page, and picture by picture."""
+    with atomic_write(out / REPORT, "w") as file:
+        file.write(json_text(report.to_json(), indent=1) + "\n")
+    probabilities = mean_probabilities(found, cross_fitted(found, data.targets))
+    with atomic_write(out / PREDICTIONS, "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["path", *report.scores.words, "label"])
+        for row, values in probabilities.items():
+            record = data.records[row]
+            table.writerow([record.key, *(f"{value:.6f}" for value in values), record.target.top])
+    write_page(out / PAGE, report, data)
