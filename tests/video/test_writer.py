@@ -137,6 +137,31 @@ def test_oblong_pixels_stay_oblong_and_drawings_keep_their_shape(tmp_path: Path)
     assert reddish.any(axis=1).sum() == pytest.approx(20, abs=2)
 
 
+def test_films_that_were_joined_are_written_with_times_that_go_on(tmp_path: Path) -> None:
+    first, second = (write(tmp_path / f"{n}.ts", [plain((80, 90, 100), *size)] * 10, sound=True)
+                     for n, size in enumerate([(64, 96), (128, 160)]))  # fmt: skip
+    source = tmp_path / "joined.ts"
+    source.write_bytes(first.read_bytes() + second.read_bytes())
+    for _ in write_film(tmp_path / "b.mkv", source, red):
+        pass
+    was, now = frames_of(source), frames_of(tmp_path / "b.mkv")
+    assert len(now) == len(was) == 20
+    later = now[0][0] - was[0][0]
+    assert [s for s, _ in now] == pytest.approx([s + later for s, _ in was], abs=0.0021)
+    assert {pixels.shape for _, pixels in now} == {(64, 96, 3)}
+    times = [pts for pts, _ in sound_of(tmp_path / "b.mkv")]
+    assert times == sorted(times) and len(times) == len(sound_of(source))
+
+
+def test_a_film_without_times_is_written_complete(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.h264", [plain((80, 90, 100), 64, 96)] * 12)
+    for _ in write_film(tmp_path / "b.mkv", source, red):
+        pass
+    was, now = frames_of(source), frames_of(tmp_path / "b.mkv")
+    assert [s for s, _ in now] == pytest.approx([s for s, _ in was], abs=0.0011)
+    assert len(now) == 12
+
+
 def test_ten_bits_stay_ten(tmp_path: Path) -> None:
     target = written(tmp_path / "b.mp4", make_film(tmp_path / "a.mp4", pixels="yuv420p10le"))
     with Video(target) as video:
