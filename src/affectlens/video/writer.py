@@ -16,11 +16,11 @@ Letters: H x W pixels of a drawing, as people see it: upright, square pixels.
 """
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import av
 import av.error
@@ -98,13 +98,43 @@ def write_film(
             raise OutputError(f"{file} is the film itself. Name another file.")
         video.rewind()
         with atomic_write(file) as out:
+            disk: Any = _Disk(out)
             try:
-                with av.open(out, "w", format=SAME_CONTAINER[file.suffix.lower()]) as container:
+                with av.open(disk, "w", format=SAME_CONTAINER[file.suffix.lower()]) as container:
                     yield from _Copy(video, container, draw(video.film)).run()
             except av.error.FFmpegError as error:
-                # Not the disk's, whose errors are those of `out`: other films can be written.
+                if disk.error is not None:
+                    raise disk.error from None
+                # Other films can be written all the same.
                 reason = f"it cannot be written again with a drawing over it ({reason_of(error)})."
                 raise VideoDamaged(video.name, reason) from error
+
+
+class _Disk:
+    """A file that ffmpeg writes; it remembers why that failed, which ffmpeg does not."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        with self._remembered():
+            return self._file.write(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with self._remembered():
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = error
+            raise
 
 
 class _Copy:
