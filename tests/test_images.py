@@ -329,6 +329,56 @@ def test_an_rgb_profile_is_applied(kind: str) -> None:
     assert_near(first_colour(file_of(red, kind, icc_profile=profile)), (0, 255, 0), 8)
 
 
+def jp2_with(boxes: bytes) -> bytes:
+    """A red JP2 with these boxes instead of the one that states its colours."""
+    plain = file_of(Image.new("RGB", (16, 16), (255, 0, 0)), "JPEG2000")
+    header, colours = plain.index(b"jp2h") - 4, plain.index(b"colr") - 4
+    length = int.from_bytes(plain[colours : colours + 4], "big")
+    size = int.from_bytes(plain[header : header + 4], "big") - length + len(boxes)
+    changed = plain[:colours] + boxes + plain[colours + length :]
+    return changed[:header] + size.to_bytes(4, "big") + changed[header + 4 :]
+
+
+def colour_box(method: int, content: bytes) -> bytes:
+    return struct.pack(">I4s3B", 11 + len(content), b"colr", method, 0, 0) + content
+
+
+SRGB_BOX = colour_box(1, (16).to_bytes(4, "big"))
+RED_IS_GREEN = rgb_profile(red=GREEN, green=RED)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        (colour_box(2, RED_IS_GREEN), (0, 255, 0)),
+        (colour_box(3, RED_IS_GREEN), (0, 255, 0)),
+        (colour_box(2, RED_IS_GREEN) + SRGB_BOX, (0, 255, 0)),  # readers go by the first
+        (SRGB_BOX + colour_box(2, RED_IS_GREEN), (255, 0, 0)),
+        (colour_box(2, b"no profile"), (255, 0, 0)),
+        (colour_box(2, b""), (255, 0, 0)),
+        (b"\0\0\0\1free" + colour_box(2, RED_IS_GREEN), (255, 0, 0)),  # a box that is broken
+    ],
+)
+def test_the_profile_of_a_jpeg_2000_is_applied(boxes: bytes, expected: tuple[int, ...]) -> None:
+    try:
+        assert_near(first_colour(jp2_with(boxes)), expected, 8)
+    except PictureError:  # what the decoder refuses
+        assert expected == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "position", "expected"),
+    [(b"DEBM", 124 + 768, (0, 255, 0)), (b"KNIL", 124 + 768, (255, 0, 0)), (b"DEBM", 1 << 31, (255, 0, 0))],
+)
+def test_the_profile_in_a_bmp_is_applied(kind: bytes, position: int, expected: tuple[int, ...]) -> None:
+    header = struct.pack("<IiiHHIIiiII", 124, 16, 16, 1, 24, 0, 768, 2835, 2835, 0, 0) + bytes(16)
+    header += kind + bytes(48) + struct.pack("<4I", 4, position, len(RED_IS_GREEN), 0)
+    pixels = bytes((0, 0, 255)) * 256
+    size = 14 + len(header) + len(pixels) + len(RED_IS_GREEN)
+    start = b"BM" + struct.pack("<IHHI", size, 0, 0, 14 + len(header))
+    assert_near(first_colour(start + header + pixels + RED_IS_GREEN), expected, 3)
+
+
 def test_a_wider_gamut_becomes_more_saturated_in_srgb() -> None:
     display_p3 = rgb_profile((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
     muted = Image.new("RGB", (4, 4), (180, 100, 100))

@@ -7,7 +7,7 @@ import io
 import re
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
 from typing import IO, Any
@@ -32,6 +32,7 @@ from affectlens.extras import HEIF
 from affectlens.jpeg_scans import is_too_short, needless_segments
 from affectlens.png_chunks import Parts, essential
 from affectlens.raw_previews import preview
+from affectlens.stored_profiles import profile_of_bmp, profile_of_jpeg_2000
 
 _PLANES_TAG, _SEPARATE = 0x011C, 2
 # Rows of values in the order of bytes of this machine, as libtiff gives them, for the names that Pillow has
@@ -109,6 +110,11 @@ _READERS: tuple[type[ImageFile.ImageFile], ...] = (
     Jpeg2KImagePlugin.Jpeg2KImageFile,
     PpmImagePlugin.PpmImageFile,
 )
+# Those whose profile Pillow does not look for.
+_PROFILES: dict[type[ImageFile.ImageFile], Callable[[IO[bytes]], bytes | None]] = {
+    Jpeg2KImagePlugin.Jpeg2KImageFile: profile_of_jpeg_2000,
+    BmpImagePlugin.BmpImageFile: profile_of_bmp,
+}
 READABLE = "JPEG, PNG, WebP, GIF, AVIF, TIFF, BMP, JPEG 2000 or PPM"
 
 # What people often have instead of a picture, by first bytes, so that the error can name it.
@@ -233,6 +239,8 @@ def _with_colours(reader: type[ImageFile.ImageFile], file: IO[bytes]) -> ImageFi
     if image.format == "AVIF":
         file.seek(0)
         image.info[COLOURS] = _colours_of_avif(file.read(1 << 16))
+    elif reader in _PROFILES and (profile := _PROFILES[reader](file)):
+        image.info["icc_profile"] = profile
     return image
 
 

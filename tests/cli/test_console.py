@@ -88,6 +88,22 @@ console.table_console().print("\\u732b.jpg \\N{MINUS SIGN}0.3")
     assert shown.stdout.splitlines() == [b"\\u732b.jpg -0.3"]
 
 
+@pytest.mark.parametrize("columns", ["0", "00", ""])
+def test_a_console_that_states_no_width_gets_complete_tables(columns: str) -> None:
+    code = """
+from affectlens.cli import console
+console.open_streams()
+console.table_console().print("a row of a table")
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "COLUMNS": columns},
+    )
+    assert shown.stdout.splitlines() == [b"a row of a table"]
+
+
 def test_a_picture_with_a_japanese_name_is_predicted_on_a_console_of_ascii(
     graph_model: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,21 @@ def test_ctrl_c_while_a_library_is_imported_is_an_interruption(
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
+def test_ctrl_c_before_the_command_is_there_is_an_interruption() -> None:
+    code = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "affectlens.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from affectlens.__main__ import run
+run()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
+
+
 def test_an_unknown_command_is_named() -> None:
     unknown = run("predikt")
     assert unknown.returncode == 2 and "predikt" in unknown.stderr

@@ -55,6 +55,12 @@ def test_a_path_with_a_comma_is_quoted(tmp_path: Path) -> None:
     assert list(tops(source)) == ["snow, deep.jpg"]
 
 
+def test_a_table_with_semicolons_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+    for content in ("path;label\n1.jpg;awe\n", "path;awe;fear\n1.jpg;0,5;0,5\n"):
+        with pytest.raises(BadRow, match=r"line 1: .*semicolons"):
+            table.read(write(tmp_path, "a.csv", content))
+
+
 def test_a_path_with_a_comma_that_is_not_quoted_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadRow, match="line 3: more cells than columns"):
         table.read(write(tmp_path, "a.csv", "label,path\nawe,1.jpg\nawe,snow, deep.jpg\n"))

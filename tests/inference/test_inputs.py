@@ -1,6 +1,8 @@
 import errno
 import io
 import os
+import threading
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,38 @@ def test_standard_input_that_is_closed_or_cannot_be_read_is_an_error(photos: Pat
         first, error, last = pictures([str(photos / "b.jpg"), "-", "c.jpg"], stream)
         assert (first, last) == (str(photos / "b.jpg"), "c.jpg")
         assert isinstance(error, PictureError) and error.path == "-"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_pipe_that_others_do_not_wait_for_is_read_up_to_its_end() -> None:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+
+    def send() -> None:
+        for name in (b"one.jpg\n", b"two.jpg\n"):
+            time.sleep(0.3)
+            os.write(write, name)
+        os.close(write)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with os.fdopen(read, "rb") as stream:
+        assert list(pictures(["-"], stream)) == ["one.jpg", "two.jpg"]
+    sender.join()
+
+
+def test_a_name_without_an_end_is_an_error_and_not_held_in_memory() -> None:
+    class Endless(io.BytesIO):
+        taken = 0
+
+        def read1(self, size: int | None = -1, /) -> bytes:
+            self.taken += 65_536
+            assert self.taken < 1 << 22
+            return b"y" * 65_536
+
+    error, last = pictures(["-", "last.jpg"], Endless())
+    assert isinstance(error, PictureError) and "without a line end" in error.reason
+    assert last == "last.jpg"
 
 
 def test_what_comes_at_once_on_standard_input_is_a_part_of_its_own() -> None:

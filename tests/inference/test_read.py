@@ -108,6 +108,8 @@ def test_a_spreadsheet_s_mark_and_empty_lines_between_joined_files_are_passed_ov
     [
         ("rows.jsonl", b"", "has no rows"),
         ("rows.csv", b"", "no column 'image'"),
+        ("rows.csv", b",image,top,awe,fear,model,error_type,error_message\n", "index=False"),
+        ("rows.csv", b"Unnamed: 0,image,top,awe,fear,model,error_type,error_message\n", "index=False"),
         ("rows.csv", b"path,label,split\na.jpg,awe,val\n", "no column 'image'"),
         ("rows.jsonl", b'{"image": "a.jpg", "label": "awe"}\n', "row 1,.*top"),
         ("rows.jsonl", b"\xff\xfe\n", "row 1,"),

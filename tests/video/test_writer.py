@@ -1,6 +1,9 @@
 """A film that is written again keeps all that is not drawn."""
 
+import errno
+import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from affectlens.errors import NotAVideo, OutputError, VideoNotFound
+from affectlens.errors import NotAVideo, OutputError, VideoDamaged, VideoNotFound
 from affectlens.video import Film, Video
 from affectlens.video.writer import Drawing, as_stored, suffix_for, write_film
 from films import plain, write
@@ -137,6 +140,31 @@ def test_oblong_pixels_stay_oblong_and_drawings_keep_their_shape(tmp_path: Path)
     assert reddish.any(axis=1).sum() == pytest.approx(20, abs=2)
 
 
+def test_films_that_were_joined_are_written_with_times_that_go_on(tmp_path: Path) -> None:
+    first, second = (write(tmp_path / f"{n}.ts", [plain((80, 90, 100), *size)] * 10, sound=True)
+                     for n, size in enumerate([(64, 96), (128, 160)]))  # fmt: skip
+    source = tmp_path / "joined.ts"
+    source.write_bytes(first.read_bytes() + second.read_bytes())
+    for _ in write_film(tmp_path / "b.mkv", source, red):
+        pass
+    was, now = frames_of(source), frames_of(tmp_path / "b.mkv")
+    assert len(now) == len(was) == 20
+    later = now[0][0] - was[0][0]
+    assert [s for s, _ in now] == pytest.approx([s + later for s, _ in was], abs=0.0021)
+    assert {pixels.shape for _, pixels in now} == {(64, 96, 3)}
+    times = [pts for pts, _ in sound_of(tmp_path / "b.mkv")]
+    assert times == sorted(times) and len(times) == len(sound_of(source))
+
+
+def test_a_film_without_times_is_written_complete(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.h264", [plain((80, 90, 100), 64, 96)] * 12)
+    for _ in write_film(tmp_path / "b.mkv", source, red):
+        pass
+    was, now = frames_of(source), frames_of(tmp_path / "b.mkv")
+    assert [s for s, _ in now] == pytest.approx([s for s, _ in was], abs=0.0011)
+    assert len(now) == 12
+
+
 def test_ten_bits_stay_ten(tmp_path: Path) -> None:
     target = written(tmp_path / "b.mp4", make_film(tmp_path / "a.mp4", pixels="yuv420p10le"))
     with Video(target) as video:
@@ -162,6 +190,24 @@ def test_what_is_interrupted_leaves_no_file_and_the_old_one_stays(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
+def test_a_disk_that_is_full_is_an_error_of_the_file_and_another_one_of_the_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_film(tmp_path / "a.mp4")
+
+    def broken(*_: object) -> None:
+        raise av.error.InvalidDataError(1, "broken")
+
+    with monkeypatch.context() as changed:
+        changed.setattr("affectlens.video.writer.atomic_write", _onto_a_full_disk)
+        with pytest.raises(OutputError, match=r"b\.mp4 cannot be written: No space left"):
+            list(write_film(tmp_path / "b.mp4", source, red))
+    monkeypatch.setattr("affectlens.video.writer._Over.lay", broken)
+    with pytest.raises(VideoDamaged, match=r"a\.mp4: it cannot be written again"):
+        list(write_film(tmp_path / "b.mp4", source, red))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mp4", sound=None)
     with pytest.raises(OutputError, match=r"\.mp4, \.m4v, \.mov, \.mkv"):
@@ -173,6 +219,18 @@ def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NotAVideo, match="live"):
         list(write_film(tmp_path / "b.mp4", "/dev/video0", red)) if Path("/dev/video0").exists() else _raise()
     assert suffix_for(Path("a.ts")) == ".mkv"
+
+
+@contextmanager
+def _onto_a_full_disk(file: Path) -> Iterator[Any]:
+    class Full(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    try:
+        yield Full()
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written: {error.strerror}.") from error
 
 
 def _raise() -> None:

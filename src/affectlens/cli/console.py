@@ -4,7 +4,8 @@ echo            prints lines: what would steer a terminal is escaped, in whateve
                 model's card); what the console's encoding lacks is written otherwise, never an error
 table_console   what prints tables
 standard_input  what is read where a path is `-`
-open_streams    once, before a command runs: a stream that is closed or full is dealt with here
+open_streams    once, before a command runs: a stream that is closed or full is dealt with here, and a width
+                that no console has
 """
 
 import codecs
@@ -51,6 +52,7 @@ def open_streams() -> None:
     """Make standard streams safe to print to; those that were replaced, as in tests, are left alone."""
     _fill_descriptors()
     codecs.register_error(_ENCODABLE, _encodable)
+    _forget_impossible_width()
     if sys.stdout is None or sys.stdout is sys.__stdout__:
         sys.stdout = _guarded(sys.stdout, "Standard output")
     if sys.stderr is None or sys.stderr is sys.__stderr__:
@@ -71,6 +73,16 @@ def _fill_descriptors() -> None:
         except OSError:
             with suppress(OSError):
                 os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _forget_impossible_width() -> None:
+    """Forget a width of zero, as some terminals and programs state one that they do not know.
+
+    Tables would come out empty.
+    """
+    stated = os.environ.get("COLUMNS")
+    if stated is not None and not stated.strip("0 "):
+        del os.environ["COLUMNS"]
 
 
 def _guarded(stream: Any, name: str | None) -> TextIO:

@@ -19,7 +19,7 @@ import csv
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +155,19 @@ def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]
     reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
     try:
         _require_different(file, reader.fieldnames or ())
+        _require_commas(file, reader.fieldnames or ())
         for row in reader:
             if None in row:  # where DictReader puts what has no column
                 raise BadRow(file, reader.line_num, "more cells than columns. Quote cells that hold a comma.")
             yield reader.line_num, {name.strip().lower(): cell for name, cell in row.items() if name and cell}
     except csv.Error as error:
         raise BadRow(file, reader.line_num + 1, f"not a row of this table: {error}.") from None
+
+
+def _require_commas(file: Path, names: Sequence[str]) -> None:
+    """Raise `BadRow` for a table as spreadsheets write it where a comma begins the decimals."""
+    if len(names) == 1 and ";" in names[0]:
+        raise BadRow(file, 1, "its columns are separated by semicolons. Save it with commas, or as .jsonl.")
 
 
 def _require_different(file: Path, names: Iterable[str], line: int = 1) -> None:

@@ -18,9 +18,11 @@ a path without pictures, becomes a `PictureError` at its position, and what foll
 
 import os
 import re
+import select
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeAlias
@@ -49,6 +51,8 @@ Openable: TypeAlias = Path | str | PictureBytes | PictureError
 Input: TypeAlias = Openable | TableRow
 
 _AT_ONCE = 65_536
+# Bytes that no path has, on any system.
+_LONGEST_PATH = 1 << 20
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 # How a picture's file begins, by the formats of `images`; what could be a list of paths as well has to go on
 # as a picture does, and may not be a name up to its end.
@@ -229,8 +233,10 @@ def _from_standard_input(stream: BinaryIO | None) -> Iterator[Iterable[Input]]:
         yield [PictureDenied(STANDARD_INPUT, reason)]
 
 
-def paths_in(stream: BinaryIO) -> Iterator[str]:
+def paths_in(stream: BinaryIO) -> Iterator[str | PictureError]:
     """Split a stream into paths at line ends, or at NUL bytes where there are any; empty ones are skipped.
+
+    What goes on without either, for longer than any path is, ends it with an error.
 
     Bytes that are not UTF-8 text are kept, as Python does it with names of files. A byte order mark is not
     part of a path; one of UTF-16 states how the stream is encoded.
@@ -238,7 +244,7 @@ def paths_in(stream: BinaryIO) -> Iterator[str]:
     return chain.from_iterable(_paths_in(stream, _read(stream)))
 
 
-def _paths_in(stream: BinaryIO, chunk: bytes) -> Iterator[list[str]]:
+def _paths_in(stream: BinaryIO, chunk: bytes) -> Iterator[list[str | PictureError]]:
     """Yield the paths that are complete after each read; `chunk` is the first."""
     mark = next((mark for mark in _MARKS if chunk.startswith(mark)), b"")
     chunk = chunk.removeprefix(mark)
@@ -251,14 +257,30 @@ def _paths_in(stream: BinaryIO, chunk: bytes) -> Iterator[list[str]]:
         if separator:
             *complete, rest = rest.split(separator)
             yield list(_decoded(complete, separator))
+        if len(rest) > _LONGEST_PATH:  # which may be endless, and is held in memory
+            reason = f"more than {_LONGEST_PATH:,} bytes without a line end. Expected a list of paths."
+            yield [PictureDenied(STANDARD_INPUT, reason)]
+            return
         chunk = _read(stream)
     yield list(_decoded([rest], separator))
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """Read what is there, so that a slow list is used as it comes."""
+    """Read what is there, so that a slow list is used as it comes; nothing at its end."""
+    _wait_for(stream)
     found: bytes = getattr(stream, "read1", stream.read)(_AT_ONCE)
     return found
+
+
+def _wait_for(stream: BinaryIO) -> None:
+    """Wait until there is something to read, or the end, where reading itself does not.
+
+    A pipe is that of other programs, too, and they may have set that nothing waits for it. What has not come
+    yet would be taken for its end.
+    """
+    with suppress(OSError, ValueError, AttributeError):  # in memory, closed, or of a system without that
+        if not os.get_blocking(stream.fileno()):
+            select.select([stream], [], [])
 
 
 def opened(given: Source | PictureBytes) -> Source:
@@ -289,7 +311,7 @@ def _run_of(numbered: tuple[int, Input]) -> tuple[str, str, int] | None:
     return (given.table, given.column, given.row - index) if isinstance(given, TableRow) else None
 
 
-def _decoded(names: Iterable[bytes], separator: bytes | None) -> Iterator[str]:
+def _decoded(names: Iterable[bytes], separator: bytes | None) -> Iterator[str | PictureError]:
     for name in names:
         path = name if separator == b"\0" else name.removesuffix(b"\r")
         if path:

@@ -212,7 +212,7 @@ class Video:
             yield from self._picture_frames()
             return
         for raw in self._frames_from_here():
-            second = self._second(raw)
+            second = float(self.time_of(raw))
             number = None if self._keyframes or self._sought else self.decoded.frames
             self._note(raw, second)
             yield Frame(second, number, bool(raw.key_frame), raw, self._look_of(raw))
@@ -236,16 +236,21 @@ class Video:
             self._begun = self._first = None
         except (av.error.FFmpegError, OverflowError):
             return False
-        self._sought, self._shift, self._last, self._between = True, Fraction(0), None, None
+        self._sought = True
+        self._forget_times()
         return True
 
     def rewind(self) -> None:
         """Open the film's file once more, for those who need every packet from its beginning."""
         self._begun = self._first = None
+        self._forget_times()
         self.container.close()
         self.container = open_container(self.source, self.live, None)
         self.stream = video_stream(self.container, self.name)
         self._prepare(0)
+
+    def _forget_times(self) -> None:
+        self._shift, self._last, self._between = Fraction(0), None, None
 
     # ------------------------------------------------------------------------------------------- opening
 
@@ -372,8 +377,11 @@ class Video:
             self.decoded.broken += 1
             return []
 
-    def _second(self, raw: "av.VideoFrame") -> float:
-        """A frame's time from the film's beginning. Counts frames whose time had to be made up."""
+    def time_of(self, raw: "av.VideoFrame") -> Fraction:
+        """The second of the next decoded frame from the film's beginning; always later than the one before.
+
+        Counts frames whose time had to be made up.
+        """
         base = raw.time_base or self.stream.time_base
         if self.live and self._last is None and raw.pts is not None and base is not None:
             self.origin = raw.pts * base  # cameras count from when they were switched on, or from 1970
@@ -399,7 +407,7 @@ class Video:
         usual = 1 / Fraction(self._rate) if self._rate else self._step
         self._step = lasts if lasts and lasts <= MOST_SECONDS else usual
         self._last = exact
-        return float(exact)
+        return exact
 
     def _note(self, raw: "av.VideoFrame", second: float) -> None:
         self.decoded.frames += 1

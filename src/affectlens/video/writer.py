@@ -1,9 +1,10 @@
 """A film, written again with something drawn over its pictures.
 
 What is not drawn stays as it is: packets of sound and subtitles are copied byte by byte, every frame keeps
-its own time, stored frames keep their turning, pixel shape and colour tags, chapters and titles stay. The
-pictures are coded anew, as H.264 by x264 at a quality at which the difference is hardly seen, from 8 or 10
-bits to as many.
+its own time, stored frames keep their turning, pixel shape and colour tags, chapters and titles stay. Where
+times go back, as in recordings that were joined, all goes on from there, and frames without a time get one.
+The pictures are coded anew, as H.264 by x264 at a quality at which the difference is hardly seen, from 8 or
+10 bits to as many.
 
 The film is written to a temporary file, which gets its name when all is written: a killed run leaves nothing
 that looks finished.
@@ -15,11 +16,11 @@ Letters: H x W pixels of a drawing, as people see it: upright, square pixels.
 """
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import av
 import av.error
@@ -28,8 +29,9 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
-from affectlens.errors import NotAVideo, OutputError
+from affectlens.errors import NotAVideo, OutputError, VideoDamaged
 from affectlens.files import atomic_write
+from affectlens.video.opening import reason_of
 from affectlens.video.reader import Film, Video
 
 QUALITY = 18  # x264's constant rate factor; its makers call 17 to 18 visually lossless
@@ -96,11 +98,43 @@ def write_film(
             raise OutputError(f"{file} is the film itself. Name another file.")
         video.rewind()
         with atomic_write(file) as out:
+            disk: Any = _Disk(out)
             try:
-                with av.open(out, "w", format=SAME_CONTAINER[file.suffix.lower()]) as container:
+                with av.open(disk, "w", format=SAME_CONTAINER[file.suffix.lower()]) as container:
                     yield from _Copy(video, container, draw(video.film)).run()
             except av.error.FFmpegError as error:
-                raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
+                if disk.error is not None:
+                    raise disk.error from None
+                # Other films can be written all the same.
+                reason = f"it cannot be written again with a drawing over it ({reason_of(error)})."
+                raise VideoDamaged(video.name, reason) from error
+
+
+class _Disk:
+    """A file that ffmpeg writes; it remembers why that failed, which ffmpeg does not."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        with self._remembered():
+            return self._file.write(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with self._remembered():
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = error
+            raise
 
 
 class _Copy:
@@ -121,6 +155,8 @@ class _Copy:
         for attached in video.container.streams.attachments:  # fonts of subtitles
             with suppress(ValueError, av.error.FFmpegError):
                 out.add_attachment(attached.name or "", attached.mimetype or "", attached.data or b"")
+        self.clocks = {index: _Clock() for index in self.copied}
+        self.last: int | None = None  # time of the frame before
         self.target: Any = None
         self.over: _Over | None = None
         self.frames = 0
@@ -137,9 +173,11 @@ class _Copy:
             index = packet.stream.index  # the packets that end a track state no `stream_index`
             if index == self.source.index:
                 for frame in self._decoded(packet):
+                    self._date(frame)
                     self._begin(frame, waiting)
                     yield from self._drawn(frame)
             elif index in self.copied and packet.dts is not None:
+                self.clocks[index].set(packet)
                 packet.stream = self.copied[index]
                 if self.target is None:
                     waiting.append(packet)
@@ -154,6 +192,13 @@ class _Copy:
         with suppress(av.error.EOFError, av.error.InvalidDataError):  # what is broken is left out
             return list(packet.decode())
         return []
+
+    def _date(self, frame: Any) -> None:
+        """Give a frame the time at which it was watched, which is later than that of the one before."""
+        pts = round((self.video.time_of(frame) + self.video.origin) / self.base)
+        frame.pts = pts if self.last is None else max(pts, self.last + 1)
+        frame.time_base = self.base
+        self.last = frame.pts
 
     def _begin(self, frame: Any, waiting: list[Any]) -> None:
         """Open the pictures' track, once the first frame shows how it is turned."""
@@ -193,6 +238,23 @@ class _Copy:
             yield Written(second=float((frame.pts or 0) * self.base - self.video.origin), frames=self.frames)
 
 
+class _Clock:
+    """Times of the packets of a track that is copied, which go on where they would go back."""
+
+    def __init__(self) -> None:
+        self.shift, self.end = 0, 0
+        self.last: int | None = None
+
+    def set(self, packet: Any) -> None:
+        """Set a packet's times so that none is before those of the one before."""
+        if self.last is not None and packet.dts + self.shift < self.last:
+            self.shift = self.end - packet.dts
+        packet.dts += self.shift
+        if packet.pts is not None:
+            packet.pts += self.shift
+        self.last, self.end = packet.dts, packet.dts + (packet.duration or 1)
+
+
 class _Over:
     """Lays drawings on frames, by ffmpeg's `overlay`: it knows every pixel format, and is quick."""
 
@@ -200,7 +262,7 @@ class _Over:
         self, first: Any, base: Fraction, pixels: str, video: Video, drawings: Iterator[Drawing]
     ) -> None:
         self.base, self.video, self.drawings = base, video, drawings
-        self.stored = (first.width, first.height)
+        self.stored, self.format = (first.width, first.height), first.format.name
         self.next = self._prepared(next(drawings, None))
         self.graph = av.filter.Graph()
         buffer = self.graph.add_buffer(
@@ -225,8 +287,6 @@ class _Over:
 
     def lay(self, frame: Any) -> Iterator[Any]:
         """Add a frame; yield those that are ready."""
-        if frame.pts is None:
-            return
         # The filter lets a frame through once it knows the drawing that follows the one on it.
         while self.next is not None:
             start, picture, *_ = self.next
@@ -239,8 +299,14 @@ class _Over:
                 self.graph.vpush(None, 1)
             elif start > frame.pts:
                 break
-        self.graph.vpush(frame, 0)
+        self.graph.vpush(self._like_first(frame), 0)
         yield from self._ready()
+
+    def _like_first(self, frame: Any) -> Any:
+        """Bring a frame to size and format of the first: a recording may change both, and a film has one."""
+        if (frame.width, frame.height) == self.stored and frame.format.name == self.format:
+            return frame
+        return frame.reformat(*self.stored, format=self.format)
 
     def finish(self) -> Iterator[Any]:
         """Yield what is left."""

@@ -8,6 +8,7 @@ is JSON in its cell.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns i
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
 MADE_BY = ("model", "weights", "version", "engine", "precision")  # what made a row
 ABOUT_ERRORS = ("error_type", "error_message")
+# What pandas calls the numbers of rows that it adds to a table, and what it reads them as.
+_INDEX = re.compile(r"|__index_level_\d+__|Unnamed: \d+(\.\d+)?")
 OTHER_COLUMNS = (
     "has other columns than this model's answers: it is of another model or program, of a version before "
     "0.2, whose rows do not name their weights, or of a run with or without --attributes. Name another file."
@@ -82,10 +85,15 @@ def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]
 def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Undo `columns`: return which columns of a table are emotions, and which are attributes.
 
-    Raises `ValueError` where it lacks what every table of predictions has, or has a name twice.
+    Raises `ValueError` where it lacks what every table of predictions has, has a name twice, or numbers of
+    its rows.
     """
     if twice := next((name for name, times in Counter(names).items() if times > 1), None):
         raise ValueError(f"it has several columns {twice!r}")
+    index = next((name for name in names if _INDEX.fullmatch(name)), None)
+    if index is not None:
+        # Its numbers would be those of an emotion.
+        raise ValueError(f"its column {index!r} numbers the rows, as of pandas; write it with index=False")
     missing = [name for name in ("image", "top", "model", *ABOUT_ERRORS) if name not in names]
     if missing:
         raise ValueError(f"it has no column {missing[0]!r}")
