@@ -118,10 +118,22 @@ def test_a_run_that_was_interrupted_twice_ends_in_the_same_bits(
     interrupted(request(data, out, with_graph), "fold 2 of 2", Step, 2)
     assert not (out / "model").exists()
     interrupted(request(data, out, with_graph, resume=True), "all pictures", Step, 2)
-    run(request(data, out, with_graph, resume=True))
-    assert hashes(out / "model") == hashes(trained / "model")
-    for file in ("report.json", "predictions.csv"):
-        assert (out / file).read_bytes() == (trained / file).read_bytes()
+    for _ in ("interrupted", "finished"):
+        run(request(data, out, with_graph, resume=True))
+        assert hashes(out / "model") == hashes(trained / "model")
+        for file in ("report.json", "predictions.csv"):
+            assert (out / file).read_bytes() == (trained / file).read_bytes()
+
+
+def test_many_pictures_are_measured_on_one_part_that_is_held_out(
+    data: Path, with_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "LARGE", 24)
+    found = run(request(data, tmp_path / "out", with_graph, assignments=(*QUICK, "epochs=1")))
+    assert (found.report.parts, found.report.pictures) == (1, 24) and 0 < found.report.predicted < 12
+    assert load_card(found.model).scores["split"] == "held out"
+    assert "as was best without the part held out" in (found.model / "README.md").read_text(encoding="utf-8")
+    assert [each.name for each in (tmp_path / "out" / "folds").iterdir()] == ["1"]
 
 
 def test_a_run_is_not_resumed_at_another_depth_or_with_other_settings(

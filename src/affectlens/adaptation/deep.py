@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from affectlens import library
 from affectlens.adaptation.card import adapted_readme, measured_scores, start_facts
 from affectlens.adaptation.depths import settings_by_amount
 from affectlens.adaptation.embeddings import EmbeddingProgress
@@ -113,7 +114,8 @@ def _settings(request: FinetuneRequest, start: Start, pictures: int) -> "Setting
     from affectlens.training.start import with_start
 
     # Absolute, so that a run goes on from another folder too.
-    name = str(Path(request.start).resolve()) if Path(request.start).exists() else request.start
+    is_name = library.portable_name(request.start) == request.start
+    name = request.start if is_name else str(Path(request.start).expanduser().resolve())
     base = with_start(Settings(), name)
     learned = round(pictures * (1 - INNER_SHARE) ** 2)
     settings = with_values(base, settings_by_amount(request.depth, learned))
@@ -173,7 +175,7 @@ def _decode(request: FinetuneRequest, settings: "Settings", records: Sequence[Re
     from affectlens.training.session import CacheProgress
 
     folder, side = request.out / PIXELS, settings.cache_side
-    if not side or PixelCache.find(folder, records, side) or (request.out / REFIT / ANSWERS).exists():
+    if not side or PixelCache.find(folder, records, side):
         return
     yield PartEvent("all pictures", CacheProgress(0, len(records)))
     for done in build(folder, records, side):
@@ -235,7 +237,7 @@ def _train_parts(
 ) -> Generator[PartEvent, None, tuple[OutOfFold, Trained]]:
     """Train without each part and predict it; return all answers, and how long training was best."""
     from affectlens.training.checkpoints import read_notes
-    from affectlens.training.run_folder import BEST
+    from affectlens.training.run_folder import BEST, portable_settings
 
     answers, epochs = [], []
     for number, ((_, held_out), source) in enumerate(zip(parts, sources, strict=True), 1):
@@ -246,7 +248,7 @@ def _train_parts(
         epochs.append(int(read_notes(run.out / BEST)["epoch"]))
     logits = {**compared.logits, LAST_LAYER: compared.logits[OWN], OWN: np.concatenate(answers)}
     longest = min(float(statistics.median_low(epochs)), runs.settings.epochs)
-    trained = Trained(runs.request.depth, tuple(epochs), longest, runs.settings.to_dict())
+    trained = Trained(runs.request.depth, tuple(epochs), longest, portable_settings(runs.settings))
     return replace(compared, logits=logits), trained
 
 
