@@ -3,6 +3,8 @@
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +213,27 @@ def test_folders_may_be_as_deep_as_the_system_has_them(
     for number in reversed(range(DEEP)):  # pytest could not remove them
         Path("d/" * (number + 1)).rmdir()
     assert found == ([str(picture)], [picture])
+
+
+@pytest.mark.parametrize("pattern", [False, True])
+def test_what_was_listed_before_a_disk_failed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: bool
+) -> None:
+    for name in ("b.jpg", "a.jpg", "c.jpg"):
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    @contextmanager
+    def failing(folder: str) -> Iterator[Iterator["os.DirEntry[str]"]]:
+        def entries(scanned: Iterator["os.DirEntry[str]"]) -> Iterator["os.DirEntry[str]"]:
+            yield from islice(scanned, 2)
+            raise OSError(errno.EIO, "Input/output error")
+
+        with scandir(folder) as scanned:
+            yield entries(scanned)
+
+    monkeypatch.setattr("affectlens.listing.os.scandir", failing)
+    found = list(match_files(f"{tmp_path}/*.jpg") if pattern else list_pictures(tmp_path))
+    errors = [each for each in found if isinstance(each, PictureError)]
+    assert len(found) == 3 and len(errors) == 1
+    assert errors[0].path == str(tmp_path) and "to its end (Input/output error)" in errors[0].reason

@@ -144,15 +144,20 @@ def _visible(folder: str, *, hidden: bool = False) -> list[_Entry | PictureError
 
     What is not there, or is a file, has nothing in it.
     """
+    entries: list[os.DirEntry[str]] = []
+    unlisted: list[PictureError] = []
     try:
         with os.scandir(folder or ".") as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
+            entries.extend(scanned)  # of a disk that fails in the midst of it, those before stay
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        reason = f"the folder cannot be listed ({_why(error)}). Change its rights, or leave it out."
-        return [PictureDenied(folder or ".", reason)]
-    return [_looked_at(entry, folder) for entry in entries if hidden or not entry.name.startswith(".")]
+        part = " to its end" if entries else ""
+        reason = f"the folder cannot be listed{part} ({_why(error)}). Change its rights, or leave it out."
+        unlisted.append(PictureDenied(folder or ".", reason))
+    entries.sort(key=lambda entry: entry.name)
+    visible = [entry for entry in entries if hidden or not entry.name.startswith(".")]
+    return [*(_looked_at(entry, folder) for entry in visible), *unlisted]
 
 
 def _looked_at(entry: "os.DirEntry[str]", folder: str) -> _Entry | PictureError:
