@@ -125,8 +125,8 @@ class _Disk:
         with self._remembered():
             return self._file.seek(offset, whence)
 
-    def tell(self) -> int:
-        return self._file.tell()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
     @contextmanager
     def _remembered(self) -> Iterator[None]:
