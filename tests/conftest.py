@@ -27,21 +27,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # As a plugin of its own: what a conftest.py ignores lies below it, and doctests do not.
+    # As plugins of their own: what a conftest.py ignores lies below it, and doctests do not.
     if halves.base_only():
         config.pluginmanager.register(WithTheBaseOnly(), "affectlens-base")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--without-base-tests"):
-        left = [each for each in items if halves.left_to_the_base(each.path) and not needs(each)]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [each for each in items if each not in set(left)]
+        config.pluginmanager.register(WithoutBaseTests(), "affectlens-without-base-tests")
 
 
 def needs(item: pytest.Item) -> bool:
     """Whether a test needs more than the base."""
     return item.get_closest_marker("needs") is not None
+
+
+class WithoutBaseTests:
+    """Leaves out what runs where the base alone is installed: files, not even imported, and single tests."""
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        is_file = collection_path.suffix == ".py" and collection_path.is_file()
+        return True if is_file and halves.left_whole_to_the_base(collection_path) else None
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        left = {each for each in items if halves.left_to_the_base(each.path) and not needs(each)}
+        config.hook.pytest_deselected(items=list(left))
+        items[:] = [each for each in items if each not in left]
 
 
 class WithTheBaseOnly:

@@ -99,6 +99,13 @@ def left_to_the_base(file: Path) -> bool:
     return not any(fnmatch(name, pattern) for pattern in TWICE)
 
 
+def left_whole_to_the_base(file: Path) -> bool:
+    """Whether none of a file's tests is marked with more that it needs; doctests cannot be."""
+    if file.is_relative_to(SOURCES):
+        return not lacking(file)
+    return left_to_the_base(file) and "mark.needs(" not in file.read_text(encoding="utf-8")
+
+
 def _imported(node: ast.AST) -> Iterator[str]:
     """Yield what is imported as soon as a file is: modules, and names in modules as `module.name`."""
     if isinstance(node, ast.Import):
