@@ -87,17 +87,6 @@ def test_the_new_model_is_a_folder_like_any_other(trained: Path, data: Path) -> 
     assert "The last block or stage of each backbone" in text and "logistic" not in text
 
 
-def test_training_begins_with_the_last_layer_that_is_fitted_to_its_own_pictures(trained: Path) -> None:
-    runs = [trained / "folds" / "1", trained / "folds" / "2", trained / "refit"]
-    begun = [load_card(run / "start") for run in runs]
-    assert all(card.vocabulary.words == WORDS for card in begun)
-    assert len({card.weights_hash for card in begun}) == 3, "each of other pictures"
-    for run, card in zip(runs, begun, strict=True):
-        record = json.loads((run / "run.json").read_text(encoding="utf-8"))["start"]
-        assert record["weights_hash"] == card.weights_hash
-        assert record["rows"] == {word: {word: 1.0} for word in WORDS}
-
-
 def test_the_report_compares_with_simpler_answers_and_with_the_last_layer_alone(trained: Path) -> None:
     report = json.loads((trained / "report.json").read_text(encoding="utf-8"))
     assert set(report["differences"]) == {MOST_FREQUENT, POSITIVE, KNOWN, LAST_LAYER}

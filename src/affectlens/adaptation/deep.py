@@ -1,12 +1,10 @@
 """Train more of a model than its last layer on one's own words, and measure it as the last layer alone is.
 
 Each part of the pictures is predicted by a network that was trained on the others. A fifth of these, groups
-whole, are what it waits on for its best epoch, so that the part that is measured chooses nothing. It begins
-with the last layer that logistic regression fits to the pictures that it is trained on (linear probing, then
-fine-tuning: Kumar et al., 2022), so that the layers below do not learn from a classifier's first guesses.
-The model that is kept was trained on all pictures, for as many epochs as were best in the middle one of the
-parts, and its temperature is that of the answers of all parts. The same parts measure the simpler answers
-and the last layer alone.
+whole, are what it waits on for its best epoch, so that the part that is measured chooses nothing. The model
+that is kept was trained on all pictures, for as many epochs as were best in the middle one of the parts, and
+its temperature is that of the answers of all parts. The same parts measure the simpler answers and the last
+layer alone.
 
 Each training is a run of `training.run` in a folder of its own, that goes on where it was interrupted.
 """
@@ -23,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectlens import library
-from affectlens.adaptation.card import adapted_readme, measured_scores, start_facts, with_other_words
+from affectlens.adaptation.card import adapted_readme, measured_scores, start_facts
 from affectlens.adaptation.depths import settings_by_amount
 from affectlens.adaptation.embeddings import EmbeddingProgress
 from affectlens.adaptation.folder import (
@@ -39,7 +37,7 @@ from affectlens.adaptation.folder import (
     open_folder,
     write_report,
 )
-from affectlens.adaptation.head import RowNumbers, fit_classifiers
+from affectlens.adaptation.head import RowNumbers
 from affectlens.adaptation.report import Report, Trained, make_report
 from affectlens.adaptation.start import Start, counted, label_embeddings, open_start, single_thread
 from affectlens.adaptation.validation import (
@@ -48,7 +46,6 @@ from affectlens.adaptation.validation import (
     Labelled,
     OutOfFold,
     Part,
-    best_strength,
     outer_parts,
     validate,
 )
@@ -59,7 +56,7 @@ from affectlens.extras import ADAPT, TRAIN, require
 from affectlens.files import atomic_write
 from affectlens.locks import locked_folder
 from affectlens.metrics import Doubles
-from affectlens.model_folder import CONFIG, Card, for_others, write_model
+from affectlens.model_folder import Card
 
 if TYPE_CHECKING:
     from affectlens.training.run import RunEvent
@@ -67,8 +64,7 @@ if TYPE_CHECKING:
     from affectlens.training.settings import Settings
 
 INNER_SHARE = 0.2  # of the pictures that are learned from, by which the best epoch is chosen
-# In the folder of a run: logits of the pictures that were held out, and the model that it began with.
-ANSWERS, START = "held_out.npy", "start"
+ANSWERS = "held_out.npy"  # in the folder of a part: logits of the pictures that were held out
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ def fit_deep(
         sources = [_inner(request, data, learned) for learned, _ in parts]
         compared = yield from _compared(request, start, data, len(parts))
         yield from _decode(request, settings, records)
-        runs = _Runs(request, settings, start, data)
+        runs = _Runs(request, settings)
         found, trained = yield from _train_parts(runs, data, parts, sources, compared)
         words = request.source.vocabulary
         report = make_report(data, found, [], start.opened.card, words, None, request.seed, trained)
@@ -189,13 +185,11 @@ def _decode(request: FinetuneRequest, settings: "Settings", records: Sequence[Re
 class _Runs:
     """The training runs of a request, to begin or to resume; they share decoded pictures and kept outputs."""
 
-    def __init__(self, request: FinetuneRequest, settings: "Settings", start: Start, data: Labelled) -> None:
+    def __init__(self, request: FinetuneRequest, settings: "Settings") -> None:
         from affectlens.training.kept_outputs import KeptOutputs
 
         self.request = request
         self.settings = settings
-        self.start = start
-        self.data = data
         self.kept = KeptOutputs()
 
     def of_part(self, number: int, source: DataSource) -> "TrainingRequest":
@@ -216,15 +210,11 @@ class _Runs:
         from affectlens.training.run_folder import SETTINGS, TrainingRequest
 
         request = self.request
-        begin = out / START
-        if not (begin / CONFIG).is_file():
-            with single_thread(len(self.data.records)):
-                self._write_start(source.split(splits.TRAIN), begin)
         return TrainingRequest(
             name=request.name,
             data=request.data,
             source=source,
-            settings=replace(settings, start=str(begin.resolve())),
+            settings=settings,
             out=out,
             validates=validates,
             finishes=False,  # a part is predicted by its weights alone; `_write_model` writes the model
@@ -236,20 +226,6 @@ class _Runs:
             graph=request.graph,
             command=request.command,
         )
-
-    def _write_start(self, records: Sequence[Record], folder: Path) -> None:
-        """Write the model that a run begins with: its last layer is fitted to the pictures of the run."""
-        data, opened = self.data, self.start.opened
-        row_of = {record.key: row for row, record in enumerate(data.records)}
-        rows = np.array([row_of[record.key] for record in records])
-        strength = best_strength(data, rows, self.request.seed)
-        fitted = fit_classifiers(data.features[rows], data.targets[rows], data.known, [strength])
-        weights, _ = opened.replaced(next(fitted))
-        words = self.request.source.vocabulary
-        card = replace(opened.card, vocabulary=words, temperature=1.0, scores={}, weights_hash="")
-        others = with_other_words(for_others(self.start.folder), words.words)
-        readme = "What a training run began with.\n"
-        write_model(folder, card, weights, readme, dtype=opened.dtype, for_others=others)
 
 
 def _train_parts(

@@ -1,8 +1,8 @@
 """How deep a trained model learns the words of one's own, and by which settings: by the number of pictures.
 
     head    its last layer alone, fitted by logistic regression (`adaptation.head`)
-    last    the last block or stage of each backbone too, by training that begins with that last layer
-    all     all of it likewise, first layers slower
+    last    the last block or stage of each backbone too, by training
+    all     all of it, first layers slower, once the new classifier has learned for an epoch
 
 Few pictures are seen more often, in smaller steps, and training waits longer for a better epoch, for the part
 that it waits on is small. Where the last block alone learns pictures are mirrored and not cropped: what lies
@@ -39,6 +39,7 @@ _AMOUNTS = (
     _Amount(math.inf, 8, 2, 64, 0.35),
 )
 _LR = {LAST_BLOCK: 1e-4, ALL_LAYERS: 5e-5}
+_HEAD_LR_SCALE = 10.0  # the classifier of new words has more to learn than what lies below it
 _STEPS_REMEMBERED = 10  # at least, by the moving average
 _DECODED_SIDE = 256
 
@@ -57,13 +58,16 @@ def settings_by_amount(depth: str, pictures: int) -> Mapping[str, Any]:
     """
     amount = next(each for each in _AMOUNTS if pictures < each.below)
     steps = max(_STEPS_REMEMBERED, math.ceil(pictures / amount.batch_size))
-    of_depth = {"frozen_layers": -1, "augmentation.crop_scale": 1.0} if depth == LAST_BLOCK else {}
+    of_depth = (
+        {"frozen_layers": -1, "augmentation.crop_scale": 1.0} if depth == LAST_BLOCK else {"frozen_epochs": 1}
+    )
     return {
         "epochs": float(amount.epochs),
         "patience": amount.patience,
         "batch_size": amount.batch_size,
         "augmentation.crop_scale": amount.crop_scale,
         "lr": _LR[depth],
+        "head_lr_scale": _HEAD_LR_SCALE,
         "warmup": 0.0,
         "schedule": "steps",
         "step_factor": 1.0,
