@@ -221,9 +221,7 @@ def _predict(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
     size, device = model.card.preprocessing, pick_device()
     precision = pick_precision(read_run_settings(folder).precision, device)  # as the card was measured
     batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), EVALUATION_BATCH, 0)
-    predicted = predict_labelled(model.network.to(device), batches, size, device, precision)
-    if predicted.unreadable:
-        raise predicted.unreadable[0].error
+    predicted = predict_labelled(model.network.to(device), batches, size, device, precision).complete()
     if int(metrics.top_words(predicted.targets).sum()) != len(records):
         raise RunError("Some pictures have several emotions; this comparison is for single labels.")
     return {

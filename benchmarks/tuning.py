@@ -172,9 +172,7 @@ def predict_held_out(out: Path, records: Sequence[Record]) -> dict[str, Any]:
         shape, device = model.card.preprocessing, pick_device()
         precision = pick_precision(read_run_settings(out).precision, device)
         batches = evaluation_batches(EvaluationSet(records, shape, file_reader(shape)), EVALUATION_BATCH, 0)
-        predicted = predict_labelled(model.network.to(device), batches, shape, device, precision)
-        if predicted.unreadable:
-            raise predicted.unreadable[0].error
+        predicted = predict_labelled(model.network.to(device), batches, shape, device, precision).complete()
         right = (predicted.logits.argmax(1) == predicted.targets.argmax(1)).astype(int).tolist()
         with atomic_write(file, "w") as stored:
             stored.write(json.dumps({"right": right, **quick_scores(predicted)}))

@@ -25,6 +25,12 @@ CARD = Card(
 )
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its path in it."""
+    files = sorted(each for each in folder.rglob("*") if each.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], keep_hash: bool = False) -> None:
     """Change our part of config.json, and its hash with it unless that is to be found wrong."""
     config = json.loads((folder / "config.json").read_text())

@@ -1,7 +1,6 @@
 """The whole way where more than the last layer is trained: folds, refit, report, interrupted and resumed."""
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from affectlens.errors import AffectLensError, BadModelFolder, DatasetError, Run
 from affectlens.model_folder import load_card
 from affectlens.training.loop import Step
 from affectlens.training.settings import Settings, with_values
+from model_folders import hashes
 from pictures import colour_set
 
 pytestmark = pytest.mark.needs("sklearn", "torch")
@@ -61,11 +61,6 @@ def run(made: FinetuneRequest) -> Finetuned:
     *_, last = fit_deep(made)
     assert isinstance(last, Finetuned)
     return last
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(each for each in folder.rglob("*") if each.is_file())
-    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
 @pytest.fixture(scope="module")

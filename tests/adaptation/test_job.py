@@ -1,7 +1,6 @@
 """The whole way: labelled pictures -> a model folder and a report, interrupted, resumed, refused."""
 
 import csv
-import hashlib
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from affectlens.errors import AffectLensError, DatasetError, OutputError, RunErr
 from affectlens.library import card
 from affectlens.model_folder import load_card
 from halves import LIBRARIES
+from model_folders import hashes
 from pictures import colour_set
 from without_torch import COMMAND
 
@@ -44,11 +44,6 @@ def run(made: FinetuneRequest) -> Finetuned:
     *_, last = fit_head(made)
     assert isinstance(last, Finetuned)
     return last
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(each for each in folder.rglob("*") if each.is_file())
-    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,16 @@ from affectlens.cli.console import echo
 
 SOURCES = Path(affectlens.__file__).parent
 POSIX = pytest.mark.skipif(os.name == "nt", reason="shells of POSIX")
+
+
+def lines_of(code: str, **environment: str) -> list[bytes]:
+    """Run Python code under changes of the environment, and return the lines that it prints."""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, env={**os.environ, **environment}
+    )
+    return ended.stdout.splitlines()
+
+
 PRINTING = """
 import sys
 from affectlens.cli import console
@@ -63,13 +73,8 @@ def test_no_command_prints_past_the_console() -> None:
 )
 def test_what_an_encoding_lacks_is_written_otherwise(encoding: str, printed: bytes, buffered: str) -> None:
     code = PRINTING.format(text="\\u732b \\N{MINUS SIGN}0.3 caf\\u00e9")
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        check=True,
-        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "PYTHONUNBUFFERED": buffered},
-    )
-    assert shown.stdout.splitlines() == [printed]
+    found = lines_of(code, PYTHONIOENCODING=encoding, PYTHONUTF8="0", PYTHONUNBUFFERED=buffered)
+    assert found == [printed]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -79,13 +84,7 @@ from affectlens.cli import console
 console.open_streams()
 console.table_console().print("\\u732b.jpg \\N{MINUS SIGN}0.3")
 """
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        check=True,
-        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
-    )
-    assert shown.stdout.splitlines() == [b"\\u732b.jpg -0.3"]
+    assert lines_of(code, PYTHONIOENCODING=encoding, PYTHONUTF8="0") == [b"\\u732b.jpg -0.3"]
 
 
 @pytest.mark.parametrize("columns", ["0", "00", ""])
@@ -95,13 +94,7 @@ from affectlens.cli import console
 console.open_streams()
 console.table_console().print("a row of a table")
 """
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        check=True,
-        env={**os.environ, "COLUMNS": columns},
-    )
-    assert shown.stdout.splitlines() == [b"a row of a table"]
+    assert lines_of(code, COLUMNS=columns) == [b"a row of a table"]
 
 
 def test_a_picture_with_a_japanese_name_is_predicted_on_a_console_of_ascii(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from affectlens.adaptation.depths import DEPTHS, HEAD
 from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
 from affectlens.report.text import printable
@@ -23,7 +24,6 @@ FINETUNE = "finetune"
 # What fitting a classifier has a use for, and what training more of a model has besides.
 OF_HEAD = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume"})
 OF_DEPTHS = OF_HEAD | {"file", "assignments", "device", "dtype", "no_graph"}
-DEPTHS = ("head", "last", "all")
 NO_GRAPH = "Note: it has no graph and answers by torch. {}"
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 
@@ -122,8 +122,8 @@ def train(
     --resume it goes on by the same command.
     """
     if recipe == FINETUNE:
-        deep = depth not in (None, "head")
-        _refuse_options_of_training(context, OF_DEPTHS if deep else OF_HEAD, depth or "head")
+        depth = depth or HEAD
+        _refuse_options_of_training(context, depth)
         finetune(
             data,
             {
@@ -134,12 +134,12 @@ def train(
                 "seed": seed,
                 "cache": cache,
                 "resume": resume,
-                **(
-                    {"file": file, "assignments": assignments, "device": device, "dtype": dtype}
-                    if deep
-                    else {}
-                ),
-                **({"graph": not no_graph} if deep else {}),
+                # Of deeper ones alone; refused above where they are given for another.
+                "file": file,
+                "assignments": assignments,
+                "device": device,
+                "dtype": dtype,
+                "graph": not no_graph,
             },
         )
         return
@@ -195,9 +195,9 @@ def train(
     show(tracked(events, request, trackers, partial(echo, err=True)))
 
 
-def _refuse_options_of_training(context: click.Context, used: frozenset[str], depth: str) -> None:
+def _refuse_options_of_training(context: click.Context, depth: str) -> None:
+    of_depth, used = (f" --depth {HEAD}", OF_HEAD) if depth == HEAD else ("", OF_DEPTHS)
     for option in options.given(context, context.params.keys() - used):
-        of_depth = f" --depth {depth}" if used == OF_HEAD else ""
         raise click.UsageError(f"{FINETUNE}{of_depth} has no use for {option}: leave it out.")
 
 
@@ -206,7 +206,6 @@ def finetune(data: str, given: Mapping[str, Any]) -> None:
 
     `given` are fields of the request by name; None is its default.
     """
-    from affectlens.adaptation.depths import HEAD
     from affectlens.adaptation.folder import FinetuneRequest
     from affectlens.adaptation.job import adapt
     from affectlens.cli.portable_command import portable_command
@@ -214,9 +213,8 @@ def finetune(data: str, given: Mapping[str, Any]) -> None:
     from affectlens.extras import ADAPT, TRAIN, require
 
     # Before any work.
-    depth = given["depth"] or HEAD
-    if depth != HEAD:
-        require(TRAIN, f"Finetuning at depth {depth}")
+    if given["depth"] != HEAD:
+        require(TRAIN, f"Finetuning at depth {given['depth']}")
     require(ADAPT, "Fitting a classifier")
     source = open_data(data)
     for note in source.notes:

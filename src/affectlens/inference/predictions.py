@@ -51,6 +51,12 @@ class Predictions:
     keys: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
 
+    def complete(self) -> "Predictions":
+        """Return these; raise the `PictureError` of the first picture that could not be read, if any."""
+        if self.unreadable:
+            raise self.unreadable[0].error
+        return self
+
 
 @dataclass(frozen=True)
 class AttributePredictions:

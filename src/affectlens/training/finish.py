@@ -108,12 +108,7 @@ def predict_others(request: TrainingRequest, records: Sequence[Record]) -> Predi
     Raises `PictureError` for one that cannot be read.
     """
     session = _session_of(request)
-    network = _best_network(request, session)
-    round_weights(network, request.dtype)
-    predictions = _predict(session, network, records)
-    if predictions.unreadable:
-        raise predictions.unreadable[0].error
-    return predictions
+    return _predict(session, _stored_network(request, session), records).complete()
 
 
 def save_measured(
@@ -129,8 +124,7 @@ def save_measured(
     if one was wanted.
     """
     session = _session_of(request)
-    network = _best_network(request, session)
-    round_weights(network, request.dtype)
+    network = _stored_network(request, session)
     card, text = describe(_card(request, session, temperature, scores))
     save_model(folder, network, card, text, request.dtype)
     return _add_graph(folder, session) if request.graph else ""
@@ -166,6 +160,13 @@ def _best_network(request: TrainingRequest, session: Session) -> nn.Module:
     options = network_options(settings, session.attributes)
     network = catalog.build(settings.network, len(session.source.vocabulary), **options)
     load_weights(request.out / BEST, network)
+    return network
+
+
+def _stored_network(request: TrainingRequest, session: Session) -> nn.Module:
+    """The best network, its weights rounded as they are stored."""
+    network = _best_network(request, session)
+    round_weights(network, request.dtype)
     return network
 
 

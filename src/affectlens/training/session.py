@@ -197,10 +197,7 @@ class Session:
         batches = evaluation_batches(
             EvaluationSet(records, shape, self.read), EVALUATION_BATCH, self.num_workers
         )
-        predictions = predict_labelled(network, batches, shape, self.device, self.precision)
-        if predictions.unreadable:
-            raise predictions.unreadable[0].error
-        return predictions
+        return predict_labelled(network, batches, shape, self.device, self.precision).complete()
 
 
 def open_session(
