@@ -39,6 +39,7 @@ AffectLensError
     BadAttribute            in attributes.py: an attribute, or a picture's words for it, that cannot be
     NotMeasurable           in metrics.py: a number that the given logits and targets do not have
     BadScores               in evaluation/scores.py: scores that cannot be read or compared
+    BadPredictionSets       in inference/coverage.py: thresholds that cannot be those of prediction sets
 """
 
 import os

@@ -53,6 +53,8 @@ class BadPredictionSets(AffectLensError):
 class PredictionSets:
     """A threshold for each word at each level of coverage; a word is in a set where it is as probable.
 
+    They hold for one model's probabilities at one temperature: fit them again where either changes. At a
+    level below the model's accuracy a set is little more than the top word, which is right more often.
     Raises `BadPredictionSets` for thresholds that rise with coverage, among others: since they do not, the
     sets of a picture are nested, each within those of every higher coverage.
 
@@ -150,7 +152,7 @@ class PredictionSets:
             stricter = 1 - UNUSUAL_MISSES * (1 - coverage)
             level = max(level, self._level(min(stricter, self.coverages[-1])))
         given = np.maximum(np.asarray(probabilities, np.float64), 0)  # a hair below 0 counts as 0
-        within: NDArray[np.bool_] = given >= np.array(self.thresholds)[:, level]
+        within: NDArray[np.bool_] = given >= np.array([row[level] for row in self.thresholds])
         if keep_top:
             within[np.arange(len(given)), given.argmax(axis=1)] = True
         return within
