@@ -212,9 +212,9 @@ def _geometry(rng: np.random.Generator) -> Image.Image:
                 pen.ellipse(box, fill=inks[row % 3])
         return _smooth(picture)
     for _ in range(int(rng.integers(4, 25))):
-        x, y, size = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.05, 0.3) * width
-        sides = int(rng.integers(3, 9))
-        pen.regular_polygon((x, y, size / 2), sides, int(rng.integers(0, 90)), fill=colour(rng))
+        centre, size = rng.uniform(0, 1, 2) * (width, height), rng.uniform(0.05, 0.3) * width
+        sides, turn = int(rng.integers(3, 9)), int(rng.integers(0, 90))
+        pen.regular_polygon((*centre.tolist(), size / 2), sides, turn, fill=colour(rng))
     return _smooth(picture)
 
 

@@ -99,7 +99,7 @@ def _code_editor(rng: np.random.Generator) -> Image.Image:
     for row, y in enumerate(range(40, height - 40, step)):
         pen.text((side + 10, y), f"{row + 1:>3}", fill=(128, 128, 128), font=letters)
         indent = int(np.clip(indent + rng.integers(-1, 2), 0, 4))
-        x = side + 60 + indent * 2 * size
+        x = float(side + 60 + indent * 2 * size)
         for word in words(rng, 0, 8).lower().split():
             word += str(rng.choice(["", "", "(", ")", " =", ":", ".", ",", '"']))
             pen.text((x, y), word, fill=inks[int(rng.integers(5))], font=letters)
@@ -217,7 +217,9 @@ def _text_page(rng: np.random.Generator) -> Image.Image:
         left, y = margin + column * (wide + 20), top
         while y < height - margin - 20:
             if rng.random() < 0.25:
-                pen.text((left, y), words(rng, 1, 4), fill=(0, 0, 0), font=font(rng, body.size + 2, BOLD))
+                pen.text(
+                    (left, y), words(rng, 1, 4), fill=(0, 0, 0), font=font(rng, int(body.size) + 2, BOLD)
+                )
                 y += 1.6 * body.size
             text = sentences(rng, int(rng.integers(2, 7)))
             y = _text_block(pen, (left, y, left + wide, height - margin), text, body, (20, 20, 20)) + 8
@@ -240,7 +242,7 @@ def _form(rng: np.random.Generator) -> Image.Image:
             pen.rectangle((left, y, left + wide, y + tall), outline=(60, 60, 60))
             pen.text((left + 4, y + 2), f"{words(rng, 1, 2)}:", fill=(60, 60, 60), font=letters)
             if rng.random() < 0.5:
-                filled = font(rng, letters.size + 3, SLANTED)
+                filled = font(rng, int(letters.size) + 3, SLANTED)
                 pen.text((left + 10, y + tall - 20), words(rng, 1, 2)[:18], fill=(20, 30, 120), font=filled)
         y += tall
         if rng.random() < 0.3:
@@ -288,7 +290,9 @@ def _letter(rng: np.random.Generator) -> Image.Image:
         box = (60, y, width - 60, height - 140)
         y = _text_block(pen, box, sentences(rng, int(rng.integers(3, 6))), body, (20, 20, 20)) + 12
     x = np.linspace(0, 1, 60)
-    waves = sum(np.sin(2 * np.pi * (k * x + rng.random())) * rng.uniform(2, 9) for k in (2, 3, 5))
+    waves = np.sum(
+        [np.sin(2 * np.pi * (k * x + rng.random())) * rng.uniform(2, 9) for k in (2, 3, 5)], axis=0
+    )
     signature = list(zip((70 + 130 * x).tolist(), (y + 40 + waves).tolist(), strict=True))
     pen.line(signature, fill=(20, 30, 110), width=2)
     return _scanned(rng, page)
@@ -300,7 +304,7 @@ def _chart(rng: np.random.Generator, kind: str) -> Image.Image:
         rng, ("default", "ggplot", "bmh", "dark_background", "seaborn-v0_8-whitegrid", "grayscale")
     )
     family = _one_of(rng, ("DejaVu Sans", "DejaVu Serif", "STIXGeneral"))
-    settings = {"font.family": family, "font.size": float(rng.uniform(8, 13))}
+    settings: Any = {"font.family": family, "font.size": float(rng.uniform(8, 13))}
     with matplotlib.style.context(style), matplotlib.rc_context(settings):
         size = _one_of(rng, ((6.4, 4.8), (8, 4.5), (5, 5), (7, 3.5), (4.5, 6)))
         figure = Figure(figsize=size, dpi=90)

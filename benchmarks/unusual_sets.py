@@ -9,6 +9,7 @@ Letters: N pictures, D features.
 
 import hashlib
 import io
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def letterboxed(picture: Image.Image) -> Image.Image:
     return canvas
 
 
+def close(picture: Image.Image) -> Image.Image:
+    """Cut the middle out, 40 % of each side: of many photographs a surface and little else."""
+    width, height = picture.size
+    return picture.crop((round(0.3 * width), round(0.3 * height), round(0.7 * width), round(0.7 * height)))
+
+
 ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "black and white": lambda picture: picture.convert("L").convert("RGB"),
     "JPEG of quality 30": jpeg,
@@ -58,6 +65,7 @@ ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     ),
     "dark (a quarter of the brightness)": lambda picture: ImageEnhance.Brightness(picture).enhance(0.25),
     "letterboxed as a film": letterboxed,
+    "the middle alone (40 % of each side)": close,
 }
 
 
@@ -102,3 +110,44 @@ def altered_photographs(folder: Path, engine: Engine, name: str, files: Sequence
     """Embed altered photographs: (N, D), from the folder where they are."""
     facts = [engine.card.weights_hash, which, *(file.name for file in files)]
     return kept(folder, name, facts, lambda: embed_pixels(engine, altered(files, which)))
+
+
+# Pictures that no one made for this benchmark: of the documentation and icons of software, where it is
+# installed. Patterns are below `/`, and below the folder of Python's packages.
+FOUND = {
+    "icons": ("usr/share/icons/Adwaita/512x512/*/*.png",),
+    "screens and diagrams of documentation": (
+        "root/.rustup/toolchains/stable-*/share/doc/rust/html/rustdoc/images/*.png",
+        "root/.rustup/toolchains/stable-*/share/doc/rust/html/rustc/images/*.png",
+        "root/.rustup/toolchains/stable-*/share/doc/rust/html/book/img/*.png",
+        "root/.rustup/toolchains/stable-*/share/doc/rust/html/cargo/images/*.png",
+        "root/.rustup/toolchains/stable-*/share/doc/rust/html/embedded-book/assets/*.png",
+        "usr/share/doc/nodejs/contributing/doc_img/*.png",
+        "usr/share/doc/libxslt1-dev/html/*.gif",
+        "usr/share/doc/valgrind/html/images/*.png",
+        "usr/share/info/*.png",
+    ),
+}
+FOUND_IN_PACKAGES = {
+    "plots of tests": ("networkx/drawing/tests/baseline/*.png", "sympy/plotting/tests/*.png"),
+    "retinas, tissue and a phantom": tuple(
+        f"skimage/data/{name}" for name in ("retina.jpg", "microaneurysms.png", "ihc.png", "phantom.png")
+    ),
+}
+SMALLEST = 100  # pixels of a side of found pictures
+
+
+def found_files() -> dict[str, list[Path]]:
+    """List found pictures by group, each picture once by its bytes; groups without one are left out."""
+    packages = Path(sysconfig.get_paths()["purelib"])
+    patterns = [(group, Path("/"), given) for group, given in FOUND.items()]
+    patterns += [(group, packages, given) for group, given in FOUND_IN_PACKAGES.items()]
+    files: dict[str, list[Path]] = {}
+    known: set[str] = set()
+    for group, root, given in patterns:
+        for file in sorted(file for pattern in given for file in root.glob(pattern)):
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            if digest not in known and min(Image.open(file).size) >= SMALLEST:
+                known.add(digest)
+                files.setdefault(group, []).append(file)
+    return files
