@@ -43,7 +43,7 @@ from unusual_sets import ALTERATIONS, altered_photographs, embed_pixels, found_f
 
 RESULT = Path(__file__).parent / "results" / "unusual.json"
 SAMPLE = 4000  # photographs of the train split that scores are fitted to
-ALTERED_OF_TRAIN = 10  # of them, one in so many is also altered, in each way
+ALTERED_OF_TRAIN = 10  # of them, one in so many is also altered in one way, others in the other ways
 ALTERED_OF_VAL = 5
 LEARNED, UNSEEN_PICTURES = 0, 1  # seeds of the made pictures that scores learn from, and of others
 SPLITS = 200
@@ -92,13 +92,13 @@ def embed_all(engine: Engine, data: str, ratings: Path, cache: Path) -> Embedded
     embed = partial(photographs, cache, engine)
     alter = partial(altered_photographs, cache, engine)
     some = {**files, "val": files["val"][::ALTERED_OF_VAL]}
-    few = [record.path for record in sample[::ALTERED_OF_TRAIN]]
+    few = [[record.path for record in sample[n::ALTERED_OF_TRAIN]] for n in range(ALTERED_OF_TRAIN)]
     ways = list(enumerate(ALTERATIONS))
     classifier = open_classifier(library.find(library.DEFAULT))
     world = World(
         embed("train", [record.path for record in sample]).astype(float),
         np.array([MIKELS.index(record.target.top) for record in sample]),
-        np.concatenate([alter(f"train-altered{n}", few, way) for n, way in ways]).astype(float),
+        np.concatenate([alter(f"train-altered{n}", few[n], way) for n, way in ways]).astype(float),
         {kind: made_of(engine, cache, kind, LEARNED) for kind in KINDS},
         tuple(layer.features for layer in classifier.layers),
         classifier.classifier,

@@ -168,7 +168,8 @@ def _low_rank(world: World, kept: int = 256) -> Scorer:
         features = world.normalised(x)
         along = (features - found.mean) @ found.directions[:, :kept]
         within: Array = (along**2 / found.variances[:kept]).sum(axis=1)
-        return within + found.residual(features, kept) / sphere
+        distance: Array = within + found.residual(features, kept) / sphere
+        return distance
 
     return Scorer(score, (kept + 1) * len(found.mean) + kept)
 

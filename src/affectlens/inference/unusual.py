@@ -34,6 +34,7 @@ SHRINKAGE = 0.4  # measured by benchmarks/unusual.py: 0.1 to 0.7 differ by littl
 # A threshold is set where so few of the photographs of each source are flagged, so that of others of the
 # source, by which it was not set, at most twice as many are.
 FLAGGED = 0.01
+_SAME = 1e-12  # a variance of features, whose squares add up to 1 in each branch, that is rounding alone
 FEWEST = 20  # photographs, and pictures of each kind: of fewer a mean and a covariance are chance
 
 WEIGHTS, OFFSET, THRESHOLD, BRANCHES = "weights", "offset", "threshold", "branches"
@@ -90,7 +91,7 @@ class UsualPictures:
         # Photographs and kinds count alike here, too: what varies within kinds must not raise the score.
         covariance = (_covariance(usual) + sum(map(_covariance, kinds)) / len(kinds)) / 2
         sphere = np.trace(covariance) / width
-        if not sphere > 0:
+        if not sphere > _SAME:
             raise BadEmbeddings("All embeddings of a kind are the same: there is nothing to fit to.")
         covariance = (1 - shrinkage) * covariance + shrinkage * sphere * np.eye(width)
         between = means.mean(axis=0) - usual.mean(axis=0)
