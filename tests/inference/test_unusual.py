@@ -94,6 +94,10 @@ def test_a_threshold_flags_at_most_the_fraction_of_every_source(flagged: float) 
     assert max((source >= threshold).mean() for source in sources) > flagged
 
 
+def test_of_a_source_of_few_photographs_none_is_flagged() -> None:
+    assert threshold_of([np.arange(50.0)], 0.01) == 49
+
+
 def test_equal_scores_are_flagged_together_or_not_at_all() -> None:
     assert threshold_of([np.zeros(200)]) == 0
 
@@ -165,8 +169,8 @@ def test_too_few_pictures_are_an_error() -> None:
         UsualPictures.fit(world(100), [world(40, towards=4), world(5, towards=5)])
     with pytest.raises(BadEmbeddings, match="give embeddings of one kind"):
         UsualPictures.fit(world(100), [])
-    with pytest.raises(BadEmbeddings, match="99 photographs is too small"):
-        fitted().with_threshold([world(500), world(99)])
+    with pytest.raises(BadEmbeddings, match="19 photographs is too small"):
+        fitted().with_threshold([world(500), world(19)])
     with pytest.raises(BadEmbeddings, match="no source"):
         fitted().with_threshold([])
 

@@ -151,7 +151,8 @@ class UsualPictures:
 def threshold_of(sources: Sequence[ArrayLike], flagged: float = FLAGGED) -> float:
     """Return the lowest score that at most the fraction `flagged` of each source, (N,) each, is above.
 
-    Raises `BadEmbeddings` where a source has so few scores that not one could be above, and `SettingsError`.
+    Of a source of few photographs none is above. Raises `BadEmbeddings` for fewer than `FEWEST`, and
+    `SettingsError`.
 
     >>> threshold_of([range(100), range(50)], 0.02)
     97.0
@@ -163,12 +164,11 @@ def threshold_of(sources: Sequence[ArrayLike], flagged: float = FLAGGED) -> floa
     found = []
     for source in sources:
         scores = np.sort(np.asarray(source, dtype=np.float64))
-        above = math.floor(flagged * len(scores) + 1e-9)
-        if above < 1:
+        if len(scores) < FEWEST:
             raise BadEmbeddings(
-                f"A source of {len(scores)} photographs is too small for a threshold that flags "
-                f"{100 * flagged:g} % of them: give {math.ceil(1 / flagged)} at least."
+                f"A source of {len(scores)} photographs is too small for a threshold: give {FEWEST} at least."
             )
+        above = math.floor(flagged * len(scores) + 1e-9)
         found.append(float(scores[len(scores) - above - 1]))
     return max(found)
 
