@@ -191,6 +191,7 @@ def measure_driver(rows: int = 200_000) -> dict[str, float]:
     from affectlens.cluster.predict import PictureListing, parts_of
     from affectlens.emotions import MIKELS
     from affectlens.inference.output.json_lines import JsonLines
+from affectlens.inference.output.rows import RowSchema
     from affectlens.inference.output.writer import open_output
 
     with tempfile.TemporaryDirectory() as name:
@@ -205,10 +206,11 @@ def measure_driver(rows: int = 200_000) -> dict[str, float]:
         row |= {"polarity": {"positive": 0.123456, "negative": 0.876544}, "model": "default", "error": None}
         card = library.card()
         row |= {"weights": card.weights_id, "version": card.version}
+        schema = RowSchema(MIKELS)
         with file.open("wb") as out:
-            out.writelines(JsonLines(MIKELS).encode({"image": path, **row}) for path in listing)
+            out.writelines(JsonLines(schema).encode({"image": path, **row}) for path in listing)
         before = time.process_time()
-        open_output(file, card, iter(listing), resume=True, batch_size=BATCH)
+        open_output(file, card, iter(listing), resume=True, batch_size=BATCH, schema=schema)
         after = time.process_time()
         size = file.stat().st_size
     return {

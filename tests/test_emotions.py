@@ -36,7 +36,7 @@ from affectlens.emotions import (
     vocabulary_of_plain,
 )
 from affectlens.errors import UnknownName
-from affectlens.inference.output.rows import emotions_among
+from affectlens.inference.output.rows import columns_among
 
 POSITIVE = ("amusement", "awe", "contentment", "excitement")
 
@@ -304,7 +304,7 @@ def test_words_by_the_ten_thousand_take_no_longer_than_their_number() -> None:
     with pytest.raises(BadAttribute, match=f"'{named[-1]}' twice"):
         Attribute("scene", (*named, named[-1]))
     with pytest.raises(ValueError, match=f"several columns '{named[-1]}'"):
-        emotions_among([*named, named[-1]])
+        columns_among([*named, named[-1]])
     assert time.process_time() - began < 10  # each of these took minutes by every two words
 
 

@@ -7,6 +7,9 @@ On disk (the layout of the Hugging Face hub):
     README.md           the card for people
     model.onnx          the network as a graph, where there is one: what answers with it needs no torch. Its
                         weights are those of model.safetensors, by their offsets
+    heads.safetensors   what reads ratings, and how unusual a picture is, of the network's features, where
+                        there is such. Not with the weights: other programs load these, and know no other
+                        names
 
 A folder is complete or it is not written, and is read only when its parts fit together. Of networks nothing
 is known here: weights are bytes, and `models.saved` builds the network that they are for.
@@ -20,9 +23,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from affectlens.attributes import Attribute
 from affectlens.emotions import VOCABULARIES, Vocabulary, to_plain, vocabulary_of_plain
@@ -30,12 +37,19 @@ from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, Ou
 from affectlens.files import atomic_folder, atomic_write
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import Preprocessing
+from affectlens.ratings import BadRatings, RatingHead, RatingScale
 from affectlens.version import VERSION
 
+Heads: TypeAlias = Mapping[str, NDArray[Any]]  # arrays by name, as HEADS stores them
+
 CONFIG, WEIGHTS, README, GRAPH = "config.json", "model.safetensors", "README.md", "model.onnx"
+HEADS = "heads.safetensors"
 # Images (B, 3, H, W), normalised, float32, become logits (B, E), float32, before the temperature.
 GRAPH_INPUT, GRAPH_LOGITS = "images", "logits"
 GRAPH_CLASS_MAPS, GRAPH_EMBEDDING = "class_maps", "embedding"  # which not every graph has
+# Of models with ratings: what these are read from, where it is more than the embedding; and one for each
+# rating.
+GRAPH_FEATURES, GRAPH_RATINGS = "features", "ratings/"
 # Outputs of models that answer attributes; those that end in a slash are one for each attribute, by its name.
 GRAPH_ATTRIBUTES, GRAPH_CONTRIBUTIONS, GRAPH_USUAL_WORDS = "attributes/", "contributions/", "usual_words/"
 GRAPH_RESIDUAL, GRAPH_USUAL, GRAPH_USUAL_RESIDUAL = "residual", "usual", "usual_residual"
@@ -52,6 +66,12 @@ class Card:
         network, network_options: the catalogue's name and options
         attributes: those that the network answers, with their words in its order
         temperature: logits are divided by it before the softmax (Guo et al., 2017)
+        ratings: those that are predicted, with their scales and intervals; `RatingHead` reads them, in this
+            order
+        feature_layers: paths of layers whose pooled maps are features besides the embedding
+        prediction_sets: thresholds for sets of emotions (`inference.coverage.PredictionSets.to_json`)
+        unusual: above which score a picture is unlike those that the model was made for, and what was
+            measured
         training: how it was trained: settings, data and its hash, counts, seed, seconds, versions
         scores: measured on the validation split (`evaluation.scores.Scores.to_json`)
         licences: of `code`, `weights` and `data`
@@ -67,6 +87,10 @@ class Card:
     preprocessing: Preprocessing
     attributes: tuple[Attribute, ...] = ()
     temperature: float = 1.0
+    ratings: tuple[RatingScale, ...] = ()
+    feature_layers: tuple[str, ...] = ()
+    prediction_sets: Mapping[str, Any] = field(default_factory=dict)
+    unusual: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +105,7 @@ class Card:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; the vocabulary as `emotions.to_plain` has it."""
-        separate = {"vocabulary", "preprocessing", "attributes", "weights_hash", "version"}
+        separate = {"vocabulary", "preprocessing", "attributes", "ratings", "weights_hash", "version"}
         plain = {key: value for key, value in vars(self).items() if key not in separate}
         return {
             **plain,
@@ -89,14 +113,17 @@ class Card:
             "vocabulary": to_plain(self.vocabulary),
             "preprocessing": self.preprocessing.to_json(),
             "attributes": [attribute.to_json() for attribute in self.attributes],
+            "ratings": [scale.to_json() for scale in self.ratings],
+            "feature_layers": list(self.feature_layers),
         }
 
 
 class StoredModel(NamedTuple):
-    """What a model folder holds: its card, and its weights as the bytes of a safetensors file."""
+    """What a model folder holds: its card, its weights as the bytes of a safetensors file, and its heads."""
 
     card: Card
     weights: bytes
+    heads: Heads = MappingProxyType({})
 
 
 class _StoredWeights(msgspec.Struct):
@@ -105,7 +132,7 @@ class _StoredWeights(msgspec.Struct):
     dtype: str = ""
 
 
-class _StoredGraph(msgspec.Struct):
+class _StoredFile(msgspec.Struct):
     sha256: str
 
 
@@ -119,12 +146,17 @@ class _StoredCard(msgspec.Struct, kw_only=True):
     preprocessing: dict[str, Any]
     attributes: list[Any] = []  # older cards have none
     temperature: Annotated[float, msgspec.Meta(ge=0.01, le=100)]
+    ratings: list[dict[str, Any]] = []  # older cards have none of these
+    feature_layers: list[str] = []
+    prediction_sets: dict[str, Any] = {}
+    unusual: dict[str, Any] = {}
     training: dict[str, Any]
     scores: dict[str, Any]
     licences: dict[str, str]
     limits: list[str]
     weights: _StoredWeights
-    graph: _StoredGraph | None = None
+    graph: _StoredFile | None = None
+    heads: _StoredFile | None = None
     version: str = ""  # cards before 0.2 have none
 
 
@@ -134,7 +166,15 @@ def read_model(folder: Path) -> StoredModel:
     Raises `ModelNotFound` or `BadModelFolder` with what is wrong.
     """
     stored, card = _read_card(folder)
-    return StoredModel(card, _read_weights(folder, stored.weights))
+    return StoredModel(card, _read_weights(folder, stored.weights), _read_heads(folder, stored, card))
+
+
+def read_heads(folder: Path) -> Heads:
+    """Read what a model folder's ratings and its score of unusual pictures are computed by; empty for none.
+
+    Raises `ModelNotFound` or `BadModelFolder`.
+    """
+    return _read_heads(folder, *_read_card(folder))
 
 
 def read_graph(folder: Path) -> Card:
@@ -148,13 +188,33 @@ def read_graph(folder: Path) -> Card:
             folder, f"it holds no {GRAPH}.", "Use the engine torch, or add one by `affectlens models graph`."
         )
     _read_weights(folder, stored.weights)
-    try:
-        data = (folder / GRAPH).read_bytes()
-    except OSError as error:
-        raise BadModelFolder(folder, f"{GRAPH} cannot be read: {error.strerror}.") from None
-    if hashlib.sha256(data).hexdigest() != stored.graph.sha256:
-        raise BadModelFolder(folder, f"{GRAPH} is not the file that {CONFIG} describes (its hash differs).")
+    _read_hashed(folder, GRAPH, stored.graph)
     return card
+
+
+def _read_hashed(folder: Path, name: str, expected: _StoredFile) -> bytes:
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise BadModelFolder(folder, f"{name} cannot be read: {error.strerror}.") from None
+    if hashlib.sha256(data).hexdigest() != expected.sha256:
+        raise BadModelFolder(folder, f"{name} is not the file that {CONFIG} describes (its hash differs).")
+    return data
+
+
+def _read_heads(folder: Path, stored: _StoredCard, card: Card) -> Heads:
+    if stored.heads is None:
+        if card.ratings or card.unusual:
+            raise BadModelFolder(folder, f"it holds no {HEADS}, which what its {CONFIG} names is read by.")
+        return MappingProxyType({})
+    data = _read_hashed(folder, HEADS, stored.heads)
+    try:
+        heads = safetensors.numpy.load(data)
+        if card.ratings and len(RatingHead.from_tensors(heads).offsets) != len(card.ratings):
+            raise BadModelFolder(folder, f"{HEADS} reads another number of ratings than {CONFIG} names.")
+    except (SafetensorError, ValueError, KeyError, BadRatings) as error:
+        raise BadModelFolder(folder, f"{HEADS} cannot be used: {first_line(error)}.") from None
+    return MappingProxyType(heads)
 
 
 def store_graph(folder: Path, graph: bytes) -> None:
@@ -213,13 +273,14 @@ def write_model(
     dtype: str,
     for_others: Mapping[str, Any],
     graph: bytes | None = None,
+    heads: Heads | None = None,
 ) -> None:
     """Write a model folder, replacing a model that is there; completely or not at all.
 
     `weights` are the bytes of a safetensors file with numbers of `dtype`. `for_others` is what other programs
     look for at the top of config.json. `graph` is what `model.onnx` holds, with weights by their offset in
-    `weights`. Raises `OutputError` where it cannot be written or where a folder lies
-    that is not a model.
+    `weights`; `heads` what reads the card's ratings, and how unusual a picture is. Raises `OutputError`
+    where it cannot be written or where a folder lies that is not a model.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
         raise OutputError(f"{folder} holds something else than a model; it is not replaced. Choose another.")
@@ -229,14 +290,17 @@ def write_model(
         **card.to_json(),
         "weights": {"sha256": hashlib.sha256(weights).hexdigest(), "bytes": len(weights), "dtype": dtype},
     }
-    if graph is not None:
-        ours["graph"] = {"sha256": hashlib.sha256(graph).hexdigest()}
+    files = {WEIGHTS: weights, **({GRAPH: graph} if graph is not None else {})}
+    if heads:
+        files[HEADS] = safetensors.numpy.save(dict(heads))
+    for key, name in (("graph", GRAPH), ("heads", HEADS)):
+        if name in files:
+            ours[key] = {"sha256": hashlib.sha256(files[name]).hexdigest()}
     config = {**for_others, OURS: {**ours, CONFIG_HASH: _hash_of(ours)}}
     with atomic_folder(folder) as temporary:
-        (temporary / WEIGHTS).write_bytes(weights)
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
         (temporary / README).write_text(readme, encoding="utf-8")
-        if graph is not None:
-            (temporary / GRAPH).write_bytes(graph)
         (temporary / CONFIG).write_text(_as_text(config), encoding="utf-8")
 
 
@@ -328,6 +392,10 @@ def _card(folder: Path, stored: _StoredCard) -> Card:
         preprocessing=Preprocessing.from_json(stored.preprocessing),
         attributes=tuple(map(Attribute.from_json, stored.attributes)),
         temperature=stored.temperature,
+        ratings=tuple(map(RatingScale.from_json, stored.ratings)),
+        feature_layers=tuple(stored.feature_layers),
+        prediction_sets=stored.prediction_sets,
+        unusual=stored.unusual,
         training=stored.training,
         scores=stored.scores,
         licences=stored.licences,

@@ -117,10 +117,10 @@ def test_a_picture_that_ends_its_reader_is_an_error_and_the_rest_of_its_part_is_
     expected = rows_of(worker(row))
     read = Predictor._read
 
-    def deadly(self: Predictor, picture: Any, attributes: bool) -> Any:
+    def deadly(self: Predictor, picture: Any, requested: Any) -> Any:
         if picture == given[3]:
             raise Deadly
-        return read(self, picture, attributes)
+        return read(self, picture, requested)
 
     monkeypatch.setattr(Predictor, "_read", deadly)
     for _ in range(3):

@@ -158,8 +158,8 @@ def test_a_graph_gives_the_same_attributes_and_reasons(
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     by_graph, by_network = (load_engine(str(folder), each, "cpu", "float32") for each in (engine, "torch"))
     assert by_graph.explains and by_network.explains
-    (rows, ours), (expected, theirs) = by_graph.explain(pixels), by_network.explain(pixels)
-    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    (answers, ours), (expected, theirs) = by_graph.explain(pixels), by_network.explain(pixels)
+    np.testing.assert_allclose(answers.probabilities, expected.probabilities, atol=1e-5)
     np.testing.assert_allclose(ours.residual, theirs.residual, atol=1e-4)
     for kind in ("attributes", "contributions", "usual_words"):
         found, right = getattr(ours, kind), getattr(theirs, kind)

@@ -13,7 +13,7 @@ from affectlens.emotions import MIKELS, POLARITY, Vocabulary
 from affectlens.errors import OutputError, OutputInUse, PictureDamaged
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import FORMATS, journal_of
-from affectlens.inference.output.rows import MADE_BY, columns
+from affectlens.inference.output.rows import MADE_BY, RowSchema
 from affectlens.inference.output.writer import open_output
 from affectlens.inference.predictor import Prediction
 from affectlens.model_folder import Card
@@ -39,10 +39,12 @@ ODD_NAMES = [
 
 MODEL = replace(CARD, name="m", weights_hash="0123456789abcdef")
 
+SCHEMA = RowSchema(MIKELS)
+
 
 SIDES = {"positive": "positive", "negative": "negative"}
 THREE = Vocabulary("own-4", ("calm", "negative", "neutral", "positive"), polarity=SIDES)
-BY = {"engine": "onnxruntime", "precision": "float32"}
+BY: dict[str, Any] = {"engine": "onnxruntime", "precision": "float32"}
 
 
 def row_of(
@@ -71,7 +73,13 @@ def write(
     """Write rows as a job does; `stop_after` ends it as an interruption. Returns how many were kept."""
     card = replace(model, vocabulary=vocabulary)
     output, rest, kept = open_output(
-        file, card, iter(names), resume=resume, batch_size=BATCH, attributes=attributes, by=by
+        file,
+        card,
+        iter(names),
+        resume=resume,
+        batch_size=BATCH,
+        schema=RowSchema(vocabulary, attributes),
+        by=by,
     )
     try:
         with output:
@@ -130,7 +138,7 @@ def test_parquet_has_the_columns_of_csv_with_nulls(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
     write(file, NAMES)
     rows = read(file)
-    assert list(rows[0]) == columns(MIKELS)
+    assert list(rows[0]) == SCHEMA.columns
     assert rows[0]["awe"] == row_of("0.jpg")["emotions"]["awe"]
     assert rows[3]["awe"] is rows[3]["top"] is rows[0]["error_type"] is None
     assert not journal_of(file).exists()
@@ -150,8 +158,8 @@ def test_attributes_have_columns_and_are_continued_to_the_same_bytes(tmp_path: P
     assert {name: float(first[name]) for name in MEASURED} == expected
     assert [failed.get(name) or None for name in MEASURED] == [None, None]
     if suffix != "jsonl":
-        assert list(rows[0]) == columns(MIKELS, MEASURED)
-        assert [name for name in rows[0] if name not in columns(MIKELS)] == list(MEASURED)
+        assert list(rows[0]) == RowSchema(MIKELS, MEASURED).columns
+        assert [name for name in rows[0] if name not in SCHEMA.columns] == list(MEASURED)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -182,7 +190,7 @@ def test_a_vocabulary_with_the_words_of_polarity_has_each_column_once(
 
 
 def test_words_of_polarity_among_others_are_the_first_columns_and_have_no_sums() -> None:
-    assert columns(THREE)[:6] == ["image", "top", "negative", "positive", "calm", "neutral"]
+    assert RowSchema(THREE).columns[:6] == ["image", "top", "negative", "positive", "calm", "neutral"]
     assert row_of("1.jpg", vocabulary=THREE)["polarity"] is None
 
 
@@ -334,7 +342,9 @@ def test_a_crafted_line_is_an_error_that_names_its_row(tmp_path: Path, suffix: s
 @needs_pyarrow
 def test_an_attribute_of_another_type_is_an_error_of_the_journal(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    output, _, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH, attributes=MEASURED)
+    output, _, _ = open_output(
+        file, MODEL, iter(NAMES), resume=False, batch_size=BATCH, schema=RowSchema(MIKELS, MEASURED)
+    )
     row = row_of("0.jpg", attributes=MEASURED)
     with pytest.raises(OutputError, match="cannot be written"), output:
         output.write({**row, "attributes": {**row["attributes"], "brightness": "dark"}})
@@ -347,8 +357,8 @@ def test_a_parquet_file_whose_cells_are_not_json_is_an_error(tmp_path: Path) -> 
     import pyarrow.parquet as pq
 
     file, attributes = tmp_path / "out.parquet", ("predicted_attributes",)
-    schema = pa.schema([(name, pa.string()) for name in columns(MIKELS, attributes)])
-    cells = dict.fromkeys(columns(MIKELS, attributes), "x") | {"error_type": None}
+    schema = pa.schema([(name, pa.string()) for name in RowSchema(MIKELS, attributes).columns])
+    cells = dict.fromkeys(RowSchema(MIKELS, attributes).columns, "x") | {"error_type": None}
     pq.write_table(pa.Table.from_pylist([cells], schema), file)
     with pytest.raises(OutputError, match="is not a Parquet file that can be read"):
         write(file, NAMES, resume=True, attributes=attributes)
@@ -357,7 +367,7 @@ def test_a_parquet_file_whose_cells_are_not_json_is_an_error(tmp_path: Path) -> 
 
 def test_a_row_that_is_written_outlives_the_process(tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
-    output, rest, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH)
+    output, rest, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH, schema=SCHEMA)
     output.write(row_of(str(next(rest))))
     assert read(file) == [row_of("0.jpg")]
     with pytest.raises(ZeroDivisionError), output:
@@ -369,7 +379,7 @@ def test_a_row_that_is_written_outlives_the_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("renamed", [True, False])
 def test_an_output_that_went_away_meanwhile_is_an_error(tmp_path: Path, suffix: str, renamed: bool) -> None:
     file = tmp_path / f"out.{suffix}"
-    output, rest, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH)
+    output, rest, _ = open_output(file, MODEL, iter(NAMES), resume=False, batch_size=BATCH, schema=SCHEMA)
     (rows_file,) = (each for each in tmp_path.iterdir() if not each.name.endswith(".lock"))
     with pytest.raises(OutputError, match="was removed, renamed or replaced"), output:
         output.write(row_of(str(next(rest))))

@@ -13,7 +13,7 @@ from affectlens.emotions import MIKELS, POLARITY, WEBEMO_25, Vocabulary
 from affectlens.errors import DatasetError, PictureDamaged
 from affectlens.inference.output.formats import FORMATS
 from affectlens.inference.output.read import is_rows_file, read_rows_file
-from affectlens.inference.output.rows import text_of
+from affectlens.inference.output.rows import RowSchema, text_of
 from affectlens.inference.output.writer import open_output
 from affectlens.inference.predictor import Prediction
 from model_folders import CARD
@@ -41,8 +41,8 @@ def written(file: Path, vocabulary: Vocabulary = MIKELS, attributes: Sequence[st
         predictions.append(Prediction(name, emotions, None, described, "onnxruntime", "float32"))
     error = PictureDamaged(NAMES[-1], "it is torn")
     predictions[-1] = Prediction(NAMES[-1], None, error, {} if attributes else None, "onnxruntime", "float32")
-    card = replace(MODEL, vocabulary=vocabulary)
-    output, _, _ = open_output(file, card, iter(NAMES), resume=False, batch_size=4, attributes=attributes)
+    card, schema = replace(MODEL, vocabulary=vocabulary), RowSchema(vocabulary, tuple(attributes))
+    output, _, _ = open_output(file, card, iter(NAMES), resume=False, batch_size=4, schema=schema)
     with output:
         for prediction in predictions:
             output.write(prediction.to_row(card))

@@ -29,6 +29,7 @@ def adapted_card(
         name=name,
         vocabulary=source.vocabulary,
         temperature=report.temperature,
+        **_heads_facts(start, report),
         training={
             "adapted": start_facts(start, report),
             "data": {
@@ -44,6 +45,16 @@ def adapted_card(
         weights_hash="",
         version="",
     )
+
+
+def _heads_facts(start: Card, report: Report) -> dict[str, Any]:
+    """State what else is read of the features: as before where the features are, nothing where they changed.
+
+    Thresholds of prediction sets are those of other words, and are gone.
+    """
+    if report.trained is None:
+        return {"prediction_sets": {}}
+    return {"ratings": (), "feature_layers": (), "prediction_sets": {}, "unusual": {}}
 
 
 def start_facts(start: Card, report: Report) -> dict[str, Any]:

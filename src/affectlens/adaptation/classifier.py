@@ -25,6 +25,7 @@ from affectlens.model_folder import (
     GRAPH_EMBEDDING,
     GRAPH_LOGITS,
     Card,
+    Heads,
     read_graph,
     read_model,
 )
@@ -74,12 +75,14 @@ class ClassifierFolder:
         layers: in the order of their inputs in the embedding
         classifier: what they read together, float64
         dtype: the number format of most weights
+        heads: what reads the embedding besides the classifier
     """
 
     card: Card
     layers: tuple[Layer, ...]
     classifier: Classifier
     dtype: str
+    heads: Heads
     _weights: bytes
     _graph: Any
 
@@ -118,7 +121,7 @@ def open_classifier(folder: Path) -> ClassifierFolder:
     if card.attributes:
         raise NoLinearClassifier(card, "it answers attributes, from which its emotions follow")
     graph = onnx.load_from_string((folder / GRAPH).read_bytes())
-    weights = read_model(folder).weights
+    _, weights, heads = read_model(folder)
     try:
         layers = tuple(_layers(graph.graph))
         entries = stored_weights(weights)
@@ -131,7 +134,7 @@ def open_classifier(folder: Path) -> ClassifierFolder:
         np.concatenate([stored[layer.weights] for layer in layers], axis=1) / count,
         np.sum([stored[layer.offsets] for layer in layers], axis=0) / count,
     )
-    return ClassifierFolder(card, layers, classifier, _dtype(weights), weights, graph)
+    return ClassifierFolder(card, layers, classifier, _dtype(weights), heads, weights, graph)
 
 
 def _dtype(weights: bytes) -> str:

@@ -170,8 +170,9 @@ def _write_model(request: FinetuneRequest, start: Start, classifier: Classifier,
 
     def write(target: Path) -> None:
         model_folder.write_model(
-            target, card, weights, readme, dtype=start.opened.dtype, for_others=others, graph=graph
-        )
+            target, card, weights, readme, dtype=start.opened.dtype, for_others=others, graph=graph,
+            heads=start.opened.heads,
+        )  # fmt: skip
 
     with TemporaryDirectory() as scratch:
         trial = Path(scratch) / MODEL

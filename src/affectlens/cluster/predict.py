@@ -56,6 +56,7 @@ class PredictionOptions:
     engine: str = "auto"
     batch_size: int = 32
     attributes: bool = False
+    coverage: float | None = None
     suffix: str = ".jsonl"
     folder: str = field(default_factory=os.getcwd)
 
@@ -281,8 +282,8 @@ class PredictionWorker:
         self.predictor = Predictor.load(
             options.model, device, options.precision, engine=options.engine, many=True
         )
-        names = self.predictor.attribute_names if options.attributes else ()
-        self.encoding = FORMATS[options.suffix.lower()].encoding(self.predictor.vocabulary, names)
+        schema = self.predictor.row_schema(attributes=options.attributes, coverage=options.coverage)
+        self.encoding = FORMATS[options.suffix.lower()].encoding(schema)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         given: list[Input] = unpacked(row["pictures"])
@@ -320,7 +321,9 @@ class PredictionWorker:
 
     def _answers(self, given: Iterable[Input]) -> Iterator[Any]:
         options = self.options
-        return self.predictor.predict_files(given, options.batch_size, attributes=options.attributes)
+        return self.predictor.predict_files(
+            given, options.batch_size, attributes=options.attributes, coverage=options.coverage
+        )
 
 
 def _go_to(folder: str) -> None:

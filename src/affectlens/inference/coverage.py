@@ -34,11 +34,10 @@ from affectlens import metrics
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import AffectLensError, SettingsError
 from affectlens.metrics import Doubles
+from affectlens.ratings import stricter
 
 LEVELS = tuple(percent / 100 for percent in range(50, 100))  # .50, .51 ... .99
 DECIMALS = 6  # of stored thresholds
-# An unusual picture gets the level that misses this part of what the wanted level may miss.
-UNUSUAL_MISSES = 0.5
 _ROUNDING = 1e-9  # of sums and of levels, far below the weight of one vote
 
 
@@ -149,13 +148,16 @@ class PredictionSets:
         """
         level = self._level(coverage)
         if unusual:
-            stricter = 1 - UNUSUAL_MISSES * (1 - coverage)
-            level = max(level, self._level(min(stricter, self.coverages[-1])))
+            level = max(level, self._level(min(stricter(coverage), self.coverages[-1])))
         given = np.maximum(np.asarray(probabilities, np.float64), 0)  # a hair below 0 counts as 0
         within: NDArray[np.bool_] = given >= np.array([row[level] for row in self.thresholds])
         if keep_top:
             within[np.arange(len(given)), given.argmax(axis=1)] = True
         return within
+
+    def check(self, coverage: float) -> None:
+        """Raise `SettingsError` for a coverage outside the levels."""
+        self._level(coverage)
 
     def _level(self, coverage: float) -> int:
         """Index of the lowest level that is not below a coverage; `SettingsError` where there is none."""

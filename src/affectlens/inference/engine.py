@@ -9,7 +9,7 @@ importing torch alone takes four; OpenVINO for many pictures; torch for what nei
 three give the same probabilities to within 1e-4 (docs/results/engines.md), so that the number of pictures
 changes no answer.
 
-Letters: B pictures, H x W pixels of the network's input, E emotions.
+Letters: B pictures, H x W pixels of the network's input, E emotions, R ratings, D features of the embedding.
 """
 
 import os
@@ -34,7 +34,7 @@ from affectlens.machine import (
     has_nvidia_gpu,
     usable_cores,
 )
-from affectlens.model_folder import Card, has_graph
+from affectlens.model_folder import Card, Heads, has_graph
 from affectlens.preprocess import Images
 
 In = TypeVar("In")
@@ -48,12 +48,31 @@ MANY = 500  # pictures, from which on a faster engine makes up for the seconds t
 CPU_BATCH = 8  # pictures at once on a CPU: the maps of more fall out of its cache
 
 
+class Answers(NamedTuple):
+    """What a network answers for a batch, all float32.
+
+    Attributes:
+        probabilities: (B, E), rows sum to 1
+        ratings: (B, R) in the card's order, before they are cut off at the ends of their scales; None of a
+            model without ratings
+        embedding: (B, D), where the card has a score of unusual pictures, else None
+    """
+
+    probabilities: Probabilities
+    ratings: NDArray[np.float32] | None = None
+    embedding: NDArray[np.float32] | None = None
+
+
 class Engine(Protocol):
     """A network ready for use. May be used from several threads."""
 
     @property
     def card(self) -> Card:
         """The model's card."""
+
+    @property
+    def heads(self) -> Heads:
+        """What reads the network's features besides its classifier; empty for a model that has none."""
 
     @property
     def name(self) -> str:
@@ -69,6 +88,9 @@ class Engine(Protocol):
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Predict a batch: uint8 (B, H, W, 3) -> (B, E). Rows sum to 1."""
+
+    def answer(self, pixels: Pixels) -> Answers:
+        """Predict a batch, uint8 (B, H, W, 3), with all that the card promises besides emotions."""
 
     def predict_images(self, images: Images) -> Probabilities:
         """Predict what `Preprocessing.normalise` returns, or a blend of such: (B, 3, H, W) -> (B, E)."""
@@ -87,7 +109,7 @@ class Engine(Protocol):
     def explains(self) -> bool:
         """Whether `explain` is there: for a model that answers attributes."""
 
-    def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
+    def explain(self, pixels: Pixels) -> tuple[Answers, ExplainedAttributes]:
         """Predict a batch, uint8 (B, H, W, 3), and explain it by attributes."""
 
     def at_once(self, batch_size: int) -> int:

@@ -7,7 +7,7 @@ Letters: B pictures, H x W pixels of the network's input, E emotions.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import local
@@ -20,20 +20,33 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError, first_line
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
-from affectlens.inference.engine import CPU_BATCH, OPENVINO, In, Out, Probabilities, cores, in_batches
+from affectlens.inference.engine import (
+    CPU_BATCH,
+    OPENVINO,
+    Answers,
+    In,
+    Out,
+    Probabilities,
+    cores,
+    in_batches,
+)
 from affectlens.metrics import softmax
 from affectlens.model_folder import (
     CONFIG,
     GRAPH,
     GRAPH_ATTRIBUTES,
     GRAPH_CONTRIBUTIONS,
+    GRAPH_EMBEDDING,
     GRAPH_LOGITS,
+    GRAPH_RATINGS,
     GRAPH_RESIDUAL,
     GRAPH_USUAL,
     GRAPH_USUAL_RESIDUAL,
     GRAPH_USUAL_WORDS,
     Card,
+    Heads,
     read_graph,
+    read_heads,
 )
 from affectlens.preprocess import Images
 
@@ -50,8 +63,9 @@ class GraphEngine(ABC):
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
     device = "cpu"
 
-    def __init__(self, folder: Path, card: Card, precision: str = "float32") -> None:
+    def __init__(self, folder: Path, card: Card, heads: Heads, precision: str = "float32") -> None:
         self.card = card
+        self.heads = heads
         self.precision = precision
         self._file = folder / GRAPH
         self._thread = local()
@@ -70,6 +84,11 @@ class GraphEngine(ABC):
                 f"{CONFIG} has {size[1]}x{size[0]} and {size[2]}."
             )
             raise BadModelFolder(folder, reason)
+        self._ratings = tuple(f"{GRAPH_RATINGS}{scale.name}" for scale in card.ratings)
+        self._beyond = (*self._ratings, *((GRAPH_EMBEDDING,) if card.unusual else ()))
+        if missing := [name for name in self._beyond if name not in self.outputs]:
+            reason = f"{GRAPH} has no output {missing[0]}, which its {CONFIG} calls for."
+            raise BadModelFolder(folder, reason, "Write it anew with `affectlens models graph FOLDER`.")
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> Self:
@@ -87,11 +106,27 @@ class GraphEngine(ABC):
             raise SettingsError(
                 f"{cls.title} answers in {known} here, not {precision!r}. Use the engine {OPENVINO} or torch."
             )
-        return cls(folder, read_graph(folder), "float32" if precision == "auto" else precision)
+        card = read_graph(folder)
+        return cls(folder, card, read_heads(folder), "float32" if precision == "auto" else precision)
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""
         return self.predict_images(self.card.preprocessing.normalise(pixels))
+
+    def answer(self, pixels: Pixels) -> Answers:
+        """Predict a batch with its ratings and what unusual pictures are known by."""
+        names = [GRAPH_LOGITS, *self._beyond]
+        found = self._outputs(self.card.preprocessing.normalise(pixels), names)
+        return self._answers(dict(zip(names, found, strict=True)))
+
+    def _answers(self, found: Mapping[str, NDArray[np.float32]]) -> Answers:
+        """Put named outputs together."""
+        ratings = [found[name] for name in self._ratings]
+        return Answers(
+            self._probabilities(found[GRAPH_LOGITS]),
+            np.stack(ratings, axis=1) if ratings else None,
+            found[GRAPH_EMBEDDING] if self.card.unusual else None,
+        )
 
     def predict_images(self, images: Images) -> Probabilities:
         """Predict normalised images, float32 (B, 3, H, W)."""
@@ -108,7 +143,7 @@ class GraphEngine(ABC):
         """Whether the graph returns attributes."""
         return GRAPH_USUAL_RESIDUAL in self.outputs
 
-    def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
+    def explain(self, pixels: Pixels) -> tuple[Answers, ExplainedAttributes]:
         """Predict a batch, uint8 (B, H, W, 3), and explain it by attributes."""
         images = self.card.preprocessing.normalise(pixels)
         found = dict(zip(self.outputs, self._outputs(images, self.outputs), strict=True))
@@ -125,7 +160,7 @@ class GraphEngine(ABC):
             usual_residual=found[GRAPH_USUAL_RESIDUAL][0],
             usual_words={name: each[0] for name, each in by_name(GRAPH_USUAL_WORDS).items()},
         )
-        return self._probabilities(found[GRAPH_LOGITS]), explained
+        return self._answers(found), explained
 
     def _probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
         # In float64, so that not even many words' rounding errors add up to anything.

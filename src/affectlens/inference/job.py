@@ -89,6 +89,7 @@ class PredictionJob:
         bursts: as `inference.inputs.bursts` yields them, instead of `inputs`: each is predicted before the
             next is waited for
         attributes: whether rows have attributes as well as emotions
+        coverage: of sets of emotions and of intervals; None for no sets, and intervals of 0.9
         counts: of what was done so far
     """
 
@@ -96,6 +97,7 @@ class PredictionJob:
     inputs: Iterator[Input]
     batch_size: int = BATCH_SIZE
     attributes: bool = False
+    coverage: float | None = None
     counts: JobCounts = field(default_factory=JobCounts)
     bursts: Iterator[Iterable[Input]] | None = None
 
@@ -104,7 +106,9 @@ class PredictionJob:
         self.counts.started = time.monotonic()
         progress(self.counts)
         for burst in self.bursts or (self.inputs,):
-            answers = self.predictor.predict_files(burst, self.batch_size, attributes=self.attributes)
+            answers = self.predictor.predict_files(
+                burst, self.batch_size, attributes=self.attributes, coverage=self.coverage
+            )
             with closing(answers):
                 for prediction in answers:
                     yield prediction
@@ -123,7 +127,7 @@ class PredictionJob:
             self.inputs = chain(first, self.inputs)
             return None
         self.counts.started = time.monotonic()
-        prediction = self.predictor.predict_file(first[0], attributes=self.attributes)
+        prediction = self.predictor.predict_file(first[0], attributes=self.attributes, coverage=self.coverage)
         self._count(prediction)
         return prediction
 
@@ -162,7 +166,7 @@ class PredictionJob:
             self.inputs,
             resume=resume,
             batch_size=self.batch_size,
-            attributes=self.predictor.attribute_names if self.attributes else (),
+            schema=self.predictor.row_schema(attributes=self.attributes, coverage=self.coverage),
             by=by,
         )
         self.counts.kept, self.counts.failed, self.counts.kept_by = kept.rows, kept.failed, kept.by

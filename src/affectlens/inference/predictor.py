@@ -9,9 +9,9 @@ The answer is how likely a picture is to evoke each emotion in those who look at
 does not describe the feelings of any person.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import IOBase
 from itertools import cycle, islice
 from pathlib import Path
@@ -27,19 +27,29 @@ from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_sums
 from affectlens.errors import PictureError, SettingsError
 from affectlens.images import Pixels, Source, Tensor, read_pixels
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
-from affectlens.inference.engine import AUTO, Engine, load_engine, require_attributes
+from affectlens.inference.coverage import PredictionSets
+from affectlens.inference.engine import AUTO, Answers, Engine, load_engine, require_attributes
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
-from affectlens.inference.output.rows import made_by
+from affectlens.inference.output.rows import AT_COVERAGE, SET, UNUSUAL, RowSchema, made_by
 from affectlens.inference.stores import PictureBytes
+from affectlens.inference.unusual import UsualPictures
 from affectlens.model_folder import Card
+from affectlens.ratings import AROUSAL, COVERAGE, VALENCE, Rating
 
 if TYPE_CHECKING:
     from affectlens.models.saved import Model
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read
+RATING_DIGITS = 3  # of ratings in rows: their intervals are some units wide
 MEASURED_DIGITS = 3  # of measured attributes in rows: decoding at reduced size can change the second
 BATCHES_AHEAD = 2  # decoded while one is predicted; bounds the memory, whatever the number of pictures
+
+_NO_SETS = (
+    "The card of this model has no thresholds for sets of emotions. Fit them by `affectlens calibrate`, "
+    "or use a "
+    "model that has them, as default."
+)
 
 Answer: TypeAlias = EmotionDistribution | PictureError
 Attributes: TypeAlias = Mapping[str, Any] | None  # None where they are not wanted
@@ -51,10 +61,18 @@ T = TypeVar("T")
 class Prediction:
     """What a picture evokes, or the error if it cannot be read: of `emotions` and `error` one is None.
 
-    `attributes` is None unless attributes were requested. Otherwise it holds, by the names of
-    `Predictor.attribute_names`, measured attributes as numbers in 0..1, and the attributes that the model
-    predicts, with those that speak for the emotion (`attribute_evidence.evidence_of`). It is empty where the
-    picture could not be read. `engine` and `precision` are those of `inference.engine.Engine`.
+    Attributes:
+        attributes: None unless attributes were requested. Otherwise it holds, by the names of
+            `Predictor.attribute_names`, measured attributes as numbers in 0..1, and the attributes that the
+            model predicts, with those that speak for the emotion (`attribute_evidence.evidence_of`). It is
+            empty where the picture could not be read.
+        engine, precision: those of `inference.engine.Engine`
+        ratings: by name, as valence and arousal; empty of a model without ratings
+        unusual: whether the picture is unlike those that the model was made for; None where that is not
+            known.
+            Its intervals and sets are those that miss half as often
+        coverage: of the row's set of emotions; None for a row without
+        sets: thresholds of the model's sets of emotions, None where it has none
     """
 
     image: str
@@ -63,6 +81,33 @@ class Prediction:
     attributes: Mapping[str, Any] | None = None
     engine: str = ""
     precision: str = ""
+    ratings: Mapping[str, Rating] = field(default_factory=dict)
+    unusual: bool | None = None
+    coverage: float | None = None
+    sets: PredictionSets | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def valence(self) -> Rating | None:
+        """How pleasant people rate the picture on average, 1 to 9; None of a model without it."""
+        return self.ratings.get(VALENCE)
+
+    @property
+    def arousal(self) -> Rating | None:
+        """How stirring people rate the picture on average, 1 to 9; None of a model without it."""
+        return self.ratings.get(AROUSAL)
+
+    def set(self, coverage: float = COVERAGE) -> tuple[str, ...]:
+        """Return the emotions that hold the picture's own with a probability, most probable first.
+
+        `coverage` is that probability, 0.5 to 0.99, for pictures like those of the calibration; an unusual
+        picture gets the set that misses half as often. Raises `SettingsError` for another coverage, for a
+        model without thresholds, and for a picture that could not be read.
+        """
+        if self.emotions is None:
+            raise SettingsError(f"{self.image} could not be read, so it has no set of emotions.")
+        if self.sets is None:
+            raise SettingsError(_NO_SETS)
+        return self.sets.of(self.emotions, coverage, unusual=bool(self.unusual))
 
     def to_row(self, card: Card) -> dict[str, Any]:
         """Return plain data for JSON, CSV or a data frame; the same keys for every picture of a job.
@@ -77,10 +122,38 @@ class Prediction:
             "top": emotions.top if emotions else None,
             "emotions": _rounded(emotions) if emotions else None,
             "polarity": _rounded(polarity) if polarity else None,
+            **{scale.name: self._rating_row(scale.name) for scale in card.ratings},
+            **({UNUSUAL: self.unusual} if card.unusual else {}),
+            **({} if self.coverage is None else self._set_row(self.coverage)),
             **({} if attributes is None else {"attributes": {k: _plain(v) for k, v in attributes.items()}}),
             **made_by(card.name, card.weights_id, self.engine, self.precision),
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
         }
+
+    def _set_row(self, coverage: float) -> dict[str, Any]:
+        return {SET: list(self.set(coverage)) if self.emotions else None, AT_COVERAGE: coverage}
+
+    def _rating_row(self, name: str) -> dict[str, float] | None:
+        rating = self.ratings.get(name)
+        return None if rating is None else {k: round(v, RATING_DIGITS) for k, v in rating._asdict().items()}
+
+
+@dataclass(frozen=True)
+class _Requested:
+    """What is requested besides emotions; `coverage` None for no sets, and intervals of `COVERAGE`."""
+
+    attributes: bool = False
+    coverage: float | None = None
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """What was predicted of a picture that could be read."""
+
+    emotions: EmotionDistribution
+    attributes: Attributes = None
+    ratings: Mapping[str, Rating] = field(default_factory=dict)
+    unusual: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +176,10 @@ class Predictor:
         """Predict by an engine, or by a model of torch on a device in a precision."""
         self._engine = model if callable(model) else _torch_engine(model, device, precision)
         self._in_memory = Lock()
+        card = self._engine.card
+        thresholds = card.prediction_sets
+        self._sets = PredictionSets.from_json(thresholds, card.vocabulary) if thresholds else None
+        self._usual = UsualPictures.from_tensors(self._engine.heads) if card.unusual else None
 
     @classmethod
     def load(
@@ -154,12 +231,18 @@ class Predictor:
         """
         one = (str, bytes, bytearray, memoryview, IOBase, np.ndarray, Tensor)
         if isinstance(picture, Iterable) and not isinstance(picture, one):
-            return [_raised(answer) for _, answer, _ in self._answers(picture, BATCH_SIZE, False)]
+            answers = self._answers(picture, BATCH_SIZE, _Requested())
+            return [_raised(answer).emotions for _, answer in answers]
         single: Any = picture
-        return self._predict([_raised(self._read(single, False))])[0][0]
+        return self._predict([_raised(self._read(single, _Requested()))], _Requested())[0].emotions
 
     def predict_files(
-        self, paths: Iterable[Input] | Path | str, batch_size: int = BATCH_SIZE, *, attributes: bool = False
+        self,
+        paths: Iterable[Input] | Path | str,
+        batch_size: int = BATCH_SIZE,
+        *,
+        attributes: bool = False,
+        coverage: float | None = None,
     ) -> Generator[Prediction, None, None]:
         """Predict any number of files, or one, and yield an answer for each in the order given.
 
@@ -174,49 +257,84 @@ class Predictor:
         a large JPEG at 1/2, 1/4 or 1/8 of its size, anything else at full size. That changes them by less
         than 0.02. A model that was trained on attributes also predicts them, and returns which of them speak
         for its first emotion.
+
+        With `coverage`, rows have a set of emotions that holds the picture's own with this probability
+        (`Prediction.set`), and the intervals of ratings hold people's mean with it; by default these do with
+        0.9. Raises `SettingsError` for a coverage that the model has no thresholds for.
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
-        if attributes and self.card.attributes:
-            require_attributes(self._engine)
+        requested = self._requested(attributes, coverage)
         several = [paths] if isinstance(paths, (str, Path)) else paths
-        return self._predictions(several, batch_size, attributes)
+        return self._predictions(several, batch_size, requested)
 
-    def predict_file(self, path: Input, *, attributes: bool = False) -> Prediction:
+    def predict_file(
+        self, path: Input, *, attributes: bool = False, coverage: float | None = None
+    ) -> Prediction:
         """Predict one file, as `predict_files` does; the answer is there sooner, and the same to 1e-5."""
+        requested = self._requested(attributes, coverage)
+        (given,) = load_rows([path])
+        made = self._read(given, requested)
+        answer = made if isinstance(made, PictureError) else self._predict([made], requested)[0]
+        return self._prediction(given, answer, requested)
+
+    def row_schema(self, *, attributes: bool = False, coverage: float | None = None) -> RowSchema:
+        """Return what the rows of predictions hold, by what is requested. Raises as `predict_files`."""
+        card = self.card
+        self._requested(attributes, coverage)
+        return RowSchema(
+            vocabulary=card.vocabulary,
+            attributes=self.attribute_names if attributes else (),
+            ratings=tuple(scale.name for scale in card.ratings),
+            unusual=bool(card.unusual),
+            coverage=coverage,
+        )
+
+    def _requested(self, attributes: bool, coverage: float | None) -> _Requested:
+        """Check that all that is requested can be had."""
         if attributes and self.card.attributes:
             require_attributes(self._engine)
-        (given,) = load_rows([path])
-        made = self._read(given, attributes)
-        if isinstance(made, PictureError):
-            return self._prediction(given, made, None, attributes)
-        return self._prediction(given, *self._predict([made])[0], attributes)
+        if coverage is not None:
+            if self._sets is None:
+                raise SettingsError(_NO_SETS)
+            self._sets.check(coverage)
+            for scale in self.card.ratings:
+                scale.half_width(coverage)
+        return _Requested(attributes, coverage)
 
     def _predictions(
-        self, paths: Iterable[Input], batch_size: int, attributes: bool
+        self, paths: Iterable[Input], batch_size: int, requested: _Requested
     ) -> Generator[Prediction, None, None]:
-        with closing(self._answers(load_rows(paths), batch_size, attributes)) as answers:
-            for given, answer, measured in answers:
-                yield self._prediction(given, answer, measured, attributes)
+        with closing(self._answers(load_rows(paths), batch_size, requested)) as answers:
+            for given, answer in answers:
+                yield self._prediction(given, answer, requested)
 
-    def _prediction(self, given: Input, answer: Answer, measured: Attributes, attributes: bool) -> Prediction:
-        by = {"engine": self._engine.name, "precision": self._engine.precision}
+    def _prediction(
+        self, given: Input, answer: _Answered | PictureError, requested: _Requested
+    ) -> Prediction:
+        shared: dict[str, Any] = {
+            "image": name_of(given), "engine": self._engine.name, "precision": self._engine.precision,
+            "coverage": requested.coverage, "sets": self._sets,
+        }  # fmt: skip
         if isinstance(answer, PictureError):
-            return Prediction(name_of(given), None, answer, {} if attributes else None, **by)
-        return Prediction(name_of(given), answer, None, measured, **by)
+            return Prediction(
+                emotions=None, error=answer, attributes={} if requested.attributes else None, **shared
+            )
+        return Prediction(error=None, **vars(answer), **shared)
 
     def _answers(
-        self, sources: Iterable[Given], batch_size: int, attributes: bool
-    ) -> Generator[tuple[Given, Answer, Attributes], None, None]:
+        self, sources: Iterable[Given], batch_size: int, requested: _Requested
+    ) -> Generator[tuple[Given, _Answered | PictureError], None, None]:
         def read(source: Given) -> tuple[Given, _Prepared | PictureError]:
-            return source, self._read(source, attributes)
+            return source, self._read(source, requested)
 
         def predict(
             batch: list[tuple[Given, _Prepared | PictureError]],
-        ) -> list[tuple[Given, Answer, Attributes]]:
-            predicted = iter(self._predict([made for _, made in batch if isinstance(made, _Prepared)]))
+        ) -> list[tuple[Given, _Answered | PictureError]]:
+            readable = [made for _, made in batch if isinstance(made, _Prepared)]
+            predicted = iter(self._predict(readable, requested))
             return [
-                (source, made, None) if isinstance(made, PictureError) else (source, *next(predicted))
+                (source, made if isinstance(made, PictureError) else next(predicted))
                 for source, made in batch
             ]
 
@@ -239,7 +357,7 @@ class Predictor:
             yield group
 
     def _read(
-        self, given: Source | PictureBytes | PictureError, attributes: bool
+        self, given: Source | PictureBytes | PictureError, requested: _Requested
     ) -> _Prepared | PictureError:
         """Read a picture, measure it if requested, and fit it to the network; or return its error."""
         if isinstance(given, PictureError):
@@ -250,24 +368,46 @@ class Predictor:
         try:
             with guard:
                 pixels = read_pixels(opened(given), at_least=preprocessing.at_least)
-                return _Prepared(preprocessing.fit_pixels(pixels), measure(pixels) if attributes else None)
+                measured = measure(pixels) if requested.attributes else None
+                return _Prepared(preprocessing.fit_pixels(pixels), measured)
         except PictureError as error:
             return renamed(error, given)
 
-    def _predict(self, prepared: list[_Prepared]) -> list[tuple[EmotionDistribution, Attributes]]:
+    def _predict(self, prepared: list[_Prepared], requested: _Requested) -> list[_Answered]:
         """Predict pictures. Where they were measured, a model with attributes adds its own."""
         if not prepared:
             return []
         pixels = np.stack([picture.pixels for picture in prepared])
         attributes: list[Attributes] = [picture.measured for picture in prepared]
-        if self.card.attributes and prepared[0].measured is not None:
-            rows, explained = self._engine.explain(pixels)
+        if self.card.attributes and requested.attributes:
+            answers, explained = self._engine.explain(pixels)
             evidence = evidence_of(explained, self.card.attributes, self.vocabulary)
             attributes = [{**(old or {}), **new} for old, new in zip(attributes, evidence, strict=True)]
         else:
-            rows = self._engine(pixels)
-        answers = [EmotionDistribution(self.vocabulary, tuple(row)) for row in rows.tolist()]
-        return list(zip(answers, attributes, strict=True))
+            answers = self._engine.answer(pixels)
+        return self._answered(answers, attributes, requested.coverage or COVERAGE)
+
+    def _answered(self, answers: Answers, attributes: list[Attributes], coverage: float) -> list[_Answered]:
+        """Divide what was answered for a batch into its pictures."""
+        count = len(attributes)
+        unusual: list[bool | None] = [None] * count
+        if self._usual is not None and answers.embedding is not None:
+            unusual = list(self._usual.is_unusual(answers.embedding).tolist())
+        ratings = answers.ratings.tolist() if answers.ratings is not None else [()] * count
+        emotions = [
+            EmotionDistribution(self.vocabulary, tuple(row)) for row in answers.probabilities.tolist()
+        ]
+        return [
+            _Answered(each, own, self._ratings(rated, coverage, is_unusual is True), is_unusual)
+            for each, own, rated, is_unusual in zip(emotions, attributes, ratings, unusual, strict=True)
+        ]
+
+    def _ratings(self, means: Sequence[float], coverage: float, unusual: bool) -> dict[str, Rating]:
+        scales = self.card.ratings
+        return {
+            scale.name: scale.rating(mean, scale.stricter(coverage) if unusual else coverage)
+            for scale, mean in zip(scales, means, strict=True)
+        }
 
 
 def _torch_engine(model: "Model", device: str, precision: str) -> Engine:

@@ -31,15 +31,18 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.errors import SettingsError
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
-from affectlens.inference.engine import CPU_BATCH, TORCH, In, Out, OwnProcess, Probabilities
+from affectlens.inference.engine import CPU_BATCH, TORCH, Answers, In, Out, OwnProcess, Probabilities
 from affectlens.inference.labelled import as_arrays, forward
 from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.model_folder import GRAPH_LOGITS
 from affectlens.models import saved
 from affectlens.models.capabilities import HasAttributes
+from affectlens.models.features import FeatureReader
+from affectlens.models.graph_outputs import last_layers
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
 from affectlens.preprocess import Images
+from affectlens.ratings import RatingHead
 
 
 class TorchEngine:
@@ -66,6 +69,9 @@ class TorchEngine:
         if self._dtype != torch.float32:
             _cast_weights(network, self._dtype)
         self.network = network.to(self._device).to(memory_format=torch.channels_last)
+        self.heads = model.heads
+        self._head = RatingHead.from_tensors(model.heads) if self.card.ratings else None
+        self._reader = self._feature_reader(model.network) if self.card.ratings or self.card.unusual else None
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> "TorchEngine":
@@ -94,6 +100,28 @@ class TorchEngine:
             ]
         return self._probabilities(torch.cat(logits).float().cpu())
 
+    def _feature_reader(self, network: nn.Module) -> FeatureReader:
+        size = self.card.preprocessing
+        readers = last_layers(network, size.height, size.width, len(self.card.vocabulary))
+        return FeatureReader(self.network, readers, self.card.feature_layers)
+
+    def answer(self, pixels: Pixels) -> Answers:
+        """Predict a batch with its ratings and what unusual pictures are known by."""
+        if self._reader is None:
+            return Answers(self(pixels))
+        self._process.require()
+        parts = torch.split(to_tensor(pixels), self.at_once(len(pixels)))
+        with torch.inference_mode(), autocast(self._device, self._dtype):
+            read = [self._reader(self._images(part)) for part in parts]
+        logits, embedding, features = (torch.cat(each).float().cpu() for each in zip(*read, strict=True))
+        ratings = self._head.read(features.numpy()) if self._head else None
+        probabilities = self._probabilities(logits)
+        return Answers(probabilities, ratings, embedding.numpy() if self.card.unusual else None)
+
+    def _images(self, pixels: Tensor) -> Tensor:
+        images = normalise(pixels.to(self._device), self.card.preprocessing)
+        return images.contiguous(memory_format=torch.channels_last)
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """A network in torch returns logits alone."""
@@ -112,14 +140,16 @@ class TorchEngine:
         """Whether the network has attributes (`models.capabilities.HasAttributes`)."""
         return isinstance(self.network, HasAttributes)
 
-    def explain(self, pixels: Pixels) -> tuple[Probabilities, ExplainedAttributes]:
+    def explain(self, pixels: Pixels) -> tuple[Answers, ExplainedAttributes]:
         """Predict a batch that goes through the network together, and explain it by attributes."""
         assert isinstance(self.network, HasAttributes), "the card lists attributes, so the network has them"
         self._process.require()
         with torch.inference_mode(), autocast(self._device, self._dtype):
-            images = normalise(to_tensor(pixels).to(self._device), self.card.preprocessing)
-            found = self.network.explain(images.contiguous(memory_format=torch.channels_last))
-        return self._probabilities(found.logits.float().cpu()), as_arrays(found)
+            found = self.network.explain(self._images(to_tensor(pixels)))
+        answers = (
+            self.answer(pixels) if self._reader else Answers(self._probabilities(found.logits.float().cpu()))
+        )
+        return answers, as_arrays(found)
 
     def at_once(self, batch_size: int) -> int:
         """Return how many pictures of a batch go through the network together."""

@@ -1,14 +1,16 @@
 """Model folders in words, for people: what made them, what they may be used for, what they replace."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
 from affectlens.library.licences import hub_licence, use_text
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
+from affectlens.ratings import VALENCE
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
+_TRAINING, _HEADS = "## Training\n", "## Valence, arousal, sets, unusual pictures"
 LOWER_IS_BETTER = ("negative_log_likelihood", "expected_calibration_error", "brier")
 
 
@@ -88,6 +90,61 @@ def licences_text(card: Card) -> str:
 def markdown_list(sentences: Iterable[str]) -> str:
     """List sentences, which may be of others, as Markdown."""
     return "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)
+
+
+def heads_text(readme: str, card: Card) -> str:
+    """Add what a model answers besides emotions to its README, before how it was trained.
+
+    Replaces what an earlier version of the section was.
+    """
+    before, found, rest = readme.partition(_TRAINING)
+    before = before.partition(_HEADS)[0].rstrip()
+    sections = [before, "\n".join([_HEADS, *_heads_lines(card)]), f"{found.strip()}{rest}".strip()]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _heads_lines(card: Card) -> Iterator[str]:
+    measured = card.training.get("ratings", {})
+    for scale in card.ratings:
+        half = scale.half_width()
+        yield (
+            f"- {scale.name.capitalize()}, {scale.low:g} to {scale.high:g}: what people rate on average, "
+            "within "
+            f"{half:.1f} of the predicted mean for 90 % of pictures of themes that it did not learn from."
+        )
+        for name, figure in measured.get("figures", {}).items():
+            source, rating = name.split()
+            if rating == scale.name:
+                low, high = figure["r_interval"]
+                yield (
+                    f"    - {source.upper()}, {figure['pictures']} photographs of {figure['groups']} "
+                    "themes or "
+                    f"scenes, each left out whole: r {figure['r']:.2f} ({low:.2f} to {high:.2f}), mean error "
+                    f"{figure['error']:.2f}; of the mean of all {figure['error_of_the_mean']:.2f}."
+                )
+    if alone := measured.get("siblings_alone"):
+        yield (
+            "- Photographs of these sets come in themes. The mean rating of the other photographs of a "
+            f"picture's own theme alone has r {alone[VALENCE]:.2f} with its valence: what models reach "
+            "that saw "
+            "other photographs of the theme is not comparable with the figures above."
+        )
+    if card.prediction_sets:
+        yield (
+            "- Sets of emotions (`--coverage`): for each emotion, as many pictures as wanted have theirs "
+            "in the "
+            "set, on pictures like those of the calibration. The most probable emotion is always in it."
+        )
+    if found := card.unusual.get("recall_of_unseen_kind"):
+        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in found.items()).replace("%", " %")
+        flagged = ", ".join(
+            f"{source} {rate['mean']:.1%}" for source, rate in card.unusual["cross_fitted"].items()
+        )
+        yield (
+            "- Pictures that it was not made for are marked as unusual. Of made pictures of kinds that the "
+            f"score had not seen it marks: {kinds}. It wrongly marks of photographs: "
+            f"{flagged.replace('%', ' %')}. What is not marked may still be unlike its training pictures."
+        )
 
 
 def made_by(card: Card) -> str:

@@ -4,23 +4,30 @@ Letters: B images, E emotions, C channels and rows x columns of the last map, D 
 """
 
 import copy
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from affectlens.errors import SettingsError
 from affectlens.model_folder import (
     GRAPH_ATTRIBUTES,
     GRAPH_CLASS_MAPS,
     GRAPH_CONTRIBUTIONS,
     GRAPH_EMBEDDING,
+    GRAPH_FEATURES,
     GRAPH_LOGITS,
+    GRAPH_RATINGS,
     GRAPH_RESIDUAL,
     GRAPH_USUAL,
     GRAPH_USUAL_RESIDUAL,
     GRAPH_USUAL_WORDS,
 )
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
+from affectlens.models.features import pooled, submodule
 from affectlens.models.maps import (
     MapLayer,
     as_cells,
@@ -32,6 +39,9 @@ from affectlens.models.maps import (
     transformers,
 )
 
+RatedRow: TypeAlias = tuple[Any, float]  # weights (F,), and an offset
+_POOLED = "pooled/"  # which a path of a layer that is read otherwise cannot begin with
+
 
 class GraphNetwork(nn.Module):
     """A network with all that its graph returns: images (B, 3, H, W) -> a tensor for each of `names`.
@@ -41,25 +51,49 @@ class GraphNetwork(nn.Module):
                 mean over emotions; of networks that read that map linearly (Zhou et al., "Learning Deep
                 Features for Discriminative Localization", CVPR 2016) and have no transformer
     embedding   (B, D): what the last linear layers read, side by side
+    features    (B, F): the embedding and the pooled `layers` (`features.pooled`), where there are `layers`
+    ratings/NAME (B,): what `rated` reads of the features, before it is cut off at the ends of its scale
 
     Of a network with attributes, also what `capabilities.AttributeExplanation` holds:
     attributes/NAME (B, W), contributions/NAME (B, E, W), usual_words/NAME (B, W),
     residual (B, E), usual (B, E), usual_residual (B, E)
     """
 
-    def __init__(self, network: nn.Module, height: int, width: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        height: int,
+        width: int,
+        layers: Sequence[str] = (),
+        rated: Mapping[str, RatedRow] = MappingProxyType({}),
+    ) -> None:
+        """Wrap a network for images of `height` x `width` pixels.
+
+        `rated` holds by the name of a rating its weights (F,) and offset. Raises `SettingsError` for layers
+        without a map, and for ratings of a network without an embedding.
+        """
         super().__init__()
         self.network = network = _of_size(network.eval(), height, width)
         self._layer = _map_layer(network, height, width)
         with torch.no_grad():
             logits = network(_noise(network, height, width))
-        self._readers = _last_layers(network, height, width, logits.shape[1])
+        self._readers = last_layers(network, height, width, logits.shape[1])
+        self._pooled, self._rated = tuple(layers), tuple(rated)
+        if (layers or rated) and not self._readers:
+            raise SettingsError("This network has no embedding, so no ratings can be read from it.")
+        if rated:
+            rows = [torch.as_tensor(weights, dtype=torch.float32) for weights, _ in rated.values()]
+            self.register_buffer("rating_weights", torch.stack(rows))
+            offsets = [float(offset) for _, offset in rated.values()]
+            self.register_buffer("rating_offsets", torch.tensor(offsets))
         if self._layer:
             self.register_buffer("map_weights", _map_weights(network, self._layer, height, width))
         self.names = (
             GRAPH_LOGITS,
             *([GRAPH_CLASS_MAPS] if self._layer else []),
             *([GRAPH_EMBEDDING] if self._readers else []),
+            *([GRAPH_FEATURES] if self._pooled else []),
+            *(f"{GRAPH_RATINGS}{name}" for name in self._rated),
             *self._names_of_attributes(height, width),
         )
 
@@ -76,6 +110,12 @@ class GraphNetwork(nn.Module):
             )
             for name in self._readers
         ]
+        hooks += [
+            submodule(self.network, path).register_forward_hook(
+                lambda _module, _inputs, values, path=path: keep(f"{_POOLED}{path}", values)
+            )
+            for path in self._pooled
+        ]
         if self._layer:
             layer = self.network.get_submodule(self._layer.path)
             hooks.append(layer.register_forward_hook(lambda _module, _inputs, values: keep("", values)))
@@ -91,8 +131,19 @@ class GraphNetwork(nn.Module):
             assert maps is not None, "`last_map` finds maps alone"
             found.append(self._class_maps(maps))
         if self._readers:
-            found.append(torch.cat([read[name] for name in self._readers], dim=1))
+            embedding = torch.cat([read[name] for name in self._readers], dim=1)
+            found += [embedding, *self._read_features(embedding, read, images)]
         return (*found, *(_of_attributes(explained).values() if explained else ()))
+
+    def _read_features(self, embedding: Tensor, read: Mapping[str, Tensor], images: Tensor) -> list[Tensor]:
+        """Features, where layers are pooled, and the ratings."""
+        parts = [pooled(path, read[f"{_POOLED}{path}"], images) for path in self._pooled]
+        features = torch.cat([embedding, *parts], dim=1) if parts else embedding
+        found = [features] if parts else []
+        if self._rated:
+            rows = F.linear(features, self.get_buffer("rating_weights"), self.get_buffer("rating_offsets"))
+            found += rows.unbind(dim=1)
+        return found
 
     def _names_of_attributes(self, height: int, width: int) -> tuple[str, ...]:
         if not isinstance(self.network, HasAttributes):
@@ -158,7 +209,7 @@ def _map_weights(network: nn.Module, layer: MapLayer, height: int, width: int) -
     return mean if torch.allclose(weights, mean.expand_as(weights), rtol=1e-4, atol=1e-8) else weights
 
 
-def _last_layers(network: nn.Module, height: int, width: int, emotions: int) -> tuple[str, ...]:
+def last_layers(network: nn.Module, height: int, width: int, emotions: int) -> tuple[str, ...]:
     """Return the paths of linear layers that read as many logits as there are emotions, from one row each."""
     found: list[str] = []
 

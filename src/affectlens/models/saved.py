@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +17,11 @@ from affectlens import library, model_folder
 from affectlens.errors import BadModelFolder, SettingsError
 from affectlens.locks import locked_folder
 from affectlens.machine import import_onnx_runtime
-from affectlens.model_folder import GRAPH, GRAPH_INPUT, WEIGHTS, Card, StoredModel
+from affectlens.model_folder import GRAPH, GRAPH_INPUT, WEIGHTS, Card, Heads, StoredModel
 from affectlens.models import catalog
 from affectlens.models.graph import export_graph
-from affectlens.models.graph_outputs import GraphNetwork
+from affectlens.models.graph_outputs import GraphNetwork, RatedRow
+from affectlens.ratings import RatingHead
 
 GRAPH_TOLERANCE = (
     1e-2  # of a logit: rounding through some hundred layers; a wrong one is off by whole numbers
@@ -30,10 +31,11 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 @dataclass(frozen=True)
 class Model:
-    """A network in evaluation mode, float32 on the CPU, with its card."""
+    """A network in evaluation mode, float32 on the CPU, with its card, and what else reads its features."""
 
     network: nn.Module
     card: Card
+    heads: Heads = field(default_factory=dict)
 
 
 def load(name: str = library.DEFAULT) -> Model:
@@ -60,7 +62,7 @@ def _model_of(folder: Path, stored: StoredModel) -> Model:
         raise BadModelFolder(folder, f"its network cannot be built: {error}") from None
     _check_fit(folder, network.state_dict(), state)
     network.load_state_dict(state)
-    return Model(network.eval(), card)
+    return Model(network.eval(), card, stored.heads)
 
 
 @lru_cache(maxsize=64)
@@ -110,7 +112,7 @@ def _add_graph(folder: Path, images: Tensor | None) -> float:
     stored = model_folder.read_model(folder)
     model = _model_of(folder, stored)
     size = model.card.preprocessing
-    network = GraphNetwork(model.network, size.height, size.width)
+    network = _graph_network(model)
     graph = export_graph(network, size, stored.weights)
     images = _noise(size.height, size.width) if images is None else images
     difference = _difference(network, graph, stored.weights, images)
@@ -121,6 +123,16 @@ def _add_graph(folder: Path, images: Tensor | None) -> float:
         )
     model_folder.store_graph(folder, graph)
     return difference
+
+
+def _graph_network(model: Model) -> GraphNetwork:
+    card, size = model.card, model.card.preprocessing
+    rated: dict[str, RatedRow] = {}
+    if card.ratings:
+        head = RatingHead.from_tensors(model.heads)
+        rows = zip(head.weights, head.offsets.tolist(), strict=True)
+        rated = {scale.name: row for scale, row in zip(card.ratings, rows, strict=True)}
+    return GraphNetwork(model.network, size.height, size.width, card.feature_layers, rated)
 
 
 def _noise(height: int, width: int) -> Tensor:

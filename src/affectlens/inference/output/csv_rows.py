@@ -2,32 +2,37 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from affectlens.attributes import MEASURED
-from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.inference.output.json_lines import JsonRow, row_of_cells
 from affectlens.inference.output.rows import (
+    AT_COVERAGE,
+    UNUSUAL,
     PredictionRow,
+    RowSchema,
     StoredRow,
-    columns,
-    emotions_among,
+    check_coverage,
+    columns_among,
     flatten,
 )
+
+_TRUTH = {True: "true", False: "false"}  # as JSON has them, and spreadsheets read them
 
 
 class CsvRows:
     """The rows of a CSV file, whose first line names the columns."""
 
-    def __init__(self, vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> None:
-        self.columns = columns(vocabulary, attributes)
+    def __init__(self, schema: RowSchema) -> None:
+        self.coverage = schema.coverage
+        self.columns = schema.columns
         self.header = self._line(self.columns)
 
     def encode(self, row: PredictionRow) -> bytes:
         """Return a row as a line, or as several where a name has line ends."""
-        return self._line(flatten(row, self.columns).values())
+        cells = flatten(row, self.columns).values()
+        return self._line(_TRUTH[cell] if isinstance(cell, bool) else cell for cell in cells)
 
     def decode(self, record: bytes) -> StoredRow:
         """Read a row. Raises `ValueError` for other columns."""
@@ -37,6 +42,7 @@ class CsvRows:
         except csv.Error as error:
             raise ValueError(str(error)) from None
         row = dict(zip(self.columns, cells, strict=True))
+        check_coverage(row.get(AT_COVERAGE), self.coverage)
         return StoredRow(
             row["image"],
             row["model"],
@@ -65,13 +71,27 @@ def read_cells(file: Path) -> Iterator[JsonRow]:
         lines = csv.reader(text, strict=True)
         try:
             names = next(lines, [])
-            words, attributes = emotions_among(names)
-            numbers = {*words, *POLARITY.words, *MEASURED}
+            found = columns_among(names)
+            numbers = found.numbers
             for cells in lines:
                 if len(cells) != len(names):
                     raise ValueError(f"it has {len(cells)} cells in {len(names)} columns")
                 filled = {name: cell or None for name, cell in zip(names, cells, strict=True)}
-                row = {name: float(c) if c and name in numbers else c for name, c in filled.items()}
-                yield row_of_cells(row, words, attributes)
+                row: dict[str, Any] = {
+                    name: float(c) if c and name in numbers else c for name, c in filled.items()
+                }
+                if found.unusual:
+                    row[UNUSUAL] = _as_truth(filled[UNUSUAL])
+                yield row_of_cells(row, found)
         except csv.Error as error:
             raise ValueError(str(error)) from None
+
+
+def _as_truth(cell: str | None) -> bool | None:
+    """Read true or false, however a spreadsheet wrote it again. Raises `ValueError` for another word."""
+    if cell is None:
+        return None
+    found = {word: truth for truth, word in _TRUTH.items()}.get(cell.lower())
+    if found is None:
+        raise ValueError(f"its column {UNUSUAL!r} holds {cell!r}, not true or false")
+    return found

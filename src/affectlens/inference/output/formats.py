@@ -5,21 +5,20 @@ format that cannot grow row by row, as Parquet, has its rows in a journal first:
 file when all rows are there, `to_journal` takes a finished file apart to resume it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from affectlens.emotions import Vocabulary
 from affectlens.errors import OutputError
 from affectlens.extras import PARQUET, Extra, require
 from affectlens.files import LONGEST_NAME, fitting
 from affectlens.inference.output import parquet
 from affectlens.inference.output.csv_rows import CsvRows, read_cells
 from affectlens.inference.output.json_lines import JsonLines, JsonRow, read_lines
-from affectlens.inference.output.rows import RowEncoding
+from affectlens.inference.output.rows import RowEncoding, RowSchema
 
-Convert = Callable[[Path, Path, Vocabulary, Sequence[str]], None]  # from, to, emotions, attributes
+Convert = Callable[[Path, Path, RowSchema], None]  # from, to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +27,14 @@ class RowFormat:
 
     Attributes:
         summary: one line for users
-        encoding: emotions and attributes -> how rows are written while the job runs
+        encoding: what rows hold -> how they are written while the job runs
         read: yields the rows of a finished file; raises `ValueError` for one that is something else
         from_journal, to_journal: see above; None where the rows are the file
         extra: what else must be installed
     """
 
     summary: str
-    encoding: Callable[[Vocabulary, Sequence[str]], RowEncoding]
+    encoding: Callable[[RowSchema], RowEncoding]
     read: Callable[[Path], Iterator[JsonRow]]
     from_journal: Convert | None = None
     to_journal: Convert | None = None

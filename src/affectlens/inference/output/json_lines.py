@@ -1,15 +1,25 @@
 """JSON Lines: one object a line, as `Prediction.to_row` returns it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from affectlens.emotions import POLARITY, Vocabulary
+from affectlens.emotions import POLARITY
 from affectlens.files import json_text
-from affectlens.inference.output.rows import MADE_BY, PredictionRow, StoredRow, unflatten
+from affectlens.inference.output.rows import (
+    MADE_BY,
+    PredictionRow,
+    RowColumns,
+    RowSchema,
+    StoredRow,
+    check_coverage,
+    is_rating,
+    unflatten,
+)
+from affectlens.ratings import Rating
 
 
 class JsonLines:
@@ -17,9 +27,10 @@ class JsonLines:
 
     header = b""
 
-    def __init__(self, vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> None:
-        self.words = vocabulary.words
-        self.attributes = tuple(attributes)
+    def __init__(self, schema: RowSchema) -> None:
+        self.schema = schema
+        self.words = schema.vocabulary.words
+        self.attributes = schema.attributes
 
     def encode(self, row: PredictionRow) -> bytes:
         """Return a row as a line."""
@@ -39,7 +50,19 @@ class JsonLines:
         if row.error is None and names != self.attributes:
             raise ValueError(f"its attributes are {', '.join(names)}")
         failed = row.error is not None
+        self._check_besides(row)
         return StoredRow(row.image, row.model, row.weights, row.version, failed, row.engine, row.precision)
+
+    def _check_besides(self, row: "JsonRow") -> None:
+        """Raise `ValueError` where a row has other things besides emotions and attributes."""
+        wanted = self.schema
+        if row.error is None and tuple(row.ratings) != wanted.ratings:
+            raise ValueError(f"its ratings are {', '.join(row.ratings) or 'none'}")
+        if (row.unusual is msgspec.UNSET) == wanted.unusual:
+            raise ValueError("it does not state whether its picture is unusual, or it should not")
+        if (row.coverage is msgspec.UNSET) == (wanted.coverage is not None):
+            raise ValueError("it has no set of emotions, or should have none")
+        check_coverage(None if row.coverage is msgspec.UNSET else row.coverage, wanted.coverage)
 
     def is_complete(self, record: bytes) -> bool:
         """Whether the row ends where the line does: always."""
@@ -54,7 +77,11 @@ class JsonError(msgspec.Struct):
 
 
 class JsonRow(msgspec.Struct, kw_only=True):
-    """A row as it is stored; `attributes` is unset where none were requested, `weights` before 0.2."""
+    """A row as it is stored.
+
+    `attributes`, `set` and `coverage` are unset where none were requested, `unusual` where the model does not
+    know it, `weights` before 0.2. Ratings stand in the row by their names; here they are in `ratings`.
+    """
 
     image: str
     top: str | None
@@ -67,15 +94,27 @@ class JsonRow(msgspec.Struct, kw_only=True):
     precision: str | None = None
     error: JsonError | None
     attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    ratings: dict[str, Rating] = {}
+    unusual: bool | msgspec.UnsetType | None = msgspec.UNSET
+    set: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    coverage: float | msgspec.UnsetType = msgspec.UNSET
 
 
 def read_row(record: bytes) -> JsonRow:
     """Read and validate a line. Raises `ValueError` for other JSON, or none."""
     try:
         # Not parsed by msgspec, which refuses names that are not text: they have unpaired surrogates.
-        return msgspec.convert(json.loads(record), JsonRow)
+        return _json_row(json.loads(record))
     except RecursionError:
         raise ValueError("its brackets are nested too deep") from None
+
+
+def _json_row(plain: Any) -> JsonRow:
+    """Validate a row. Raises `ValueError` for what is none."""
+    if isinstance(plain, dict):
+        ratings = {name: tuple(value.values()) for name, value in plain.items() if is_rating(value)}
+        plain = {**plain, "ratings": ratings}
+    return msgspec.convert(plain, JsonRow)
 
 
 def read_lines(file: Path) -> Iterator[JsonRow]:
@@ -84,14 +123,14 @@ def read_lines(file: Path) -> Iterator[JsonRow]:
         yield from (read_row(line) for line in lines if line.strip())
 
 
-def row_of_cells(cells: Mapping[str, Any], words: Iterable[str], attributes: Sequence[str]) -> JsonRow:
+def row_of_cells(cells: Mapping[str, Any], found: RowColumns) -> JsonRow:
     """Return a row of a table by the names of its columns, None where a cell is empty.
 
     Columns that tables of earlier versions lack may be absent. Raises `ValueError` for cells of other types.
     """
     filled = {name: value for name, value in cells.items() if value is not None}
     complete = {**dict.fromkeys((*MADE_BY, *POLARITY.words, *cells)), "version": "", **filled}
-    return msgspec.convert(unflatten(complete, words, attributes), JsonRow)
+    return _json_row(unflatten(complete, found))
 
 
 def json_line(row: PredictionRow) -> str:

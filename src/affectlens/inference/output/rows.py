@@ -1,10 +1,11 @@
 """Rows of answers as plain data: nested as JSON has them, or flat with a value for each column.
 
-Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, one for each attribute where
-these were requested, model, weights, version, engine, precision, error_type, error_message. Where `positive`
-or `negative` is a word among others, it is the first of the emotions, and there are no sums. A missing value
-is an empty field in CSV and null in Parquet. What is neither a number nor text, as the reasons for an answer,
-is JSON in its cell.
+Columns of CSV and Parquet: image, top, one for each emotion, positive, negative, three for each rating of the
+model (valence, valence_low, valence_high), unusual where the model knows it, set and coverage where a
+coverage was requested, one for each attribute where these were requested, model, weights, version, engine,
+precision, error_type, error_message. Where `positive` or `negative` is a word among others, it is the first
+of the emotions, and there are no sums. A missing value is an empty field in CSV and null in Parquet. What is
+neither a number nor text, as the reasons for an answer, is JSON in its cell.
 """
 
 import json
@@ -12,24 +13,75 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from affectlens.attributes import MEASURED
 from affectlens.emotions import POLARITY, Vocabulary, names_polarity
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED
+from affectlens.ratings import Rating
 from affectlens.version import VERSION
 
 PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
 
+SET, AT_COVERAGE, UNUSUAL = "set", "coverage", "unusual"
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
+_ENDS = ("", "_low", "_high")  # of the columns of a rating
 MADE_BY = ("model", "weights", "version", "engine", "precision")  # what made a row
 ABOUT_ERRORS = ("error_type", "error_message")
 # What pandas calls the numbers of rows that it adds to a table, and what it reads them as.
 _INDEX = re.compile(r"|__index_level_\d+__|Unnamed: \d+(\.\d+)?")
 OTHER_COLUMNS = (
     "has other columns than this model's answers: it is of another model or program, of a version before "
-    "0.2, whose rows do not name their weights, or of a run with or without --attributes. Name another file."
+    "0.2, whose rows do not name their weights, of an earlier one, whose rows have no ratings, or of a run "
+    "with or without --attributes or --coverage. Name another file."
 )
+
+
+@dataclass(frozen=True)
+class RowSchema:
+    """What the rows of a file hold.
+
+    Attributes:
+        attributes: names, empty where they were not requested
+        ratings: names
+        unusual: whether rows state if a picture is unlike those that the model was made for
+        coverage: of the rows' sets of emotions; None where they have none
+    """
+
+    vocabulary: Vocabulary
+    attributes: tuple[str, ...] = ()
+    ratings: tuple[str, ...] = ()
+    unusual: bool = False
+    coverage: float | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
+        words = self.vocabulary.words
+        emotions = [*words, *POLARITY.words]
+        if names_polarity(words):
+            # First, so that they are not taken for sums, which follow the emotions.
+            emotions = sorted(words, key=lambda word: word not in POLARITY.words)
+        names = ["image", "top", *emotions, *(f"{name}{end}" for name in self.ratings for end in _ENDS)]
+        names += [UNUSUAL] if self.unusual else []
+        names += [SET, AT_COVERAGE] if self.coverage is not None else []
+        return list(dict.fromkeys([*names, *self.attributes, *MADE_BY, *ABOUT_ERRORS]))
+
+
+class RowColumns(NamedTuple):
+    """What a table of predictions holds, by the names of its columns; see `RowSchema`."""
+
+    words: tuple[str, ...]
+    attributes: tuple[str, ...]
+    ratings: tuple[str, ...]
+    unusual: bool
+    has_sets: bool
+
+    @property
+    def numbers(self) -> set[str]:
+        """Columns whose cells are numbers."""
+        ratings = {f"{name}{end}" for name in self.ratings for end in _ENDS}
+        return {*self.words, *POLARITY.words, *MEASURED, *ratings, AT_COVERAGE}
 
 
 @dataclass(frozen=True)
@@ -72,18 +124,8 @@ def made_by(model: str, weights: str, engine: str, precision: str) -> dict[str, 
     return dict(zip(MADE_BY, values, strict=True))
 
 
-def columns(vocabulary: Vocabulary, attributes: Sequence[str] = ()) -> list[str]:
-    """Names of the columns of CSV and Parquet; each once, also where the emotions are the polarity."""
-    emotions = [*vocabulary.words, *POLARITY.words]
-    if names_polarity(vocabulary.words):
-        # First, so that they are not taken for sums, which follow the emotions.
-        emotions = sorted(vocabulary.words, key=lambda word: word not in POLARITY.words)
-    about = [*MADE_BY, *ABOUT_ERRORS]
-    return list(dict.fromkeys(["image", "top", *emotions, *attributes, *about]))
-
-
-def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Undo `columns`: return which columns of a table are emotions, and which are attributes.
+def columns_among(names: Sequence[str]) -> RowColumns:
+    """Undo `RowSchema.columns`: return which columns of a table are emotions, attributes and ratings.
 
     Raises `ValueError` where it lacks what every table of predictions has, has a name twice, or numbers of
     its rows.
@@ -97,24 +139,48 @@ def emotions_among(names: Sequence[str]) -> tuple[list[str], list[str]]:
     missing = [name for name in ("image", "top", "model", *ABOUT_ERRORS) if name not in names]
     if missing:
         raise ValueError(f"it has no column {missing[0]!r}")
-    attributes = [name for name in names if name in (*MEASURED, *STRUCTURED)]
-    others = {"image", "top", *attributes, *MADE_BY, *ABOUT_ERRORS}
+    attributes = tuple(name for name in names if name in (*MEASURED, *STRUCTURED))
+    known = set(names)
+    ratings = tuple(name for name in names if all(f"{name}{end}" in known for end in _ENDS))
+    others = {"image", "top", *attributes, *MADE_BY, *ABOUT_ERRORS, UNUSUAL, SET, AT_COVERAGE}
+    others |= {f"{name}{end}" for name in ratings for end in _ENDS}
     numbers = [name for name in names if name not in others]
     words = [name for name in numbers if name not in POLARITY.words]
     if words and numbers[0] in POLARITY.words:
-        return numbers, attributes
-    return words or list(POLARITY.words), attributes
+        words = numbers
+    found = tuple(words or POLARITY.words)
+    return RowColumns(found, attributes, ratings, UNUSUAL in names, SET in names)
+
+
+def check_coverage(stored: Any, wanted: float | None) -> None:
+    """Raise `ValueError` where a row's set of emotions is of another coverage."""
+    if wanted is not None and stored not in (None, "") and float(stored) != wanted:
+        raise ValueError(f"its set of emotions is of coverage {float(stored):g}, not {wanted:g}")
+
+
+def is_rating(value: Any) -> bool:
+    """Whether a value of a row is a rating with its interval."""
+    return isinstance(value, dict) and tuple(value) == Rating._fields
 
 
 def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
     """Return a row as one value a column, None where there is none."""
     error = row["error"] or {}
+    ratings = {name: value for name, value in row.items() if is_rating(value)}
     values = {
         **{name: _cell(value) for name, value in row.get("attributes", {}).items()},
         **(row["polarity"] or {}),
         **(row["emotions"] or {}),
+        **{
+            f"{name}{end}": v
+            for name, of in ratings.items()
+            for end, v in zip(_ENDS, of.values(), strict=True)
+        },
         "image": row["image"],
         "top": row["top"],
+        UNUSUAL: row.get(UNUSUAL),
+        SET: _cell(row.get(SET)),
+        AT_COVERAGE: row.get(AT_COVERAGE),
         **{name: row.get(name) for name in MADE_BY},
         "error_type": error.get("type"),
         "error_message": error.get("message"),
@@ -122,21 +188,30 @@ def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
     return {name: values.get(name) for name in names}
 
 
-def unflatten(values: Mapping[str, Any], words: Iterable[str], attributes: Sequence[str]) -> PredictionRow:
+def unflatten(values: Mapping[str, Any], found: RowColumns) -> PredictionRow:
     """Undo `flatten`. Raises `ValueError` for a cell that should be JSON and is not."""
     failed = values["error_type"] is not None
-    described = {} if failed else {name: _from_cell(name, values[name]) for name in attributes}
-    words = list(words)
+    described = {} if failed else {name: _from_cell(name, values[name]) for name in found.attributes}
+    words = list(found.words)
     polarity = {word: None if names_polarity(words) else values[word] for word in POLARITY.words}
+    sets = {SET: _from_cell(SET, values[SET]), AT_COVERAGE: values[AT_COVERAGE]} if found.has_sets else {}
     return {
         "image": values["image"],
         "top": values["top"],
         "emotions": None if failed else {word: values[word] for word in words},
         "polarity": None if None in polarity.values() else polarity,
-        **({"attributes": described} if attributes else {}),
+        **{name: _rating_of_cells(values, name) for name in found.ratings},
+        **({UNUSUAL: values[UNUSUAL]} if found.unusual else {}),
+        **sets,
+        **({"attributes": described} if found.attributes else {}),
         **{name: values[name] for name in MADE_BY},
         "error": {"type": values["error_type"], "message": values["error_message"]} if failed else None,
     }
+
+
+def _rating_of_cells(values: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    rating = {part: values[f"{name}{end}"] for part, end in zip(Rating._fields, _ENDS, strict=True)}
+    return None if None in rating.values() else rating
 
 
 def _cell(value: Any) -> Any:
@@ -144,7 +219,7 @@ def _cell(value: Any) -> Any:
 
 
 def _from_cell(name: str, value: Any) -> Any:
-    return json.loads(value) if name in STRUCTURED and isinstance(value, str) else value
+    return json.loads(value) if name in (*STRUCTURED, SET) and isinstance(value, str) else value
 
 
 def text_of(name: str) -> str:

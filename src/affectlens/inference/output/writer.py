@@ -5,7 +5,7 @@ a journal until all are there (`formats`).
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from affectlens.files import clear_leftovers_of, exists, is_folder
 from affectlens.inference.inputs import Input
 from affectlens.inference.output.formats import format_of, journal_of
 from affectlens.inference.output.resume import NOT_KNOWN, KeptRows, MadeBy, keep_rows
-from affectlens.inference.output.rows import PredictionRow
+from affectlens.inference.output.rows import PredictionRow, RowSchema
 from affectlens.locks import locked_file
 from affectlens.model_folder import Card
 
@@ -89,13 +89,12 @@ def open_output(
     *,
     resume: bool,
     batch_size: int,
-    attributes: Sequence[str] = (),
+    schema: RowSchema,
     by: MadeBy = NOT_KNOWN,
 ) -> tuple[RowWriter, Iterator[Input], KeptRows]:
     """Open and lock a result file; return it, the inputs that are left to predict, and what was kept.
 
-    `attributes` are the names of those that every row will have; none where they were not requested. `by` is
-    what will make the rows, as far as that is known.
+    `schema` is what every row will hold. `by` is what will make the rows, as far as that is known.
     With `resume`, rows of an earlier run with the same weights, engine and precision and the same pictures in
     the same order are kept; where there are none, it is as without. Rows of versions before 0.2 are not
     resumed: they do not name their weights, and a model's name may mean others since. Raises `OutputError`:
@@ -107,22 +106,22 @@ def open_output(
         held.enter_context(locked_file(file))
         check_file(file, resume)
         clear_leftovers_of(file)
-        stream, finish, rest, kept = _opened(file, card, inputs, batch_size, attributes, by)
-        encode = format_of(file).encoding(card.vocabulary, attributes).encode
+        stream, finish, rest, kept = _opened(file, card, inputs, batch_size, schema, by)
+        encode = format_of(file).encoding(schema).encode
         return RowWriter(file, encode, stream, finish, held.pop_all()), rest, kept
 
 
 def _opened(
-    file: Path, card: Card, inputs: Iterator[Input], batch_size: int, attributes: Sequence[str], by: MadeBy
+    file: Path, card: Card, inputs: Iterator[Input], batch_size: int, schema: RowSchema, by: MadeBy
 ) -> tuple[IO[bytes], Callable[[], None], Iterator[Input], KeptRows]:
     """Open the file itself; return with it how it is finished."""
-    row_format, vocabulary = format_of(file), card.vocabulary
+    row_format = format_of(file)
     rows_file = row_format.rows_file(file)
-    encoding = row_format.encoding(vocabulary, attributes)
+    encoding = row_format.encoding(schema)
     reopened = file != rows_file and exists(file) and not exists(rows_file)
     try:
         if reopened and row_format.to_journal:
-            row_format.to_journal(file, rows_file, vocabulary, attributes)
+            row_format.to_journal(file, rows_file, schema)
         rows_file.parent.mkdir(parents=True, exist_ok=True)
         stream = rows_file.open("r+b" if rows_file.exists() else "w+b")
         try:
@@ -141,7 +140,7 @@ def _opened(
 
     def finish() -> None:
         if row_format.from_journal:
-            row_format.from_journal(rows_file, file, vocabulary, attributes)
+            row_format.from_journal(rows_file, file, schema)
             rows_file.unlink()
 
     return stream, finish, rest, kept
