@@ -36,7 +36,6 @@ from affectlens.inference.engine import ONNX_RUNTIME, Engine, load_engine
 from affectlens.inference.unusual import ABOVE_LIMIT, FLAGGED, UsualPictures, limits_of, threshold_of
 from affectlens.machine import describe
 from affectlens.report.text import markdown_table
-from default_candidate import Rated
 from unusual_methods import ALONE, CHOSEN, EXPOSED, Scorer, World
 from unusual_pictures import EACH, KINDS, layouts, made
 from unusual_sets import ALTERATIONS, altered_photographs, embed_pixels, found_files, kept, photographs
@@ -106,6 +105,8 @@ class CrossFitted(NamedTuple):
 
 def embed_all(engine: Engine, data: str, ratings: Path, cache: Path) -> Embedded:
     """Embed all pictures, or read their embeddings from the cache."""
+    from default_candidate import Rated  # here, since it imports torch, which tables and tests do without
+
     source = open_data(data)
     train, val = source.split("train"), source.split("val")
     chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:SAMPLE])
