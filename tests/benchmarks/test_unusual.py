@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import unusual
+from affectlens.inference.unusual import FLAGGED
+from unusual_methods import ALONE, EXPOSED
 from unusual_pictures import KINDS
 
 
@@ -13,7 +15,7 @@ def test_the_committed_result_has_a_table_of_each_name_with_all_methods_and_kind
     assert set(tables) == {
         "METHODS", "AUROC", "KINDS", "LAYOUTS", "SOURCES", "ALTERED", "FOUND", "QUANTILES",
     }  # fmt: skip
-    assert all(title in tables["METHODS"] for title in unusual.ALONE | unusual.EXPOSED)
+    assert all(title in tables["METHODS"] for title in ALONE | EXPOSED)
     assert all(kind in tables[name] for kind in KINDS for name in ("AUROC", "KINDS", "LAYOUTS"))
 
 
@@ -35,5 +37,5 @@ def test_of_several_scores_the_largest_relative_to_its_limit_flags() -> None:
     scores = rng.uniform(0.1, 1, (2000, 2)) * np.array([1, 10])
     rule = unusual.Rule.of({"photographs": scores})
     assert rule.limits[1] / rule.limits[0] == pytest.approx(10, rel=0.02)
-    assert rule.flags(scores).mean() == pytest.approx(unusual.FLAGGED)
+    assert rule.flags(scores).mean() == pytest.approx(FLAGGED)
     assert rule.flags(np.array([[0.5, 20], [2, 5], [0.5, 5]])).tolist() == [True, True, False]
