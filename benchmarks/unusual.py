@@ -33,10 +33,9 @@ from affectlens.data.records import Record, digest
 from affectlens.emotions import MIKELS
 from affectlens.images import read_pixels
 from affectlens.inference.engine import ONNX_RUNTIME, Engine, load_engine
-from affectlens.inference.unusual import FLAGGED, UsualPictures, threshold_of
+from affectlens.inference.unusual import ABOVE_LIMIT, FLAGGED, UsualPictures, limits_of, threshold_of
 from affectlens.machine import describe
 from affectlens.report.text import markdown_table
-from default_candidate import Rated
 from unusual_methods import ALONE, CHOSEN, EXPOSED, Scorer, World
 from unusual_pictures import EACH, KINDS, layouts, made
 from unusual_sets import ALTERATIONS, altered_photographs, embed_pixels, found_files, kept, photographs
@@ -74,15 +73,40 @@ class Embedded:
     records: Sequence[Record]
 
 
-class CrossFitted(NamedTuple):
-    """Thresholds of halves (S,), and the fractions that they flag of the other halves, by source."""
+class Rule(NamedTuple):
+    """How scores flag pictures: limits of each score (J,), and the threshold of the largest relative one."""
 
-    thresholds: Array
+    limits: Array
+    threshold: float
+
+    @classmethod
+    def of(cls, sources: Made) -> "Rule":
+        """Set it by scores of photographs, (N,) or (N, J) each."""
+        tables = list(sources.values())
+        limits = limits_of(tables) if tables[0].ndim == 2 else np.ones(1)
+        return cls(limits, threshold_of([relative(each, limits) for each in tables]))
+
+    def flags(self, scores: Array) -> NDArray[np.bool_]:
+        """Whether pictures are flagged: (N,) or (N, J) -> (N,)."""
+        return np.asarray(relative(scores, self.limits) > self.threshold)
+
+
+def relative(scores: Array, limits: Array) -> Array:
+    """Return the largest score relative to its limit; a single score as it is: -> (N,)."""
+    return (scores / limits).max(axis=1) if scores.ndim == 2 else scores
+
+
+class CrossFitted(NamedTuple):
+    """Rules of halves, and the fractions that they flag of the other halves, by source."""
+
+    rules: list[Rule]
     rates: dict[str, dict[str, float]]
 
 
 def embed_all(engine: Engine, data: str, ratings: Path, cache: Path) -> Embedded:
     """Embed all pictures, or read their embeddings from the cache."""
+    from default_candidate import Rated  # here, since it imports torch, which tables and tests do without
+
     source = open_data(data)
     train, val = source.split("train"), source.split("val")
     chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:SAMPLE])
@@ -155,17 +179,17 @@ def halves_of(units: Mapping[str, Sequence[str]]) -> list[dict[str, NDArray[np.b
 def cross_fitted(scores: Made, halves: Sequence[Mapping[str, NDArray[np.bool_]]]) -> CrossFitted:
     """Set the threshold on halves of all sources, and measure what it flags of the other halves."""
     rates: dict[str, list[float]] = {name: [] for name in scores}
-    thresholds = []
+    rules = []
     for half in halves:
-        threshold = threshold_of([each[half[name]] for name, each in scores.items()], FLAGGED)
-        thresholds.append(threshold)
+        rule = Rule.of({name: each[half[name]] for name, each in scores.items()})
+        rules.append(rule)
         for name, each in scores.items():
-            rates[name].append(float((each[~half[name]] > threshold).mean()))
+            rates[name].append(float(rule.flags(each[~half[name]]).mean()))
     found = {
         name: {"mean": float(np.mean(each)), "high": float(np.quantile(each, 0.95))}
         for name, each in rates.items()
     }
-    return CrossFitted(np.array(thresholds), found)
+    return CrossFitted(rules, found)
 
 
 def row_of(fit: Callable[[World], Scorer], found: Embedded, exposed: bool) -> dict[str, Any]:
@@ -177,16 +201,20 @@ def row_of(fit: Callable[[World], Scorer], found: Embedded, exposed: bool) -> di
     scorer.score(found.sources["val"])
     seconds = (time.perf_counter() - begin) / len(found.sources["val"])
     wrongly = cross_fitted(usual, halves)
-    thresholds = wrongly.thresholds
+    rules = wrongly.rules
     row: dict[str, Any] = {"auroc": {}, "recall": {}}
     for kind, pictures in found.other.items():
         if exposed:
             scorer = fit(found.world.without(kind))
             usual = {name: scorer.score(each) for name, each in found.sources.items()}
-            thresholds = cross_fitted(usual, halves).thresholds
+            rules = cross_fitted(usual, halves).rules
         unusual = scorer.score(pictures)
-        row["auroc"][kind] = float(np.mean([auroc(each, unusual) for each in usual.values()]))
-        row["recall"][kind] = float(np.mean(unusual > thresholds[:, None]))
+        limits = Rule.of(usual).limits
+        ranked = relative(unusual, limits)
+        row["auroc"][kind] = float(
+            np.mean([auroc(relative(each, limits), ranked) for each in usual.values()])
+        )
+        row["recall"][kind] = float(np.mean([rule.flags(unusual).mean() for rule in rules]))
     values = list(row["auroc"].values())
     return {
         **row,
@@ -219,7 +247,7 @@ def chosen_of(found: Embedded) -> dict[str, Any]:
     others = {kind: usual_pictures(found, kind).is_unusual(each) for kind, each in found.other.items()}
     sets = {"train": found.world.photographs, **found.sources, **found.other, **found.found}
     levels = (0.02, 0.5, 0.98, 0.99)
-    by_source = {name: fitted.score(each) for name, each in found.sources.items()}
+    by_source = {name: fitted.discriminants(each) for name, each in found.sources.items()}
     return {
         "threshold": fitted.threshold,
         "bytes": sum(each.nbytes for each in fitted.tensors().values()),
@@ -267,6 +295,7 @@ def measure(data: str, ratings: Path, cache: Path) -> None:
         "altered_of_sample": len(found.world.altered),
         "altered_pictures": {name: len(each) for name, each in next(iter(found.altered.values())).items()},
         "each": EACH,
+        "above_limit": ABOVE_LIMIT,
         "flagged": FLAGGED,
         "splits": SPLITS,
         "rows": rows,

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.adaptation.classifier import Classifier
-from affectlens.inference.unusual import UsualPictures
+from affectlens.inference.unusual import SHRINKAGE, UsualPictures
 from affectlens.metrics import softmax
 
 Array = NDArray[np.floating[Any]]
@@ -72,7 +72,10 @@ class World:
 
 
 class Scorer(NamedTuple):
-    """Embeddings to scores, (N, D) -> (N,), and how many numbers must be stored for it."""
+    """Embeddings to scores, (N, D) -> (N, J), and how many numbers must be stored for it.
+
+    Of several each has a limit, and the largest relative to its limit counts.
+    """
 
     score: Callable[[Array], Array]
     numbers: int
@@ -190,22 +193,28 @@ def _vim(world: World, kept: int = 256) -> Scorer:
     return Scorer(lambda x: scale * distance(x) - _log_sum(world.logits(x)), (kept + 1) * len(found.mean))
 
 
-def _discriminant(
-    world: World, shrinkage: float = 0.4, normalise: bool = True, altered: bool = True
-) -> Scorer:
+def _discriminants(world: World, shrinkage: float = SHRINKAGE, altered: bool = True) -> Scorer:
     photographs = np.concatenate([world.photographs, world.altered]) if altered else world.photographs
+    fitted = UsualPictures.fit(photographs, list(world.kinds.values()), world.branches, shrinkage)
+    return Scorer(fitted.discriminants, fitted.weights.size + len(fitted.offsets))
+
+
+def _discriminant(world: World, normalise: bool = True) -> Scorer:
+    """The discriminant of the mean of all kinds, by itself."""
+    photographs = np.concatenate([world.photographs, world.altered])
     kinds, features = list(world.kinds.values()), world.photographs.shape[1]
     if normalise:
-        return Scorer(UsualPictures.fit(photographs, kinds, world.branches, shrinkage).score, features + 2)
+        fitted = UsualPictures.fit(photographs, kinds, world.branches)
+        return Scorer(lambda x: fitted.discriminants(x)[:, -1], features + 1)
     mean, means = photographs.mean(axis=0), np.stack([kind.mean(axis=0) for kind in kinds])
     within = np.cov(photographs.T, bias=True) / 2
     within += sum(np.cov(kind.T, bias=True) for kind in kinds) / len(kinds) / 2
-    shrunk = (1 - shrinkage) * within + shrinkage * np.trace(within) / features * np.eye(features)
+    shrunk = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / features * np.eye(features)
     weights = np.linalg.solve(shrunk, means.mean(axis=0) - mean)
     return Scorer(lambda x: x @ weights, features + 1)
 
 
-def _discriminant_of_each(world: World, shrinkage: float = 0.4) -> Scorer:
+def _posterior(world: World, shrinkage: float = SHRINKAGE) -> Scorer:
     """Posterior log-odds of any kind by discriminants of all kinds with one covariance."""
     photographs = world.normalised(np.concatenate([world.photographs, world.altered]))
     kinds = [world.normalised(kind) for kind in world.kinds.values()]
@@ -239,7 +248,7 @@ def _logistic(world: World) -> Scorer:
     return Scorer(lambda x: world.normalised(x) @ model.coef_[0] / scale, features.shape[1] + 1)
 
 
-CHOSEN = "discriminant, branches of length 1"
+CHOSEN = "discriminants of each kind and of all, each with a limit"
 ALONE: dict[str, Callable[[World], Scorer]] = {
     "maximum softmax probability": _softmax_probability,
     "energy": _energy,
@@ -253,11 +262,12 @@ ALONE: dict[str, Callable[[World], Scorer]] = {
     "ViM, 256 components": _vim,
 }
 EXPOSED: dict[str, Callable[[World], Scorer]] = {
-    "discriminant, features as they are": lambda world: _discriminant(world, normalise=False),
-    CHOSEN: _discriminant,
-    "the same, shrinkage 0.1": lambda world: _discriminant(world, 0.1),
-    "the same, shrinkage 0.7": lambda world: _discriminant(world, 0.7),
-    "the same, without altered photographs": lambda world: _discriminant(world, altered=False),
-    "discriminants of each kind": _discriminant_of_each,
+    CHOSEN: _discriminants,
+    "the same, shrinkage 0.1": lambda world: _discriminants(world, 0.1),
+    "the same, shrinkage 0.7": lambda world: _discriminants(world, 0.7),
+    "the same, without altered photographs": lambda world: _discriminants(world, altered=False),
+    "discriminant of all kinds alone": _discriminant,
+    "the same, features as they are": lambda world: _discriminant(world, normalise=False),
+    "posterior of any kind by discriminants of each": _posterior,
     "logistic regression": _logistic,
 }

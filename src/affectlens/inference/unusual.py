@@ -1,8 +1,9 @@
 """How unlike photographs a picture is, from its embedding: for pictures that a model was not made for.
 
 A model that learned from photographs gives a document, a chart or an empty film frame probabilities too, and
-they mean nothing. `UsualPictures` scores by a linear discriminant of embeddings between the photographs that
-the model learned from and made pictures of other kinds, so that it costs one product for each picture.
+they mean nothing. `UsualPictures` scores by linear discriminants of embeddings between the photographs that
+the model learned from and made pictures of other kinds: one for each kind, one for the mean of all kinds, by
+which pictures of kinds that are not among them are found. A score costs one product for each discriminant.
 
 Papers: Hendrycks, Mazeika and Dietterich, "Deep Anomaly Detection with Outlier Exposure", ICLR 2019:
     examples of what is unusual, though of other kinds than will come, show a detector what to respond to.
@@ -16,7 +17,7 @@ Departs from them: the detector is not a part of the network, which stays as it 
 What scores by photographs alone (nearest neighbours, Mahalanobis distance, energy, ViM) was measured by
 benchmarks/unusual.py as well, and finds far less with the embeddings of the default model.
 
-Letters: N pictures, D features of the embedding, K kinds of unusual pictures.
+Letters: N pictures, D features of the embedding, K kinds of unusual pictures, J = K + 1 discriminants.
 """
 
 import math
@@ -31,13 +32,15 @@ from affectlens.errors import ModelError, SettingsError
 from affectlens.metrics import Doubles
 
 SHRINKAGE = 0.4  # measured by benchmarks/unusual.py: 0.1 to 0.7 differ by little
-# A threshold is set where so few of the photographs of each source are flagged, so that of others of the
-# source, by which it was not set, at most twice as many are.
+# Fractions of the photographs of each source that are above the limit of one discriminant, and then flagged
+# by all together: so few that of others of a source, by which these were not set, about 2 % are at most.
+ABOVE_LIMIT = 0.02
 FLAGGED = 0.01
 _SAME = 1e-12  # a variance of features, whose squares add up to 1 in each branch, that is rounding alone
+_ROUNDING = 1e-5  # of a score near 1 from stored weights: the photograph at the threshold is not flagged
 FEWEST = 20  # photographs, and pictures of each kind: of fewer a mean and a covariance are chance
 
-WEIGHTS, OFFSET, THRESHOLD, BRANCHES = "weights", "offset", "threshold", "branches"
+WEIGHTS, OFFSETS, THRESHOLD, BRANCHES = "weights", "offsets", "threshold", "branches"
 
 
 class BadEmbeddings(SettingsError):
@@ -50,17 +53,20 @@ class BadUsualPictures(ModelError):
 
 @dataclass(frozen=True, eq=False)
 class UsualPictures:
-    """A score of embeddings: about 0 for the mean photograph, 1 for the mean picture of the unusual kinds.
+    """A score of embeddings: the largest of J discriminants.
+
+    A discriminant is 0 for the mean photograph, and 1 for the mean picture of its kind; once there is a
+    threshold, 1 at its limit, which few photographs are above.
 
     Attributes:
-        weights: of the embedding's features once each branch has length 1, float64 (D,)
-        offset: is added
+        weights: of the embedding's features once each branch has length 1, float64 (D, J)
+        offsets: are added, float64 (J,); the last discriminant is that of all kinds
         threshold: scores above it are of unusual pictures; infinity before `with_threshold`
         branches: how many features each branch of the network has, in the order of the embedding
     """
 
     weights: Doubles
-    offset: float
+    offsets: Doubles
     threshold: float
     branches: tuple[int, ...]
 
@@ -94,38 +100,49 @@ class UsualPictures:
         if not sphere > _SAME:
             raise BadEmbeddings("All embeddings of a kind are the same: there is nothing to fit to.")
         covariance = (1 - shrinkage) * covariance + shrinkage * sphere * np.eye(width)
-        between = means.mean(axis=0) - usual.mean(axis=0)
-        direction = np.linalg.solve(covariance, between)
-        distance = float(direction @ between)
-        if not distance > 0:
+        between = np.concatenate([means, means.mean(axis=0)[None]]) - usual.mean(axis=0)  # (J, D)
+        directions = np.linalg.solve(covariance, between.T)  # (D, J)
+        distances = (directions * between.T).sum(axis=0)
+        if not (distances > _SAME).all():
             raise BadEmbeddings("Photographs and unusual pictures have the same mean: nothing differs.")
-        weights = direction / distance
-        return cls(weights, -float(weights @ usual.mean(axis=0)), math.inf, parts)
+        weights = directions / distances
+        return cls(weights, -usual.mean(axis=0) @ weights, math.inf, parts)
+
+    def discriminants(self, embeddings: ArrayLike) -> Doubles:
+        """Compute every discriminant: (N, D) -> (N, J). Raises `BadEmbeddings`."""
+        features = _normalised(_checked(embeddings, 0, len(self.weights)), self.branches)
+        found: Doubles = features @ self.weights + self.offsets
+        return found
 
     def score(self, embeddings: ArrayLike) -> Doubles:
         """Score embeddings, (N, D) -> (N,): higher is less like a photograph. Raises `BadEmbeddings`."""
-        features = _normalised(_checked(embeddings, 0, len(self.weights)), self.branches)
-        scores: Doubles = features @ self.weights + self.offset
-        return scores
+        highest: Doubles = self.discriminants(embeddings).max(axis=1)
+        return highest
 
     def is_unusual(self, embeddings: ArrayLike) -> NDArray[np.bool_]:
         """Whether scores are above the threshold: (N, D) -> (N,). Raises `BadEmbeddings`."""
         found: NDArray[np.bool_] = self.score(embeddings) > self.threshold
         return found
 
-    def with_threshold(self, sources: Sequence[ArrayLike], flagged: float = FLAGGED) -> "UsualPictures":
-        """Set the threshold by embeddings of photographs of several sources, (N, D) each.
+    def with_threshold(
+        self, sources: Sequence[ArrayLike], flagged: float = FLAGGED, above_limit: float = ABOVE_LIMIT
+    ) -> "UsualPictures":
+        """Set limits and the threshold by embeddings of photographs of several sources, (N, D) each.
 
-        At most the fraction `flagged` of each source is above it. These should be photographs that neither
-        the model nor the score was fitted to. Raises `BadEmbeddings` and `SettingsError`.
+        At most the fraction `above_limit` of each source is above the limit of a discriminant, and at most
+        `flagged` above the threshold. These should be photographs that neither the model nor the score was
+        fitted to. Raises `BadEmbeddings` and `SettingsError`.
         """
-        return replace(self, threshold=threshold_of([self.score(source) for source in sources], flagged))
+        limits = limits_of([self.discriminants(source) for source in sources], above_limit)
+        scaled = replace(self, weights=self.weights / limits, offsets=self.offsets / limits)
+        threshold = threshold_of([scaled.score(source) for source in sources], flagged)
+        return replace(scaled, threshold=threshold + _ROUNDING)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Return what `from_tensors` reads, float32: weights (D,), offset, threshold, branches (b,)."""
+        """Return what `from_tensors` reads, float32: (D, J), (J,), (1,) and, of b branches, (b,)."""
         return {
             WEIGHTS: self.weights.astype(np.float32),
-            OFFSET: np.array([self.offset], np.float32),
+            OFFSETS: self.offsets.astype(np.float32),
             THRESHOLD: np.array([self.threshold], np.float32),
             BRANCHES: np.array(self.branches, np.float32),
         }
@@ -133,19 +150,35 @@ class UsualPictures:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> "UsualPictures":
         """Read what `tensors` returned. Raises `BadUsualPictures` for what cannot be that."""
-        missing = [name for name in (WEIGHTS, OFFSET, THRESHOLD, BRANCHES) if name not in tensors]
+        missing = [name for name in (WEIGHTS, OFFSETS, THRESHOLD, BRANCHES) if name not in tensors]
         if missing:
             raise BadUsualPictures(f"The score of unusual pictures lacks {', '.join(missing)}.")
-        weights, offset, threshold, branches = (
-            np.asarray(tensors[name], np.float64) for name in (WEIGHTS, OFFSET, THRESHOLD, BRANCHES)
+        weights, offsets, threshold, branches = (
+            np.asarray(tensors[name], np.float64) for name in (WEIGHTS, OFFSETS, THRESHOLD, BRANCHES)
         )
         sizes = tuple(int(size) for size in branches.ravel() if np.isfinite(size))
-        fits = weights.ndim == branches.ndim == 1 and offset.size == threshold.size == 1
+        fits = weights.ndim == 2 and branches.ndim == 1 and offsets.shape == weights.shape[1:]
+        fits = fits and offsets.size > 0 and threshold.size == 1
         if not fits or len(sizes) < branches.size or min(sizes, default=0) < 1 or sum(sizes) != len(weights):
             raise BadUsualPictures("The tensors of the score of unusual pictures do not fit one another.")
-        if not (np.isfinite(weights).all() and np.isfinite(offset).all()) or np.isnan(threshold).any():
+        if not (np.isfinite(weights).all() and np.isfinite(offsets).all()) or np.isnan(threshold).any():
             raise BadUsualPictures("The score of unusual pictures holds numbers that are not finite.")
-        return cls(weights, float(offset.item()), float(threshold.item()), sizes)
+        return cls(weights, offsets, float(threshold.item()), sizes)
+
+
+def limits_of(sources: Sequence[ArrayLike], above: float = ABOVE_LIMIT) -> Doubles:
+    """Return the limit of each discriminant by those of photographs: (N, J) each -> (J,).
+
+    Raises `BadEmbeddings` where a limit is not above 0, the mean of photographs, and as `threshold_of`.
+    """
+    tables = [np.asarray(source, dtype=np.float64) for source in sources]
+    columns = tables[0].shape[1] if tables else 0
+    limits = np.array([threshold_of([table[:, j] for table in tables], above) for j in range(columns)])
+    if not tables or not (limits > 0).all():
+        raise BadEmbeddings(
+            "There is no source of photographs to set limits by, or one that differs from all."
+        )
+    return limits
 
 
 def threshold_of(sources: Sequence[ArrayLike], flagged: float = FLAGGED) -> float:
