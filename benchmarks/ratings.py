@@ -48,7 +48,7 @@ LAYERS = (*TRANSFORMER, *CONVOLUTIONAL)
 # is all but its embedding, so that there it is the one before.
 CHOSEN = (TRANSFORMER[9], TRANSFORMER[11], CONVOLUTIONAL[4], CONVOLUTIONAL[5])
 EMBEDDING = ("transformer", "convolutional")
-COVERAGES = (*(percent / 100 for percent in range(50, 95, 5)), 0.95, 0.98)  # of stored intervals
+COVERAGES = (*(percent / 100 for percent in range(50, 95, 5)), 0.95, 0.98, 0.99)  # of stored intervals
 LEVEL = 0.9  # of measured ones
 DIVISIONS = 20
 RESAMPLES = 2000

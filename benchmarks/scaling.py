@@ -191,7 +191,7 @@ def measure_driver(rows: int = 200_000) -> dict[str, float]:
     from affectlens.cluster.predict import PictureListing, parts_of
     from affectlens.emotions import MIKELS
     from affectlens.inference.output.json_lines import JsonLines
-from affectlens.inference.output.rows import RowSchema
+    from affectlens.inference.output.rows import RowSchema
     from affectlens.inference.output.writer import open_output
 
     with tempfile.TemporaryDirectory() as name:

@@ -25,7 +25,7 @@ SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
     "captum", "mlflow", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif", "playwright", "pyarrow",
-    "ray", "safetensors", "scipy", "skimage", "sklearn", "tensorboard", "threadpoolctl", "timm", "tomli_w",
+    "ray", "scipy", "skimage", "sklearn", "tensorboard", "threadpoolctl", "timm", "tomli_w",
     "torch", "torchmetrics", "torchvision", "transformers", "wandb",
 )  # fmt: skip
 # Rooms that build models.

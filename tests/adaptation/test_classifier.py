@@ -44,9 +44,12 @@ def other_words(of: Classifier, count: int = 3) -> Classifier:
 
 
 def write(opened: ClassifierFolder, classifier: Classifier, folder: Path) -> Path:
-    card = replace(opened.card, vocabulary=WORDS)
+    card = replace(opened.card, vocabulary=WORDS, prediction_sets={})
     weights, graph = opened.replaced(classifier)
-    model_folder.write_model(folder, card, weights, "", dtype=opened.dtype, for_others={}, graph=graph)
+    heads = opened.heads
+    model_folder.write_model(
+        folder, card, weights, "", dtype=opened.dtype, for_others={}, graph=graph, heads=heads
+    )
     return folder
 
 

@@ -299,7 +299,7 @@ process = psutil.Process()
 paths = lambda: (picture if n % 1000 == 0 else f"gone/{n:060}.jpg" for n in range(count))
 memory = []
 for resume in (False, True):
-    settings = {"resume": resume, "batch_size": 32}
+    settings = {"resume": resume, "batch_size": 32, "schema": predictor.row_schema()}
     output, rest, kept = open_output(Path(file), predictor.card, paths(), **settings)
     with output:
         for n, prediction in enumerate(predictor.predict_files(rest)):

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 @click.option("--attributes", is_flag=True,
               help="Brightness and colourfulness of each picture as well; of a model that was trained on "
                    "attributes, also those that it predicts, and which speak for its answer.")  # fmt: skip
+@click.option("--coverage", type=float, metavar="SHARE",
+              help="Probability, 0.5 to 0.99, with which a set of emotions holds the picture's own: each row "
+                   "gets the smallest such set. Intervals of ratings are of it too, else of 0.9.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output, one object a picture.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Batch size.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
@@ -90,6 +93,8 @@ def predict(
         many=number is None or number >= MANY,  # None: counting takes long
     )
     job = PredictionJob(predictor, chain.from_iterable(parts), given["batch_size"], given["attributes"])
+    job.coverage = given["coverage"]
+    predictor.row_schema(coverage=given["coverage"])  # an impossible coverage is an error at once
     if not out and STANDARD_INPUT in paths:
         # What is printed may be waited for, while what feeds standard input waits for it.
         job.bursts = parts
@@ -126,6 +131,7 @@ def _write_on_ray(
         engine=given["engine"],
         batch_size=given["batch_size"],
         attributes=given["attributes"],
+        coverage=given["coverage"],
         suffix=out.suffix,
     )
     listing = PictureListing.of(paths, column)
@@ -231,7 +237,14 @@ def _show_panel(prediction: "Prediction", model: str, console: "Console") -> Non
     from rich.table import Table
     from rich.text import Text
 
-    from affectlens.inference.text import BAR, attribute_text, emotion_rows, notes_text, title_text
+    from affectlens.inference.text import (
+        BAR,
+        attribute_text,
+        beyond_text,
+        emotion_rows,
+        notes_text,
+        title_text,
+    )
 
     table = Table.grid(padding=(0, 1))
     for number, (word, value, percent) in enumerate(emotion_rows(prediction)):
@@ -241,6 +254,5 @@ def _show_panel(prediction: "Prediction", model: str, console: "Console") -> Non
     notes = Text(notes_text(prediction, model), "dim")
     console.print(Text(title_text(prediction), "bold"))
     console.print(Panel(table, expand=False, subtitle=notes, subtitle_align="left"))
-    attributes = attribute_text(prediction)
-    if attributes:
-        console.print(f"  {attributes}")
+    for line in filter(None, (beyond_text(prediction), attribute_text(prediction))):
+        console.print(f"  {line}")

@@ -1,13 +1,17 @@
 """Predictions in words, for people."""
 
+from collections.abc import Sequence
+
 from affectlens.attributes import MEASURED, in_words
 from affectlens.emotions import EmotionDistribution, polarity_sums
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.inference.predictor import Prediction
+from affectlens.ratings import Rating
 from affectlens.report.text import printable, stands_out
 
 SHOWN_EMOTIONS = 3
 LIKE_EVEN = 0.1  # of probability
+UNUSUAL = "unlike the photographs that the model was made for: do not rely on this answer"
 BAR = 30  # columns of a probability of 1
 
 
@@ -16,7 +20,7 @@ def prediction_text(prediction: Prediction, model: str) -> str:
     lines = [
         f"{word} {percent}  {'#' * round(value * BAR)}" for word, value, percent in emotion_rows(prediction)
     ]
-    lines += filter(None, [attribute_text(prediction)])
+    lines += filter(None, [beyond_text(prediction), attribute_text(prediction)])
     lines += [notes_text(prediction, model)]
     return "\n".join([title_text(prediction), *(f"  {line}".rstrip() for line in lines)])
 
@@ -50,8 +54,47 @@ def prediction_line(prediction: Prediction) -> str:
     if emotions is None:
         return f"{image}: not read ({type(prediction.error).__name__})"
     shown = ", ".join(f"{word} {value:.0%}" for word, value in emotions.ranked[:SHOWN_EMOTIONS])
-    parts = (shown, polarity_text(prediction), attribute_text(prediction))
+    parts = (shown, polarity_text(prediction), beyond_text(prediction), attribute_text(prediction))
     return f"{image}: {'; '.join(filter(None, parts))}"
+
+
+def beyond_text(prediction: Prediction) -> str:
+    """Write a picture's ratings, its set of emotions, and whether it is unusual; empty where it has none."""
+    rated = ", ".join(f"{name} {rating_text(rating)}" for name, rating in prediction.ratings.items())
+    parts = (rated, set_text(prediction), UNUSUAL if prediction.unusual else "")
+    return "; ".join(filter(None, parts))
+
+
+def rating_text(rating: Rating) -> str:
+    """Write a rating with its interval.
+
+    >>> rating_text(Rating(4.8, 2.52, 7.08))
+    '4.8 (2.5 to 7.1)'
+    """
+    return f"{rating.mean:.1f} ({rating.low:.1f} to {rating.high:.1f})"
+
+
+def set_text(prediction: Prediction) -> str:
+    """Write the set of emotions of the requested coverage; empty where none was requested.
+
+    Of all emotions it names none: then the picture may evoke any.
+    """
+    if prediction.coverage is None or prediction.emotions is None:
+        return ""
+    words = prediction.set(prediction.coverage)
+    everything = len(words) == len(prediction.emotions.vocabulary)
+    named = "any emotion" if everything else either(words)
+    return f"{prediction.coverage:.3g} set: {named}"
+
+
+def either(words: Sequence[str]) -> str:
+    """Join words as alternatives.
+
+    >>> either(["awe"]), either(["awe", "fear"]), either(["awe", "fear", "anger"])
+    ('awe', 'awe or fear', 'awe, fear or anger')
+    """
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def polarity_text(prediction: Prediction) -> str:

@@ -40,7 +40,10 @@ _SAME = 1e-12  # a variance of features, whose squares add up to 1 in each branc
 _ROUNDING = 1e-5  # of a score near 1 from stored weights: the photograph at the threshold is not flagged
 FEWEST = 20  # photographs, and pictures of each kind: of fewer a mean and a covariance are chance
 
-WEIGHTS, OFFSETS, THRESHOLD, BRANCHES = "weights", "offsets", "threshold", "branches"
+# A model folder keeps them next to those of other heads.
+WEIGHTS, OFFSETS, THRESHOLD, BRANCHES = (
+    f"unusual.{name}" for name in ("weights", "offsets", "threshold", "branches")
+)
 
 
 class BadEmbeddings(SettingsError):

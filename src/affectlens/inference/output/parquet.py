@@ -65,7 +65,7 @@ def to_journal(file: Path, journal: Path, schema: RowSchema) -> None:
         ):
             if table.schema_arrow.names != schema.columns:
                 raise OutputError(f"{file} {OTHER_COLUMNS}")
-            found = columns_among(schema.columns)
+            found = columns_among(schema.columns)._replace(words=schema.vocabulary.words)
             for batch in table.iter_batches(ROW_GROUP):
                 out.writelines(encoding.encode(unflatten(values, found)) for values in batch.to_pylist())
     except (pa.ArrowException, ValueError, TypeError) as error:
