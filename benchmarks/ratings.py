@@ -24,12 +24,12 @@ import torch
 from numpy.typing import NDArray
 
 from affectlens import library
-from affectlens.adaptation.ridge import RatedFeatures, fit_head, group_folds, out_of_fold
+from affectlens.adaptation.ridge import RatedFeatures, fit_rating_head, group_folds, out_of_fold
 from affectlens.data.catalog import open_data
 from affectlens.images import read_pixels
 from affectlens.machine import describe
 from affectlens.metrics import softmax
-from affectlens.models.features import FeatureReader
+from affectlens.models.features import FeatureNetwork
 from affectlens.models.graph_outputs import last_layers
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model, load_model
@@ -112,7 +112,7 @@ def feature_blocks(model: Model, files: Sequence[Path]) -> dict[str, Array]:
     size = model.card.preprocessing
     readers = last_layers(model.network, size.height, size.width, len(model.card.vocabulary))
     # One reader for each layer, so that its features are those of one block.
-    whole = FeatureReader(model.network, readers, LAYERS).eval()
+    whole = FeatureNetwork(model.network, readers, LAYERS).eval()
     found: dict[str, list[Array]] = {}
     for begin in range(0, len(files), AT_ONCE):
         pixels = [
@@ -278,7 +278,7 @@ def from_the_other(rated: Rated, seed: int) -> Array:
     found = np.zeros_like(rated.values)
     for source in RATED:
         learned = np.flatnonzero(rated.source != source)
-        head, _ = fit_head(data.rows(learned), seed)
+        head, _ = fit_rating_head(data.rows(learned), seed)
         found[rated.source == source] = head.read(data.features[rated.source == source])
     return found
 
@@ -456,7 +456,7 @@ def fit(cache: Path, name: str, out: Path) -> None:
     """Fit what ships to all rated pictures; write its arrays, layers and scales for a model folder."""
     rated = read_features(cache, name)
     data = features_of(rated, (*EMBEDDING, *CHOSEN), rated.polarity)
-    head, penalties = fit_head(data)
+    head, penalties = fit_rating_head(data)
     errors = np.abs(out_of_fold(data, SEEDS[0]) - rated.values)
     scales = [
         RatingScale(name=rating, coverages=COVERAGES, half_widths=_rounded(errors[:, index])).to_json()

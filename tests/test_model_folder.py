@@ -8,12 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import BadModelFolder, ModelNotFound, OutputError
 from affectlens.former_keys import FORMAT_VERSION
-from affectlens.model_folder import Card, load_card, read_model, read_readme, write_model
+from affectlens.model_folder import (
+    Card,
+    load_card,
+    read_heads,
+    read_model,
+    read_readme,
+    store_graph,
+    write_model,
+)
+from affectlens.ratings import RatingHead, RatingScale
 from affectlens.version import VERSION
 from model_folders import CARD, hash_of, mutated, rewrite
 
@@ -280,3 +291,59 @@ def test_attributes_that_the_network_does_not_answer_are_refused(
     rewrite(folder, change)
     with pytest.raises(BadModelFolder, match=reason):
         load_card(folder)
+
+
+SCALE = RatingScale(name="valence", coverages=(0.9,), half_widths=(2.0,))
+RATED = replace(CARD, ratings=(SCALE,), feature_layers=("blocks.1",), unusual={"threshold": 0.5})
+HEAD_ARRAYS = RatingHead(np.ones((1, 4), np.float32), np.zeros(1, np.float32)).tensors()
+
+
+@pytest.fixture
+def rated_folder(tmp_path: Path) -> Path:
+    write_model(
+        tmp_path / "rated", RATED, WEIGHTS, "", dtype="float32", for_others={}, heads=HEAD_ARRAYS
+    )  # fmt: skip
+    return tmp_path / "rated"
+
+
+def test_heads_and_scales_come_back_as_they_were_written_and_a_graph_leaves_them(rated_folder: Path) -> None:
+    for _ in range(2):
+        card, weights, heads = read_model(rated_folder)
+        assert (card.ratings, card.feature_layers, card.unusual) == (
+            RATED.ratings, RATED.feature_layers, RATED.unusual,
+        )  # fmt: skip
+        assert weights == WEIGHTS and set(heads) == set(HEAD_ARRAYS)
+        assert all(np.array_equal(heads[name], array) for name, array in HEAD_ARRAYS.items())
+        store_graph(rated_folder, b"a graph")
+    assert read_heads(rated_folder).keys() == HEAD_ARRAYS.keys()
+
+
+def test_a_model_without_heads_has_none(folder: Path) -> None:
+    assert dict(read_heads(folder)) == {} and not (folder / "heads.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda f: (f / "heads.safetensors").unlink(), r"heads\.safetensors cannot be read"),
+        (lambda f: flip_a_bit(f / "heads.safetensors"), "its hash differs"),
+        (lambda f: rewrite(f, lambda ours: ours.pop("heads")), r"holds no heads\.safetensors"),
+        (lambda f: rewrite(f, lambda ours: ours.update(ratings=ours["ratings"] * 2)), "another number"),
+        (lambda f: rewrite(f, lambda ours: ours["ratings"][0].update(half_widths=[-1])), "do not rise"),
+        (lambda f: rewrite(f, lambda ours: ours["ratings"][0].update(low="x")), "lacks or spoils"),
+        (lambda f: of_heads(f, b"nothing"), "cannot be used"),
+        (lambda f: of_heads(f, safetensors.numpy.save({"other": np.ones(2)})), r"no ratings\.weights"),
+    ],
+)
+def test_damaged_heads_are_refused_and_named(
+    rated_folder: Path, damage: Callable[[Path], object], reason: str
+) -> None:
+    damage(rated_folder)
+    with pytest.raises(BadModelFolder, match=reason):
+        read_model(rated_folder)
+
+
+def of_heads(folder: Path, data: bytes) -> None:
+    """Put other heads in, with a hash of their own."""
+    (folder / "heads.safetensors").write_bytes(data)
+    rewrite(folder, lambda ours: ours.update(heads={"sha256": hashlib.sha256(data).hexdigest()}))

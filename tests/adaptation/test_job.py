@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import rated_models
 from affectlens import Predictor
 from affectlens.adaptation.embeddings import EmbeddingProgress
 from affectlens.adaptation.folder import Finetuned, FinetuneRequest, ValidationProgress
@@ -51,6 +52,18 @@ def fitted(data: Path, with_graph: Path, tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("runs") / "moods"
     run(request(data, out, with_graph))
     return out
+
+
+def test_what_else_is_read_of_the_features_stays_and_sets_of_other_words_go(
+    data: Path, tmp_path: Path
+) -> None:
+    start = rated_models.write(tmp_path / "start", threshold=1e9)
+    model = run(request(data, tmp_path / "out", start)).model
+    found, before = (
+        Predictor.load(str(each)).predict_file(next(data.rglob("*.png"))) for each in (model, start)
+    )
+    assert found.valence == before.valence and found.arousal == before.arousal and found.valence
+    assert found.unusual is False and load_card(model).prediction_sets == {}
 
 
 def test_the_new_model_is_a_folder_like_any_other(fitted: Path, data: Path) -> None:
@@ -151,7 +164,7 @@ DIVIDED_ONCE = "from affectlens.adaptation import validation\nvalidation.DIVISIO
 
 
 def test_no_torch_is_needed(data: Path, with_graph: Path, tmp_path: Path) -> None:
-    left_out = sorted({*LIBRARIES} - {"onnx", "safetensors", "scipy", "sklearn", "threadpoolctl"})
+    left_out = sorted({*LIBRARIES} - {"onnx", "scipy", "sklearn", "threadpoolctl"})
     program = MISSING.format(left_out=left_out) + DIVIDED_ONCE + COMMAND
     words = ["train", "finetune", "--data", f"folder:{data}", "--start", str(with_graph)]
     words += ["--out", str(tmp_path / "out")]

@@ -173,7 +173,8 @@ def test_no_mutated_config_gives_another_error_though_its_hash_is_right(
         except AffectLensError as error:
             assert isinstance(error, (BadModelFolder, ModelNotFound))
         else:
-            assert model.card.vocabulary == MIKELS
+            # A name that is not known is that of a vocabulary of one's own, with the words that are there.
+            assert model.card.vocabulary.words == MIKELS.words
             wanted = network.state_dict()
             assert all(torch.equal(w, wanted[name]) for name, w in model.network.state_dict().items())
     assert rehashed > 20

@@ -93,7 +93,7 @@ def group_folds(groups: NDArray[np.str_], count: int, seed: int) -> NDArray[np.i
     return folds
 
 
-def fit_head(data: RatedFeatures, seed: int = 0) -> tuple[RatingHead, tuple[float, ...]]:
+def fit_rating_head(data: RatedFeatures, seed: int = 0) -> tuple[RatingHead, tuple[float, ...]]:
     """Fit every rating to all pictures; return what reads them, and the penalty of each.
 
     Raises `DatasetError` where all pictures are of one group.

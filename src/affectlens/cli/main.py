@@ -31,7 +31,7 @@ COMMANDS = {
 
 # Libraries of the extra `train`: commands import them before they begin with their work.
 BUILD_HALF = frozenset({
-    "torch", "torchvision", "timm", "captum", "onnx", "onnxscript", "safetensors", "tomli_w",
+    "torch", "torchvision", "timm", "captum", "onnx", "onnxscript", "tomli_w",
 })  # fmt: skip
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
                    "attributes, also those that it predicts, and which speak for its answer.")  # fmt: skip
 @click.option("--coverage", type=float, metavar="SHARE",
               help="Probability, 0.5 to 0.99, with which a set of emotions holds the picture's own: each row "
-                   "gets the smallest such set. Intervals of ratings are of it too, else of 0.9.")  # fmt: skip
+                   "gets the smallest such set. Intervals of ratings are of it too, else .9.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output, one object a picture.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Batch size.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")

@@ -37,7 +37,7 @@ from affectlens.machine import autocast, pick_device, pick_precision
 from affectlens.model_folder import GRAPH_LOGITS
 from affectlens.models import saved
 from affectlens.models.capabilities import HasAttributes
-from affectlens.models.features import FeatureReader
+from affectlens.models.features import FeatureNetwork
 from affectlens.models.graph_outputs import last_layers
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model
@@ -100,10 +100,10 @@ class TorchEngine:
             ]
         return self._probabilities(torch.cat(logits).float().cpu())
 
-    def _feature_reader(self, network: nn.Module) -> FeatureReader:
+    def _feature_reader(self, network: nn.Module) -> FeatureNetwork:
         size = self.card.preprocessing
         readers = last_layers(network, size.height, size.width, len(self.card.vocabulary))
-        return FeatureReader(self.network, readers, self.card.feature_layers)
+        return FeatureNetwork(self.network, readers, self.card.feature_layers)
 
     def answer(self, pixels: Pixels) -> Answers:
         """Predict a batch with its ratings and what unusual pictures are known by."""

@@ -21,7 +21,7 @@ from affectlens.models.maps import as_maps
 _SMALLEST = 1e-6  # below the square root, whose gradient at 0 is infinite
 
 
-class Features(NamedTuple):
+class NetworkFeatures(NamedTuple):
     """A network's logits (B, E), embedding (B, D) and features (B, F), which begin with the embedding."""
 
     logits: Tensor
@@ -29,7 +29,7 @@ class Features(NamedTuple):
     features: Tensor
 
 
-class FeatureReader(nn.Module):
+class FeatureNetwork(nn.Module):
     """A network that also returns what its last linear layers read, and pooled layers.
 
     `readers` are the paths of the last linear layers (`graph_outputs.last_layers`), `layers` those of the
@@ -50,7 +50,7 @@ class FeatureReader(nn.Module):
                 lambda _module, _inputs, values, path=path: self._keep(path, values)
             )
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Tensor) -> NetworkFeatures:
         """Run the network: (B, 3, H, W) -> logits, embedding and features."""
         found: dict[str, Tensor] = {}
         self._seen.found = found
@@ -60,7 +60,7 @@ class FeatureReader(nn.Module):
             self._seen.found = None
         embedding = torch.cat([found[path] for path in self._readers], dim=1)
         parts = [pooled(path, found[path], images) for path in self._layers]
-        return Features(logits, embedding, torch.cat([embedding, *parts], dim=1))
+        return NetworkFeatures(logits, embedding, torch.cat([embedding, *parts], dim=1))
 
     def _keep(self, path: str, values: Any) -> None:
         found = getattr(self._seen, "found", None)
@@ -84,7 +84,7 @@ def pooled(path: str, values: Any, images: Tensor) -> Tensor:
     maps = as_maps(values, images.shape[2], images.shape[3])
     if maps is None:
         raise SettingsError(
-            f"The output of the layer {path!r} is no map of the picture, so it is not pooled."
+            f"The output of the layer {path!r} is not a map of the picture, so it cannot be pooled."
         )
     mean = maps.mean(dim=(2, 3))
     variance = (maps - mean[:, :, None, None]).square().mean(dim=(2, 3))

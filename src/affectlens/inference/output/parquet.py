@@ -90,7 +90,7 @@ def read_table(file: Path) -> Iterator[JsonRow]:
 
 
 def _cells(line: bytes, names: Sequence[str]) -> dict[str, Any]:
-    read_row(line)  # which raises for what is no row
+    read_row(line)  # which raises for what is not a row
     row = flatten(json.loads(line), names)
     return {name: text_of(value) if isinstance(value, str) else value for name, value in row.items()}
 
