@@ -33,7 +33,7 @@ def write(folder: Path, threshold: float = 0.5, graph: bool = True) -> Path:
     )  # fmt: skip
     save_model(folder, pair, card, "A model for tests.\n")
     embedding = sum(getattr(pair, branch).get_classifier().in_features for branch in BRANCHES)
-    pooled = 2 * (pair.transformer.embed_dim + 24)
+    pooled = 2 * (64 + 24)  # channels of the layers
     rng = np.random.default_rng(0)
     head = RatingHead(
         rng.normal(0, 0.05, (2, embedding + pooled)).astype(np.float32), np.array([5.0, 4.0], np.float32)

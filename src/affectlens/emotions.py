@@ -31,7 +31,7 @@ RESERVED = frozenset({
     "top", "polarity", "attributes", "brightness", "colourfulness", "predicted_attributes", "because",
     "model", "weights", "version", "engine", "precision", "error", "error_type", "error_message",
     "second", "frame", "shot", "start", "end", "duration", "begins", "transition", "key_second", "samples",
-    "smoothed", "valence", "arousal", "uncertainty", "reused",
+    "smoothed", "valence", "arousal", "unusual", "set", "coverage", "min_confidence", "uncertainty", "reused",
 })  # fmt: skip
 RESERVED_BEGINNINGS = ("smoothed_", "error_")
 LONGEST_WORD = 60  # characters

@@ -165,3 +165,28 @@ def test_json_has_the_interval_by_names(rated: Path, photos: Path) -> None:
     )
     assert list(row["valence"]) == ["mean", "low", "high"] and row["unusual"] is True
     assert row["coverage"] == 0.8 and row["set"][0] == row["top"]
+
+
+def test_below_the_least_confidence_no_emotion_is_named_and_a_file_keeps_to_it(
+    rated: Path, photos: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor.load(str(rated))
+    sure = predictor.predict_file(photos / "0.png")
+    assert sure.emotions is not None and not sure.abstains
+    most = sure.emotions[sure.emotions.top]
+    for least, abstains in ((most + 0.01, True), (most - 0.01, False), (0.0, False)):
+        found = predictor.predict_file(photos / "0.png", min_confidence=least)
+        row = found.to_row(predictor.card)
+        assert found.abstains is abstains and row["top"] == (None if abstains else sure.emotions.top)
+        assert row["emotions"] == sure.to_row(predictor.card)["emotions"] and row["min_confidence"] == least
+        assert ("no emotion is as probable" in prediction_line(found)) is abstains
+        assert ("no emotion is as probable" in prediction_text(found, "rated")) is abstains
+    for suffix in SUFFIXES:
+        file = tmp_path / f"rows.{suffix}"
+        PredictionJob(predictor, iter(files(photos)), min_confidence=1.0).write(file)
+        assert {row.top for row in read_rows_file(file).rows} == {None}
+        with pytest.raises(OutputError, match=r"min_confidence|other columns"):
+            PredictionJob(predictor, iter(files(photos)), min_confidence=0.5).write(file, resume=True)
+    for least in (-0.1, 1.1, float("nan")):
+        with pytest.raises(SettingsError, match="0 to 1"):
+            predictor.predict_files(["gone.jpg"], min_confidence=least)

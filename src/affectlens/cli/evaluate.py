@@ -95,11 +95,14 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
 
 
 def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:
+    from affectlens.evaluation.sets import sets_markdown
     from affectlens.evaluation.tables import print_scores
 
     if out:
         result.write(out)
     print_scores(result.scores, table_console())
+    if result.set_scores:
+        echo(sets_markdown(result.set_scores))
     if result.attribute_scores:
         echo(result.attribute_scores.markdown())
     for note in (*source.notes, *result.notes):

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 @click.option("--coverage", type=float, metavar="SHARE",
               help="Probability, 0.5 to 0.99, with which a set of emotions holds the picture's own: each row "
                    "gets the smallest such set. Intervals of ratings are of it too, else .9.")  # fmt: skip
+@click.option("--min-confidence", type=click.FloatRange(0, 1), metavar="SHARE",
+              help="Probability of the most probable emotion below which none is named.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output, one object a picture.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Batch size.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
@@ -93,7 +95,7 @@ def predict(
         many=number is None or number >= MANY,  # None: counting takes long
     )
     job = PredictionJob(predictor, chain.from_iterable(parts), given["batch_size"], given["attributes"])
-    job.coverage = given["coverage"]
+    job.coverage, job.min_confidence = given["coverage"], given["min_confidence"]
     predictor.row_schema(coverage=given["coverage"])  # an impossible coverage is an error at once
     if not out and STANDARD_INPUT in paths:
         # What is printed may be waited for, while what feeds standard input waits for it.
@@ -132,6 +134,7 @@ def _write_on_ray(
         batch_size=given["batch_size"],
         attributes=given["attributes"],
         coverage=given["coverage"],
+        min_confidence=given["min_confidence"],
         suffix=out.suffix,
     )
     listing = PictureListing.of(paths, column)

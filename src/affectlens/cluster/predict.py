@@ -57,8 +57,14 @@ class PredictionOptions:
     batch_size: int = 32
     attributes: bool = False
     coverage: float | None = None
+    min_confidence: float | None = None
     suffix: str = ".jsonl"
     folder: str = field(default_factory=os.getcwd)
+
+    @property
+    def requested(self) -> dict[str, Any]:
+        """What `Predictor.predict_files` is called with."""
+        return {name: getattr(self, name) for name in ("attributes", "coverage", "min_confidence")}
 
 
 @dataclass(frozen=True)
@@ -282,7 +288,7 @@ class PredictionWorker:
         self.predictor = Predictor.load(
             options.model, device, options.precision, engine=options.engine, many=True
         )
-        schema = self.predictor.row_schema(attributes=options.attributes, coverage=options.coverage)
+        schema = self.predictor.row_schema(**options.requested)
         self.encoding = FORMATS[options.suffix.lower()].encoding(schema)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -321,9 +327,7 @@ class PredictionWorker:
 
     def _answers(self, given: Iterable[Input]) -> Iterator[Any]:
         options = self.options
-        return self.predictor.predict_files(
-            given, options.batch_size, attributes=options.attributes, coverage=options.coverage
-        )
+        return self.predictor.predict_files(given, options.batch_size, **options.requested)
 
 
 def _go_to(folder: str) -> None:

@@ -6,17 +6,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from affectlens.data.records import DataSource, digest, in_vocabulary, with_words_of
 from affectlens.emotions import POLARITY, VOCABULARIES, NoConversion, Vocabulary, own_name
 from affectlens.errors import VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.matching import match_rows
 from affectlens.evaluation.scores import Scores, score
+from affectlens.evaluation.sets import SetScores, score_sets
 from affectlens.files import atomic_write
+from affectlens.inference.coverage import PredictionSets
 from affectlens.inference.engine import Engine, require_attributes
 from affectlens.inference.output.read import RowsFile
-from affectlens.inference.predictions import Unreadable, from_answers, predict_attributes, predict_records
+from affectlens.inference.predictions import (
+    Predictions,
+    Unreadable,
+    from_answers,
+    predict_attributes,
+    predict_records,
+)
 from affectlens.machine import describe
+from affectlens.metrics import softmax
+from affectlens.model_folder import Card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +53,8 @@ class PredictedBy:
 class Evaluation:
     """Scores, what they were measured on, and the pictures that are in none of them.
 
-    `attribute_scores` are there where they were requested; `notes` is what should be known of the
-    predictions, sentences without a full stop.
+    `attribute_scores` are there where they were requested, `set_scores` where the model has sets. `notes` is
+    what should be known of the predictions, sentences without a full stop.
     """
 
     scores: Scores
@@ -52,6 +64,7 @@ class Evaluation:
     unreadable: tuple[Unreadable, ...]
     by: PredictedBy
     attribute_scores: AttributeScores | None = None
+    set_scores: tuple[SetScores, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +80,7 @@ class Evaluation:
             "data": {"name": self.data, "split": self.split, "hash": self.digest},
             "scores": self.scores.to_json(),
             "unreadable": [{"image": u.key, "error": str(u.error)} for u in self.unreadable],
+            **({"sets": [each.to_json() for each in self.set_scores]} if self.set_scores else {}),
             **(self.attribute_scores.to_json() if self.attribute_scores else {}),
         }
 
@@ -123,8 +137,16 @@ def evaluate(
             model=card.name, weights=card.weights_hash, engine=engine.name, precision=engine.precision
         ),
         attribute_scores=named,
+        set_scores=_set_scores(card, found),
         notes=source.notes[len(given.notes) :],
     )
+
+
+def _set_scores(card: Card, found: Predictions) -> tuple[SetScores, ...]:
+    if not card.prediction_sets:
+        return ()
+    sets = PredictionSets.from_json(card.prediction_sets, card.vocabulary)
+    return score_sets(sets, softmax(found.logits.astype(np.float64) / card.temperature), found.targets)
 
 
 def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation:

@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from affectlens.inference.inputs import Input
 from affectlens.inference.predictor import BATCH_SIZE, Prediction, Predictor
@@ -90,6 +90,7 @@ class PredictionJob:
             next is waited for
         attributes: whether rows have attributes as well as emotions
         coverage: of sets of emotions and of intervals; None for no sets, and intervals of 0.9
+        min_confidence: probability below which rows name no first emotion
         counts: of what was done so far
     """
 
@@ -98,17 +99,21 @@ class PredictionJob:
     batch_size: int = BATCH_SIZE
     attributes: bool = False
     coverage: float | None = None
+    min_confidence: float | None = None
     counts: JobCounts = field(default_factory=JobCounts)
     bursts: Iterator[Iterable[Input]] | None = None
+
+    @property
+    def _requested(self) -> dict[str, Any]:
+        names = ("attributes", "coverage", "min_confidence")
+        return {name: getattr(self, name) for name in names}
 
     def predictions(self, progress: Progress = lambda counts: None) -> Generator[Prediction, None, None]:
         """Predict the pictures in their order and count them."""
         self.counts.started = time.monotonic()
         progress(self.counts)
         for burst in self.bursts or (self.inputs,):
-            answers = self.predictor.predict_files(
-                burst, self.batch_size, attributes=self.attributes, coverage=self.coverage
-            )
+            answers = self.predictor.predict_files(burst, self.batch_size, **self._requested)
             with closing(answers):
                 for prediction in answers:
                     yield prediction
@@ -127,7 +132,7 @@ class PredictionJob:
             self.inputs = chain(first, self.inputs)
             return None
         self.counts.started = time.monotonic()
-        prediction = self.predictor.predict_file(first[0], attributes=self.attributes, coverage=self.coverage)
+        prediction = self.predictor.predict_file(first[0], **self._requested)
         self._count(prediction)
         return prediction
 
@@ -166,7 +171,7 @@ class PredictionJob:
             self.inputs,
             resume=resume,
             batch_size=self.batch_size,
-            schema=self.predictor.row_schema(attributes=self.attributes, coverage=self.coverage),
+            schema=self.predictor.row_schema(**self._requested),
             by=by,
         )
         self.counts.kept, self.counts.failed, self.counts.kept_by = kept.rows, kept.failed, kept.by

@@ -30,7 +30,14 @@ from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidenc
 from affectlens.inference.coverage import PredictionSets
 from affectlens.inference.engine import AUTO, Answers, Engine, load_engine, require_attributes
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
-from affectlens.inference.output.rows import AT_COVERAGE, SET, UNUSUAL, RowSchema, made_by
+from affectlens.inference.output.rows import (
+    AT_COVERAGE,
+    MIN_CONFIDENCE,
+    SET,
+    UNUSUAL,
+    RowSchema,
+    made_by,
+)
 from affectlens.inference.stores import PictureBytes
 from affectlens.inference.unusual import UsualPictures
 from affectlens.model_folder import Card
@@ -72,6 +79,8 @@ class Prediction:
             known.
             Its intervals and sets are those that miss half as often
         coverage: of the row's set of emotions; None for a row without
+        min_confidence: probability below which the row names no first emotion; None for a row that always
+            does
         sets: thresholds of the model's sets of emotions, None where it has none
     """
 
@@ -84,7 +93,15 @@ class Prediction:
     ratings: Mapping[str, Rating] = field(default_factory=dict)
     unusual: bool | None = None
     coverage: float | None = None
+    min_confidence: float | None = None
     sets: PredictionSets | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether no emotion is as probable as was requested, so that none is named."""
+        if self.emotions is None or self.min_confidence is None:
+            return False
+        return self.emotions[self.emotions.top] < self.min_confidence
 
     @property
     def valence(self) -> Rating | None:
@@ -119,12 +136,13 @@ class Prediction:
         polarity = polarity_sums(emotions) if emotions else None
         return {
             "image": self.image,
-            "top": emotions.top if emotions else None,
+            "top": emotions.top if emotions and not self.abstains else None,
             "emotions": _rounded(emotions) if emotions else None,
             "polarity": _rounded(polarity) if polarity else None,
             **{scale.name: self._rating_row(scale.name) for scale in card.ratings},
             **({UNUSUAL: self.unusual} if card.unusual else {}),
             **({} if self.coverage is None else self._set_row(self.coverage)),
+            **({} if self.min_confidence is None else {MIN_CONFIDENCE: self.min_confidence}),
             **({} if attributes is None else {"attributes": {k: _plain(v) for k, v in attributes.items()}}),
             **made_by(card.name, card.weights_id, self.engine, self.precision),
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
@@ -144,6 +162,7 @@ class _Requested:
 
     attributes: bool = False
     coverage: float | None = None
+    min_confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -243,6 +262,7 @@ class Predictor:
         *,
         attributes: bool = False,
         coverage: float | None = None,
+        min_confidence: float | None = None,
     ) -> Generator[Prediction, None, None]:
         """Predict any number of files, or one, and yield an answer for each in the order given.
 
@@ -260,37 +280,53 @@ class Predictor:
 
         With `coverage`, rows have a set of emotions that holds the picture's own with this probability
         (`Prediction.set`), and the intervals of ratings hold people's mean with it; by default these do with
-        0.9. Raises `SettingsError` for a coverage that the model has no thresholds for.
+        0.9. With `min_confidence`, 0 to 1, a row whose emotions are all less probable names none as the first
+        (`Prediction.abstains`). Raises `SettingsError` for a coverage that the model has no thresholds for,
+        and for another `min_confidence`.
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size must be at least 1, not {batch_size}.")
-        requested = self._requested(attributes, coverage)
+        requested = self._requested(attributes, coverage, min_confidence)
         several = [paths] if isinstance(paths, (str, Path)) else paths
         return self._predictions(several, batch_size, requested)
 
     def predict_file(
-        self, path: Input, *, attributes: bool = False, coverage: float | None = None
+        self,
+        path: Input,
+        *,
+        attributes: bool = False,
+        coverage: float | None = None,
+        min_confidence: float | None = None,
     ) -> Prediction:
         """Predict one file, as `predict_files` does; the answer is there sooner, and the same to 1e-5."""
-        requested = self._requested(attributes, coverage)
+        requested = self._requested(attributes, coverage, min_confidence)
         (given,) = load_rows([path])
         made = self._read(given, requested)
         answer = made if isinstance(made, PictureError) else self._predict([made], requested)[0]
         return self._prediction(given, answer, requested)
 
-    def row_schema(self, *, attributes: bool = False, coverage: float | None = None) -> RowSchema:
+    def row_schema(
+        self,
+        *,
+        attributes: bool = False,
+        coverage: float | None = None,
+        min_confidence: float | None = None,
+    ) -> RowSchema:
         """Return what the rows of predictions hold, by what is requested. Raises as `predict_files`."""
         card = self.card
-        self._requested(attributes, coverage)
+        self._requested(attributes, coverage, min_confidence)
         return RowSchema(
             vocabulary=card.vocabulary,
             attributes=self.attribute_names if attributes else (),
             ratings=tuple(scale.name for scale in card.ratings),
             unusual=bool(card.unusual),
             coverage=coverage,
+            min_confidence=min_confidence,
         )
 
-    def _requested(self, attributes: bool, coverage: float | None) -> _Requested:
+    def _requested(
+        self, attributes: bool, coverage: float | None, min_confidence: float | None
+    ) -> _Requested:
         """Check that all that is requested can be had."""
         if attributes and self.card.attributes:
             require_attributes(self._engine)
@@ -300,7 +336,9 @@ class Predictor:
             self._sets.check(coverage)
             for scale in self.card.ratings:
                 scale.half_width(coverage)
-        return _Requested(attributes, coverage)
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            raise SettingsError(f"min_confidence is a probability, 0 to 1, not {min_confidence:g}.")
+        return _Requested(attributes, coverage, min_confidence)
 
     def _predictions(
         self, paths: Iterable[Input], batch_size: int, requested: _Requested
@@ -314,7 +352,7 @@ class Predictor:
     ) -> Prediction:
         shared: dict[str, Any] = {
             "image": name_of(given), "engine": self._engine.name, "precision": self._engine.precision,
-            "coverage": requested.coverage, "sets": self._sets,
+            "coverage": requested.coverage, "min_confidence": requested.min_confidence, "sets": self._sets,
         }  # fmt: skip
         if isinstance(answer, PictureError):
             return Prediction(

@@ -30,6 +30,8 @@ def title_text(prediction: Prediction) -> str:
     assert prediction.emotions is not None
     image = printable(prediction.image)
     emotions = prediction.emotions
+    if prediction.abstains:
+        return f"{image}: {abstention_text(prediction)}"
     if not stands_out(emotions.weights):
         return f"{image} evokes no emotion clearly in people who look at it; the likeliest is {emotions.top}"
     return f"{image} is most likely to evoke {emotions.top} in people who look at it"
@@ -54,6 +56,8 @@ def prediction_line(prediction: Prediction) -> str:
     if emotions is None:
         return f"{image}: not read ({type(prediction.error).__name__})"
     shown = ", ".join(f"{word} {value:.0%}" for word, value in emotions.ranked[:SHOWN_EMOTIONS])
+    if prediction.abstains:
+        shown = abstention_text(prediction)
     parts = (shown, polarity_text(prediction), beyond_text(prediction), attribute_text(prediction))
     return f"{image}: {'; '.join(filter(None, parts))}"
 
@@ -63,6 +67,14 @@ def beyond_text(prediction: Prediction) -> str:
     rated = ", ".join(f"{name} {rating_text(rating)}" for name, rating in prediction.ratings.items())
     parts = (rated, set_text(prediction), UNUSUAL if prediction.unusual else "")
     return "; ".join(filter(None, parts))
+
+
+def abstention_text(prediction: Prediction) -> str:
+    """Write that no emotion is probable enough to be named, and which comes nearest."""
+    emotions = prediction.emotions
+    assert emotions is not None
+    nearest = f"{emotions.top}, {emotions[emotions.top]:.1%}".replace("%", " %")
+    return f"no emotion is as probable as {prediction.min_confidence:g} (the likeliest: {nearest})"
 
 
 def rating_text(rating: Rating) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 from affectlens.inference.output.json_lines import JsonRow, row_of_cells
 from affectlens.inference.output.rows import (
     AT_COVERAGE,
+    MIN_CONFIDENCE,
     UNUSUAL,
     PredictionRow,
     RowSchema,
     StoredRow,
-    check_coverage,
     columns_among,
     flatten,
 )
@@ -25,7 +25,7 @@ class CsvRows:
     """The rows of a CSV file, whose first line names the columns."""
 
     def __init__(self, schema: RowSchema) -> None:
-        self.coverage = schema.coverage
+        self._schema = schema
         self.columns = schema.columns
         self.header = self._line(self.columns)
 
@@ -42,7 +42,7 @@ class CsvRows:
         except csv.Error as error:
             raise ValueError(str(error)) from None
         row = dict(zip(self.columns, cells, strict=True))
-        check_coverage(row.get(AT_COVERAGE), self.coverage)
+        self._schema.check(row.get(AT_COVERAGE), row.get(MIN_CONFIDENCE))
         return StoredRow(
             row["image"],
             row["model"],

@@ -15,7 +15,6 @@ from affectlens.inference.output.rows import (
     RowColumns,
     RowSchema,
     StoredRow,
-    check_coverage,
     is_rating,
     unflatten,
 )
@@ -62,7 +61,10 @@ class JsonLines:
             raise ValueError("it does not state whether its picture is unusual, or it should not")
         if (row.coverage is msgspec.UNSET) == (wanted.coverage is not None):
             raise ValueError("it has no set of emotions, or should have none")
-        check_coverage(None if row.coverage is msgspec.UNSET else row.coverage, wanted.coverage)
+        if (row.min_confidence is msgspec.UNSET) == (wanted.min_confidence is not None):
+            raise ValueError("it has no min_confidence, or should have none")
+        given = (None if each is msgspec.UNSET else each for each in (row.coverage, row.min_confidence))
+        wanted.check(*given)
 
     def is_complete(self, record: bytes) -> bool:
         """Whether the row ends where the line does: always."""
@@ -79,8 +81,9 @@ class JsonError(msgspec.Struct):
 class JsonRow(msgspec.Struct, kw_only=True):
     """A row as it is stored.
 
-    `attributes`, `set` and `coverage` are unset where none were requested, `unusual` where the model does not
-    know it, `weights` before 0.2. Ratings stand in the row by their names; here they are in `ratings`.
+    `attributes`, `set`, `coverage` and `min_confidence` are unset where none were requested, `unusual` where
+    the model does not know it, `weights` before 0.2. Ratings stand in the row by their names; here they are
+    in `ratings`.
     """
 
     image: str
@@ -98,6 +101,7 @@ class JsonRow(msgspec.Struct, kw_only=True):
     unusual: bool | msgspec.UnsetType | None = msgspec.UNSET
     set: list[str] | msgspec.UnsetType | None = msgspec.UNSET
     coverage: float | msgspec.UnsetType = msgspec.UNSET
+    min_confidence: float | msgspec.UnsetType = msgspec.UNSET
 
 
 def read_row(record: bytes) -> JsonRow:

@@ -23,7 +23,7 @@ from affectlens.version import VERSION
 
 PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns it
 
-SET, AT_COVERAGE, UNUSUAL = "set", "coverage", "unusual"
+SET, AT_COVERAGE, MIN_CONFIDENCE, UNUSUAL = "set", "coverage", "min_confidence", "unusual"
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
 _ENDS = ("", "_low", "_high")  # of the columns of a rating
 MADE_BY = ("model", "weights", "version", "engine", "precision")  # what made a row
@@ -33,7 +33,7 @@ _INDEX = re.compile(r"|__index_level_\d+__|Unnamed: \d+(\.\d+)?")
 OTHER_COLUMNS = (
     "has other columns than this model's answers: it is of another model or program, of a version before "
     "0.2, whose rows do not name their weights, of an earlier one, whose rows have no ratings, or of a run "
-    "with or without --attributes or --coverage. Name another file."
+    "with or without --attributes, --coverage or --min-confidence. Name another file."
 )
 
 
@@ -46,6 +46,7 @@ class RowSchema:
         ratings: names
         unusual: whether rows state if a picture is unlike those that the model was made for
         coverage: of the rows' sets of emotions; None where they have none
+        min_confidence: below which rows name no first emotion; None where they always do
     """
 
     vocabulary: Vocabulary
@@ -53,6 +54,17 @@ class RowSchema:
     ratings: tuple[str, ...] = ()
     unusual: bool = False
     coverage: float | None = None
+    min_confidence: float | None = None
+
+    def check(self, coverage: Any, min_confidence: Any) -> None:
+        """Raise `ValueError` where a row was made at another coverage or least confidence than these."""
+        pairs = (
+            (AT_COVERAGE, coverage, self.coverage),
+            (MIN_CONFIDENCE, min_confidence, self.min_confidence),
+        )
+        for name, stored, wanted in pairs:
+            if wanted is not None and stored not in (None, "") and float(stored) != wanted:
+                raise ValueError(f"its {name} is {float(stored):g}, not {wanted:g}")
 
     @property
     def columns(self) -> list[str]:
@@ -65,6 +77,7 @@ class RowSchema:
         names = ["image", "top", *emotions, *(f"{name}{end}" for name in self.ratings for end in _ENDS)]
         names += [UNUSUAL] if self.unusual else []
         names += [SET, AT_COVERAGE] if self.coverage is not None else []
+        names += [MIN_CONFIDENCE] if self.min_confidence is not None else []
         return list(dict.fromkeys([*names, *self.attributes, *MADE_BY, *ABOUT_ERRORS]))
 
 
@@ -76,12 +89,13 @@ class RowColumns(NamedTuple):
     ratings: tuple[str, ...]
     unusual: bool
     has_sets: bool
+    may_abstain: bool
 
     @property
     def numbers(self) -> set[str]:
         """Columns whose cells are numbers."""
         ratings = {f"{name}{end}" for name in self.ratings for end in _ENDS}
-        return {*self.words, *POLARITY.words, *MEASURED, *ratings, AT_COVERAGE}
+        return {*self.words, *POLARITY.words, *MEASURED, *ratings, AT_COVERAGE, MIN_CONFIDENCE}
 
 
 @dataclass(frozen=True)
@@ -142,20 +156,14 @@ def columns_among(names: Sequence[str]) -> RowColumns:
     attributes = tuple(name for name in names if name in (*MEASURED, *STRUCTURED))
     known = set(names)
     ratings = tuple(name for name in names if all(f"{name}{end}" in known for end in _ENDS))
-    others = {"image", "top", *attributes, *MADE_BY, *ABOUT_ERRORS, UNUSUAL, SET, AT_COVERAGE}
+    others = {"image", "top", *attributes, *MADE_BY, *ABOUT_ERRORS, UNUSUAL, SET, AT_COVERAGE, MIN_CONFIDENCE}
     others |= {f"{name}{end}" for name in ratings for end in _ENDS}
     numbers = [name for name in names if name not in others]
     words = [name for name in numbers if name not in POLARITY.words]
     if words and numbers[0] in POLARITY.words:
         words = numbers
     found = tuple(words or POLARITY.words)
-    return RowColumns(found, attributes, ratings, UNUSUAL in names, SET in names)
-
-
-def check_coverage(stored: Any, wanted: float | None) -> None:
-    """Raise `ValueError` where a row's set of emotions is of another coverage."""
-    if wanted is not None and stored not in (None, "") and float(stored) != wanted:
-        raise ValueError(f"its set of emotions is of coverage {float(stored):g}, not {wanted:g}")
+    return RowColumns(found, attributes, ratings, UNUSUAL in known, SET in known, MIN_CONFIDENCE in known)
 
 
 def is_rating(value: Any) -> bool:
@@ -181,6 +189,7 @@ def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
         UNUSUAL: row.get(UNUSUAL),
         SET: _cell(row.get(SET)),
         AT_COVERAGE: row.get(AT_COVERAGE),
+        MIN_CONFIDENCE: row.get(MIN_CONFIDENCE),
         **{name: row.get(name) for name in MADE_BY},
         "error_type": error.get("type"),
         "error_message": error.get("message"),
@@ -203,6 +212,7 @@ def unflatten(values: Mapping[str, Any], found: RowColumns) -> PredictionRow:
         **{name: _rating_of_cells(values, name) for name in found.ratings},
         **({UNUSUAL: values[UNUSUAL]} if found.unusual else {}),
         **sets,
+        **({MIN_CONFIDENCE: values[MIN_CONFIDENCE]} if found.may_abstain else {}),
         **({"attributes": described} if found.attributes else {}),
         **{name: values[name] for name in MADE_BY},
         "error": {"type": values["error_type"], "message": values["error_message"]} if failed else None,
