@@ -2,8 +2,8 @@
 
     python benchmarks/default_model.py --data fi:PATH [--oasis FOLDER]
 
-Writes benchmarks/results/default_model.json and docs/results/default.md. The validation split chose the
-epoch and the temperature, so these figures flatter the model somewhat; differences between rows are
+Writes benchmarks/results/default_model.json, and the page anew (default_page.py). The validation split chose
+the epoch and the temperature, so these figures flatter the model somewhat; differences between rows are
 what they are for. With --oasis also how the probability of a positive feeling follows the valence
 ratings of OASIS (Kurdi, Lozano and Banaji, 2017), pictures that nothing was chosen on.
 """
@@ -11,7 +11,6 @@ ratings of OASIS (Kurdi, Lozano and Banaji, 2017), pictures that nothing was cho
 import argparse
 import csv
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-import result_page
+import default_page
 from affectlens.data.catalog import open_data
 from affectlens.data.records import digest
 from affectlens.evaluation.calibration import fit_temperature
@@ -33,7 +32,6 @@ from affectlens.metrics import bootstrap_interval
 from affectlens.models import catalog, saved
 from affectlens.models.capabilities import HasBranches
 from affectlens.models.saved import Model
-from affectlens.report.text import markdown_table
 
 HERE = Path(__file__).parent
 Variant = tuple[str, nn.Module, int]
@@ -93,28 +91,6 @@ def valence(folder: Path) -> dict[str, Any]:
     }
 
 
-def table(rows: list[tuple[str, Scores]]) -> str:
-    """Write the rows as Markdown."""
-
-    def cell(scores: Scores, name: str, percent: Callable[[float], str]) -> str:
-        low, high = scores.intervals[name]
-        return f"{percent(getattr(scores, name))} ({percent(low)}–{percent(high)})"  # noqa: RUF001
-
-    shares = ("accuracy", "balanced_accuracy", "macro_f1")
-    cells = [
-        [
-            name,
-            *(cell(scores, share, "{:.1%}".format) for share in shares),
-            f"{scores.negative_log_likelihood:.3f}",
-            f"{scores.expected_calibration_error:.3f}",
-        ]
-        for name, scores in rows
-    ]
-    header = ["variant", *(share.replace("_f1", " F1").replace("_", " ") for share in shares)]
-    header += ["negative log-likelihood", "calibration error"]
-    return markdown_table(header, cells, left=len(header))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -136,21 +112,7 @@ def main() -> None:
     }
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "default_model.json").write_text(json.dumps(result, indent=2) + "\n")
-    sentence = "not measured"
-    if followed:
-        low, high = followed["interval"]
-        sentence = f"r = {followed['pearson']:.2f} ({low:.2f} to {high:.2f}, {followed['pictures']} pictures)"
-    log = [
-        f"| {row['epoch']} | {row['scores']['accuracy']:.1%} | {row['scores']['balanced_accuracy']:.1%} |"
-        for row in model.card.training["log"]
-    ]
-    parts = {
-        "TABLE": table(rows),
-        "VALENCE": sentence,
-        "LOG": "\n".join(log),
-        "COMMAND": model.card.training["command"],
-    }
-    result_page.write(result_page.RESULTS / "default.md", "default_model.template.md", parts)
+    default_page.main()
 
 
 if __name__ == "__main__":

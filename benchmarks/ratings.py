@@ -3,20 +3,23 @@
     python benchmarks/ratings.py features --data fi:PATH --ratings FOLDER --cache FOLDER
     python benchmarks/ratings.py measure --cache FOLDER
     python benchmarks/ratings.py fit --cache FOLDER --out FILE.npz
+    python benchmarks/ratings.py cost
 
 `--ratings` holds `oasis-dev` and `emdt-dev`, photographs that people rated. `features` computes what all
 tries read, once; `measure` appends a row for every try in `TRIES` that has none to
 benchmarks/results/ratings.jsonl, and writes more of the one that ships to ratings.json; `fit` writes what a
-model folder is to hold (benchmarks/default_heads.py).
+model folder is to hold (benchmarks/default_heads.py); `cost` times the graph with and without it.
 """
 
 import argparse
 import csv
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,17 +30,22 @@ from affectlens import library
 from affectlens.adaptation.ridge import RatedFeatures, fit_rating_head, group_folds, out_of_fold
 from affectlens.data.catalog import open_data
 from affectlens.images import read_pixels
+from affectlens.inference.coverage import PredictionSets
+from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.machine import describe
 from affectlens.metrics import softmax
+from affectlens.model_folder import GRAPH_LOGITS, load_card, read_model, write_model
 from affectlens.models.features import FeatureNetwork
 from affectlens.models.graph_outputs import last_layers
 from affectlens.models.network_input import normalise, to_tensor
-from affectlens.models.saved import Model, load_model
+from affectlens.models.saved import Model, add_graph, load_model
 from affectlens.ratings import AROUSAL, VALENCE, RatingScale, conformal_half_widths, rescaled
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "ratings.jsonl"
 RESULT = HERE / "results" / "ratings.json"
+COST = HERE / "results" / "ratings_cost.json"
+ROUNDS, PICTURES = 15, 20  # of the timing
 SEEDS = (0, 1, 2)  # of divisions into folds
 AT_ONCE = 16
 WEAK_STRENGTH = 0.3  # the inverse of the penalty
@@ -55,6 +63,10 @@ RESAMPLES = 2000
 OASIS, EMDT = "oasis", "emdt"
 RATED = {OASIS: "oasis-dev", EMDT: "emdt-dev"}
 RATINGS = (VALENCE, AROUSAL)
+FACTS = ("values", "group", "source", "beauty", "name")
+MIDDLE, CLEAR = 5.0, 1.0  # a valence so far from the middle of the scale is clearly pleasant or unpleasant
+SURE = 0.5  # a probability
+WRONG = 12  # pictures in the table of errors
 Array: TypeAlias = NDArray[Any]
 
 
@@ -70,6 +82,8 @@ class Rated:
         blocks: by layer (N, F); also `logits/BRANCH`, (N, E), and `logits`
         polarity: (2, D), what the branches' classifiers read of the embedding for positive less negative
         positive: (N,), log-odds of a positive feeling
+        probabilities: (N, E), at the model's temperature
+        names: (N,), of the files
         weak: (F,), what logistic regression reads of the embedding and the four layers for the polarity of
             FI's validation pictures
     """
@@ -81,6 +95,8 @@ class Rated:
     blocks: Mapping[str, Array]
     polarity: Array
     positive: Array
+    probabilities: Array
+    names: NDArray[np.str_]
     weak: Array
 
 
@@ -172,7 +188,9 @@ def write_features(data: str, ratings: Path, cache: Path, name: str) -> None:
     model = load_model(library.find(name))
     rows = list(rated_files(ratings))
     blocks = feature_blocks(model, [row["file"] for row in rows])
-    facts = {key: np.array([row[key] for row in rows]) for key in ("values", "group", "source", "beauty")}
+    for row in rows:
+        row["name"] = row["file"].name
+    facts = {key: np.array([row[key] for row in rows]) for key in FACTS}
     np.savez(cache / "rated.npz", allow_pickle=False, polarity=polarity_rows(model), **facts, **blocks)
     records = open_data(data).split("val")
     names = [record.target.top for record in records]
@@ -189,10 +207,11 @@ def read_features(cache: Path, name: str) -> Rated:
     probabilities = softmax(found["logits"].astype(np.float64) / card.temperature)
     signs = np.array([card.vocabulary.signs[word] for word in card.vocabulary.words])
     positive = probabilities[:, signs > 0].sum(axis=1)
-    facts = {key: found.pop(key) for key in ("values", "group", "source", "beauty", "polarity")}
+    facts = {key: found.pop(key) for key in (*FACTS, "polarity")}
     return Rated(
         values=facts["values"], groups=facts["group"], source=facts["source"], beauty=facts["beauty"],
         blocks=found, polarity=facts["polarity"], positive=np.log(positive / (1 - positive)),
+        probabilities=probabilities, names=facts["name"],
         weak=weak_polarity(cache, signs, card.vocabulary.words),
     )  # fmt: skip
 
@@ -425,12 +444,85 @@ def describe_chosen(cache: Path, name: str) -> dict[str, Any]:
         "figures": figures,
         "intervals": interval_rows(rated, one, scaled_errors(data, one, SEEDS[0])),
         "siblings": siblings(rated),
+        "errors": polarity_errors(rated, one, name),
         "scatter": {
             "source": rated.source.tolist(), "truth": rated.values.round(3).tolist(),
             "predicted": found.round(3).tolist(),
         },
         "machine": describe(),
     }  # fmt: skip
+
+
+def polarity_errors(rated: Rated, found: Array, name: str) -> dict[str, Any]:
+    """Count answers on the wrong side of clearly pleasant and unpleasant pictures, and list the surest.
+
+    Next to each stands what the other outputs give: valence with its interval, from a fit that saw no picture
+    of the theme, and the set of emotions at 0.9.
+    """
+    card = load_card(library.find(name))
+    sets = PredictionSets.from_json(card.prediction_sets, card.vocabulary)
+    signs = np.array([card.vocabulary.signs[word] for word in card.vocabulary.words])
+    truth, predicted = rated.values[:, 0] - MIDDLE, found[:, 0] - MIDDLE
+    half_width = conformal_half_widths(found[:, 0] - rated.values[:, 0], [LEVEL])[0]
+    side = signs[rated.probabilities.argmax(axis=1)]
+    members = sets.members(rated.probabilities, LEVEL)
+    clear = np.abs(truth) >= CLEAR
+    crossed = clear & (side * truth < 0)
+    right_in_set = (members & (signs == np.sign(truth)[:, None])).any(axis=1)
+    counts: dict[str, Any] = {}
+    for source in RATED:
+        own, wrong = clear & (rated.source == source), crossed & (rated.source == source)
+        counts[source] = {
+            "clear": int(own.sum()),
+            "crossed": int(wrong.sum()),
+            "crossed_by_valence": int((own & (predicted * truth < 0)).sum()),
+            "crossed_by_both": int((wrong & (predicted * truth < 0)).sum()),
+            "set_has_the_right_side": int((wrong & right_in_set).sum()),
+            "interval_has_the_rating": int((wrong & (np.abs(predicted - truth) <= half_width)).sum()),
+        }
+    top = rated.probabilities.max(axis=1)
+    order = [int(row) for row in np.argsort(-top) if crossed[row] and top[row] > SURE][:WRONG]
+    words = np.array(card.vocabulary.words)
+    listed = [
+        {
+            "name": str(rated.names[row]),
+            "source": str(rated.source[row]),
+            "top": str(words[rated.probabilities[row].argmax()]),
+            "probability": float(top[row]),
+            "rated": float(rated.values[row, 0]),
+            "valence": float(found[row, 0]),
+            "set": words[members[row]].tolist(),
+        }
+        for row in order
+    ]
+    return {"counts": counts, "half_width": half_width, "surest": listed}
+
+
+def cost(name: str) -> dict[str, Any]:
+    """Time the graph with what is read besides emotions and without, in turns, one thread: medians."""
+    model = load_model(library.find(name))
+    size = model.card.preprocessing
+    plain = replace(model.card, ratings=(), feature_layers=(), unusual={}, prediction_sets={})
+    _, weights, heads = read_model(library.find(name))
+    images = np.zeros((1, 3, size.height, size.width), np.float32)
+    seconds: dict[str, list[float]] = {"with": [], "without": []}
+    with TemporaryDirectory() as folder:
+        sessions = {}
+        for key, card in {"with": model.card, "without": plain}.items():
+            out = Path(folder) / key
+            own = heads if card.ratings else None
+            write_model(out, card, weights, "", dtype="float16", for_others={}, heads=own)
+            add_graph(out)
+            sessions[key] = OnnxEngine.load(out)
+        for _ in range(ROUNDS):
+            for key, engine in sessions.items():
+                begin = time.perf_counter()
+                for _ in range(PICTURES):
+                    engine.output(images, GRAPH_LOGITS)
+                seconds[key].append((time.perf_counter() - begin) / PICTURES)
+    medians = {key: float(np.median(each)) for key, each in seconds.items()}
+    ratios = [a / b for a, b in zip(seconds["with"], seconds["without"], strict=True)]
+    return {"seconds": medians, "ratio": float(np.median(ratios)), "rounds": ROUNDS, "machine": describe()}
 
 
 def siblings(rated: Rated) -> dict[str, float]:
@@ -474,10 +566,10 @@ def _rounded(errors: Array) -> tuple[float, ...]:
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("stage", choices=("features", "measure", "fit"))
+    parser.add_argument("stage", choices=("features", "measure", "fit", "cost"))
     parser.add_argument("--data")
     parser.add_argument("--ratings", type=Path)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=Path)
     parser.add_argument("--model", default="default")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -487,6 +579,8 @@ def main() -> None:
         measure(given.cache, given.model)
         found = describe_chosen(given.cache, given.model)
         RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    elif given.stage == "cost":
+        COST.write_text(json.dumps(cost(given.model), indent=1) + "\n", encoding="utf-8")
     else:
         fit(given.cache, given.model, given.out)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import default_candidate
+import default_page
 import explanations
 import film
 import label_noise
@@ -32,6 +33,7 @@ def of_label_noise() -> None:
     ("page", "main", "words"),
     [
         ("default_candidate", default_candidate.main, ["report"]),
+        ("default", default_page.main, []),
         ("explanations", explanations.main, []),
         ("film", film.main, ["--report"]),
         ("label_noise", of_label_noise, []),
