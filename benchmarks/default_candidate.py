@@ -34,8 +34,9 @@ from affectlens.metrics import adaptive_calibration_error, bootstrap_interval, s
 from affectlens.models import saved
 from affectlens.models.saved import Model
 from affectlens.report.text import markdown_table
-from default_model import table, variants
+from default_model import variants
 from default_recipe import predict
+from default_scores import table
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "default_candidate.json"

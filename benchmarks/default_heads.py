@@ -25,8 +25,8 @@ from affectlens.ratings import RatingHead, RatingScale
 
 RESULTS = Path(__file__).parent / "results"
 RATING_LICENCES = {
-    "ratings_oasis": "research use (Kurdi, Lozano and Banaji, 2017); stated elsewhere as CC BY-NC-SA 4.0",
-    "ratings_emdt": "CC0-1.0 by its repository, CC BY 4.0 by its citation file",
+    "ratings of OASIS": "research use (Kurdi, Lozano and Banaji, 2017); stated elsewhere as CC BY-NC-SA 4.0",
+    "ratings of EMDT": "CC0-1.0 by its repository, CC BY 4.0 by its citation file",
 }
 
 

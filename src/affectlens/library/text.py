@@ -129,6 +129,14 @@ def _heads_lines(card: Card) -> Iterator[str]:
             "that saw "
             "other photographs of the theme is not comparable with the figures above."
         )
+    terms = [text for what, text in card.licences.items() if what.startswith("ratings")]
+    if card.ratings and terms:
+        yield (
+            f"- Terms of the ratings: {'; '.join(terms)}. Whether they bind what was learned from the "
+            "ratings is "
+            "not settled. To be safe, use valence and arousal for research alone, not commercially; emotions "
+            "have the terms named below."
+        )
     if card.prediction_sets:
         yield (
             "- Sets of emotions (`--coverage`): for each emotion, as many pictures as wanted have theirs "
