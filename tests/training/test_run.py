@@ -180,6 +180,26 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
         next(fit(request(data, tmp_path / "run")))
 
 
+@pytest.mark.parametrize("name", ["model", "states", "ray", "settings.json"])
+def test_what_a_run_would_replace_and_another_wrote_is_refused_before_any_training(
+    data: Path, tmp_path: Path, name: str
+) -> None:
+    other = tmp_path / "run" / name
+    other.mkdir(parents=True)
+    with pytest.raises(RunError, match=f"{name} is there already"):
+        next(fit(request(data, tmp_path / "run")))
+    assert list((tmp_path / "run").iterdir()) == [other]
+
+
+def test_a_folder_called_cache_that_holds_something_else_is_not_replaced(data: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "run" / "cache" / "thesis.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("of someone")
+    with pytest.raises(RunError, match="holds something else than decoded pictures"):
+        list(fit(request(data, tmp_path / "run", replace(TINY, cache_side=32))))
+    assert kept.read_text() == "of someone"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there no folder with an open file is removed")
 def test_a_run_whose_folder_was_removed_ends_and_makes_no_other(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"

@@ -90,8 +90,18 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
     type=options.NamedPath(dir_okay=False, path_type=Path),
     help="Table of splits, a .tsv or .csv file that does not exist yet.",
 )
-@click.option("--val", type=float, help="Share for validation.  [default: 0.15, without --folds]")
-@click.option("--test", default=0.0, show_default=True, help="Share for the final test.")
+@click.option(
+    "--val",
+    type=options.FiniteRange(0, 1, max_open=True),
+    help="Share for validation.  [default: 0.15, without --folds]",
+)
+@click.option(
+    "--test",
+    type=options.FiniteRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share for the final test.",
+)
 @click.option(
     "--folds", type=click.IntRange(2), metavar="N", help="Number of folds, instead of train and val."
 )
@@ -127,6 +137,8 @@ def split(
         require_listed(source)
         splits.require_text(source)
         splits.check_shares(wanted)
+        if folds:
+            splits.require_enough(source.split(ALL), folds)
         table.require_no_other_words(out, source)
         with _search_progress(len(source.split(ALL))) as progress:
             groups = find_groups(source.split(ALL), search, progress)

@@ -21,7 +21,7 @@ OUT = Path("compared.html")
               metavar="FILE", help="Page to write; the numbers go next to it, as .json.")  # fmt: skip
 @click.option("--align", type=click.Choice(["auto", "time", "shots"]), default="auto", show_default=True,
               help="Alignment: by relative position, or by shots in both, for cuts of one film.")  # fmt: skip
-@click.option("--every", type=click.FloatRange(0), default=0.5, show_default=True, metavar="SECONDS",
+@click.option("--every", type=options.FiniteRange(0), default=0.5, show_default=True, metavar="SECONDS",
               help="Interval between sampled frames, for a film that is not watched yet.")  # fmt: skip
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -27,6 +28,17 @@ class NamedPath(click.Path):
                 "the path is empty. Give a name; the folder that you work in is written as a dot.", param, ctx
             )
         return super().convert(value, param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, which neither infinity is, nor NaN, which `click.FloatRange` lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is not finite."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
 
 
 def given(context: click.Context, names: Collection[str]) -> list[str]:

@@ -60,7 +60,7 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
 @click.option("--resume", is_flag=True, help="Continuation of the run in --out after an interruption.")
 @click.option(
     "--epochs",
-    type=click.FloatRange(0, min_open=True),
+    type=options.FiniteRange(0, min_open=True),
     metavar="N",
     help="Number of epochs in total that a run goes on to, with --resume. (A new run takes --set epochs=N.)",
 )

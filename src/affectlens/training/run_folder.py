@@ -14,6 +14,7 @@ On disk:
 """
 
 import json
+import os
 import platform
 import re
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ from affectlens.data.vocabularies import FILE as VOCABULARY
 from affectlens.data.vocabularies import is_file_name
 from affectlens.emotions import is_known, to_toml
 from affectlens.errors import RunError
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, exists
 from affectlens.former_keys import FORMAT_VERSION
 from affectlens.machine import describe
 from affectlens.models.backbones import HUB, NONE
@@ -44,6 +45,9 @@ from affectlens.training.start import RowMixtures, StartRecord, start_record
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
 LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
+
+# What a run or a search replaces or removes as its own, and the settings of a run of finetune.
+_REPLACED = (MODEL, "states", "ray", "settings.json")
 
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 
@@ -178,9 +182,12 @@ def read_run_settings(out: Path) -> Settings:
 
 
 def require_no_run(out: Path) -> None:
-    """Raise `RunError` for a folder that holds a run."""
-    if (out / SETTINGS).exists():
+    """Raise `RunError` for a folder that holds a run, or what it would replace and another wrote."""
+    if exists(out / SETTINGS):
         raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
+    for name in _REPLACED:
+        if os.path.lexists(out / name):
+            raise RunError(f"{out / name} is there already, and is not of this run. Choose another folder.")
 
 
 def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = MappingProxyType({})) -> None:
