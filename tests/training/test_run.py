@@ -45,6 +45,7 @@ from affectlens.training.run_folder import (
     LOG,
     MODEL,
     RUN,
+    SETTINGS,
     STEPS,
     RunRecord,
     TrainingRequest,
@@ -178,6 +179,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
     next(fit(request(data, tmp_path / "run")))
     with pytest.raises(RunError, match="already holds a run"):
         next(fit(request(data, tmp_path / "run")))
+
+
+def test_settings_that_were_edited_by_hand_are_refused_when_a_run_goes_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    next(fit(request(data, out)))
+    text = (out / SETTINGS).read_text(encoding="utf-8")
+    (out / SETTINGS).write_text(f"# a note\n{text}", encoding="utf-8")
+    next(fit(request(data, out, read_run_settings(out), resume=True)))
+    (out / SETTINGS).write_text(text.replace("batch_size = ", "batch_size = 1"), encoding="utf-8")
+    with pytest.raises(RunError, match=r"settings\.toml was changed since the run was begun"):
+        next(fit(request(data, out, read_run_settings(out), resume=True)))
 
 
 @pytest.mark.parametrize("name", ["model", "states", "ray", "settings.json"])
@@ -445,7 +457,7 @@ def as_format_1(out: Path) -> None:
     old["loss"] = {former.get(f"loss.{n}", n).removeprefix("loss."): v for n, v in settings["loss"].items()}
     (out / "settings.toml").write_text(tomli_w.dumps(old))
     record = json.loads((out / RUN).read_text())
-    del record["format_version"]
+    del record["format_version"], record["settings_hashes"]
     (out / RUN).write_text(json.dumps(record))
     (out / STEPS).write_text((out / STEPS).read_text().replace('"lr":', '"rate":'))
 

@@ -57,6 +57,20 @@ def test_a_damaged_file_is_an_error_of_ours(content: str, tmp_path: Path) -> Non
         SearchFile.read(tmp_path)
 
 
+def test_a_file_that_was_edited_by_hand_is_refused_and_one_without_a_hash_is_read(tmp_path: Path) -> None:
+    SearchFile(plan=PLAN, search_space=SPACE).write(tmp_path)
+    stored = json.loads((tmp_path / SEARCH).read_text())
+    (tmp_path / SEARCH).write_text(json.dumps(stored))
+    assert SearchFile.read(tmp_path).plan == PLAN, "another layout is no change"
+    stored["plan"]["rounds"] += 1
+    (tmp_path / SEARCH).write_text(json.dumps(stored))
+    with pytest.raises(RunError, match="it was changed since"):
+        SearchFile.read(tmp_path)
+    del stored["hash"]
+    (tmp_path / SEARCH).write_text(json.dumps(stored))
+    assert SearchFile.read(tmp_path).plan.rounds == PLAN.rounds + 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"population": 1}, {"rounds": 0}, {"interval": 0}, {"cpus": 0.0}, {"gpus": -1.0}, {"scheduler": "best"},

@@ -53,9 +53,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("spec", metavar="NAME:PATH")
-@click.option(
-    "--out", type=options.NamedPath(dir_okay=False, path_type=Path), help="JSON file for the findings."
-)
+@click.option("--out", type=options.OutputFile(".json"), help="JSON file for the findings.")
 @near_duplicates
 def check(spec: str, out: Path | None, search: "Search") -> int:
     """Open every picture of a data set and report what is wrong with it.
@@ -109,7 +107,7 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 def split(
     spec: str, out: Path, val: float | None, test: float, folds: int | None, search: "Search", seed: int
-) -> None:
+) -> int:
     """Divide a data set into train, val and test, or into folds, each emotion in the same proportion.
 
     Copies, near-duplicates and pictures of one `group` of a table stay together. The file lists path, label
@@ -153,3 +151,10 @@ def split(
     for name, part in divided.splits.items():
         echo(f"{name}: {len(part):,} pictures")
     echo(f"{str(groups).capitalize()}. Hash of the division: {splits.digest_of_splits(divided)}.")
+    if groups.unreadable:
+        echo(
+            f"Note: {groups.unreadable:,} pictures cannot be read, and are divided as if they had no copies. "
+            "`affectlens data check` names them.",
+            err=True,
+        )
+    return 1 if groups.unreadable else 0

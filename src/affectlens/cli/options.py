@@ -41,6 +41,28 @@ class FiniteRange(click.FloatRange):
         return found
 
 
+class OutputFile(NamedPath):
+    """A file to write, with one of some suffixes: by another one a film, picture or table may be meant."""
+
+    def __init__(self, *suffixes: str) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffixes = suffixes
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Refuse another suffix."""
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in self.suffixes:
+            self.fail(
+                f"{value!s} would be replaced by a file that is {' or '.join(self.suffixes)}. "
+                "Give it that suffix.",
+                param,
+                ctx,
+            )
+        return path
+
+
 def given(context: click.Context, names: Collection[str]) -> list[str]:
     """Return those of a command's options that were given, as they are written."""
     default = click.core.ParameterSource.DEFAULT

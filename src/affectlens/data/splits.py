@@ -65,7 +65,7 @@ def folds(
 
 
 def with_fold(source: DataSource, number: int) -> DataSource:
-    """Train on all folds but one, and validate on that one, from 1; a `test` that exists stays as it is.
+    """Train on all folds but one, and validate on that one; a `test` that exists stays as it is.
 
     Raises `SettingsError` where the data set has no such fold.
     """

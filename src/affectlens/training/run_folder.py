@@ -13,10 +13,12 @@ On disk:
     model/              the finished model folder, when the run has ended
 """
 
+import hashlib
 import json
 import os
 import platform
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -119,7 +121,8 @@ class RunRecord:
     """What a run was, apart from its settings: `run.json`, and part of the card.
 
     `start` has the model whose weights it started with, where there is one; `continued` each time that its
-    epochs became others.
+    epochs became others. `settings_hashes` are those of what settings.toml held when the run was begun and
+    continued; none in records from before they were kept.
     """
 
     name: str
@@ -129,6 +132,7 @@ class RunRecord:
     machine: Mapping[str, Any]
     start: StartRecord | None = None
     continued: tuple[Continuation, ...] = ()
+    settings_hashes: tuple[str, ...] = ()
     format_version: int = 1
 
     @classmethod
@@ -155,6 +159,15 @@ class RunRecord:
                 f"then, {hashes} now. Name the same --data and --teachers, or start another run."
             )
 
+    def require_same_settings(self, out: Path) -> None:
+        """Raise `RunError` where the settings in a run folder are not those that the run was begun with."""
+        found = _hash((out / SETTINGS).read_text(encoding="utf-8"))
+        if self.settings_hashes and found not in self.settings_hashes:
+            raise RunError(
+                f"{out / SETTINGS} was changed since the run was begun, so that its parts would differ. Undo "
+                "the change, or start another run: --settings takes the changed file."
+            )
+
     def write(self, out: Path) -> None:
         """Write the record into a run folder."""
         with atomic_write(out / RUN, "w") as file:
@@ -165,7 +178,7 @@ class RunRecord:
     def to_card(self) -> dict[str, Any]:
         """Return plain data for a model's card, which has a format of its own."""
         plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
-        del plain["format_version"]
+        del plain["format_version"], plain["settings_hashes"]
         for name in ("start", "continued"):
             if not plain[name]:
                 del plain[name]
@@ -208,6 +221,7 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
                 f"The run in {out} makes the model {record.name}, not {request.name}. Resume with the recipe "
                 f"and the --name that it was begun with: {record.command}"
             )
+        record.require_same_settings(out)
         record.require_same_data(out, session)
         if begun != settings:
             _extend(request, session, record)
@@ -227,6 +241,7 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
         ),
         machine=describe(),
         start=start_record(settings.start, rows) if settings.start else None,
+        settings_hashes=(_hash(settings.to_toml()),),
         format_version=FORMAT_VERSION,
     )
     splits.write_splits(out / SPLITS, source)
@@ -243,6 +258,12 @@ def _write_settings(out: Path, settings: Settings) -> None:
         file.write(settings.to_toml())
 
 
+def _hash(toml: str) -> str:
+    """Hash the values of a settings file, however it is laid out: 16 hex digits."""
+    values = json.dumps(tomllib.loads(toml), sort_keys=True)
+    return hashlib.sha256(values.encode()).hexdigest()[:16]
+
+
 def _extend(request: TrainingRequest, session: Session, record: RunRecord) -> None:
     """Record that a run goes on to other epochs than it was begun with."""
     out, epochs, total = request.out, session.settings.epochs, session.schedule.total_steps
@@ -254,7 +275,10 @@ def _extend(request: TrainingRequest, session: Session, record: RunRecord) -> No
         )
     continued = Continuation(step=done, epochs=epochs, command=request.command)
     if continued not in record.continued:  # where writing it was interrupted
-        replace(record, continued=(*record.continued, continued)).write(out)
+        # Those from before stay: an interruption may leave the settings as they were.
+        before = record.settings_hashes
+        hashes = (*before, _hash(session.settings.to_toml())) if before else ()
+        replace(record, continued=(*record.continued, continued), settings_hashes=hashes).write(out)
     _write_settings(out, session.settings)
 
 

@@ -1,5 +1,6 @@
 """How a search is done, and the file in its folder that records it: `search.json`. Needs no Ray."""
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from affectlens.training.schedule import Schedule
 from affectlens.training.search_space import Hyperparameter
 from affectlens.training.settings import Settings
 
-SEARCH = "search.json"
+SEARCH, HASH = "search.json", "hash"
 # Schedulers whose members copy others at the end of a round, and those whose members keep to themselves.
 EXPLOITING, INDEPENDENT = ("pbt", "pb2"), ("asha", "random")
 SCHEDULERS = (*EXPLOITING, *INDEPENDENT)
@@ -82,7 +83,7 @@ class SearchFile:
 
     @classmethod
     def read(cls, folder: Path) -> "SearchFile":
-        """Read the file of a search. Raises `RunError` where there is none."""
+        """Read the file of a search. Raises `RunError` where there is none, or one that was changed."""
         try:
             return _decoded((folder / SEARCH).read_bytes())
         except (OSError, ValueError, RecursionError, SettingsError) as error:
@@ -91,11 +92,21 @@ class SearchFile:
     def write(self, folder: Path) -> None:
         """Write the file into the folder of a search."""
         with atomic_write(folder / SEARCH, "w") as file:
-            file.write(json.dumps(msgspec.to_builtins(asdict(self)), indent=2) + "\n")
+            file.write(json.dumps({**self._plain(), HASH: self.hash}, indent=2) + "\n")
+
+    @property
+    def hash(self) -> str:
+        """Hash of how it is searched: 16 hex digits."""
+        return hashlib.sha256(json.dumps(self._plain(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _plain(self) -> dict[str, Any]:
+        plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
+        return plain
 
 
 class _Version(msgspec.Struct):
     format_version: int = 1
+    hash: str = ""  # none in files from before it was kept
 
 
 class _FormerHyperparameter(msgspec.Struct, rename={now: then for then, now in HYPERPARAMETER.items()}):
@@ -120,9 +131,13 @@ class _FormerSearch(msgspec.Struct):
 
 def _decoded(content: bytes) -> SearchFile:
     """Read any format. Raises `ValueError` for that of a newer version, `RecursionError`, `SettingsError`."""
-    version = msgspec.json.decode(content, type=_Version).format_version
+    stored = msgspec.json.decode(content, type=_Version)
+    version = stored.format_version
     if version == FORMAT_VERSION:
-        return msgspec.json.decode(content, type=SearchFile)
+        found = msgspec.json.decode(content, type=SearchFile)
+        if stored.hash and stored.hash != found.hash:
+            raise ValueError("it was changed since; undo that, or search again in another folder")
+        return found
     if version != 1:
         raise ValueError(f"it is of format {version}; this AffectLens reads 1 to {FORMAT_VERSION}")
     former = msgspec.json.decode(content, type=_FormerSearch)
