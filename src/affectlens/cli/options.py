@@ -55,8 +55,8 @@ class OutputFile(NamedPath):
         path = super().convert(value, param, ctx)
         if path.suffix.lower() not in self.suffixes:
             self.fail(
-                f"{value!s} is not the name of a {' or '.join(self.suffixes)} file, and what has another suffix "
-                "may be a film, picture or table. Give it that suffix.",
+                f"{value!s} is not the name of a {' or '.join(self.suffixes)} file, and another may "
+                "be a film, picture or table. Give it that suffix.",
                 param,
                 ctx,
             )
