@@ -145,9 +145,9 @@ def test_another_film_model_or_setting_is_not_resumed(
     watched(four_scenes, engine, out=out)
     with pytest.raises(RunError, match="already holds"):
         watched(four_scenes, engine, out=out)
-    with pytest.raises(RunError, match="another fingerprint"):
+    with pytest.raises(RunError, match="another film"):
         watched(long_film, engine, out=out, resume=True)
-    with pytest.raises(RunError, match="another settings"):
+    with pytest.raises(RunError, match="other settings"):
         watched(four_scenes, engine, out=out, resume=True, every=0.7)
     other = copy(engine)
     other.card = replace(engine.card, name="other")

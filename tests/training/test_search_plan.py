@@ -74,11 +74,17 @@ def test_a_file_that_was_edited_by_hand_is_refused_and_one_without_a_hash_is_rea
 @pytest.mark.parametrize(
     "wrong",
     [{"population": 1}, {"rounds": 0}, {"interval": 0}, {"cpus": 0.0}, {"gpus": -1.0}, {"scheduler": "best"},
-     {"budget": -1}],
+     {"budget": -1}, {"population": 10**9}, {"interval": 10**12}, {"cpus": float("nan")},
+     {"gpus": float("nan")}, {"cpus": float("inf")}],
 )  # fmt: skip
 def test_an_impossible_plan_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"must be|needs some"):
         SearchPlan(**wrong)
+
+
+def test_an_interval_of_hundreds_of_digits_is_more_than_a_plan_takes() -> None:
+    with pytest.raises(SettingsError, match="interval must be"):
+        SearchPlan(interval=interval_steps("9" * 400, Settings(), 100))
 
 
 def test_a_run_is_as_long_as_its_search() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,14 @@ SEARCH, HASH = "search.json", "hash"
 # Schedulers whose members copy others at the end of a round, and those whose members keep to themselves.
 EXPLOITING, INDEPENDENT = ("pbt", "pb2"), ("asha", "random")
 SCHEDULERS = (*EXPLOITING, *INDEPENDENT)
+_MOST_STEPS = 10**9
+# Least and most of each number of a plan; of members there is a list.
+_LIMITS = (
+    ("population", 2, 10_000),
+    ("interval", 1, _MOST_STEPS),
+    ("rounds", 1, _MOST_STEPS),
+    ("budget", 0, 10**15),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +57,13 @@ class SearchPlan:
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:
             raise SettingsError(f"scheduler must be one of {', '.join(SCHEDULERS)}, not {self.scheduler!r}.")
-        for name, least in (("population", 2), ("interval", 1), ("rounds", 1)):
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} must be at least {least}, not {getattr(self, name)}.")
-        if self.budget < 0:
-            raise SettingsError(f"budget must be at least 0, not {self.budget}.")
-        if self.cpus <= 0 or self.gpus < 0:
+        for name, least, most in _LIMITS:
+            if not least <= getattr(self, name) <= most:
+                raise SettingsError(
+                    f"{name} must be at least {least} and at most {most:,}, not {getattr(self, name)}."
+                )
+        # Neither is true of NaN.
+        if not (0 < self.cpus < math.inf and 0 <= self.gpus < math.inf):
             raise SettingsError(f"A member needs some of a CPU: not cpu={self.cpus}, gpu={self.gpus}.")
 
     @property
@@ -159,4 +169,4 @@ def interval_steps(text: str, settings: Settings, pictures: int) -> int:
     number, unit = float(found[1]), found[2] or "steps"
     if unit.startswith("epoch"):
         return Schedule(pictures, replace(settings, epochs=number)).total_steps
-    return int(number)
+    return int(min(number, _MOST_STEPS + 1))  # more than a plan takes, also where the text is infinite
