@@ -8,6 +8,7 @@ import pytest
 
 from affectlens.errors import RunError, SettingsError
 from affectlens.training.search_plan import SEARCH, SearchFile, SearchPlan, interval_steps
+from affectlens.training.search_space import Hyperparameter
 from affectlens.training.settings import Settings
 from lineages import SPACE
 
@@ -58,7 +59,8 @@ def test_a_damaged_file_is_an_error_of_ours(content: str, tmp_path: Path) -> Non
 
 
 def test_a_file_that_was_edited_by_hand_is_refused_and_one_without_a_hash_is_read(tmp_path: Path) -> None:
-    SearchFile(plan=PLAN, search_space=SPACE).write(tmp_path)
+    whole = Hyperparameter("lr", 0, 1, "linear", 1)  # numbers that come back as 0.0 and 1.0
+    SearchFile(plan=PLAN, search_space=(*SPACE, whole)).write(tmp_path)
     stored = json.loads((tmp_path / SEARCH).read_text())
     (tmp_path / SEARCH).write_text(json.dumps(stored))
     assert SearchFile.read(tmp_path).plan == PLAN, "another layout is no change"

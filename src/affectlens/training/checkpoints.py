@@ -17,6 +17,7 @@ from affectlens.files import atomic_write
 from affectlens.training.state import State
 
 FORMAT = "1"
+_REMEDY = "Put it back from a copy, or start another run."
 # Names of tensors that hold the moving average begin so. They are part of the hashes of lineages, so the word
 # stays as it was.
 _EMA = "average."
@@ -49,7 +50,7 @@ def read_step(file: Path) -> int:
     try:
         return int(header["step"])
     except (KeyError, ValueError) as error:
-        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+        raise RunError(f"The checkpoint {file} cannot be read: {error}. {_REMEDY}") from None
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
@@ -103,7 +104,7 @@ def _notes(file: Path, header: Mapping[str, str]) -> dict[str, Any]:
     try:
         return msgspec.json.decode(header["notes"], type=dict[str, Any])
     except (KeyError, ValueError, RecursionError) as error:
-        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+        raise RunError(f"The checkpoint {file} cannot be read: {error}. {_REMEDY}") from None
 
 
 def _write(file: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
@@ -120,9 +121,9 @@ def _read(file: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str
             names = list(stored.keys()) if tensors else []
             found = {name: torch.clone(stored.get_tensor(name)) for name in names}
     except (SafetensorError, OSError) as error:
-        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+        raise RunError(f"The checkpoint {file} cannot be read: {error}. {_REMEDY}") from None
     if header.get("format") != FORMAT:
-        raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}.")
+        raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}. {_REMEDY}")
     return found, header
 
 

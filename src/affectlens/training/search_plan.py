@@ -102,16 +102,13 @@ class SearchFile:
     def write(self, folder: Path) -> None:
         """Write the file into the folder of a search."""
         with atomic_write(folder / SEARCH, "w") as file:
-            file.write(json.dumps({**self._plain(), HASH: self.hash}, indent=2) + "\n")
+            plain = msgspec.to_builtins(asdict(self))
+            file.write(json.dumps({**plain, HASH: _hash(plain)}, indent=2) + "\n")
 
-    @property
-    def hash(self) -> str:
-        """Hash of how it is searched: 16 hex digits."""
-        return hashlib.sha256(json.dumps(self._plain(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def _plain(self) -> dict[str, Any]:
-        plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
-        return plain
+def _hash(plain: Any) -> str:
+    """Hash how it is searched: 16 hex digits."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class _Version(msgspec.Struct):
@@ -144,10 +141,11 @@ def _decoded(content: bytes) -> SearchFile:
     stored = msgspec.json.decode(content, type=_Version)
     version = stored.format_version
     if version == FORMAT_VERSION:
-        found = msgspec.json.decode(content, type=SearchFile)
-        if stored.hash and stored.hash != found.hash:
+        # As it is written: a number that is whole there need not be when it is read.
+        plain = {name: value for name, value in msgspec.json.decode(content).items() if name != HASH}
+        if stored.hash and stored.hash != _hash(plain):
             raise ValueError("it was changed since; undo that, or search again in another folder")
-        return found
+        return msgspec.json.decode(content, type=SearchFile)
     if version != 1:
         raise ValueError(f"it is of format {version}; this AffectLens reads 1 to {FORMAT_VERSION}")
     former = msgspec.json.decode(content, type=_FormerSearch)
