@@ -11,6 +11,7 @@ import pytest
 
 from affectlens.errors import OutputError
 from affectlens.files import (
+    GrowingFile,
     atomic_folder,
     atomic_write,
     clear_leftovers,
