@@ -213,6 +213,15 @@ def exists(path: Path | str) -> bool:
     return os.path.exists(path)  # noqa: PTH110
 
 
+def is_utf8(path: Path | str) -> bool:
+    """Whether a path is UTF-8 text: some libraries, as safetensors, open no file of another name."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_pipe_or_device(path: Path | str) -> bool:
     """Whether what lies at a path is neither a file nor a folder: reading it may never end."""
     return exists(path) and not is_file(path) and not is_folder(path)

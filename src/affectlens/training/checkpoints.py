@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from affectlens.errors import RunError
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, is_utf8
 from affectlens.training.state import State
 
 FORMAT = "1"
@@ -115,16 +115,26 @@ def _write(file: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> No
 
 def _read(file: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(file, framework="pt") as stored:
-            header = stored.metadata() or {}
-            # Copied out of the map, because the file is about to be replaced.
-            names = list(stored.keys()) if tensors else []
-            found = {name: torch.clone(stored.get_tensor(name)) for name in names}
-    except (SafetensorError, OSError) as error:
+        if not is_utf8(file):
+            data = file.read_bytes()
+            header, found = _metadata(data), load(data)
+        else:
+            with safe_open(file, framework="pt") as stored:
+                header = stored.metadata() or {}
+                # Copied out of the map, because the file is about to be replaced.
+                names = list(stored.keys()) if tensors else []
+                found = {name: torch.clone(stored.get_tensor(name)) for name in names}
+    except (SafetensorError, OSError, ValueError, LookupError) as error:
         raise RunError(f"The checkpoint {file} cannot be read: {error}. {_REMEDY}") from None
     if header.get("format") != FORMAT:
         raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}. {_REMEDY}")
     return found, header
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Read the notes in the header of a safetensors file."""
+    found: dict[str, str] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    return found
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
