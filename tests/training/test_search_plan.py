@@ -63,7 +63,7 @@ def test_a_file_that_was_edited_by_hand_is_refused_and_one_without_a_hash_is_rea
     SearchFile(plan=PLAN, search_space=(*SPACE, whole)).write(tmp_path)
     stored = json.loads((tmp_path / SEARCH).read_text())
     (tmp_path / SEARCH).write_text(json.dumps(stored))
-    assert SearchFile.read(tmp_path).plan == PLAN, "another layout is no change"
+    assert SearchFile.read(tmp_path).plan == PLAN, "another layout changes nothing"
     stored["plan"]["rounds"] += 1
     (tmp_path / SEARCH).write_text(json.dumps(stored))
     with pytest.raises(RunError, match="it was changed since"):

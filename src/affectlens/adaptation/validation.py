@@ -131,7 +131,7 @@ def outer_parts(data: Labelled, seed: int, divisions: int | None = None) -> list
             raise DatasetError(
                 f"Where {data.records[held_out[0]].key} and {len(held_out) - 1:,} more are held out, all "
                 f"others are labelled {data.records[learned[0]].target.top!r}: there is nothing to "
-                "distinguish. A second word needs pictures of two groups or more, or two that are no copies."
+                "distinguish. A second word needs pictures of two groups or more, copies not counted."
             )
     return parts
 
