@@ -66,7 +66,7 @@ def test_a_file_that_was_edited_by_hand_is_refused_and_one_without_a_hash_is_rea
     assert SearchFile.read(tmp_path).plan == PLAN, "another layout changes nothing"
     stored["plan"]["rounds"] += 1
     (tmp_path / SEARCH).write_text(json.dumps(stored))
-    with pytest.raises(RunError, match="it was changed since"):
+    with pytest.raises(RunError, match="was changed since the search was begun"):
         SearchFile.read(tmp_path)
     del stored["hash"]
     (tmp_path / SEARCH).write_text(json.dumps(stored))

@@ -96,6 +96,11 @@ class SearchFile:
         """Read the file of a search. Raises `RunError` where there is none, or one that was changed."""
         try:
             return _decoded((folder / SEARCH).read_bytes())
+        except _Changed:
+            raise RunError(
+                f"{folder / SEARCH} was changed since the search was begun, so that its parts would differ. Undo "
+                "the change, or search again in another folder."
+            ) from None
         except (OSError, ValueError, RecursionError, SettingsError) as error:
             raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
 
@@ -109,6 +114,10 @@ class SearchFile:
 def _hash(plain: Any) -> str:
     """Hash how it is searched: 16 hex digits."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class _Changed(Exception):
+    """A search that was edited."""
 
 
 class _Version(msgspec.Struct):
@@ -144,7 +153,7 @@ def _decoded(content: bytes) -> SearchFile:
         # As it is written: a number that is whole there need not be when it is read.
         plain = {name: value for name, value in msgspec.json.decode(content).items() if name != HASH}
         if stored.hash and stored.hash != _hash(plain):
-            raise ValueError("it was changed since; undo that, or search again in another folder")
+            raise _Changed
         return msgspec.json.decode(content, type=SearchFile)
     if version != 1:
         raise ValueError(f"it is of format {version}; this AffectLens reads 1 to {FORMAT_VERSION}")
