@@ -98,8 +98,8 @@ class SearchFile:
             return _decoded((folder / SEARCH).read_bytes())
         except _Changed:
             raise RunError(
-                f"{folder / SEARCH} was changed since the search was begun, so that its parts would differ. Undo "
-                "the change, or search again in another folder."
+                f"{folder / SEARCH} was changed since the search was begun, so that its parts would differ. "
+                "Undo the change, or search again in another folder."
             ) from None
         except (OSError, ValueError, RecursionError, SettingsError) as error:
             raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
