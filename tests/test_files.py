@@ -11,6 +11,7 @@ import pytest
 
 from affectlens.errors import OutputError
 from affectlens.files import (
+    GrowingFile,
     atomic_folder,
     atomic_write,
     clear_leftovers,
@@ -229,3 +230,10 @@ def test_a_slug_has_letters_digits_and_hyphens_alone() -> None:
     assert slug("anger or fear rather than Awe!") == "anger-or-fear-rather-than-awe"
     assert slug("../a/b.mp4") == "a-b-mp4"
     assert slug("...") == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_file_that_grows_is_no_pipe_which_would_be_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.jsonl")
+    with pytest.raises(OutputError, match="it is a pipe"):
+        GrowingFile(tmp_path / "log.jsonl")

@@ -379,6 +379,33 @@ def test_the_profile_in_a_bmp_is_applied(kind: bytes, position: int, expected: t
     assert_near(first_colour(start + header + pixels + RED_IS_GREEN), expected, 3)
 
 
+def bmp_with_profile() -> bytes:
+    header = struct.pack("<IiiHHIIiiII", 124, 16, 16, 1, 24, 0, 768, 2835, 2835, 0, 0) + bytes(16)
+    header += b"DEBM" + bytes(48) + struct.pack("<4I", 4, 124 + 768, len(RED_IS_GREEN), 0)
+    pixels = bytes((0, 0, 255)) * 256
+    size = 14 + len(header) + len(pixels) + len(RED_IS_GREEN)
+    start = b"BM" + struct.pack("<IHHI", size, 0, 0, 14 + len(header))
+    return start + header + pixels + RED_IS_GREEN
+
+
+def test_a_picture_that_pillow_opened_has_the_colours_of_its_file() -> None:
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 255
+    files = {
+        "jp2": jp2_with(colour_box(2, RED_IS_GREEN)),
+        "bmp": bmp_with_profile(),
+        "png": png_of(red, 2, (b"cICP", bytes([9, 16, 0, 1]))),
+        "png of another gamut": png_of(red, 2, (b"cICP", bytes([12, 13, 0, 1]))),
+    }
+    for name, data in files.items():
+        opened = Image.open(io.BytesIO(data))
+        assert np.array_equal(read_pixels(opened), read_pixels(data)), name
+        loaded = Image.open(io.BytesIO(data))
+        before = loaded.fp.tell()  # type: ignore[union-attr]
+        picture_formats.find_colours(loaded)
+        assert loaded.fp.tell() == before  # type: ignore[union-attr]
+
+
 def test_a_wider_gamut_becomes_more_saturated_in_srgb() -> None:
     display_p3 = rgb_profile((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
     muted = Image.new("RGB", (4, 4), (180, 100, 100))

@@ -179,14 +179,19 @@ class DatasetError(AffectLensError):
 
 
 class DatasetNotFound(DatasetError):
-    """The root lacks the file or folder that every copy of the data set has."""
+    """The root lacks the file or folder that every copy of the data set has, or has one for the other."""
 
     def __init__(self, title: str, expected: Path, source: str) -> None:
-        hint = backslash_hint(expected)
-        super().__init__(
-            f"{title} is not here: {expected} does not exist. "
-            f"Get it from {source}, then pass the folder that holds {expected.name!r}.{hint}"
-        )
+        remedy = f"Get it from {source}, then pass the folder that holds {expected.name!r}."
+        if os.path.isdir(expected):  # noqa: PTH112
+            found, remedy = "is a folder", "Pass the file itself."
+        elif os.path.isfile(expected):  # noqa: PTH113
+            found, remedy = "is a file", "Pass a folder."
+        elif os.path.lexists(expected):
+            found = "leads nowhere, or cannot be opened"
+        else:
+            found = "does not exist"
+        super().__init__(f"{title} is not here: {expected} {found}. {remedy}{backslash_hint(expected)}")
 
 
 class BadRow(DatasetError):

@@ -4,6 +4,7 @@ What is being written has a hidden name in the same folder that ends in `.part`.
 leaves that behind, to be deleted, and the old content untouched.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -97,6 +98,8 @@ class GrowingFile:
     def __init__(self, file: Path) -> None:
         self.file = file
         with self._reported():
+            if exists(file) and stat.S_ISFIFO(file.stat().st_mode):
+                raise OSError(errno.EINVAL, "it is a pipe, which would be waited for")
             self._stream = file.open("ab", buffering=0)  # without what would be tried again when it is closed
 
     def append(self, plain: Any) -> None:
@@ -208,6 +211,15 @@ def is_file(path: Path | str) -> bool:
 def exists(path: Path | str) -> bool:
     """Whether anything lies at a path; False where that cannot be found out."""
     return os.path.exists(path)  # noqa: PTH110
+
+
+def is_utf8(path: Path | str) -> bool:
+    """Whether a path is UTF-8 text: some libraries, as safetensors, open no file of another name."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_pipe_or_device(path: Path | str) -> bool:

@@ -72,6 +72,7 @@ from affectlens.picture_formats import (
     READABLE,
     UPRIGHT,
     as_picture_errors,
+    find_colours,
     identify,
     load,
     orientation,
@@ -165,7 +166,10 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
         case io.IOBase():
             return read_pixels(_bytes_of(source), at_least=at_least)
         case Image.Image():
-            return _convert(source, str(getattr(source, "filename", "") or "picture in memory"))
+            name = str(getattr(source, "filename", "") or "picture in memory")
+            with as_picture_errors(name):
+                find_colours(source)
+            return _convert(source, name)
         case np.ndarray():
             return _convert(_picture_of_array(source), "array")
         case Tensor():

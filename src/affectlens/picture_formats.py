@@ -30,7 +30,7 @@ from affectlens.colour import ColourCode
 from affectlens.errors import NotAPicture, PictureDamaged, PictureTooLarge
 from affectlens.extras import HEIF
 from affectlens.jpeg_scans import is_too_short, needless_segments
-from affectlens.png_chunks import Parts, essential
+from affectlens.png_chunks import SIGNATURE, Parts, essential
 from affectlens.raw_previews import preview
 from affectlens.stored_profiles import profile_of_bmp, profile_of_jpeg_2000
 
@@ -353,6 +353,33 @@ def ours(image: Image.Image) -> Image.Image:
     again.seek(image.tell())
     again.info = image.info
     return again
+
+
+def find_colours(image: Image.Image) -> None:
+    """Add to a picture that Pillow opened, and has not decoded yet, what it leaves out of the colours.
+
+    So that it has the colours of its path. Its file stays where it is.
+    """
+    file = getattr(image, "fp", None)
+    if file is None or not getattr(image, "tile", None) or COLOURS in image.info:
+        return
+    position = file.tell()
+    try:
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            file.seek(0)
+            colours = essential(file).colours if file.read(len(SIGNATURE)) == SIGNATURE else None
+            if colours is not None:  # comes before any profile
+                image.info.pop("icc_profile", None)
+                image.info[COLOURS] = colours
+        elif image.format == "AVIF":
+            file.seek(0)
+            image.info[COLOURS] = _colours_of_avif(file.read(1 << 16))
+        elif "icc_profile" not in image.info:
+            of_kind = _PROFILES.get(type(image))  # type: ignore[arg-type]
+            if of_kind is not None and (profile := of_kind(file)):
+                image.info["icc_profile"] = profile
+    finally:
+        file.seek(position)
 
 
 def load(image: Image.Image, file: IO[bytes] | None) -> Image.Image:

@@ -149,6 +149,32 @@ def test_pictures_that_cannot_be_read_are_named_and_nothing_is_lost(with_graph: 
     run(request(data, out, with_graph, resume=True))
 
 
+def test_what_stopped_before_anything_was_fitted_is_begun_anew_with_other_data(
+    with_graph: Path, tmp_path: Path
+) -> None:
+    data = colour_set(tmp_path / "moods", WORDS, each=6)
+    (data / "cosy" / "0.png").write_bytes(b"not a picture")
+    out = tmp_path / "out"
+    with pytest.raises(DatasetError, match=r"JPEG 2000 or PPM[^;]*[^.]\. Repair them or leave them out"):
+        run(request(data, out, with_graph))
+    (data / "cosy" / "0.png").unlink()
+    with pytest.raises(RunError, match="hash"):
+        run(request(data, out, with_graph, resume=True))
+    run(request(data, out, with_graph))
+    with pytest.raises(RunError, match="holds a run"):
+        run(request(data, out, with_graph))
+
+
+@pytest.mark.parametrize("name", ["model", "folds", "settings.toml"])
+def test_what_a_run_would_replace_and_another_wrote_is_left_alone(
+    name: str, data: Path, with_graph: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(RunError, match="choose another"):
+        run(request(data, tmp_path, with_graph))
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 # Not by `sys.modules`, in which SciPy looks for torch.
 MISSING = """import sys
 class Missing:

@@ -1,5 +1,6 @@
 """Cross-validation of classifiers on embeddings: nothing is predicted by what has seen it, or its group."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,15 @@ def test_every_picture_is_predicted_once_a_division_where_they_are_few(
     assert found.divisions > 1 and len(found.rows) == 120 * found.divisions
     assert set(np.bincount(found.rows)) == {found.divisions}
     assert set(found.logits) == {MOST_FREQUENT, POSITIVE, KNOWN, OWN}
+
+
+def test_where_a_part_leaves_one_word_to_learn_from_that_is_the_error() -> None:
+    data = labelled(24, signal=1, group=1)
+    alone = np.eye(len(WORDS))[[1, *[0] * 23]]
+    words = ["plain", *["cosy"] * 23]
+    records = [replace(r, target=WORDS.only(word)) for r, word in zip(data.records, words, strict=True)]
+    with pytest.raises(DatasetError, match="all others are labelled 'cosy'"):
+        outer_parts(replace(data, targets=alone, records=records), 0)
 
 
 def test_many_pictures_are_validated_on_one_part_and_many_more_than_few_once() -> None:

@@ -107,16 +107,43 @@ def test_a_name_that_is_not_text_is_checked_but_not_in_a_table_of_splits(
     assert not (tmp_path / "splits.tsv").exists()
 
 
-@pytest.mark.parametrize("command", ["split", "check"])
+@pytest.mark.parametrize(("command", "name"), [("split", "splits.tsv"), ("check", "found.json")])
 def test_a_second_process_that_would_write_the_same_file_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
 ) -> None:
     data = colour_set(tmp_path / "data", ("awe", "fear"), each=3)
-    out = tmp_path / "splits.tsv"
+    out = tmp_path / name
     with holder("locked_file", out):
         assert status("data", command, f"folder:{data}", "--out", str(out)) == 2
     assert "is being written by another process" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_findings_do_not_replace_the_table_that_was_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("path,label\na.png,awe\n")
+    assert status("data", "check", f"csv:{table}", "--out", str(table)) == 2
+    assert "Give it that suffix" in capsys.readouterr().err
+    assert table.read_text().startswith("path")
+
+
+@pytest.mark.parametrize("words", [["--val", "nan"], ["--test", "inf"], ["--val", "1"], ["--folds", "7"]])
+def test_a_division_that_cannot_be_is_refused_and_writes_nothing(tmp_path: Path, words: list[str]) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=3)
+    assert status("data", "split", f"folder:{data}", "--out", str(tmp_path / "s.tsv"), *words) == 2
+    assert not (tmp_path / "s.tsv").exists()
+
+
+def test_pictures_that_cannot_be_read_are_divided_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = colour_set(tmp_path / "data", ("awe", "fear"), each=4)
+    (data / "awe" / "0.png").write_bytes(b"")
+    assert status("data", "split", f"folder:{data}", "--out", str(tmp_path / "s.tsv")) == 1
+    assert "1 pictures cannot be read" in capsys.readouterr().err
+    assert "awe/0.png" in (tmp_path / "s.tsv").read_text()
 
 
 FACTS = """

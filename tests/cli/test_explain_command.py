@@ -69,6 +69,17 @@ def test_another_suffix_is_an_error_before_a_model_is_loaded(
     assert "Use .png, .jpg, .jpeg, .pdf, .svg." in capsys.readouterr().err
 
 
+def test_a_figure_does_not_replace_its_picture(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = photo.read_bytes()
+    (tmp_path / "link.jpg").symlink_to(photo)
+    for out in (photo, tmp_path / "link.jpg"):
+        assert filters(photo, "default", "--out", out) == 2
+        assert "the picture itself" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -212,7 +212,15 @@ def test_finished_folders_are_compared_into_a_page_and_numbers(run: Run, tmp_pat
     empty.mkdir()
     assert "holds no timeline.json" in run("compare", tmp_path / "one", empty).output
     refused = run("compare", tmp_path / "one", tmp_path / "two", "--out", tmp_path / "numbers.json")
-    assert refused.exit_code == 2 and "--out names the page" in refused.output
+    assert refused.exit_code == 2 and "Give it that suffix" in refused.output
     (empty / "timeline.json").write_text("{}")
     refused = run("compare", tmp_path / "one", empty)
     assert (refused.exit_code, "not a timeline" in refused.output) == (2, True)
+
+
+def test_a_comparison_does_not_replace_a_film(run: Run, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"a film")
+    refused = run("compare", film, film, "--out", film)
+    assert refused.exit_code == 2 and "Give it that suffix" in refused.output
+    assert film.read_bytes() == b"a film"

@@ -58,7 +58,7 @@ def test_ctrl_c_is_answered_before_ray_has_ended(capfd: pytest.CaptureFixture[st
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("text", ["cpu", "cpu=one", "disk=1", "cpu=1;gpu=1"])
+@pytest.mark.parametrize("text", ["cpu", "cpu=one", "disk=1", "cpu=1;gpu=1", "cpu=nan", "cpu=inf"])
 def test_resources_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
     result = run("plain", "--data", "folder:x", "--out", str(tmp_path / "out"), "--resources", text)
     assert result.exit_code == 2 and "cpu=1,gpu=0.25" in result.output

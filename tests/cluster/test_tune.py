@@ -22,7 +22,7 @@ from affectlens.cluster.connection import Cluster, connected
 from affectlens.cluster.search_record import RoundEnd
 from affectlens.cluster.tune import RAY, SearchEvent, SearchFinished, SearchRequest, plan_search, search
 from affectlens.data import folder
-from affectlens.errors import OutputInUse, RunError, SettingsError
+from affectlens.errors import ClusterError, OutputInUse, RunError, SettingsError
 from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.intervals import STATES, state_file
@@ -116,6 +116,18 @@ def test_a_search_that_another_process_writes_is_refused(data: Path, tmp_path: P
     with holder("locked_folder", out) as other, pytest.raises(OutputInUse, match=str(other.pid)):
         search(request(data, out), ignore)
     assert not (out / SEARCH).exists()
+
+
+def test_a_search_that_gets_no_cluster_leaves_nothing_behind(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Cluster) -> None:
+        raise ClusterError("No Ray answers.")
+
+    monkeypatch.setattr("affectlens.cluster.tune.connected", refuse)
+    with pytest.raises(ClusterError):
+        search(request(data, tmp_path / "search"), ignore)
+    assert not (tmp_path / "search").exists()
 
 
 def test_a_search_needs_a_score(data: Path) -> None:

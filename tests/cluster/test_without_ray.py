@@ -1,9 +1,13 @@
 """What works on several processes decide without a Ray that runs."""
 
+import io
 import json
+import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +15,45 @@ import pytest
 
 from affectlens.cli.main import main
 from affectlens.cluster.event_queue import EventQueue
-from affectlens.cluster.predict import PredictionOptions, PredictionWorker, part_size
+from affectlens.cluster.predict import PictureListing, PredictionOptions, PredictionWorker, part_size
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.cluster.retries import LocalRetryCount
-from affectlens.errors import ClusterError
+from affectlens.errors import ClusterError, PictureError, PictureTooLarge
+from affectlens.inference.inputs import read_to_end
 from affectlens.inference.predictor import Predictor
 from pictures import colour_set
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_list_on_a_pipe_that_others_do_not_wait_for_is_read_up_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+
+    def send() -> None:
+        for name in (b"one.jpg\n", b"two.jpg\n"):
+            time.sleep(0.2)
+            os.write(write, name)
+        os.close(write)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with os.fdopen(read) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert list(PictureListing.of(["-"], None)) == ["one.jpg", "two.jpg"]
+    sender.join()
+
+
+def test_standard_input_that_is_closed_is_a_row_with_an_error_and_one_too_long_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    (row,) = PictureListing.of(["-"], None)
+    assert isinstance(row, PictureError) and "closed" in row.reason
+    with pytest.raises(PictureTooLarge, match="more than 5 bytes"):
+        read_to_end(io.BytesIO(b"one.jpg\n"), 5)
+
 
 TRAIN = ("--no-graph", "--set", "epochs=0.1", "--set", "batch_size=4", "--set", "num_workers=0",
          "--set", "weights=none", "--set", "preprocessing.height=32",

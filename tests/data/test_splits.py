@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from affectlens.attributes import Attribute
 from affectlens.data import splits, table
 from affectlens.data.catalog import open_data
+from affectlens.data.groups import Groups
 from affectlens.data.records import ALL, DataSource, Record, digest
 from affectlens.emotions import MIKELS
-from affectlens.errors import EmptySplit, SettingsError
+from affectlens.errors import DatasetError, EmptySplit, SettingsError
 
 some_counts = st.lists(st.integers(0, 40), min_size=8, max_size=8).filter(any)
 
@@ -61,10 +62,28 @@ def test_another_seed_is_another_split() -> None:
     assert len(set(made)) == 5
 
 
-@pytest.mark.parametrize("shares", [{"val": 0.0}, {"val": -0.1}, {"val": 1.0}, {"val": 0.5, "test": 0.5}])
+@pytest.mark.parametrize(
+    "shares", [{"val": 0.0}, {"val": -0.1}, {"val": 1.0}, {"val": 0.5, "test": 0.5}, {"val": float("nan")}]
+)
 def test_shares_that_leave_nothing_to_train_on_are_an_error(shares: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match="leave some for training"):
         splits.stratified(records([9] * 8), shares, 0)
+
+
+def test_more_folds_than_pictures_are_refused_before_any_is_made() -> None:
+    source = source_of({ALL: records([3] * 8)})
+    with pytest.raises(SettingsError, match="24 pictures cannot be divided into 100,000,000 folds"):
+        splits.divide_into_folds(source, 10**8, 0)
+    assert all(splits.divide_into_folds(source, 3, 0).splits.values())
+
+
+def test_a_division_that_leaves_a_split_empty_is_refused() -> None:
+    pictures = records([3] * 8)
+    together = Groups({each.key: pictures[0].key for each in pictures})
+    with pytest.raises(DatasetError, match="leave none for val"):
+        splits.divide(source_of({ALL: pictures}), {"val": 0.2}, 0, together)
+    with pytest.raises(DatasetError, match="leave none for fold 2, fold 3"):
+        splits.divide_into_folds(source_of({ALL: pictures}), 3, 0, groups=together)
 
 
 def test_a_data_set_with_both_splits_stays_as_it_is() -> None:

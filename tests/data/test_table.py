@@ -235,3 +235,17 @@ def test_pictures_may_lie_in_another_folder_than_their_table(tmp_path: Path) -> 
     assert source.split(ALL)[0].path == tmp_path / "pictures" / "x" / "1.jpg"
     with pytest.raises(DatasetNotFound, match="gone"):
         table.read(tmp_path / "a.csv", root=tmp_path / "gone")
+
+
+def test_a_folder_in_the_stead_of_a_table_and_a_file_in_that_of_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFound, match=r"is a folder\. Pass the file itself"):
+        table.read(tmp_path)
+    (tmp_path / "t.csv").write_text("path,label\na.png,awe\n")
+    with pytest.raises(DatasetNotFound, match=r"t\.csv is a file\. Pass a folder"):
+        table.read(tmp_path / "t.csv", root=tmp_path / "t.csv")
+
+
+def test_a_fold_of_thousands_of_digits_is_an_error_of_its_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"path,label,split\na.png,awe,fold {'9' * 5000}\n")
+    with pytest.raises(BadRow, match="line 2"):
+        table.read(tmp_path / "t.csv")

@@ -1,5 +1,7 @@
 """States as files: what comes back from them."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from affectlens.errors import RunError
 from affectlens.images import Pixels
 from affectlens.inference.labelled_batches import Batch, target_tensor
 from affectlens.preprocess import PreprocessingSettings
-from affectlens.training.checkpoints import load_state, save_state
+from affectlens.training.checkpoints import load_state, load_weights, read_notes, save_state, save_weights
 from affectlens.training.distributed import BatchLoss
 from affectlens.training.loop import take_step
 from affectlens.training.session import Session
@@ -93,3 +95,17 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     other = session("sgd", network="test_vit.r160_in1k").start()
     with pytest.raises(RunError, match="another network"):
         load_state(tmp_path / "state", other)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="every name there is text")
+def test_a_folder_whose_name_is_not_text_holds_checkpoints_too(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"r\xe9sum\xe9")
+    folder.mkdir()
+    saved, read = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    save_weights(folder / "best.safetensors", saved, {"epoch": 2})
+    assert load_weights(folder / "best.safetensors", read) == {"epoch": 2}
+    assert torch.equal(saved.weight, read.weight)
+    assert read_notes(folder / "best.safetensors") == {"epoch": 2}
+    (folder / "best.safetensors").write_bytes(b"{")
+    with pytest.raises(RunError, match="cannot be read"):
+        read_notes(folder / "best.safetensors")

@@ -211,6 +211,19 @@ def test_a_replay_on_other_pictures_is_refused(session: Session, tmp_path: Path)
         replay_session(search, replace(run, source=replace(session.source, splits=fewer)))
 
 
+def test_a_replay_into_a_folder_that_holds_a_run_is_refused_before_pictures_are_decoded(
+    session: Session, tmp_path: Path
+) -> None:
+    search, run = tmp_path / "search", request(session, tmp_path / "run")
+    open_run(request(session, search), session)
+    open_run(run, session)
+    before = sorted(file.name for file in run.out.iterdir())
+    decoding = replace(run, settings=replace(run.settings, cache_side=32))
+    with pytest.raises(RunError, match="already holds a run"):
+        replay_session(search, decoding)
+    assert sorted(file.name for file in run.out.iterdir()) == before
+
+
 def test_a_replay_that_another_process_writes_is_refused(session: Session, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with holder("locked_folder", out) as other, pytest.raises(OutputInUse, match=str(other.pid)):

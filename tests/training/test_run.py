@@ -45,6 +45,7 @@ from affectlens.training.run_folder import (
     LOG,
     MODEL,
     RUN,
+    SETTINGS,
     STEPS,
     RunRecord,
     TrainingRequest,
@@ -178,6 +179,37 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
     next(fit(request(data, tmp_path / "run")))
     with pytest.raises(RunError, match="already holds a run"):
         next(fit(request(data, tmp_path / "run")))
+
+
+def test_settings_that_were_edited_by_hand_are_refused_when_a_run_goes_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    next(fit(request(data, out)))
+    text = (out / SETTINGS).read_text(encoding="utf-8")
+    (out / SETTINGS).write_text(f"# a note\n{text}", encoding="utf-8")
+    next(fit(request(data, out, read_run_settings(out), resume=True)))
+    (out / SETTINGS).write_text(text.replace("batch_size = ", "batch_size = 1"), encoding="utf-8")
+    with pytest.raises(RunError, match=r"settings\.toml was changed since the run was begun"):
+        next(fit(request(data, out, read_run_settings(out), resume=True)))
+
+
+@pytest.mark.parametrize("name", ["model", "states", "ray", "settings.json"])
+def test_what_a_run_would_replace_and_another_wrote_is_refused_before_any_training(
+    data: Path, tmp_path: Path, name: str
+) -> None:
+    other = tmp_path / "run" / name
+    other.mkdir(parents=True)
+    with pytest.raises(RunError, match=f"{name} is there already"):
+        next(fit(request(data, tmp_path / "run")))
+    assert list((tmp_path / "run").iterdir()) == [other]
+
+
+def test_a_folder_called_cache_that_holds_something_else_is_not_replaced(data: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "run" / "cache" / "thesis.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("of someone")
+    with pytest.raises(RunError, match="holds something else than decoded pictures"):
+        list(fit(request(data, tmp_path / "run", replace(TINY, cache_side=32))))
+    assert kept.read_text() == "of someone"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there no folder with an open file is removed")
@@ -425,7 +457,7 @@ def as_format_1(out: Path) -> None:
     old["loss"] = {former.get(f"loss.{n}", n).removeprefix("loss."): v for n, v in settings["loss"].items()}
     (out / "settings.toml").write_text(tomli_w.dumps(old))
     record = json.loads((out / RUN).read_text())
-    del record["format_version"]
+    del record["format_version"], record["settings_hashes"]
     (out / RUN).write_text(json.dumps(record))
     (out / STEPS).write_text((out / STEPS).read_text().replace('"lr":', '"rate":'))
 

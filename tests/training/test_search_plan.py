@@ -8,6 +8,7 @@ import pytest
 
 from affectlens.errors import RunError, SettingsError
 from affectlens.training.search_plan import SEARCH, SearchFile, SearchPlan, interval_steps
+from affectlens.training.search_space import Hyperparameter
 from affectlens.training.settings import Settings
 from lineages import SPACE
 
@@ -57,14 +58,35 @@ def test_a_damaged_file_is_an_error_of_ours(content: str, tmp_path: Path) -> Non
         SearchFile.read(tmp_path)
 
 
+def test_a_file_that_was_edited_by_hand_is_refused_and_one_without_a_hash_is_read(tmp_path: Path) -> None:
+    whole = Hyperparameter("lr", 0, 1, "linear", 1)  # numbers that come back as 0.0 and 1.0
+    SearchFile(plan=PLAN, search_space=(*SPACE, whole)).write(tmp_path)
+    stored = json.loads((tmp_path / SEARCH).read_text())
+    (tmp_path / SEARCH).write_text(json.dumps(stored))
+    assert SearchFile.read(tmp_path).plan == PLAN, "another layout changes nothing"
+    stored["plan"]["rounds"] += 1
+    (tmp_path / SEARCH).write_text(json.dumps(stored))
+    with pytest.raises(RunError, match="was changed since the search was begun"):
+        SearchFile.read(tmp_path)
+    del stored["hash"]
+    (tmp_path / SEARCH).write_text(json.dumps(stored))
+    assert SearchFile.read(tmp_path).plan.rounds == PLAN.rounds + 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"population": 1}, {"rounds": 0}, {"interval": 0}, {"cpus": 0.0}, {"gpus": -1.0}, {"scheduler": "best"},
-     {"budget": -1}],
+     {"budget": -1}, {"population": 10**9}, {"interval": 10**12}, {"cpus": float("nan")},
+     {"gpus": float("nan")}, {"cpus": float("inf")}],
 )  # fmt: skip
 def test_an_impossible_plan_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"must be|needs some"):
         SearchPlan(**wrong)
+
+
+def test_an_interval_of_hundreds_of_digits_is_more_than_a_plan_takes() -> None:
+    with pytest.raises(SettingsError, match="interval must be"):
+        SearchPlan(interval=interval_steps("9" * 400, Settings(), 100))
 
 
 def test_a_run_is_as_long_as_its_search() -> None:

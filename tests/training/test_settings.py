@@ -79,6 +79,7 @@ def test_a_value_of_another_type_is_an_error(assignment: str) -> None:
     "assignment",
     [
         "epochs=0", "batch_size=0", "grad_accum_steps=-1", "lr=-1", "lr=nan", "epochs=inf",
+        "weights=",
         "weight_decay=nan", "label_smoothing=1", "warmup=-0.1", "mix_prob=1.1", "ema_decay=1", "clip_grad=-1",
         "select_by=loss", "num_workers=-2", "cache_side=-3", "cache_side=4097",
         "low_res_size=-1", "low_res_size=4097", "preprocessing.width=4097", "augmentation.flip=2",

@@ -66,11 +66,11 @@ def embed(engine: Engine, records: Sequence[Record], folder: Path) -> Iterator[E
                     np.save(out, features)
         yield EmbeddingProgress(begin + len(part), len(records))
     if errors:
-        first = "; ".join(str(error) for error in errors[:_SHOWN])
+        first = "; ".join(str(error).removesuffix(".") for error in errors[:_SHOWN])
         more = f"; and {len(errors) - _SHOWN:,} more" if len(errors) > _SHOWN else ""
         raise DatasetError(
             f"{len(errors):,} of the {len(records):,} pictures cannot be read: {first}{more}. Repair them or "
-            "leave them out, then --resume: all other embeddings are kept."
+            "leave them out, and give the same command again; what is embedded already is kept."
         )
 
 

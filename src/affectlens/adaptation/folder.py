@@ -12,6 +12,7 @@ On disk:
 
 import csv
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ from affectlens.model_folder import Card
 SETTINGS, EMBEDDINGS, MODEL = "settings.json", "embeddings", "model"
 FOLDS, REFIT, PIXELS = "folds", "refit", "pixels"
 REPORT, PAGE, PREDICTIONS = "report.json", "report.html", "predictions.csv"
+# What a run has, once it did more than to embed pictures; and the settings of other runs.
+_OF_BEGUN = (FOLDS, REFIT, PIXELS, MODEL, REPORT, PAGE, PREDICTIONS, "settings.toml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,8 @@ def open_folder(
 ) -> None:
     """Begin a run, or check that the one there is to be resumed with the same settings.
 
-    `settings` are those of training, where more than the last layer learns.
+    One that holds nothing but embeddings is begun anew: what stopped it may have been its data or settings,
+    and nothing is lost. `settings` are those of training, where more than the last layer learns.
     """
     file = request.out / SETTINGS
     wanted = {
@@ -120,7 +124,7 @@ def open_folder(
         **({} if settings is None else {"dtype": request.dtype, "settings": dict(settings)}),
     }
     if not request.resume:
-        if file.exists():
+        if any(os.path.lexists(request.out / name) for name in _OF_BEGUN):
             raise RunError(f"{request.out} holds a run. Go on with it by --resume, or choose another --out.")
         with atomic_write(file, "w") as out:
             out.write(json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")

@@ -121,10 +121,19 @@ def parts_of(data: Labelled, rows: RowNumbers, seed: int, count: int = FOLDS) ->
 def outer_parts(data: Labelled, seed: int, divisions: int | None = None) -> list[Part]:
     """Divide all pictures for validation, once or several times: the parts of all divisions.
 
-    By default as many times as their number calls for.
+    By default as many times as their number calls for. Raises `DatasetError` where all pictures belong
+    together, and where those that are left to learn from are all of one word.
     """
     rows, count = np.arange(len(data.records)), divisions or _divisions(data)
-    return [part for each in range(count) for part in parts_of(data, rows, seed + each)]
+    parts = [part for each in range(count) for part in parts_of(data, rows, seed + each)]
+    for learned, held_out in parts:
+        if np.count_nonzero(data.targets[learned].sum(axis=0)) < 2:
+            raise DatasetError(
+                f"Where {data.records[held_out[0]].key} and {len(held_out) - 1:,} more are held out, all "
+                f"others are labelled {data.records[learned[0]].target.top!r}: there is nothing to "
+                "distinguish. A second word needs pictures of two groups or more, copies not counted."
+            )
+    return parts
 
 
 def _divisions(data: Labelled) -> int:

@@ -53,9 +53,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("spec", metavar="NAME:PATH")
-@click.option(
-    "--out", type=options.NamedPath(dir_okay=False, path_type=Path), help="JSON file for the findings."
-)
+@click.option("--out", type=options.OutputFile(".json"), help="JSON file for the findings.")
 @near_duplicates
 def check(spec: str, out: Path | None, search: "Search") -> int:
     """Open every picture of a data set and report what is wrong with it.
@@ -90,8 +88,18 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
     type=options.NamedPath(dir_okay=False, path_type=Path),
     help="Table of splits, a .tsv or .csv file that does not exist yet.",
 )
-@click.option("--val", type=float, help="Share for validation.  [default: 0.15, without --folds]")
-@click.option("--test", default=0.0, show_default=True, help="Share for the final test.")
+@click.option(
+    "--val",
+    type=options.FiniteRange(0, 1, max_open=True),
+    help="Share for validation.  [default: 0.15, without --folds]",
+)
+@click.option(
+    "--test",
+    type=options.FiniteRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share for the final test.",
+)
 @click.option(
     "--folds", type=click.IntRange(2), metavar="N", help="Number of folds, instead of train and val."
 )
@@ -99,7 +107,7 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 def split(
     spec: str, out: Path, val: float | None, test: float, folds: int | None, search: "Search", seed: int
-) -> None:
+) -> int:
     """Divide a data set into train, val and test, or into folds, each emotion in the same proportion.
 
     Copies, near-duplicates and pictures of one `group` of a table stay together. The file lists path, label
@@ -127,6 +135,8 @@ def split(
         require_listed(source)
         splits.require_text(source)
         splits.check_shares(wanted)
+        if folds:
+            splits.require_enough(source.split(ALL), folds)
         table.require_no_other_words(out, source)
         with _search_progress(len(source.split(ALL))) as progress:
             groups = find_groups(source.split(ALL), search, progress)
@@ -141,3 +151,10 @@ def split(
     for name, part in divided.splits.items():
         echo(f"{name}: {len(part):,} pictures")
     echo(f"{str(groups).capitalize()}. Hash of the division: {splits.digest_of_splits(divided)}.")
+    if groups.unreadable:
+        echo(
+            f"Note: {groups.unreadable:,} pictures cannot be read, and are divided as if they had no copies. "
+            "`affectlens data check` names them.",
+            err=True,
+        )
+    return 1 if groups.unreadable else 0

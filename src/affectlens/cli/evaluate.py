@@ -22,9 +22,7 @@ OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "worke
 @click.option("--split", default="val", show_default=True, help="Split: train, val, test or all.")
 @click.option("--attributes", is_flag=True,
               help="Scores of the attributes that the model predicts as well, in a second pass.")  # fmt: skip
-@click.option(
-    "--out", type=options.NamedPath(dir_okay=False, path_type=Path), help="JSON file for the scores."
-)
+@click.option("--out", type=options.OutputFile(".json"), help="JSON file for the scores.")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Batch size.")
 @click.option(
     "--workers", type=click.IntRange(0), hidden=True, help="Number of processes: not used any more."

@@ -22,7 +22,7 @@ from affectlens.cli.console import echo, table_console
 )
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
-@click.option("--out", type=options.NamedPath(dir_okay=False, path_type=Path), metavar="FILE",
+@click.option("--out", type=options.OutputFile(".json"), metavar="FILE",
               help="File for the figures and their intervals, of every picture too, as JSON.")  # fmt: skip
 @click.option(
     "--resume", is_flag=True, help="Continuation of the comparison in --out, also with more pictures."

@@ -42,10 +42,15 @@ def filters(
     from affectlens.cli.progress import counter
     from affectlens.explain.features import figure
     from affectlens.explain.features.visualisation import GradientAscent, choose_blocks, study
+    from affectlens.files import exists
     from affectlens.images import read_pixels
     from affectlens.locks import locked_file
     from affectlens.models import saved
 
+    if exists(out) and exists(picture) and out.samefile(picture):
+        raise click.UsageError(
+            "--out is the picture itself, which the figure would replace. Name another file."
+        )
     figure.check_file(out)
     context.with_resource(locked_file(out))
     ascent = GradientAscent(steps=steps, seed=seed)

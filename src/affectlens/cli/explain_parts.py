@@ -15,7 +15,7 @@ from affectlens.cli.console import echo, table_console
 @click.option(
     "--split", default="val", show_default=True, help="Split of the data set: train, val, test or all."
 )
-@click.option("--out", type=options.NamedPath(dir_okay=False, path_type=Path), metavar="FILE",
+@click.option("--out", type=options.OutputFile(".json"), metavar="FILE",
               help="JSON file for all scores.")  # fmt: skip
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Batch size.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")

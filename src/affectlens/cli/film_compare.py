@@ -17,11 +17,11 @@ OUT = Path("compared.html")
 @click.command()
 @click.argument("one", metavar="ONE")
 @click.argument("other", metavar="OTHER")
-@click.option("--out", type=options.NamedPath(path_type=Path, dir_okay=False), default=OUT, show_default=True,
+@click.option("--out", type=options.OutputFile(".html", ".htm"), default=OUT, show_default=True,
               metavar="FILE", help="Page to write; the numbers go next to it, as .json.")  # fmt: skip
 @click.option("--align", type=click.Choice(["auto", "time", "shots"]), default="auto", show_default=True,
               help="Alignment: by relative position, or by shots in both, for cuts of one film.")  # fmt: skip
-@click.option("--every", type=click.FloatRange(0), default=0.5, show_default=True, metavar="SECONDS",
+@click.option("--every", type=options.FiniteRange(0), default=0.5, show_default=True, metavar="SECONDS",
               help="Interval between sampled frames, for a film that is not watched yet.")  # fmt: skip
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
@@ -37,11 +37,8 @@ def compare(
     from affectlens.film.compare import match, page, text
     from affectlens.locks import locked_file
 
-    if out.suffix.lower() == ".json":
-        raise click.UsageError(
-            "--out names the page; the numbers go next to it, as .json. Name compared.html."
-        )
     context.with_resource(locked_file(out))
+    context.with_resource(locked_file(out.with_suffix(".json")))
     timelines = [_timeline(source, every, name, device) for source in (one, other)]
     found = match.compare(timelines[0], timelines[1], None if align == "auto" else align)
     for line in text.summary(found):

@@ -29,15 +29,19 @@ OUT = Path("films")
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
 @click.option("--out", type=options.NamedPath(path_type=Path, file_okay=False), default=OUT,
               show_default=True, metavar="DIR", help="Folder in which each film gets a folder.")  # fmt: skip
-@click.option("--every", type=click.FloatRange(0), metavar="SECONDS",
+@click.option("--every", type=options.FiniteRange(0), metavar="SECONDS",
               help="Interval between sampled frames, in addition to those where shots begin; 0: every frame. "
                    "Default: 0.5.")  # fmt: skip
 @click.option("--keyframes", is_flag=True, help="Sampling of keyframes only: fastest, and coarse.")
 @click.option("--shots", "by_shots", is_flag=True, help="Sampling of a few frames of each shot.")
-@click.option("--begin", type=click.FloatRange(0), metavar="SECONDS", help="Beginning of the watched part.")
-@click.option("--end", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+@click.option(
+    "--begin", type=options.FiniteRange(0), metavar="SECONDS", help="Beginning of the watched part."
+)
+@click.option("--end", type=options.FiniteRange(0, min_open=True), metavar="SECONDS",
               help="End of the watched part; for a live source, how long to watch it.")  # fmt: skip
-@click.option("--prominence", type=click.FloatRange(0, 1), help="Least prominence of a peak. Default: 0.1.")
+@click.option(
+    "--prominence", type=options.FiniteRange(0, 1), help="Least prominence of a peak. Default: 0.1."
+)
 @click.option("--model", "name", default="default", show_default=True,
               help="Name from `affectlens models`, model folder, or owner/name on the hub.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Continuation of an interrupted job; what is finished is kept.")
@@ -51,7 +55,7 @@ OUT = Path("films")
               help="Timecode of the first frame, for markers. Default: the file's, or 0.")  # fmt: skip
 @click.option("--drop/--non-drop", "drop", default=None,
               help="Drop-frame timecode or not. Default: at 29.97 and 59.94 frames a second.")  # fmt: skip
-@click.option("--rate", "frame_rate", type=click.FloatRange(1, 1000), metavar="FRAMES",
+@click.option("--rate", "frame_rate", type=options.FiniteRange(1, 1000), metavar="FRAMES",
               help="Frames a second that timecode counts. Default: the film's own.")  # fmt: skip
 @click.option("--render", type=click.Choice(["bar", "tint"]), is_flag=False, flag_value="bar",
               help="Film with what it evokes drawn over it: a bar (also without a value), or tinted edges. "

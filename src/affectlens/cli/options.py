@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -27,6 +28,39 @@ class NamedPath(click.Path):
                 "the path is empty. Give a name; the folder that you work in is written as a dot.", param, ctx
             )
         return super().convert(value, param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, which neither infinity is, nor NaN, which `click.FloatRange` lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is not finite."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
+
+
+class OutputFile(NamedPath):
+    """A file to write, with one of some suffixes: by another one a film, picture or table may be meant."""
+
+    def __init__(self, *suffixes: str) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffixes = suffixes
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Refuse another suffix."""
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in self.suffixes:
+            self.fail(
+                f"{value!s} is not the name of a {' or '.join(self.suffixes)} file, and another may "
+                "be a film, picture or table. Give it that suffix.",
+                param,
+                ctx,
+            )
+        return path
 
 
 def given(context: click.Context, names: Collection[str]) -> list[str]:

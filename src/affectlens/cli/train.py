@@ -32,7 +32,7 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
 @click.argument("recipe")
 @click.option("--data", required=True, help="Data set, as fi:/data/fi or folder:PICTURES.")
 @click.option("--out", required=True, type=options.NamedPath(path_type=Path), help="Run folder to write.")
-@click.option("--fold", type=click.IntRange(1), metavar="K", help="Fold to validate on; the others train.")
+@click.option("--fold", type=click.IntRange(0), metavar="K", help="Fold to validate on; the others train.")
 @click.option(
     "--teachers",
     type=options.NamedPath(exists=True, dir_okay=False, path_type=Path),
@@ -60,7 +60,7 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
 @click.option("--resume", is_flag=True, help="Continuation of the run in --out after an interruption.")
 @click.option(
     "--epochs",
-    type=click.FloatRange(0, min_open=True),
+    type=options.FiniteRange(0, min_open=True),
     metavar="N",
     help="Number of epochs in total that a run goes on to, with --resume. (A new run takes --set epochs=N.)",
 )

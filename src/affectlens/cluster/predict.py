@@ -32,11 +32,12 @@ from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.cluster.retries import DEATHS, MOST, LocalRetryCount, RemoteRetryCount, RetryCount
 from affectlens.data.prefetch import batched
 from affectlens.errors import ClusterError, PictureDamaged, first_line
-from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures
+from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures, read_to_end
 from affectlens.inference.job import SHOWN_FAILURES, JobCounts, PredictionJob, Progress
 from affectlens.inference.output.resume import check_made_by
 
 LARGEST_PART = 512  # pictures; a restarted actor predicts at most this many again
+_MOST_LISTED = 1 << 30  # bytes of a list on standard input, which is held in memory
 PARTS_EACH = 8  # for each worker, of a job whose size is known: so that all end at about the same time
 
 
@@ -73,24 +74,30 @@ class PictureListing:
 
     Attributes:
         paths: of the command
-        standard_input: its bytes, if `-` is among the paths
+        standard_input: its bytes, if `-` is among the paths; None where it is closed
         column: of tables
         skip: so many at the beginning were predicted before
     """
 
     paths: tuple[str, ...]
-    standard_input: bytes = b""
+    standard_input: bytes | None = None
     column: str | None = None
     skip: int = 0
 
     @classmethod
     def of(cls, paths: Sequence[str], column: str | None) -> "PictureListing":
-        """List the pictures of a command; reads standard input to its end where it is among the paths."""
-        standard_input = sys.stdin.buffer.read() if sys.stdin and STANDARD_INPUT in paths else b""
-        return cls(tuple(paths), standard_input, column)
+        """List the pictures of a command; reads standard input to its end where it is among the paths.
+
+        Raises what `inputs.read_to_end` does.
+        """
+        given = None
+        if sys.stdin is not None and STANDARD_INPUT in paths:
+            given = read_to_end(sys.stdin.buffer, _MOST_LISTED)
+        return cls(tuple(paths), given, column)
 
     def __iter__(self) -> Iterator[Input]:
-        return islice(pictures(self.paths, io.BytesIO(self.standard_input), self.column), self.skip, None)
+        given = None if self.standard_input is None else io.BytesIO(self.standard_input)
+        return islice(pictures(self.paths, given, self.column), self.skip, None)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What of a cluster each worker process gets."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def parse_resources(text: str) -> dict[str, float]:
         found = {name.strip(): float(number) for name, number in pairs}
     except ValueError:
         found = {}
-    if not found or not found.keys() <= {"cpu", "gpu"}:
+    if not found or not found.keys() <= {"cpu", "gpu"} or not all(map(math.isfinite, found.values())):
         raise SettingsError(f"{text!r} does not list resources as cpu=1,gpu=0.25 does.")
     return found
 

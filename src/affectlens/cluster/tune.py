@@ -14,7 +14,8 @@ each after its last), Ray decides as it did, and intervals whose states are ther
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -137,27 +138,32 @@ def search(request: SearchRequest, listen: Listener) -> SearchFinished:
 
 
 def _search(request: SearchRequest, listen: Listener) -> SearchFinished:
-    session = _open(request, listen)
+    session, rows = _opened(request)
     out, plan = request.run.out, request.plan
-    space = SearchFile.read(out).search_space
-    record = SearchRecord(out, plan, listen)
-    record.require_states()
-    listen(SearchStarted(record.begin, plan, space, str(session.device)))
     failed = None
-    if not record.is_complete:
-        assignment = Assignment(
-            out=out.resolve(),
-            data=request.data,
-            cache=_cache_of(request, session.settings),
-            device=request.run.device,
-            interval=plan.interval,
-            space=space,
-            threads=plan.threads,
-            known=record.known,
-            begin=record.begin,
-        )
-        with connected(replace(request.cluster, object_store=OBJECT_STORE)):
-            require_resources({"cpu": plan.cpus, "gpu": plan.gpus}, import_ray().cluster_resources())
+    with ExitStack() as cluster:
+        if not request.run.resume:
+            # Before the folder holds anything: a search without a cluster leaves none behind.
+            cluster.enter_context(_connected(request))
+        session = _begun(request, session, rows, listen)
+        space = SearchFile.read(out).search_space
+        record = SearchRecord(out, plan, listen)
+        record.require_states()
+        listen(SearchStarted(record.begin, plan, space, str(session.device)))
+        if not record.is_complete:
+            assignment = Assignment(
+                out=out.resolve(),
+                data=request.data,
+                cache=_cache_of(request, session.settings),
+                device=request.run.device,
+                interval=plan.interval,
+                space=space,
+                threads=plan.threads,
+                known=record.known,
+                begin=record.begin,
+            )
+            if request.run.resume:
+                cluster.enter_context(_connected(request))
             configs = _initial_configs(space, session.settings, plan, record)
             failed = _tune_anywhere(assignment, plan, space, configs, record)
     lineage.verify(record.intervals)
@@ -166,8 +172,17 @@ def _search(request: SearchRequest, listen: Listener) -> SearchFinished:
     return finished
 
 
-def _open(request: SearchRequest, listen: Listener) -> Session:
-    """Write what a search is, or check that the one to resume is the same; decode the pictures."""
+@contextmanager
+def _connected(request: SearchRequest) -> Iterator[None]:
+    """Have a Ray with what a member needs while the block runs. Raises `ClusterError`."""
+    with connected(replace(request.cluster, object_store=OBJECT_STORE)):
+        wanted = {"cpu": request.plan.cpus, "gpu": request.plan.gpus}
+        require_resources(wanted, import_ray().cluster_resources())
+        yield
+
+
+def _opened(request: SearchRequest) -> tuple[Session, RowMixtures]:
+    """Open the data, and find what does not begin before the folder holds anything; rows of a new search."""
     run, out = request.run, request.run.out
     if run.resume and not (out / STATES).exists() and (out / MODEL / "config.json").is_file():
         raise RunError(
@@ -179,7 +194,13 @@ def _open(request: SearchRequest, listen: Listener) -> Session:
         length = request.plan.with_length(session.settings, len(session.training))
         session = replace(session.with_settings(length), num_workers=length.num_workers)
         require_no_run(out)
-        rows = session.start().rows  # what does not begin leaves no search behind
+        rows = session.start().rows
+    return session, rows
+
+
+def _begun(request: SearchRequest, session: Session, rows: RowMixtures, listen: Listener) -> Session:
+    """Write what a search is, or check that the one to resume is the same; decode the pictures."""
+    run, out = request.run, request.run.out
     # `open_run` writes the settings last: they show that the search was begun.
     if not (out / SETTINGS).exists():
         space = request.space or search_space(session.settings)

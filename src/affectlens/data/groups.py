@@ -48,11 +48,13 @@ class Groups:
         leaders: by the key of each picture that is in a group with others, the first key of its group
         near_duplicates: how many pairs look alike, copies of the same bytes excepted
         search: how they were looked for; None where no one looked
+        unreadable: how many pictures could not be read, of which no copies are known
     """
 
     leaders: Mapping[str, str]
     near_duplicates: int = 0
     search: Search | None = None
+    unreadable: int = 0
 
     def leader(self, key: str) -> str:
         """Return the first key of a picture's group: its own where it is alone."""
@@ -94,15 +96,16 @@ def find_groups(
         for paths in same_bytes(position):
             pairs += [(position[paths[0]], position[path]) for path in paths[1:]]
         near: list[tuple[int, int]] = []
+        unreadable = 0
     else:
-        copies, near = _near(listed, search == "thorough", progress)
+        copies, near, unreadable = _near(listed, search == "thorough", progress)
         pairs += copies
     labels = near_duplicates.groups(len(listed), [*pairs, *near])
     joined = {label for index, label in enumerate(labels) if label != index}
     leaders = {
         record.key: listed[label].key for record, label in zip(listed, labels, strict=True) if label in joined
     }
-    return Groups(leaders, len(near), search)
+    return Groups(leaders, len(near), search, unreadable)
 
 
 def look_alike(
@@ -123,8 +126,8 @@ def look_alike(
 
 def _near(
     listed: Sequence[Record], parts: bool, progress: Callable[[SearchProgress], None]
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Pairs of the same bytes, and pairs that look alike."""
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]], int]:
+    """Pairs of the same bytes, pairs that look alike, and how many pictures could not be read."""
     found = []
     for each in fingerprints(listed):
         found.append(each)
@@ -133,7 +136,8 @@ def _near(
     matches = look_alike(
         found, parts=parts, progress=lambda fraction: progress(SearchProgress(len(listed), fraction))
     )
-    return list(copies), [(match.picture, match.other) for match in matches]
+    unreadable = sum(isinstance(each, NoFingerprint) for each in found)
+    return list(copies), [(match.picture, match.other) for match in matches], unreadable
 
 
 def _alike(items: Sequence[Item], key: Callable[[Item], Hashable | None]) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from affectlens.attributes import Attribute, BadAttribute
 from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known
 from affectlens.errors import EmptySplit, PictureError
 
-FOLD = re.compile(r"fold ?(\d+)", re.IGNORECASE)  # a split of a data set divided for cross-validation
+FOLD = re.compile(r"fold ?(\d{1,9})", re.IGNORECASE)  # a split of a data set divided for cross-validation
 ALL = "all"  # the one split of a data set that comes without a division
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
                "test": "test", "testing": "test"}  # fmt: skip

@@ -65,7 +65,7 @@ def folds(
 
 
 def with_fold(source: DataSource, number: int) -> DataSource:
-    """Train on all folds but one, and validate on that one, from 1; a `test` that exists stays as it is.
+    """Train on all folds but one, and validate on that one; a `test` that exists stays as it is.
 
     Raises `SettingsError` where the data set has no such fold.
     """
@@ -106,7 +106,8 @@ def digest_of_splits(source: DataSource) -> str:
 
 def check_shares(shares: Mapping[str, float]) -> None:
     """Raise `SettingsError` for shares of splits that are not above 0 or leave nothing for training."""
-    if any(share <= 0 for share in shares.values()) or sum(shares.values()) >= 1:
+    # So that NaN, which is neither above nor below anything, is refused too.
+    if not (all(share > 0 for share in shares.values()) and sum(shares.values()) < 1):
         raise SettingsError(f"Shares must be above 0 and leave some for training: {dict(shares)}.")
 
 
@@ -149,15 +150,46 @@ def _take(
 def divide(
     source: DataSource, shares: Mapping[str, float], seed: int, groups: Groups = NO_GROUPS
 ) -> DataSource:
-    """Return a data set with new splits instead of its own, as `stratified` makes them of all its records."""
-    return replace(source, splits=stratified(source.split(ALL), shares, seed, groups))
+    """Return a data set with new splits instead of its own, as `stratified` makes them of all its records.
+
+    Raises `SettingsError` for impossible shares, and `DatasetError` where a split would have no picture.
+    """
+    return _without_empty(replace(source, splits=stratified(source.split(ALL), shares, seed, groups)))
 
 
 def divide_into_folds(
     source: DataSource, count: int, seed: int, *, test: float = 0.0, groups: Groups = NO_GROUPS
 ) -> DataSource:
-    """Return a data set with folds instead of its own splits, as `folds` makes them of all its records."""
-    return replace(source, splits=folds(source.split(ALL), count, seed, test=test, groups=groups))
+    """Return a data set with folds instead of its own splits, as `folds` makes them of all its records.
+
+    Raises `SettingsError` for another number of folds than there can be, and an impossible share, and
+    `DatasetError` where a fold would have no picture.
+    """
+    records = source.split(ALL)
+    require_enough(records, count)
+    return _without_empty(replace(source, splits=folds(records, count, seed, test=test, groups=groups)))
+
+
+def require_enough(records: Sequence[Record], folds: int) -> None:
+    """Raise `SettingsError` for more folds than pictures, before any of them is made."""
+    if folds > len(records):
+        raise SettingsError(
+            f"{len(records):,} pictures cannot be divided into {folds:,} folds, each with one of them at "
+            "least. Make fewer folds."
+        )
+
+
+def _without_empty(source: DataSource) -> DataSource:
+    """Return the data set. Raises `DatasetError` where one of its splits has no picture."""
+    empty = [name for name, part in source.splits.items() if not part]
+    if empty:
+        shown = ", ".join(empty[:3]) + (" ..." if len(empty) > 3 else "")
+        raise DatasetError(
+            f"The {len(source.split(ALL)):,} pictures of {source.name} leave none for {shown}: copies, "
+            "near-duplicates and the pictures of one group stay together, and each emotion is divided on its "
+            "own. Make fewer splits or folds, or add pictures."
+        )
+    return source
 
 
 def with_validation(

@@ -249,10 +249,21 @@ def _check_same(out: Path, origin: _Origin) -> None:
         then, now = getattr(stored, each.name), getattr(origin, each.name)
         # A film may have been moved.
         if each.name not in ("version", "film") and then != now:
-            raise RunError(
-                f"{out} was started with another {each.name.replace('_', ' ')}: {then} then, {now} now. "
-                "Resume with the same, or choose another folder."
-            )
+            what = _in_words(each.name, then, now)
+            raise RunError(f"{out} was started with {what}. Resume with the same, or choose another folder.")
+
+
+def _in_words(name: str, then: Any, now: Any) -> str:
+    """What a folder was started with instead of what it is resumed with."""
+    if name == "fingerprint":
+        return "another film, or with this one before it was changed"
+    if name == "weights":
+        return "another model, or with this one before its weights were changed"
+    if name == "settings":
+        differing = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
+        parts = [f"{key} {then.get(key)} then, {now.get(key)} now" for key in differing]
+        return f"other settings: {'; '.join(parts)}"
+    return f"another {name.replace('_', ' ')}: {then} then, {now} now"
 
 
 # ------------------------------------------------------------------------------------------------ state.json

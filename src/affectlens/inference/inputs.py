@@ -229,8 +229,7 @@ def _from_standard_input(stream: BinaryIO | None) -> Iterator[Iterable[Input]]:
         else:
             yield [PictureBytes(STANDARD_INPUT, bytes(begin))]
     except (OSError, ValueError) as error:  # ValueError: a stream that is closed
-        reason = f"standard input cannot be read ({getattr(error, 'strerror', None) or error})."
-        yield [PictureDenied(STANDARD_INPUT, reason)]
+        yield [_unreadable(error)]
 
 
 def paths_in(stream: BinaryIO) -> Iterator[str | PictureError]:
@@ -263,6 +262,27 @@ def _paths_in(stream: BinaryIO, chunk: bytes) -> Iterator[list[str | PictureErro
             return
         chunk = _read(stream)
     yield list(_decoded([rest], separator))
+
+
+def read_to_end(stream: BinaryIO, most: int) -> bytes:
+    """Read all of standard input, also where other programs have set that nothing waits for it.
+
+    Raises `PictureDenied` where it cannot be read, and `PictureTooLarge` for more than `most` bytes.
+    """
+    found = bytearray()
+    try:
+        while more := _read(stream):
+            found += more
+            if len(found) > most:
+                raise PictureTooLarge(STANDARD_INPUT, f"more than {most:,} bytes. Save the list as a table.")
+    except (OSError, ValueError) as error:
+        raise _unreadable(error) from None
+    return bytes(found)
+
+
+def _unreadable(error: Exception) -> PictureDenied:
+    reason = getattr(error, "strerror", None) or error
+    return PictureDenied(STANDARD_INPUT, f"standard input cannot be read ({reason}).")
 
 
 def _read(stream: BinaryIO) -> bytes:

@@ -17,6 +17,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
 from timm.layers.attention import Attention
 from timm.layers.patch_dropout import PatchDropout
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from affectlens import hub
 from affectlens.errors import SettingsError, UnknownName, WeightsNotFound
+from affectlens.files import is_utf8
 from affectlens.models import alexnet  # makes it known to timm
 from affectlens.models.transformers_names import is_of_transformers, renamed
 from affectlens.preprocess import ANY_INPUT, ExpectedInput
@@ -500,7 +502,7 @@ def weights_file(name: str, path: Path) -> Path:
 def _load(network: nn.Module, file: Path) -> None:
     """Load weights of any float type, strictly but for the classifier, which stays new."""
     try:
-        given = load_file(file)
+        given = load_file(file) if is_utf8(file) else load_bytes(file.read_bytes())
     except (SafetensorError, OSError) as error:
         raise WeightsNotFound(f"{file} is not a readable safetensors file: {error}.") from error
     if is_of_transformers(given):

@@ -103,6 +103,17 @@ class PixelCache:
         return np.array(flat).reshape(height, width, 3)
 
 
+def is_replaceable(folder: Path) -> bool:
+    """Whether nothing is lost where a cache replaces what lies there: nothing, or another cache."""
+    try:
+        names = {found.name for found in folder.iterdir()}
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return not names or (INDEX in names and PIXELS in names and len(names) == 2)
+
+
 class _MadeByAnother(Exception):
     """While this cache was built, another process put the same one there."""
 

@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from affectlens.errors import RunError
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, is_utf8
 from affectlens.training.state import State
 
 FORMAT = "1"
+_REMEDY = "Put it back from a copy, or start another run."
 # Names of tensors that hold the moving average begin so. They are part of the hashes of lineages, so the word
 # stays as it was.
 _EMA = "average."
@@ -49,7 +50,7 @@ def read_step(file: Path) -> int:
     try:
         return int(header["step"])
     except (KeyError, ValueError) as error:
-        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+        raise RunError(f"The checkpoint {file} cannot be read: {error}. {_REMEDY}") from None
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
@@ -103,7 +104,7 @@ def _notes(file: Path, header: Mapping[str, str]) -> dict[str, Any]:
     try:
         return msgspec.json.decode(header["notes"], type=dict[str, Any])
     except (KeyError, ValueError, RecursionError) as error:
-        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+        raise RunError(f"The checkpoint {file} cannot be read: {error}. {_REMEDY}") from None
 
 
 def _write(file: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
@@ -114,16 +115,26 @@ def _write(file: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> No
 
 def _read(file: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(file, framework="pt") as stored:
-            header = stored.metadata() or {}
-            # Copied out of the map, because the file is about to be replaced.
-            names = list(stored.keys()) if tensors else []
-            found = {name: torch.clone(stored.get_tensor(name)) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"The checkpoint {file} cannot be read: {error}.") from None
+        if not is_utf8(file):
+            data = file.read_bytes()
+            header, found = _metadata(data), load(data)
+        else:
+            with safe_open(file, framework="pt") as stored:
+                header = stored.metadata() or {}
+                # Copied out of the map, because the file is about to be replaced.
+                names = list(stored.keys()) if tensors else []
+                found = {name: torch.clone(stored.get_tensor(name)) for name in names}
+    except (SafetensorError, OSError, ValueError, LookupError) as error:
+        raise RunError(f"The checkpoint {file} cannot be read: {error}. {_REMEDY}") from None
     if header.get("format") != FORMAT:
-        raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}.")
+        raise RunError(f"The checkpoint {file} is of format {header.get('format')}, not {FORMAT}. {_REMEDY}")
     return found, header
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Read the notes in the header of a safetensors file."""
+    found: dict[str, str] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    return found
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

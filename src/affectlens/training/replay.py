@@ -23,7 +23,14 @@ from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import STATES, SettingsSample, finish_line, state_file, train_interval
 from affectlens.training.lineage import LINEAGE, Interval
-from affectlens.training.run_folder import CACHE, RunRecord, TrainingRequest, open_run, read_run_settings
+from affectlens.training.run_folder import (
+    CACHE,
+    RunRecord,
+    TrainingRequest,
+    open_run,
+    read_run_settings,
+    require_no_run,
+)
 from affectlens.training.session import Session, open_cached_session, open_session
 
 
@@ -73,12 +80,19 @@ def replay_request(
 
 
 def replay_session(search: Path, request: TrainingRequest) -> Session:
-    """Open the data of a replay, decoded. Raises `RunError` where it is not what the search had."""
+    """Open the data of a replay, decoded.
+
+    Raises `RunError` where it is not what the search had, and for a folder that holds another run, and
+    `OutputInUse` where another process writes it.
+    """
     session = open_session(request.source, request.settings, request.device)
     RunRecord.read(search).require_same_data(search, session)
-    return open_cached_session(
-        request.source, request.settings, request.device, request.out / CACHE, request.cache
-    )
+    with locked_folder(request.out):
+        if not request.resume:
+            require_no_run(request.out)
+        return open_cached_session(
+            request.source, request.settings, request.device, request.out / CACHE, request.cache
+        )
 
 
 def replay(

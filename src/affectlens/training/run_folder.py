@@ -13,9 +13,12 @@ On disk:
     model/              the finished model folder, when the run has ended
 """
 
+import hashlib
 import json
+import os
 import platform
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +34,7 @@ from affectlens.data.vocabularies import FILE as VOCABULARY
 from affectlens.data.vocabularies import is_file_name
 from affectlens.emotions import is_known, to_toml
 from affectlens.errors import RunError
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, exists
 from affectlens.former_keys import FORMAT_VERSION
 from affectlens.machine import describe
 from affectlens.models.backbones import HUB, NONE
@@ -44,6 +47,9 @@ from affectlens.training.start import RowMixtures, StartRecord, start_record
 
 SETTINGS, RUN, SPLITS, STEPS, LOG = "settings.toml", "run.json", "splits.tsv", "steps.jsonl", "log.jsonl"
 LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cache"
+
+# What a run or a search replaces or removes as its own, and the settings of a run of finetune.
+_REPLACED = (MODEL, "states", "ray", "settings.json")
 
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 
@@ -115,7 +121,8 @@ class RunRecord:
     """What a run was, apart from its settings: `run.json`, and part of the card.
 
     `start` has the model whose weights it started with, where there is one; `continued` each time that its
-    epochs became others.
+    epochs became others. `settings_hashes` are those of what settings.toml held when the run was begun and
+    continued; none in records from before they were kept.
     """
 
     name: str
@@ -125,6 +132,7 @@ class RunRecord:
     machine: Mapping[str, Any]
     start: StartRecord | None = None
     continued: tuple[Continuation, ...] = ()
+    settings_hashes: tuple[str, ...] = ()
     format_version: int = 1
 
     @classmethod
@@ -151,6 +159,15 @@ class RunRecord:
                 f"then, {hashes} now. Name the same --data and --teachers, or start another run."
             )
 
+    def require_same_settings(self, out: Path) -> None:
+        """Raise `RunError` where the settings in a run folder are not those that the run was begun with."""
+        found = _hash((out / SETTINGS).read_text(encoding="utf-8"))
+        if self.settings_hashes and found not in self.settings_hashes:
+            raise RunError(
+                f"{out / SETTINGS} was changed since the run was begun, so that its parts would differ. Undo "
+                "the change, or start another run: --settings takes the changed file."
+            )
+
     def write(self, out: Path) -> None:
         """Write the record into a run folder."""
         with atomic_write(out / RUN, "w") as file:
@@ -161,7 +178,7 @@ class RunRecord:
     def to_card(self) -> dict[str, Any]:
         """Return plain data for a model's card, which has a format of its own."""
         plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
-        del plain["format_version"]
+        del plain["format_version"], plain["settings_hashes"]
         for name in ("start", "continued"):
             if not plain[name]:
                 del plain[name]
@@ -178,9 +195,12 @@ def read_run_settings(out: Path) -> Settings:
 
 
 def require_no_run(out: Path) -> None:
-    """Raise `RunError` for a folder that holds a run."""
-    if (out / SETTINGS).exists():
+    """Raise `RunError` for a folder that holds a run, or what it would replace and another wrote."""
+    if exists(out / SETTINGS):
         raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
+    for name in _REPLACED:
+        if os.path.lexists(out / name):
+            raise RunError(f"{out / name} is there already, and is not of this run. Choose another folder.")
 
 
 def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = MappingProxyType({})) -> None:
@@ -201,6 +221,7 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
                 f"The run in {out} makes the model {record.name}, not {request.name}. Resume with the recipe "
                 f"and the --name that it was begun with: {record.command}"
             )
+        record.require_same_settings(out)
         record.require_same_data(out, session)
         if begun != settings:
             _extend(request, session, record)
@@ -220,6 +241,7 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
         ),
         machine=describe(),
         start=start_record(settings.start, rows) if settings.start else None,
+        settings_hashes=(_hash(settings.to_toml()),),
         format_version=FORMAT_VERSION,
     )
     splits.write_splits(out / SPLITS, source)
@@ -236,6 +258,12 @@ def _write_settings(out: Path, settings: Settings) -> None:
         file.write(settings.to_toml())
 
 
+def _hash(toml: str) -> str:
+    """Hash the values of a settings file, however it is laid out: 16 hex digits."""
+    values = json.dumps(tomllib.loads(toml), sort_keys=True)
+    return hashlib.sha256(values.encode()).hexdigest()[:16]
+
+
 def _extend(request: TrainingRequest, session: Session, record: RunRecord) -> None:
     """Record that a run goes on to other epochs than it was begun with."""
     out, epochs, total = request.out, session.settings.epochs, session.schedule.total_steps
@@ -247,7 +275,10 @@ def _extend(request: TrainingRequest, session: Session, record: RunRecord) -> No
         )
     continued = Continuation(step=done, epochs=epochs, command=request.command)
     if continued not in record.continued:  # where writing it was interrupted
-        replace(record, continued=(*record.continued, continued)).write(out)
+        # Those from before stay: an interruption may leave the settings as they were.
+        before = record.settings_hashes
+        hashes = (*before, _hash(session.settings.to_toml())) if before else ()
+        replace(record, continued=(*record.continued, continued), settings_hashes=hashes).write(out)
     _write_settings(out, session.settings)
 
 

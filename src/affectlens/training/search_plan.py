@@ -1,6 +1,8 @@
 """How a search is done, and the file in its folder that records it: `search.json`. Needs no Ray."""
 
+import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,10 +17,18 @@ from affectlens.training.schedule import Schedule
 from affectlens.training.search_space import Hyperparameter
 from affectlens.training.settings import Settings
 
-SEARCH = "search.json"
+SEARCH, HASH = "search.json", "hash"
 # Schedulers whose members copy others at the end of a round, and those whose members keep to themselves.
 EXPLOITING, INDEPENDENT = ("pbt", "pb2"), ("asha", "random")
 SCHEDULERS = (*EXPLOITING, *INDEPENDENT)
+_MOST_STEPS = 10**9
+# Least and most of each number of a plan; of members there is a list.
+_LIMITS = (
+    ("population", 2, 10_000),
+    ("interval", 1, _MOST_STEPS),
+    ("rounds", 1, _MOST_STEPS),
+    ("budget", 0, 10**15),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +57,13 @@ class SearchPlan:
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:
             raise SettingsError(f"scheduler must be one of {', '.join(SCHEDULERS)}, not {self.scheduler!r}.")
-        for name, least in (("population", 2), ("interval", 1), ("rounds", 1)):
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} must be at least {least}, not {getattr(self, name)}.")
-        if self.budget < 0:
-            raise SettingsError(f"budget must be at least 0, not {self.budget}.")
-        if self.cpus <= 0 or self.gpus < 0:
+        for name, least, most in _LIMITS:
+            if not least <= getattr(self, name) <= most:
+                raise SettingsError(
+                    f"{name} must be at least {least} and at most {most:,}, not {getattr(self, name)}."
+                )
+        # Neither is true of NaN.
+        if not (0 < self.cpus < math.inf and 0 <= self.gpus < math.inf):
             raise SettingsError(f"A member needs some of a CPU: not cpu={self.cpus}, gpu={self.gpus}.")
 
     @property
@@ -82,20 +93,36 @@ class SearchFile:
 
     @classmethod
     def read(cls, folder: Path) -> "SearchFile":
-        """Read the file of a search. Raises `RunError` where there is none."""
+        """Read the file of a search. Raises `RunError` where there is none, or one that was changed."""
         try:
             return _decoded((folder / SEARCH).read_bytes())
+        except _Changed:
+            raise RunError(
+                f"{folder / SEARCH} was changed since the search was begun, so that its parts would differ. "
+                "Undo the change, or search again in another folder."
+            ) from None
         except (OSError, ValueError, RecursionError, SettingsError) as error:
             raise RunError(f"There is no search in {folder}: {SEARCH} cannot be read ({error}).") from None
 
     def write(self, folder: Path) -> None:
         """Write the file into the folder of a search."""
         with atomic_write(folder / SEARCH, "w") as file:
-            file.write(json.dumps(msgspec.to_builtins(asdict(self)), indent=2) + "\n")
+            plain = msgspec.to_builtins(asdict(self))
+            file.write(json.dumps({**plain, HASH: _hash(plain)}, indent=2) + "\n")
+
+
+def _hash(plain: Any) -> str:
+    """Hash how it is searched: 16 hex digits."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class _Changed(Exception):
+    """A search that was edited."""
 
 
 class _Version(msgspec.Struct):
     format_version: int = 1
+    hash: str = ""  # none in files from before it was kept
 
 
 class _FormerHyperparameter(msgspec.Struct, rename={now: then for then, now in HYPERPARAMETER.items()}):
@@ -120,8 +147,13 @@ class _FormerSearch(msgspec.Struct):
 
 def _decoded(content: bytes) -> SearchFile:
     """Read any format. Raises `ValueError` for that of a newer version, `RecursionError`, `SettingsError`."""
-    version = msgspec.json.decode(content, type=_Version).format_version
+    stored = msgspec.json.decode(content, type=_Version)
+    version = stored.format_version
     if version == FORMAT_VERSION:
+        # As it is written: a number that is whole there need not be when it is read.
+        plain = {name: value for name, value in msgspec.json.decode(content).items() if name != HASH}
+        if stored.hash and stored.hash != _hash(plain):
+            raise _Changed
         return msgspec.json.decode(content, type=SearchFile)
     if version != 1:
         raise ValueError(f"it is of format {version}; this AffectLens reads 1 to {FORMAT_VERSION}")
@@ -144,4 +176,4 @@ def interval_steps(text: str, settings: Settings, pictures: int) -> int:
     number, unit = float(found[1]), found[2] or "steps"
     if unit.startswith("epoch"):
         return Schedule(pictures, replace(settings, epochs=number)).total_steps
-    return int(number)
+    return int(min(number, _MOST_STEPS + 1))  # more than a plan takes, also where the text is infinite

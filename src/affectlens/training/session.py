@@ -372,6 +372,10 @@ def _cached(session: Session, own: Path, shared: Path | None) -> Generator[Cache
             "reading it, so it is not replaced. Choose another folder for --cache, or delete this one when "
             "nothing uses it."
         )
+    if not shared and not cache.is_replaceable(folder):
+        raise RunError(
+            f"{folder} holds something else than decoded pictures. Choose another folder, or --cache."
+        )
     yield CacheProgress(0, len(records))
     for done in cache.build(folder, records, side):
         yield CacheProgress(done, len(records))

@@ -62,6 +62,8 @@ _RANGES: tuple[_Range, ...] = (
     (("num_workers",), lambda value: -1 <= value <= 256, "0 to 256, or -1 for one a core"),
     (("seed",), lambda value: 0 <= value < 2**63, "at least 0 and below 2 ** 63"),
     (("step_factor",), lambda value: 0 < value <= 1, "above 0 and at most 1"),
+    # An empty path would be the folder that one works in.
+    (("weights",), lambda value: bool(value.strip()), "hub, none, or a file or folder of safetensors"),
 )  # fmt: skip
 
 
@@ -243,7 +245,7 @@ class Settings:
         for names, possible, expected in _RANGES:
             for name in names:
                 if not possible(getattr(self, name)):
-                    raise SettingsError(f"{name} must be {expected}, not {getattr(self, name)}.")
+                    raise SettingsError(f"{name} must be {expected}, not {getattr(self, name)!r}.")
         if self.pictures_per_emotion and (
             self.balanced_sampling or self.batch_size % self.pictures_per_emotion
         ):
