@@ -22,8 +22,10 @@ from affectlens.library.text import heads_text
 from affectlens.model_folder import Card
 from affectlens.models.saved import add_graph
 from affectlens.ratings import RatingHead, RatingScale
+from conformal_methods import SHIPPED
 
 RESULTS = Path(__file__).parent / "results"
+OF_EMOTIONS = ("code", "weights", "data")  # licences that the model had before
 RATING_LICENCES = {
     "ratings of OASIS": "research use (Kurdi, Lozano and Banaji, 2017); stated elsewhere as CC BY-NC-SA 4.0",
     "ratings of EMDT": "CC0-1.0 by its repository, CC BY 4.0 by its citation file",
@@ -42,8 +44,8 @@ def with_heads(card: Card, ratings: Any, sets: dict[str, Any]) -> Card:
         feature_layers=tuple(facts["layers"]),
         prediction_sets=sets,
         unusual=unusual_facts(unusual),
-        training={**card.training, "ratings": rating_facts(measured, facts)},
-        licences={**card.licences, **RATING_LICENCES},
+        training={**card.training, "ratings": rating_facts(measured, facts), "sets": sets_facts()},
+        licences={**{name: card.licences[name] for name in OF_EMOTIONS}, **RATING_LICENCES},
     )
 
 
@@ -55,6 +57,21 @@ def rating_facts(measured: dict[str, Any], facts: dict[str, Any]) -> dict[str, A
         "left_out": "themes and scenes, whole",
         "figures": measured["figures"],
         "siblings_alone": measured["siblings"],
+    }
+
+
+def sets_facts() -> dict[str, Any]:
+    """What the card states of sets of emotions and of abstaining: measured on folds that were held out."""
+    found = json.loads((RESULTS / "coverage.json").read_text(encoding="utf-8"))
+    kept = ("coverage", "coverage_spread", "worst_emotion", "worst_coverage", "size", "by_emotion")
+    return {
+        "data": found["data"],
+        "held_out": {
+            level: {name: methods[SHIPPED][name] for name in kept}
+            for level, methods in found["sets"]["5"].items()
+        },
+        "abstaining": found["abstaining"],
+        "polarity": found["polarity"],
     }
 
 

@@ -1,6 +1,7 @@
 """Model folders in words, for people: what made them, what they may be used for, what they replace."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
@@ -10,6 +11,7 @@ from affectlens.model_folder import Card
 from affectlens.ratings import VALENCE
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
+_CONFIDENCES = (0.3, 0.5, 0.7, 0.9)  # of those that were measured
 _TRAINING, _HEADS = "## Training\n", "## Valence, arousal, sets, unusual pictures"
 LOWER_IS_BETTER = ("negative_log_likelihood", "expected_calibration_error", "brier")
 
@@ -99,7 +101,7 @@ def heads_text(readme: str, card: Card) -> str:
     """
     before, found, rest = readme.partition(_TRAINING)
     before = before.partition(_HEADS)[0].rstrip()
-    sections = [before, "\n".join([_HEADS, *_heads_lines(card)]), f"{found.strip()}{rest}".strip()]
+    sections = [before, "\n".join([_HEADS, *_heads_lines(card)]), f"{found}{rest}".strip()]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -143,6 +145,7 @@ def _heads_lines(card: Card) -> Iterator[str]:
             "in the "
             "set, on pictures like those of the calibration. The most probable emotion is always in it."
         )
+    yield from _sets_lines(card.training.get("sets", {}))
     if found := card.unusual.get("recall_of_unseen_kind"):
         kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in found.items()).replace("%", " %")
         flagged = ", ".join(
@@ -153,6 +156,24 @@ def _heads_lines(card: Card) -> Iterator[str]:
             f"score had not seen it marks: {kinds}. It wrongly marks of photographs: "
             f"{flagged.replace('%', ' %')}. What is not marked may still be unlike its training pictures."
         )
+
+
+def _sets_lines(measured: Mapping[str, Any]) -> Iterator[str]:
+    """Write coverage and size of sets, and what abstaining leaves, of a card of the default model."""
+    for level, found in measured.get("held_out", {}).items():
+        yield (
+            f"    - {100 * float(level):g} % sets: {100 * found['coverage']['value']:.1f} % hold it, of "
+            f"{found['worst_emotion']} {100 * found['worst_coverage']:.1f} %; {found['size']['value']:.2f} words."
+        )
+    rows = measured.get("abstaining", {}).get("rows", [])
+    answered = [
+        f"from {row['min_confidence']:g} on {100 * row['answered']:.0f} % of the pictures, of which "
+        f"{100 * row['errors']['value']:.0f} % are wrong"
+        for row in rows
+        if row["min_confidence"] in _CONFIDENCES
+    ]
+    if answered:
+        yield f"- Answered at a least confidence (`--min-confidence`): {'; '.join(answered)}."
 
 
 def made_by(card: Card) -> str:
