@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from affectlens.explain.core.heatmap import Heatmap
     from affectlens.explain.explainer import Explainer, Explanation
     from affectlens.inference.predictor import Prediction, Predictor
+    from affectlens.ratings import Rating
 
 __version__ = VERSION
 
@@ -34,6 +35,7 @@ __all__ = [
     "PictureError",
     "Prediction",
     "Predictor",
+    "Rating",
     "Vocabulary",
     "__version__",
     "finetune",
@@ -51,6 +53,7 @@ _MODULES = {
     "PictureError": "errors",
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",
+    "Rating": "ratings",
     "Vocabulary": "emotions",
     "finetune": "adaptation.job",
 }
