@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 
 from affectlens import library
 from affectlens.cli.main import main
+from affectlens.model_folder import has_graph
 from affectlens.preprocess import Preprocessing
 from model_folders import CARD
 from pictures import colour_set
@@ -83,3 +85,13 @@ def test_the_default_models_card_is_for_programs(capsys: pytest.CaptureFixture[s
     card = json.loads(capsys.readouterr().out)
     assert card["weights_hash"] == library.card().weights_hash and card["version"] == library.card().version
     assert card["vocabulary"]["name"] == "mikels-8" and 0 < card["scores"]["accuracy"] < 1
+
+
+@pytest.mark.needs("torch")
+def test_a_graph_is_added_to_a_model_folder_and_to_the_model_of_a_run(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "run" / "model")
+    assert status("models", "graph", str(tmp_path / "run")) == 0
+    assert has_graph(tmp_path / "run" / "model") and not (tmp_path / "run" / "model.onnx").exists()
+    assert status("models", "graph", str(tmp_path)) == 2

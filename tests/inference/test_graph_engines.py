@@ -1,6 +1,7 @@
 """Graphs in ONNX Runtime and OpenVINO: damage is found on loading; threads do not disturb one another."""
 
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -136,3 +137,12 @@ def test_openvino_computes_in_bfloat16_where_the_processor_multiplies_it(
     monkeypatch.setattr(openvino_engine, "cpu_multiplies_bfloat16", lambda: False)
     with pytest.raises(SettingsError, match="does not multiply bfloat16"):
         load_engine(str(graph_model), OPENVINO, precision="bfloat16")
+
+
+@both
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_folder_whose_name_is_not_text_is_refused_with_what_to_do(engine: str, copied: Path) -> None:
+    odd = copied.with_name("caf\udce9")
+    copied.rename(odd)
+    with pytest.raises(BadModelFolder, match=r"not UTF-8 text.*Rename the folder"):
+        load_engine(str(odd), engine)

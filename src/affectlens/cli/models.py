@@ -84,12 +84,14 @@ def join(
 @models.command()
 @click.argument("folder", type=options.NamedPath(exists=True, file_okay=False, path_type=Path))
 def graph(folder: Path) -> None:
-    """Add a graph to the model FOLDER, so that it answers without torch.
+    """Add a graph to the model FOLDER, or to the model of a run, so that it answers without torch.
 
     The graph is compared with the network before it is written; one that the folder has is made again.
     """
+    from affectlens import library
     from affectlens.models.saved import add_graph
 
+    folder = library.at_path(folder) or folder
     difference = add_graph(folder)
     echo(f"Written to {printable(str(folder))}; the largest difference of an output is {difference:.1g}.")
 

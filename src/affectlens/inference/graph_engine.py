@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from affectlens.data.prefetch import map_ahead
 from affectlens.errors import BadModelFolder, SettingsError, first_line
+from affectlens.files import is_utf8
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import (
@@ -69,6 +70,11 @@ class GraphEngine(ABC):
         self.precision = precision
         self._file = folder / GRAPH
         self._thread = local()
+        if not is_utf8(self._file):
+            raise BadModelFolder(
+                folder, f"its path is not UTF-8 text, which {self.title} needs.",
+                "Rename the folder, or use the engine torch.",
+            )  # fmt: skip
         try:
             self._open()  # a damaged graph is found now, not at the first picture
         except SettingsError:

@@ -55,9 +55,9 @@ def find(name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - which leaves `~unknown` as it is
-    for folder in (path, path / "model"):
-        if is_file(folder / CONFIG):
-            return folder
+    folder = at_path(path)
+    if folder is not None:
+        return folder
     _require_rights(path)
     # Below a folder that is here, a name that is not can only be misspelt.
     if hub.is_name(name) and not exists(path.parent):
@@ -66,6 +66,11 @@ def find(name: str) -> Path:
         f"No model {name!r}. Here are: {', '.join(sorted(known)) or 'none'}. Or pass a model folder, a run "
         "folder whose training has ended, or owner/name of the Hugging Face hub."
     )
+
+
+def at_path(path: Path) -> Path | None:
+    """Return the model folder at a path, or within the run folder there; None where there is neither."""
+    return next((folder for folder in (path, path / "model") if is_file(folder / CONFIG)), None)
 
 
 def portable_name(name: str) -> str:
