@@ -259,7 +259,7 @@ def _check_same(out: Path, origin: _Origin) -> None:
         raise RunError(f"{out / FILM} is of version {stored.version}; known are 1 and {VERSION}.")
     for each in fields(origin):
         then, now = getattr(stored, each.name), getattr(origin, each.name)
-        # A film may have been moved, and earlier records do not name heads: what they lack is predicted again.
+        # A film may have been moved; earlier records name no heads, and what they lack is predicted again.
         if each.name not in ("version", "film") and then != now and (each.name, then) != ("heads", ""):
             raise RunError(
                 f"{out} was started with another {each.name.replace('_', ' ')}: {then} then, {now} now. "
@@ -327,7 +327,7 @@ def _as_row(prediction: FramePrediction) -> tuple[Any, ...]:
 
 
 def _read_lines(file: Path, card: Card) -> Iterator[_Line]:
-    """Read lines. Those of an earlier version, without what the model has, are left out: predict them again."""
+    """Read lines, but those of an earlier version without what the model has: these are predicted again."""
     if not file.is_file():
         return
     num_emotions, num_ratings = len(card.vocabulary), len(card.ratings)

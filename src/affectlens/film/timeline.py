@@ -247,14 +247,6 @@ class Timeline:
         """Names of the ratings that the model predicts, as valence and arousal."""
         return tuple(scale.name for scale in self.scales)
 
-    def interval(self, scale: RatingScale, value: float, *, unusual: bool = False) -> Rating:
-        """Put the interval of a single picture around a rating, a smoothed one or a mean as well.
-
-        A smoothed value is not surer than a picture's: what is wrong in one frame is wrong in its neighbours.
-        For an `unusual` frame it is the interval that misses half as often.
-        """
-        return scale.rating(value, scale.stricter(COVERAGE) if unusual else COVERAGE)
-
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data for `json.dump`; `from_json` returns the same timeline.
 
@@ -311,6 +303,15 @@ def _without_nothing(part: Sample | Shot) -> dict[str, Any]:
     """Plain data of a sample or shot, without what a model without ratings has none of."""
     lacking = (("ratings", ()), ("smoothed_ratings", ()), ("unusual", None))
     return {name: value for name, value in asdict(part).items() if (name, value) not in lacking}
+
+
+def frame_interval(scale: RatingScale, value: float, *, unusual: bool = False) -> Rating:
+    """Put the interval of a single picture around a rating; around a smoothed one or a mean as well.
+
+    A smoothed value is not surer than that of a frame: what is wrong in one is wrong in its neighbours, which
+    show the same. For an `unusual` frame it is the interval that misses half as often.
+    """
+    return scale.rating(value, scale.stricter(COVERAGE) if unusual else COVERAGE)
 
 
 def up_to_milliseconds(seconds: float) -> float:
