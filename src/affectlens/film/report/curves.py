@@ -232,7 +232,9 @@ def _averaged(
     times = np.array([spans[0][0], *(stop for _, stop in spans)])
     # The integral of each value up to each time: within a part of the time it is a difference of two.
     integral = np.vstack([np.zeros(values.shape[1]), np.cumsum(np.diff(times)[:, None] * values, axis=0)])
-    at_edges = np.column_stack([np.interp(edges, times, column) for column in integral.T])
+    at_edges = np.empty((len(edges), values.shape[1]))
+    for index, column in enumerate(integral.T):
+        at_edges[:, index] = np.interp(edges, times, column)
     means: NDArray[np.float64] = np.diff(at_edges, axis=0) / np.diff(edges)[:, None]
     return means
 
