@@ -96,7 +96,9 @@ def curves(timeline: Timeline, max_points: int = MAX_POINTS) -> EmotionCurves:
     """Reduce a timeline to at most so many points, and two more a cut."""
     begin, end = extent(timeline)
     values = np.array([sample.smoothed for sample in timeline.samples], dtype=np.float64)
-    ratings = np.array([s.smoothed_ratings for s in timeline.samples]).reshape(len(values), -1)
+    ratings = np.array([s.smoothed_ratings for s in timeline.samples]).reshape(
+        len(values), len(timeline.scales)
+    )
     unusual = np.array([s.unusual is True for s in timeline.samples], dtype=np.float64)
     polarity = None if timeline.polarity is None else np.array(timeline.polarity, dtype=np.float64)
     if len(values) > max_points:
