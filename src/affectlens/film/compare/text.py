@@ -73,7 +73,7 @@ def _largest_difference(found: Comparison) -> str:
 
 def means_table(found: Comparison) -> Iterator[str]:
     """Yield a line for each emotion, polarity and ratings where known: both means, and their difference."""
-    width = max(map(len, found.one.vocabulary.words))
+    width = max(map(len, (*found.one.vocabulary.words, *(each.name for each in found.ratings))))
     for word, first, second in found.means:
         yield f"{word:<{width}} {first:>6.1%} {second:>6.1%}  {signed(100 * (second - first), 1):>6}"
     first_polarity, second_polarity = found.polarities

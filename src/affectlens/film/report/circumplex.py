@@ -44,7 +44,7 @@ def film_path(timeline: Timeline, first: int, second: int) -> CircumplexPath:
     found = curves(timeline, MAX_PATH)
     kept = np.flatnonzero(found.unusual <= _MOSTLY)
     seconds = found.seconds[kept]
-    joined = np.diff(kept, prepend=-1) == 1
+    joined = np.diff(kept, prepend=-2) == 1
     for begin, end in timeline.gaps:
         joined[1:] &= ~((seconds[:-1] <= begin) & (seconds[1:] >= end))
     return CircumplexPath(

@@ -316,10 +316,11 @@ def _data(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
 
 
 def _rated_data(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
-    """Return names and values of ratings, and which points are unusual, where there are any of these."""
-    ratings = {"names": list(timeline.rating_names), "ratings": np.round(found.ratings, 2).tolist()}
-    unusual = {"unusual": (found.unusual > _MOSTLY).astype(int).tolist()}
-    return {**(ratings if timeline.scales else {}), **(unusual if found.unusual.any() else {})}
+    """Return the ratings of each point, and which are unusual, where there are any of these."""
+    values: dict[str, Any] = {"ratings": np.round(found.ratings, 2).tolist()} if timeline.scales else {}
+    if found.unusual.any():
+        values["unusual"] = (found.unusual > _MOSTLY).astype(int).tolist()
+    return values
 
 
 # ------------------------------------------------------------------------------------------------- pieces
