@@ -29,7 +29,7 @@ PATH = CircumplexPath(
 
 def lines(figure: Figure) -> list[tuple[list[float], list[float]]]:
     (axes,) = figure.axes
-    return [(list(map(float, x)), list(map(float, y))) for x, y in (line.get_data() for line in axes.lines)]
+    return [tuple(np.asarray(ends, float).tolist() for ends in line.get_data()) for line in axes.lines]
 
 
 def texts(figure: Figure) -> set[str]:

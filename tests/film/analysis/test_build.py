@@ -52,7 +52,7 @@ def test_a_title_card_does_not_count_as_sadness() -> None:
     assert left_out.shots[1].emotions[sadness] == pytest.approx(0.8)
     assert any(peak.emotion == "sadness" for peak in counted.of("peak"))
     assert not any(moment.emotion == "sadness" for kind in ("peak", "mood", "typical")
-                   for moment in left_out.of(kind))  # type: ignore[arg-type]  # fmt: skip
+                   for moment in left_out.of(kind))  # fmt: skip
 
 
 def test_an_unusual_frame_does_not_change_its_neighbours() -> None:

@@ -262,7 +262,7 @@ def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], 
         here, there = one.shots[row], other.shots[column]
         difference = second[column] - first[row]
         times = (here.start, here.end), (there.start, there.end)
-        spans.append(_span(one.vocabulary, *times, difference, _named(names, change)))
+        spans.append(_span(one.vocabulary, *times, difference, _by_name(names, change)))
         weights.append(max(min(here.duration, there.duration), 1e-3))
     in_one, in_other = {row for row, _ in pairs}, {column for _, column in pairs}
     distances = [span.distance for span in spans]
@@ -304,7 +304,7 @@ def _differences(
     )
 
 
-def _named(names: Sequence[str], change: NDArray[np.float64]) -> dict[str, float]:
+def _by_name(names: Sequence[str], change: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(names, change.tolist(), strict=True))
 
 
@@ -317,7 +317,7 @@ def _by_time(one: Timeline, other: Timeline, max_spans: int) -> Comparison:
         end = begin + _PARTS_REPORTED
         difference = (arcs[1][begin:end] - arcs[0][begin:end]).mean(axis=0)
         here, there = (_seconds(film, begin / PARTS, end / PARTS) for film in (one, other))
-        named = _named(names, changes[begin:end].mean(axis=0))
+        named = _by_name(names, changes[begin:end].mean(axis=0))
         spans.append(_span(one.vocabulary, here, there, difference, named))
     return Comparison(
         alignment="time",

@@ -67,8 +67,15 @@ def draw_chart(timeline: Timeline) -> Figure:
     last.set_xlim(found.begin, max(found.end, found.begin + 1e-3))
     last.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 3, 6, 10], min_n_ticks=3))
     last.xaxis.set_major_formatter(FuncFormatter(lambda second, _: clock(second)))
-    last.set_xlabel(f"Time. {ON_AVERAGE}", fontsize=7.5, color=PALE, wrap=True)
+    last.set_xlabel(" ".join(["Time.", *_reading(timeline), ON_AVERAGE]), fontsize=7.5, color=PALE, wrap=True)
     return figure
+
+
+def _reading(timeline: Timeline) -> list[str]:
+    """Explain what is drawn of ratings and unusual frames, where there are any."""
+    ratings = "Around ratings: the interval that holds people's mean for nine of ten pictures."
+    unusual = "Hatched in grey: unusual frames, of which predictions mean little."
+    return [*([ratings] if timeline.scales else []), *([unusual] if unusual_spans(timeline) else [])]
 
 
 def _draw_stack(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:

@@ -78,7 +78,7 @@ def summary(timeline: Timeline, shown: int = 5) -> list[str]:
     if polarity is not None:
         lines.append(f"Overall {polarity_in_words(polarity)}.")
     if timeline.scales:
-        lines.append(f"On average {ratings_in_words(timeline)}.")
+        lines.append(f"{ratings_in_words(timeline)}.")
     moods, peaks = timeline.of("mood"), timeline.of("peak")
     if len(moods) > 1:
         lines.append(f"Longest moods: {'; '.join(_mood(each) for each in islice(moods, shown))}.")
@@ -92,14 +92,14 @@ def summary(timeline: Timeline, shown: int = 5) -> list[str]:
 
 
 def ratings_in_words(timeline: Timeline) -> str:
-    """Name a film's mean ratings, with half the interval of a single frame: a mean's own is not known."""
+    """Name a film's mean ratings, with half the interval of a single picture: a mean's own is not known."""
     rated = zip(timeline.scales, timeline.ratings, strict=True)
-    means = [f"{scale.name} {value:.1f} ({_around(scale)})" for scale, value in rated]
-    return f"{listed(means)}; in brackets, how far a single frame may be off in nine of ten"
+    means = [f"{printable_in_files(scale.name)} {value:.1f} ({_range(scale)})" for scale, value in rated]
+    return f"Mean {listed(means)}: predictions for nine of ten photographs are off by no more than that"
 
 
-def _around(scale: RatingScale) -> str:
-    return f"\N{PLUS-MINUS SIGN}{scale.half_width():.1f} of {scale.low:g} to {scale.high:g}"
+def _range(scale: RatingScale) -> str:
+    return f"{scale.low:g} to {scale.high:g}, \N{PLUS-MINUS SIGN}{scale.half_width():.1f}"
 
 
 def live_line(progress: WatchProgress, vocabulary: Vocabulary) -> str:
