@@ -27,6 +27,7 @@ from affectlens.report.text import printable
 from affectlens.video import Video
 from films import as_pictures, scene, write
 from lock_holder import holder
+from rated import RatedEngine
 from watching import Count, same, watched
 
 
@@ -56,6 +57,63 @@ def test_an_interrupted_run_is_resumed_and_ends_with_the_same_timeline(
     assert (started.resumed_at is not None) == has_state
     assert same(last.timeline, complete)
     assert before > 0 and count.frames == complete.counts.predicted - before, "nothing is predicted twice"
+
+
+def test_ratings_are_resumed_to_the_same_bits_and_predicted_again_where_an_earlier_record_has_none(
+    long_film: Path, engine: OnnxEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_record, "SAVE_SECONDS", 0.0)
+    rated: Any = RatedEngine(engine)
+    complete = watched(long_film, rated)
+    for heads in (True, False):
+        out = tmp_path / str(heads)
+        request = WatchRequest(source=str(long_film), engine=rated, out=out, threads=1)
+        events = watch(request)
+        for _ in range(6):
+            next(events)
+        events.close()
+        if not heads:  # as an earlier version left it, with the same weights
+            plain = json.loads((out / film_record.FILM).read_text())
+            del plain["heads"]
+            (out / film_record.FILM).write_text(json.dumps(plain))
+            lines = [json.loads(line) for line in (out / film_record.SAMPLES).read_text().splitlines()]
+            text = "".join(
+                json.dumps({**line, "samples": [sample[:4] for sample in line["samples"]]}) + "\n"
+                for line in lines
+            )
+            (out / film_record.SAMPLES).write_text(text)
+        count = Count(monkeypatch)
+        *_, last = watch(replace(request, resume=True))
+        assert isinstance(last, WatchFinished) and same(last.timeline, complete)
+        assert (count.frames < complete.counts.predicted) == heads
+        monkeypatch.undo()
+        monkeypatch.setattr(film_record, "SAVE_SECONDS", 0.0)
+
+
+def test_a_record_of_a_model_with_other_heads_is_refused_and_one_without_has_no_word_of_them(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    watched(four_scenes, engine, out=tmp_path / "plain")
+    assert "heads" not in json.loads((tmp_path / "plain" / film_record.FILM).read_text())
+    rows = (tmp_path / "plain" / film_record.SAMPLES).read_text().splitlines()
+    assert {len(sample) for line in rows for sample in json.loads(line)["samples"]} == {4}
+    rated: Any = RatedEngine(engine)
+    watched(four_scenes, rated, out=tmp_path / "rated")
+    rated.heads = {name: values + 1 for name, values in rated.heads.items()}
+    with pytest.raises(RunError, match="heads"):
+        watched(four_scenes, rated, out=tmp_path / "rated", resume=True)
+
+
+def test_a_line_with_another_number_of_ratings_is_damaged(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    rated: Any = RatedEngine(engine)
+    watched(four_scenes, rated, out=tmp_path / "out")
+    (tmp_path / "out" / film_record.TIMELINE).unlink()
+    line = json.dumps({"batch": 0, "samples": [[0.0, 0, [1.0] + [0.0] * 7, False, [5.0], False]]})
+    (tmp_path / "out" / film_record.SAMPLES).write_text(line + "\n")
+    with pytest.raises(RunError, match="expected 2 ratings a sample"):
+        watched(four_scenes, rated, out=tmp_path / "out", resume=True)
 
 
 CHILD = """

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from affectlens.errors import NotAVideo, RunError, SettingsError, VideoDamaged
 from affectlens.film import sampler as film_sampler
@@ -22,6 +23,7 @@ from affectlens.inference.predictor import Predictor
 from affectlens.version import VERSION
 from affectlens.video import Video, frame_at
 from films import as_pictures, plain, scene, write, write_tone
+from rated import RatedEngine
 from watching import watched
 
 
@@ -47,6 +49,29 @@ def test_a_frame_evokes_what_the_same_picture_evokes(four_scenes: Path, engine: 
     for sample in timeline.samples[::3]:
         alone = predictor(frame_at(four_scenes, sample.second, size))
         assert sample.emotions == pytest.approx(alone.probabilities, abs=2e-5)
+
+
+def test_a_frame_is_rated_as_the_same_picture_is_and_known_as_unusual(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path
+) -> None:
+    rated: Any = RatedEngine(engine)
+    timeline = watched(four_scenes, rated, every=1.0, reuse=False)
+    predictor, size = Predictor(rated), engine.card.preprocessing.at_least
+    assert timeline.scales == rated.card.ratings
+    for sample in timeline.samples[::3]:
+        file = tmp_path / "frame.png"
+        Image.fromarray(frame_at(four_scenes, sample.second, size)).save(file)
+        alone = predictor.predict_file(file)
+        assert sample.ratings == pytest.approx([each.mean for each in alone.ratings.values()], abs=1e-4)
+        assert sample.unusual is alone.unusual is False
+    white = as_pictures([scene(1)] * 50 + [scene(1) * 0 + 252] * 50 + [scene(2)] * 50, noise=1)
+    cards = watched(write(tmp_path / "cards.mp4", white), rated)
+    assert {sample.unusual for sample in cards.samples if 2 <= sample.second < 4} == {True}
+    assert {sample.unusual for sample in cards.samples if not 2 <= sample.second < 4} == {False}
+    assert any(note.startswith("Unusual frames") for note in cards.notes)
+    assert any(sample.unusual and sample.reused for sample in cards.samples), (
+        "as the frame that it looks like"
+    )
 
 
 def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path, engine: OnnxEngine) -> None:

@@ -33,6 +33,7 @@ from affectlens.film.timeline import Timeline
 from affectlens.former_keys import FILM_STATE, FILM_STATE_FILE, current_keys
 from affectlens.inference.engine import Engine
 from affectlens.locks import locked_folder, require_same_folder
+from affectlens.model_folder import Card, Heads
 from affectlens.video import MOST_SECONDS, Video
 
 FILM, SAMPLES, STATE, TIMELINE = "film.json", "samples.jsonl", "state.json", "timeline.json"
@@ -53,6 +54,7 @@ class _Origin:
     precision: str
     frames_at_once: int
     engine: str = "torch"  # records before 0.2 name none
+    heads: str = ""  # of a model without ratings and score of unusual pictures, and of earlier records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +107,14 @@ class FilmRecord:
             if request.resume:
                 _check_same(out, origin)
                 clear_leftovers(out)
-                record._read(len(engine.card.vocabulary))
+                record._read(engine.card)
             else:
                 _start(out, origin)
             record._stream = _append_to(out / SAMPLES)
             record._held = held.pop_all()
             return record
 
-    def _read(self, num_emotions: int) -> None:
+    def _read(self, card: Card) -> None:
         assert self.out is not None
         if (self.out / TIMELINE).is_file():
             self.finished = _finished(self.out / TIMELINE)
@@ -122,7 +124,7 @@ class FilmRecord:
         if file.is_file():
             self.state = _read_state(file, FILM_STATE if file == former else {})
         counted: dict[int, list[FramePrediction]] = {}
-        for line in _read_lines(self.out / SAMPLES, num_emotions):
+        for line in _read_lines(self.out / SAMPLES, card):
             if line.late is not None:
                 self.late[line.late] = line.samples[0]
             elif line.batch is not None and line.batch < self.state.batches:
@@ -148,14 +150,14 @@ class FilmRecord:
         if self._stream is None:
             return
         if batch.number not in self.known:
-            self._append({"batch": batch.number, "samples": predictions})
+            self._append({"batch": batch.number, "samples": [_as_row(each) for each in predictions]})
         if monotonic() - self._saved > SAVE_SECONDS:
             self._save(batch.state)
 
     def write_late(self, middle: float, prediction: FramePrediction) -> None:
         """Append the prediction for a shot that was passed over."""
         if self._stream is not None:
-            self._append({"late": middle, "samples": [prediction]})
+            self._append({"late": middle, "samples": [_as_row(prediction)]})
 
     def finish(self, timeline: Timeline) -> None:
         """Write the timeline."""
@@ -210,7 +212,16 @@ def _origin(request: WatchRequest, video: Video, engine: Engine) -> _Origin:
         precision=engine.precision,
         engine=engine.name,
         frames_at_once=engine.at_once(request.batch_size),
+        heads=_hash_of_heads(engine.heads),
     )
+
+
+def _hash_of_heads(heads: Heads) -> str:
+    """SHA-256 of what ratings and unusual pictures are computed by; "" of a model that has none."""
+    digest = hashlib.sha256()
+    for name, values in sorted(heads.items()):
+        digest.update(name.encode() + values.tobytes())
+    return digest.hexdigest() if heads else ""
 
 
 def fingerprint(source: str) -> str:
@@ -235,7 +246,8 @@ def _start(out: Path, origin: _Origin) -> None:
             "another folder."
         )
     with atomic_write(out / FILM, "w") as file:
-        file.write(json_text(asdict(origin), indent=2) + "\n")
+        plain = {key: value for key, value in asdict(origin).items() if (key, value) != ("heads", "")}
+        file.write(json_text(plain, indent=2) + "\n")
 
 
 def _check_same(out: Path, origin: _Origin) -> None:
@@ -247,8 +259,8 @@ def _check_same(out: Path, origin: _Origin) -> None:
         raise RunError(f"{out / FILM} is of version {stored.version}; known are 1 and {VERSION}.")
     for each in fields(origin):
         then, now = getattr(stored, each.name), getattr(origin, each.name)
-        # A film may have been moved.
-        if each.name not in ("version", "film") and then != now:
+        # A film may have been moved; earlier records name no heads, and what they lack is predicted again.
+        if each.name not in ("version", "film") and then != now and (each.name, then) != ("heads", ""):
             what = _in_words(each.name, then, now)
             raise RunError(f"{out} was started with {what}. Resume with the same, or choose another folder.")
 
@@ -259,6 +271,8 @@ def _in_words(name: str, then: Any, now: Any) -> str:
         return "another film, or with this one before it was changed"
     if name == "weights":
         return "another model, or with this one before its weights were changed"
+    if name == "heads":
+        return "other weights of ratings, or of the mark of unusual pictures"
     if name == "settings":
         differing = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
         parts = [f"{key} {then.get(key)} then, {now.get(key)} now" for key in differing]
@@ -320,9 +334,16 @@ def _append_to(file: Path) -> Any:
     return stream
 
 
-def _read_lines(file: Path, num_emotions: int) -> Iterator[_Line]:
+def _as_row(prediction: FramePrediction) -> tuple[Any, ...]:
+    """What is written of a prediction: nothing of what a model without ratings has none of."""
+    return prediction if prediction.ratings or prediction.unusual is not None else prediction[:-2]
+
+
+def _read_lines(file: Path, card: Card) -> Iterator[_Line]:
+    """Read lines, but those of an earlier version without what the model has: these are predicted again."""
     if not file.is_file():
         return
+    num_emotions, num_ratings = len(card.vocabulary), len(card.ratings)
     decoder = msgspec.json.Decoder(_Line)
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -336,13 +357,22 @@ def _read_lines(file: Path, num_emotions: int) -> Iterator[_Line]:
                 raise _damaged(file, f"line {number}: {error}") from error
             if any(len(each.emotions) != num_emotions for each in found.samples):
                 raise _damaged(file, f"line {number}: expected {num_emotions} probabilities a sample")
+            if any(len(each.ratings) not in (0, num_ratings) for each in found.samples):
+                raise _damaged(file, f"line {number}: expected {num_ratings} ratings a sample")
             if any(not abs(each.second) <= MOST_SECONDS for each in found.samples):
                 raise _damaged(file, f"line {number}: a time is beyond those of any film")
             if (found.batch is None) == (found.late is None) or (
                 found.late is not None and not found.samples
             ):
                 raise _damaged(file, f"line {number}: it is neither a batch nor a late prediction")
-            yield found
+            if all(_has_all(each, card) for each in found.samples):
+                yield found
+
+
+def _has_all(prediction: FramePrediction, card: Card) -> bool:
+    """Whether a prediction holds what the model has besides emotions."""
+    is_known = prediction.unusual is not None
+    return len(prediction.ratings) == len(card.ratings) and is_known == bool(card.unusual)
 
 
 # -------------------------------------------------------------------------------------------------- reading

@@ -10,7 +10,7 @@ from its pictures alone: not its sound, not its story, and nothing of any person
 
 Seconds are the film's own, as a player shows them: true timestamps of frames, 0 where the film begins.
 
-Letters: S samples, E emotions, in the order of the vocabulary's words.
+Letters: S samples, E emotions, in the order of the vocabulary's words, R ratings, in that of the scales.
 """
 
 import json
@@ -37,11 +37,13 @@ from affectlens.files import json_text
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import Beginning
 from affectlens.former_keys import FILM_COUNTS, current_keys
+from affectlens.ratings import COVERAGE, BadRatings, Rating, RatingScale
 from affectlens.video import MOST_SECONDS, Film
 
 VERSION = 2
 _MOST_FRAME_RATE = 1e9  # a nanosecond is the finest time base of files
-DIGITS = 6  # of probabilities; times keep what their time base has
+DIGITS = 6  # of probabilities and ratings; times keep what their time base has
+_ROUNDED = 1e-5  # by which rounding can carry a rating beyond the end of its scale
 MomentKind = Literal["peak", "turn", "mood", "typical", "extreme"]
 KINDS: tuple[MomentKind, ...] = get_args(MomentKind)
 
@@ -58,6 +60,10 @@ class Sample:
         smoothed: (E,) the same, smoothed within the shot
         uncertainty: entropy of `emotions` divided by that of a uniform distribution, in 0..1
         reused: whether the prediction is that of a frame before, which looks the same
+        ratings: (R,) as the model returned them, cut off at the ends of their scales
+        smoothed_ratings: (R,) the same, smoothed within the shot
+        unusual: whether the frame is unlike the pictures that the model was made for, as a title card; None
+            where the model does not know
     """
 
     second: float
@@ -67,6 +73,9 @@ class Sample:
     smoothed: tuple[float, ...]
     uncertainty: float
     reused: bool = False
+    ratings: tuple[float, ...] = ()
+    smoothed_ratings: tuple[float, ...] = ()
+    unusual: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +93,9 @@ class Shot:
             a shot with one sample, the typical distance of this film's samples from their shot's mean
         key_second: timestamp of the sample that is most like the shot's mean: the one to show
         first, count: its samples are `timeline.samples[first : first + count]`; count is at least 1
+        ratings: (R,) mean of the samples' ratings, each weighted by the time that it stands for
+
+    Unusual samples do not count in a shot that has others (`film.analysis.build`).
     """
 
     number: int
@@ -96,6 +108,7 @@ class Shot:
     key_second: float
     first: int
     count: int
+    ratings: tuple[float, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -172,12 +185,17 @@ class Timeline:
         samples: in the order of time
         shots: in the order of time, without gaps
         moments: of all kinds; of each kind the most important first, see `of`
-        emotions: (E,) what the film evokes over all that was watched, each shot weighted by its length
+        emotions: (E,) what the film evokes over all that was watched, each shot weighted by its length;
+            unusual frames are left out, unless there are no others
+        ratings: (R,) the same for ratings
+        scales: names and ranges of the ratings that the model predicts, and how wide the interval of a single
+            picture is; empty of a model without ratings
         polarity: (S,) probability of a positive feeling minus that of a negative one, in -1..1, from the
             smoothed predictions; None where the emotions' words have no sign
-        valence: (S,) mean valence of the words, 1 to 9, from the smoothed predictions; None where they have
-            none
-        arousal: (S,) smoothed, where the model predicts it; else None
+        valence: (S,) what the model predicts, smoothed, on its scale, 1 to 9 for people's ratings. Of a model
+            without this rating, the mean valence of its words, 1 to 9, from the smoothed predictions; None
+            where they have none
+        arousal: (S,) what the model predicts, smoothed; None of a model without this rating
         gaps: begin and end of stretches of a live source, in seconds, of which nothing was predicted
         counts: what was done with the frames
         notes: sentences for people: what is unusual about the film and what was done about it
@@ -193,6 +211,8 @@ class Timeline:
     shots: tuple[Shot, ...]
     moments: tuple[Moment, ...] = ()
     emotions: tuple[float, ...]
+    ratings: tuple[float, ...] = ()
+    scales: tuple[RatingScale, ...] = ()
     polarity: tuple[float, ...] | None = None
     valence: tuple[float, ...] | None = None
     arousal: tuple[float, ...] | None = None
@@ -222,17 +242,27 @@ class Timeline:
         """The samples that lie in a shot."""
         return self.samples[shot.first : shot.first + shot.count]
 
+    @property
+    def rating_names(self) -> tuple[str, ...]:
+        """Names of the ratings that the model predicts, as valence and arousal."""
+        return tuple(scale.name for scale in self.scales)
+
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain data for `json.dump`; `from_json` returns the same timeline."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return it as plain data for `json.dump`; `from_json` returns the same timeline.
+
+        What a model without ratings and without a score of unusual pictures lacks is left out.
+        """
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("ratings", "scales")}
+        if self.scales:
+            plain |= {"ratings": self.ratings, "scales": [scale.to_json() for scale in self.scales]}
         return {
             "affectlens_timeline": VERSION,
             **plain,
             "film": asdict(self.film),
             "vocabulary": to_plain(self.vocabulary),
             "settings": dict(self.settings),
-            "samples": [asdict(sample) for sample in self.samples],
-            "shots": [asdict(shot) for shot in self.shots],
+            "samples": [_without_nothing(sample) for sample in self.samples],
+            "shots": [_without_nothing(shot) for shot in self.shots],
             "moments": [asdict(moment) for moment in self.moments],
             "counts": asdict(self.counts),
             "notes": list(self.notes),
@@ -267,6 +297,21 @@ class Timeline:
             raise OutputError(f"{file} cannot be read: {error.strerror or error}.") from error
         except OutputError as error:
             raise OutputError(f"{file}: {error}") from error
+
+
+def _without_nothing(part: Sample | Shot) -> dict[str, Any]:
+    """Plain data of a sample or shot, without what a model without ratings has none of."""
+    lacking = (("ratings", ()), ("smoothed_ratings", ()), ("unusual", None))
+    return {name: value for name, value in asdict(part).items() if (name, value) not in lacking}
+
+
+def frame_interval(scale: RatingScale, value: float, *, unusual: bool = False) -> Rating:
+    """Put the interval of a single picture around a rating; around a smoothed one or a mean as well.
+
+    A smoothed value is not surer than that of a frame: what is wrong in one is wrong in its neighbours, which
+    show the same. For an `unusual` frame it is the interval that misses half as often.
+    """
+    return scale.rating(value, scale.stricter(COVERAGE) if unusual else COVERAGE)
 
 
 def up_to_milliseconds(seconds: float) -> float:
@@ -308,7 +353,7 @@ def _from_plain(plain: Any) -> Timeline:
         timeline = replace(msgspec.convert({**plain, "vocabulary": named}, Timeline), vocabulary=words)
         msgspec.convert(dict(timeline.settings), FilmSettings)
         wrong = next(_contradictions(timeline), None)
-    except (ValueError, BadDistribution, SettingsError, RecursionError) as error:
+    except (ValueError, BadDistribution, BadRatings, SettingsError, RecursionError) as error:
         raise OutputError(f"This timeline is incomplete or was altered: {error}") from error
     if wrong:
         raise OutputError(f"This timeline is incomplete or was altered: {wrong}.")
@@ -328,6 +373,7 @@ def _contradictions(timeline: Timeline) -> Iterator[str]:
     """What in a timeline disagrees with the rest of it. Raises `BadDistribution`."""
     yield from _wrong_samples(timeline)
     yield from _wrong_shots(timeline)
+    yield from _wrong_ratings(timeline)
     for moment in timeline.moments:
         words = timeline.vocabulary.words
         known = moment.emotion in words and moment.before in (None, *words)
@@ -349,6 +395,25 @@ def _wrong_samples(timeline: Timeline) -> Iterator[str]:
         curve = getattr(timeline, name)
         if curve is not None and len(curve) != len(timeline.samples):
             yield f"{name} has {len(curve)} values for {len(timeline.samples)} samples"
+
+
+def _wrong_ratings(timeline: Timeline) -> Iterator[str]:
+    names = timeline.rating_names
+    if len(set(names)) != len(names):
+        yield "two of its ratings have one name"
+    rows = [timeline.ratings, *(shot.ratings for shot in timeline.shots)]
+    for sample in timeline.samples:
+        rows += [sample.ratings, sample.smoothed_ratings]
+    for row in rows:
+        if len(row) != len(names):
+            yield f"ratings in it are {len(row)} numbers, and it has {len(names)} scales"
+            return
+        if not all(
+            s.low - _ROUNDED <= value <= s.high + _ROUNDED
+            for s, value in zip(timeline.scales, row, strict=True)
+        ):
+            yield "a rating in it lies outside its scale"
+            return
 
 
 def _wrong_shots(timeline: Timeline) -> Iterator[str]:

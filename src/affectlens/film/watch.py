@@ -99,7 +99,7 @@ def _watch(
 def _warm_up(engine: Engine) -> None:
     """Predict once, which may take seconds the first time: a live source would go on meanwhile."""
     preprocessing = engine.card.preprocessing
-    engine(np.zeros((1, preprocessing.height, preprocessing.width, 3), np.uint8))
+    engine.answer(np.zeros((1, preprocessing.height, preprocessing.width, 3), np.uint8))
 
 
 def _check_begin(settings: FilmSettings, film: Film, end: float | None) -> None:
@@ -149,12 +149,13 @@ def _timeline(
         analysis,
         model=card.name,
         weights_hash=card.weights_hash,
+        scales=card.ratings,
         begin=sampler.begin,
         end=_end(sampler, film),
         settings=asdict(settings),
         gaps=gaps,
         counts=counts,
-        notes=_notes(sampler, film, counts, gaps),
+        notes=[*_notes(sampler, film, counts, gaps), *_unusual_notes(predictions)],
     )
 
 
@@ -200,6 +201,21 @@ def _gaps(seconds: list[float]) -> list[tuple[float, float]]:
     usual = lengths[len(lengths) // 2] if lengths else 0.0
     long = max(LIVE_GAP, 4 * usual)
     return [(before, after) for before, after in pairwise(seconds) if after - before > long]
+
+
+def _unusual_notes(predictions: list[FramePrediction]) -> list[str]:
+    number, total = sum(each.unusual is True for each in predictions), len(predictions)
+    if not number:
+        return []
+    these = (
+        "All sampled frames are unusual, unlike the photographs that the model was made for: do not rely on "
+        "what it predicts for them."
+    )
+    some = (
+        f"Unusual frames, unlike the photographs that the model was made for: {number:,} of {total:,} "
+        "sampled. They are left out of means, moods and peaks."
+    )
+    return [these if number == total else some]
 
 
 def _live_notes(counts: Counts, gaps: list[tuple[float, float]]) -> list[str]:

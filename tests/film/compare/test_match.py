@@ -10,7 +10,8 @@ from affectlens.emotions import EKMAN
 from affectlens.errors import SettingsError
 from affectlens.film.compare import match
 from affectlens.film.compare.match import arc, compare, match_shots
-from timelines import CUT_SCRIPT, shortened, timeline_of
+from rated import SCALES, rated
+from timelines import CUT_SCRIPT, film_of, shortened, timeline_of
 
 
 def test_two_cuts_are_recognised_by_their_shots_and_shots_in_one_alone_are_found() -> None:
@@ -73,3 +74,33 @@ def test_numbers_are_written_as_json(tmp_path: Path) -> None:
     other = compare(timeline_of([(10.0, "awe")]), timeline_of([(10.0, "fear")]), "time").to_json()
     assert other["places"][0].keys() == {"one", "other", "difference", "more", "less"}
     assert other["polarity"] == pytest.approx((0.6, -0.6))
+
+
+def test_ratings_are_compared_over_time_and_over_shots_in_both(tmp_path: Path) -> None:
+    complete = rated(timeline_of(CUT_SCRIPT))
+    same_time = compare(complete, replace(complete, film=film_of(9.0)), "time")
+    assert [(each.name, each.distance) for each in same_time.ratings] == [("valence", 0.0), ("arousal", 0.0)]
+    cut = shortened(complete, 3, 6)
+    higher = replace(cut, shots=tuple(replace(s, ratings=(s.ratings[0] + 1, 2.0)) for s in cut.shots))
+    found = compare(complete, replace(higher, ratings=(6.0, 2.0)))
+    assert found.alignment == "shots"
+    valence, arousal = found.ratings
+    assert (valence.one, valence.other, valence.distance) == pytest.approx((5.0, 6.0, 1.0))
+    assert arousal.distance is not None and 2 < arousal.distance < 4
+    found.write(tmp_path / "c.json")
+    assert json.loads((tmp_path / "c.json").read_text())["ratings"]["valence"]["difference"] == 1.0
+
+
+def test_only_ratings_that_both_films_have_on_one_scale_are_compared(tmp_path: Path) -> None:
+    one, plain = rated(timeline_of()), timeline_of()
+    other = rated(timeline_of(), scales=(replace(SCALES[0], high=10.0), SCALES[1]))
+    assert [each.name for each in compare(one, other, "time").ratings] == ["arousal"]
+    for found in (compare(one, plain, "time"), compare(plain, plain), compare(one, plain, "shots")):
+        assert found.ratings == ()
+        assert "ratings" not in json.dumps(found.to_json())
+
+
+def test_films_without_a_common_shot_have_means_of_ratings_and_no_difference() -> None:
+    one, other = rated(timeline_of([(10.0, "awe")])), rated(timeline_of([(10.0, "anger")]))
+    found = compare(one, other, "shots")
+    assert [(each.one, each.other, each.distance) for each in found.ratings] == [(5.0, 5.0, None)] * 2

@@ -9,6 +9,7 @@ from affectlens.film.compare.match import compare
 from affectlens.film.compare.page import MAX_SHOTS, render_page
 from affectlens.film.compare.text import summary
 from pages import Outline
+from rated import rated
 from timelines import CUT_SCRIPT, film_of, shortened, timeline_of
 
 
@@ -89,3 +90,12 @@ def test_no_name_or_word_can_add_elements_or_attributes(hostile: str) -> None:
         (tag, list(attributes)) for tag, attributes in expected.elements
     ]
     assert found.text.count(hostile.split("/")[0]) >= 4
+
+
+def test_ratings_and_unusual_frames_are_on_the_page_of_films_that_have_them() -> None:
+    one, other = rated(timeline_of(), 2), timeline_of([(30.0, "awe"), (30.0, "sadness")])
+    outline = Outline(render_page(compare(one, rated(other), "time")))
+    assert outline.text.count(" 9 valence 1 ") == 2 and "Grey veil" in outline.text
+    assert outline.open == []
+    without = Outline(render_page(compare(other, other, "time"))).text
+    assert "alence" not in without and "Grey veil" not in without

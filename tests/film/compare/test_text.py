@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from affectlens.film.compare.match import compare
 from affectlens.film.compare.text import means_table, summary
+from rated import rated
 from timelines import timeline_of
 
 
@@ -25,3 +26,10 @@ def test_what_predicted_the_films_is_named_and_two_models_are_no_difference_of_f
     text = summary(compare(one, replace(one, weights_hash="2" * 64, version="")))[-1]
     assert "the second by the model default (weights 222222222222, AffectLens before 0.2)" in text
     assert "what differs may be of these" in text
+
+
+def test_ratings_have_rows_and_a_sentence() -> None:
+    found = compare(rated(timeline_of()), rated(timeline_of()), "time")
+    rows = list(means_table(found))
+    assert rows[-2].split() == ["valence", "5.0", "5.0", "0.0"] and len({len(row) for row in rows}) == 1
+    assert "Mean absolute difference over the same: valence 0.0 and arousal 0.0." in summary(found)

@@ -9,6 +9,7 @@ import pytest
 
 from affectlens.emotions import Vocabulary
 from affectlens.film.export.tables import SUFFIXES, sample_rows, shot_rows, write_tables
+from rated import rated
 from timelines import timeline_of
 
 
@@ -61,3 +62,17 @@ def test_an_unfinished_frame_number_is_null_not_zero(tmp_path: Path) -> None:
     timeline = replace(timeline, samples=tuple(replace(s, frame=None) for s in timeline.samples))
     write_tables(tmp_path, timeline, "parquet")
     assert pq.read_table(tmp_path / "frames.parquet")["frame"].null_count == len(timeline.samples)
+
+
+def test_a_frame_has_its_ratings_with_intervals_and_whether_it_is_unusual() -> None:
+    timeline = rated(timeline_of(), 2)
+    first = next(row for row in sample_rows(timeline) if row["shot"] == 2)
+    assert (first["valence_low"], first["valence_high"]) == pytest.approx(
+        (first["valence"] - 2.5, first["valence"] + 2.5), abs=1e-5
+    )
+    assert first["unsmoothed_arousal"] == first["arousal"] and first["unusual"] is True
+    shots = list(shot_rows(timeline))
+    assert [row["unusual"] for row in shots] == [0, shots[1]["samples"], 0, 0, 0, 0]
+    assert shots[1]["valence"] == pytest.approx(timeline.shots[1].ratings[0])
+    plain = next(sample_rows(timeline_of()))
+    assert not any(name.startswith(("valence", "arousal", "un")) for name in plain if name != "uncertainty")

@@ -9,6 +9,7 @@ from PIL import Image
 from affectlens.emotions import EKMAN, Vocabulary
 from affectlens.errors import OutputError
 from affectlens.film.report.chart import draw_chart, write_chart
+from rated import rated
 from timelines import film_of, timeline_of
 
 
@@ -38,6 +39,16 @@ def test_what_was_not_predicted_is_covered_in_every_panel() -> None:
     before = [len(axes.patches) for axes in draw_chart(timeline).axes]
     covered = draw_chart(replace(timeline, gaps=((3.0, 6.0), (9.0, 12.0)))).axes
     assert [len(axes.patches) for axes in covered] == [count + 2 for count in before]
+
+
+def test_ratings_have_panels_on_their_full_scales_and_unusual_frames_are_veiled_in_every_panel() -> None:
+    plain, timeline = draw_chart(rated(timeline_of())), rated(timeline_of(), 2, 4)
+    figure = draw_chart(timeline)
+    assert len(figure.axes) == 5
+    assert [axes.get_ylim() for axes in figure.axes[-2:]] == [(1, 9), (1, 9)]
+    assert "valence" in figure.axes[3].get_ylabel()
+    for veiled, axes in zip(figure.axes, plain.axes, strict=True):
+        assert len(veiled.patches) == len(axes.patches) + 2
 
 
 def test_words_without_polarity_have_a_chart_without_it() -> None:

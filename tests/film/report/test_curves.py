@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.film.report.curves import bands, curves, extent, leading_runs, sample_spans, strip_shots
+from affectlens.film.report.curves import (
+    MAX_POINTS,
+    bands,
+    curves,
+    extent,
+    leading_runs,
+    rating_curves,
+    sample_spans,
+    strip_shots,
+    unusual_spans,
+)
+from rated import rated
 from timelines import SCRIPT, led_by, timeline_of
 
 LONG = [(7.3, MIKELS.words[number % 8]) for number in range(300)]
@@ -100,3 +111,21 @@ def test_a_strip_of_many_shots_shows_the_longest_of_each_part_of_the_time() -> N
     assert {shot.duration for shot in shown} == {3.0}
     assert [shot.number for shot in shown] == sorted(shot.number for shot in shown)
     assert strip_shots(timeline, 120) == list(timeline.shots)
+
+
+def test_intervals_are_as_wide_at_every_point_and_wider_where_frames_are_unusual() -> None:
+    timeline = rated(timeline_of(), 2)
+    found = curves(timeline)
+    valence, arousal = rating_curves(timeline, found)
+    inside = (found.seconds > 4.0) & (found.seconds < 7.0)
+    assert np.allclose((valence.high - valence.low)[inside], 5.0)
+    assert np.allclose((valence.high - valence.low)[found.seconds < 4.0], 4.0)
+    assert np.allclose((arousal.high - arousal.low)[found.seconds > 7.0], 3.0)
+    assert unusual_spans(timeline) == [(4.0, 7.0)] and unusual_spans(timeline_of()) == []
+
+
+def test_a_long_film_with_ratings_keeps_their_mean() -> None:
+    timeline = rated(timeline_of([(2000.0, "awe"), (10.0, "fear")]), 2)
+    found = curves(timeline)
+    assert found.ratings.shape == (MAX_POINTS, 2) and abs(found.ratings.mean() - 5) < 0.01
+    assert 0 < found.unusual.sum() < 10 and found.unusual[-1] == 1

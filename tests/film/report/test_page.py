@@ -27,6 +27,7 @@ from affectlens.film.report.text import watched
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.report import html
 from pages import Outline
+from rated import SCALES, rated
 from timelines import film_of, timeline_of
 
 
@@ -231,6 +232,40 @@ def test_what_was_not_predicted_is_covered_on_the_chart_and_the_page_states_it()
     page = page_of(replace(timeline, gaps=((end / 4, end / 2),)))
     assert re.findall(r'class="gap" style="left:([\d.]+)%;width:([\d.]+)%"', page) == [("25.00", "25.00")]
     assert "nothing was predicted there" in Outline(page).text
+
+
+def test_a_film_with_ratings_shows_their_curves_their_interval_and_the_plane() -> None:
+    page = page_of(rated(timeline_of()))
+    outline = Outline(page)
+    assert "9 valence" in outline.text and "9 arousal" in outline.text
+    assert "\u00b12.0 for valence and \u00b11.5 for arousal" in outline.text
+    assert "smoothing does not narrow it" in outline.text
+    assert any((each["src"] or "").startswith("data:image/svg+xml") for each in outline.all("img"))
+    assert outline.open == []
+    data = json.loads(outline.scripts[0])
+    assert len(data["ratings"]) == len(data["seconds"]) and "unusual" not in data
+    plain = page_of(timeline_of())
+    assert all(word not in Outline(plain).text.lower() for word in ("valence", "arousal", "unusual"))
+    assert "ratings" not in json.loads(Outline(plain).scripts[0])
+
+
+def test_unusual_frames_are_veiled_with_a_legend_and_their_shots_greyed() -> None:
+    page = page_of(rated(timeline_of(), 3, 5))
+    outline = Outline(page)
+    veils = [each for each in outline.all("span") if each.get("class") == "veil"]
+    assert len(veils) == 2 and "Grey veil: unusual frames" in outline.text
+    tiles = [each for each in outline.all("button") if each.get("class") == "unusual"]
+    assert len(tiles) == 2 and all("unusual" in (each["aria-label"] or "") for each in tiles)
+    assert "10 of 10" in outline.text, "of the table of shots"
+    assert set(json.loads(outline.scripts[0])["unusual"]) == {0, 1}
+
+
+def test_ratings_of_any_name_are_shown_and_cannot_change_the_page() -> None:
+    hostile = "</script><b>&'\"$x_1$"
+    scales = (replace(SCALES[0], name=hostile, low=0.0, high=100.0),)
+    page = page_of(rated(timeline_of(), scales=scales))
+    assert "<b>&" not in page and hostile in Outline(page).text
+    assert Outline(page).open == []
 
 
 def test_a_film_with_one_sampled_frame_and_no_moments_has_a_page() -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from affectlens.film.report.page import FilmPictures, write_page
 from browsers import chromium
+from rated import rated
 from timelines import film_of, timeline_of
 
 SECONDS = 22
@@ -160,3 +161,18 @@ def test_the_page_can_be_printed(browser: Browser, report: Path) -> None:
     assert not page.locator("video").is_visible()
     assert page.locator(".stack").is_visible()
     page.close()
+
+
+def test_ratings_follow_the_playhead_and_an_unusual_frame_is_named(browser: Browser, tmp_path: Path) -> None:
+    write_page(tmp_path / "report.html", rated(timeline_of(), 2), FilmPictures())
+    opened = browser.new_page(viewport={"width": 390, "height": 844})
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.goto((tmp_path / "report.html").as_uri())
+    assert opened.locator("#rated").inner_text() == "valence 5.0, arousal 5.0"
+    opened.locator("#chart").press("End")
+    assert opened.locator("#rated").inner_text() == "valence 6.0, arousal 6.0"
+    opened.locator(".strip button.unusual").click()
+    assert opened.locator("#when").inner_text().endswith("shot 2, unusual frame")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    assert problems == []

@@ -22,17 +22,23 @@ from affectlens.film.analysis.curves import (
 from affectlens.film.analysis.moments import examples, moods_and_turns, peaks
 from affectlens.film.shots import Boundary
 from affectlens.film.timeline import DIGITS, Counts, Moment, Sample, Shot, Timeline
+from affectlens.ratings import AROUSAL, VALENCE, RatingScale
 from affectlens.version import VERSION
 from affectlens.video import Film
 
 
 class FramePrediction(NamedTuple):
-    """A model's (E,) probabilities for one frame; `reused` where they are those of a frame before."""
+    """A model's (E,) probabilities for one frame; `reused` where they are those of a frame before.
+
+    `ratings`, (R,), and `unusual` are those of `film.timeline.Sample`.
+    """
 
     second: float
     frame: int | None
     emotions: tuple[float, ...]
     reused: bool = False
+    ratings: tuple[float, ...] = ()
+    unusual: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,7 @@ def build(
     *,
     model: str,
     weights_hash: str = "",
+    scales: Sequence[RatingScale] = (),
     begin: float = 0.0,
     end: float | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -65,6 +72,11 @@ def build(
 
     A shot without a sample is joined to the one before it. No sample stands for what lies in `gaps`, given in
     seconds. Raises `OutputError` where there is no prediction at all.
+
+    Unusual frames, as a title card or a frame that fades to black, count for nothing but themselves: they are
+    left out of the film's means and of those of a shot that has others, of their neighbours' smoothed values,
+    and of moments. A shot of unusual frames alone has their mean, and does not count in the film's. Where all
+    frames are unusual, all count, for there is nothing else.
     """
     ordered = sorted({each.second: each for each in predictions}.values())
     if not ordered:
@@ -75,14 +87,18 @@ def build(
     starts = _with_samples(boundaries, seconds, begin)
     numbers = np.searchsorted([b.second for b in starts], seconds + 1e-9, side="right").clip(1)
     edges = [*(boundary.second for boundary in starts), end]
-    weights = _weights(seconds, numbers, edges, gaps)
-    smoothed = np.concatenate(
-        [smooth(emotions[rows], seconds[rows], weights[rows], analysis.half_life) for rows in _rows(numbers)]
+    ratings = np.array([each.ratings for each in ordered], dtype=np.float64)  # (S, R)
+    counted = _counted(ordered)
+    weights = _usual_weights(_weights(seconds, numbers, edges, gaps), counted, numbers)
+    smoothed, smoothed_ratings = (_smoothed(each, seconds, weights, numbers, analysis.half_life)
+                                  for each in (emotions, ratings))  # fmt: skip
+    samples = _samples(ordered, numbers, smoothed, smoothed_ratings)
+    shots = _shots(starts, edges, numbers, emotions, ratings, weights, seconds)
+    lengths = [float(weights[rows][counted[rows]].sum()) for rows in _rows(numbers)]
+    overall, overall_ratings = (
+        np.average([getattr(shot, name) for shot in shots], axis=0, weights=lengths)
+        for name in ("emotions", "ratings")
     )
-    samples = _samples(ordered, numbers, smoothed)
-    shots = _shots(starts, edges, numbers, emotions, weights, seconds)
-    lengths = [float(weights[rows].sum()) for rows in _rows(numbers)]
-    overall = np.average([shot.emotions for shot in shots], axis=0, weights=lengths)
     return Timeline(
         film=film,
         model=model,
@@ -92,10 +108,21 @@ def build(
         settings=dict(settings or {}),
         samples=samples,
         shots=shots,
-        moments=_moments(emotions, smoothed, seconds, numbers, edges, vocabulary, analysis),
+        moments=_moments(
+            emotions[counted],
+            smoothed[counted],
+            seconds[counted],
+            numbers[counted],
+            edges,
+            vocabulary,
+            analysis,
+        ),
         emotions=rounded(overall),
+        ratings=rounded(overall_ratings),
+        scales=tuple(scales),
         polarity=_polarity(samples, vocabulary),
-        valence=_valence(samples, vocabulary),
+        valence=_rated(VALENCE, samples, scales) or _valence(samples, vocabulary),
+        arousal=_rated(AROUSAL, samples, scales),
         gaps=tuple(gaps),
         counts=counts or Counts(),
         notes=tuple(notes),
@@ -126,8 +153,35 @@ def _with_samples(boundaries: Sequence[Boundary], seconds: FloatArray, begin: fl
     return kept
 
 
+def _counted(predictions: Sequence[FramePrediction]) -> NDArray[np.bool_]:
+    """Which frames count in what is more than themselves: the usual ones, or all where none is."""
+    usual = np.array([each.unusual is not True for each in predictions])
+    return usual if usual.any() else np.ones_like(usual)
+
+
+def _usual_weights(weights: FloatArray, counted: NDArray[np.bool_], numbers: NDArray[np.int64]) -> FloatArray:
+    """Take the weight from frames that do not count, in shots that have others: (S,) -> (S,)."""
+    kept = np.where(counted, weights, 0.0)
+    for rows in _rows(numbers):
+        if not counted[rows].any():
+            kept[rows] = weights[rows]
+    return kept
+
+
+def _smoothed(
+    values: FloatArray, seconds: FloatArray, weights: FloatArray, numbers: NDArray[np.int64], half_life: float
+) -> FloatArray:
+    """Smooth the values of each shot: (S, k) -> (S, k)."""
+    return np.concatenate(
+        [smooth(values[rows], seconds[rows], weights[rows], half_life) for rows in _rows(numbers)]
+    )
+
+
 def _samples(
-    predictions: Sequence[FramePrediction], numbers: NDArray[np.int64], smoothed: FloatArray
+    predictions: Sequence[FramePrediction],
+    numbers: NDArray[np.int64],
+    smoothed: FloatArray,
+    smoothed_ratings: FloatArray,
 ) -> tuple[Sample, ...]:
     return tuple(
         Sample(
@@ -138,8 +192,11 @@ def _samples(
             smoothed=rounded(row),
             uncertainty=round(uncertainty(each.emotions), DIGITS),
             reused=each.reused,
+            ratings=each.ratings,
+            smoothed_ratings=rounded(rated),
+            unusual=each.unusual,
         )
-        for each, number, row in zip(predictions, numbers, smoothed, strict=True)
+        for each, number, row, rated in zip(predictions, numbers, smoothed, smoothed_ratings, strict=True)
     )
 
 
@@ -186,6 +243,7 @@ def _shots(
     edges: Sequence[float],
     numbers: NDArray[np.int64],
     emotions: FloatArray,
+    ratings: FloatArray,
     weights: FloatArray,
     seconds: FloatArray,
 ) -> tuple[Shot, ...]:
@@ -194,8 +252,9 @@ def _shots(
     for row in rows:
         mean = np.average(emotions[row], axis=0, weights=weights[row])
         means.append(mean)
-        errors.append(error_of_mean(emotions[row], weights[row]))
-        apart.append(emotions[row] - mean)
+        own = np.flatnonzero(weights[row]) + row.start
+        errors.append(error_of_mean(emotions[own], weights[own]))
+        apart.append(emotions[own] - mean)
     several = [part for part in apart if len(part) > 1]
     # How the frames of a shot with one sample differ is unknown: as those of other shots do, or at most.
     usual = np.sqrt((np.concatenate(several) ** 2).mean(axis=0)) if several else None
@@ -211,12 +270,26 @@ def _shots(
                 transition=round(starts[index].transition, 3),
                 emotions=rounded(mean),
                 error=rounded(np.where(np.isnan(error), alone, error)),
-                key_second=float(seconds[row][hellinger(emotions[row], mean).argmin()]),
+                key_second=_key_second(emotions[row], mean, weights[row], seconds[row]),
                 first=row.start,
                 count=row.stop - row.start,
+                ratings=rounded(np.average(ratings[row], axis=0, weights=weights[row])),
             )
         )
     return tuple(shots)
+
+
+def _key_second(emotions: FloatArray, mean: FloatArray, weights: FloatArray, seconds: FloatArray) -> float:
+    """Timestamp of the frame that is most like a shot's mean, of those that count in it."""
+    return float(seconds[np.where(weights > 0, hellinger(emotions, mean), np.inf).argmin()])
+
+
+def _rated(name: str, samples: Sequence[Sample], scales: Sequence[RatingScale]) -> tuple[float, ...] | None:
+    """Smoothed values of a rating that the model predicts; None where it does not."""
+    names = [scale.name for scale in scales]
+    if name not in names:
+        return None
+    return tuple(sample.smoothed_ratings[names.index(name)] for sample in samples)
 
 
 def _polarity(samples: Sequence[Sample], vocabulary: Vocabulary) -> tuple[float, ...] | None:

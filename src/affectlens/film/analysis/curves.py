@@ -18,7 +18,7 @@ def smooth(values: FloatArray, seconds: FloatArray, weights: FloatArray, half_li
 
     A sample counts for another by its weight times 2 to the power of -(seconds between) / half_life: an
     exponential that looks ahead as far as back, so that a peak stays where it is. Rows that sum to 1 still
-    do.
+    do. A sample of weight 0 gets what its neighbours have; one at least has a weight.
     """
     if half_life <= 0 or len(values) < 2:
         return values.copy()
@@ -29,7 +29,10 @@ def smooth(values: FloatArray, seconds: FloatArray, weights: FloatArray, half_li
         back[row] += kept[row - 1] * back[row - 1]
         ahead[-row - 1] += kept[-row] * ahead[-row]
     sums = back + ahead - weighted
-    result: FloatArray = sums[:, :-1] / sums[:, -1:]
+    # Too far from every sample with a weight, it keeps its own value.
+    known = sums[:, -1] > 0
+    result: FloatArray = values.copy()
+    result[known] = sums[known, :-1] / sums[known, -1:]
     return result
 
 

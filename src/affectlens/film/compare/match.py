@@ -9,11 +9,11 @@ A shot is in both where the predictions agree: its first sample, or its mean, is
 other's, and the order of shots is the same. Of all ways to pair shots in order, the one that covers most
 time is taken. Pictures are not compared, so two shots that evoke the same may be taken for one.
 
-Letters: A, B shots of the two films, P parts of the time, E emotions.
+Letters: A, B shots of the two films, P parts of the time, E emotions, R ratings.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from affectlens.emotions import Vocabulary, polarity_score
 from affectlens.errors import SettingsError
 from affectlens.files import atomic_write, json_text
-from affectlens.film.report.curves import Span, curves, extent
+from affectlens.film.report.curves import EmotionCurves, Span, curves, extent
 from affectlens.film.timeline import Shot, Timeline
 
 Alignment = Literal["time", "shots"]
@@ -49,6 +49,7 @@ class AlignedSpan:
         one, other: seconds in each
         distance: total variation distance of what they evoke, 0..1
         more, less: the emotion that gains most from the first film to the second, and the one that loses most
+        ratings: by name, how much higher the second film's is
     """
 
     one: Span
@@ -56,6 +57,22 @@ class AlignedSpan:
     distance: float
     more: str
     less: str
+    ratings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RatingDifference:
+    """A rating that both films have, on one scale.
+
+    Attributes:
+        one, other: mean of each film
+        distance: mean absolute difference over time, or over the time of shots in both; None without such
+    """
+
+    name: str
+    one: float
+    other: float
+    distance: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +86,7 @@ class Comparison:
         only_one, only_other: shots that are in one film alone; none where films are compared by time
         spans: where they differ most, the most first; none where they hardly do
         mean_distance: mean total variation distance over time, or over the time of shots in both: 0..1
+        ratings: those that both films have, as valence and arousal
     """
 
     alignment: Alignment
@@ -79,6 +97,7 @@ class Comparison:
     only_other: tuple[Shot, ...]
     spans: tuple[AlignedSpan, ...]
     mean_distance: float
+    ratings: tuple[RatingDifference, ...] = ()
 
     @property
     def means(self) -> list[tuple[str, float, float]]:
@@ -92,7 +111,7 @@ class Comparison:
         return first, second
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return plain data; ratings only of films that have some."""
         return {
             "films": [self.one.film.name, self.other.film.name],
             "models": [
@@ -102,15 +121,22 @@ class Comparison:
             "alignment": self.alignment,
             "means": {word: [first, second, second - first] for word, first, second in self.means},
             "polarity": self.polarities,
+            **({"ratings": self._ratings_as_plain()} if self.ratings else {}),
             "arc_difference": self.mean_distance,
             "pairs": [list(pair) for pair in self.pairs],
             "only_in_first": [shot.number for shot in self.only_one],
             "only_in_second": [shot.number for shot in self.only_other],
             "places": [
-                {"one": s.one, "other": s.other, "difference": s.distance, "more": s.more, "less": s.less}
+                {
+                    "one": s.one, "other": s.other, "difference": s.distance, "more": s.more, "less": s.less,
+                    **({"ratings": dict(s.ratings)} if self.ratings else {}),
+                }
                 for s in self.spans
             ],
-        }
+        }  # fmt: skip
+
+    def _ratings_as_plain(self) -> dict[str, Any]:
+        return {r.name: {"means": [r.one, r.other], "difference": r.distance} for r in self.ratings}
 
     def write(self, file: Path) -> None:
         """Write all numbers as JSON. Raises `OutputError`."""
@@ -174,10 +200,28 @@ def match_shots(one: Timeline, other: Timeline) -> list[tuple[int, int]]:
 def arc(timeline: Timeline, parts: int = PARTS) -> NDArray[np.float64]:
     """Return what a film evokes over equal parts of its time: (P, E)."""
     found = curves(timeline)
-    middles = found.begin + (np.arange(parts) + 0.5) / parts * (found.end - found.begin)
-    points = np.searchsorted(found.seconds, middles, side="right") - 1
-    values: NDArray[np.float64] = found.emotions[np.clip(points, 0, None)]
+    values: NDArray[np.float64] = found.emotions[_points(found, parts)]
     return values
+
+
+def rating_arc(timeline: Timeline, names: Sequence[str], parts: int = PARTS) -> NDArray[np.float64]:
+    """Return ratings, by their names, over equal parts of a film's time: (P, R)."""
+    found = curves(timeline)
+    columns = [timeline.rating_names.index(name) for name in names]
+    values: NDArray[np.float64] = found.ratings[_points(found, parts)][:, columns]
+    return values
+
+
+def shared_ratings(one: Timeline, other: Timeline) -> list[str]:
+    """Return the names of the ratings that both films have on one scale, in the first one's order."""
+    ends = {scale.name: (scale.low, scale.high) for scale in other.scales}
+    return [scale.name for scale in one.scales if ends.get(scale.name) == (scale.low, scale.high)]
+
+
+def _points(found: EmotionCurves, parts: int) -> NDArray[np.int64]:
+    """Index of the point that stands for the middle of each part of the time: (P,)."""
+    middles = found.begin + (np.arange(parts) + 0.5) / parts * (found.end - found.begin)
+    return np.clip(np.searchsorted(found.seconds, middles, side="right") - 1, 0, None)
 
 
 def _same(one: Timeline, other: Timeline) -> NDArray[np.bool_]:
@@ -211,11 +255,14 @@ def _shared(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]]) ->
 
 def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], max_spans: int) -> Comparison:
     first, second = _means(one), _means(other)
+    names = shared_ratings(one, other)
+    changes = np.array([_changes(one, other, pair, names) for pair in pairs]).reshape(len(pairs), len(names))
     spans, weights = [], []
-    for row, column in pairs:
+    for (row, column), change in zip(pairs, changes, strict=True):
         here, there = one.shots[row], other.shots[column]
         difference = second[column] - first[row]
-        spans.append(_span(one.vocabulary, (here.start, here.end), (there.start, there.end), difference))
+        times = (here.start, here.end), (there.start, there.end)
+        spans.append(_span(one.vocabulary, *times, difference, _by_name(names, change)))
         weights.append(max(min(here.duration, there.duration), 1e-3))
     in_one, in_other = {row for row, _ in pairs}, {column for _, column in pairs}
     distances = [span.distance for span in spans]
@@ -228,17 +275,50 @@ def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], 
         only_other=tuple(shot for index, shot in enumerate(other.shots) if index not in in_other),
         spans=_most_different(spans, max_spans),
         mean_distance=float(np.average(distances, weights=weights)) if pairs else 1.0,
+        ratings=_differences(one, other, names, changes, np.array(weights)),
     )
+
+
+def _changes(one: Timeline, other: Timeline, pair: tuple[int, int], names: Sequence[str]) -> list[float]:
+    """How much higher each rating is in the second of two shots: (R,)."""
+    here = dict(zip(one.rating_names, one.shots[pair[0]].ratings, strict=True))
+    there = dict(zip(other.rating_names, other.shots[pair[1]].ratings, strict=True))
+    return [there[name] - here[name] for name in names]
+
+
+def _differences(
+    one: Timeline,
+    other: Timeline,
+    names: Sequence[str],
+    changes: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> tuple[RatingDifference, ...]:
+    """Compare the ratings of films by how they change in each part of the time, weighted: (P, R), (P,)."""
+    distances: list[Any] = [None] * len(names)
+    if len(changes):
+        distances = np.average(np.abs(changes), axis=0, weights=weights).tolist()
+    means = [dict(zip(each.rating_names, each.ratings, strict=True)) for each in (one, other)]
+    return tuple(
+        RatingDifference(name, means[0][name], means[1][name], distance)
+        for name, distance in zip(names, distances, strict=True)
+    )
+
+
+def _by_name(names: Sequence[str], change: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(names, change.tolist(), strict=True))
 
 
 def _by_time(one: Timeline, other: Timeline, max_spans: int) -> Comparison:
     arcs = arc(one), arc(other)
+    names = shared_ratings(one, other)
+    changes = rating_arc(other, names) - rating_arc(one, names)  # (P, R)
     spans = []
     for begin in range(0, PARTS, _PARTS_REPORTED):
         end = begin + _PARTS_REPORTED
         difference = (arcs[1][begin:end] - arcs[0][begin:end]).mean(axis=0)
         here, there = (_seconds(film, begin / PARTS, end / PARTS) for film in (one, other))
-        spans.append(_span(one.vocabulary, here, there, difference))
+        named = _by_name(names, changes[begin:end].mean(axis=0))
+        spans.append(_span(one.vocabulary, here, there, difference, named))
     return Comparison(
         alignment="time",
         one=one,
@@ -248,6 +328,7 @@ def _by_time(one: Timeline, other: Timeline, max_spans: int) -> Comparison:
         only_other=(),
         spans=_most_different(spans, max_spans),
         mean_distance=float((np.abs(arcs[1] - arcs[0]).sum(axis=1) / 2).mean()),
+        ratings=_differences(one, other, names, changes, np.ones(PARTS)),
     )
 
 
@@ -261,7 +342,12 @@ def _seconds(timeline: Timeline, first: float, last: float) -> Span:
     return begin + first * (end - begin), begin + last * (end - begin)
 
 
-def _span(vocabulary: Vocabulary, one: Span, other: Span, difference: NDArray[np.float64]) -> AlignedSpan:
-    words = vocabulary.words
-    distance = float(np.abs(difference).sum() / 2)
-    return AlignedSpan(one, other, distance, words[int(difference.argmax())], words[int(difference.argmin())])
+def _span(
+    vocabulary: Vocabulary,
+    one: Span,
+    other: Span,
+    difference: NDArray[np.float64],
+    ratings: Mapping[str, float],
+) -> AlignedSpan:
+    more, less = (vocabulary.words[int(index)] for index in (difference.argmax(), difference.argmin()))
+    return AlignedSpan(one, other, float(np.abs(difference).sum() / 2), more, less, ratings)

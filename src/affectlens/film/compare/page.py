@@ -51,6 +51,7 @@ def render_page(found: Comparison) -> str:
             for word, first, second in found.means
         ],
         "polarity": None if None in found.polarities else found.polarities,
+        "rated": found.ratings,
         "by_shots": found.alignment == "shots",
         "differences": found.spans,
         "same_shot": SAME_SHOT,
@@ -66,6 +67,8 @@ def _film(name: str, timeline: Timeline, only_here: tuple[Shot, ...]) -> dict[st
         "likeliest": likeliest(timeline.distribution(timeline.emotions).weights),
         "stack": drawing.stack(found, timeline.vocabulary),
         "gaps": drawing.gaps(found, timeline),
+        "unusual": drawing.unusual(found, timeline),
+        "ratings": drawing.ratings(timeline, found),
         "ribbon": drawing.ribbon(timeline),
         "axis": drawing.axis(found),
         "only_here": [

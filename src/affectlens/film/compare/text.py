@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from affectlens.film.compare.match import Comparison
 from affectlens.film.timeline import Timeline
 from affectlens.model_folder import WEIGHTS_ID_DIGITS
-from affectlens.report.text import duration, percent, signed
+from affectlens.report.text import duration, listed, percent, signed
 
 # Two means that differ by less are called the same.
 _SAME_MEAN = 0.005
@@ -19,8 +19,16 @@ def summary(found: Comparison) -> list[str]:
         _largest_difference(found),
         f"Mean total variation distance over {'shots in both' if found.alignment == 'shots' else 'time'}: "
         f"{percent(found.mean_distance)}.",
+        *_ratings(found),
         _models(found),
     ]
+
+
+def _ratings(found: Comparison) -> list[str]:
+    """Write how far ratings differ, moment by moment; nothing for films without."""
+    known = [each for each in found.ratings if each.distance is not None]
+    apart = listed([f"{each.name} {each.distance:.1f}" for each in known])
+    return [f"Mean absolute difference over the same: {apart}."] if known else []
 
 
 def _models(found: Comparison) -> str:
@@ -64,8 +72,8 @@ def _largest_difference(found: Comparison) -> str:
 
 
 def means_table(found: Comparison) -> Iterator[str]:
-    """Yield a line for each emotion, and for polarity where it is known: both means, and their difference."""
-    width = max(map(len, found.one.vocabulary.words))
+    """Yield a line for each emotion, polarity and ratings where known: both means, and their difference."""
+    width = max(map(len, (*found.one.vocabulary.words, *(each.name for each in found.ratings))))
     for word, first, second in found.means:
         yield f"{word:<{width}} {first:>6.1%} {second:>6.1%}  {signed(100 * (second - first), 1):>6}"
     first_polarity, second_polarity = found.polarities
@@ -73,3 +81,6 @@ def means_table(found: Comparison) -> Iterator[str]:
         difference = signed(second_polarity - first_polarity)
         both = f"{signed(first_polarity):>6} {signed(second_polarity):>6}"
         yield f"{'polarity':<{width}} {both}  {difference:>6}"
+    for each in found.ratings:
+        means = f"{each.one:>6.1f} {each.other:>6.1f}"
+        yield f"{each.name:<{width}} {means}  {signed(each.other - each.one, 1):>6}"

@@ -7,6 +7,11 @@ Columns of frames: second, frame, shot, top, one for each emotion as the model p
 smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty,
 reused. Columns of shots: shot, start, end, duration, begins, transition, top, one for each emotion, one for
 its standard error (`error_` before its name), polarity, key_second, samples.
+
+A rating that the model predicts, as valence and arousal, is smoothed, as polarity is; of a frame there are
+also the interval of a single picture around it (`_low` and `_high` after its name) and the frame's own
+prediction (`unsmoothed_` before its name). Unusual is whether a frame is, and of a shot how many of its
+samples are; both only where the model knows it.
 """
 
 import csv
@@ -18,7 +23,7 @@ from typing import Any
 
 from affectlens.emotions import polarity_score
 from affectlens.files import atomic_write
-from affectlens.film.timeline import Timeline
+from affectlens.film.timeline import Sample, Shot, Timeline, frame_interval
 
 DIGITS = 6
 SUFFIXES = ("csv", "jsonl", "parquet")
@@ -52,9 +57,26 @@ def sample_rows(timeline: Timeline) -> Iterator[ExportRow]:
                 for name in ("polarity", "valence", "arousal")
                 if (values := getattr(timeline, name)) is not None
             },
+            **_ratings_of(timeline, sample),
             "uncertainty": round(sample.uncertainty, DIGITS),
             "reused": sample.reused,
+            **({} if sample.unusual is None else {"unusual": sample.unusual}),
         }
+
+
+def _ratings_of(timeline: Timeline, sample: Sample) -> dict[str, float]:
+    """Return each rating of a frame, smoothed, with its interval, and as it was predicted."""
+    found: dict[str, float] = {}
+    rows = zip(timeline.scales, sample.ratings, sample.smoothed_ratings, strict=True)
+    for scale, predicted, smoothed in rows:
+        interval = frame_interval(scale, smoothed, unusual=sample.unusual is True)
+        found |= {
+            scale.name: round(smoothed, DIGITS),
+            f"{scale.name}_low": round(interval.low, DIGITS),
+            f"{scale.name}_high": round(interval.high, DIGITS),
+            f"unsmoothed_{scale.name}": round(predicted, DIGITS),
+        }
+    return found
 
 
 def shot_rows(timeline: Timeline) -> Iterator[ExportRow]:
@@ -73,9 +95,17 @@ def shot_rows(timeline: Timeline) -> Iterator[ExportRow]:
             "emotions": _named(words, shot.emotions),
             "error": _named(words, shot.error),
             **({} if polarity is None else {"polarity": round(polarity, DIGITS)}),
+            **_named(timeline.rating_names, shot.ratings),
             "key_second": shot.key_second,
             "samples": shot.count,
+            **_unusual_in(timeline, shot),
         }
+
+
+def _unusual_in(timeline: Timeline, shot: Shot) -> dict[str, int]:
+    """Count the unusual samples of a shot; empty where the model does not know."""
+    marks = [sample.unusual for sample in timeline.samples_of(shot)]
+    return {} if None in marks else {"unusual": marks.count(True)}
 
 
 def flat(row: ExportRow) -> ExportRow:

@@ -1,4 +1,6 @@
-"""A film's curves as one figure for a document: emotions over time, the strongest one, polarity, peaks."""
+"""A film's curves as one figure for a document: emotions over time, the strongest one, polarity,
+ratings and peaks.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from affectlens.emotions import by_polarity, polarity_signs
-from affectlens.film.report.curves import EmotionCurves, bands, curves, leading_runs
+from affectlens.film.report.curves import (
+    EmotionCurves,
+    RatingCurve,
+    bands,
+    curves,
+    leading_runs,
+    rating_curves,
+    unusual_spans,
+)
 from affectlens.film.report.text import ON_AVERAGE, film_name
 from affectlens.film.timeline import Timeline
 from affectlens.report import figures
@@ -36,10 +46,11 @@ def write_chart(file: Path, timeline: Timeline) -> None:
 
 
 def draw_chart(timeline: Timeline) -> Figure:
-    """Draw the chart of a film; without polarity where the emotion words have none."""
+    """Draw the chart of a film; without polarity where its words have none, and ratings where it has none."""
     found = curves(timeline)
-    heights = [3.0, 0.35] if found.polarity is None else [3.0, 0.35, 1.3]
-    figure = figures.new_figure(10, 4.8 if found.polarity is None else 6.2, layout="constrained")
+    rated = rating_curves(timeline, found)
+    heights = [3.0, 0.35, *([] if found.polarity is None else [1.3]), *(1.3 for _ in rated)]
+    figure = figures.new_figure(10, 4.8 + 1.4 * (len(heights) - 2), layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     panels[0].set_title(film_name(timeline), loc="left", weight="bold", color=INK, pad=26, parse_math=False)
     _draw_stack(panels[0], timeline, found)
@@ -47,14 +58,24 @@ def draw_chart(timeline: Timeline) -> Figure:
     _draw_ribbon(panels[1], timeline)
     if found.polarity is not None:
         _draw_polarity(panels[2], timeline, found)
+    for panel, each in zip(panels[len(panels) - len(rated) :], rated, strict=True):
+        _draw_rating(panel, found, each)
     for panel in panels:
+        _draw_unusual(panel, timeline)
         _draw_gaps(panel, timeline)
     last: Axes = panels[-1]
     last.set_xlim(found.begin, max(found.end, found.begin + 1e-3))
     last.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 3, 6, 10], min_n_ticks=3))
     last.xaxis.set_major_formatter(FuncFormatter(lambda second, _: clock(second)))
-    last.set_xlabel(f"Time. {ON_AVERAGE}", fontsize=7.5, color=PALE, wrap=True)
+    last.set_xlabel(" ".join(["Time.", *_reading(timeline), ON_AVERAGE]), fontsize=7.5, color=PALE, wrap=True)
     return figure
+
+
+def _reading(timeline: Timeline) -> list[str]:
+    """Explain what is drawn of ratings and unusual frames, where there are any."""
+    ratings = "Around ratings: the interval that holds people's mean for nine of ten pictures."
+    unusual = "Hatched in grey: unusual frames, of which predictions mean little."
+    return [*([ratings] if timeline.scales else []), *([unusual] if unusual_spans(timeline) else [])]
 
 
 def _draw_stack(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
@@ -102,6 +123,23 @@ def _draw_gaps(axes: Axes, timeline: Timeline) -> None:
         axes.axvspan(
             begin, end, facecolor="#ececec", edgecolor="#bdbdbd", linewidth=0.6, hatch=r"\\", zorder=4
         )
+
+
+def _draw_unusual(axes: Axes, timeline: Timeline) -> None:
+    """Veil the stretches of unusual frames: what was predicted there means little."""
+    for begin, end in unusual_spans(timeline):
+        axes.axvspan(begin, end, facecolor="#ffffffb0", edgecolor="#8a8a8a", linewidth=0.6, hatch=r"\\\\",
+                     zorder=3)  # fmt: skip
+
+
+def _draw_rating(axes: Axes, found: EmotionCurves, curve: RatingCurve) -> None:
+    """Draw the smoothed curve over the interval of a single picture, on the rating's full scale."""
+    scale = curve.scale
+    axes.fill_between(found.seconds, curve.low, curve.high, color="#d9d9d9", linewidth=0)
+    axes.plot(found.seconds, curve.values, color=INK, linewidth=0.9)
+    axes.axhline((scale.low + scale.high) / 2, color=PALE, linewidth=0.7, linestyle="--")
+    axes.set(ylim=(scale.low, scale.high), yticks=[scale.low, (scale.low + scale.high) / 2, scale.high])
+    axes.set_ylabel(f"{scale.name}\n\N{PLUS-MINUS SIGN}{scale.half_width():.1f}", fontsize=8, color=PALE)
 
 
 def _draw_polarity(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:

@@ -4,7 +4,7 @@ A film of three hours has tens of thousands of samples, and a screen a thousand 
 samples are points of their own, and a curve keeps its value up to a cut and jumps there. More are averaged
 over equal parts of the film's time, each sample weighted by the time that it stands for.
 
-Letters: P points, E emotions in the order of the vocabulary's words.
+Letters: P points, E emotions in the order of the vocabulary's words, R ratings in that of the scales.
 """
 
 import math
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from affectlens.emotions import polarity_signs
 from affectlens.film.analysis.curves import error_of_mean
-from affectlens.film.timeline import Shot, Timeline
+from affectlens.film.timeline import Shot, Timeline, frame_interval
+from affectlens.ratings import RatingScale
 
 MAX_POINTS = 900
 # Standard errors on both sides of a mean that make its 95 % confidence interval.
@@ -38,6 +39,8 @@ class EmotionCurves:
         emotions: (P, E) smoothed probabilities
         polarity: (P,) in -1..1, or None
         averaged_over: seconds that each point is the mean over; 0 where points are samples
+        ratings: (P, R) smoothed
+        unusual: (P,) share of the point's samples, by time, that are unusual, in 0..1
     """
 
     begin: float
@@ -46,6 +49,8 @@ class EmotionCurves:
     emotions: NDArray[np.float64]
     polarity: NDArray[np.float64] | None
     averaged_over: float
+    ratings: NDArray[np.float64]
+    unusual: NDArray[np.float64]
 
     def position(self, second: float) -> float:
         """Return where a second lies between begin and end, in 0..1."""
@@ -63,6 +68,20 @@ class LeadingRun:
 
 
 @dataclass(frozen=True)
+class RatingCurve:
+    """A rating over time, between the ends of the interval of a single picture (`timeline.frame_interval`).
+
+    Attributes:
+        values, low, high: (P,) at the seconds of the curves
+    """
+
+    scale: RatingScale
+    values: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class PolarityBand:
     """A shot's mean polarity and its 95 % confidence interval, cut off at -1 and 1."""
 
@@ -77,6 +96,10 @@ def curves(timeline: Timeline, max_points: int = MAX_POINTS) -> EmotionCurves:
     """Reduce a timeline to at most so many points, and two more a cut."""
     begin, end = extent(timeline)
     values = np.array([sample.smoothed for sample in timeline.samples], dtype=np.float64)
+    ratings = np.array([s.smoothed_ratings for s in timeline.samples]).reshape(
+        len(values), len(timeline.scales)
+    )
+    unusual = np.array([s.unusual is True for s in timeline.samples], dtype=np.float64)
     polarity = None if timeline.polarity is None else np.array(timeline.polarity, dtype=np.float64)
     if len(values) > max_points:
         edges, spans = np.linspace(begin, end, max_points + 1), sample_spans(timeline)
@@ -87,11 +110,46 @@ def curves(timeline: Timeline, max_points: int = MAX_POINTS) -> EmotionCurves:
             _averaged(spans, values, edges),
             None if polarity is None else _averaged(spans, polarity[:, None], edges)[:, 0],
             (end - begin) / max_points,
+            _averaged(spans, ratings, edges),
+            _averaged(spans, unusual[:, None], edges)[:, 0],
         )
     seconds, samples = _with_cuts(timeline)
     return EmotionCurves(
-        begin, end, seconds, values[samples], None if polarity is None else polarity[samples], 0.0
+        begin,
+        end,
+        seconds,
+        values[samples],
+        None if polarity is None else polarity[samples],
+        0.0,
+        ratings[samples],
+        unusual[samples],
     )
+
+
+def rating_curves(timeline: Timeline, found: EmotionCurves) -> list[RatingCurve]:
+    """Return each rating over time, with the interval of a single picture; none of a model without ratings.
+
+    The interval is that of an unusual picture wherever a part of a point is unusual.
+    """
+    all_curves = []
+    for scale, values in zip(timeline.scales, found.ratings.T, strict=True):
+        rows = np.array([
+            frame_interval(scale, value, unusual=unusual > 0)
+            for value, unusual in zip(values.tolist(), found.unusual.tolist(), strict=True)
+        ]).reshape(-1, 3)  # fmt: skip
+        all_curves.append(RatingCurve(scale, *rows.T))
+    return all_curves
+
+
+def unusual_spans(timeline: Timeline) -> list[Span]:
+    """Return the stretches that unusual samples stand for, those that follow one another as one."""
+    marked = zip((sample.unusual is True for sample in timeline.samples), sample_spans(timeline), strict=True)
+    found = []
+    for unusual, group in groupby(marked, key=lambda pair: pair[0]):
+        spans = [span for _, span in group]
+        if unusual and spans[-1][1] > spans[0][0]:
+            found.append((spans[0][0], spans[-1][1]))
+    return found
 
 
 def extent(timeline: Timeline) -> Span:
@@ -176,7 +234,9 @@ def _averaged(
     times = np.array([spans[0][0], *(stop for _, stop in spans)])
     # The integral of each value up to each time: within a part of the time it is a difference of two.
     integral = np.vstack([np.zeros(values.shape[1]), np.cumsum(np.diff(times)[:, None] * values, axis=0)])
-    at_edges = np.column_stack([np.interp(edges, times, column) for column in integral.T])
+    at_edges = np.empty((len(edges), values.shape[1]))
+    for index, column in enumerate(integral.T):
+        at_edges[:, index] = np.interp(edges, times, column)
     means: NDArray[np.float64] = np.diff(at_edges, axis=0) / np.diff(edges)[:, None]
     return means
 

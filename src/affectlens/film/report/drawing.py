@@ -17,8 +17,17 @@ from numpy.typing import NDArray
 
 from affectlens.colour import srgb_to_linear
 from affectlens.emotions import Vocabulary, by_polarity, polarity_signs
-from affectlens.film.report.curves import EmotionCurves, Span, bands, leading_runs
+from affectlens.film.report.curves import (
+    EmotionCurves,
+    RatingCurve,
+    Span,
+    bands,
+    leading_runs,
+    rating_curves,
+    unusual_spans,
+)
 from affectlens.film.timeline import Timeline
+from affectlens.ratings import COVERAGE
 from affectlens.report.emotion_colours import colours_of
 
 # Seconds between marks of the axis, of which there are at most as many as fit on a phone.
@@ -105,6 +114,25 @@ class PolarityDrawing:
 
 
 @dataclass(frozen=True)
+class RatingDrawing:
+    """A rating over time: paths of 1000 x 200, which span its scale.
+
+    Attributes:
+        name, low, high: of the rating and its scale
+        half_width: of the interval of a single picture, which `interval` draws around the curve
+    """
+
+    name: str
+    low: float
+    high: float
+    half_width: float
+    interval: str
+    middle: str
+    means: str
+    curve: str
+
+
+@dataclass(frozen=True)
 class TimeMark:
     """A time below a chart: position in percent, and the second."""
 
@@ -148,6 +176,41 @@ def polarity(timeline: Timeline, found: EmotionCurves) -> PolarityDrawing | None
     return PolarityDrawing(around, "".join(means), line)
 
 
+def ratings(timeline: Timeline, found: EmotionCurves) -> list[RatingDrawing]:
+    """Draw each rating that the model predicts, with its interval and shots' means."""
+    shots = timeline.shots if len(timeline.shots) <= MAX_CUTS else ()
+    x = [1000 * found.position(second) for second in found.seconds.tolist()]
+    ends = [(1000 * found.position(shot.start), 1000 * found.position(shot.end)) for shot in shots]
+    return [
+        _rating(each, x, [(*end, shot.ratings[index]) for end, shot in zip(ends, shots, strict=True)])
+        for index, each in enumerate(rating_curves(timeline, found))
+    ]
+
+
+def _rating(
+    curve: RatingCurve, x: Sequence[float], means: Sequence[tuple[float, float, float]]
+) -> RatingDrawing:
+    """Draw a rating at so many thousandths of the width; `means` have a beginning and an end there."""
+    scale = curve.scale
+
+    def level(value: float) -> str:
+        return f"{194 - 188 * (value - scale.low) / (scale.high - scale.low):.1f}"
+
+    def line(values: NDArray[np.float64]) -> list[str]:
+        return [f"{at:.1f} {level(value)}" for at, value in zip(x, values.tolist(), strict=True)]
+
+    return RatingDrawing(
+        name=scale.name,
+        low=scale.low,
+        high=scale.high,
+        half_width=scale.half_width(COVERAGE),
+        interval=f"M{'L'.join([*line(curve.high), *line(curve.low)[::-1]])}Z" if x else "",
+        middle=f"M0 {level((scale.low + scale.high) / 2)}H1000",
+        means="".join(f"M{start:.1f} {level(mean)}H{end:.1f}" for start, end, mean in means),
+        curve=f"M{'L'.join(line(curve.values))}" if x else "",
+    )
+
+
 def cuts(found: EmotionCurves, timeline: Timeline) -> str:
     """Return a path, 1000 x 10, of marks where shots start; "" where there are none, or too many."""
     starts = [shot.start for shot in timeline.shots[1:]]
@@ -158,7 +221,16 @@ def cuts(found: EmotionCurves, timeline: Timeline) -> str:
 
 def gaps(found: EmotionCurves, timeline: Timeline) -> list[Span]:
     """Return left end and width, in percent of a chart, of the stretches of which nothing was predicted."""
-    ends = [(100 * found.position(begin), 100 * found.position(end)) for begin, end in timeline.gaps]
+    return _across(found, timeline.gaps)
+
+
+def unusual(found: EmotionCurves, timeline: Timeline) -> list[Span]:
+    """Return left end and width, in percent of a chart, of the stretches of unusual frames."""
+    return _across(found, unusual_spans(timeline))
+
+
+def _across(found: EmotionCurves, spans: Sequence[Span]) -> list[Span]:
+    ends = [(100 * found.position(begin), 100 * found.position(end)) for begin, end in spans]
     return [(left, right - left) for left, right in ends if right > left]
 
 

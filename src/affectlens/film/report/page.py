@@ -25,13 +25,15 @@ from numpy.typing import NDArray
 from affectlens.emotions import by_polarity, polarity_score
 from affectlens.explain.text import READING
 from affectlens.film.report import drawing
+from affectlens.film.report.circumplex import film_circumplex
 from affectlens.film.report.curves import EmotionCurves, curves, strip_shots
 from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name, peak_in_words, summary, watched
 from affectlens.film.timeline import Moment, Shot, Timeline, up_to_milliseconds
 from affectlens.images import Pixels, resize
 from affectlens.inference.attribute_evidence import evidence_lines
+from affectlens.ratings import AROUSAL, VALENCE
 from affectlens.report import html
-from affectlens.report.figures import jpeg_url
+from affectlens.report.figures import jpeg_url, svg_url
 from affectlens.report.text import headline, likeliest, printable_in_files
 
 # Pictures of the strip, and rows of tables, at most.
@@ -41,6 +43,7 @@ LONGEST, _STRIP_LONGEST = 360, 200
 _QUALITY, _STRIP_QUALITY = 78, 66
 # Width of a numbered mark by that of a phone's chart, and rows of them.
 _PIN_WIDTH, _PIN_LANES = 0.075, 2
+_MOSTLY = 0.5  # share of a point's time, from which on it is called unusual
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ def render_page(timeline: Timeline, pictures: FilmPictures, film_url: str | None
         "photographs": PHOTOGRAPHS,
         "emotion_style": drawing.style_of(timeline.vocabulary),
         "emotions": [(_css(timeline, word), word, value) for word, value in emotions.weights.items()],
+        "rated": list(zip(timeline.rating_names, timeline.ratings, strict=True)),
+        "circumplex": _circumplex(timeline),
         "chart": _chart(timeline, found),
         "strip": _strip(timeline, pictures),
         "peaks": _peaks(timeline, pictures),
@@ -150,6 +155,8 @@ def _chart(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
         "ribbon": drawing.ribbon(timeline),
         "cuts": drawing.cuts(found, timeline),
         "gaps": drawing.gaps(found, timeline),
+        "unusual": drawing.unusual(found, timeline),
+        "ratings": drawing.ratings(timeline, found),
         "polarity": drawing.polarity(timeline, found),
         "axis": drawing.axis(found),
         "legend": drawing.legend(timeline.vocabulary),
@@ -196,6 +203,7 @@ def _tile(timeline: Timeline, shot: Shot, pictures: FilmPictures) -> dict[str, A
         "value": emotions[emotions.top],
         "css": _css(timeline, emotions.top),
         "picture": _still(pictures, shot.key_second, _STRIP_LONGEST, _STRIP_QUALITY),
+        "unusual": all(sample.unusual is True for sample in timeline.samples_of(shot)),
     }
 
 
@@ -252,11 +260,34 @@ def _shots(timeline: Timeline) -> dict[str, Any]:
             "begins": shot.begins,
             "polarity": polarity_score(timeline.distribution(shot.emotions)),
             "likeliest": likeliest(timeline.distribution(shot.emotions).weights),
+            "ratings": shot.ratings,
+            "unusual": sum(sample.unusual is True for sample in timeline.samples_of(shot)),
+            "samples": shot.count,
         }
         for shot in sorted(longest, key=lambda shot: shot.start)
     ]
     with_polarity = any(row["polarity"] is not None for row in rows)
-    return {"rows": rows, "total": len(timeline.shots), "polarity": with_polarity}
+    with_unusual = any(row["unusual"] for row in rows)
+    return {
+        "rows": rows,
+        "total": len(timeline.shots),
+        "polarity": with_polarity,
+        "ratings": timeline.rating_names,
+        "unusual": with_unusual,
+    }
+
+
+def _circumplex(timeline: Timeline) -> dict[str, str] | None:
+    """Draw the film's path through valence and arousal; None where the model does not predict both."""
+    drawn = film_circumplex(timeline)
+    if drawn is None:
+        return None
+    means = dict(zip(timeline.rating_names, timeline.ratings, strict=True))
+    return {
+        "source": svg_url(drawn),
+        "alternative": f"Path of the film through valence and arousal, around a mean of {means[VALENCE]:.1f} "
+        f"and {means[AROUSAL]:.1f}",
+    }
 
 
 def _made(timeline: Timeline) -> dict[str, Any]:
@@ -280,7 +311,16 @@ def _data(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
         "values": np.rint(1000 * found.emotions).astype(int).tolist(),
         "shots": [up_to_milliseconds(shot.start) for shot in timeline.shots] or [0.0],
         "first": timeline.shots[0].number if timeline.shots else 1,
+        **_rated_data(timeline, found),
     }
+
+
+def _rated_data(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
+    """Return the ratings of each point, and which are unusual, where there are any of these."""
+    values: dict[str, Any] = {"ratings": np.round(found.ratings, 2).tolist()} if timeline.scales else {}
+    if found.unusual.any():
+        values["unusual"] = (found.unusual > _MOSTLY).astype(int).tolist()
+    return values
 
 
 # ------------------------------------------------------------------------------------------------- pieces

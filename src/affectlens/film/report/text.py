@@ -6,7 +6,8 @@ from pathlib import Path
 from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_score
 from affectlens.film.events import WatchProgress
 from affectlens.film.timeline import Moment, Timeline
-from affectlens.report.text import clock, duration, likeliest, percent, printable_in_files, signed
+from affectlens.ratings import RatingScale
+from affectlens.report.text import clock, duration, likeliest, listed, percent, printable_in_files, signed
 
 ON_AVERAGE = (
     "This is what the pictures are likely to evoke in people on average, as one model predicts it frame by "
@@ -76,6 +77,8 @@ def summary(timeline: Timeline, shown: int = 5) -> list[str]:
     polarity = polarity_score(emotions)
     if polarity is not None:
         lines.append(f"Overall {polarity_in_words(polarity)}.")
+    if timeline.scales:
+        lines.append(f"{ratings_in_words(timeline)}.")
     moods, peaks = timeline.of("mood"), timeline.of("peak")
     if len(moods) > 1:
         lines.append(f"Longest moods: {'; '.join(_mood(each) for each in islice(moods, shown))}.")
@@ -86,6 +89,17 @@ def summary(timeline: Timeline, shown: int = 5) -> list[str]:
     if timeline.film.live:
         lines.append(f"Watched live: {timeline.counts.dropped:,} frames were dropped.")
     return [*lines, *timeline.notes]
+
+
+def ratings_in_words(timeline: Timeline) -> str:
+    """Name a film's mean ratings, with half the interval of a single picture: a mean's own is not known."""
+    rated = zip(timeline.scales, timeline.ratings, strict=True)
+    means = [f"{printable_in_files(scale.name)} {value:.1f} ({_range(scale)})" for scale, value in rated]
+    return f"Mean {listed(means)}: predictions for nine of ten photographs are off by no more than that"
+
+
+def _range(scale: RatingScale) -> str:
+    return f"{scale.low:g} to {scale.high:g}, \N{PLUS-MINUS SIGN}{scale.half_width():.1f}"
 
 
 def live_line(progress: WatchProgress, vocabulary: Vocabulary) -> str:

@@ -41,9 +41,17 @@
     const ranked = values.map((value, index) => [value, data.words[index]]).sort((a, b) => b[0] - a[0]);
     const likeliest = ranked.slice(0, 2).map(([value, word]) => `${word} ${Math.round(value / 10)}\u00a0%`).join(", ");
     document.getElementById("when").textContent = `${clock(now)}, shot ${data.first + shot}`;
+    const unusual = data.unusual?.[indexAt(data.seconds, now)];
+    if (unusual) document.getElementById("when").textContent += ", unusual frame";
+    if (data.ratings) rate(data.ratings[indexAt(data.seconds, now)]);
     chart.setAttribute("aria-valuenow", now.toFixed(2));
     chart.setAttribute("aria-valuetext", `${clock(now)}: ${likeliest}`);
     mark(shot);
+  }
+
+  // Write the ratings below the emotions.
+  function rate(values) {
+    document.querySelectorAll("#rated b").forEach((each, index) => { each.textContent = values[index].toFixed(1); });
   }
 
   // Frame the picture of the shot that is shown, or of the last one before it.
