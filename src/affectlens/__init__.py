@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from affectlens.version import VERSION
 
 if TYPE_CHECKING:
+    from affectlens.adaptation.calibrate import calibrate
     from affectlens.adaptation.estimator import Embedding
     from affectlens.adaptation.job import finetune
     from affectlens.emotions import MIKELS, EmotionDistribution, Vocabulary
@@ -36,6 +37,7 @@ __all__ = [
     "Predictor",
     "Vocabulary",
     "__version__",
+    "calibrate",
     "finetune",
 ]
 
@@ -52,6 +54,7 @@ _MODULES = {
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",
     "Vocabulary": "emotions",
+    "calibrate": "adaptation.calibrate",
     "finetune": "adaptation.job",
 }
 
