@@ -64,7 +64,8 @@ class NotCalibrated(AffectLensError):
     def __init__(self, report: CalibrationReport) -> None:
         self.report = report
         super().__init__(
-            f"{report.start} stays as it is, and nothing was written. {joined_reasons(report.parts)}."
+            f"{report.start} stays as it is, and nothing was written. Nothing was found to be better on these "
+            f"pictures: {joined_reasons(report.parts)}."
         )
 
 
@@ -261,8 +262,19 @@ def _report(
         repeats=REPEATS,
         folds=FOLDS,
         seed=request.seed,
-        notes=own.source.notes,
+        notes=(*own.source.notes, *(_learned_ratings(card) if fitted.ratings else ())),
         parts=(*parts, *(each.part for each in fitted.ratings.values())),
+    )
+
+
+def _learned_ratings(card: Card) -> tuple[str, ...]:
+    """Note which pictures ratings were learned from, which no hash shows."""
+    learned = card.training.get("ratings")
+    if not isinstance(learned, Mapping) or "data" not in learned:
+        return ()
+    return (
+        f"the ratings of {card.name} were learned from {learned['data']}: if these pictures are among them, "
+        "its errors on others are larger, and the new intervals too narrow",
     )
 
 

@@ -12,8 +12,8 @@ from affectlens.report.text import TextTable, signed, with_minus
 class Change:
     """A figure before and after, on pictures that what is after was not fitted to, and by how much it gained.
 
-    `before` is None where a model had none of it, `after` where it was not measured, and `gain`, above 0
-    where it is better after, where none of the two is better in itself.
+    `before` is None where a model had none of it, `after` where it was not measured. `gain` is above 0 where
+    it is better after; None of figures of which more is not better in itself.
     """
 
     before: Measured | None
@@ -26,7 +26,7 @@ class PartReport:
     """A part of a model's calibration: whether it was changed, and what was measured.
 
     Attributes:
-        name: temperature, sets, or that of a rating
+        name: temperature, sets, that of a rating, or intervals of one
         pictures: how many it was measured on
         reason: why it was left as it is, "" where it was changed
         changes: figures by name
@@ -61,7 +61,7 @@ class PartReport:
                 f"set, but not fitted anew, since {self.reason}."
             )
         if self.reason:
-            return f"{self.title.capitalize()}: left as it was, since {self.reason}."
+            return f"{self.title.capitalize()}: unchanged, since {self.reason}."
         values = ", ".join(f"{name} {old:.3g} to {new:.3g}" for name, (old, new) in self.values.items())
         verb = "added" if self.added else f"fitted anew{f' ({with_minus(values)})' if values else ''}"
         gains = [
@@ -130,7 +130,7 @@ class CalibrationReport:
 
     def table(self) -> TextTable:
         """Tabulate every figure, before and after, header first."""
-        rows: list[tuple[str, ...]] = [("", "before", "after", "better by")]
+        rows: list[tuple[str, ...]] = [("", "before", "fitted anew", "better by")]
         for part in self.parts:
             for name, each in part.changes.items():
                 gain = "" if each.gain is None else _with_ends(each.gain)
@@ -140,7 +140,7 @@ class CalibrationReport:
 
 def joined_reasons(parts: Sequence[PartReport]) -> str:
     """Write why each of several parts stays as it is."""
-    return "; ".join(f"{part.title}: {part.reason}" for part in parts)
+    return "; ".join(f"{part.title}, since {part.reason}" for part in parts)
 
 
 def _number(measured: Measured | None) -> str:

@@ -43,6 +43,11 @@ LEVEL = 0.95  # of intervals
 ERRORS = 1 - LEVEL  # of all tests of a part together
 BINS = 15
 _AT_BOUND = 1.01
+_ERROR = "mean absolute error"
+_RIGHT = (
+    "another line is not shown to help on pictures that it was not fitted to, nor do they show that its "
+    "intervals miss their coverage"
+)
 _CELLS = 40_000_000  # of a table of resamples: 320 MB
 
 Folds = NDArray[np.int64]
@@ -199,7 +204,9 @@ def _temperature_part(
         "temperature", len(logits), reason,
         {
             "negative log-likelihood": likelihood,
-            "expected calibration error": Change(_measured(were), _measured(are), _measured(were - are)),
+            "expected calibration error": Change(
+                _measured(_unbiased(were)), _measured(_unbiased(are)), _measured(_unbiased(were - are))
+            ),
         },
         {"temperature": (before, fitted)},
     )  # fmt: skip
@@ -369,7 +376,7 @@ def _coverages(words: Doubles, targets: Doubles, times: Doubles) -> dict[str, Me
         by_word = np.where(totals > 0, held / totals, np.nan)
     return {
         "coverage": _measured(held.sum(axis=0) / totals.sum(axis=0)),
-        "worst emotion": _measured(np.nanmin(by_word, axis=0)),
+        "worst emotion": _measured(by_word[np.nanargmin(by_word[:, 0])]),
         "words": _mean(words.sum(axis=1), times),
     }
 
@@ -422,31 +429,30 @@ def _with_intervals(
     times: Doubles,
 ) -> RatingFit:
     """Fit intervals to errors, (K, N), where the line changed or the former ones, of (N,), miss coverage."""
-    has_line = line != (1.0, 0.0)
     half = scale.half_width(COVERAGE)
     held = (np.abs(former) <= half).astype(np.float64)
-    crossed = [_crossed_widths(each, fold_of) for each, fold_of in zip(errors, pictures.folds, strict=True)]
-    now = np.mean([np.abs(each) <= width for each, width in zip(errors, crossed, strict=True)], axis=0)
+    widths = [_crossed_widths(each, fold_of) for each, fold_of in zip(errors, pictures.folds, strict=True)]
+    now = np.mean([np.abs(each) <= width for each, width in zip(errors, widths, strict=True)], axis=0)
     count = len(former) * pictures.independent
     misses = chance_of(held.mean() * count, count, COVERAGE) < ERRORS
     closer = abs(now.mean() - COVERAGE) < abs(held.mean() - COVERAGE)
-    reason = "" if has_line else "another line is not shown to help on pictures that it was not fitted to"
-    if not has_line and not (misses and closer):
-        reason += ", nor do they show that its intervals miss their coverage"
-        crossed, now = [np.full(len(former), half)], held
+    changes = {
+        f"coverage at {COVERAGE:g}": Change(_mean(held, times), _mean(now, times)),
+        f"width at {COVERAGE:g}": Change(
+            Measured(2 * half, 2 * half, 2 * half), _mean(2 * np.mean(widths, axis=0), times)
+        ),
+    }
+    if line != (1.0, 0.0):
+        values = {"factor": (1.0, line[0]), "offset": (0.0, line[1])}
+        changes = {_ERROR: error, **changes}
+        part = PartReport(scale.name, len(former), "", changes, values)
+    elif misses and closer:
+        part = PartReport(f"intervals of {scale.name}", len(former), "", changes)
     else:
-        scale = _with_widths(scale, errors[0])
-    return RatingFit(*line, scale, PartReport(
-        scale.name, len(former), reason if not has_line and not (misses and closer) else "",
-        {
-            "mean absolute error": error,
-            f"coverage at {COVERAGE:g}": Change(_mean(held, times), _mean(now, times)),
-            f"width at {COVERAGE:g}": Change(
-                Measured(2 * half, 2 * half, 2 * half), _mean(2 * np.mean(crossed, axis=0), times)
-            ),
-        },
-        {"factor": (1.0, line[0]), "offset": (0.0, line[1])},
-    ))  # fmt: skip
+        return RatingFit(
+            *line, scale, PartReport(scale.name, len(former), _RIGHT, {_ERROR: error, **changes})
+        )
+    return RatingFit(*line, _with_widths(scale, errors[0]), part)
 
 
 def _with_widths(scale: RatingScale, errors: Doubles) -> RatingScale:
@@ -513,6 +519,16 @@ def chance_of(held: float, count: float, coverage: float) -> float:
 def _mean(values: Doubles, times: Doubles) -> Measured:
     """Return the mean of values of pictures, (N,), with its interval."""
     return _measured(values @ times / times.sum(axis=0))
+
+
+def _unbiased(values: Doubles) -> Doubles:
+    """Shift a figure of resamples to have that of all pictures as its mean: (1 + R,) -> (1 + R,).
+
+    A sum of absolute errors is larger in resamples, which have chance twice.
+    """
+    shifted: Doubles = values - (values[1:].mean() - values[0])
+    shifted[0] = values[0]
+    return shifted
 
 
 def _measured(values: Doubles) -> Measured:

@@ -74,6 +74,8 @@ def calibrate(
             _print_report(error.report)
             raise
     _print_report(found.report)
+    for line in found.report.findings():
+        echo(line)
     echo(f"Model: {found.model}")
     return 1 if found.report.unreadable else 0
 
@@ -83,8 +85,6 @@ def _print_report(report: "CalibrationReport") -> None:
 
     if len(report.table()) > 1:
         print_table(report.table(), table_console())
-    for line in report.findings():
-        echo(line)
     for note in report.notes:
         echo(f"Note: {note}.", err=True)
     for reason in report.unreadable[:10]:
