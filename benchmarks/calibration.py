@@ -7,7 +7,7 @@ function, and the other half, of other groups, measures. What was refused is a r
     right         the model as it is, on FI, by which its temperature and sets were fitted
     too sure      the same at half its temperature
     other scale   ratings that were learned from EMDT alone, on OASIS, themes whole on one side
-    learned       the model's own ratings, on OASIS, from which they were learned: why that is no use
+    learned       the model's own ratings, on OASIS, from which they were learned: why not to do that
 Writes benchmarks/results/calibration.json; variants of the model and tables are written into `--work`.
 
 Letters: N pictures, E emotions, F features, R ratings.

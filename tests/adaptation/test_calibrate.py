@@ -1,4 +1,4 @@
-"""The whole way: own pictures -> a new model folder that answers by what was fitted, or nothing is written."""
+"""The whole way: own pictures -> a new model folder that answers by what was fitted, or nothing."""
 
 import csv
 import json
@@ -83,7 +83,8 @@ def labels(graph_model: Path, photos: list[Path], tmp_path: Path) -> Callable[[f
 def test_a_model_that_is_too_sure_gets_a_new_folder_and_the_old_one_stays(
     graph_model: Path, labels: Callable[[float], Path], photos: list[Path], tmp_path: Path
 ) -> None:
-    before, seen = hashes(graph_model), []
+    before = hashes(graph_model)
+    seen: list[CalibrationProgress] = []
     found = calibrate(
         str(graph_model), labels(4.5), tmp_path / "mine", engine="onnxruntime", progress=seen.append
     )
@@ -102,7 +103,7 @@ def test_a_model_that_is_too_sure_gets_a_new_folder_and_the_old_one_stays(
         for each in (graph_model, tmp_path / "mine")
     )
     assert new.top == old.top and new[new.top] < old[old.top]
-    doing = [event.doing for event in seen if isinstance(event, CalibrationProgress)]
+    doing = [event.doing for event in seen]
     assert list(dict.fromkeys(doing)) == ["predicting", "comparing", "validating"]
 
 
@@ -288,7 +289,7 @@ def test_ratings_off_their_scale_and_scales_that_do_not_rise_are_errors(
         open_own_pictures(str(off), card, scale=(7, 1))
     some = table(tmp_path / "some.csv", ["path", *NAMES], [(photos[0], 3, ""), (photos[1], 7, 1)])
     own = open_own_pictures(f"csv:{some}", card, scale=(1, 7))
-    np.testing.assert_allclose(own.ratings, [[1 + 2 * 8 / 6, np.nan], [9, 1]])
+    np.testing.assert_allclose(own.ratings, np.array([[1 + 2 * 8 / 6, np.nan], [9, 1]]))
     assert own.has_ratings and not own.has_emotions
 
 
@@ -299,7 +300,8 @@ def test_without_onnx_ratings_of_a_graph_are_refused_before_any_work(
     from affectlens.adaptation import calibrate as job
 
     monkeypatch.setattr(job, "find_spec", lambda name: None)
-    before, seen = sorted(tmp_path.iterdir()), []
+    before = sorted(tmp_path.iterdir())
+    seen: list[CalibrationProgress] = []
     with pytest.raises(MissingExtra, match="adapt"):
         calibrate(str(rated_model), ratings, tmp_path / "mine", scale=(1, 7), progress=seen.append)
     assert (sorted(tmp_path.iterdir()), seen) == (before, [])

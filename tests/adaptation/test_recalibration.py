@@ -7,9 +7,9 @@ import pytest
 
 from affectlens.adaptation.recalibration import (
     COVERAGES,
+    DividedPictures,
     EmotionAnswers,
     EmotionFit,
-    Pictures,
     RatingFit,
     carried_sets,
     chance_of,
@@ -25,10 +25,10 @@ SIZE = len(MIKELS)
 SEEDS = range(6)
 
 
-def pictures(count: int, seed: int, groups: int = 0) -> Pictures:
+def pictures(count: int, seed: int, groups: int = 0) -> DividedPictures:
     rng = np.random.default_rng(seed)
     folds = np.stack([rng.permutation(count) % 5 for _ in range(3)])
-    return Pictures(folds, [str(row % groups if groups else row) for row in range(count)], seed)
+    return DividedPictures(folds, [str(row % groups if groups else row) for row in range(count)], seed)
 
 
 def labelled(count: int, seed: int, sureness: float = 1.0) -> tuple[Doubles, Doubles]:

@@ -28,9 +28,9 @@ from affectlens.adaptation.own_pictures import (
 from affectlens.adaptation.recalibration import (
     FOLDS,
     REPEATS,
+    DividedPictures,
     EmotionAnswers,
     EmotionFit,
-    Pictures,
     RatingFit,
     divided,
     refit_emotions,
@@ -64,7 +64,7 @@ class NotCalibrated(AffectLensError):
     def __init__(self, report: CalibrationReport) -> None:
         self.report = report
         super().__init__(
-            f"{report.start} stays as it is, and nothing was written. Nothing was found to be better on these "
+            f"{report.start} stays as it is, and nothing was written. No part is shown to be better on these "
             f"pictures: {joined_reasons(report.parts)}."
         )
 
@@ -112,7 +112,7 @@ class Calibrated:
     report: CalibrationReport
 
 
-Progress = Callable[[CalibrationProgress], None]
+OnProgress = Callable[[CalibrationProgress], None]
 
 
 def calibrate(
@@ -126,7 +126,7 @@ def calibrate(
     engine: str = AUTO,
     device: str = "auto",
     seed: int = 0,
-    progress: Progress = lambda done: None,
+    progress: OnProgress = lambda done: None,
 ) -> Calibrated:
     """Calibrate a model on own pictures, as `affectlens calibrate` does, and write it into a new folder.
 
@@ -146,7 +146,7 @@ def calibrate(
     return fit_calibration(request, progress)
 
 
-def fit_calibration(request: CalibrationRequest, progress: Progress = lambda done: None) -> Calibrated:
+def fit_calibration(request: CalibrationRequest, progress: OnProgress = lambda done: None) -> Calibrated:
     """Predict the pictures, measure what calibration would help, and write what does.
 
     Raises `NotCalibrated`; `DatasetError` and others of `open_own_pictures` for the pictures; `MissingExtra`
@@ -204,7 +204,7 @@ class _Fitted:
     groups: int
 
 
-def _answered(engine: Engine, own: OwnPictures, progress: Progress) -> OwnAnswers:
+def _answered(engine: Engine, own: OwnPictures, progress: OnProgress) -> OwnAnswers:
     done, total = 0, len(own.records)
 
     def advance(count: int) -> None:
@@ -216,13 +216,13 @@ def _answered(engine: Engine, own: OwnPictures, progress: Progress) -> OwnAnswer
     return answer_own_pictures(engine, own.records, progress=advance)
 
 
-def _searched(progress: Progress, total: int, found: SearchProgress) -> None:
+def _searched(progress: OnProgress, total: int, found: SearchProgress) -> None:
     part = found.compared if found.read >= total else 0.0
     progress(CalibrationProgress("comparing", (found.read / max(1, total) + part) / 2, 1))
 
 
 def _fitted(
-    card: Card, own: OwnPictures, answers: OwnAnswers, pictures: Pictures, progress: Progress
+    card: Card, own: OwnPictures, answers: OwnAnswers, pictures: DividedPictures, progress: OnProgress
 ) -> _Fitted:
     """Fit every part that the pictures have something for."""
     progress(CalibrationProgress("validating", 0, REPEATS))

@@ -54,7 +54,7 @@ Folds = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class DividedPictures:
     """How pictures are divided and resampled.
 
     Attributes:
@@ -76,9 +76,9 @@ class Pictures:
         sampled = times_sampled_by_groups(self.groups, resamples, self.seed)
         return np.concatenate([np.ones((len(self), 1)), sampled], axis=1)
 
-    def some(self, rows: NDArray[np.int64]) -> "Pictures":
+    def some(self, rows: NDArray[np.int64]) -> "DividedPictures":
         """Return a part of the pictures."""
-        return Pictures(self.folds[:, rows], [self.groups[row] for row in rows], self.seed)
+        return DividedPictures(self.folds[:, rows], [self.groups[row] for row in rows], self.seed)
 
     @property
     def independent(self) -> float:
@@ -98,7 +98,7 @@ class Pictures:
         return ""
 
 
-def divided(records: Sequence[Record], groups: Groups, seed: int) -> Pictures:
+def divided(records: Sequence[Record], groups: Groups, seed: int) -> DividedPictures:
     """Divide pictures into folds several times, each emotion evenly, groups in one fold."""
     index = {record.key: row for row, record in enumerate(records)}
     names = [groups.leader(record.key) for record in records]
@@ -107,7 +107,7 @@ def divided(records: Sequence[Record], groups: Groups, seed: int) -> Pictures:
         parts = folds(records, FOLDS, seed + repeat, groups=groups).values()
         for number, part in enumerate(parts):
             made[repeat, [index[record.key] for record in part]] = number
-    return Pictures(made, names, seed)
+    return DividedPictures(made, names, seed)
 
 
 # ----------------------------------------------------------------------------------------------- emotions
@@ -140,7 +140,7 @@ def refit_emotions(
     answers: EmotionAnswers,
     temperature: float,
     sets: PredictionSets | None,
-    pictures: Pictures,
+    pictures: DividedPictures,
     progress: Callable[[int], None] = lambda done: None,
 ) -> EmotionFit:
     """Fit temperature and sets to own pictures, and keep what helps. `progress` counts `REPEATS` steps."""
@@ -159,7 +159,7 @@ def refit_emotions(
     return EmotionFit(fitted, kept, (part, of_sets), answers.logits / crossed[0][:, None])
 
 
-def _unfollowed(answers: EmotionAnswers, pictures: Pictures) -> str:
+def _unfollowed(answers: EmotionAnswers, pictures: DividedPictures) -> str:
     """Return why answers cannot be calibrated that have nothing to do with the labels; "" where they have.
 
     A logit is higher for pictures with the label than for all pictures, on average, however frequent labels
@@ -168,7 +168,7 @@ def _unfollowed(answers: EmotionAnswers, pictures: Pictures) -> str:
     centred = answers.logits - answers.logits.mean(axis=1, keepdims=True)
     frequent = answers.targets.mean(axis=0)
     products = ((answers.targets - frequent) * centred).sum(axis=1)
-    if _mean(products, pictures.times()).low > 0:
+    if _mean_of(products, pictures.times()).low > 0:
         return ""
     return "its answers are not shown to follow these labels, which no calibration would change"
 
@@ -189,8 +189,8 @@ def _temperature_part(
     logits, targets = answers.logits, answers.targets
     old = cross_entropy(logits / before, targets)
     new = np.mean([cross_entropy(logits / each[:, None], targets) for each in crossed], axis=0)
-    gain = _mean(old - new, times)
-    likelihood = Change(_mean(old, times), _mean(new, times), gain)
+    gain = _mean_of(old - new, times)
+    likelihood = Change(_mean_of(old, times), _mean_of(new, times), gain)
     were = _calibration_errors(softmax(logits / before), targets, times)
     are = np.mean(
         [_calibration_errors(softmax(logits / each[:, None]), targets, times) for each in crossed], axis=0
@@ -243,7 +243,7 @@ def _refit_sets(
     temperatures: tuple[float, float],
     sets: PredictionSets | None,
     crossed: Doubles,
-    pictures: Pictures,
+    pictures: DividedPictures,
     times: Doubles,
     progress: Callable[[int], None],
 ) -> tuple[PartReport, PredictionSets | None]:
@@ -332,7 +332,7 @@ def _mean_marked(several: Sequence[_Marked]) -> _Marked:
 
 
 def _no_reason(
-    were: _Marked, are: _Marked | None, targets: Doubles, pictures: Pictures, carried: bool
+    were: _Marked, are: _Marked | None, targets: Doubles, pictures: DividedPictures, carried: bool
 ) -> str:
     """Return why sets stay, "" where they are to be fitted anew: they miss their coverage, or do so less."""
     totals = targets.sum(axis=0)
@@ -354,7 +354,7 @@ def _sets_part(
     are: _Marked | None,
     times: Doubles,
     reason: str,
-    pictures: Pictures,
+    pictures: DividedPictures,
 ) -> PartReport:
     """Report coverage, of all pictures and of the worst emotion, and how large sets are."""
     changes = {}
@@ -377,7 +377,7 @@ def _coverages(words: Doubles, targets: Doubles, times: Doubles) -> dict[str, Me
     return {
         "coverage": _measured(held.sum(axis=0) / totals.sum(axis=0)),
         "worst emotion": _measured(by_word[np.nanargmin(by_word[:, 0])]),
-        "words": _mean(words.sum(axis=1), times),
+        "words": _mean_of(words.sum(axis=1), times),
     }
 
 
@@ -397,12 +397,12 @@ class RatingFit:
     part: PartReport
 
 
-def refit_rating(scale: RatingScale, read: Doubles, rated: Doubles, pictures: Pictures) -> RatingFit:
+def refit_rating(scale: RatingScale, read: Doubles, rated: Doubles, pictures: DividedPictures) -> RatingFit:
     """Fit line and intervals of a rating, (N,) read and (N,) rated by people; keep what helps."""
     few = pictures.too_few()
     if not few:
         products = (read - read.mean()) * (rated - rated.mean())
-        if not _mean(products, pictures.times()).low > 0:
+        if not _mean_of(products, pictures.times()).low > 0:
             few = "its readings are not shown to follow these ratings, which no line would change"
     if few:
         return RatingFit(1.0, 0.0, scale, PartReport(scale.name, len(read), few))
@@ -411,8 +411,8 @@ def refit_rating(scale: RatingScale, read: Doubles, rated: Doubles, pictures: Pi
     ends = (scale.low, scale.high)
     old = np.abs(np.clip(read, *ends) - rated)
     new = np.abs(np.clip(crossed, *ends) - rated).mean(axis=0)
-    gain = _mean(old - new, times)
-    error = Change(_mean(old, times), _mean(new, times), gain)
+    gain = _mean_of(old - new, times)
+    error = Change(_mean_of(old, times), _mean_of(new, times), gain)
     factor, offset = _line(read, rated)
     if not (gain.low > 0 and factor > 0):
         factor, offset, crossed = 1.0, 0.0, np.stack([read] * len(pictures.folds))
@@ -425,7 +425,7 @@ def _with_intervals(
     errors: Doubles,
     line: tuple[float, float],
     error: Change,
-    pictures: Pictures,
+    pictures: DividedPictures,
     times: Doubles,
 ) -> RatingFit:
     """Fit intervals to errors, (K, N), where the line changed or the former ones, of (N,), miss coverage."""
@@ -437,9 +437,9 @@ def _with_intervals(
     misses = chance_of(held.mean() * count, count, COVERAGE) < ERRORS
     closer = abs(now.mean() - COVERAGE) < abs(held.mean() - COVERAGE)
     changes = {
-        f"coverage at {COVERAGE:g}": Change(_mean(held, times), _mean(now, times)),
+        f"coverage at {COVERAGE:g}": Change(_mean_of(held, times), _mean_of(now, times)),
         f"width at {COVERAGE:g}": Change(
-            Measured(2 * half, 2 * half, 2 * half), _mean(2 * np.mean(widths, axis=0), times)
+            Measured(2 * half, 2 * half, 2 * half), _mean_of(2 * np.mean(widths, axis=0), times)
         ),
     }
     if line != (1.0, 0.0):
@@ -516,7 +516,7 @@ def chance_of(held: float, count: float, coverage: float) -> float:
     return float(min(1.0, 2 * min(chances[: near + 1].sum(), chances[near:].sum())))
 
 
-def _mean(values: Doubles, times: Doubles) -> Measured:
+def _mean_of(values: Doubles, times: Doubles) -> Measured:
     """Return the mean of values of pictures, (N,), with its interval."""
     return _measured(values @ times / times.sum(axis=0))
 
