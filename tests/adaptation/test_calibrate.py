@@ -317,7 +317,7 @@ def test_the_command_calibrates_emotions_where_the_base_alone_is_installed(
     assert ended.stdout.endswith(f"Model: {tmp_path / 'mine'}\n")
     plain = json.loads((tmp_path / "mine" / "config.json").read_text(encoding="utf-8"))
     command = plain["affectlens"]["training"]["calibrated"]["command"]
-    assert str(tmp_path) not in command
+    assert str(tmp_path) not in command and str(graph_model) not in command
     again = without_torch.run(without_torch.COMMAND, *words)
     assert again.returncode == 2 and "not overwritten" in again.stderr
     refused = without_torch.run(without_torch.COMMAND, *words[:3], labels(1.5), "--out", tmp_path / "other")

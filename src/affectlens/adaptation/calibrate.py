@@ -389,12 +389,16 @@ def calibrated_card(
             scores = score(found.crossed, fitted.targets, start.vocabulary, resamples=0)
             measured = replace(scores, temperature=found.temperature, unreadable=len(report.unreadable))
             changed["scores"] = {"split": SPLIT, **measured.to_json()}
+    training = dict(start.training)
+    if scales != start.ratings and isinstance(training.get("ratings"), Mapping):
+        # Its errors are those of the former line.
+        training["ratings"] = {k: v for k, v in training["ratings"].items() if k != "figures"}
     titles = listed([part.title for part in report.changed])
     return replace(
         start,
         name=request.name or start.name,
         ratings=scales,
-        training={**start.training, CALIBRATED: facts},
+        training={**training, CALIBRATED: facts},
         licences=merged_licences([start.licences, licences(own.source.name)]),
         limits=(
             *start.limits,

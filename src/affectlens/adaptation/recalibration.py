@@ -40,6 +40,8 @@ FEWEST_OF_WORD = 25
 REPEATS, FOLDS = 5, 5
 COVERAGES = (0.8, 0.9, 0.95)  # that are reported; COVERAGE decides
 LEVEL = 0.95  # of intervals
+# Of the interval that shows that answers follow the labels at all; what does is far from its end.
+FOLLOWING = 0.99
 ERRORS = 1 - LEVEL  # of all tests of a part together
 BINS = 15
 _AT_BOUND = 1.01
@@ -168,7 +170,7 @@ def _unfollowed(answers: EmotionAnswers, pictures: DividedPictures) -> str:
     centred = answers.logits - answers.logits.mean(axis=1, keepdims=True)
     frequent = answers.targets.mean(axis=0)
     products = ((answers.targets - frequent) * centred).sum(axis=1)
-    if _mean_of(products, pictures.times()).low > 0:
+    if _mean_of(products, pictures.times(), FOLLOWING).low > 0:
         return ""
     return "its answers are not shown to follow these labels, which no calibration would change"
 
@@ -402,7 +404,7 @@ def refit_rating(scale: RatingScale, read: Doubles, rated: Doubles, pictures: Di
     few = pictures.too_few()
     if not few:
         products = (read - read.mean()) * (rated - rated.mean())
-        if not _mean_of(products, pictures.times()).low > 0:
+        if not _mean_of(products, pictures.times(), FOLLOWING).low > 0:
             few = "its readings are not shown to follow these ratings, which no line would change"
     if few:
         return RatingFit(1.0, 0.0, scale, PartReport(scale.name, len(read), few))
@@ -516,9 +518,9 @@ def chance_of(held: float, count: float, coverage: float) -> float:
     return float(min(1.0, 2 * min(chances[: near + 1].sum(), chances[near:].sum())))
 
 
-def _mean_of(values: Doubles, times: Doubles) -> Measured:
+def _mean_of(values: Doubles, times: Doubles, level: float = LEVEL) -> Measured:
     """Return the mean of values of pictures, (N,), with its interval."""
-    return _measured(values @ times / times.sum(axis=0))
+    return _measured(values @ times / times.sum(axis=0), level)
 
 
 def _unbiased(values: Doubles) -> Doubles:
@@ -531,7 +533,7 @@ def _unbiased(values: Doubles) -> Doubles:
     return shifted
 
 
-def _measured(values: Doubles) -> Measured:
+def _measured(values: Doubles, level: float = LEVEL) -> Measured:
     """Return a figure with its interval, from that of all pictures and those of resamples: (1 + R,)."""
-    tails = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    tails = ((1 - level) / 2, (1 + level) / 2)
     return Measured(float(values[0]), *bootstrap_interval(values[1:], tails))

@@ -52,10 +52,12 @@ def calibrate(
     )
     from affectlens.cli.portable_command import portable_command
     from affectlens.cli.progress import progress_bar
+    from affectlens.library import portable_name
 
+    words = [portable_name(word) if word == model else word for word in sys.argv[1:]]
     request = CalibrationRequest(
         model=model, data=data, out=out, split=split, scale=scale, name=name or printable(out.resolve().name),
-        engine=engine, device=device, seed=seed, command=portable_command(sys.argv[1:]),
+        engine=engine, device=device, seed=seed, command=portable_command(words),
     )  # fmt: skip
     with progress_bar("starting") as bar:
         doing = ""
