@@ -6,7 +6,8 @@
 function, and the other half, of other groups, measures. What was refused is a row too:
     right         the model as it is, on FI, by which its temperature and sets were fitted
     too sure      the same at half its temperature
-    other scale   ratings that were learned from EMDT alone, on OASIS, themes whole on one side
+    other set     ratings that were learned from EMDT alone, on OASIS, themes whole on one side
+    other line    the same, read too close to the middle (valence) and too high (arousal): `LINES`
     learned       the model's own ratings, on OASIS, from which they were learned: why not to do that
 Writes benchmarks/results/calibration.json; variants of the model and tables are written into `--work`.
 
@@ -30,6 +31,7 @@ from affectlens.adaptation.calibrate import (
     CalibrationRequest,
     NotCalibrated,
     changed_graph,
+    changed_head,
     fit_calibration,
 )
 from affectlens.adaptation.classifier import number_format, open_classifier
@@ -45,13 +47,22 @@ from affectlens.inference.engine import load_engine
 from affectlens.machine import describe
 from affectlens.metrics import expected_calibration_error, negative_log_likelihood, softmax
 from affectlens.model_folder import GRAPH, GRAPH_FEATURES, Card
-from affectlens.ratings import COVERAGE, RatingHead, RatingScale, conformal_half_widths
+from affectlens.ratings import (
+    AROUSAL,
+    COVERAGE,
+    VALENCE,
+    RatingHead,
+    RatingScale,
+    conformal_half_widths,
+)
 
 RESULT = Path(__file__).parent / "results" / "calibration.json"
 OASIS, EMDT = "oasis-dev", "emdt-dev"
 SCALES = {OASIS: ("1", "7"), EMDT: ("1", "9")}
 # Features of the default model: embeddings of both branches, then four layers (benchmarks/ratings.py).
 BLOCKS = (192, 1280, 384, 384, 192, 320)
+# Factor and offset by which ratings are spoilt.
+LINES = {VALENCE: (0.5, 2.5), AROUSAL: (1.0, 1.5)}
 SEED = 0
 
 
@@ -207,15 +218,22 @@ def cases(args: argparse.Namespace) -> Mapping[str, Any]:
         model = variant(folder, work / "too sure", replace(card, temperature=card.temperature / 2))
         return row_of(model, fi_halves(args.data, work), work)
 
-    def other_scale() -> dict[str, Any]:
+    def other_set() -> dict[str, Any]:
         head, scales = head_of_emdt(args.ratings, args.model)
         model = variant(folder, work / "of EMDT", replace(card, ratings=scales), head)
+        return row_of(model, oasis_halves(args.ratings, work), work, scale)
+
+    def other_line() -> dict[str, Any]:
+        head, scales = head_of_emdt(args.ratings, args.model)
+        head = changed_head(head, card, LINES)
+        model = variant(folder, work / "on other lines", replace(card, ratings=scales), head)
         return row_of(model, oasis_halves(args.ratings, work), work, scale)
 
     return {
         "right": lambda: row_of(folder, fi_halves(args.data, work), work),
         "too sure": too_sure,
-        "other scale": other_scale,
+        "other set": other_set,
+        "other line": other_line,
         "learned": lambda: row_of(folder, oasis_halves(args.ratings, work), work, scale),
     }
 

@@ -99,7 +99,7 @@ def heads_text(readme: str, card: Card) -> str:
     """
     before, found, rest = readme.partition(_TRAINING)
     before = before.partition(_HEADS)[0].rstrip()
-    sections = [before, "\n".join([_HEADS, *_heads_lines(card)]), f"{found.strip()}{rest}".strip()]
+    sections = [before, "\n".join([_HEADS, *_heads_lines(card)]), f"{found}{rest}".strip()]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
