@@ -198,3 +198,19 @@ def test_coverage_is_tested_exactly() -> None:
     assert chance_of(25, 25, 0.9) == pytest.approx(2 * 0.9**25)
     assert chance_of(90, 100, 0.9) == 1.0
     assert chance_of(70, 100, 0.9) < 1e-6
+
+
+def test_models_that_know_other_coverages_are_calibrated_at_the_nearest_that_they_have() -> None:
+    coverages = (0.6, 0.8)
+    few = PredictionSets(
+        vocabulary=MIKELS, coverages=coverages, pictures=SETS.pictures,
+        thresholds=tuple((row[10], row[30]) for row in SETS.thresholds),
+    )  # fmt: skip
+    assert SETS.coverages[10] == 0.6 and SETS.coverages[30] == 0.8
+    assert refitted(500, 0, sureness=2.0, sets=few).parts[1].changed
+    assert refitted(500, 0, sets=few).sets == few
+    narrow = RatingScale(name="valence", coverages=coverages, half_widths=(0.84, 1.28))
+    read = np.random.default_rng(0).normal(5, 1.2, 300)
+    values = read + 1 + np.random.default_rng(1).normal(size=300)
+    found = refit_rating(narrow, read, values, pictures(300, 0))
+    assert found.part.changed and found.scale.coverages == coverages

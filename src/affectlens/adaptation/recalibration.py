@@ -38,7 +38,7 @@ FEWEST_GROUPS = 20  # of pictures that belong together, or single ones
 # Pictures of each emotion, so that of four fifths of them sets of coverage .95 need not hold it always.
 FEWEST_OF_WORD = 25
 REPEATS, FOLDS = 5, 5
-COVERAGES = (0.8, 0.9, 0.95)  # that are reported; COVERAGE decides
+COVERAGES = (0.8, 0.9, 0.95)  # that are reported; COVERAGE decides, or the nearest that a model has
 LEVEL = 0.95  # of intervals
 # Of the interval that shows that answers follow the labels at all; what does is far from its end.
 FOLLOWING = 0.99
@@ -229,11 +229,11 @@ def _calibration_errors(probabilities: Doubles, targets: Doubles, times: Doubles
 
 @dataclass(frozen=True)
 class _Marked:
-    """Which words sets hold, by coverage, and without the word that is in any case, at `COVERAGE`.
+    """Which words sets hold, by coverage, and which they hold by their thresholds alone.
 
     Attributes:
         words: by coverage, the part of the repetitions in which a word is in the set of a picture, (N, E)
-        reached: words that reach their threshold, at `COVERAGE`, likewise
+        reached: words that reach their threshold, at the coverage that decides, likewise
     """
 
     words: dict[float, Doubles]
@@ -256,7 +256,8 @@ def _refit_sets(
         progress(REPEATS)
         return PartReport("sets", len(pictures), few), None
     old = softmax(answers.logits / before)
-    were = None if sets is None else _marked([(sets, np.arange(len(old)))], old)
+    level = COVERAGE if sets is None else _nearest(COVERAGE, sets.coverages)
+    were = None if sets is None else _marked([(sets, np.arange(len(old)))], old, level)
     carried = before != after
 
     def measured(make: Callable[[NDArray[np.int64], float], PredictionSets]) -> _Marked:
@@ -266,7 +267,7 @@ def _refit_sets(
             for number in np.unique(fold_of):
                 own = np.flatnonzero(fold_of == number)
                 pairs.append((make(np.flatnonzero(fold_of != number), crossed[repeat, own[0]]), own))
-            found.append(_marked(pairs, softmax(answers.logits / crossed[repeat][:, None])))
+            found.append(_marked(pairs, softmax(answers.logits / crossed[repeat][:, None]), level))
         return _mean_marked(found)
 
     def fitted(rows: NDArray[np.int64], temperature: float) -> PredictionSets:
@@ -280,7 +281,7 @@ def _refit_sets(
     are = None if few else measured(fitted)
     progress(REPEATS)
     every = np.arange(len(old))
-    reason = few or ("" if were is None else _no_reason(were, are, answers.targets, pictures, carried))
+    reason = few or ("" if were is None else _no_reason(were, are, answers, pictures, level, carried))
     if not reason:
         assert are is not None, "sets are fitted where there are pictures enough"
         return _sets_part(answers, were, are, times, "", pictures), fitted(every, after)
@@ -317,14 +318,21 @@ def _too_few_of_a_word(answers: EmotionAnswers) -> str:
     return f"{counts[fewest]:.0f} pictures of {fewest} are too few: it takes {FEWEST_OF_WORD} of each emotion"
 
 
-def _marked(pairs: Sequence[tuple[PredictionSets, NDArray[np.int64]]], probabilities: Doubles) -> _Marked:
-    """Mark the words of sets, each of its own pictures, by their numbers."""
+def _nearest(coverage: float, known: Sequence[float]) -> float:
+    """Return a coverage, or the end of those that are known where it is not among them."""
+    return float(np.clip(coverage, known[0], known[-1]))
+
+
+def _marked(
+    pairs: Sequence[tuple[PredictionSets, NDArray[np.int64]]], probabilities: Doubles, level: float
+) -> _Marked:
+    """Mark the words of sets, each of its own pictures, by their numbers; `level` is what decides."""
     words = {coverage: np.zeros(probabilities.shape) for coverage in COVERAGES}
     reached = np.zeros(probabilities.shape)
     for sets, own in pairs:
         for coverage, table in words.items():
-            table[own] = sets.members(probabilities[own], coverage)
-        reached[own] = sets.members(probabilities[own], COVERAGE, keep_top=False)
+            table[own] = sets.members(probabilities[own], _nearest(coverage, sets.coverages))
+        reached[own] = sets.members(probabilities[own], _nearest(level, sets.coverages), keep_top=False)
     return _Marked(words, reached)
 
 
@@ -334,17 +342,22 @@ def _mean_marked(several: Sequence[_Marked]) -> _Marked:
 
 
 def _no_reason(
-    were: _Marked, are: _Marked | None, targets: Doubles, pictures: DividedPictures, carried: bool
+    were: _Marked,
+    are: _Marked | None,
+    answers: EmotionAnswers,
+    pictures: DividedPictures,
+    level: float,
+    carried: bool,
 ) -> str:
     """Return why sets stay, "" where they are to be fitted anew: they miss their coverage, or do so less."""
-    totals = targets.sum(axis=0)
+    targets, totals = answers.targets, answers.targets.sum(axis=0)
     former = (were.reached * targets).sum(axis=0) / totals
     assert are is not None, "sets are fitted where there are pictures enough"
     now = (are.reached * targets).sum(axis=0) / totals
-    if not np.abs(now - COVERAGE).mean() < np.abs(former - COVERAGE).mean():
+    if not np.abs(now - level).mean() < np.abs(former - level).mean():
         return "other thresholds come no closer to their coverage on pictures that they were not fitted to"
     counts = totals * pictures.independent
-    chances = [chance_of(c * n, n, COVERAGE) for c, n in zip(former, counts, strict=True)]
+    chances = [chance_of(c * n, n, level) for c, n in zip(former, counts, strict=True)]
     if carried or min(chances) * len(chances) < ERRORS:
         return ""
     return "these pictures do not show that sets miss their coverage"
@@ -431,16 +444,19 @@ def _with_intervals(
     times: Doubles,
 ) -> RatingFit:
     """Fit intervals to errors, (K, N), where the line changed or the former ones, of (N,), miss coverage."""
-    half = scale.half_width(COVERAGE)
+    level = _nearest(COVERAGE, scale.coverages)
+    half = scale.half_width(level)
     held = (np.abs(former) <= half).astype(np.float64)
-    widths = [_crossed_widths(each, fold_of) for each, fold_of in zip(errors, pictures.folds, strict=True)]
+    widths = [
+        _crossed_widths(each, fold_of, level) for each, fold_of in zip(errors, pictures.folds, strict=True)
+    ]
     now = np.mean([np.abs(each) <= width for each, width in zip(errors, widths, strict=True)], axis=0)
     count = len(former) * pictures.independent
-    misses = chance_of(held.mean() * count, count, COVERAGE) < ERRORS
-    closer = abs(now.mean() - COVERAGE) < abs(held.mean() - COVERAGE)
+    misses = chance_of(held.mean() * count, count, level) < ERRORS
+    closer = abs(now.mean() - level) < abs(held.mean() - level)
     changes = {
-        f"coverage at {COVERAGE:g}": Change(_mean_of(held, times), _mean_of(now, times)),
-        f"width at {COVERAGE:g}": Change(
+        f"coverage at {level:g}": Change(_mean_of(held, times), _mean_of(now, times)),
+        f"width at {level:g}": Change(
             Measured(2 * half, 2 * half, 2 * half), _mean_of(2 * np.mean(widths, axis=0), times)
         ),
     }
@@ -485,12 +501,12 @@ def _crossed_lines(read: Doubles, rated: Doubles, fold_of: NDArray[np.int64]) ->
     return found
 
 
-def _crossed_widths(errors: Doubles, fold_of: NDArray[np.int64]) -> Doubles:
+def _crossed_widths(errors: Doubles, fold_of: NDArray[np.int64], level: float) -> Doubles:
     """Return for each picture half the width of the interval that the errors of the other folds give."""
     found = np.zeros(len(errors))
     for number in np.unique(fold_of):
         own = fold_of == number
-        found[own] = conformal_half_widths(errors[~own], [COVERAGE])[0]
+        found[own] = conformal_half_widths(errors[~own], [level])[0]
     return found
 
 
