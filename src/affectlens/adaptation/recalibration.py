@@ -41,7 +41,7 @@ REPEATS, FOLDS = 5, 5
 COVERAGES = (0.8, 0.9, 0.95)  # that are reported; COVERAGE decides, or the nearest that a model has
 LEVEL = 0.95  # of intervals
 # Of the interval that shows that answers follow the labels at all; what does is far from its end.
-FOLLOWING = 0.99
+FOLLOWING = 0.998
 ERRORS = 1 - LEVEL  # of all tests of a part together
 BINS = 15
 _AT_BOUND = 1.01
