@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from affectlens.version import VERSION
 
 if TYPE_CHECKING:
+    from affectlens.adaptation.calibrate import calibrate
     from affectlens.adaptation.estimator import Embedding
     from affectlens.adaptation.job import finetune
     from affectlens.emotions import MIKELS, EmotionDistribution, Vocabulary
@@ -38,6 +39,7 @@ __all__ = [
     "Rating",
     "Vocabulary",
     "__version__",
+    "calibrate",
     "finetune",
 ]
 
@@ -55,6 +57,7 @@ _MODULES = {
     "Predictor": "inference.predictor",
     "Rating": "ratings",
     "Vocabulary": "emotions",
+    "calibrate": "adaptation.calibrate",
     "finetune": "adaptation.job",
 }
 

@@ -134,10 +134,10 @@ def open_classifier(folder: Path) -> ClassifierFolder:
         np.concatenate([stored[layer.weights] for layer in layers], axis=1) / count,
         np.sum([stored[layer.offsets] for layer in layers], axis=0) / count,
     )
-    return ClassifierFolder(card, layers, classifier, _dtype(weights), heads, weights, graph)
+    return ClassifierFolder(card, layers, classifier, number_format(weights), heads, weights, graph)
 
 
-def _dtype(weights: bytes) -> str:
+def number_format(weights: bytes) -> str:
     """Return the number format of most of the weights."""
     lengths: Counter[str] = Counter()
     for entry in stored_weights(weights).values():

@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "Train a network on labelled pictures.",
     "tune": "Search for settings with a population that trains at the same time.",
     "evaluate": "Evaluate a model on labelled pictures.",
+    "calibrate": "Calibrate a model on own pictures.",
     "models": "List models and networks, or show a model's card.",
     "film": "Predict which emotions films evoke on average, moment by moment.",
     "explain": "Show why a model answers as it does, and what its layers detect.",

@@ -128,6 +128,25 @@ def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
     )
 
 
+def table_of(spec: str) -> tuple[Path, Path] | None:
+    """Return the file and the folder of the pictures of the table that `open_data` reads, if it reads one.
+
+    Raises `SettingsError` for an empty path.
+    """
+    name, separator, path = spec.partition(":")
+    is_named = bool(separator) and name in DATA_SETS
+    if is_named and DATA_SETS[name].read is not _table:
+        return None
+    given = Path(path if is_named else spec).expanduser()
+    _require_path(spec, path if is_named else spec)
+    file, at, root = str(given).rpartition("@")
+    if at and not given.exists():
+        given, folder_of = Path(file), Path(root).expanduser()
+    else:
+        folder_of = given.parent
+    return (given, folder_of) if is_named or is_file(given) else None
+
+
 def _require_path(spec: str, path: str) -> None:
     """Raise `SettingsError` for an empty path, which would mean the working folder."""
     if not path:

@@ -7,6 +7,7 @@ Columns (CSV, TSV) or keys (JSONL), whatever their order:
     a column for each emotion          votes or weights, as in the label-distribution sets
     split                              optional: train, val, test; fold 1, fold 2 ...
     group                              optional: a theme or scene, whose pictures stay in one split
+    valence, arousal                   optional: ratings, which `data.rated_table` reads, not emotions
 
 Words of no known vocabulary are words of their own (`data.vocabularies`); which columns are emotions must
 then stand in a file `vocabulary.toml`, next to the table or in the folder of its pictures.
@@ -31,6 +32,7 @@ from affectlens.data.vocabularies import FILE as VOCABULARY
 from affectlens.data.vocabularies import OWN_WORDS, stored_vocabulary, vocabulary_of_labels
 from affectlens.emotions import (
     POLARITY,
+    VOCABULARIES,
     BadVocabulary,
     EmotionDistribution,
     Vocabulary,
@@ -40,6 +42,7 @@ from affectlens.emotions import (
 )
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
 from affectlens.files import atomic_write, is_pipe_or_device
+from affectlens.ratings import AROUSAL, VALENCE
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
@@ -48,6 +51,9 @@ WEIGHTS_KEY = "emotions"
 # may look like a number), the sums of its weights, and what was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")
 MODEL_COLUMNS = ("model", "weights", "version", "engine", "precision")
+# Ratings in data, and what predictions have of them, with the coverage of their sets.
+RATINGS = (VALENCE, AROUSAL)
+RATING_COLUMNS = (*(f"{name}{end}" for name in RATINGS for end in ("_low", "_high")), "coverage")
 SUMS = frozenset(POLARITY.words)
 LabelRow = Mapping[str, Any]
 
@@ -68,7 +74,7 @@ def read(
     root = file.parent if root is None else root
     if not root.is_dir():
         raise DatasetNotFound("The folder of the table's pictures", root, "wherever your pictures are")
-    rows = list(_rows(file))
+    rows = list(rows_of(file))
     if not rows:
         raise DatasetError(f"{file} has no rows. Expected a path and a label or weights a row.")
     notes: tuple[str, ...] = ()
@@ -77,12 +83,12 @@ def read(
         vocabulary, notes = _vocabulary(file, rows)
     splits: dict[str, list[Record]] = defaultdict(list)
     for number, row in rows:
-        key = _key(_picture(file, number, row), root)
+        key = key_below(picture_of(file, number, row), root)
         target = _target(file, number, row, vocabulary)
         group = str(row.get("group") or "").strip()
-        splits[_split(file, number, row)].append(Record(key, root / key, target, group=group))
+        splits[split_of(file, number, row)].append(Record(key, root / key, target, group=group))
     if ALL in splits and len(splits) > 1:
-        number = next(number for number, row in rows if _split(file, number, row) == ALL)
+        number = next(number for number, row in rows if split_of(file, number, row) == ALL)
         raise BadRow(file, number, "no split, though other rows have one. Give every row one, or none.")
     return DataSource(name, root, vocabulary, dict(splits), notes)
 
@@ -131,15 +137,18 @@ def _vocabulary(file: Path, rows: list[tuple[int, LabelRow]]) -> tuple[Vocabular
         raise BadVocabulary(f"{file}: {error}") from None
 
 
-def _key(path: str, root: Path) -> str:
+def key_below(path: str, root: Path) -> str:
     """Write a path below root relative to it, so that it means the same on every machine."""
     if Path(path).is_absolute() and Path(path).is_relative_to(root):
         return Path(path).relative_to(root).as_posix()
     return path
 
 
-def _rows(file: Path) -> Iterator[tuple[int, LabelRow]]:
-    """Yield line number and row; numbers as an editor shows them, of a row of several lines the last."""
+def rows_of(file: Path) -> Iterator[tuple[int, LabelRow]]:
+    """Read a table: yield line number and row.
+
+    Numbers are those that an editor shows, of a row of several lines the last. Raises `DatasetError`.
+    """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             yield from (_json_rows if file.suffix.lower() in {".jsonl", ".ndjson"} else _csv_rows)(
@@ -162,6 +171,17 @@ def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]
             yield reader.line_num, {name.strip().lower(): cell for name, cell in row.items() if name and cell}
     except csv.Error as error:
         raise BadRow(file, reader.line_num + 1, f"not a row of this table: {error}.") from None
+
+
+def has_emotions(rows: Iterable[tuple[int, LabelRow]], vocabulary: Vocabulary) -> bool:
+    """Whether rows have labels, or columns that are words of a vocabulary, of this one or a known one."""
+    known = (vocabulary, *VOCABULARIES.values())
+    return any(
+        _label(row) is not None
+        or isinstance(row.get(WEIGHTS_KEY), dict)
+        or any(each.knows(word) for word in _weights(row) for each in known)
+        for _, row in rows
+    )
 
 
 def _require_commas(file: Path, names: Sequence[str]) -> None:
@@ -226,13 +246,14 @@ def _weights(row: LabelRow, sums: Collection[str] = SUMS) -> Mapping[str, Any]:
     if isinstance(given, dict):
         return given
     about = (*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MODEL_COLUMNS, *MEASURED)
-    others = {*about, "split", "group", WEIGHTS_KEY}
-    found = {column: value for column, value in row.items() if column not in others and _is_number(value)}
+    others = {*about, "split", "group", WEIGHTS_KEY, *RATINGS, *RATING_COLUMNS}
+    found = {column: value for column, value in row.items() if column not in others and is_number(value)}
     emotions = {column: value for column, value in found.items() if column not in sums}
     return emotions or found
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a cell can be read as a number."""
     try:
         float(value)
     except (TypeError, ValueError, OverflowError):
@@ -254,7 +275,8 @@ def _words(file: Path, number: int, row: LabelRow) -> Iterable[str]:
     return words
 
 
-def _picture(file: Path, number: int, row: LabelRow) -> str:
+def picture_of(file: Path, number: int, row: LabelRow) -> str:
+    """Return the path that a row names. Raises `BadRow`."""
     path = next((row[c] for c in PATH_COLUMNS if row.get(c)), None)
     if not isinstance(path, str):
         raise BadRow(file, number, f"no path. Expected a column named one of {', '.join(PATH_COLUMNS)}.")
@@ -283,14 +305,15 @@ def _target(file: Path, number: int, row: LabelRow, vocabulary: Vocabulary) -> E
 def _check_weights(file: Path, number: int, weights: Mapping[str, Any]) -> None:
     """Raise `BadRow` with the key for a weight that is not one."""
     for key, value in weights.items():
-        if not _is_number(value) or not math.isfinite(float(value)) or float(value) < 0:
+        if not is_number(value) or not math.isfinite(float(value)) or float(value) < 0:
             shown = json.dumps(value, ensure_ascii=False)[:60]
             raise BadRow(
                 file, number, f"the weight of {key!r} is {shown}; expected a finite number, not negative."
             )
 
 
-def _split(file: Path, number: int, row: LabelRow) -> str:
+def split_of(file: Path, number: int, row: LabelRow) -> str:
+    """Return the split that a row names, `ALL` for none. Raises `BadRow`."""
     split = str(row.get("split") or "").strip()
     if not split:
         return ALL

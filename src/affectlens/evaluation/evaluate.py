@@ -108,11 +108,7 @@ def evaluate(
     and `SettingsError` for attributes that data and model do not share or that the engine does not answer.
     """
     card, given = engine.card, source
-    if card.vocabulary == POLARITY:
-        source = _with_polarity(given)
-    source = with_words_of(source, card.vocabulary)
-    if source.vocabulary != card.vocabulary:
-        raise VocabularyMismatch(card.vocabulary.words, source.vocabulary.words)
+    source = matched_words(given, card.vocabulary)
     records = source.split(split)
     shared = shared_attributes(card.attributes, source) if attributes else ()
     if shared:
@@ -182,6 +178,19 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
         ),
         notes=(*source.notes[len(original.notes) :], *matched.notes),
     )
+
+
+def matched_words(source: DataSource, vocabulary: Vocabulary) -> DataSource:
+    """Return a data set with its labels as words of a model's vocabulary; of polarity by their polarity.
+
+    Raises `VocabularyMismatch` where data and model name other emotions.
+    """
+    if vocabulary == POLARITY:
+        source = _with_polarity(source)
+    source = with_words_of(source, vocabulary)
+    if source.vocabulary != vocabulary:
+        raise VocabularyMismatch(vocabulary.words, source.vocabulary.words)
+    return source
 
 
 def _with_polarity(source: DataSource) -> DataSource:

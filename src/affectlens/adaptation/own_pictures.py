@@ -1,0 +1,195 @@
+"""Own pictures with labels, ratings or both, and what a model answers for them.
+
+Letters: N pictures, E emotions, R ratings of the model.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectlens.data.catalog import open_data, table_of
+from affectlens.data.prefetch import batched, map_ahead
+from affectlens.data.rated_table import RatedPicture, read_ratings
+from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
+from affectlens.data.splits import TEST, require_disjoint, require_pictures
+from affectlens.data.table import has_emotions, rows_of
+from affectlens.emotions import Vocabulary
+from affectlens.errors import DatasetError, EmptySplit, PictureError
+from affectlens.evaluation.evaluate import matched_words
+from affectlens.images import Pixels, read_pixels
+from affectlens.inference.engine import Answers, Engine
+from affectlens.inference.predictions import Unreadable, as_logits, require_readable
+from affectlens.metrics import Doubles
+from affectlens.model_folder import Card
+from affectlens.ratings import HIGHEST, LOWEST, RatingScale, rescaled
+
+SCALE = (LOWEST, HIGHEST)
+
+
+@dataclass(frozen=True)
+class OwnPictures:
+    """Pictures that a model is calibrated on.
+
+    Attributes:
+        records: N, by key; of pictures without labels every emotion has the same weight
+        has_emotions: whether they have labels
+        ratings: on the model's scales, (N, R) in the card's order, NaN where there is none
+        source: the data set that they are of, with notes on its labels
+    """
+
+    records: Sequence[Record]
+    has_emotions: bool
+    ratings: Doubles
+    source: DataSource
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether a picture has a rating that the model predicts."""
+        return bool(np.isfinite(self.ratings).any())
+
+    @property
+    def hash(self) -> str:
+        """The hash of pictures and labels (`data.records.digest`)."""
+        return digest(self.records)
+
+
+def open_own_pictures(
+    spec: str, card: Card, split: str = "", scale: tuple[float, float] = SCALE
+) -> OwnPictures:
+    """Read the pictures of `data.catalog.open_data`, and ratings that the model predicts from their table.
+
+    `split` is by default all but a split `test`; `scale` has the ends of what ratings may be. Opens no
+    picture. Raises `DatasetError` for pictures that the model learned from, those that are not there, and
+    what has neither labels nor ratings; `VocabularyMismatch`, `EmptySplit`, and what the readers raise.
+    """
+    table = table_of(spec)
+    rated = [] if table is None else read_ratings(*table, [each.name for each in card.ratings], scale)
+    labelled = table is None or not rated or has_emotions(rows_of(table[0]), card.vocabulary)
+    source = open_data(spec) if labelled else _of_ratings(spec, rated, card.vocabulary)
+    _require_new(source, card, split)
+    if labelled:
+        source = matched_words(source, card.vocabulary)
+    require_listed(source)
+    require_pictures(source)
+    require_disjoint(source)
+    records = _chosen(source, split)
+    found = {each.key: each.ratings for each in rated}
+    ratings = np.array(
+        [[_rescaled(found.get(record.key, {}), each, scale) for each in card.ratings] for record in records]
+    ).reshape(len(records), len(card.ratings))
+    return OwnPictures(records, labelled, ratings, source)
+
+
+def _rescaled(given: Mapping[str, float], scale: RatingScale, old: tuple[float, float]) -> float:
+    ends = (scale.low, scale.high)
+    return rescaled(given[scale.name], old, ends) if scale.name in given else math.nan
+
+
+def _of_ratings(spec: str, rated: Sequence[RatedPicture], vocabulary: Vocabulary) -> DataSource:
+    """Make a data set of pictures that have ratings alone."""
+    alike = vocabulary.distribution(dict.fromkeys(vocabulary.words, 1.0))
+    splits: dict[str, list[Record]] = {}
+    for each in rated:
+        record = Record(each.key, each.path, alike, group=each.group)
+        splits.setdefault(each.split, []).append(record)
+    table = table_of(spec)
+    assert table is not None, "ratings are read from tables"
+    return DataSource("table", table[1], vocabulary, splits)
+
+
+def _chosen(source: DataSource, split: str) -> list[Record]:
+    """Return the pictures of a split, or of all but that for tests, by key."""
+    if split:
+        records = source.split(split)
+    else:
+        records = [record for name, part in source.splits.items() if name != TEST for record in part]
+        if not records:
+            raise EmptySplit(f"{source.name}:{source.root}", ALL, list(source.splits))
+    return sorted(records, key=lambda record: record.key)
+
+
+def _require_new(source: DataSource, card: Card, split: str) -> None:
+    """Raise `DatasetError` where a model learned from one of the splits: on these it is surer than it is."""
+    data = card.training.get("data", {})
+    hashes = data.get("hashes", {}) if isinstance(data, Mapping) else {}
+    kept_apart = {TEST} if "adapted" in card.training else {TEST, "val"}
+    learned = {hashed for name, hashed in hashes.items() if name not in kept_apart}
+    for name, part in source.splits.items():
+        is_used = name == split if split and split != ALL else name != TEST or split == ALL
+        if is_used and part and digest(part) in learned:
+            raise DatasetError(
+                f"{card.name} learned from these pictures (split {name}), on which it is surer than on "
+                "others. Calibrate it on others, as by --split val."
+            )
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """What a model answers for the pictures that could be read.
+
+    Attributes:
+        rows: their numbers among the pictures, (n,)
+        logits: before the temperature, (n, E)
+        ratings: as they are read, before they are cut off at the ends of their scales, (n, R)
+        unreadable: the other pictures
+    """
+
+    rows: NDArray[np.int64]
+    logits: Doubles
+    ratings: Doubles
+    unreadable: tuple[Unreadable, ...]
+
+
+def answer_own_pictures(
+    engine: Engine,
+    records: Sequence[Record],
+    batch_size: int = 64,
+    progress: Callable[[int], None] = lambda done: None,
+) -> OwnAnswers:
+    """Predict pictures by an engine, read ahead in threads; `progress` gets how many each step predicted.
+
+    Raises `DatasetError` when not one picture could be read.
+    """
+    preprocessing = engine.card.preprocessing
+
+    def read(numbered: tuple[int, Record]) -> tuple[int, Pixels] | Unreadable:
+        number, record = numbered
+        try:
+            pixels = read_pixels(record.path, at_least=preprocessing.at_least)
+        except PictureError as error:
+            return Unreadable(record.key, error)
+        return number, preprocessing.fit_pixels(pixels)
+
+    def predict(
+        batch: list[tuple[int, Pixels] | Unreadable],
+    ) -> tuple[list[int], Answers | None, list[Unreadable]]:
+        good = [each for each in batch if not isinstance(each, Unreadable)]
+        bad = [each for each in batch if isinstance(each, Unreadable)]
+        answers = engine.answer(np.stack([pixels for _, pixels in good])) if good else None
+        return [number for number, _ in good], answers, bad
+
+    rows: list[int] = []
+    found: list[Answers] = []
+    unreadable: list[Unreadable] = []
+    with (
+        closing(map_ahead(read, enumerate(records), ahead=2 * batch_size)) as decoded,  # type: ignore[type-var]
+        closing(engine.map(predict, batched(decoded, engine.at_once(batch_size)))) as predicted,
+    ):
+        for numbers, answers, bad in predicted:
+            rows += numbers
+            found += [answers] if answers else []
+            unreadable += bad
+            progress(len(numbers) + len(bad))
+    require_readable(len(rows), unreadable)
+    probabilities = np.concatenate([each.probabilities for each in found])
+    ratings = [np.zeros((len(p.probabilities), 0)) if p.ratings is None else p.ratings for p in found]
+    return OwnAnswers(
+        np.array(rows, dtype=np.int64),
+        as_logits(probabilities, engine.card.temperature).astype(np.float64),
+        np.concatenate(ratings).astype(np.float64),
+        tuple(unreadable),
+    )

@@ -1,0 +1,56 @@
+"""Ratings of pictures, as valence and arousal, from the columns of a table (`data.table` has its format).
+
+A row may lack a rating; its other columns are not read here. Letters: N pictures, R ratings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affectlens.data.table import is_number, key_below, picture_of, rows_of, split_of
+from affectlens.errors import BadRow, SettingsError
+
+
+@dataclass(frozen=True)
+class RatedPicture:
+    """A row with ratings: its key and path as `Record` has them, and the ratings that it has, by name."""
+
+    key: str
+    path: Path
+    split: str
+    group: str
+    ratings: dict[str, float]
+
+
+def read_ratings(
+    file: Path, root: Path, names: Sequence[str], scale: tuple[float, float]
+) -> list[RatedPicture]:
+    """Read the rows of a table that have one of the ratings; none where the table has no such column.
+
+    `names` are columns, `scale` the ends of what they may hold. Raises `SettingsError` for a scale that does
+    not rise, `BadRow` for a cell that is not a number on the scale, and what reading the table raises.
+    """
+    if not (all(map(math.isfinite, scale)) and scale[0] < scale[1]):
+        raise SettingsError(f"A scale of ratings must rise, as 1 9, not {scale[0]:g} {scale[1]:g}.")
+    found = []
+    for number, row in rows_of(file):
+        given = {name: row[name.lower()] for name in names if row.get(name.lower()) not in (None, "")}
+        if not given:
+            continue
+        key = key_below(picture_of(file, number, row), root)
+        values = {name: _value(file, number, name, cell, scale) for name, cell in given.items()}
+        group = str(row.get("group") or "").strip()
+        found.append(RatedPicture(key, root / key, split_of(file, number, row), group, values))
+    return found
+
+
+def _value(file: Path, number: int, name: str, cell: Any, scale: tuple[float, float]) -> float:
+    value = float(cell) if is_number(cell) else math.nan
+    if not scale[0] <= value <= scale[1]:
+        raise BadRow(
+            file, number, f"{name} is {str(cell)[:60]!r}, not a number from {scale[0]:g} to {scale[1]:g}. "
+            "State the scale of your ratings by --scale LOW HIGH.",
+        )  # fmt: skip
+    return value

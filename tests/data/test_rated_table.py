@@ -1,0 +1,82 @@
+"""Ratings in tables: read by their columns, and no emotions to those that read labels."""
+
+from pathlib import Path
+
+import pytest
+
+from affectlens.data import table
+from affectlens.data.catalog import table_of
+from affectlens.data.rated_table import read_ratings
+from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.errors import BadRow, SettingsError
+
+NAMES = ("valence", "arousal")
+
+
+def written(folder: Path, text: str, name: str = "ratings.csv") -> Path:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_rows_have_the_ratings_that_they_have_and_others_are_left_out(tmp_path: Path) -> None:
+    file = written(
+        tmp_path, "File,Valence,arousal,group,split\na.jpg,2.5,7,sea,val\nb.jpg,,,sea,val\nc.jpg,,9,,\n"
+    )
+    found = read_ratings(file, tmp_path, NAMES, (1, 9))
+    assert [(each.key, each.ratings, each.group, each.split) for each in found] == [
+        ("a.jpg", {"valence": 2.5, "arousal": 7.0}, "sea", "val"),
+        ("c.jpg", {"arousal": 9.0}, "", "all"),
+    ]
+    assert found[0].path == tmp_path / "a.jpg"
+
+
+@pytest.mark.parametrize("cell", ["0.5", "9.5", "high", "nan", "inf"])
+def test_a_cell_off_the_scale_is_an_error_of_its_line(tmp_path: Path, cell: str) -> None:
+    file = written(tmp_path, f"path,valence\na.jpg,5\nb.jpg,{cell}\n")
+    with pytest.raises(BadRow, match=r"line 3: valence is .*--scale LOW HIGH"):
+        read_ratings(file, tmp_path, NAMES, (1, 9))
+
+
+def test_a_scale_must_rise(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="must rise"):
+        read_ratings(written(tmp_path, "path,valence\na.jpg,5\n"), tmp_path, NAMES, (9, 1))
+
+
+def test_a_table_of_labels_has_no_ratings(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,label\na.jpg,awe\n")
+    assert read_ratings(file, tmp_path, NAMES, (1, 9)) == []
+
+
+def test_ratings_next_to_votes_are_not_votes(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,awe,fear,valence,arousal\na.jpg,3,1,2.5,8\n")
+    (record,) = table.read(file).split("all")
+    assert record.target.weights["awe"] == 0.75
+
+
+def test_a_table_of_predictions_with_ratings_and_sets_is_read_by_its_emotions(tmp_path: Path) -> None:
+    words = dict.fromkeys(MIKELS.words, "0.125")
+    ratings = {f"{name}{end}": "5" for name in NAMES for end in ("", "_low", "_high")}
+    row = {"image": "a.jpg", "top": "awe", **words, **ratings, "unusual": "false", "coverage": "0.9"}
+    file = written(tmp_path, f"{','.join(row)}\n{','.join(row.values())}\n")
+    source = table.read(file)
+    assert source.vocabulary == MIKELS and source.split("all")[0].target["awe"] == 0.125
+
+
+def test_whether_a_table_has_emotions_is_seen_by_labels_and_known_words(tmp_path: Path) -> None:
+    own = Vocabulary("moods", ("cosy", "bleak"))
+    for text, expected in {
+        "path,valence,raters\na.jpg,5,102\n": False,
+        "path,valence,label\na.jpg,5,awe\n": True,
+        "path,valence,awe\na.jpg,5,3\n": True,
+        "path,valence,cosy\na.jpg,5,3\n": True,
+    }.items():
+        assert table.has_emotions(table.rows_of(written(tmp_path, text)), own) == expected
+
+
+def test_the_table_of_a_data_set_is_found_by_its_name_or_its_file(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,label\na.jpg,awe\n")
+    pictures = tmp_path / "pictures"
+    assert table_of(str(file)) == table_of(f"csv:{file}") == (file, tmp_path)
+    assert table_of(f"csv:{file}@{pictures}") == table_of(f"{file}@{pictures}") == (file, pictures)
+    assert table_of(f"folder:{tmp_path}") is None and table_of(str(tmp_path)) is None
