@@ -36,7 +36,7 @@ from affectlens.adaptation.calibrate import (
 )
 from affectlens.adaptation.classifier import number_format, open_classifier
 from affectlens.adaptation.own_pictures import answer_own_pictures, open_own_pictures
-from affectlens.adaptation.ridge import RatedFeatures, fit_head, out_of_fold
+from affectlens.adaptation.ridge import RatedFeatures, fit_rating_head, out_of_fold
 from affectlens.data.catalog import open_data
 from affectlens.data.groups import find_groups
 from affectlens.data.splits import folds
@@ -136,7 +136,7 @@ def head_of_emdt(folder: Path, model: str) -> tuple[RatingHead, tuple[RatingScal
         blocks=BLOCKS,
         directions=polarity_directions(model),
     )
-    head, _ = fit_head(data)
+    head, _ = fit_rating_head(data)
     errors = np.abs(out_of_fold(data, SEED) - data.values)
     scales = tuple(
         replace(scale, half_widths=conformal_half_widths(errors[:, index], scale.coverages))
