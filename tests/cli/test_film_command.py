@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -185,6 +185,8 @@ def test_a_live_source_prints_a_line_for_each_answer_and_ctrl_c_ends_it_with_its
     assert live_line(progress(65.25, 2), MIKELS).startswith(
         "1:05.2  fear 65 %, amusement 5 %, awe 5 %  polarity"
     )
+    rated = replace(progress(65.25), ratings={"valence": 3.14, "arousal": 6.0}, unusual=True)
+    assert live_line(rated, MIKELS).endswith("  valence 3.1  arousal 6.0  unusual")
 
 
 def test_ctrl_c_during_a_film_prints_how_to_continue(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

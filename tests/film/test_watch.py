@@ -82,6 +82,11 @@ def test_events_begin_with_started_go_on_and_end_with_finished(four_scenes: Path
     assert all(a.second <= b.second for a, b in pairwise(progress))
     assert progress[-1].share == pytest.approx(1.0) and progress[-1].shots == 4
     assert progress[0].newest is not None and sum(progress[0].newest) == pytest.approx(1, abs=1e-4)
+    assert progress[0].ratings == {} and progress[0].unusual is None
+    rated: Any = RatedEngine(engine)
+    events = list(watch(WatchRequest(source=str(four_scenes), engine=rated, batch_size=2)))
+    assert isinstance(events[1], WatchProgress) and set(events[1].ratings) == {"valence", "arousal"}
+    assert events[1].unusual is False
 
 
 def test_each_shot_is_sampled_even_where_it_is_shorter_than_the_interval(

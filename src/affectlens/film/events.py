@@ -1,5 +1,6 @@
 """A request to watch a film, and the events that watching yields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ class WatchStarted:
 class WatchProgress:
     """How far watching has come: counts so far, and the newest prediction, (E,), if there is one.
 
-    `share` is the share of the watched part, in 0..1; None for what has no end.
+    `share` is the share of the watched part, in 0..1; None for what has no end. `ratings` of the newest
+    prediction are by name, and empty of a model without; `unusual` is as in `film.timeline.Sample`.
     """
 
     second: float
@@ -69,6 +71,8 @@ class WatchProgress:
     broken: int = 0
     dropped: int = 0
     newest: tuple[float, ...] | None = None
+    ratings: Mapping[str, float] = field(default_factory=dict)
+    unusual: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

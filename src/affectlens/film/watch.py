@@ -116,6 +116,8 @@ def _progress(sampler: FrameSampler, batch: FrameBatch, predictions: list[FrameP
     share = None
     if end is not None and end > begin:
         share = min(1.0, (state.end - begin) / (end - begin))
+    newest = predictions[-1] if predictions else None
+    names = [scale.name for scale in sampler.request.engine.card.ratings]
     return WatchProgress(
         second=max(state.second, begin),
         share=share,
@@ -125,7 +127,9 @@ def _progress(sampler: FrameSampler, batch: FrameBatch, predictions: list[FrameP
         shots=len(state.boundaries) + 1,
         broken=state.broken,
         dropped=sampler.video.decoded.dropped,
-        newest=predictions[-1].emotions if predictions else None,
+        newest=newest.emotions if newest else None,
+        ratings=dict(zip(names, newest.ratings, strict=True)) if newest else {},
+        unusual=newest.unusual if newest else None,
     )
 
 

@@ -238,7 +238,7 @@ def test_a_film_with_ratings_shows_their_curves_their_interval_and_the_plane() -
     page = page_of(rated(timeline_of()))
     outline = Outline(page)
     assert "9 valence" in outline.text and "9 arousal" in outline.text
-    assert "\u00b12.0 for valence and \u00b11.5 for arousal" in outline.text
+    assert "\u00b12.0 for valence (1 to 9) and \u00b11.5 for arousal (1 to 9)" in outline.text
     assert "smoothing does not narrow it" in outline.text
     assert any((each["src"] or "").startswith("data:image/svg+xml") for each in outline.all("img"))
     assert outline.open == []
@@ -258,6 +258,11 @@ def test_unusual_frames_are_veiled_with_a_legend_and_their_shots_greyed() -> Non
     assert len(tiles) == 2 and all("unusual" in (each["aria-label"] or "") for each in tiles)
     assert "10 of 10" in outline.text, "of the table of shots"
     assert set(json.loads(outline.scripts[0])["unusual"]) == {0, 1}
+
+
+def test_a_film_of_unusual_frames_alone_does_not_claim_that_they_are_left_out() -> None:
+    text = Outline(page_of(rated(timeline_of(), *range(1, 7)))).text
+    assert "here it is all that there is" in text and "left out of means" not in text
 
 
 def test_ratings_of_any_name_are_shown_and_cannot_change_the_page() -> None:

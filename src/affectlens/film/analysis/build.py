@@ -73,10 +73,10 @@ def build(
     A shot without a sample is joined to the one before it. No sample stands for what lies in `gaps`, given in
     seconds. Raises `OutputError` where there is no prediction at all.
 
-    Unusual frames, as a title card or a frame that fades to black, count for nothing but themselves: they are
-    left out of the film's means and of those of a shot that has others, of their neighbours' smoothed values,
-    and of moments. A shot of unusual frames alone has their mean, and does not count in the film's. Where all
-    frames are unusual, all count, for there is nothing else.
+    Unusual frames, as those of a title card, count for nothing but themselves: they are left out of the
+    film's means and of those of a shot that has others, of their neighbours' smoothed values, and of moments.
+    A shot of unusual frames alone has their mean, and does not count in the film's. Where all frames are
+    unusual, all count, for there is nothing else. Measured by benchmarks/film_ratings.py.
     """
     ordered = sorted({each.second: each for each in predictions}.values())
     if not ordered:

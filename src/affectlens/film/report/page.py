@@ -112,6 +112,7 @@ def render_page(timeline: Timeline, pictures: FilmPictures, film_url: str | None
         "emotions": [(_css(timeline, word), word, value) for word, value in emotions.weights.items()],
         "rated": list(zip(timeline.rating_names, timeline.ratings, strict=True)),
         "circumplex": _circumplex(timeline),
+        "all_unusual": all(sample.unusual is True for sample in timeline.samples),
         "chart": _chart(timeline, found),
         "strip": _strip(timeline, pictures),
         "peaks": _peaks(timeline, pictures),

@@ -109,6 +109,8 @@ def live_line(progress: WatchProgress, vocabulary: Vocabulary) -> str:
     polarity = polarity_score(emotions)
     parts = [clock(progress.second, 1), likeliest(emotions.weights)]
     parts += [f"polarity {signed(polarity)}"] if polarity is not None else []
+    parts += [f"{printable_in_files(name)} {value:.1f}" for name, value in progress.ratings.items()]
+    parts += ["unusual"] if progress.unusual else []
     parts += [f"{progress.dropped:,} frames dropped"] if progress.dropped else []
     return "  ".join(parts)
 
