@@ -67,7 +67,8 @@ def calibrate(
             if event.doing != doing:
                 doing = event.doing
                 bar.start(doing, event.total)
-            bar.set(event.done)
+            # A search for copies is measured in parts of one.
+            bar.set(event.done, amount=f"{event.done:.0%}" if event.total == 1 else None)
 
         try:
             found = fit_calibration(request, show)
