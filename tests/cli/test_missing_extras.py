@@ -16,7 +16,7 @@ REFUSED = {
     "models graph photos": "train",
     "models join default default --out out": "train",
     "explain filters photo.jpg --out out": "train",
-    "explain parts folder:photos --out out": "train",
+    "explain parts folder:photos --out out.json": "train",
     "predict photo.jpg --engine torch": "train",
     "predict photo.jpg --engine openvino": "openvino",
     "predict photo.jpg --out out.parquet": "parquet",

@@ -64,7 +64,7 @@ def test_a_model_that_another_process_adds_a_graph_to_gets_no_second(
 def test_what_another_process_writes_is_refused_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
-    out = tmp_path / "out.png"
+    out = tmp_path / ("out.html" if "compare" in command else "out.png")
     with holder("locked_file", out):
         assert refused(*command, "--out", out)
     assert "is being written by another process" in capsys.readouterr().err

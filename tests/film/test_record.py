@@ -100,7 +100,7 @@ def test_a_record_of_a_model_with_other_heads_is_refused_and_one_without_has_no_
     rated: Any = RatedEngine(engine)
     watched(four_scenes, rated, out=tmp_path / "rated")
     rated.heads = {name: values + 1 for name, values in rated.heads.items()}
-    with pytest.raises(RunError, match="heads"):
+    with pytest.raises(RunError, match="other weights of ratings"):
         watched(four_scenes, rated, out=tmp_path / "rated", resume=True)
 
 
