@@ -54,6 +54,7 @@ def rating_facts(measured: dict[str, Any], facts: dict[str, Any]) -> dict[str, A
     return {
         "data": "parts of OASIS (274 photographs) and of EMDT (240 photographs), 1 to 9",
         "penalties": facts["penalties"],
+        "pictures": facts["pictures"],
         "left_out": "themes and scenes, whole",
         "figures": measured["figures"],
         "siblings_alone": measured["siblings"],

@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from affectlens import library
+from affectlens.adaptation.own_pictures import content_hash
 from affectlens.adaptation.ridge import RatedFeatures, fit_rating_head, group_folds, out_of_fold
 from affectlens.data.catalog import open_data
 from affectlens.images import read_pixels
@@ -63,7 +64,7 @@ RESAMPLES = 2000
 OASIS, EMDT = "oasis", "emdt"
 RATED = {OASIS: "oasis-dev", EMDT: "emdt-dev"}
 RATINGS = (VALENCE, AROUSAL)
-FACTS = ("values", "group", "source", "beauty", "name")
+FACTS = ("values", "group", "source", "beauty", "name", "hash")
 MIDDLE, CLEAR = 5.0, 1.0  # a valence so far from the middle of the scale is clearly pleasant or unpleasant
 SURE = 0.5  # a probability
 WRONG = 12  # pictures in the table of errors
@@ -83,7 +84,7 @@ class Rated:
         polarity: (2, D), what the branches' classifiers read of the embedding for positive less negative
         positive: (N,), log-odds of a positive feeling
         probabilities: (N, E), at the model's temperature
-        names: (N,), of the files
+        names, hashes: (N,), of the files
         weak: (F,), what logistic regression reads of the embedding and the four layers for the polarity of
             FI's validation pictures
     """
@@ -97,6 +98,7 @@ class Rated:
     positive: Array
     probabilities: Array
     names: NDArray[np.str_]
+    hashes: NDArray[np.str_]
     weak: Array
 
 
@@ -189,7 +191,7 @@ def write_features(data: str, ratings: Path, cache: Path, name: str) -> None:
     rows = list(rated_files(ratings))
     blocks = feature_blocks(model, [row["file"] for row in rows])
     for row in rows:
-        row["name"] = row["file"].name
+        row["name"], row["hash"] = row["file"].name, content_hash(row["file"])
     facts = {key: np.array([row[key] for row in rows]) for key in FACTS}
     np.savez(cache / "rated.npz", allow_pickle=False, polarity=polarity_rows(model), **facts, **blocks)
     records = open_data(data).split("val")
@@ -211,7 +213,7 @@ def read_features(cache: Path, name: str) -> Rated:
     return Rated(
         values=facts["values"], groups=facts["group"], source=facts["source"], beauty=facts["beauty"],
         blocks=found, polarity=facts["polarity"], positive=np.log(positive / (1 - positive)),
-        probabilities=probabilities, names=facts["name"],
+        probabilities=probabilities, names=facts["name"], hashes=facts["hash"],
         weak=weak_polarity(cache, signs, card.vocabulary.words),
     )  # fmt: skip
 
@@ -555,6 +557,7 @@ def fit(cache: Path, name: str, out: Path) -> None:
         for index, rating in enumerate(RATINGS)
     ]
     facts = {"layers": list(CHOSEN), "scales": scales, "penalties": list(penalties)}
+    facts["pictures"] = sorted(rated.hashes.tolist())
     np.savez(out, allow_pickle=False, facts=json.dumps(facts), **head.tensors())
 
 

@@ -52,6 +52,7 @@ LEFT_OUT = frozenset(
         "explain/story/test_branches.py",
         "film/report/test_page_in_a_browser.py",
         "film/test_without_torch.py",
+        "adaptation/test_rated_evaluation.py",
         "inference/test_rated.py",
         "inference/test_attribute_evidence.py",
         "inference/test_engine.py",

@@ -262,19 +262,18 @@ def _report(
         repeats=REPEATS,
         folds=FOLDS,
         seed=request.seed,
-        notes=(*own.source.notes, *(_learned_ratings(card) if fitted.ratings else ())),
+        notes=(*own.source.notes, *_learned_ratings(card, own.learned)),
         parts=(*parts, *(each.part for each in fitted.ratings.values())),
     )
 
 
-def _learned_ratings(card: Card) -> tuple[str, ...]:
-    """Note which pictures ratings were learned from, which no hash shows."""
-    learned = card.training.get("ratings")
-    if not isinstance(learned, Mapping) or "data" not in learned:
+def _learned_ratings(card: Card, learned: int) -> tuple[str, ...]:
+    """Note how many ratings were left out, on whose pictures errors are smaller than on others."""
+    if not learned:
         return ()
     return (
-        f"the ratings of {card.name} were learned from {learned['data']}: if these pictures are among them, "
-        "its errors on others are larger, and the new intervals too narrow",
+        f"{learned:,} of these pictures are those that the ratings of {card.name} were learned from: their "
+        "ratings are left out",
     )
 
 

@@ -38,6 +38,7 @@ def adapted_card(
                 "hashes": {name: digest(part) for name, part in source.splits.items()},
             },
             "command": command,
+            **_ratings_facts(start, report),
         },
         scores=measured_scores(report),
         licences=merged_licences([start.licences, licences(source.name)]),
@@ -55,6 +56,13 @@ def _heads_facts(start: Card, report: Report) -> dict[str, Any]:
     if report.trained is None:
         return {"prediction_sets": {}}
     return {"ratings": (), "feature_layers": (), "prediction_sets": {}, "unusual": {}}
+
+
+def _ratings_facts(start: Card, report: Report) -> dict[str, Any]:
+    """State of what ratings that stay were learned."""
+    if report.trained is not None or "ratings" not in start.training:
+        return {}
+    return {"ratings": start.training["ratings"]}
 
 
 def start_facts(start: Card, report: Report) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 Letters: N pictures, E emotions, R ratings of the model.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from affectlens.model_folder import Card
 from affectlens.ratings import HIGHEST, LOWEST, RatingScale, rescaled
 
 SCALE = (LOWEST, HIGHEST)
+_HASH_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class OwnPictures:
     Attributes:
         records: N, by key; of pictures without labels every emotion has the same weight
         has_emotions: whether they have labels
-        ratings: on the model's scales, (N, R) in the card's order, NaN where there is none
+        ratings: on the model's scales, (N, R) in the card's order, NaN where there is none, or where those
+            of the model were learned from this very picture
+        learned: how many pictures these were
         source: the data set that they are of, with notes on its labels
     """
 
@@ -45,6 +50,7 @@ class OwnPictures:
     has_emotions: bool
     ratings: Doubles
     source: DataSource
+    learned: int = 0
 
     @property
     def has_ratings(self) -> bool:
@@ -81,7 +87,33 @@ def open_own_pictures(
     ratings = np.array(
         [[_rescaled(found.get(record.key, {}), each, scale) for each in card.ratings] for record in records]
     ).reshape(len(records), len(card.ratings))
-    return OwnPictures(records, labelled, ratings, source)
+    learned = learned_ratings(card, records) & np.isfinite(ratings).any(axis=1)
+    ratings[learned] = math.nan
+    if not labelled and learned.any() and not np.isfinite(ratings).any():
+        raise DatasetError(
+            f"All {len(records):,} pictures are those that the ratings of {card.name} were learned from, on "
+            "which it errs less than on others. Rate other pictures."
+        )
+    return OwnPictures(records, labelled, ratings, source, int(learned.sum()))
+
+
+def content_hash(file: Path) -> str:
+    """Return the first digits of a file's SHA-256, by which a card knows what it learned from."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:_HASH_DIGITS]
+
+
+def learned_ratings(card: Card, records: Sequence[Record]) -> NDArray[np.bool_]:
+    """Mark the pictures whose ratings a model learned from, by what the files hold: (N,).
+
+    None where its card does not list them; a file that cannot be read is not marked.
+    """
+    facts = card.training.get("ratings")
+    known = set(facts.get("pictures", ())) if isinstance(facts, Mapping) else set()
+    found = np.zeros(len(records), dtype=bool)
+    for number, record in enumerate(records if known else ()):
+        with suppress(OSError):
+            found[number] = content_hash(record.path) in known
+    return found
 
 
 def _rescaled(given: Mapping[str, float], scale: RatingScale, old: tuple[float, float]) -> float:

@@ -11,9 +11,10 @@ from affectlens.cli.console import echo, table_console
 if TYPE_CHECKING:
     from affectlens.data.records import DataSource
     from affectlens.evaluation.evaluate import Evaluation
+    from affectlens.inference.engine import Engine
 
 # Options for models, of which a file of predictions has no use.
-OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "workers")
+OF_MODELS = ("attributes", "scale", "batch_size", "device", "precision", "engine", "workers")
 
 
 @click.command()
@@ -23,6 +24,9 @@ OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "worke
 @click.option("--attributes", is_flag=True,
               help="Scores of the attributes that the model predicts as well, in a second pass.")  # fmt: skip
 @click.option("--out", type=options.OutputFile(".json"), help="JSON file for the scores.")
+@click.option("--scale", nargs=2, type=float, metavar="LOW HIGH",
+              help="Ends of the scale of ratings in a table, and scores of the model's own as well. A table "
+                   "that has ratings alone needs it where they are not from 1 to 9.")  # fmt: skip
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Batch size.")
 @click.option(
     "--workers", type=click.IntRange(0), hidden=True, help="Number of processes: not used any more."
@@ -39,6 +43,7 @@ def evaluate(
     split: str,
     attributes: bool,
     out: Path | None,
+    scale: tuple[float, float] | None,
     batch_size: int,
     workers: int | None,
     device: str,
@@ -51,8 +56,10 @@ def evaluate(
     the pictures of the data set by their paths.
 
     Prints accuracy, balanced accuracy, macro F1, calibration, scores by emotion and the confusion, with
-    95 % intervals by bootstrap. Choose between models on `val`; report `test` once.
+    95 % intervals by bootstrap. Of a table with people's ratings of valence or arousal, it prints how near
+    the model's come. Choose between models on `val`; report `test` once.
     """
+    from affectlens.adaptation.rated_evaluation import has_own_ratings
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
     from affectlens.evaluation.evaluate import evaluate as evaluate_engine
@@ -75,6 +82,15 @@ def evaluate(
     card = card_of(model)  # before pictures are listed for a model that is not there
     if attributes and not card.attributes:
         raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
+    rated, labelled = has_own_ratings(data, card)
+    if scale and not rated:
+        raise click.UsageError(f"{data} has no ratings that {card.name} predicts: leave out --scale.")
+    if rated and (scale or not labelled):
+        if out:
+            context.with_resource(locked_file(out))
+        return _evaluate_ratings(
+            load_engine(model, engine, device, precision), data, split, scale, out, batch_size
+        )
     source = open_data(data)
     number = len(source.split(split))
     if out:
@@ -85,6 +101,36 @@ def evaluate(
             loaded, source, split, attributes=attributes, batch_size=batch_size, progress=advance
         )
     return _report(result, source, out)
+
+
+def _evaluate_ratings(
+    engine: "Engine",
+    data: str,
+    split: str,
+    scale: tuple[float, float] | None,
+    out: Path | None,
+    batch_size: int,
+) -> int:
+    import json
+
+    from affectlens.adaptation.own_pictures import SCALE
+    from affectlens.adaptation.rated_evaluation import evaluate_ratings
+    from affectlens.cli.progress import counter
+    from affectlens.evaluation.ratings import ratings_markdown
+    from affectlens.files import atomic_write
+
+    with counter("predicting", None) as advance:
+        found = evaluate_ratings(engine, data, split, scale or SCALE, batch_size, advance)
+    if out:
+        about = {"model": engine.card.name, "weights": engine.card.weights_hash, "split": split}
+        with atomic_write(out, "w") as file:
+            file.write(json.dumps({**about, **found.to_json()}, indent=2) + "\n")
+    echo(ratings_markdown(found.scores))
+    for note in found.notes(engine.card.name):
+        echo(f"Note: {note}.", err=True)
+    for missing in found.unreadable[:10]:
+        echo(f"Not read: {missing.error}", err=True)
+    return 1 if found.unreadable else 0
 
 
 def _refuse_options_of_models(context: click.Context, file: str) -> None:

@@ -1,0 +1,85 @@
+"""Evaluate a model's ratings on pictures that people rated: what `affectlens evaluate` does for such
+tables."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from affectlens.adaptation.own_pictures import SCALE, answer_own_pictures, open_own_pictures
+from affectlens.data.catalog import table_of
+from affectlens.data.table import has_emotions, rows_of
+from affectlens.errors import DatasetError
+from affectlens.evaluation.ratings import RatingScores, score_ratings
+from affectlens.inference.engine import Engine
+from affectlens.inference.predictions import Unreadable
+from affectlens.model_folder import Card
+
+
+@dataclass(frozen=True)
+class RatedEvaluation:
+    """Scores of ratings, and what they were measured on.
+
+    Attributes:
+        scores: of each rating that the table has
+        hash: of the pictures (`data.records.digest`)
+        learned: how many pictures were left out, since the model's ratings were learned from them
+        unreadable: pictures that are in no score
+    """
+
+    scores: tuple[RatingScores, ...]
+    hash: str
+    learned: int
+    unreadable: tuple[Unreadable, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "scores": [each.to_json() for each in self.scores],
+            "hash": self.hash,
+            "left_out": self.learned,
+            "unreadable": [{"image": each.key, "error": str(each.error)} for each in self.unreadable],
+        }
+
+    def notes(self, name: str) -> tuple[str, ...]:
+        """State what should be known of the scores, sentences without a full stop."""
+        if not self.learned:
+            return ()
+        return (
+            f"{self.learned:,} pictures are left out, since the ratings of {name} were learned from them",
+        )
+
+
+def has_own_ratings(spec: str, card: Card) -> tuple[bool, bool]:
+    """Whether a data set is a table with ratings that a model predicts, and whether it has emotions as well.
+
+    Raises what reading the table raises.
+    """
+    table = table_of(spec)
+    names = [scale.name for scale in card.ratings]
+    if table is None or not names:
+        return False, True
+    rows = list(rows_of(table[0]))
+    rated = any(row.get(name.lower()) not in (None, "") for _, row in rows for name in names)
+    return rated, not rated or has_emotions(rows, card.vocabulary)
+
+
+def evaluate_ratings(
+    engine: Engine,
+    spec: str,
+    split: str,
+    scale: tuple[float, float] = SCALE,
+    batch_size: int = 64,
+    progress: Callable[[int], None] = lambda done: None,
+) -> RatedEvaluation:
+    """Predict the rated pictures of a table and score the predictions, groups resampled together.
+
+    `split` is empty for all but `test`. Raises what `own_pictures.open_own_pictures` does, and `DatasetError`
+    where fewer than three pictures have a rating.
+    """
+    own = open_own_pictures(spec, engine.card, split, scale)
+    answers = answer_own_pictures(engine, own.records, batch_size, progress)
+    groups = [own.records[row].group or own.records[row].key for row in answers.rows]
+    scores = score_ratings(answers.ratings, own.ratings[answers.rows], engine.card.ratings, groups)
+    if not scores:
+        raise DatasetError(f"Fewer than three pictures of {spec} have a rating that can be compared.")
+    return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable)

@@ -1,0 +1,103 @@
+"""Ratings of a model against those of people: scored, and left out where it learned from them."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rated_models
+from affectlens import Predictor
+from affectlens.adaptation.own_pictures import content_hash
+from affectlens.adaptation.rated_evaluation import evaluate_ratings, has_own_ratings
+from affectlens.cli.main import main
+from affectlens.errors import BadRow, DatasetError
+from affectlens.inference.engine import ONNX_RUNTIME, load_engine
+from affectlens.model_folder import read_model, write_model
+
+NAMES = [f"{number}.png" for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rated_models.write(tmp_path_factory.mktemp("models") / "rated", threshold=1e9)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((120, 96)).save(folder / name)
+    return folder
+
+
+def table(photos: Path, file: Path, valences: dict[str, float], **columns: str) -> str:
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["path", "valence", *columns])
+        writer.writerows([name, value, *columns.values()] for name, value in valences.items())
+    return f"csv:{file}@{photos}"
+
+
+def predicted(model: Path, photos: Path) -> dict[str, float]:
+    found = Predictor.load(str(model)).predict_files([photos / name for name in NAMES])
+    return {Path(each.image).name: each.ratings["valence"].mean for each in found}
+
+
+def test_ratings_that_are_those_of_the_model_on_another_scale_have_no_error(
+    rated: Path, photos: Path, tmp_path: Path
+) -> None:
+    percent = {name: (value - 1) / 8 * 100 for name, value in predicted(rated, photos).items()}
+    spec = table(photos, tmp_path / "own.csv", percent)
+    assert has_own_ratings(spec, read_model(rated).card) == (True, False)
+    (found,) = evaluate_ratings(load_engine(str(rated), ONNX_RUNTIME), spec, "", (0, 100)).scores
+    assert (found.name, found.pictures, found.groups) == ("valence", 12, 12)
+    assert found.r is not None and found.r.value == pytest.approx(1) and found.error.value < 1e-4
+    assert found.coverage.value == 1
+    with pytest.raises(BadRow, match="State the scale"):
+        evaluate_ratings(load_engine(str(rated), ONNX_RUNTIME), spec, "")
+
+
+def test_pictures_that_ratings_were_learned_from_are_left_out_whatever_their_names(
+    rated: Path, photos: Path, tmp_path: Path
+) -> None:
+    card, weights, heads = read_model(rated)
+    known = [content_hash(photos / name) for name in NAMES[:5]]
+    card = replace(card, training={"ratings": {"pictures": known}})
+    model = tmp_path / "model"
+    write_model(model, card, weights, "", dtype="float32", for_others={}, heads=heads,
+                graph=(rated / "model.onnx").read_bytes())  # fmt: skip
+    copies = shutil.copytree(photos, tmp_path / "copies")
+    (copies / "0.png").rename(copies / "renamed.png")
+    valences = dict.fromkeys(["renamed.png", *NAMES[1:]], 5.0)
+    engine = load_engine(str(model), ONNX_RUNTIME)
+    found = evaluate_ratings(engine, table(copies, tmp_path / "own.csv", valences), "")
+    assert found.learned == 5 and found.scores[0].pictures == 7 and "5 pictures" in found.notes("m")[0]
+    few = table(photos, tmp_path / "few.csv", dict.fromkeys(NAMES[:5], 5.0))
+    with pytest.raises(DatasetError, match="All 5 pictures are those"):
+        evaluate_ratings(engine, few, "")
+
+
+def test_the_command_prints_and_writes_the_scores_of_a_table_without_labels(
+    rated: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = table(photos, tmp_path / "own.csv", dict.fromkeys(NAMES, 5.5))
+    out = tmp_path / "scores.json"
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(rated), "--data", spec, "--split", "all", "--out", str(out)])
+    assert not ended.value.code and "| valence | 12 | 12 |" in capsys.readouterr().out
+    written = json.loads(out.read_text())
+    assert written["model"] == "rated" and written["scores"][0]["name"] == "valence"
+
+
+def test_a_scale_for_data_without_ratings_is_wrong_use(rated: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label\n0.png,awe\n1.png,fear\n")
+    spec = f"csv:{tmp_path / 'labels.csv'}@{photos}"
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(rated), "--data", spec, "--split", "all", "--scale", "1", "7"])
+    assert ended.value.code == 2
