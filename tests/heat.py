@@ -52,7 +52,7 @@ def heatmap_of(
         method="integrated_gradients",
         model="tiny",
         emotions=emotions,
-        log_odds=math.log(favour / opposed),
+        answer=math.log(favour / opposed),
         values=values,
         sums_up=sums_up,
         details={"steps": 65, "baselines": ["mean"], "completeness_error_relative": 0.0042} | (details or {}),
@@ -83,7 +83,7 @@ def effects_of(question: Question, effects: dict[str, float], noise: float = 0.3
         question=question,
         model="tiny",
         emotions=EMOTIONS,
-        log_odds=0.0,
+        answer=0.0,
         noise=noise,
         perturbations=tuple(perturbations),
     )

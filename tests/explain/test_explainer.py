@@ -193,7 +193,7 @@ def test_effects_and_faithfulness_are_measured_where_they_are_requested(
     request = ExplanationRequest(emotions=("fear", "awe"), effects=True, removal=removal)
     (found,) = explainer.explain_files([photo], request)
     assert [i.question.favour for i in found.effects] == [("fear",), ("awe",)]
-    assert found.effects[0].log_odds == pytest.approx(found.heatmaps[0].log_odds, abs=1e-4)
+    assert found.effects[0].answer == pytest.approx(found.heatmaps[0].log_odds, abs=1e-4)
     fear = json.loads(json.dumps(found.to_json()))["explanations"][0]
     assert fear["details"]["faithfulness"]["random_maps"] == 2
     assert len(fear["story"]) == 3
