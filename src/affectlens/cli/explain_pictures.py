@@ -153,7 +153,7 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
     if with_story:
         are_known = False
         for index, heatmap in enumerate(explanation.heatmaps):
-            # What is evoked, the first sentence on an emotion, differs only in what it adds about the question.
+            # The first sentence on an emotion is nearly the same for each.
             for sentence in explanation.story(index)[1 if are_known and heatmap.rating is None else 0 :]:
                 echo(f"  {sentence}")
             are_known = are_known or heatmap.rating is None
@@ -180,6 +180,7 @@ def methods(name: str | None) -> None:
     """List the methods of explanation, with their options."""
     from affectlens import library
     from affectlens.errors import MissingExtra
+    from affectlens.explain.core.attribution import ratings_of
     from affectlens.explain.explainer import load_explained
     from affectlens.explain.methods.catalog import METHODS, default_for
     from affectlens.explain.methods.options import listing
@@ -191,6 +192,9 @@ def methods(name: str | None) -> None:
     for entry in METHODS.values():
         if name is None or entry.suits(model):
             mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
+            mark += (
+                " (emotions alone, no ratings)" if ratings_of(model) and not entry.explains_ratings else ""
+            )
             echo(f"{entry.name:<{width}}  {entry.summary}{mark}")
             try:
                 settable = listing(entry.name)

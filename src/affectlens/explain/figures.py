@@ -13,7 +13,7 @@ import numpy as np
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.text import doubts, how_made, reading, title, why
+from affectlens.explain.text import doubts, ends_of, how_made, reading, title, why
 from affectlens.images import Pixels, resize
 from affectlens.report import figures, legend, sheet
 from affectlens.report.heatmaps import ColourScale, Picture, overlay
@@ -55,7 +55,9 @@ def draw_figure(explanation: "Explanation") -> figures.Figure:
     panels = [("the picture", picture)]
     panels += [(title(each), laid_on(each, picture, scale)) for each in heatmaps]
     header = f"{_short(Path(explanation.image).name)}: {likeliest(heatmaps[0].emotions.weights)}"
-    return sheet.draw_sheet(panels, header, _caption(heatmaps), scale, warning=doubts(heatmaps))
+    return sheet.draw_sheet(
+        panels, header, _caption(heatmaps), scale, warning=doubts(heatmaps), ends=ends_of(heatmaps)
+    )
 
 
 def displayed(explanation: "Explanation", longest: int) -> Pixels:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.core.question import LOG_ODDS, AnyQuestion, RatingQuestion
+from affectlens.explain.core.question import AnyQuestion, RatingQuestion
 from affectlens.explain.figures import displayed, laid_on, scale_of
 from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects
 from affectlens.explain.story.text import points
-from affectlens.explain.text import baseline, doubts, how_made, reading, title, why
+from affectlens.explain.text import baseline, doubts, ends_of, how_made, reading, title, why
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.report import html, wheel
@@ -94,7 +94,9 @@ def _section(explanation: "Explanation", index: int, pixels: Pixels, scale: Colo
         "why": why(heatmap),
         "map_of": _contrast(heatmap),
         "reading": reading([heatmap]),
-        **_words(heatmap.question),
+        "answer": heatmap.question.name if isinstance(heatmap.question, RatingQuestion) else "the answer",
+        "unit": heatmap.question.unit,
+        "ends": ends_of([heatmap]),
         "longest_bar": longest,
         "doubt": doubts([heatmap]),
         "map": jpeg_url(laid_on(heatmap, pixels, scale), QUALITY),
@@ -103,13 +105,6 @@ def _section(explanation: "Explanation", index: int, pixels: Pixels, scale: Colo
         else None,
         "parts": _parts(parts, longest) if parts else None,
     }
-
-
-def _words(question: AnyQuestion) -> TemplateValues:
-    """What a section calls the answer, its unit, and what is positive and what is negative for it."""
-    if not isinstance(question, RatingQuestion):
-        return {"answer": "the answer", "unit": LOG_ODDS, "positive": "for", "negative": "against"}
-    return {"answer": question.name, "unit": question.unit, "positive": "raises", "negative": "lowers"}
 
 
 def _contrast(heatmap: Heatmap) -> str:

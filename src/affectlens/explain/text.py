@@ -50,6 +50,14 @@ def reading(heatmaps: Sequence[Heatmap]) -> str:
     return f"Orange raises {name}, blue lowers it, the stronger the more."
 
 
+def ends_of(heatmaps: Sequence[Heatmap]) -> tuple[str, str]:
+    """Name what is negative and what is positive in maps, for the two ends of a scale of colours."""
+    are_rated = {each.rating is not None for each in heatmaps}
+    if len(are_rated) > 1:
+        return "against, lowers", "for, raises"
+    return ("lowers", "raises") if True in are_rated else ("against", "for")
+
+
 def why(heatmap: Heatmap) -> str:
     """Write the question that a map answers: `Why fear?`, `Why this valence?`."""
     question = heatmap.question
@@ -182,14 +190,12 @@ def _faithfulness(heatmaps: Sequence[Heatmap], *, alone: bool = True) -> str:
     whose = "these maps, on average"
     if len(heatmaps) == 1:
         whose = "this map" if alone else f"the map of {subject(question)}"
-    brought = (
-        f"{question.name} to a mean of"
-        if isinstance(question, RatingQuestion)
-        else "the answer to a mean probability of"
-    )
+    brought, scale = "the answer to a mean probability of", ""
+    if isinstance(question, RatingQuestion):
+        brought, scale = f"{question.name} to a mean of", f" of {question.range}"
     return (
         f"Faithfulness on this picture: put in by the order of {whose}, its parts bring {brought} "
-        f"{own_in:.2f}, in a random order to {random_in:.2f} (more is better); taken out, to "
+        f"{own_in:.2f}{scale}, in a random order to {random_in:.2f} (more is better); taken out, to "
         f"{own_out:.2f} against {random_out:.2f} (less is better)."
     )
 

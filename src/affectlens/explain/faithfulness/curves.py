@@ -26,7 +26,7 @@ from affectlens.metrics import Doubles, sigmoid
 from affectlens.preprocess import Images
 
 ScoreScale = Literal["probability", "log-odds", "normalised"]
-# Log-odds, or points of a rating, of the picture above its replacement, below which there is little to explain.
+# Log-odds, or points, of the picture above its replacement, below which there is little to explain.
 LEAST_SPAN = 0.5
 
 

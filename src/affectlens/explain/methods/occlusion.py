@@ -2,8 +2,9 @@
 
 Paper: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.
 A pixel's value is the mean, over the patches that cover it, of the log-odds lost, or of the points of a
-rating: what captum's `Occlusion` computes, with which tests compare. What is there twice (two faces, of which either would do) is lost only
-when both are covered, so this shows neither; RISE and Shapley values cover many parts at once.
+rating: what captum's `Occlusion` computes, with which tests compare. What is there twice (two faces, of
+which either would do) is lost only when both are covered, so this shows neither; RISE and Shapley values
+cover many parts at once.
 
 Letters: h x w pixels of the network's input.
 """
