@@ -35,7 +35,7 @@ from PIL import Image
 import result_page
 from affectlens.explain.core.attribution import Attribution, Method
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
-from affectlens.explain.core.question import AnyQuestion, make_question
+from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.faithfulness.curves import Faithfulness, Removal
 from affectlens.explain.methods.catalog import make, suitable_for
 from affectlens.images import read_pixels
@@ -52,9 +52,7 @@ NOISY, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 
 NOTHING = "the network loaded, one answer"
 
 
-def as_transformers_interpret(
-    model: DifferentiableModel, image: Images, question: AnyQuestion
-) -> Attribution:
+def as_transformers_interpret(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients, NoiseTunnel
 
     tunnel, picture = NoiseTunnel(IntegratedGradients(model.network)), model.tensor(image)
@@ -69,7 +67,7 @@ def as_transformers_interpret(
     return Attribution(to_map(values.sum(dim=1)[0]))
 
 
-def as_captum(model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
+def as_captum(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
     from captum.attr import IntegratedGradients
 
     gradients, picture = (
@@ -80,7 +78,7 @@ def as_captum(model: DifferentiableModel, image: Images, question: AnyQuestion) 
     return Attribution(to_map(values.sum(dim=1)[0]))
 
 
-def nothing(model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
+def nothing(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
     with torch.no_grad():
         model.score(model.tensor(image), question)
     return Attribution(np.zeros(image.shape[2:], np.float32))
@@ -112,7 +110,7 @@ def measure(name: str, pictures: list[Path]) -> dict[str, float]:
 
 
 def gain(
-    model: DifferentiableModel, image: Images, question: AnyQuestion, found: Attribution
+    model: DifferentiableModel, image: Images, question: Question, found: Attribution
 ) -> tuple[float, float]:
     """Gain over random maps, in deletion and insertion."""
     removal = Removal(model, image, question)

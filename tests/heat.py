@@ -7,7 +7,7 @@ import numpy as np
 
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap, MapValues
-from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.core.question import AnyQuestion, make_question
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.story.effects import APPEARANCES, REGIONS, PerturbationEffect, PictureEffects
 from affectlens.images import Pixels
@@ -67,7 +67,7 @@ def with_patch(height: int = 60, width: int = 90) -> MapValues:
     return values
 
 
-def effects_of(question: Question, effects: dict[str, float], noise: float = 0.3) -> PictureEffects:
+def effects_of(question: AnyQuestion, effects: dict[str, float], noise: float = 0.3) -> PictureEffects:
     """Effects of which only some are beyond noise."""
     perturbations = [
         PerturbationEffect(

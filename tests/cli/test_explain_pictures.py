@@ -386,7 +386,7 @@ def test_without_a_method_it_is_one_that_explains_the_rating(
     words = ("--emotion", "arousal", "--format", "npz", "--model", rated_graph, "--out", tmp_path)
     assert status(photos / "red.webp", *words, *BY_GRAPH) == 0
     assert names(tmp_path) == ["red.arousal.npz"]
-    assert "Method: rise," in capsys.readouterr().err
+    assert "Method: occlusion," in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,7 @@ def test_an_answer_by_an_engine_is_divided_among_the_parts_of_its_network(photo:
         explainer = Explainer.load("default", reddest, "cpu", engine)
         prepared = explainer.prepare(photo)
         (found,) = explainer.parts(prepared, [make_question(explainer.vocabulary, "fear")])
+        assert found is not None
         divided.append(found.by_kind())
     assert len(divided[0]) > 1
     assert divided[0] == pytest.approx(divided[1], abs=1e-5)

@@ -192,10 +192,8 @@ def methods(name: str | None) -> None:
     for entry in METHODS.values():
         if name is None or entry.suits(model):
             mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
-            mark += (
-                " (emotions alone, no ratings)" if ratings_of(model) and not entry.explains_ratings else ""
-            )
-            echo(f"{entry.name:<{width}}  {entry.summary}{mark}")
+            alone = "" if entry.explains_ratings else "; of emotions, not of ratings"
+            echo(f"{entry.name:<{width}}  {entry.summary}{alone if ratings_of(model) else ''}{mark}")
             try:
                 settable = listing(entry.name)
             except MissingExtra as error:

@@ -204,7 +204,7 @@ class Explainer:
         Raises `UnknownName` for a method, `SettingsError` for an option that it does not have or a model that
         it cannot explain, and `MissingExtra` for a method whose libraries are not installed.
         """
-        self._is_default = method is None
+        self._is_default = method is None and not options  # which are those of one method
         method = method or methods.default_for(model)
         if isinstance(method, str) and not methods.find(method).suits(model):
             fitting = ", ".join(methods.suitable_for(model))
@@ -286,17 +286,17 @@ class Explainer:
     def _chosen(self, questions: Sequence[AnyQuestion]) -> tuple[str, Method]:
         """Return the method that answers questions together, with its name.
 
-        That is the explainer's own. Where it was not named and explains no ratings, the default for these
-        takes its turn.
+        That is the explainer's own; where none was named and one of the questions is about a rating, the
+        default of ratings, which explains emotions, too.
         """
         name = self.method_name
         rated = [each.name for each in questions if isinstance(each, RatingQuestion)]
         entry = methods.METHODS.get(name)
-        if not rated or entry is None or entry.explains_ratings:
-            return name, self._method
-        if self._is_default:
+        if rated and self._is_default:
             name = methods.default_for(self.model, ratings=True)
             return name, methods.make(name)
+        if not rated or entry is None or entry.explains_ratings:
+            return name, self._method
         fitting = ", ".join(methods.suitable_for(self.model, ratings=True))
         raise SettingsError(
             f"The method {name} divides log-odds of emotions and cannot explain {rated[0]}, a rating. "

@@ -142,5 +142,6 @@ class ExplainsTogether(Protocol):
         """Explain one picture, (1, 3, h, w): an attribution for each question."""
 
 
-# A method takes a model, one image (1, 3, h, w) as `Preprocessing.normalise` returns it, and a question.
-Method = Callable[[Any, Images, AnyQuestion], Attribution]
+# A method takes a model, one image (1, 3, h, w) as `Preprocessing.normalise` returns it, and a question: an
+# `AnyQuestion`, or of a method for emotions alone a `Question`.
+Method = Callable[[Any, Images, Any], Attribution]

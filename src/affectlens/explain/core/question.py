@@ -108,6 +108,16 @@ class RatingQuestion:
         return self.scale.name
 
     @property
+    def favour(self) -> tuple[str, ...]:
+        """No emotion."""
+        return ()
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """No emotion."""
+        return ()
+
+    @property
     def range(self) -> str:
         """The ends of the scale, in words: `1 to 9`."""
         return f"{self.scale.low:g} to {self.scale.high:g}"

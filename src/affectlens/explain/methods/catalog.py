@@ -120,6 +120,8 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
 
 # The first that suits a model is its default, by docs/results/explanations.md. `rise` suits all.
 DEFAULTS = ("cam", "grad_cam", "rise")
+# Of ratings, which are read of more than the last maps, by docs/results/rating_maps.md. It suits all models.
+DEFAULT_OF_RATINGS = "occlusion"
 
 
 def find(name: str) -> MethodEntry:
@@ -146,8 +148,9 @@ def make(name: str, **options: Any) -> Method:
 
 def default_for(model: ExplainedModel, *, ratings: bool = False) -> str:
     """Name the method that explains a model, or its `ratings`, unless another is named."""
-    entries = (METHODS[name] for name in DEFAULTS)
-    return next(each.name for each in entries if each.explains(ratings) and each.suits(model))
+    if ratings:
+        return DEFAULT_OF_RATINGS
+    return next(name for name in DEFAULTS if METHODS[name].suits(model))
 
 
 def suitable_for(model: ExplainedModel, *, ratings: bool = False) -> list[str]:
