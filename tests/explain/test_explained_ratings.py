@@ -11,12 +11,14 @@ from PIL import Image
 from affectlens import Explainer, Predictor
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain import figures, page
-from affectlens.explain.core.question import RatingQuestion
+from affectlens.explain.core.engine_model import EngineModel
+from affectlens.explain.core.question import ImageAnswers, RatingQuestion
 from affectlens.explain.explainer import Explanation, ExplanationRequest
 from affectlens.explain.faithfulness.curves import RemovalOptions
 from affectlens.explain.methods.occlusion import Occlusion
 from affectlens.explain.text import ends_of, how_made, reading, title, why
 from affectlens.inference.engine import ONNX_RUNTIME
+from affectlens.preprocess import Images
 
 REQUEST = ExplanationRequest(
     emotions=("valence", "fear"), effects=True, removal=RemovalOptions(steps=4, random_maps=2)
@@ -100,6 +102,25 @@ def test_without_a_method_a_rating_gets_one_that_explains_it(tmp_path: Path, pho
     assert found.rating is not None
     with pytest.raises(SettingsError, match=r"cam .* cannot explain valence.*Methods that can: gradient,"):
         Explainer.load(folder, "cam", device="cpu")("no such picture.jpg", "valence")
+
+
+def test_two_ratings_and_an_emotion_are_answered_by_the_same_perturbed_pictures(
+    explainer: Explainer, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perturbed: list[int] = []
+    answer_images = EngineModel.answer_images
+
+    def counting(model: EngineModel, images: Images) -> ImageAnswers:
+        perturbed.append(len(images))
+        return answer_images(model, images)
+
+    monkeypatch.setattr(EngineModel, "answer_images", counting)
+    counts = []
+    for emotions in (("valence",), ("valence", "arousal", "fear")):
+        list(explainer.explain_files(photo, ExplanationRequest(emotions=emotions, keep_pixels=False)))
+        counts.append(sum(perturbed))
+        perturbed.clear()
+    assert counts[0] == counts[1] > 4
 
 
 def test_sentences_about_a_rating_are_in_points_and_not_in_percents(both: Explanation) -> None:
