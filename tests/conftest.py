@@ -122,3 +122,9 @@ def with_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     shutil.copytree(tiny_model, folder)
     add_graph(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def rated_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `graph_model` with ratings: valence of the upper left quarter, arousal of another."""
+    return graphs.write_rated(tmp_path_factory.mktemp("models") / "tiny")

@@ -7,7 +7,7 @@ import numpy as np
 
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap, MapValues
-from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.core.question import AnyQuestion, make_question
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.story.effects import APPEARANCES, REGIONS, PerturbationEffect, PictureEffects
 from affectlens.images import Pixels
@@ -52,7 +52,7 @@ def heatmap_of(
         method="integrated_gradients",
         model="tiny",
         emotions=emotions,
-        log_odds=math.log(favour / opposed),
+        answer=math.log(favour / opposed),
         values=values,
         sums_up=sums_up,
         details={"steps": 65, "baselines": ["mean"], "completeness_error_relative": 0.0042} | (details or {}),
@@ -67,7 +67,7 @@ def with_patch(height: int = 60, width: int = 90) -> MapValues:
     return values
 
 
-def effects_of(question: Question, effects: dict[str, float], noise: float = 0.3) -> PictureEffects:
+def effects_of(question: AnyQuestion, effects: dict[str, float], noise: float = 0.3) -> PictureEffects:
     """Effects of which only some are beyond noise."""
     perturbations = [
         PerturbationEffect(
@@ -83,7 +83,7 @@ def effects_of(question: Question, effects: dict[str, float], noise: float = 0.3
         question=question,
         model="tiny",
         emotions=EMOTIONS,
-        log_odds=0.0,
+        answer=0.0,
         noise=noise,
         perturbations=tuple(perturbations),
     )

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.explain.core.attribution import Map
-from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.core.question import ImageAnswers, Question, RatingQuestion, make_question
 from affectlens.metrics import Doubles, softmax
 from affectlens.preprocess import Images, Preprocessing
+from affectlens.ratings import RatingScale
 
 SIDE = 28
+VALENCE = RatingScale(name="valence", coverages=(0.9,), half_widths=(1.5,))
 FEAR, AWE = MIKELS.index("fear"), MIKELS.index("awe")
 
 
@@ -33,6 +35,37 @@ class ArrayModel:
     def predict_images(self, images: Images) -> Doubles:
         """(B, 3, h, w) -> (B, 8)."""
         return softmax(self.logits(images))
+
+
+@dataclass(frozen=True)
+class RatedArrayModel(ArrayModel):
+    """One that also has a rating, valence: images (B, 3, h, w) -> (B,)."""
+
+    rates: Callable[[Images], Doubles] = lambda images: np.full(len(images), 5.0)
+
+    @property
+    def ratings(self) -> tuple[RatingScale, ...]:
+        """Valence alone, of 1 to 9."""
+        return (VALENCE,)
+
+    def answer_images(self, images: Images) -> ImageAnswers:
+        """Probabilities and ratings: (B, 3, h, w) -> B answers."""
+        return ImageAnswers(self.predict_images(images), self.rates(images)[:, None])
+
+
+def corner_rated(points: float = 2.0, side: int = 8) -> RatedArrayModel:
+    """Valence is 4, and `points` more if all levels of a square at the upper left are 1; no emotion is."""
+
+    def rates(images: Images) -> Doubles:
+        means: Doubles = images[:, :, :side, :side].mean(axis=(1, 2, 3), dtype=np.float64)
+        return 4 + points * means
+
+    return RatedArrayModel(lambda images: np.zeros((len(images), len(MIKELS))), levels(), rates=rates)
+
+
+def why_valence() -> RatingQuestion:
+    """Why valence, the first rating of a model."""
+    return RatingQuestion(VALENCE, 0)
 
 
 def fearing(

@@ -12,6 +12,7 @@ import default_page
 import explanations
 import film
 import label_noise
+import rating_maps
 import result_page
 import screening
 import search_comparison
@@ -37,6 +38,7 @@ def of_label_noise() -> None:
         ("explanations", explanations.main, []),
         ("film", film.main, ["--report"]),
         ("label_noise", of_label_noise, []),
+        ("rating_maps", rating_maps.main, []),
         ("screening", screening.main, ["report"]),
         ("search", search_comparison.main, ["report", "--out"]),
         ("seeds", seeds.main, ["report", "--out"]),

@@ -362,3 +362,50 @@ def test_a_row_of_a_table_is_drawn_from_its_own_bytes(
         is_blue = (pixels[..., 2] > 240) & (pixels[..., :2].max(axis=2) < 15)
         assert is_red.sum() > 400 * 400
         assert is_blue.sum() == 0
+
+
+# -------------------------------------------------------------------------------------------- ratings
+
+
+def test_a_rating_is_explained_next_to_an_emotion(
+    rated_graph: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--emotion", "valence", "--emotion", "fear", "--story", "--format", "json")
+    assert status(photos / "blue.png", *words, "--model", rated_graph, "--out", tmp_path, *QUICK) == 0
+    assert names(tmp_path) == ["blue.valence+fear.json"]
+    lines = capsys.readouterr().out.splitlines()
+    rating, emotion = json.loads((tmp_path / "blue.valence+fear.json").read_text())["explanations"]
+    assert lines[1] == f"  valence {rating['value']:.1f} of 1 to 9"
+    assert [line.strip() for line in lines[2:-1]] == [*rating["story"], *emotion["story"]]
+    assert any("valence" in line and "%" not in line for line in lines[2:5])
+
+
+def test_without_a_method_it_is_one_that_explains_the_rating(
+    rated_graph: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--emotion", "arousal", "--format", "npz", "--model", rated_graph, "--out", tmp_path)
+    assert status(photos / "red.webp", *words, *BY_GRAPH) == 0
+    assert names(tmp_path) == ["red.arousal.npz"]
+    assert "Method: occlusion," in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(("--emotion", "valense"), "Did you mean 'valence'"),
+     (("--emotion", "valence", "--against", "fear"), "valence is a rating, a number")],
+)  # fmt: skip
+def test_an_impossible_rating_is_wrong_use(
+    rated_graph: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...], reason: str,
+) -> None:  # fmt: skip
+    given = (*words, "--model", rated_graph, "--out", tmp_path / "out", *QUICK)
+    assert status(photos / "red.webp", *given) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_rating_of_a_model_without_any_is_wrong_use(
+    graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--emotion", "valence", "--model", graph_model, "--out", tmp_path / "out", *QUICK)
+    assert status(photos / "red.webp", *words) == 2
+    assert "Known: amusement" in capsys.readouterr().err

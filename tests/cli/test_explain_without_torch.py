@@ -58,6 +58,21 @@ def test_the_map_is_that_of_an_engine_where_torch_is_installed(
         np.testing.assert_allclose(arrays["values"], here.values, atol=1e-6)
 
 
+def test_a_rating_gets_its_story_its_figure_its_page_and_its_data(
+    rated_graph: Path, photo: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ended = explain(photo, "--story", "--format", "png,html,json", "--emotion", "valence",
+                    "--model", rated_graph, "--out", out)  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "Method: occlusion, the default for this model with what is installed." in ended.stderr
+    assert " On average people are predicted to give this picture valence " in ended.stdout
+    assert "</html>" in (out / "photo.valence.html").read_text(encoding="utf-8")
+    (answer,) = json.loads((out / "photo.valence.json").read_text())["explanations"]
+    assert (answer["rating"], answer["method"]) == ("valence", "occlusion")
+    assert 1 <= answer["value"] <= 9
+
+
 @pytest.mark.parametrize("method", ["cam", "gradient", "shap"])
 def test_a_method_that_needs_torch_is_refused_with_how_to_get_it(
     method: str, graph_model: Path, photo: Path, tmp_path: Path

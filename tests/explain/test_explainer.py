@@ -193,7 +193,7 @@ def test_effects_and_faithfulness_are_measured_where_they_are_requested(
     request = ExplanationRequest(emotions=("fear", "awe"), effects=True, removal=removal)
     (found,) = explainer.explain_files([photo], request)
     assert [i.question.favour for i in found.effects] == [("fear",), ("awe",)]
-    assert found.effects[0].log_odds == pytest.approx(found.heatmaps[0].log_odds, abs=1e-4)
+    assert found.effects[0].answer == pytest.approx(found.heatmaps[0].log_odds, abs=1e-4)
     fear = json.loads(json.dumps(found.to_json()))["explanations"][0]
     assert fear["details"]["faithfulness"]["random_maps"] == 2
     assert len(fear["story"]) == 3
@@ -210,6 +210,7 @@ def test_an_answer_by_an_engine_is_divided_among_the_parts_of_its_network(photo:
         explainer = Explainer.load("default", reddest, "cpu", engine)
         prepared = explainer.prepare(photo)
         (found,) = explainer.parts(prepared, [make_question(explainer.vocabulary, "fear")])
+        assert found is not None
         divided.append(found.by_kind())
     assert len(divided[0]) > 1
     assert divided[0] == pytest.approx(divided[1], abs=1e-5)

@@ -14,6 +14,7 @@ from affectlens.emotions import MIKELS, POLARITY
 from affectlens.errors import SettingsError
 from affectlens.explain.core.baselines import BASELINES
 from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.question import Question
 from affectlens.explain.core.reference import USUAL
 from affectlens.explain.explainer import Explanation
 from affectlens.explain.page import render_page, write_page
@@ -208,7 +209,7 @@ def test_a_map_without_effects_is_a_page_without_a_story() -> None:
 def test_emotions_without_a_circle_have_no_wheel_but_bars() -> None:
     heatmap = heatmap_of(with_patch(), emotion="positive")
     other = Heatmap(**{**vars(heatmap), "emotions": POLARITY.distribution({"positive": 3, "negative": 1})})
-    object.__setattr__(other, "question", type(heatmap.question)(POLARITY, ("positive",), ("negative",)))
+    object.__setattr__(other, "question", Question(POLARITY, ("positive",), ("negative",)))
     found = Outline(render_page(explanation_of(other)))
     assert len(found.all("img")) == 2
     assert "75 %" in found.text

@@ -13,7 +13,7 @@ from affectlens.explain.formats import FORMATS
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
-    from affectlens.explain.explainer import Explainer, Explanation
+    from affectlens.explain.explainer import Explainer, Explanation, ExplanationRequest
 
 OUT = Path("explanations")
 TO_INSTALL = 'pip install "affectlens[train]".'
@@ -22,8 +22,8 @@ TO_INSTALL = 'pip install "affectlens[train]".'
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--emotion", "emotions", multiple=True, metavar="WORD",
-              help="Emotion, or positive or negative; several times for several maps side by side. "
-                   "Default: the most likely one.")  # fmt: skip
+              help="Emotion, positive or negative, or a rating of the model, as valence or arousal; several "
+                   "times for several maps side by side. Default: the most likely emotion.")  # fmt: skip
 @click.option("--against", metavar="WORD",
               help="Emotion to compare with: why rather than this one. Default: all others.")  # fmt: skip
 @click.option("--all", "all_emotions", is_flag=True, help="Every emotion of the model, on one sheet.")
@@ -61,6 +61,8 @@ def pictures(
 ) -> int:
     """Show what in IMAGE speaks for an emotion and what against it, as a model predicts it.
 
+    Of a rating, as --emotion valence, show what raises it and what lowers it.
+
     IMAGE is a picture, a folder of pictures (with all below it), a pattern such as 'photos/**/*.jpg', or -
     for a list of pictures on standard input. Files are named after the picture and the question; existing
     ones are replaced. A picture that cannot be read is reported and the rest is done.
@@ -86,8 +88,7 @@ def pictures(
     files = ExplanationFiles(out or OUT, request)
     status = 0
     with files if formats else nullcontext():  # before a model is loaded for nothing
-        explainer = _loaded(name, method, assignments, device, engine)
-        explainer.check(request)
+        explainer = _loaded(name, method, assignments, device, engine, request)
         for each in formats:
             FORMATS[each].require(explainer.vocabulary)
         maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
@@ -103,16 +104,32 @@ def pictures(
 
 
 def _loaded(
-    name: str, method: str | None, assignments: tuple[str, ...], device: str, engine: str
+    name: str,
+    method: str | None,
+    assignments: tuple[str, ...],
+    device: str,
+    engine: str,
+    request: "ExplanationRequest",
 ) -> "Explainer":
-    """Load a model with the method named, or with the first that suits, which is then printed."""
+    """Load a model with the method named, or with the first that suits, which is then printed.
+
+    Checks that it can explain what is requested.
+    """
+    from affectlens.explain.core.attribution import ratings_of
+    from affectlens.explain.core.question import RatingQuestion, question_about
     from affectlens.explain.explainer import Explainer, load_explained
     from affectlens.explain.methods import catalog
     from affectlens.explain.methods.options import parse
 
     model = load_explained(name, [method] if method else [], device, engine)
-    chosen = method or catalog.default_for(model)
+    questions = [
+        question_about(model.vocabulary, ratings_of(model), word, request.against)
+        for word in request.emotions
+    ]
+    rates = any(isinstance(question, RatingQuestion) for question in questions)
+    chosen = method or catalog.default_for(model, ratings=rates)
     explainer = Explainer(model, chosen, loaded_from=name, **parse(chosen, assignments))
+    explainer.check(request)
     if method is None:
         echo(f"Method: {chosen}, the default for this model with what is installed.", err=True)
     return explainer
@@ -120,21 +137,26 @@ def _loaded(
 
 def _print(explanation: "Explanation", written: list[Path], with_story: bool) -> None:
     """Print what was found about a picture and where it was written."""
-    from affectlens.explain.text import doubts
+    from affectlens.explain.text import doubts, title
     from affectlens.inference.attribute_evidence import evidence_lines
     from affectlens.report.text import likeliest
 
     emotions = explanation.heatmaps[0].emotions
     echo(f"{printable(explanation.image)}: {likeliest(emotions.weights)}")
+    for heatmap in explanation.heatmaps:
+        if heatmap.rating is not None:
+            echo(f"  {title(heatmap)}")
     if doubt := doubts(explanation.heatmaps):
         echo(f"  {doubt}")
     for line in evidence_lines(explanation.attributes or {}):
         echo(f"  {line}")
     if with_story:
-        for index in range(len(explanation.effects)):
-            # The first sentence, on what the picture evokes, differs only in what it adds about the question.
-            for sentence in explanation.story(index)[1 if index else 0 :]:
+        are_known = False
+        for index, heatmap in enumerate(explanation.heatmaps):
+            # The first sentence on an emotion is nearly the same for each.
+            for sentence in explanation.story(index)[1 if are_known and heatmap.rating is None else 0 :]:
                 echo(f"  {sentence}")
+            are_known = are_known or heatmap.rating is None
     for file in written:
         echo(f"  {printable(str(file))}")
 
@@ -158,6 +180,7 @@ def methods(name: str | None) -> None:
     """List the methods of explanation, with their options."""
     from affectlens import library
     from affectlens.errors import MissingExtra
+    from affectlens.explain.core.attribution import ratings_of
     from affectlens.explain.explainer import load_explained
     from affectlens.explain.methods.catalog import METHODS, default_for
     from affectlens.explain.methods.options import listing
@@ -169,7 +192,8 @@ def methods(name: str | None) -> None:
     for entry in METHODS.values():
         if name is None or entry.suits(model):
             mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
-            echo(f"{entry.name:<{width}}  {entry.summary}{mark}")
+            alone = "" if entry.explains_ratings else "; of emotions, not of ratings"
+            echo(f"{entry.name:<{width}}  {entry.summary}{alone if ratings_of(model) else ''}{mark}")
             try:
                 settable = listing(entry.name)
             except MissingExtra as error:

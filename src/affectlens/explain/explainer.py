@@ -1,10 +1,12 @@
-"""Explanations in Python: a picture and an emotion in, a heat map out.
+"""Explanations in Python: a picture and an emotion, or a rating, in, a heat map out.
 
     >>> from affectlens import Explainer
     >>> explainer = Explainer.load()                              # doctest: +SKIP
     >>> heatmap = explainer("photo.jpg", "fear", against="anger")  # doctest: +SKIP
     >>> heatmap.at(*heatmap.size).shape                           # doctest: +SKIP
     (3000, 4000)
+    >>> explainer("photo.jpg", "valence").rating                   # doctest: +SKIP
+    4.83
 
 A map shows how this model came to its answer, which is what a picture evokes on average. It shows nothing of
 why any person feels something.
@@ -18,8 +20,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from affectlens import library
 from affectlens.emotions import EmotionDistribution, Vocabulary
 from affectlens.errors import BadModelFolder, MissingExtra, PictureError, SettingsError
@@ -30,10 +30,19 @@ from affectlens.explain.core.attribution import (
     HasAttributeEvidence,
     Method,
     NamesItsWeights,
+    answer_questions,
+    ratings_of,
 )
 from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.core.question import Question, make_question, words_of
+from affectlens.explain.core.question import (
+    AnyQuestion,
+    ImageAnswers,
+    RatingQuestion,
+    make_question,
+    question_about,
+    words_of,
+)
 from affectlens.explain.faithfulness.curves import RemovalOptions, faithfulness
 from affectlens.explain.methods import catalog as methods
 from affectlens.explain.story.contributions import Contributions
@@ -54,6 +63,7 @@ from affectlens.inference.output.rows import MADE_BY
 from affectlens.inference.stores import PictureBytes
 from affectlens.machine import wait_passively
 from affectlens.preprocess import Images, View
+from affectlens.ratings import RatingScale
 
 if TYPE_CHECKING:
     from affectlens.explain.core.differentiable import DifferentiableModel
@@ -74,6 +84,7 @@ class PreparedPicture:
         view: which part of it the network sees, and where in its input
         image: the network's input, (1, 3, h, w)
         emotions: what `Predictor` answers in float32
+        answers: the model's to this picture, which questions read: with ratings where the model has any
         displayed: pixels for figures and pages, or None where they were not requested
     """
 
@@ -83,6 +94,7 @@ class PreparedPicture:
     view: View
     image: Images
     emotions: EmotionDistribution
+    answers: ImageAnswers
     displayed: Pixels | None = None
 
 
@@ -91,9 +103,10 @@ class ExplanationRequest:
     """What is to be explained of each picture.
 
     Attributes:
-        emotions: why these, by name, each for itself; none means the most likely one
+        emotions: why these, or ratings, by name (`core.question.question_about`), each for itself; none means
+            the most likely emotion
         all_emotions: all of the model's, rather than `emotions`
-        against: rather than which; None means than all others
+        against: rather than which emotion; None means than all others
         effects: measure what changes the answers, too
         removal: how to measure faithfulness; None for not at all
         keep_pixels: keep the picture at display size, which figures and pages need
@@ -114,7 +127,7 @@ class Explanation:
     Attributes:
         heatmaps: one for each question
         effects, parts: one for each question, or none where they were not requested; no parts of networks
-            that cannot be divided (`explain.story.branches`)
+            that cannot be divided (`explain.story.branches`), and None for those of a rating
         pixels: the picture upright, uint8 (H, W, 3), its longer side at most `DISPLAYED`; None where the
             request was not to keep them
         attributes: of models that answer them, what is seen in the picture and what of it speaks for its
@@ -125,7 +138,7 @@ class Explanation:
     image: str
     heatmaps: tuple[Heatmap, ...] = ()
     effects: tuple[PictureEffects, ...] = ()
-    parts: tuple[Contributions, ...] = ()
+    parts: tuple[Contributions | None, ...] = ()
     pixels: Pixels | None = None
     attributes: Mapping[str, Any] | None = None
     error: PictureError | None = None
@@ -156,8 +169,8 @@ class Explanation:
             if self.effects:
                 answer["influences"] = self.effects[index].to_json()
                 answer["story"] = self.story(index)
-            if self.parts:
-                answer["parts"] = self.parts[index].to_json()
+            if self.parts and (parts := self.parts[index]):
+                answer["parts"] = parts.to_json()
             answers.append(answer)
         return {
             "image": self.image,
@@ -169,7 +182,7 @@ class Explanation:
 
 
 class Explainer:
-    """Explain why pictures evoke emotions on average, as one model predicts it, by one method.
+    """Explain why pictures evoke emotions, or are rated so, on average, as one model predicts it.
 
     Pictures are given as to `Predictor`. May be used from several threads, which then wait for one another.
     """
@@ -185,12 +198,13 @@ class Explainer:
         """Take a model; `method` is a name of `methods.catalog.METHODS` with its options, or a method.
 
         The model is an `EngineModel`, or a `DifferentiableModel` for methods that take gradients. None takes
-        `methods.default_for` the model. `loaded_from` is the model's name or folder, by which the parts of an
-        engine's answers can be found in its network.
+        `methods.default_for` the model and the question. `loaded_from` is the model's name or folder, by
+        which the parts of an engine's answers can be found in its network.
 
         Raises `UnknownName` for a method, `SettingsError` for an option that it does not have or a model that
         it cannot explain, and `MissingExtra` for a method whose libraries are not installed.
         """
+        self._is_default = method is None and not options  # which are those of one method
         method = method or methods.default_for(model)
         if isinstance(method, str) and not methods.find(method).suits(model):
             fitting = ", ".join(methods.suitable_for(model))
@@ -222,11 +236,18 @@ class Explainer:
         """The emotions that the model knows."""
         return self.model.vocabulary
 
+    @property
+    def ratings(self) -> tuple[RatingScale, ...]:
+        """Scales of the model's ratings; none of most models."""
+        return ratings_of(self.model)
+
     def __call__(self, picture: Source, emotion: str | None = None, against: str | None = None) -> Heatmap:
         """Explain why a picture evokes an emotion rather than another one, or rather than all others.
 
-        Without an emotion it is the most likely one. `positive` and `negative` are possible, too.
-        Raises `PictureError`, `UnknownName`, or `SettingsError` for an emotion against itself.
+        Without an emotion it is the most likely one. `positive` and `negative` are possible, too, and so are
+        the model's ratings, as `valence` or, where an emotion has that name, `rating:valence`.
+        Raises `PictureError`, `UnknownName`, or `SettingsError` for an emotion against itself, for a rating
+        against anything, and for a rating that the method cannot explain.
         """
         request = ExplanationRequest(emotions=(emotion,) if emotion else (), against=against)
         self.check(request)
@@ -251,12 +272,36 @@ class Explainer:
         return self._explanations(several, request, progress or (lambda _: None))
 
     def check(self, request: ExplanationRequest) -> None:
-        """Raise `UnknownName` for what is not an emotion, `SettingsError` for one against itself."""
+        """Raise `UnknownName` for what is neither an emotion nor a rating, `SettingsError` for an emotion
+        against itself, a rating against anything, and a rating that the method cannot explain.
+        """
         against = request.against
         if against is not None and len(words_of(self.vocabulary, against)) == len(self.vocabulary):
             raise SettingsError(f"Nothing is left to compare with {against!r}.")
-        for emotion in request.emotions:
-            make_question(self.vocabulary, emotion, against)
+        self._chosen([self._question(name, against) for name in request.emotions])
+
+    def _question(self, name: str, against: str | None) -> AnyQuestion:
+        return question_about(self.vocabulary, self.ratings, name, against)
+
+    def _chosen(self, questions: Sequence[AnyQuestion]) -> tuple[str, Method]:
+        """Return the method that answers questions together, with its name.
+
+        That is the explainer's own; where none was named and one of the questions is about a rating, the
+        default of ratings, which explains emotions, too.
+        """
+        name = self.method_name
+        rated = [each.name for each in questions if isinstance(each, RatingQuestion)]
+        entry = methods.METHODS.get(name)
+        if rated and self._is_default:
+            name = methods.default_for(self.model, ratings=True)
+            return name, methods.make(name)
+        if not rated or entry is None or entry.explains_ratings:
+            return name, self._method
+        fitting = ", ".join(methods.suitable_for(self.model, ratings=True))
+        raise SettingsError(
+            f"The method {name} divides log-odds of emotions and cannot explain {rated[0]}, a rating. "
+            f"Methods that can: {fitting}."
+        )
 
     def prepare(self, picture: Source | PictureBytes, *, displayed: bool = False) -> PreparedPicture:
         """Read a picture and predict its emotions; with `displayed`, keep it at display size, too.
@@ -275,21 +320,21 @@ class Explainer:
             raise renamed(error, picture) from None
         image = preprocessing.normalise(preprocessing.fit_pixels(pixels)[None])
         with self._lock:
-            answer = self.model.predict_images(image)[0]
+            answers = answer_questions(self.model, image, _about_each(self.ratings))
         view = preprocessing.view(*pixels.shape[:2])
-        emotions = EmotionDistribution(self.vocabulary, tuple(answer.tolist()))
-        return PreparedPicture(_name_of(picture), size, pixels, view, image, emotions, kept)
+        emotions = EmotionDistribution(self.vocabulary, tuple(answers.probabilities[0].tolist()))
+        return PreparedPicture(_name_of(picture), size, pixels, view, image, emotions, answers, kept)
 
     def explain(
-        self, prepared: PreparedPicture, question: Question, removal: RemovalOptions | None = None
+        self, prepared: PreparedPicture, question: AnyQuestion, removal: RemovalOptions | None = None
     ) -> Heatmap:
         """Answer one question about a picture; with `removal`, measure the map's faithfulness too."""
         answer = next(self._answers(prepared, [question]))
-        return self._measured(prepared, question, answer, removal)
+        return self._measured(prepared, question, answer, self._chosen([question])[0], removal)
 
-    def _answers(self, prepared: PreparedPicture, questions: Sequence[Question]) -> Iterator[Attribution]:
+    def _answers(self, prepared: PreparedPicture, questions: Sequence[AnyQuestion]) -> Iterator[Attribution]:
         """Yield an attribution for each question; one method may answer all of them at once."""
-        method: Any = self._method
+        method: Any = self._chosen(questions)[1]
         if isinstance(method, ExplainsTogether):
             with self._lock:
                 found = method.explain_all(self.model, prepared.image, questions)
@@ -303,8 +348,9 @@ class Explainer:
     def _measured(
         self,
         prepared: PreparedPicture,
-        question: Question,
+        question: AnyQuestion,
         answer: Attribution,
+        method: str,
         removal: RemovalOptions | None,
     ) -> Heatmap:
         """Make the heat map of an answer, with its faithfulness where that is wanted."""
@@ -314,23 +360,25 @@ class Explainer:
                 details["faithfulness"] = faithfulness(
                     self.model, prepared.image, question, answer.values, removal
                 ).to_json()
-        return self._heatmap(prepared, question, replace(answer, details=details))
+        return self._heatmap(prepared, question, replace(answer, details=details), method)
 
     def effects(
         self,
         prepared: PreparedPicture,
-        questions: Sequence[Question],
+        questions: Sequence[AnyQuestion],
         further: Mapping[str, Sequence[RegionBox]] = NO_REGIONS,
     ) -> list[PictureEffects]:
         """Measure what changes the answers; `further` are regions by name, as a detector's boxes of faces."""
         with self._lock:
             return measure_effects(self.model, prepared.pixels, questions, further)
 
-    def parts(self, prepared: PreparedPicture, questions: Sequence[Question]) -> list[Contributions]:
-        """Divide each answer among the network's parts.
+    def parts(
+        self, prepared: PreparedPicture, questions: Sequence[AnyQuestion]
+    ) -> list[Contributions | None]:
+        """Divide each answer about emotions among the network's parts; None for one about a rating.
 
-        None for a network that cannot be divided, for a graph whose network torch cannot load, and where
-        torch, which divides them, is not installed.
+        An empty list for a network that cannot be divided, for a graph whose network torch cannot load, and
+        where torch, which divides them, is not installed.
         """
         network = self._network
         if network is None:
@@ -340,7 +388,12 @@ class Explainer:
         if not branches.has_parts(network.network):
             return []
         with self._lock:
-            return [branches.contributions(network, prepared.image, question) for question in questions]
+            return [
+                None
+                if isinstance(question, RatingQuestion)
+                else branches.contributions(network, prepared.image, question)
+                for question in questions
+            ]
 
     @cached_property
     def _network(self) -> "DifferentiableModel | None":
@@ -375,9 +428,9 @@ class Explainer:
         self, prepared: PreparedPicture, request: ExplanationRequest, progress: Callable[[int], None]
     ) -> Explanation:
         questions = self._questions(prepared, request)
-        heatmaps = []
+        heatmaps, method = [], self._chosen(questions)[0]
         for question, answer in zip(questions, self._answers(prepared, questions), strict=True):
-            heatmaps.append(self._measured(prepared, question, answer, request.removal))
+            heatmaps.append(self._measured(prepared, question, answer, method, request.removal))
             progress(1)
         return Explanation(
             prepared.name,
@@ -398,24 +451,27 @@ class Explainer:
         with self._lock:
             return self.model.attribute_evidence(self.model.preprocessing.fit_pixels(prepared.pixels)[None])
 
-    def _questions(self, prepared: PreparedPicture, request: ExplanationRequest) -> list[Question]:
+    def _questions(self, prepared: PreparedPicture, request: ExplanationRequest) -> list[AnyQuestion]:
         against, emotions = request.against, request.emotions
         opposed = words_of(self.vocabulary, against) if against else ()
         left = [word for word, _ in prepared.emotions.ranked if word not in opposed]
         if request.all_emotions:
             emotions = tuple(word for word in self.vocabulary.words if word in left)
-        return [make_question(self.vocabulary, emotion, against) for emotion in emotions or left[:1]]
+            return [make_question(self.vocabulary, word, against) for word in emotions]
+        return [self._question(name, against) for name in emotions or left[:1]]
 
-    def _heatmap(self, prepared: PreparedPicture, question: Question, answer: Attribution) -> Heatmap:
+    def _heatmap(
+        self, prepared: PreparedPicture, question: AnyQuestion, answer: Attribution, method: str
+    ) -> Heatmap:
         return Heatmap(
             image=prepared.name,
             size=prepared.size,
             view=prepared.view,
             question=question,
-            method=self.method_name,
+            method=method,
             model=self.model.name,
             emotions=prepared.emotions,
-            log_odds=float(question.log_odds(np.array([prepared.emotions.probabilities]))[0]),
+            answer=float(question.read(prepared.answers)[0]),
             values=answer.values,
             sums_up=answer.sums_up,
             details=answer.details,
@@ -456,6 +512,10 @@ def _load_network(name: str, device: str, what: str) -> "DifferentiableModel":
     except ImportError as error:
         raise MissingExtra(what, error.name or TORCH, TRAIN.name) from None
     return DifferentiableModel.of(saved.load(name), device)
+
+
+def _about_each(ratings: Sequence[RatingScale]) -> list[AnyQuestion]:
+    return [RatingQuestion(scale, index) for index, scale in enumerate(ratings)]
 
 
 def _for_display(source: Source, size: tuple[int, int], pixels: Pixels) -> Pixels:

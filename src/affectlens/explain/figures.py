@@ -13,7 +13,7 @@ import numpy as np
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.text import READING, doubts, how_made, title
+from affectlens.explain.text import doubts, ends_of, how_made, reading, title, why
 from affectlens.images import Pixels, resize
 from affectlens.report import figures, legend, sheet
 from affectlens.report.heatmaps import ColourScale, Picture, overlay
@@ -55,7 +55,9 @@ def draw_figure(explanation: "Explanation") -> figures.Figure:
     panels = [("the picture", picture)]
     panels += [(title(each), laid_on(each, picture, scale)) for each in heatmaps]
     header = f"{_short(Path(explanation.image).name)}: {likeliest(heatmaps[0].emotions.weights)}"
-    return sheet.draw_sheet(panels, header, _caption(heatmaps), scale, warning=doubts(heatmaps))
+    return sheet.draw_sheet(
+        panels, header, _caption(heatmaps), scale, warning=doubts(heatmaps), ends=ends_of(heatmaps)
+    )
 
 
 def displayed(explanation: "Explanation", longest: int) -> Pixels:
@@ -81,8 +83,8 @@ def displayed(explanation: "Explanation", longest: int) -> Pixels:
 
 
 def scale_of(heatmaps: Sequence[Heatmap]) -> ColourScale:
-    """Choose one scale for maps that are shown together; those in units of their own have each its own."""
-    if not all(each.sums_up for each in heatmaps):
+    """Choose one scale for maps in one unit that are shown together; others have each its own."""
+    if not all(each.sums_up for each in heatmaps) or len({each.unit for each in heatmaps}) > 1:
         return ColourScale(0.0, "relative to the maximum" + (" of each map" if len(heatmaps) > 1 else ""))
     values = np.concatenate([each.seen().ravel() for each in heatmaps])
     return ColourScale.of(values, heatmaps[0].unit)
@@ -97,9 +99,8 @@ def laid_on(heatmap: Heatmap, pixels: Pixels, scale: ColourScale | None = None) 
 
 
 def _caption(heatmaps: Sequence[Heatmap]) -> str:
-    first = heatmaps[0]
-    why = f"Why {first.question}? " if len(heatmaps) == 1 else ""
-    sentences = [why + READING, *how_made(heatmaps), ON_AVERAGE]
+    question = f"{why(heatmaps[0])} " if len(heatmaps) == 1 else ""
+    sentences = [question + reading(heatmaps), *how_made(heatmaps), ON_AVERAGE]
     return " ".join(sentence for sentence in sentences if sentence)
 
 

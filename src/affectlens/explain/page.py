@@ -7,22 +7,23 @@ has an alternative text. Here are the values; `report/templates/explain.html` is
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.question import AnyQuestion, RatingQuestion
 from affectlens.explain.figures import displayed, laid_on, scale_of
-from affectlens.explain.story.effects import LEAST_EFFECT, SHIFT, PerturbationEffect, PictureEffects
-from affectlens.explain.text import READING, baseline, doubts, how_made, title
+from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects
+from affectlens.explain.story.text import points
+from affectlens.explain.text import baseline, doubts, ends_of, how_made, reading, title, why
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.report import html, wheel
 from affectlens.report.emotion_colours import colours_of
 from affectlens.report.figures import jpeg_url, svg_url
 from affectlens.report.heatmaps import AGAINST, FOR, ColourScale
-from affectlens.report.text import ON_AVERAGE, headline, likeliest, printable_in_files
+from affectlens.report.text import ON_AVERAGE, headline, likeliest, percent, printable_in_files
 
 if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 LONGEST = 1100  # pixels of the picture's longer side: sharp on a telephone and on a desk
 QUALITY = 86  # of JPEG
 _LEAST_SCALE = 3.0  # log-odds of the longest bar, unless some number on the page is larger
+_LEAST_POINTS = 1.0  # so of a rating of 1 to 9
 
 TemplateValues = dict[str, Any]
 
@@ -50,65 +52,79 @@ def _values(explanation: "Explanation") -> TemplateValues:
     emotions = heatmaps[0].emotions
     pixels = displayed(explanation, LONGEST)
     scale = scale_of(heatmaps)
-    longest = _longest_bar(explanation)
     name = printable_in_files(Path(explanation.image).name)
     return {
         "name": name,
-        "question": str(heatmaps[0].question),
+        "why": why(heatmaps[0]),
         "headline": headline(emotions.weights),
         "top": emotions.top,
         "likeliest": likeliest(emotions.weights),
         "evidence": evidence_lines(explanation.attributes or {}),
         "on_average": ON_AVERAGE,
-        "reading": READING,
         "colours": {"for": _channels(FOR), "against": _channels(AGAINST)},
         "picture": jpeg_url(pixels, QUALITY),
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         "scale": {"number": f"{scale.full or 1:.2g}", "unit": scale.unit},
-        "sections": [_section(explanation, index, pixels, scale, longest) for index in range(len(heatmaps))],
-        "longest_bar": longest,
+        "sections": [_section(explanation, index, pixels, scale) for index in range(len(heatmaps))],
         "emotions": _emotions(emotions, name),
         "made": how_made(heatmaps),
         "numbers": json.dumps([each.to_json() for each in heatmaps], indent=1, ensure_ascii=False),
     }
 
 
-def _longest_bar(explanation: "Explanation") -> float:
-    """Return the log-odds of the longest bar: one scale for the page, on which every number fits."""
-    effects = [each.effect for found in explanation.effects for each in found.perturbations]
-    parts = [value for found in explanation.parts for value in found.by_kind().values()]
-    return max([_LEAST_SCALE, *map(abs, effects + parts)])
+def _longest_bar(explanation: "Explanation", question: AnyQuestion) -> float:
+    """Return the number of the longest bar: one scale for all in one unit, on which every number fits."""
+    same = [index for index, each in enumerate(explanation.heatmaps) if each.question.unit == question.unit]
+    effects = [each.effect for index in same if explanation.effects
+               for each in explanation.effects[index].perturbations]  # fmt: skip
+    divided = [explanation.parts[index] for index in same if explanation.parts]
+    parts = [value for found in divided if found for value in found.by_kind().values()]
+    least = _LEAST_POINTS * question.point if isinstance(question, RatingQuestion) else _LEAST_SCALE
+    return max([least, *map(abs, effects + parts)])
 
 
-def _section(
-    explanation: "Explanation", index: int, pixels: Pixels, scale: ColourScale, longest: float
-) -> TemplateValues:
+def _section(explanation: "Explanation", index: int, pixels: Pixels, scale: ColourScale) -> TemplateValues:
     heatmap = explanation.heatmaps[index]
+    longest = _longest_bar(explanation, heatmap.question)
+    parts = explanation.parts[index] if explanation.parts else None
     return {
         "anchor": _anchor(heatmap),
         "title": title(heatmap),
-        "question": str(heatmap.question),
+        "why": why(heatmap),
+        "map_of": _contrast(heatmap),
+        "reading": reading([heatmap]),
+        "answer": heatmap.question.name if isinstance(heatmap.question, RatingQuestion) else "the answer",
+        "unit": heatmap.question.unit,
+        "ends": ends_of([heatmap]),
+        "longest_bar": longest,
         "doubt": doubts([heatmap]),
         "map": jpeg_url(laid_on(heatmap, pixels, scale), QUALITY),
         "effects": _effects(explanation.effects[index], explanation.story(index), longest)
         if explanation.effects
         else None,
-        "parts": _parts(explanation.parts[index], longest) if explanation.parts else None,
+        "parts": _parts(parts, longest) if parts else None,
     }
+
+
+def _contrast(heatmap: Heatmap) -> str:
+    """State what a map shows, for those who cannot see it."""
+    if heatmap.rating is not None:
+        return f"what raises and what lowers {title(heatmap)}"
+    return f"what speaks for {title(heatmap)} and against it"
 
 
 def _effects(found: PictureEffects, story: list[str], longest: float) -> TemplateValues:
     """What was tried: ninths as a picture of nine, by what each adds; the rest as rows of changes."""
-    favour = found.question.favour
+    question = found.question
     ninths = [each for each in found.perturbations if each.name.endswith(" ninth")]
     rows = [each for each in found.perturbations if not each.name.endswith(" ninth")]
     return {
         "story": story,
-        "favour": favour[0] if len(favour) == 1 else str(found.question),
-        "probability": _probability(found.emotions, favour),
+        "favour": _favoured(question),
+        "answer": _answer(found, 0.0, found.emotions),
         "shift": SHIFT,
-        "noise": max(found.noise, LEAST_EFFECT),
+        "noise": found.least,
         "ninths": [
             {
                 "name": each.name,
@@ -121,7 +137,7 @@ def _effects(found: PictureEffects, story: list[str], longest: float) -> Templat
         "rows": [
             {
                 "name": _name_of(each),
-                "probability": _probability(each.emotions, favour),
+                "answer": _answer(found, each.effect, each.emotions),
                 "effect": each.effect,
                 "exceeds_noise": found.exceeds_noise(each),
                 "bar": _bar(each.effect, longest, "change"),
@@ -181,8 +197,17 @@ def _name_of(perturbation: PerturbationEffect) -> str:
     return f"with {perturbation.name} blurred" if is_region else perturbation.name
 
 
-def _probability(emotions: EmotionDistribution, words: Sequence[str]) -> float:
-    return math.fsum(emotions[word] for word in words)
+def _favoured(question: AnyQuestion) -> str:
+    if isinstance(question, RatingQuestion) or len(question.favour) > 1:
+        return str(question)
+    return question.favour[0]
+
+
+def _answer(found: PictureEffects, effect: float, emotions: EmotionDistribution) -> str:
+    """Write what is predicted after a perturbation: how likely what is favoured is, or the rating."""
+    if isinstance(found.question, RatingQuestion):
+        return points(found.question.shown(found.answer + effect))
+    return percent(math.fsum(emotions[word] for word in found.question.favour))
 
 
 def _bar(value: float, longest: float, side: str) -> TemplateValues:

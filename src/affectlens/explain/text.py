@@ -8,11 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.core.question import RatingQuestion
 from affectlens.explain.core.reference import USUAL
-from affectlens.explain.story.text import feeling
+from affectlens.explain.story.text import feeling, rated, subject
 from affectlens.report.text import percent, printable_in_files, signed, with_minus
 
 READING = "Orange speaks for the answer, blue against it, the stronger the more."
+_READING_OF_BOTH = (
+    "Orange speaks for an emotion or raises a rating, blue speaks against it or lowers it, "
+    "the stronger the more."
+)
 
 # What a picture is compared with: the baselines of `core.baselines`, and the reference of `story.branches`.
 BASELINES_IN_WORDS = {
@@ -34,18 +39,47 @@ _SIGNED = frozenset({"on_maps", "by_attention", "elsewhere"})
 _KINDS = (str, int, float)
 
 
-def title(heatmap: Heatmap) -> str:
-    """Name what a map is the answer to, with how likely that is: `fear (62 %)`."""
+def reading(heatmaps: Sequence[Heatmap]) -> str:
+    """State what the colours of maps mean: of ratings, what raises them and what lowers them."""
+    rated_ones = [each.question for each in heatmaps if isinstance(each.question, RatingQuestion)]
+    if not rated_ones:
+        return READING
+    if len(rated_ones) < len(heatmaps):
+        return _READING_OF_BOTH
+    name = rated_ones[0].name if len(heatmaps) == 1 else "the rating"
+    return f"Orange raises {name}, blue lowers it, the stronger the more."
+
+
+def ends_of(heatmaps: Sequence[Heatmap]) -> tuple[str, str]:
+    """Name what is negative and what is positive in maps, for the two ends of a scale of colours."""
+    are_rated = {each.rating is not None for each in heatmaps}
+    if len(are_rated) > 1:
+        return "against, lowers", "for, raises"
+    return ("lowers", "raises") if True in are_rated else ("against", "for")
+
+
+def why(heatmap: Heatmap) -> str:
+    """Write the question that a map answers: `Why fear?`, `Why this valence?`."""
     question = heatmap.question
+    return f"Why this {question.name}?" if isinstance(question, RatingQuestion) else f"Why {question}?"
+
+
+def title(heatmap: Heatmap) -> str:
+    """Name what a map is the answer to, with how likely that is: `fear (62 %)`, `valence 4.8 of 1 to 9`."""
+    question = heatmap.question
+    if isinstance(question, RatingQuestion):
+        return rated(question, heatmap.answer)
     name = feeling(question, question.favour)
     if len(question.favour) + len(question.against) < len(question.vocabulary):
         return f"{name} rather than {feeling(question, question.against)}"
-    return f"{name} ({percent(heatmap.probability)})"
+    return f"{name} ({percent(heatmap.probability or 0)})"
 
 
 def how_made(heatmaps: Sequence[Heatmap]) -> list[str]:
     """Describe in sentences how maps of one picture by one method were made, and how exact they are."""
-    sentences = (_method(heatmaps), _exactness(heatmaps), _faithfulness(heatmaps), _view(heatmaps[0]))
+    groups = _by_unit(heatmaps)
+    faithfulness = [_faithfulness(each, alone=len(groups) == 1) for each in groups]
+    sentences = (_method(heatmaps), _exactness(heatmaps), *faithfulness, _view(heatmaps[0]))
     return [printable_in_files(sentence) for sentence in sentences if sentence]
 
 
@@ -78,6 +112,14 @@ def doubts(heatmaps: Sequence[Heatmap]) -> str:
         f"Do not rely on {which}, on this picture not found to be better than random ones: "
         f"{', '.join(doubtful)}."
     )
+
+
+def _by_unit(heatmaps: Sequence[Heatmap]) -> list[list[Heatmap]]:
+    """Divide maps into those about emotions, and those about each rating, whose numbers have other units."""
+    groups: dict[str, list[Heatmap]] = {}
+    for each in heatmaps:
+        groups.setdefault(str(each.question) if each.log_odds is None else "", []).append(each)
+    return list(groups.values())
 
 
 def _method(heatmaps: Sequence[Heatmap]) -> str:
@@ -122,11 +164,14 @@ def _exactness(heatmaps: Sequence[Heatmap]) -> str:
     at_most = "" if len(heatmaps) == 1 else "at most "
     if known and len(known) == len(heatmaps):
         return f"Completeness error {at_most}{_share(max(known))} of the difference that is divided up."
-    absolute = [
-        abs(each.details["completeness_error"]) for each in heatmaps if "completeness_error" in each.details
-    ]
-    if absolute:
-        return f"Completeness error {at_most}{max(absolute):.2g} in log-odds."
+    largest: dict[str, float] = {}
+    for each in heatmaps:
+        if "completeness_error" in each.details:
+            unit, error = each.question.unit, abs(each.details["completeness_error"])
+            largest[unit] = max(error, largest.get(unit, 0.0))
+    if largest:
+        errors = " and ".join(f"{error:.2g} in {unit}" for unit, error in largest.items())
+        return f"Completeness error {at_most}{errors}."
     return (
         "The values do not add up to the answer: compare regions, not numbers."
         if not heatmaps[0].sums_up
@@ -134,17 +179,23 @@ def _exactness(heatmaps: Sequence[Heatmap]) -> str:
     )
 
 
-def _faithfulness(heatmaps: Sequence[Heatmap]) -> str:
-    """Deletion and insertion compared with random maps, averaged over the maps."""
+def _faithfulness(heatmaps: Sequence[Heatmap], *, alone: bool = True) -> str:
+    """Deletion and insertion compared with random maps, averaged over the maps, which may not be alone."""
     measured = [each.details["faithfulness"] for each in heatmaps if each.details.get("faithfulness")]
     if not measured:
         return ""
     own_in, random_in = _mean_of(measured, "insertion")
     own_out, random_out = _mean_of(measured, "deletion")
-    whose = "this map" if len(heatmaps) == 1 else "these maps, on average"
+    question = heatmaps[0].question
+    whose = "these maps, on average"
+    if len(heatmaps) == 1:
+        whose = "this map" if alone else f"the map of {subject(question)}"
+    brought, scale = "the answer to a mean probability of", ""
+    if isinstance(question, RatingQuestion):
+        brought, scale = f"{question.name} to a mean of", f" of {question.range}"
     return (
-        f"Faithfulness on this picture: put in by the order of {whose}, its parts bring the answer to a mean "
-        f"probability of {own_in:.2f}, in a random order to {random_in:.2f} (more is better); taken out, to "
+        f"Faithfulness on this picture: put in by the order of {whose}, its parts bring {brought} "
+        f"{own_in:.2f}{scale}, in a random order to {random_in:.2f} (more is better); taken out, to "
         f"{own_out:.2f} against {random_out:.2f} (less is better)."
     )
 

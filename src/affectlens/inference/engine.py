@@ -92,6 +92,9 @@ class Engine(Protocol):
     def answer(self, pixels: Pixels) -> Answers:
         """Predict a batch, uint8 (B, H, W, 3), with all that the card promises besides emotions."""
 
+    def answer_images(self, images: Images) -> Answers:
+        """Predict normalised images, or a blend of such, (B, 3, H, W), as `answer` does pixels."""
+
     def predict_images(self, images: Images) -> Probabilities:
         """Predict what `Preprocessing.normalise` returns, or a blend of such: (B, 3, H, W) -> (B, E)."""
 

@@ -121,8 +121,12 @@ class GraphEngine(ABC):
 
     def answer(self, pixels: Pixels) -> Answers:
         """Predict a batch with its ratings and what unusual pictures are known by."""
+        return self.answer_images(self.card.preprocessing.normalise(pixels))
+
+    def answer_images(self, images: Images) -> Answers:
+        """Predict normalised images, float32 (B, 3, H, W), as `answer` does."""
         names = [GRAPH_LOGITS, *self._beyond]
-        found = self._outputs(self.card.preprocessing.normalise(pixels), names)
+        found = self._outputs(images, names)
         return self._answers(dict(zip(names, found, strict=True)))
 
     def _answers(self, found: Mapping[str, NDArray[np.float32]]) -> Answers:

@@ -109,10 +109,22 @@ class TorchEngine:
         """Predict a batch with its ratings and what unusual pictures are known by."""
         if self._reader is None:
             return Answers(self(pixels))
-        self._process.require()
         parts = torch.split(to_tensor(pixels), self.at_once(len(pixels)))
+        return self._answers(self._reader, (self._images(part) for part in parts))
+
+    def answer_images(self, images: Images) -> Answers:
+        """Predict normalised images, float32 (B, 3, H, W), as `answer` does."""
+        if self._reader is None:
+            return Answers(self.predict_images(images))
+        # Contiguous, since torch takes no views such as mirror images.
+        parts = torch.split(torch.from_numpy(np.ascontiguousarray(images)), self.at_once(len(images)))
+        laid_out = (part.to(self._device).contiguous(memory_format=torch.channels_last) for part in parts)
+        return self._answers(self._reader, laid_out)
+
+    def _answers(self, reader: FeatureNetwork, parts: Iterable[Tensor]) -> Answers:
+        self._process.require()
         with torch.inference_mode(), autocast(self._device, self._dtype):
-            read = [self._reader(self._images(part)) for part in parts]
+            read = [reader(part) for part in parts]
         logits, embedding, features = (torch.cat(each).float().cpu() for each in zip(*read, strict=True))
         ratings = self._head.read(features.numpy()) if self._head else None
         probabilities = self._probabilities(logits)

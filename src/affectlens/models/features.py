@@ -41,14 +41,23 @@ class FeatureNetwork(nn.Module):
         self.network = network
         self._readers, self._layers = tuple(readers), tuple(layers)
         self._seen = local()  # the hooks of one thread see only what that thread runs
-        for path in self._readers:
+        self._hooks = [
             submodule(network, path).register_forward_pre_hook(
                 lambda _module, inputs, path=path: self._keep(path, inputs[0])
             )
-        for path in self._layers:
+            for path in self._readers
+        ]
+        self._hooks += [
             submodule(network, path).register_forward_hook(
                 lambda _module, _inputs, values, path=path: self._keep(path, values)
             )
+            for path in self._layers
+        ]
+
+    def remove_hooks(self) -> None:
+        """Leave the network as it was; afterwards there is nothing to read."""
+        for hook in self._hooks:
+            hook.remove()
 
     def forward(self, images: Tensor) -> NetworkFeatures:
         """Run the network: (B, 3, H, W) -> logits, embedding and features."""

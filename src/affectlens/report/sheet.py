@@ -31,11 +31,19 @@ Panel = tuple[str, Picture]  # title and picture
 
 
 def draw_sheet(
-    panels: Sequence[Panel], header: str, caption: str, scale: ColourScale, warning: str = ""
+    panels: Sequence[Panel],
+    header: str,
+    caption: str,
+    scale: ColourScale,
+    warning: str = "",
+    ends: tuple[str, str] = ("against", "for"),
 ) -> Figure:
-    """Draw a sheet, with a warning between its header and the pictures; write it with `DPI`."""
+    """Draw a sheet, with a warning between its header and the pictures; write it with `DPI`.
+
+    `ends` name what is negative and what is positive on the scale.
+    """
     sheet = _Sheet(panels, caption, warning)
-    sheet.draw(header, scale)
+    sheet.draw(header, scale, ends)
     return sheet.figure
 
 
@@ -62,14 +70,14 @@ class _Sheet:
         )  # fmt: skip
         self.figure = new_figure(self.width / DPI, self.height / DPI, dpi=DPI)
 
-    def draw(self, header: str, scale: ColourScale) -> None:
+    def draw(self, header: str, scale: ColourScale, ends: tuple[str, str]) -> None:
         self._text(self.margin, self.margin, header, 1.9, weight="bold")
         for number, line in enumerate(self.warning):
             below = self.margin + 3.6 * self.unit + number * self.warning_line
             self._text(self.margin, below, line, _WARNING, colour=_ALARM, weight="bold")
         self._draw_panels(self.margin + self.header)
         top = self.height - self.margin - self.line * len(self.lines) - self.bar
-        self._draw_bar(top + 1.5 * self.unit, scale)
+        self._draw_bar(top + 1.5 * self.unit, scale, ends)
         for number, line in enumerate(self.lines):
             self._text(self.margin, top + self.bar + number * self.line, line, _CAPTION, colour=PALE)
 
@@ -108,7 +116,7 @@ class _Sheet:
             for side in axes.spines.values():
                 side.set(color=_FRAME, linewidth=0.07 * self.unit)
 
-    def _draw_bar(self, top: float, scale: ColourScale) -> None:
+    def _draw_bar(self, top: float, scale: ColourScale, ends: tuple[str, str]) -> None:
         """Draw the colours with their numbers, on the middle grey of a picture."""
         strengths = np.linspace(-1, 1, 256)
         colours = tinted(np.full((1, 256), 0.5), strengths[None])
@@ -119,9 +127,9 @@ class _Sheet:
         )
         number = f"{scale.full or 1:.2g}"
         below = top + 1.8 * self.unit
-        self._text(self.margin, below, f"\N{MINUS SIGN}{number} against", 1.15)
+        self._text(self.margin, below, f"\N{MINUS SIGN}{number} {ends[0]}", 1.15)
         self._text(self.margin + width / 2, below, "0", 1.15, ha="center")
-        self._text(self.margin + width, below, f"for +{number}", 1.15, ha="right")
+        self._text(self.margin + width, below, f"{ends[1]} +{number}", 1.15, ha="right")
         if self.width - 2 * self.margin - width > 30 * self.unit:
             self._text(self.margin + width + 2 * self.unit, top, scale.unit, 1.15, colour=PALE)
         else:

@@ -52,7 +52,7 @@ def heatmap(values: MapValues, size: tuple[int, int], preprocessing: Preprocessi
         method="planted",
         model="tiny",
         emotions=MIKELS.distribution({"fear": 3, "awe": 1}),
-        log_odds=math.log(3),
+        answer=math.log(3),
         values=values,
         **more,
     )

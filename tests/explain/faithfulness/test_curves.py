@@ -43,8 +43,8 @@ def test_the_one_spot_that_counts_is_gone_after_the_first_cell() -> None:
     truth = spot_weights(top=8, left=16, side=4, strength=5.0)
     curves = Removal(summing(truth), white(), why_fear(), CELLS).curves(truth)
     others = math.log(7)  # seven emotions of logit 0
-    assert curves.deletion.log_odds == pytest.approx([5 - others] + 49 * [-others], abs=1e-5)
-    assert curves.insertion.log_odds == pytest.approx([-others] + 49 * [5 - others], abs=1e-5)
+    assert curves.deletion.answers == pytest.approx([5 - others] + 49 * [-others], abs=1e-5)
+    assert curves.insertion.answers == pytest.approx([-others] + 49 * [5 - others], abs=1e-5)
 
 
 def test_chance_against_chance_gives_no_difference() -> None:
@@ -84,8 +84,8 @@ def test_greater_values_come_first() -> None:
 def test_curves_start_and_end_at_the_picture_and_its_replacement() -> None:
     removal = Removal(one_spot(), noise(0), why_fear(), RemovalOptions(cells=7, steps=6))
     curves = removal.curves(noise(1)[0, 0])
-    assert curves.deletion.log_odds[0] == curves.insertion.log_odds[-1] == removal.whole
-    assert curves.deletion.log_odds[-1] == curves.insertion.log_odds[0] == removal.blank
+    assert curves.deletion.answers[0] == curves.insertion.answers[-1] == removal.whole
+    assert curves.deletion.answers[-1] == curves.insertion.answers[0] == removal.blank
     assert curves.deletion.shares[0] == 0 and curves.deletion.shares[-1] == 1
     assert len(curves.deletion.shares) == 7
     assert removal.whole != removal.blank

@@ -7,7 +7,7 @@ import pytest
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.explain.core.attribution import log_odds
+from affectlens.explain.core.attribution import scores
 from affectlens.explain.core.baselines import baselines
 from affectlens.explain.core.differentiable import DifferentiableModel
 from affectlens.explain.core.question import make_question
@@ -26,7 +26,7 @@ def picture() -> Images:
 
 def owed(model: DifferentiableModel, image: Images, baseline: str = "mean") -> float:
     both = np.concatenate([image, baselines(model, image, [baseline])])
-    of_image, of_baseline = log_odds(model, both, why_fear()).tolist()
+    of_image, of_baseline = scores(model, both, why_fear()).tolist()
     return float(of_image - of_baseline)
 
 

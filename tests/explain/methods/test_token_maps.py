@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import log_odds
+from affectlens.explain.core.attribution import scores
 from affectlens.explain.methods.token_maps import TokenMaps
 from affectlens.preprocess import Images
 from planted import model_of, small_member
@@ -24,7 +24,7 @@ def picture(seed: int = 0) -> Images:
 def test_what_is_on_the_maps_and_elsewhere_adds_up_to_the_answer(name: str) -> None:
     model = model_of(small_member(name, backbone="test_resnet"), SIDE)
     found = TokenMaps()(model, picture(), why_fear())
-    answer, mean = log_odds(model, np.concatenate([picture(), 0 * picture()]), why_fear()).tolist()
+    answer, mean = scores(model, np.concatenate([picture(), 0 * picture()]), why_fear()).tolist()
     owed = answer - mean
     assert found.details["on_maps"] + found.details["elsewhere"] == pytest.approx(owed, abs=0.01)
     assert float(found.values.sum()) == pytest.approx(found.details["on_maps"], abs=1e-3)

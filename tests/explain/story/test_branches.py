@@ -18,7 +18,7 @@ from affectlens.data import folder
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS, POLARITY
 from affectlens.errors import SettingsError, UnknownName, VocabularyMismatch
-from affectlens.explain.core.attribution import log_odds
+from affectlens.explain.core.attribution import scores
 from affectlens.explain.core.differentiable import DifferentiableModel
 from affectlens.explain.core.question import make_question
 from affectlens.explain.story.ablation import ablate
@@ -68,7 +68,7 @@ def test_parts_add_up_to_the_difference_from_the_reference(kind: str, reference:
     image = picture(3)  # which no norm remembers
     found = contributions(subject, image, why_fear(), reference)
     total = sum(part.log_odds for part in found.parts)
-    assert found.log_odds == pytest.approx(float(log_odds(subject, image, why_fear())[0]), abs=1e-4)
+    assert found.log_odds == pytest.approx(float(scores(subject, image, why_fear())[0]), abs=1e-4)
     assert total == pytest.approx(found.log_odds - found.reference_log_odds, rel=5e-3, abs=1e-3)
     assert found.error == pytest.approx(total - (found.log_odds - found.reference_log_odds), abs=1e-6)
     assert all(abs(part.log_odds) > 1e-6 for part in found.parts)

@@ -192,12 +192,12 @@ def test_the_answer_is_that_of_the_picture_as_it_is() -> None:
         subject(brightest), pixels, [make_question(MIKELS, "fear"), make_question(MIKELS, "anger", "fear")]
     )
     assert found.emotions["fear"] == pytest.approx(math.exp(4) / (math.exp(4) + 7), abs=1e-4)
-    assert found.log_odds == pytest.approx(4 - math.log(7), abs=1e-4)
-    assert other.log_odds == pytest.approx(-4, abs=1e-4)
+    assert found.answer == pytest.approx(4 - math.log(7), abs=1e-4)
+    assert other.answer == pytest.approx(-4, abs=1e-4)
     assert effect(other, INNER) == pytest.approx(-effect(found, INNER), abs=1e-6)
     for each in found.perturbations:
         odds = each.emotions["fear"] / (1 - each.emotions["fear"])
-        assert math.log(odds) == pytest.approx(found.log_odds + each.effect, abs=1e-4)
+        assert math.log(odds) == pytest.approx(found.answer + each.effect, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (400, 3), (17, 23)])
@@ -239,7 +239,7 @@ def test_effects_are_sorted_greatest_first() -> None:
         question=make_question(MIKELS, "fear"),
         model="m",
         emotions=emotions,
-        log_odds=0,
+        answer=0,
         noise=0.3,
         perturbations=tuple(perturbations),
     )
@@ -256,7 +256,7 @@ def divided(
     preprocessing = Preprocessing(height=values.shape[0], width=values.shape[1], fit=fit)
     heatmap = Heatmap(
         image="a.jpg", size=size, view=preprocessing.view(*size), question=make_question(MIKELS, "fear"),
-        method="m", model="m", emotions=MIKELS.only("fear"), log_odds=1.0, values=values, sums_up=True,
+        method="m", model="m", emotions=MIKELS.only("fear"), answer=1.0, values=values, sums_up=True,
     )  # fmt: skip
     return {share.region: (share.area, share.favour, share.against) for share in divide_by_region(heatmap)}
 

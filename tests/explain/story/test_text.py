@@ -54,7 +54,7 @@ def effects_of(
         question=question or make_question(MIKELS, "fear"),
         model="m",
         emotions=emotions,
-        log_odds=log_odds,
+        answer=log_odds,
         noise=noise,
         perturbations=tuple(perturbations),
     )

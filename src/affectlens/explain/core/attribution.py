@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
-from affectlens.explain.core.question import Question
+from affectlens.errors import SettingsError
+from affectlens.explain.core.question import AnyQuestion, ImageAnswers, RatingQuestion
 from affectlens.images import Pixels
 from affectlens.metrics import Doubles
 from affectlens.preprocess import Images, Preprocessing
+from affectlens.ratings import RatingScale
 
 Map: TypeAlias = NDArray[np.float32]  # (h, w), a value for each pixel of the network's input
 
@@ -40,6 +42,18 @@ class ExplainedModel(Protocol):
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities of normalised images: (B, 3, h, w) -> (B, E)."""
+
+
+@runtime_checkable
+class HasRatings(Protocol):
+    """Models that may rate pictures, too."""
+
+    @property
+    def ratings(self) -> tuple[RatingScale, ...]:
+        """Scales of the ratings; none of most models."""
+
+    def answer_images(self, images: Images) -> ImageAnswers:
+        """Probabilities and ratings of normalised images, in one run: (B, 3, h, w) -> B answers."""
 
 
 @runtime_checkable
@@ -81,9 +95,26 @@ def network_of(model: ExplainedModel) -> Any:
     return getattr(model, "network", None)
 
 
-def log_odds(model: ExplainedModel, images: Images, question: Question) -> Doubles:
-    """Log-odds that a question is about: (B, 3, h, w) -> (B,)."""
-    return question.log_odds(model.predict_images(images))
+def ratings_of(model: ExplainedModel) -> tuple[RatingScale, ...]:
+    """Return the scales of a model's ratings; none of a model without."""
+    return model.ratings if isinstance(model, HasRatings) else ()
+
+
+def answer_questions(model: ExplainedModel, images: Images, questions: Sequence[AnyQuestion]) -> ImageAnswers:
+    """Answer what questions are about, and no more: (B, 3, h, w) -> B answers.
+
+    Raises `SettingsError` for a question about a rating and a model without ratings.
+    """
+    if not any(isinstance(question, RatingQuestion) for question in questions):
+        return ImageAnswers(model.predict_images(images), np.zeros((len(images), 0)))
+    if not isinstance(model, HasRatings) or not model.ratings:
+        raise SettingsError(f"{model.name} has no ratings.")
+    return model.answer_images(images)
+
+
+def scores(model: ExplainedModel, images: Images, question: AnyQuestion) -> Doubles:
+    """Log-odds, or ratings, that a question is about: (B, 3, h, w) -> (B,)."""
+    return question.read(answer_questions(model, images, [question]))
 
 
 @dataclass(frozen=True)
@@ -91,8 +122,8 @@ class Attribution:
     """How much each pixel of the network's input speaks for the answer, or against it.
 
     Attributes:
-        values: float32 (h, w), in units of the question's log-odds where the method divides them up exactly
-            (`sums_up`), else of the method's own
+        values: float32 (h, w), in units of the question's answer (log-odds, or points of a rating) where the
+            method divides it up exactly (`sums_up`), else of the method's own
         details: what it took and how exact it is, as JSON: steps, baseline, completeness error, seconds
     """
 
@@ -106,10 +137,11 @@ class ExplainsTogether(Protocol):
     """Methods that answer several questions about a picture with the answers to the same perturbations."""
 
     def explain_all(
-        self, model: ExplainedModel, image: Images, questions: Sequence[Question]
+        self, model: ExplainedModel, image: Images, questions: Sequence[AnyQuestion]
     ) -> list[Attribution]:
         """Explain one picture, (1, 3, h, w): an attribution for each question."""
 
 
-# A method takes a model, one image (1, 3, h, w) as `Preprocessing.normalise` returns it, and a question.
-Method = Callable[[Any, Images, Question], Attribution]
+# A method takes a model, one image (1, 3, h, w) as `Preprocessing.normalise` returns it, and a question: an
+# `AnyQuestion`, or of a method for emotions alone a `Question`.
+Method = Callable[[Any, Images, Any], Attribution]

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from affectlens.attributes import Attribute
 from affectlens.emotions import Vocabulary
+from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Map
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, ImageAnswers, RatingQuestion
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_of
 from affectlens.inference.engine import TORCH
@@ -22,9 +23,12 @@ from affectlens.inference.output.rows import made_by
 from affectlens.machine import pick_device
 from affectlens.metrics import Doubles, softmax
 from affectlens.models.capabilities import HasAttributes
+from affectlens.models.features import FeatureNetwork
+from affectlens.models.graph_outputs import last_layers
 from affectlens.models.maps import frozen
 from affectlens.models.saved import Model
 from affectlens.preprocess import Images, Preprocessing
+from affectlens.ratings import RatingHead, RatingScale
 
 _AT_ONCE = 32  # pictures: of more the maps fill the memory
 
@@ -37,6 +41,8 @@ class DifferentiableModel:
         network: normalised images (B, 3, h, w) -> logits (B, E), before the temperature
         attributes: those that the network answers
         weights_id: `Card.weights_id`; empty where it was not saved
+        ratings: scales of the model's ratings, which `head` reads of what enters the last linear layers,
+            `readers`, and of the pooled `feature_layers`
     """
 
     network: nn.Module
@@ -47,6 +53,10 @@ class DifferentiableModel:
     name: str
     attributes: tuple[Attribute, ...] = ()
     weights_id: str = ""
+    ratings: tuple[RatingScale, ...] = ()
+    head: RatingHead | None = None
+    readers: tuple[str, ...] = ()
+    feature_layers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: Model, device: str = "auto") -> "DifferentiableModel":
@@ -54,7 +64,18 @@ class DifferentiableModel:
         card, picked = model.card, pick_device(device)
         network = model.network.eval().requires_grad_(False).to(picked)
         of_card = (card.vocabulary, card.preprocessing, card.temperature, picked, card.name, card.attributes)
-        return cls(network, *of_card, weights_id=card.weights_id)
+        if not card.ratings:
+            return cls(network, *of_card, weights_id=card.weights_id)
+        size = card.preprocessing
+        return cls(
+            network,
+            *of_card,
+            weights_id=card.weights_id,
+            ratings=card.ratings,
+            head=RatingHead.from_tensors(model.heads),
+            readers=last_layers(network, size.height, size.width, len(card.vocabulary)),
+            feature_layers=card.feature_layers,
+        )
 
     def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
         """Attributes of one picture, and which of them speak for its first emotion; see the protocol."""
@@ -71,12 +92,21 @@ class DifferentiableModel:
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities: (B, 3, h, w) -> (B, E)."""
         with frozen(self.network), torch.no_grad():
-            # A quarter faster on CPUs with channels last.
-            parts = [
-                self.logits(part.contiguous(memory_format=torch.channels_last)).cpu()
-                for part in self.tensor(images).split(_AT_ONCE)
-            ]
+            parts = [self.logits(part).cpu() for part in self._batches(images)]
         return softmax(torch.cat(parts).numpy())
+
+    def answer_images(self, images: Images) -> ImageAnswers:
+        """Probabilities and ratings in one run: (B, 3, h, w) -> B answers."""
+        with frozen(self.network), torch.no_grad():
+            read = [self._logits_and_ratings(part) for part in self._batches(images)]
+        logits, ratings = (torch.cat(each).cpu().numpy() for each in zip(*read, strict=True))
+        return ImageAnswers(softmax(logits), ratings.astype(np.float64))
+
+    def _batches(self, images: Images) -> list[Tensor]:
+        # A quarter faster on CPUs with channels last.
+        return [
+            part.contiguous(memory_format=torch.channels_last) for part in self.tensor(images).split(_AT_ONCE)
+        ]
 
     def tensor(self, images: Images) -> Tensor:
         """Images on the device, in memory of their own."""
@@ -88,9 +118,30 @@ class DifferentiableModel:
         logits: Tensor = self.network(images).float() / self.temperature
         return logits
 
-    def score(self, images: Tensor, question: Question) -> Tensor:
-        """Log-odds that the question is about, differentiable by the images: (B, 3, h, w) -> (B,)."""
+    def score(self, images: Tensor, question: AnyQuestion) -> Tensor:
+        """Log-odds, or ratings, of the question, differentiable by the images: (B, 3, h, w) -> (B,)."""
+        if isinstance(question, RatingQuestion):
+            return self._logits_and_ratings(images)[1][:, question.index]
         return question.score(self.logits(images))
+
+    def _logits_and_ratings(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Calibrated logits (B, E), and ratings before they are cut off at the ends of their scales (B, R).
+
+        Raises `SettingsError` for a model without ratings.
+        """
+        if self.head is None:
+            raise SettingsError(f"{self.name} has no ratings.")
+        # Hooks of its own each time: the last that were hung see what a method puts instead of a map.
+        reader = FeatureNetwork(self.network, self.readers, self.feature_layers)
+        try:
+            found = reader(images)
+        finally:
+            reader.remove_hooks()
+        weights, offsets = (
+            torch.from_numpy(each).to(self.device) for each in (self.head.weights, self.head.offsets)
+        )
+        ratings = torch.nn.functional.linear(found.features.float(), weights, offsets)
+        return found.logits.float() / self.temperature, ratings
 
 
 def to_map(values: Tensor) -> Map:

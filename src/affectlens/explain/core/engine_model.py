@@ -3,6 +3,7 @@
 Letters: B pictures, h x w pixels of the network's input, E emotions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
+from affectlens.explain.core.question import ImageAnswers
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_of
-from affectlens.inference.engine import Engine, in_batches
+from affectlens.inference.engine import Answers, Engine, Out, in_batches
 from affectlens.inference.output.rows import made_by
 from affectlens.metrics import Doubles
 from affectlens.model_folder import GRAPH_CLASS_MAPS
 from affectlens.preprocess import Images, Preprocessing
+from affectlens.ratings import RatingScale
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class EngineModel:
     def preprocessing(self) -> Preprocessing:
         """How pictures are fitted to it."""
         return self.engine.card.preprocessing
+
+    @property
+    def ratings(self) -> tuple[RatingScale, ...]:
+        """Scales of its ratings; none of most models."""
+        return self.engine.card.ratings
 
     @property
     def has_class_maps(self) -> bool:
@@ -66,8 +74,20 @@ class EngineModel:
 
     def predict_images(self, images: Images) -> Doubles:
         """Calibrated probabilities, in batches that the engine runs side by side: (B, 3, h, w) -> (B, E)."""
+        return np.concatenate(self._run(self.engine.predict_images, images)).astype(np.float64)
+
+    def answer_images(self, images: Images) -> ImageAnswers:
+        """Probabilities and ratings in one run, in such batches: (B, 3, h, w) -> B answers."""
+        return ImageAnswers.joined([*map(_in_float64, self._run(self.engine.answer_images, images))])
+
+    def _run(self, predict: Callable[[Images], Out], images: Images) -> list[Out]:
         engine = self.engine
         parts = in_batches(images, engine.at_once(len(images)))
         run = engine.map if len(parts) > 1 else map  # one batch gets all cores
-        answers = run(engine.predict_images, parts)
-        return np.concatenate(list(answers)).astype(np.float64)
+        return list(run(predict, parts))
+
+
+def _in_float64(answers: Answers) -> ImageAnswers:
+    count = len(answers.probabilities)
+    ratings = np.zeros((count, 0)) if answers.ratings is None else answers.ratings
+    return ImageAnswers(answers.probabilities.astype(np.float64), ratings.astype(np.float64))

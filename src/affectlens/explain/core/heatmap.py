@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.emotions import EmotionDistribution
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, RatingQuestion
 from affectlens.metrics import Doubles, softmax
 from affectlens.preprocess import View
 
@@ -41,9 +41,9 @@ class Heatmap:
         method: the catalogue's name of the method
         model: name of the model
         emotions: what the picture is likely to evoke, over all words, in people on average
-        log_odds: the answer: log-odds that the question is about
-        values: float32 (h, w), as the method gave them: log-odds where it divides them up (`sums_up`), else
-            in a unit of its own, good for comparing regions
+        answer: log-odds that the question is about, or the rating before it is cut off at its scale's ends
+        values: float32 (h, w), as the method gave them: in the unit of the answer where it divides this up
+            (`sums_up`), else in a unit of its own, good for comparing regions
         details: what it took and how exact it is, as JSON. `cells`, [rows, columns] of a map coarser than
             pixels or a list of such, has that map smoothed until its cells do not show
     """
@@ -51,24 +51,36 @@ class Heatmap:
     image: str
     size: tuple[int, int]
     view: View
-    question: Question
+    question: AnyQuestion
     method: str
     model: str
     emotions: EmotionDistribution
-    log_odds: float
+    answer: float
     values: MapValues
     sums_up: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def probability(self) -> float:
-        """How likely the picture is to evoke what the question favours."""
+    def log_odds(self) -> float | None:
+        """Log-odds that the question is about; None where it is about a rating."""
+        return None if isinstance(self.question, RatingQuestion) else self.answer
+
+    @property
+    def probability(self) -> float | None:
+        """How likely the picture is to evoke what the question favours; None where it is about a rating."""
+        if isinstance(self.question, RatingQuestion):
+            return None
         return math.fsum(self.emotions[word] for word in self.question.favour)
+
+    @property
+    def rating(self) -> float | None:
+        """The rating that the question is about, as predictions have it; None where it is about emotions."""
+        return self.question.shown(self.answer) if isinstance(self.question, RatingQuestion) else None
 
     @property
     def unit(self) -> str:
         """Unit of the numbers of `at`, in words."""
-        return "log-odds per 1 % of the picture" if self.sums_up else "relative to the maximum"
+        return f"{self.question.unit} per 1 % of the picture" if self.sums_up else "relative to the maximum"
 
     @property
     def on_padding(self) -> float:
@@ -79,9 +91,9 @@ class Heatmap:
     def at(self, height: int, width: int, smoothing: float = SMOOTHING) -> MapValues:
         """Map of the whole upright picture at any size: float32 (height, width), NaN where it was not seen.
 
-        Smoothed by a Gaussian, so that neither single pixels nor borders of patches show. In log-odds per
-        1 % of what was seen where the method sums up, so that the size does not matter; else in -1..1,
-        relative to the map's maximum.
+        Smoothed by a Gaussian, so that neither single pixels nor borders of patches show. Where the method
+        sums up, in log-odds, or points of a rating, per 1 % of what was seen, so that the size does not
+        matter; else in -1..1, relative to the map's maximum.
         """
         top, left, bottom, right = self.view.seen
         rows, vertical = _pixels_between(height, top, bottom)
@@ -104,16 +116,30 @@ class Heatmap:
             "width": self.size[1],
             "model": self.model,
             "question": str(self.question),
-            "favour": list(self.question.favour),
-            "against": list(self.question.against),
-            "probability": round(self.probability, DIGITS),
-            "log_odds": round(self.log_odds, DIGITS),
+            **self._answer_json(),
             "emotions": {word: round(value, DIGITS) for word, value in self.emotions.weights.items()},
             "seen": {"top": top, "left": left, "bottom": bottom, "right": right},
             "method": self.method,
             "unit": self.unit,
             "sums_up": self.sums_up,
             "details": dict(self.details),
+        }
+
+    def _answer_json(self) -> dict[str, Any]:
+        """What the question is about, and its answer; of a rating as predictions have it, and before that."""
+        question = self.question
+        if isinstance(question, RatingQuestion):
+            return {
+                "rating": question.name,
+                "value": round(question.shown(self.answer), DIGITS),
+                "scale": [question.scale.low, question.scale.high],
+                "before_cut_off": round(self.answer, DIGITS),
+            }
+        return {
+            "favour": list(question.favour),
+            "against": list(question.against),
+            "probability": round(math.fsum(self.emotions[word] for word in question.favour), DIGITS),
+            "log_odds": round(self.answer, DIGITS),
         }
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import ExplainedModel, log_odds
+from affectlens.explain.core.attribution import ExplainedModel, answer_questions, scores
 from affectlens.explain.core.baselines import baselines
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, ImageAnswers
 from affectlens.inference.engine import in_batches
 from affectlens.metrics import Doubles
 from affectlens.preprocess import Images
@@ -46,12 +46,12 @@ class PerturbationOptions:
     def __post_init__(self) -> None:
         require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
 
-    def perturb(self, model: ExplainedModel, image: Images, question: Question) -> "Perturbations":
-        """Prepare the perturbations of one picture, (1, 3, h, w), for one question."""
+    def perturb(self, model: ExplainedModel, image: Images, *questions: AnyQuestion) -> "Perturbations":
+        """Prepare the perturbations of one picture, (1, 3, h, w), for one question or several."""
         return Perturbations(
             model,
             image,
-            question,
+            *questions,
             replacement=self.replacement,
             seed=self.seed,
             batch_size=self.batch_size,
@@ -59,7 +59,7 @@ class PerturbationOptions:
 
 
 class Perturbations:
-    """Scores one picture for one question again and again, each time with other parts of it replaced.
+    """Scores one picture for its first question again and again, each time with other parts of it replaced.
 
     Attributes:
         image: the picture, (1, 3, h, w), normalised
@@ -70,34 +70,35 @@ class Perturbations:
         self,
         model: ExplainedModel,
         image: Images,
-        question: Question,
-        *,
+        *questions: AnyQuestion,
         replacement: str = REPLACEMENT,
         seed: int = 0,
         batch_size: int = BATCH_SIZE,
     ) -> None:
-        """Prepare. `seed` is for a replacement that is random.
+        """Prepare for one question at least. `seed` is for a replacement that is random.
 
         Raises `UnknownName` for an unknown replacement, and `SettingsError` for an empty batch.
         """
         require("batch_size", batch_size, batch_size >= 1, "at least 1")
         self.model = model
-        self.question = question
+        self.questions = questions
         self.image = image
         self.blank = baselines(model, image, [replacement], seed)
         self.batch_size = batch_size
 
     def __call__(self, kept: Masks) -> Doubles:
-        """Log-odds when this share of each pixel is kept: (B, h, w) -> (B,)."""
-        return self.question.log_odds(self.answers(kept))
+        """Log-odds or ratings when this share of each pixel is kept: (B, h, w) -> (B,)."""
+        return self.questions[0].read(self.answers(kept))
 
-    def answers(self, kept: Masks) -> Doubles:
-        """Probabilities when this share of each pixel is kept, for any question: (B, h, w) -> (B, E)."""
+    def answers(self, kept: Masks) -> ImageAnswers:
+        """What all questions are about when this share of each pixel is kept: (B, h, w) -> B answers."""
         parts = in_batches(kept, self.batch_size)
-        return np.concatenate([self.model.predict_images(self.mix(part)) for part in parts])
+        return ImageAnswers.joined(
+            [answer_questions(self.model, self.mix(part), self.questions) for part in parts]
+        )
 
     def endpoints(self) -> tuple[float, float]:
-        """Log-odds of the whole picture, and of nothing but its replacement."""
+        """Log-odds, or ratings, of the whole picture, and of nothing but its replacement."""
         whole, blank = self.score(np.concatenate([self.image, self.blank])).tolist()
         return whole, blank
 
@@ -106,8 +107,8 @@ class Perturbations:
         return self.blank + kept[:, None] * (self.image - self.blank)
 
     def score(self, images: Images) -> Doubles:
-        """Log-odds of pictures, all in one batch: (B, 3, h, w) -> (B,)."""
-        return log_odds(self.model, images, self.question)
+        """Log-odds, or ratings, of pictures, all in one batch: (B, 3, h, w) -> (B,)."""
+        return scores(self.model, images, self.questions[0])
 
 
 def require(name: str, value: object, is_possible: bool, expected: str) -> None:

@@ -21,7 +21,7 @@ from affectlens.data.records import Record
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, Method, network_of
 from affectlens.explain.core.perturbations import BATCH_SIZE, require
-from affectlens.explain.core.question import Question, make_question
+from affectlens.explain.core.question import AnyQuestion, make_question
 from affectlens.explain.faithfulness.curves import PerturbationCurves, Removal, RemovalOptions
 from affectlens.explain.faithfulness.infidelity import RectangleLosses, sensitivity
 from affectlens.explain.faithfulness.measurements import CENTRE, CONTROLS, EDGES, RANDOM, Measurement
@@ -205,14 +205,14 @@ class _MeasuredPicture:
         return figures
 
 
-def centre(model: ExplainedModel, image: Images, question: Question) -> Attribution:
+def centre(model: ExplainedModel, image: Images, question: AnyQuestion) -> Attribution:
     """A map of the middle, where what matters often is."""
     height, width = image.shape[2:]
     rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) ** 2 for size in (height, width))
     return Attribution(np.exp(-2 * (rows[:, None] + columns[None])))
 
 
-def edges(model: ExplainedModel, image: Images, question: Question) -> Attribution:
+def edges(model: ExplainedModel, image: Images, question: AnyQuestion) -> Attribution:
     """A map of how much levels change from pixel to pixel: of the picture, but not of the network."""
     grey = np.pad(image[0].mean(axis=0), (0, 1), mode="edge")
     return Attribution(np.hypot(np.diff(grey, axis=0)[:, :-1], np.diff(grey, axis=1)[:-1]))

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import ExplainedModel, Map
 from affectlens.explain.core.perturbations import BATCH_SIZE, REPLACEMENT, Perturbations, require
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, RatingQuestion
 from affectlens.metrics import Doubles, sigmoid
 from affectlens.preprocess import Images
 
 ScoreScale = Literal["probability", "log-odds", "normalised"]
-LEAST_SPAN = 0.5  # log-odds of the picture above its replacement, below which there is little to explain
+# Log-odds, or points, of the picture above its replacement, below which there is little to explain.
+LEAST_SPAN = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,27 +59,32 @@ class RemovalOptions:
 
 @dataclass(frozen=True)
 class Curve:
-    """Log-odds of the answer while the cells of a picture are removed, or inserted.
+    """Log-odds of the answer, or a rating, while the cells of a picture are removed, or inserted.
 
     Attributes:
         shares: of the cells removed, or inserted, from 0 to 1
-        log_odds: at each share
-        whole, blank: log-odds of the picture, and of its replacement
+        answers: at each share, in log-odds or as a rating
+        whole, blank: answers to the picture, and to its replacement
+        rating: that the question is about, if it is about one
     """
 
     shares: tuple[float, ...]
-    log_odds: tuple[float, ...]
+    answers: tuple[float, ...]
     whole: float
     blank: float
+    rating: RatingQuestion | None = None
 
     def area(self, scale: ScoreScale = "probability") -> float:
         """Mean height of the curve (trapezoids): low is good for deletion, high for insertion.
 
-        `probability`: of what the question favours, not of what it is against. `normalised`: log-odds, 0
-        for the replacement and 1 for the picture; NaN where the picture is not `LEAST_SPAN` above.
+        `probability`: of what the question favours, not of what it is against; of a rating, the rating, cut
+        off at the ends of its scale. `normalised`: log-odds or ratings, 0 for the replacement and 1 for the
+        picture; NaN where the picture is not `LEAST_SPAN` above.
         """
-        heights = np.array(self.log_odds)
-        if scale == "probability":
+        heights = np.array(self.answers)
+        if scale == "probability" and self.rating is not None:
+            heights = heights.clip(self.rating.scale.low, self.rating.scale.high)
+        elif scale == "probability":
             heights = sigmoid(heights)
         elif scale == "normalised":
             span = self.whole - self.blank
@@ -86,10 +92,10 @@ class Curve:
         return float(((heights[1:] + heights[:-1]) / 2 * np.diff(self.shares)).sum())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the curve as plain data, log-odds to four digits."""
+        """Return the curve as plain data, answers to four digits."""
         return {
             "shares": [round(share, 4) for share in self.shares],
-            "log_odds": [round(value, 4) for value in self.log_odds],
+            "ratings" if self.rating else "log_odds": [round(value, 4) for value in self.answers],
         }
 
 
@@ -136,7 +142,9 @@ class Faithfulness:
 
     def to_json(self) -> dict[str, Any]:
         """Return areas, gains and the two curves as plain data, to four digits; None for NaN."""
+        rating = self.own.deletion.rating
         return {
+            **({"rating": rating.name, "scale": [rating.scale.low, rating.scale.high]} if rating else {}),
             "cells": self.options.cells,
             "replacement": self.options.replacement,
             "random_maps": len(self.random),
@@ -160,7 +168,7 @@ class Removal:
         self,
         model: ExplainedModel,
         image: Images,
-        question: Question,
+        question: AnyQuestion,
         options: RemovalOptions | None = None,
     ) -> None:
         """Score the picture, (1, 3, h, w), and its replacement."""
@@ -174,6 +182,7 @@ class Removal:
             batch_size=self.options.batch_size,
         )
         self.whole, self.blank = self.perturbations.endpoints()
+        self._rating = question if isinstance(question, RatingQuestion) else None
         height, width = image.shape[2:]
         self.cell_of = cell_numbers(height, width, self.options.cells)
 
@@ -196,7 +205,8 @@ class Removal:
         shares = tuple((counts / number).tolist())
         deletion = (self.whole, *heights[: steps - 1], self.blank)
         insertion = (self.blank, *heights[steps - 1 :], self.whole)
-        return PerturbationCurves(*(Curve(shares, h, self.whole, self.blank) for h in (deletion, insertion)))
+        ends = (self.whole, self.blank, self._rating)
+        return PerturbationCurves(Curve(shares, deletion, *ends), Curve(shares, insertion, *ends))
 
     def _generator(self, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.options.seed, stream])
@@ -205,7 +215,7 @@ class Removal:
 def faithfulness(
     model: ExplainedModel,
     image: Images,
-    question: Question,
+    question: AnyQuestion,
     values: Map,
     options: RemovalOptions | None = None,
 ) -> Faithfulness:

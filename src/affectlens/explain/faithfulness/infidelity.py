@@ -15,7 +15,7 @@ import numpy as np
 
 from affectlens.explain.core.attribution import ExplainedModel, Map, Method
 from affectlens.explain.core.perturbations import Masks, Perturbations
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.preprocess import Images
 
 
@@ -64,7 +64,7 @@ def sensitivity(
     method: Method,
     model: ExplainedModel,
     image: Images,
-    question: Question,
+    question: AnyQuestion,
     *,
     radius: float = 0.02,
     tries: int = 3,

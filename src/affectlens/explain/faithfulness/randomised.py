@@ -5,6 +5,7 @@ Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018.
 
 import copy
 import math
+from dataclasses import replace
 
 import torch
 
@@ -26,11 +27,5 @@ def randomised(model: DifferentiableModel, *, share: float = 1.0, seed: int = 0)
             for parameter in layer.parameters(recurse=False):
                 order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))
-    return DifferentiableModel(
-        network,
-        model.vocabulary,
-        model.preprocessing,
-        model.temperature,
-        model.device,
-        f"{model.name}, weights shuffled",
-    )
+    name = f"{model.name}, weights shuffled"
+    return replace(model, network=network, name=name, attributes=(), weights_id="")

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.explain.core.attribution import ExplainedModel, Map, log_odds
+from affectlens.explain.core.attribution import ExplainedModel, Map
+from affectlens.explain.core.attribution import scores as scores_of
 from affectlens.explain.core.perturbations import BATCH_SIZE
 from affectlens.explain.core.question import Question, make_question
 from affectlens.explain.core.upsampling import shrunk
@@ -95,7 +96,7 @@ def plant(
         question = make_question(model.vocabulary, words[int(top)], own)
         boxes = [PatchBox(row, column, row + tall, column + wide) for row in tops for column in lefts]
         pasted = np.concatenate([image, *(_paste(image, patch, box) for box in boxes)])
-        scores = np.concatenate([log_odds(model, some, question) for some in in_batches(pasted, BATCH_SIZE)])
+        scores = np.concatenate([scores_of(model, some, question) for some in in_batches(pasted, BATCH_SIZE)])
         moved = scores[1:] - scores[0]
         chosen = int(moved.argmax())
         if best is None or moved[chosen] > best.moved:

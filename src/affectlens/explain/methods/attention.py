@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.explain.core.upsampling import upsample_all
 from affectlens.models import backbones
 from affectlens.models.backbones import attention_modules
@@ -46,7 +46,7 @@ class AttentionRollout:
     Raises `SettingsError` for a network without a transformer whose attention reaches across the picture.
     """
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         return _attribution(
@@ -61,7 +61,7 @@ class GradientAttention:
     Raises `SettingsError` for a network without a transformer whose attention reaches across the picture.
     """
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         return _attribution(
@@ -69,7 +69,7 @@ class GradientAttention:
         )
 
 
-def relevance(model: DifferentiableModel, image: Tensor, question: Question | None) -> dict[str, Tensor]:
+def relevance(model: DifferentiableModel, image: Tensor, question: AnyQuestion | None) -> dict[str, Tensor]:
     """Cells that each transformer's answer comes from, by its path: float32 (rows, columns), never negative.
 
     Gradient-weighted for a question, plain rollout for None. Raises `SettingsError` where there is none.

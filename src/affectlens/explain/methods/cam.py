@@ -27,7 +27,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, HasClassMaps, Map, network_of
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.logit_weights import logit_weights
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, Question, emotions_only
 from affectlens.explain.core.upsampling import upsample_all
 from affectlens.preprocess import Images
 
@@ -60,14 +60,15 @@ class Cam(BaselineOptions):
     Raises `UnknownName` for an unknown baseline.
     """
 
-    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w).
 
-        Raises `SettingsError` for a network whose last map is not read linearly, and for a graph without
-        class maps.
+        Raises `SettingsError` for a network whose last map is not read linearly, for a graph without class
+        maps, and for a question about a rating.
         """
+        emotional = emotions_only(question, "cam")
         started = time.perf_counter()
-        found = _divided(model, image, self.make_baseline(model, image), question)
+        found = _divided(model, image, self.make_baseline(model, image), emotional)
         on_maps, by_attention = (
             sum(float(each.sum()) for each in cells) for cells in (found.cells, found.attended)
         )

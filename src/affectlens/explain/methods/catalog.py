@@ -28,6 +28,7 @@ class MethodEntry:
             engine suffice for the others
         test: which function of the file returns whether a model can be explained, or its network where it
             `needs_network`; "" for all
+        explains_ratings: whether it divides a rating, too, and not log-odds of emotions alone
         depends_on_question: whether its map does; otherwise it is the same for every emotion
         extra: of the package, with which the libraries come that it needs
     """
@@ -38,6 +39,7 @@ class MethodEntry:
     make_name: str
     needs_network: bool = True
     test: str = ""
+    explains_ratings: bool = True
     depends_on_question: bool = True
     extra: str = "train"
 
@@ -70,6 +72,10 @@ class MethodEntry:
             return False
         return not self.test or bool(getattr(self._module(), self.test)(tested))
 
+    def explains(self, ratings: bool) -> bool:
+        """Whether it explains emotions, or `ratings`."""
+        return self.explains_ratings or not ratings
+
     def _module(self) -> Any:
         try:
             return import_module(f"{_ROOM}.{self.file}")
@@ -94,13 +100,13 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
         MethodEntry("grad_cam", "what the cells of the last map add to the answer",
                     "grad_cam", "GradCam", test="makes_maps"),
         MethodEntry("cam", "what the answer owes each cell of a last map read linearly",
-                    "cam", "Cam", needs_network=False, test="suits"),
+                    "cam", "Cam", needs_network=False, test="suits", explains_ratings=False),
         MethodEntry("attention_rollout", "where a transformer attends, the same for every emotion",
                     "attention", "AttentionRollout", test="transformers", depends_on_question=False),
         MethodEntry("gradient_attention", "where a transformer attends to what speaks for the answer",
                     "attention", "GradientAttention", test="transformers"),
         MethodEntry("token_maps", "what MAM's tokens add to the answer, where they attend",
-                    "token_maps", "TokenMaps", test="has_tokens"),
+                    "token_maps", "TokenMaps", test="has_tokens", explains_ratings=False),
         MethodEntry("occlusion", "what is lost when a patch is covered",
                     "occlusion", "Occlusion", needs_network=False),
         MethodEntry("rise", "what tends to be there when the answer is strong, under random masks",
@@ -114,6 +120,8 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
 
 # The first that suits a model is its default, by docs/results/explanations.md. `rise` suits all.
 DEFAULTS = ("cam", "grad_cam", "rise")
+# Of ratings, which are read of more than the last maps, by docs/results/rating_maps.md. It suits all models.
+DEFAULT_OF_RATINGS = "occlusion"
 
 
 def find(name: str) -> MethodEntry:
@@ -138,11 +146,13 @@ def make(name: str, **options: Any) -> Method:
     return method
 
 
-def default_for(model: ExplainedModel) -> str:
-    """Name the method that explains a model unless another is named."""
+def default_for(model: ExplainedModel, *, ratings: bool = False) -> str:
+    """Name the method that explains a model, or its `ratings`, unless another is named."""
+    if ratings:
+        return DEFAULT_OF_RATINGS
     return next(name for name in DEFAULTS if METHODS[name].suits(model))
 
 
-def suitable_for(model: ExplainedModel) -> list[str]:
-    """Name the methods that can explain a model."""
-    return [name for name, entry in METHODS.items() if entry.suits(model)]
+def suitable_for(model: ExplainedModel, *, ratings: bool = False) -> list[str]:
+    """Name the methods that can explain a model, or its `ratings`."""
+    return [name for name, each in METHODS.items() if each.explains(ratings) and each.suits(model)]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.explain.core.upsampling import upsample_all
 from affectlens.models import backbones
 from affectlens.models.maps import as_cells, captured, frozen, last_map, merge_views, trunks
@@ -43,7 +43,7 @@ class GradCam:
     pooled: bool = True
     positive: bool = False
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network that makes no maps."""
         started = time.perf_counter()
         height, width = image.shape[2:]

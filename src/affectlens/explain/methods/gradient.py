@@ -25,7 +25,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.machine import autocast, pick_precision
 from affectlens.models.maps import frozen
 from affectlens.preprocess import Images
@@ -43,7 +43,7 @@ class Gradient:
 
     precision: str = "float32"
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
@@ -61,7 +61,7 @@ class GradientTimesInput(BaselineOptions):
 
     precision: str = "float32"
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
@@ -87,7 +87,7 @@ class InputGradients:
         self,
         model: DifferentiableModel,
         image: Tensor,
-        question: Question,
+        question: AnyQuestion,
         *,
         memory: int = MEMORY,
         precision: str = "float32",

@@ -38,7 +38,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import baselines, check_names
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.explain.methods.gradient import MEMORY, InputGradients
 from affectlens.models.maps import frozen
 from affectlens.preprocess import Images
@@ -84,7 +84,7 @@ class IntegratedGradients:
                 f"{self.max_steps}."
             )
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):

@@ -19,7 +19,7 @@ import numpy as np
 
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, Map
 from affectlens.explain.core.perturbations import Masks, PerturbationOptions, require
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.explain.core.upsampling import interpolation
 from affectlens.metrics import Doubles
 from affectlens.preprocess import Images
@@ -27,7 +27,7 @@ from affectlens.preprocess import Images
 
 @dataclass(frozen=True, kw_only=True)
 class Rise(PerturbationOptions):
-    """Scores a picture under random masks. In log-odds for a pixel and what is kept along with it.
+    """Scores a picture under random masks. In log-odds, or points, for a pixel and what is kept with it.
 
     `details` has the `standard_error` of a value, its root mean square over pixels, and the `noise`: which
     share of the map's variance that is. Four times the masks halve the one and quarter the other.
@@ -50,21 +50,21 @@ class Rise(PerturbationOptions):
         require("cells", self.cells, self.cells >= 2, "at least 2")
         require("kept", self.kept, 0 < self.kept < 1, "between 0 and 1")
 
-    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         return self.explain_all(model, image, [question])[0]
 
     def explain_all(
-        self, model: ExplainedModel, image: Images, questions: Sequence[Question]
+        self, model: ExplainedModel, image: Images, questions: Sequence[AnyQuestion]
     ) -> list[Attribution]:
         """Explain one picture, (1, 3, h, w), for several questions by the same masks."""
         started = time.perf_counter()
         regressions = [PixelRegression() for _ in questions]
-        perturbations = self.perturb(model, image, questions[0])
+        perturbations = self.perturb(model, image, *questions)
         for masks in self.sample_masks(*image.shape[2:]):
             answers = perturbations.answers(masks)
             for regression, question in zip(regressions, questions, strict=True):
-                regression.add(masks, question.log_odds(answers))
+                regression.add(masks, question.read(answers))
         return [self._attribution(regression, started) for regression in regressions]
 
     def _attribution(self, regression: "PixelRegression", started: float) -> Attribution:

@@ -24,7 +24,7 @@ from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain.core.attribution import Attribution
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.explain.methods.gradient import MEMORY, InputGradients
 from affectlens.explain.methods.integrated_gradients import IntegratedGradients
 from affectlens.models.maps import frozen
@@ -63,7 +63,7 @@ class SmoothGradient(BaselineOptions):
                 f"{self.samples}, {self.noise} and {self.steps}."
             )
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         started = time.perf_counter()
         with frozen(model.network):
@@ -86,7 +86,7 @@ class SmoothGradient(BaselineOptions):
         noise = torch.randn((self.samples, *image.shape[1:]), generator=generator).to(image)
         return image + self.noise * (image.max() - image.min()) * noise
 
-    def _gradients(self, model: DifferentiableModel, image: Images, question: Question) -> Tensor:
+    def _gradients(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Tensor:
         """Gradients at the copies, or these times the difference from the baseline: (samples, 3, h, w)."""
         picture = model.tensor(image)
         differentiate = InputGradients(model, picture, question, memory=self.memory, precision=self.precision)
@@ -96,7 +96,7 @@ class SmoothGradient(BaselineOptions):
             return gradients
         return gradients * (copies - model.tensor(self.make_baseline(model, image)))
 
-    def _integrated(self, model: DifferentiableModel, image: Images, question: Question) -> Tensor:
+    def _integrated(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Tensor:
         """(samples, 1, h, w)."""
         explain = IntegratedGradients(
             baselines=(self.baseline,), min_steps=self.steps, max_steps=self.steps, memory=self.memory,

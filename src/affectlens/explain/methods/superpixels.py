@@ -26,7 +26,7 @@ from torch import Tensor
 from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, Map
 from affectlens.explain.core.perturbations import PerturbationOptions, Perturbations, require
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion
 from affectlens.preprocess import Images
 
 
@@ -79,7 +79,7 @@ class Lime(SuperpixelOptions):
         require("width", self.width, self.width > 0, "a number above 0")
         require("penalty", self.penalty, self.penalty >= 0, "0 or more")
 
-    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         # Here, since it takes a second to import.
         from captum.attr import Lime as CaptumLime
@@ -116,7 +116,7 @@ class Shap(SuperpixelOptions):
     Raises `SettingsError` for an impossible value, and when called without scikit-image.
     """
 
-    def __call__(self, model: ExplainedModel, image: Images, question: Question) -> Attribution:
+    def __call__(self, model: ExplainedModel, image: Images, question: AnyQuestion) -> Attribution:
         """Explain one picture, (1, 3, h, w)."""
         # Here, since it takes a second to import.
         import captum.attr  # noqa: F401

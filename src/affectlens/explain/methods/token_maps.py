@@ -24,7 +24,7 @@ from affectlens.explain.core.attribution import Attribution, Map
 from affectlens.explain.core.aumann_shapley import divide
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, emotions_only
 from affectlens.explain.core.upsampling import upsample_all
 from affectlens.models.capabilities import CONCEPTS, HasTokens
 from affectlens.models.maps import frozen
@@ -38,8 +38,12 @@ class TokenMaps(BaselineOptions):
     Raises `UnknownName` for an unknown baseline.
     """
 
-    def __call__(self, model: DifferentiableModel, image: Images, question: Question) -> Attribution:
-        """Explain one picture, (1, 3, h, w). Raises `SettingsError` for a network without tokens."""
+    def __call__(self, model: DifferentiableModel, image: Images, question: AnyQuestion) -> Attribution:
+        """Explain one picture, (1, 3, h, w).
+
+        Raises `SettingsError` for a network without tokens, and for a rating.
+        """
+        emotional = emotions_only(question, "token_maps")
         started = time.perf_counter()
         network = model.network
         if not isinstance(network, HasTokens):
@@ -52,7 +56,7 @@ class TokenMaps(BaselineOptions):
             end = division.describe(model.tensor(image))
 
             def score(parts: dict[str, Tensor]) -> Tensor:
-                return question.score(division.answer(parts).float() / model.temperature)
+                return emotional.score(division.answer(parts).float() / model.temperature)
 
             contributions = divide(score, begin, end)
             total = sum(float(each.sum()) for each in contributions.values())

@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 from affectlens.colour import linear_to_srgb, srgb_to_linear
 from affectlens.emotions import EmotionDistribution
 from affectlens.errors import SettingsError
-from affectlens.explain.core.attribution import ExplainedModel
+from affectlens.explain.core.attribution import ExplainedModel, answer_questions
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, ImageAnswers, RatingQuestion
 from affectlens.images import Pixels, resize
-from affectlens.metrics import Doubles
 
 # Top, left, bottom, right, in fractions of a picture's height and width.
 Fractions: TypeAlias = NDArray[np.float32]
@@ -36,7 +35,8 @@ EffectKind = Literal["appearance", "region"]
 # Files keep the words that they had from the first.
 _KINDS_IN_FILES: Mapping[EffectKind, str] = {"appearance": "look", "region": "place"}
 
-LEAST_EFFECT = 0.1  # log-odds; less is a tenth of the odds, which no one would call an effect
+# Log-odds; less is a tenth of the odds, which no one would call an effect. Of a rating of 1 to 9, points.
+LEAST_EFFECT = 0.1
 SHIFT = 0.05  # of a side, cut away to see how much of an effect is noise
 FINE_DETAIL = 1 / 32  # of the shorter side: what is smaller is gone without detail
 ROUGH = 1 / 6  # of the shorter side: what is smaller is gone where a region is blurred
@@ -83,7 +83,7 @@ class PerturbationEffect:
         name: what was done to the picture, or the region that was blurred
         kind: which of the two
         area: share of the picture that was perturbed, in 0..1
-        effect: log-odds of the question after the perturbation, less those before
+        effect: log-odds of the question, or its rating, after the perturbation less before
         emotions: what the perturbed picture evokes
     """
 
@@ -99,21 +99,27 @@ class PictureEffects:
     """What changes the answer for one picture.
 
     Attributes:
-        log_odds: the answer for the picture as it is
-        noise: the largest effect, in log-odds, of cutting a few percent off it
+        answer: for the picture as it is: log-odds, or the rating before it is cut off at its scale's ends
+        noise: the largest effect, in the unit of the answer, of cutting a few percent off it
         perturbations: with their effects, in the order of `APPEARANCES` and the regions
     """
 
-    question: Question
+    question: AnyQuestion
     model: str
     emotions: EmotionDistribution
-    log_odds: float
+    answer: float
     noise: float
     perturbations: tuple[PerturbationEffect, ...]
 
+    @property
+    def least(self) -> float:
+        """The largest effect, in the unit of the answer, that is not reported in words."""
+        point = self.question.point if isinstance(self.question, RatingQuestion) else 1.0
+        return max(self.noise, LEAST_EFFECT * point)
+
     def exceeds_noise(self, perturbation: PerturbationEffect) -> bool:
         """Whether an effect is large enough to be reported in words."""
-        return abs(perturbation.effect) > max(self.noise, LEAST_EFFECT)
+        return abs(perturbation.effect) > self.least
 
     def beyond_noise(self, kind: EffectKind) -> list[PerturbationEffect]:
         """Perturbations of one kind whose effect exceeds noise, greatest first."""
@@ -136,14 +142,14 @@ class PictureEffects:
     def exceeds_control(self, region: PerturbationEffect) -> bool:
         """Whether blurring a region does more than noise, and more by that than others of its area do."""
         beyond = math.copysign(1, region.effect) * (region.effect - (self.control(region) or 0.0))
-        return self.exceeds_noise(region) and beyond > max(self.noise, LEAST_EFFECT)
+        return self.exceeds_noise(region) and beyond > self.least
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain data."""
         return {
             "question": str(self.question),
             "model": self.model,
-            "log_odds": round(self.log_odds, DIGITS),
+            "rating" if isinstance(self.question, RatingQuestion) else "log_odds": round(self.answer, DIGITS),
             "noise": round(self.noise, DIGITS),
             "emotions": _rounded(self.emotions),
             "changes": [
@@ -186,7 +192,7 @@ class RegionShare:
 def measure_effects(
     model: ExplainedModel,
     pixels: Pixels,
-    questions: Sequence[Question],
+    questions: Sequence[AnyQuestion],
     further: Mapping[str, Sequence[RegionBox]] = MappingProxyType({}),
 ) -> list[PictureEffects]:
     """Measure what changes the answers for a picture, uint8 (H, W, 3), as `read_pixels` gives it.
@@ -201,7 +207,8 @@ def measure_effects(
     pixels = _of_working_size(pixels, model)
     fitted = [model.preprocessing.fit_pixels(each) for each in _variants(pixels, regions)]
     parts = [np.stack(fitted[begin : begin + _AT_ONCE]) for begin in range(0, len(fitted), _AT_ONCE)]
-    answers = np.concatenate([model.predict_images(model.preprocessing.normalise(part)) for part in parts])
+    images = (model.preprocessing.normalise(part) for part in parts)
+    answers = ImageAnswers.joined([answer_questions(model, each, questions) for each in images])
     return [_effects(model, answers, question, regions) for question in questions]
 
 
@@ -344,13 +351,13 @@ def _check(name: str, boxes: Sequence[RegionBox]) -> None:
 
 def _effects(
     model: ExplainedModel,
-    probabilities: Doubles,
-    question: Question,
+    answered: ImageAnswers,
+    question: AnyQuestion,
     regions: Mapping[str, Sequence[RegionBox]],
 ) -> PictureEffects:
-    scores = question.log_odds(probabilities)
+    scores = question.read(answered)
     effects = (scores - scores[0]).tolist()
-    answers = [EmotionDistribution(model.vocabulary, tuple(row)) for row in probabilities.tolist()]
+    answers = [EmotionDistribution(model.vocabulary, tuple(row)) for row in answered.probabilities.tolist()]
     # Before the first perturbation are the picture and what was cut from it.
     first = len(answers) - len(APPEARANCES) - len(regions)
     rows = columns = _middles(200)
@@ -360,7 +367,7 @@ def _effects(
         question=question,
         model=model.name,
         emotions=answers[0],
-        log_odds=float(scores[0]),
+        answer=float(scores[0]),
         noise=max(map(abs, effects[1:first]), default=0.0),
         perturbations=tuple(
             PerturbationEffect(name=name, kind=kind, area=area, effect=effect, emotions=emotions)

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from affectlens.explain.core.question import Question, polarities
+from affectlens.explain.core.question import AnyQuestion, Question, RatingQuestion, polarities
 from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects, RegionShare
-from affectlens.report.text import listed, percent
+from affectlens.report.text import listed, percent, with_minus
 
 NEARLY = 2 / 3  # of the strongest effect: of the regions that come so near, the smallest is named
 CLEARLY = 0.1  # of a region's share of a map, in proportion to its area: less is neither for nor against
@@ -21,6 +21,25 @@ CLEARLY = 0.1  # of a region's share of a map, in proportion to its area: less i
 def story(found: PictureEffects) -> list[str]:
     """Describe in three sentences what a picture evokes, where that comes from, and what in it does it."""
     return [_what(found), _where(found), _how(found)]
+
+
+def subject(question: AnyQuestion) -> str:
+    """Name what a question is about in a sentence: `fear`, `a positive feeling`, `valence`."""
+    return question.name if isinstance(question, RatingQuestion) else feeling(question, question.favour)
+
+
+def rated(question: RatingQuestion, answer: float) -> str:
+    """Write a rating with its scale: `valence 4.8 of 1 to 9`."""
+    return f"{question.name} {points(question.shown(answer))} of {question.range}"
+
+
+def points(number: float) -> str:
+    """Write a rating, or a part of one, to a tenth, with a true minus.
+
+    >>> points(4.8312)
+    '4.8'
+    """
+    return with_minus(f"{number:.1f}")
 
 
 def feeling(question: Question, words: tuple[str, ...]) -> str:
@@ -34,6 +53,8 @@ def feeling(question: Question, words: tuple[str, ...]) -> str:
 def _what(found: PictureEffects) -> str:
     """State what the picture evokes, and where the question's emotion stands among the others."""
     question, emotions = found.question, found.emotions
+    if isinstance(question, RatingQuestion):
+        return f"On average people are predicted to give this picture {rated(question, found.answer)}."
     (first, most), (second, less) = emotions.ranked[:2]
     most_likely = f"most likely to evoke {first} ({percent(most)})"
     likely = percent(math.fsum(emotions[word] for word in question.favour))
@@ -42,7 +63,7 @@ def _what(found: PictureEffects) -> str:
         other = feeling(question, question.against)
         compared = percent(math.fsum(emotions[word] for word in question.against))
         return (
-            f"On average this picture is {most_likely}; {favoured} ({likely}) is {_times(found.log_odds)} as "
+            f"On average this picture is {most_likely}; {favoured} ({likely}) is {_times(found.answer)} as "
             f"likely as {other} ({compared})."
         )
     if question.favour == (first,):
@@ -66,10 +87,11 @@ def disagreement(found: PictureEffects, parts_of_map: Sequence[RegionShare]) -> 
     ]
     if not opposite:
         return ""
-    favoured = feeling(found.question, found.question.favour)
+    favoured = subject(found.question)
+    upwards, downwards = _verbs(found.question)
     parts = [
-        f"{region.name} speaks {'against' if region.effect < 0 else 'for'} {favoured} in it, and "
-        f"{'for' if region.effect < 0 else 'against'} it when measured by blurring"
+        f"{region.name} {downwards if region.effect < 0 else upwards} {favoured} in it, and "
+        f"{upwards.split()[-1] if region.effect < 0 else downwards.split()[-1]} it when measured by blurring"
         for region in opposite
     ]
     return f"The map disagrees: {'; '.join(parts)}. Rely on neither there."
@@ -78,19 +100,23 @@ def disagreement(found: PictureEffects, parts_of_map: Sequence[RegionShare]) -> 
 def _where(found: PictureEffects) -> str:
     """State which region carries the answer and which speaks against it."""
     carries, opposes = _named(found)
-    favoured = feeling(found.question, found.question.favour)
+    favoured = subject(found.question)
+    is_rating = isinstance(found.question, RatingQuestion)
+    downwards = _verbs(found.question)[1]
+    none = f"No single region {'raises' if is_rating else 'carries'} {favoured}"
     if carries is None and opposes is None:
         strong = found.beyond_noise("region")
         why = _LIKE_OTHERS if strong else f"blurring any of them {_LESS_THAN_NOISE}"
-        return f"No single region carries {favoured}: {why}."
+        return f"{none}{' or lowers it' if is_rating else ''}: {why}."
     if carries is None:
-        begin = f"No single region carries {favoured}"
+        begin = none
     else:
         moves = _moves(found, carries)
-        begin = f"What speaks most for {favoured} is {carries.name}: with that blurred, it {moves}"
+        most = f"raises {favoured} most" if is_rating else f"speaks most for {favoured}"
+        begin = f"What {most} is {carries.name}: with that blurred, it {moves}"
     if opposes is None:
         return f"{begin}."
-    return f"{begin}; {opposes.name} speaks against it: with that blurred, it {_moves(found, opposes)}."
+    return f"{begin}; {opposes.name} {downwards} it: with that blurred, it {_moves(found, opposes)}."
 
 
 def _named(found: PictureEffects) -> tuple[PerturbationEffect | None, PerturbationEffect | None]:
@@ -117,7 +143,7 @@ def _how(found: PictureEffects) -> str:
     weak = [each.name for each in found.perturbations if each.kind == "appearance" and each not in strong]
     if not strong:
         return f"Changing its colours, its fine detail or its brightness {_LESS_THAN_NOISE}."
-    favoured = feeling(found.question, found.question.favour)
+    favoured = subject(found.question)
     moves = listed(_without_repeats([f"{_moves(found, each)} {each.name}" for each in strong]))
     hardly = f"; it hardly moves {listed(weak, 'or')}" if weak else ""
     return f"{favoured[0].upper()}{favoured[1:]} {moves}{hardly}."
@@ -129,12 +155,15 @@ _LESS_THAN_NOISE = f"moves the answer no more than cutting {percent(SHIFT)} off 
 
 def _moves(found: PictureEffects, change: PerturbationEffect) -> str:
     """State to what a perturbation moves the answer: a verb and what follows it."""
-    after = found.log_odds + change.effect
+    after = found.answer + change.effect
+    if isinstance(found.question, RatingQuestion):
+        way = "rises" if change.effect > 0 else "falls"
+        return f"{way} by {points(abs(change.effect))} to {points(found.question.shown(after))}"
     if is_contrast(found.question):
         against = feeling(found.question, found.question.against)
         return f"becomes {_times(after)} as likely as {against}"
     verb = "rises" if change.effect > 0 else "falls"
-    was, now = (percent(1 / (1 + math.exp(-odds))) for odds in (found.log_odds, after))
+    was, now = (percent(1 / (1 + math.exp(-odds))) for odds in (found.answer, after))
     if was == now:  # near the ends, where odds show more than percents
         return f"{verb} {math.exp(abs(change.effect)):.2g}-fold in its odds"
     return f"{verb} to {now}"
@@ -143,6 +172,11 @@ def _moves(found: PictureEffects, change: PerturbationEffect) -> str:
 def is_contrast(question: Question) -> bool:
     """Whether a question compares some emotions with some others, and not with all others."""
     return len(question.favour) + len(question.against) < len(question.vocabulary)
+
+
+def _verbs(question: AnyQuestion) -> tuple[str, str]:
+    """What a region does that speaks for an answer, and one that speaks against it."""
+    return ("raises", "lowers") if isinstance(question, RatingQuestion) else ("speaks for", "speaks against")
 
 
 def _times(log_odds: float) -> str:
