@@ -8,7 +8,6 @@ function, and the other half, of other groups, measures. What was refused is a r
     too sure      the same at half its temperature
     other set     ratings that were learned from EMDT alone, on OASIS, themes whole on one side
     other line    the same, read too close to the middle (valence) and too high (arousal): `LINES`
-    learned       the model's own ratings, on OASIS, from which they were learned: why not to do that
 Writes benchmarks/results/calibration.json; variants of the model and tables are written into `--work`.
 
 Letters: N pictures, E emotions, F features, R ratings.
@@ -220,13 +219,13 @@ def cases(args: argparse.Namespace) -> Mapping[str, Any]:
 
     def other_set() -> dict[str, Any]:
         head, scales = head_of_emdt(args.ratings, args.model)
-        model = variant(folder, work / "of EMDT", replace(card, ratings=scales), head)
+        model = variant(folder, work / "of EMDT", of_emdt(card, scales), head)
         return row_of(model, oasis_halves(args.ratings, work), work, scale)
 
     def other_line() -> dict[str, Any]:
         head, scales = head_of_emdt(args.ratings, args.model)
         head = changed_head(head, card, LINES)
-        model = variant(folder, work / "on other lines", replace(card, ratings=scales), head)
+        model = variant(folder, work / "on other lines", of_emdt(card, scales), head)
         return row_of(model, oasis_halves(args.ratings, work), work, scale)
 
     return {
@@ -234,8 +233,13 @@ def cases(args: argparse.Namespace) -> Mapping[str, Any]:
         "too sure": too_sure,
         "other set": other_set,
         "other line": other_line,
-        "learned": lambda: row_of(folder, oasis_halves(args.ratings, work), work, scale),
     }
+
+
+def of_emdt(card: Card, scales: tuple[RatingScale, ...]) -> Card:
+    """The card of a model whose ratings were learned from EMDT alone: it lists no pictures of OASIS."""
+    training = {key: value for key, value in card.training.items() if key != "ratings"}
+    return replace(card, ratings=scales, training=training)
 
 
 def main() -> None:

@@ -78,8 +78,8 @@ def score_ratings(
                 pictures=len(rows),
                 groups=len(set(own)),
                 r=_measured(_correlations(mean, truth, times)),
-                error=_mean(np.abs(mean - truth), times),
-                coverage=_mean(within.astype(np.float64), times),
+                error=_resampled_mean(np.abs(mean - truth), times),
+                coverage=_resampled_mean(within.astype(np.float64), times),
                 width=float(np.mean([each.high - each.low for each in predicted])),
             )
         )
@@ -124,7 +124,7 @@ def _correlations(one: Doubles, other: Doubles, times: Doubles) -> Doubles:
     return np.where(flat, np.nan, covariance / np.where(flat, 1.0, scale))
 
 
-def _mean(values: Doubles, times: Doubles) -> Measured:
+def _resampled_mean(values: Doubles, times: Doubles) -> Measured:
     measured = _measured((values @ times) / times.sum(axis=0))
     assert measured is not None, "means are finite"
     return measured
