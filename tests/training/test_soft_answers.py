@@ -14,7 +14,7 @@ from affectlens.emotions import EKMAN, MIKELS, EmotionDistribution, Vocabulary
 from affectlens.errors import AffectLensError, BadRow, DatasetError, RunError, SettingsError
 from affectlens.inference.output.csv_rows import CsvRows
 from affectlens.inference.output.json_lines import JsonLines
-from affectlens.inference.output.rows import RowEncoding
+from affectlens.inference.output.rows import RowEncoding, RowSchema
 from affectlens.inference.predictor import Prediction, Predictor
 from affectlens.models.saved import load_model
 from affectlens.training.finish import RunFinished
@@ -60,7 +60,7 @@ def write(
 ) -> Path:
     """Write what `affectlens predict` would for all pictures of a data set that lies in `root`."""
     encodings: dict[str, type[RowEncoding]] = {".jsonl": JsonLines, ".csv": CsvRows}
-    encoding = encodings[file.suffix](vocabulary)  # type: ignore[call-arg]
+    encoding = encodings[file.suffix](RowSchema(vocabulary))  # type: ignore[call-arg]
     rows = [
         Prediction(root + record.key, vocabulary.distribution(answer(record.key)), None).to_row(CARD)
         for part in source.splits.values()
