@@ -25,8 +25,10 @@ AffectLensError
         BadModelFolder          incomplete, truncated, altered or of another version
         VocabularyMismatch      model and data use different emotion words
         WeightsNotFound         pretrained weights that can be neither read nor fetched
+        BadUsualPictures        in inference/unusual.py: arrays that do not score unusual pictures
     SettingsError           a setting that does not exist or has an impossible value
         NoLinearClassifier      a model whose answers are not read from its embedding by linear layers alone
+        BadEmbeddings           in inference/unusual.py: embeddings that cannot be scored or fitted to
     RunError                a run folder that cannot be started or resumed
     OutputError             a result file that cannot be written or continued
         OutputInUse             another process is writing it
@@ -39,6 +41,8 @@ AffectLensError
     BadAttribute            in attributes.py: an attribute, or a picture's words for it, that cannot be
     NotMeasurable           in metrics.py: a number that the given logits and targets do not have
     BadScores               in evaluation/scores.py: scores that cannot be read or compared
+    NotCalibrated           in adaptation/calibrate.py: own pictures that make no part of a calibration better
+    BadRatings              in ratings.py: numbers that cannot be ratings, their scale or what reads them
     BadPredictionSets       in inference/coverage.py: thresholds that cannot be those of prediction sets
 """
 

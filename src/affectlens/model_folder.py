@@ -55,6 +55,7 @@ GRAPH_ATTRIBUTES, GRAPH_CONTRIBUTIONS, GRAPH_USUAL_WORDS = "attributes/", "contr
 GRAPH_RESIDUAL, GRAPH_USUAL, GRAPH_USUAL_RESIDUAL = "residual", "usual", "usual_residual"
 OURS, CONFIG_HASH = "affectlens", "config_sha256"
 WEIGHTS_ID_DIGITS = 12
+CALIBRATED = "calibrated"  # of a card's facts on training: what was fitted anew since, and what was measured
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is not one
 
 
@@ -100,8 +101,22 @@ class Card:
 
     @property
     def weights_id(self) -> str:
-        """The first digits of the weights' hash, by which rows name them; "" before it was saved."""
-        return self.weights_hash[:WEIGHTS_ID_DIGITS]
+        """The first digits of the weights' hash, by which rows name them; "" before it was saved.
+
+        Of a calibrated model they are of a hash of its calibration as well: it answers otherwise by the same
+        weights.
+        """
+        if not self.weights_hash or CALIBRATED not in self.training:
+            return self.weights_hash[:WEIGHTS_ID_DIGITS]
+        scales = [scale.to_json() for scale in self.ratings]
+        answers = [
+            self.weights_hash,
+            self.temperature,
+            scales,
+            self.prediction_sets,
+            self.training[CALIBRATED],
+        ]
+        return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:WEIGHTS_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; the vocabulary as `emotions.to_plain` has it."""

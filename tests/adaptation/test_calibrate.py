@@ -96,6 +96,8 @@ def test_a_model_that_is_too_sure_gets_a_new_folder_and_the_old_one_stays(
     assert card.training["calibrated"]["pictures"] == COUNT == card.scores["count"]
     for file in (WEIGHTS, GRAPH):
         assert (tmp_path / "mine" / file).read_bytes() == (graph_model / file).read_bytes()
+    assert card.weights_hash == load_card(graph_model).weights_hash
+    assert card.weights_id != load_card(graph_model).weights_id, "else rows of both could be mixed"
     readme = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
     assert "Calibrated on own pictures" in readme and "temperature 1.5 to" in readme and f"{COUNT}" in readme
     old, new = (
@@ -235,6 +237,36 @@ def test_ratings_get_their_line_in_heads_and_graph_alike(
     assert by_graph is not None and by_torch is not None
     assert by_graph.mean == pytest.approx(by_torch.mean, abs=1e-3)
     assert load_card(out).temperature == load_card(rated_model).temperature
+
+
+@pytest.mark.needs("torch", "onnx")
+def test_figures_of_what_was_calibrated_are_gone_from_the_card_and_others_stay(
+    rated_model: Path, ratings: Path, tmp_path: Path
+) -> None:
+    card, weights, heads = read_model(rated_model)
+    figure = {
+        "pictures": 9,
+        "groups": 9,
+        "r": 0.5,
+        "r_interval": [0.4, 0.6],
+        "error": 1.0,
+        "error_of_the_mean": 1.2,
+    }
+    facts = {"figures": {"oasis valence": figure, "oasis arousal": figure}}
+    start = tmp_path / "start"
+    write_model(
+        start, replace(card, training={"ratings": facts}), weights, "For tests.\n", dtype="float32",
+        for_others={}, heads=heads,
+    )  # fmt: skip
+    rows = [row[:2] for row in csv.reader(ratings.open(encoding="utf-8"))]
+    found = calibrate(
+        str(start), table(tmp_path / "valence.csv", rows[0], rows[1:]), tmp_path / "mine", scale=(1, 7)
+    )
+    assert [part.name for part in found.report.changed] == ["valence"]
+    assert list(load_card(tmp_path / "mine").training["ratings"]["figures"]) == ["oasis arousal"]
+    readme = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
+    assert "90 % of pictures like those that calibrated it" in readme
+    assert readme.count("90 % of pictures of themes that it did not learn from") == 1
 
 
 @pytest.mark.needs("torch", "onnx")

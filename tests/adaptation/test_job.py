@@ -19,7 +19,7 @@ from affectlens.errors import AffectLensError, DatasetError, OutputError, RunErr
 from affectlens.library import card
 from affectlens.model_folder import load_card
 from halves import LIBRARIES
-from model_folders import hashes
+from model_folders import hashes, rewrite
 from pictures import colour_set
 from without_torch import COMMAND
 
@@ -58,12 +58,16 @@ def test_what_else_is_read_of_the_features_stays_and_sets_of_other_words_go(
     data: Path, tmp_path: Path
 ) -> None:
     start = rated_models.write(tmp_path / "start", threshold=1e9)
+    rewrite(start, lambda ours: ours["training"].update(ratings={"data": "12 photographs"}))
     model = run(request(data, tmp_path / "out", start)).model
     found, before = (
         Predictor.load(str(each)).predict_file(next(data.rglob("*.png"))) for each in (model, start)
     )
     assert found.valence == before.valence and found.arousal == before.arousal and found.valence
     assert found.unusual is False and load_card(model).prediction_sets == {}
+    readme = (model / "README.md").read_text(encoding="utf-8")
+    assert readme.count("\n## Valence, arousal") == 1 and "\n- Valence, 1 to 9" in readme
+    assert load_card(model).training["ratings"] == {"data": "12 photographs"}
 
 
 def test_the_new_model_is_a_folder_like_any_other(fitted: Path, data: Path) -> None:

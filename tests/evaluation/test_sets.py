@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectlens.emotions import Vocabulary
-from affectlens.evaluation.sets import score_sets, sets_markdown
+from affectlens.evaluation.sets import score_sets, sets_table
 from affectlens.inference.coverage import PredictionSets
 
 WORDS = Vocabulary("moods", ("calm", "glad", "sad"))
@@ -23,7 +23,9 @@ def test_coverage_and_size_are_those_of_a_count_by_hand() -> None:
     assert narrow.by_emotion == {"calm": pytest.approx(2 / 3), "glad": 0.0, "sad": None}
     assert narrow.worst == ("glad", 0.0)
     assert (wide.coverage, wide.size) == (1.0, 2.75)
-    assert "2.75" in sets_markdown([narrow, wide]) and "0.0 % (glad)" in sets_markdown([narrow, wide])
+    header, *rows = sets_table([narrow, wide])
+    assert {len(row) for row in rows} == {len(header)}
+    assert "2.75" in {row[3] for row in rows} and "0.0 % (glad)" in {row[2] for row in rows}
 
 
 def test_votes_count_in_parts() -> None:

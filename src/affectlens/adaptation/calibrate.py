@@ -46,12 +46,11 @@ from affectlens.library.licences import licences, merged_licences
 from affectlens.library.text import heads_text, licences_text, markdown_list, readme_beginning
 from affectlens.locks import locked_file
 from affectlens.markdown import markdown_code, markdown_text
-from affectlens.model_folder import GRAPH, Card, has_graph
-from affectlens.ratings import RatingHead
+from affectlens.model_folder import CALIBRATED, GRAPH, Card, has_graph
+from affectlens.ratings import RatingHead, RatingScale
 from affectlens.report.text import listed, markdown_table, printable
 from affectlens.version import VERSION
 
-CALIBRATED = "calibrated"  # of the card's facts on training: what was measured
 SPLIT = "cross-validation"
 GRAPH_TOLERANCE = 1e-3  # of a rating: what rounding to float32 makes of some thousand products
 _WEIGHTS, _OFFSETS = "rating_weights", "rating_offsets"  # of `models.graph_outputs.GraphNetwork`
@@ -388,10 +387,7 @@ def calibrated_card(
             scores = score(found.crossed, fitted.targets, start.vocabulary, resamples=0)
             measured = replace(scores, temperature=found.temperature, unreadable=len(report.unreadable))
             changed["scores"] = {"split": SPLIT, **measured.to_json()}
-    training = dict(start.training)
-    if scales != start.ratings and isinstance(training.get("ratings"), Mapping):
-        # Its errors are those of the former line.
-        training["ratings"] = {k: v for k, v in training["ratings"].items() if k != "figures"}
+    training = _still_true(start, scales, changed)
     titles = listed([part.title for part in report.changed])
     return replace(
         start,
@@ -408,6 +404,23 @@ def calibrated_card(
         version="",
         **changed,
     )
+
+
+def _still_true(start: Card, scales: tuple[RatingScale, ...], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card's facts on training without figures of what is now read otherwise.
+
+    They are those of a former line, temperature or threshold; what calibrated these has the new ones.
+    """
+    training = dict(start.training)
+    kept = {new.name for old, new in zip(start.ratings, scales, strict=True) if old == new}
+    if len(kept) < len(scales) and isinstance(facts := training.get("ratings"), Mapping):
+        figures = {key: value for key, value in facts.get("figures", {}).items() if key.split()[-1] in kept}
+        training["ratings"] = {**facts, "figures": figures}
+    for key, name in (("prediction_sets", "held_out"), ("temperature", "abstaining")):
+        is_changed = key in changed and changed[key] != getattr(start, key)
+        if is_changed and isinstance(facts := training.get("sets"), Mapping):
+            training["sets"] = {each: value for each, value in facts.items() if each != name}
+    return training
 
 
 def calibrated_readme(card: Card, report: CalibrationReport) -> str:

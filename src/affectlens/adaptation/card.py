@@ -9,9 +9,16 @@ from affectlens.adaptation.report import Report, how_it_learned
 from affectlens.data.records import DataSource, digest
 from affectlens.evaluation.tables import markdown
 from affectlens.library.licences import licences, merged_licences
-from affectlens.library.text import licences_text, limits, markdown_list, pictures_text, readme_beginning
+from affectlens.library.text import (
+    heads_text,
+    licences_text,
+    limits,
+    markdown_list,
+    pictures_text,
+    readme_beginning,
+)
 from affectlens.markdown import markdown_code, markdown_text
-from affectlens.model_folder import Card
+from affectlens.model_folder import CALIBRATED, Card
 from affectlens.version import VERSION
 
 CROSS_VALIDATION, HELD_OUT = "cross-validation", "held out"
@@ -31,6 +38,7 @@ def adapted_card(
         temperature=report.temperature,
         **_heads_facts(start, report),
         training={
+            **_facts_on_ratings(start, report),
             "adapted": start_facts(start, report),
             "data": {
                 "spec": data,
@@ -38,7 +46,6 @@ def adapted_card(
                 "hashes": {name: digest(part) for name, part in source.splits.items()},
             },
             "command": command,
-            **_ratings_facts(start, report),
         },
         scores=measured_scores(report),
         licences=merged_licences([start.licences, licences(source.name)]),
@@ -58,11 +65,10 @@ def _heads_facts(start: Card, report: Report) -> dict[str, Any]:
     return {"ratings": (), "feature_layers": (), "prediction_sets": {}, "unusual": {}}
 
 
-def _ratings_facts(start: Card, report: Report) -> dict[str, Any]:
-    """State of what ratings that stay were learned."""
-    if report.trained is not None or "ratings" not in start.training:
-        return {}
-    return {"ratings": start.training["ratings"]}
+def _facts_on_ratings(start: Card, report: Report) -> dict[str, Any]:
+    """Return what ratings were learned from and calibrated on, where the model reads them as before."""
+    keys = ("ratings", CALIBRATED) if start.ratings and report.trained is None else ()
+    return {key: start.training[key] for key in keys if key in start.training}
 
 
 def start_facts(start: Card, report: Report) -> dict[str, Any]:
@@ -85,7 +91,7 @@ def adapted_readme(card: Card, report: Report) -> str:
     known, found = markdown_list(card.limits), markdown_list(report.findings())
     data, start = card.training["data"], card.training["adapted"]["start"]
     pictures = pictures_text(data["counts"])
-    return f"""{readme_beginning(card)}
+    text = f"""{readme_beginning(card)}
 ## Limits
 {known}
 
@@ -105,6 +111,7 @@ Made by AffectLens {VERSION}.
 ## Licences
 {licences_text(card)}
 """
+    return heads_text(text, card) if card.ratings or card.unusual else text
 
 
 def with_other_words(others: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:

@@ -91,7 +91,8 @@ class DividedPictures:
         """Return why nothing can be found from so few, "" where they are enough."""
         groups = len(set(self.groups))
         if len(self) < FEWEST:
-            return f"{len(self)} pictures are too few: it takes {FEWEST}"
+            of = "1 picture is" if len(self) == 1 else f"{len(self)} pictures are"
+            return f"{of} too few: it takes {FEWEST}"
         if groups < FEWEST_GROUPS:
             return (
                 f"{len(self)} pictures in {groups} groups of those that belong together are too few: it "

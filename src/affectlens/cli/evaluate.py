@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Options for models, of which a file of predictions has no use.
 OF_MODELS = ("attributes", "scale", "batch_size", "device", "precision", "engine", "workers")
 
+SETS_CAPTION = "Sets of emotions by coverage: how many pictures have theirs in the set, and how large it is"
+
 
 @click.command()
 @click.argument("model", metavar="MODEL|PREDICTIONS")
@@ -139,14 +141,16 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
 
 
 def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:
-    from affectlens.evaluation.sets import sets_markdown
+    from affectlens.evaluation.sets import sets_table
     from affectlens.evaluation.tables import print_scores
+    from affectlens.report.text import print_table
 
     if out:
         result.write(out)
-    print_scores(result.scores, table_console())
+    console = table_console()
+    print_scores(result.scores, console)
     if result.set_scores:
-        echo(sets_markdown(result.set_scores))
+        print_table(sets_table(result.set_scores), console, SETS_CAPTION)
     if result.attribute_scores:
         echo(result.attribute_scores.markdown())
     for note in (*source.notes, *result.notes):

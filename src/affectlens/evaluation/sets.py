@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from affectlens.inference.coverage import PredictionSets
-from affectlens.report.text import markdown_table
 
 COVERAGES = (0.8, 0.9, 0.95)
 
@@ -78,12 +77,12 @@ def score_sets(
     return tuple(found)
 
 
-def sets_markdown(scores: Sequence[SetScores]) -> str:
-    """Write a table of sets by coverage, as Markdown."""
-    rows = []
+def sets_table(scores: Sequence[SetScores]) -> list[tuple[str, ...]]:
+    """List sets by coverage, below the header."""
+    rows: list[tuple[str, ...]] = [("sets of emotions", "hold it", "worst emotion", "words", "one word")]
     for each in scores:
         word, least = each.worst
         shares = (each.coverage, least, each.alone)
         covered, worst, alone = (f"{100 * share:.1f} %" for share in shares)
-        rows.append([f"{100 * each.wanted:g} %", covered, f"{worst} ({word})", f"{each.size:.2f}", alone])
-    return markdown_table(["sets of emotions", "hold it", "worst emotion", "words", "one word"], rows)
+        rows.append((f"{100 * each.wanted:g} %", covered, f"{worst} ({word})", f"{each.size:.2f}", alone))
+    return rows

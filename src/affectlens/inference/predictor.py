@@ -124,6 +124,8 @@ class Prediction:
             raise SettingsError(f"{self.image} could not be read, so it has no set of emotions.")
         if self.sets is None:
             raise SettingsError(_NO_SETS)
+        if not isinstance(coverage, int | float):
+            raise SettingsError(f"A coverage is a number, as 0.9, not {coverage!r}.")
         return self.sets.of(self.emotions, coverage, unusual=bool(self.unusual))
 
     def to_row(self, card: Card) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
 from affectlens.library.licences import hub_licence, use_text
 from affectlens.markdown import markdown_code, markdown_text
-from affectlens.model_folder import Card
+from affectlens.model_folder import CALIBRATED, Card
 from affectlens.ratings import VALENCE
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
@@ -107,12 +107,15 @@ def heads_text(readme: str, card: Card) -> str:
 
 def _heads_lines(card: Card) -> Iterator[str]:
     measured = card.training.get("ratings", {})
+    parts = card.training.get(CALIBRATED, {}).get("parts", ())
+    calibrated = {part["name"] for part in parts if part["changed"]}
     for scale in card.ratings:
-        half = scale.half_width()
+        which = "like those that calibrated it"
+        if scale.name not in calibrated:
+            which = "of themes that it did not learn from"
         yield (
             f"- {scale.name.capitalize()}, {scale.low:g} to {scale.high:g}: what people rate on average, "
-            "within "
-            f"{half:.1f} of the predicted mean for 90 % of pictures of themes that it did not learn from."
+            f"within {scale.half_width():.1f} of the predicted mean for 90 % of pictures {which}."
         )
         for name, figure in measured.get("figures", {}).items():
             source, rating = name.split()
@@ -124,7 +127,7 @@ def _heads_lines(card: Card) -> Iterator[str]:
                     f"scenes, each left out whole: r {figure['r']:.2f} ({low:.2f} to {high:.2f}), mean error "
                     f"{figure['error']:.2f}; of the mean of all {figure['error_of_the_mean']:.2f}."
                 )
-    if alone := measured.get("siblings_alone"):
+    if (alone := measured.get("siblings_alone")) and measured.get("figures"):
         yield (
             "- Photographs of these sets come in themes. The mean rating of the other photographs of a "
             f"picture's own theme alone has r {alone[VALENCE]:.2f} with its valence: what models reach "

@@ -12,6 +12,7 @@ from affectlens.emotions import Vocabulary
 from affectlens.errors import SettingsError
 from affectlens.film.export.markers import edl, exact, markers, notes, otio
 from affectlens.film.export.options import ExportOptions
+from rated import rated
 from timelines import film_of, timeline_of
 
 PLAIN = ExportOptions()
@@ -144,3 +145,11 @@ def test_a_film_of_uneven_rate_is_counted_at_a_usual_one_or_as_chosen() -> None:
     assert "00:00:02:00" in edl(timeline, chosen)
     with pytest.raises(SettingsError, match="rate"):
         ExportOptions(frame_rate=0.0)
+
+
+def test_clips_of_a_model_with_ratings_have_their_means() -> None:
+    timeline = rated(timeline_of())
+    clips = json.loads(otio(timeline, ExportOptions()))["tracks"]["children"][0]["children"]
+    found = [clip["metadata"]["affectlens"]["ratings"] for clip in clips]
+    assert [list(each) for each in found] == [["valence", "arousal"]] * len(timeline.shots)
+    assert found[0]["valence"] == pytest.approx(timeline.shots[0].ratings[0], abs=1e-6)

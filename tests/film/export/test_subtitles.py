@@ -9,6 +9,7 @@ import pytest
 
 from affectlens.film.export.options import ExportOptions
 from affectlens.film.export.subtitles import cues, srt, vtt
+from rated import rated
 from timelines import SCRIPT, timeline_of
 
 PLAIN = ExportOptions()
@@ -59,3 +60,13 @@ def test_cues_beyond_an_hour_and_without_length_are_right() -> None:
     timeline = timeline_of(((3661.25, "awe"), (0.00000001, "fear"), (2.0, "awe")), every=300.0)
     assert "01:01:01,250 --> 01:01:03,250" in srt(timeline, PLAIN)
     assert len(cues(timeline, "shots")) == 2
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_subtitles_of_shots_have_their_ratings(kind: str) -> None:
+    timeline = rated(timeline_of())
+    for (*_, text), shot in zip(
+        cues_read_by_ffmpeg(WRITERS[kind](timeline, PLAIN), kind), timeline.shots, strict=True
+    ):
+        valence, arousal = shot.ratings
+        assert f", valence {valence:.1f}, arousal {arousal:.1f}" in text

@@ -185,7 +185,7 @@ def otio(timeline: Timeline, options: ExportOptions) -> str:
     for shot, (first, last) in zip(timeline.shots, pairwise([*cuts, end]), strict=True):
         if last > first:
             clip = _clip(f"shot {shot.number}", media, _range(count, own + first, last - first))
-            children.append({**clip, "metadata": {"affectlens": {"emotions": _emotions(timeline, shot)}}})
+            children.append({**clip, "metadata": {"affectlens": _predicted(timeline, shot)}})
     tracks = [_item("Track.1", "film", children=children, kind="Video")]
     if timeline.film.has_sound and cuts and end > cuts[0]:
         sound = _clip("sound", media, _range(count, own + cuts[0], end - cuts[0]))
@@ -227,9 +227,12 @@ def _name(timeline: Timeline) -> str:
     return printable_in_files(Path(timeline.film.name).name)
 
 
-def _emotions(timeline: Timeline, shot: Shot) -> dict[str, float]:
-    pairs = zip(timeline.vocabulary.words, shot.emotions, strict=True)
-    return {word: round(value, 6) for word, value in pairs}
+def _predicted(timeline: Timeline, shot: Shot) -> dict[str, dict[str, float]]:
+    """Return a shot's mean emotions and, of a model with ratings, these."""
+    named = {"emotions": zip(timeline.vocabulary.words, shot.emotions, strict=True)}
+    if timeline.scales:
+        named["ratings"] = zip(timeline.rating_names, shot.ratings, strict=True)
+    return {what: {name: round(value, 6) for name, value in pairs} for what, pairs in named.items()}
 
 
 def _clip(name: str, media: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:

@@ -61,8 +61,10 @@ def _of_shots(timeline: Timeline) -> Iterator[Cue]:
     for shot in timeline.shots:
         emotions = timeline.distribution(shot.emotions)
         polarity = polarity_score(emotions)
-        suffix = "" if polarity is None else f", polarity {signed(polarity)}"
-        yield Cue(shot.start, shot.end, likeliest(emotions.weights), f"shot {shot.number}{suffix}")
+        detail = [f"shot {shot.number}", *([] if polarity is None else [f"polarity {signed(polarity)}"])]
+        rated = zip(timeline.rating_names, shot.ratings, strict=True)
+        detail += [f"{name} {value:.1f}" for name, value in rated]
+        yield Cue(shot.start, shot.end, likeliest(emotions.weights), ", ".join(detail))
 
 
 def _of_moods(timeline: Timeline) -> Iterator[Cue]:

@@ -11,6 +11,7 @@ from affectlens.emotions import POLARITY
 from affectlens.files import json_text
 from affectlens.inference.output.rows import (
     MADE_BY,
+    OtherOption,
     PredictionRow,
     RowColumns,
     RowSchema,
@@ -44,7 +45,8 @@ class JsonLines:
             raise ValueError(f"its emotions are {', '.join(row.emotions)}")
         has_attributes = row.attributes is not msgspec.UNSET
         if has_attributes != bool(self.attributes):
-            raise ValueError(f"it has {'' if has_attributes else 'no '}attributes")
+            options = ("with --attributes", "without --attributes")
+            raise OtherOption(*(options if has_attributes else reversed(options)))
         names = tuple(row.attributes) if isinstance(row.attributes, dict) else ()
         if row.error is None and names != self.attributes:
             raise ValueError(f"its attributes are {', '.join(names)}")
@@ -59,10 +61,6 @@ class JsonLines:
             raise ValueError(f"its ratings are {', '.join(row.ratings) or 'none'}")
         if (row.unusual is msgspec.UNSET) == wanted.unusual:
             raise ValueError("it does not state whether its picture is unusual, or it should not")
-        if (row.coverage is msgspec.UNSET) == (wanted.coverage is not None):
-            raise ValueError("it has no set of emotions, or should have none")
-        if (row.min_confidence is msgspec.UNSET) == (wanted.min_confidence is not None):
-            raise ValueError("it has no min_confidence, or should have none")
         given = (None if each is msgspec.UNSET else each for each in (row.coverage, row.min_confidence))
         wanted.check(*given)
 

@@ -12,7 +12,7 @@ from typing import IO, TypeAlias
 
 from affectlens.errors import OutputError
 from affectlens.inference.inputs import Input, name_of
-from affectlens.inference.output.rows import OTHER_COLUMNS, RowEncoding, StoredRow, text_of
+from affectlens.inference.output.rows import OTHER_COLUMNS, OtherOption, RowEncoding, StoredRow, text_of
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
@@ -61,6 +61,11 @@ def keep_rows(
     for number, record in enumerate(_records(stream, encoding), start=1):
         try:
             stored = encoding.decode(record)
+        except OtherOption as error:
+            raise OutputError(
+                f"{file}, row {number}, was made {error.then}; now rows would be made {error.now}. "
+                f"Go on {error.then}, or name another file."
+            ) from None
         except ValueError as error:
             if b"\0" in record:  # a power cut left it so, and what follows; rows themselves have none
                 break

@@ -57,14 +57,15 @@ class RowSchema:
     min_confidence: float | None = None
 
     def check(self, coverage: Any, min_confidence: Any) -> None:
-        """Raise `ValueError` where a row was made at another coverage or least confidence than these."""
+        """Raise `OtherOption` where a row was made at another coverage or least confidence than these."""
         pairs = (
-            (AT_COVERAGE, coverage, self.coverage),
-            (MIN_CONFIDENCE, min_confidence, self.min_confidence),
+            ("--coverage", coverage, self.coverage),
+            ("--min-confidence", min_confidence, self.min_confidence),
         )
-        for name, stored, wanted in pairs:
-            if wanted is not None and stored not in (None, "") and float(stored) != wanted:
-                raise ValueError(f"its {name} is {float(stored):g}, not {wanted:g}")
+        for option, stored, wanted in pairs:
+            then = None if stored in (None, "") else float(stored)
+            if then != wanted:
+                raise OtherOption(_with_option(option, then), _with_option(option, wanted))
 
     @property
     def columns(self) -> list[str]:
@@ -79,6 +80,22 @@ class RowSchema:
         names += [SET, AT_COVERAGE] if self.coverage is not None else []
         names += [MIN_CONFIDENCE] if self.min_confidence is not None else []
         return list(dict.fromkeys([*names, *self.attributes, *MADE_BY, *ABOUT_ERRORS]))
+
+
+class OtherOption(ValueError):
+    """A row of this model that another option requested.
+
+    Attributes:
+        then, now: option and value of the row and of this job, as "with --coverage 0.9"
+    """
+
+    def __init__(self, then: str, now: str) -> None:
+        super().__init__(f"it was made {then}, not {now}")
+        self.then, self.now = then, now
+
+
+def _with_option(option: str, value: float | None) -> str:
+    return f"without {option}" if value is None else f"with {option} {value}"
 
 
 class RowColumns(NamedTuple):
