@@ -421,9 +421,12 @@ def test_a_member_that_cannot_go_on_ends_the_search_with_the_best_model_kept(
 ) -> None:
     out = tmp_path / "search"
     in_the_way = state_file(out / STATES, 1, 2)
-    in_the_way.mkdir(parents=True)
+
+    def block(_: object) -> None:
+        in_the_way.mkdir(parents=True, exist_ok=True)
+
     with pytest.raises(RunError, match=r"Member 1 failed: .*r0002.*--resume") as failed:
-        search(request(data, out), ignore)
+        search(request(data, out), block)
     assert str(out / "model") in str(failed.value) and load_model(out / "model")
     in_the_way.rmdir()
     search(resumed(data, out), ignore)
