@@ -193,7 +193,12 @@ def read_heads(folder: Path) -> Heads:
 
 
 def read_graph(folder: Path) -> Card:
-    """Check the graph of a model folder and the weights that it refers to; return the card.
+    """Check the graph of a model folder as `read_graph_and_heads` does; return the card."""
+    return read_graph_and_heads(folder)[0]
+
+
+def read_graph_and_heads(folder: Path) -> tuple[Card, Heads]:
+    """Check the graph of a model folder and the weights that it refers to; return card and heads.
 
     Raises `ModelNotFound`, or `BadModelFolder` also where there is no graph.
     """
@@ -204,7 +209,7 @@ def read_graph(folder: Path) -> Card:
         )
     _read_weights(folder, stored.weights)
     _read_hashed(folder, GRAPH, stored.graph)
-    return card
+    return card, _read_heads(folder, stored, card)
 
 
 def _read_hashed(folder: Path, name: str, expected: _StoredFile) -> bytes:

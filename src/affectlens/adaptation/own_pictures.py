@@ -68,7 +68,7 @@ def open_own_pictures(
 ) -> OwnPictures:
     """Read the pictures of `data.catalog.open_data`, and ratings that the model predicts from their table.
 
-    `split` is by default all but a split `test`; `scale` has the ends of what ratings may be. Opens no
+    `split` is by default all but a split `test`; `scale` has the ends of what ratings may be. Decodes no
     picture. Raises `DatasetError` for pictures that the model learned from, those that are not there, and
     what has neither labels nor ratings; `VocabularyMismatch`, `EmptySplit`, and what the readers raise.
     """

@@ -35,6 +35,7 @@ from affectlens.errors import ClusterError, PictureDamaged, first_line
 from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures, read_to_end
 from affectlens.inference.job import SHOWN_FAILURES, JobCounts, PredictionJob, Progress
 from affectlens.inference.output.resume import check_made_by
+from affectlens.inference.predictor import REQUESTS
 
 LARGEST_PART = 512  # pictures; a restarted actor predicts at most this many again
 _MOST_LISTED = 1 << 30  # bytes of a list on standard input, which is held in memory
@@ -65,7 +66,7 @@ class PredictionOptions:
     @property
     def requested(self) -> dict[str, Any]:
         """What `Predictor.predict_files` is called with."""
-        return {name: getattr(self, name) for name in ("attributes", "coverage", "min_confidence")}
+        return {name: getattr(self, name) for name in REQUESTS}
 
 
 @dataclass(frozen=True)

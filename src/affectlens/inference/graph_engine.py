@@ -46,8 +46,7 @@ from affectlens.model_folder import (
     GRAPH_USUAL_WORDS,
     Card,
     Heads,
-    read_graph,
-    read_heads,
+    read_graph_and_heads,
 )
 from affectlens.preprocess import Images
 
@@ -112,8 +111,8 @@ class GraphEngine(ABC):
             raise SettingsError(
                 f"{cls.title} answers in {known} here, not {precision!r}. Use the engine {OPENVINO} or torch."
             )
-        card = read_graph(folder)
-        return cls(folder, card, read_heads(folder), "float32" if precision == "auto" else precision)
+        card, heads = read_graph_and_heads(folder)
+        return cls(folder, card, heads, "float32" if precision == "auto" else precision)
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Predict a batch. Each row sums to 1; logits are divided by the model's temperature before."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectlens.inference.inputs import Input
-from affectlens.inference.predictor import BATCH_SIZE, Prediction, Predictor
+from affectlens.inference.predictor import BATCH_SIZE, REQUESTS, Prediction, Predictor
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ class PredictionJob:
 
     @property
     def _requested(self) -> dict[str, Any]:
-        names = ("attributes", "coverage", "min_confidence")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in REQUESTS}
 
     def predictions(self, progress: Progress = lambda counts: None) -> Generator[Prediction, None, None]:
         """Predict the pictures in their order and count them."""

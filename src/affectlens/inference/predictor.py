@@ -52,6 +52,8 @@ RATING_DIGITS = 3  # of ratings in rows: their intervals are some units wide
 MEASURED_DIGITS = 3  # of measured attributes in rows: decoding at reduced size can change the second
 BATCHES_AHEAD = 2  # decoded while one is predicted; bounds the memory, whatever the number of pictures
 
+# What `Predictor.predict_files`, `predict_file` and `row_schema` take by these names.
+REQUESTS = ("attributes", "coverage", "min_confidence")
 _NO_SETS = (
     "The card of this model has no thresholds for sets of emotions. Fit them by `affectlens calibrate`, "
     "or use a "

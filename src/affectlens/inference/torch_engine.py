@@ -90,14 +90,8 @@ class TorchEngine:
     def predict_images(self, images: Images) -> Probabilities:
         """Predict normalised images, float32 (B, 3, H, W)."""
         self._process.require()
-        # Contiguous, since torch takes no views such as mirror images.
-        tensor = torch.from_numpy(np.ascontiguousarray(images))
-        parts = torch.split(tensor, self.at_once(len(images)))
         with torch.inference_mode(), autocast(self._device, self._dtype):
-            logits = [
-                self.network(part.to(self._device).contiguous(memory_format=torch.channels_last))
-                for part in parts
-            ]
+            logits = [self.network(part) for part in self._parts_of(images)]
         return self._probabilities(torch.cat(logits).float().cpu())
 
     def _feature_reader(self, network: nn.Module) -> FeatureNetwork:
@@ -116,10 +110,14 @@ class TorchEngine:
         """Predict normalised images, float32 (B, 3, H, W), as `answer` does."""
         if self._reader is None:
             return Answers(self.predict_images(images))
+        return self._answers(self._reader, self._parts_of(images))
+
+    def _parts_of(self, images: Images) -> Iterator[Tensor]:
+        """Divide images into what goes through the network together, on the device."""
         # Contiguous, since torch takes no views such as mirror images.
-        parts = torch.split(torch.from_numpy(np.ascontiguousarray(images)), self.at_once(len(images)))
-        laid_out = (part.to(self._device).contiguous(memory_format=torch.channels_last) for part in parts)
-        return self._answers(self._reader, laid_out)
+        tensor = torch.from_numpy(np.ascontiguousarray(images))
+        for part in torch.split(tensor, self.at_once(len(images))):
+            yield part.to(self._device).contiguous(memory_format=torch.channels_last)
 
     def _answers(self, reader: FeatureNetwork, parts: Iterable[Tensor]) -> Answers:
         self._process.require()
