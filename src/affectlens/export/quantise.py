@@ -1,19 +1,19 @@
 """A graph in whole numbers of eight bits: static quantisation by calibration pictures (ONNX Runtime).
 
 Weights are int8 with a scale for each channel, activations uint8 with one scale for each tensor, found on the
-calibration pictures; the graph has pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX Runtime and
-OpenVINO fuse. Of transformers, products with weights are quantised: convolutions next to them are not, since
-that made the default model no faster and moved its answers as much again (docs/results/int8.md). Of other
-networks, convolutions are. The last linear layers, which cost nothing and read every answer, and products of
-two activations, as attention's, stay in float32. Sources: Jacob et al., "Quantization and Training of Neural
-Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018; ONNX Runtime's documentation of
-quantisation.
+calibration pictures; the graph has pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX Runtime
+and OpenVINO fuse. Of transformers, products with weights are quantised: convolutions next to them are not,
+since that made the default model no faster and moved its answers as much again
+(docs/results/precisions.md). Of other networks, convolutions are. The last linear layers, which cost
+nothing and read every answer, and products of two activations, as attention's, stay in float32. Sources:
+Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", CVPR 2018; ONNX Runtime's documentation of quantisation.
 
 Letters: N pictures, H x W pixels of the network's input.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,11 +29,15 @@ INT8 = "int8"
 LEAST_PICTURES = 32  # from which ranges of activations are found
 _BATCH = 8
 _TRANSFORMER = 8  # products with weights: two blocks of a transformer
+# Those of a transformer's first block, and of the last's perceptron: left as they are, since half of the
+# pictures whose first emotion changes change by them.
+_FIRST, _LAST = 4, 2
 
 
-def quantised(model: Any, images: Images) -> Any:
-    """Return a graph in int8; `images` (N, 3, H, W), normalised, are what activations' ranges are taken from.
+def quantised(model: Any, images: Images, choose: Callable[[Any], list[str]] | None = None) -> Any:
+    """Return a graph in int8, ranges of whose activations are those on `images` (N, 3, H, W), normalised.
 
+    `choose` returns the names of a graph's nodes that are quantised; by default those of `quantisable`.
     Raises `SettingsError` for fewer than `LEAST_PICTURES`, and where the library cannot quantise the graph.
     """
     import onnx
@@ -52,7 +56,7 @@ def quantised(model: Any, images: Images) -> Any:
         Path(given).write_bytes(serialised(model))
         try:
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
-            chosen = _quantisable(onnx.load(prepared).graph)
+            chosen = (choose or quantisable)(onnx.load(prepared).graph)
             quantize_static(
                 prepared, made, _Batches(images), quant_format=QuantFormat.QDQ, per_channel=True,
                 nodes_to_quantize=chosen, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
@@ -66,8 +70,8 @@ def quantised(model: Any, images: Images) -> Any:
     return found
 
 
-def _quantisable(graph: Any) -> list[str]:
-    """Names of the products with weights; of networks that have none but their last, of convolutions.
+def quantisable(graph: Any) -> list[str]:
+    """Name a transformer's products with weights but for those at its ends; of other networks, convolutions.
 
     Convolutions within each channel, and the first one, are left as they are: they are cheap, and answers
     change most by them.
@@ -81,7 +85,7 @@ def _quantisable(graph: Any) -> list[str]:
     ]
     products = [node.name for node in within if node.op_type in ("Gemm", "MatMul")]
     whole = [node.name for node in within if node.op_type == "Conv" and _groups(node) == 1]
-    return products if len(products) >= _TRANSFORMER else whole[1:]
+    return products[_FIRST:-_LAST] if len(products) >= _TRANSFORMER else whole[1:]
 
 
 def _groups(convolution: Any) -> int:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
-from affectlens.library.licences import hub_licence, use_text
+from affectlens.library.hub_card import front_matter
+from affectlens.library.licences import use_text
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import CALIBRATED, Card
 from affectlens.ratings import VALENCE
@@ -33,19 +33,9 @@ def summary_text(card: Card, defaults: DefaultModels | None = None) -> str:
 
 
 def readme_beginning(card: Card) -> str:
-    """Write how the README of a model folder begins: the header that the hub reads, what it is, its use.
-
-    Of vocabularies only known ones are tags: the name of another means nothing elsewhere.
-    """
+    """Write how the README of a model folder begins: the header that the hub reads, what it is, its use."""
     words = markdown_text(", ".join(card.vocabulary.words))
-    tags = ["visual-emotion-analysis", *([card.vocabulary.name] if is_known(card.vocabulary) else [])]
-    return f"""---
-library_name: affectlens
-pipeline_tag: image-classification
-license: other
-license_name: {hub_licence(card)}
-tags: [{", ".join(tags)}]
----
+    return f"""{front_matter(card)}
 # {markdown_text(card.name)}
 
 Which emotions a picture evokes in the people who look at it: {words}.

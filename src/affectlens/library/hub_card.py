@@ -1,0 +1,70 @@
+"""What the Hugging Face hub reads of a model's README: the header, with measured scores as a model index."""
+
+from typing import Any
+
+from affectlens.emotions import is_known
+from affectlens.library.licences import hub_licence
+from affectlens.model_folder import Card
+
+_TASK = "image-classification"
+# Scores of a card by the hub's names of metrics; what people call them.
+_METRICS = {
+    "accuracy": ("accuracy", "accuracy"),
+    "balanced_accuracy": ("balanced_accuracy", "balanced accuracy"),
+    "macro_f1": ("f1", "macro F1"),
+    "expected_calibration_error": ("expected_calibration_error", "expected calibration error"),
+    "negative_log_likelihood": ("negative_log_likelihood", "negative log-likelihood"),
+    "brier": ("brier_score", "Brier score (0 to 2)"),
+}
+_DIGITS = 4
+
+
+def front_matter(card: Card) -> str:
+    """Write the header of a README, between its lines of dashes, as YAML.
+
+    Of vocabularies only known ones are tags: the name of another means nothing elsewhere. Scores are those
+    of the card; a model whose scores were not measured has none.
+    """
+    from huggingface_hub import ModelCardData  # here: it takes half a second to import
+
+    words = [card.vocabulary.name] if is_known(card.vocabulary) else []
+    results = _results(card)
+    data = ModelCardData(
+        library_name="affectlens",
+        pipeline_tag=_TASK,
+        license="other",
+        license_name=hub_licence(card),
+        tags=["visual-emotion-analysis", *words],
+        datasets=[_data(card)] if _data(card) else None,
+        metrics=list(dict.fromkeys(each.metric_type for each in results)) or None,
+        model_name=card.name if results else None,
+        eval_results=results or None,
+    )
+    return f"---\n{data.to_yaml().rstrip()}\n---"
+
+
+def _data(card: Card) -> str:
+    """Name the data set that a model was trained on, without where it lay; "" where that is not known."""
+    data: Any = card.training.get("data", {})
+    spec = data.get("spec", "") if isinstance(data, dict) else ""
+    return str(spec).partition(":")[0]
+
+
+def _results(card: Card) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    data, split = _data(card), card.scores.get("split")
+    return [
+        EvalResult(
+            task_type=_TASK,
+            task_name="Visual emotion analysis",
+            dataset_type=data or "unknown",
+            dataset_name=data or "unknown",
+            dataset_split=split if isinstance(split, str) else None,
+            metric_type=metric,
+            metric_name=title,
+            metric_value=round(float(card.scores[name]), _DIGITS),
+        )
+        for name, (metric, title) in _METRICS.items()
+        if isinstance(card.scores.get(name), int | float)
+    ]
