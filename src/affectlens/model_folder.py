@@ -15,7 +15,8 @@ A folder is complete or it is not written, and is read only when its parts fit t
 is known here: weights are bytes, and `models.saved` builds the network that they are for.
 
 A plain timm network in such a folder also loads with `timm.create_model("local-dir:FOLDER", pretrained=True)`
-and with `transformers.pipeline("image-classification", FOLDER)`; these do not apply the temperature.
+and with `transformers.pipeline("image-classification", FOLDER)`. These do not apply the temperature, which is
+therefore part of the weights where such a network is saved (`models.saved.save_model`).
 """
 
 import hashlib

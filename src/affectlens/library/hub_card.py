@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from affectlens.data.catalog import DATA_SETS
 from affectlens.emotions import is_known
 from affectlens.library.licences import hub_licence
 from affectlens.model_folder import Card
@@ -44,10 +45,10 @@ def front_matter(card: Card) -> str:
 
 
 def _data(card: Card) -> str:
-    """Name the data set that a model was trained on, without where it lay; "" where that is not known."""
+    """Name the data set that a model was trained on; "" for one that has no name, or is not known."""
     data: Any = card.training.get("data", {})
-    spec = data.get("spec", "") if isinstance(data, dict) else ""
-    return str(spec).partition(":")[0]
+    name = str(data.get("spec", "")).partition(":")[0] if isinstance(data, dict) else ""
+    return name if name in DATA_SETS and not DATA_SETS[name].any_words else ""
 
 
 def _results(card: Card) -> list[Any]:
@@ -58,8 +59,8 @@ def _results(card: Card) -> list[Any]:
         EvalResult(
             task_type=_TASK,
             task_name="Visual emotion analysis",
-            dataset_type=data or "unknown",
-            dataset_name=data or "unknown",
+            dataset_type=data or "own",
+            dataset_name=DATA_SETS[data].summary if data else "pictures of its makers",
             dataset_split=split if isinstance(split, str) else None,
             metric_type=metric,
             metric_name=title,
