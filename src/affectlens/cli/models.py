@@ -27,10 +27,10 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
     """Print the card of the model NAME (a name, a folder, or owner/name on the hub).
 
     After the card as its makers wrote it: which version of AffectLens made the model, what it may be used
-    for, and how it compares with the default model before it, if there was one.
+    for, what else opens it, and how it compares with the default model before it, if there was one.
     """
     from affectlens import library
-    from affectlens.library.text import summary_text
+    from affectlens.library.text import elsewhere_text, summary_text
 
     if with_engine:
         _show_engine(name)
@@ -40,7 +40,10 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
         about = {"version": card.version, "weights_hash": card.weights_hash}
         echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
         return
-    echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}")
+    summary, elsewhere = summary_text(card), elsewhere_text(library.find(name))
+    # Before the comparison with the default model before it, which is a table.
+    points, _, compared = summary.partition("\n\n")
+    echo("\n\n".join(filter(None, (library.card_text(name).rstrip(), f"{points}\n{elsewhere}", compared))))
 
 
 @models.command()
