@@ -7,7 +7,7 @@ from affectlens.emotions import is_known
 from affectlens.library.licences import hub_licence
 from affectlens.model_folder import Card
 
-_TASK = "image-classification"
+_PIPELINE = "image-classification"
 # Scores of a card by the hub's names of metrics; what people call them.
 _METRICS = {
     "accuracy": ("accuracy", "accuracy"),
@@ -32,7 +32,7 @@ def front_matter(card: Card) -> str:
     results = _results(card)
     data = ModelCardData(
         library_name="affectlens",
-        pipeline_tag=_TASK,
+        pipeline_tag=_PIPELINE,
         license="other",
         license_name=hub_licence(card),
         tags=["visual-emotion-analysis", *words],
@@ -57,7 +57,7 @@ def _results(card: Card) -> list[Any]:
     data, split = _data(card), card.scores.get("split")
     return [
         EvalResult(
-            task_type=_TASK,
+            task_type=_PIPELINE,
             task_name="Visual emotion analysis",
             dataset_type=data or "own",
             dataset_name=DATA_SETS[data].summary if data else "pictures of its makers",
