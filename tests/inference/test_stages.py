@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(**changes: object) -> StageReport:
     given = {
         "pictures": 10, "unreadable": (), "cores": 2, "engine": "onnxruntime", "precision": "float32",
-        "device": "cpu", "milliseconds": dict.fromkeys(STAGES, 2.0), "whole": 6.25, "megapixels": 0.3,
+        "device": "cpu", "milliseconds": dict.fromkeys(STAGES, 2.0), "job": 6.25, "megapixels": 0.3,
         "megabytes": 0.1,
     }  # fmt: skip
     return StageReport(**{**given, **changes})  # type: ignore[arg-type]

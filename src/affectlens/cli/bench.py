@@ -80,7 +80,7 @@ def _print_stages(report: "StageReport") -> None:
         table.add_row(TITLES[stage], *cells)
     table_console().print(table)
     echo(
-        f"All stages together allow {report.limit:,.1f} pictures/s; a job does {1000 / report.whole:,.1f}, "
+        f"All stages together allow {report.limit:,.1f} pictures/s; a job does {1000 / report.job:,.1f}, "
         f"{report.achieved:.0%} of it."
     )
     for sentence in report.advice():

@@ -45,7 +45,7 @@ class StageReport:
         cores: that were used
         engine, precision, device: of the network
         milliseconds: of one core for a picture, by stage
-        whole: milliseconds from one picture to the next of a job with all cores, the median of `ROUNDS` jobs
+        job: milliseconds from one picture to the next of a job with all cores, the median of `ROUNDS` jobs
         megapixels: of a picture as it was decoded, which of large JPEG files is less than they have
         megabytes: of a picture's file, on average
     """
@@ -57,7 +57,7 @@ class StageReport:
     precision: str
     device: str
     milliseconds: dict[str, float]
-    whole: float
+    job: float
     megapixels: float
     megabytes: float
 
@@ -73,7 +73,7 @@ class StageReport:
     @property
     def achieved(self) -> float:
         """The share of `limit` that a job reaches; above 1 where a stage overlaps with waiting."""
-        return 1000 / self.whole / self.limit
+        return 1000 / self.job / self.limit
 
     def share(self, stage: str) -> float:
         """The share of all time that a stage takes."""
@@ -81,7 +81,7 @@ class StageReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain data."""
-        derived = {"pictures_per_second": 1000 / self.whole, "limit": self.limit, "achieved": self.achieved}
+        derived = {"pictures_per_second": 1000 / self.job, "limit": self.limit, "achieved": self.achieved}
         errors = [{"image": each.path, "message": str(each)} for each in self.unreadable]
         return {**vars(self), "unreadable": errors, **derived}
 
@@ -111,7 +111,7 @@ def _advice(report: StageReport) -> dict[str, str]:
     }
 
 
-class _Prepared(NamedTuple):
+class _TimedPicture(NamedTuple):
     """A picture fitted to the network, and the seconds of each stage until then."""
 
     pixels: Pixels
@@ -143,7 +143,7 @@ def measure_stages(
     network = median(_network_seconds(predictor.engine, prepared) for _ in range(ROUNDS))
     on_cpu = predictor.engine.device == "cpu"
     progress("jobs")
-    whole, write = zip(*(_job_seconds(predictor, given) for _ in range(ROUNDS)), strict=True)
+    jobs, write = zip(*(_job_seconds(predictor, given) for _ in range(ROUNDS)), strict=True)
     per_picture = 1000 / len(prepared)
     milliseconds = {
         **dict(zip(STAGES, seconds.tolist(), strict=False)),
@@ -158,17 +158,17 @@ def measure_stages(
         precision=predictor.engine.precision,
         device=predictor.engine.device,
         milliseconds=milliseconds,
-        whole=median(whole) * per_picture,
+        job=median(jobs) * per_picture,
         megapixels=float(np.mean([each.area for each in prepared])) / 1e6,
         megabytes=float(np.mean([each.size for each in prepared])) / 1e6,
     )
 
 
-def _prepare(predictor: Predictor, given: Sequence[Input]) -> tuple[list[_Prepared], list[PictureError]]:
+def _prepare(predictor: Predictor, given: Sequence[Input]) -> tuple[list[_TimedPicture], list[PictureError]]:
     """Read, decode and resize pictures with all cores, and take the time of each step."""
     preprocessing = predictor.card.preprocessing
 
-    def prepare(picture: Any) -> _Prepared | PictureError:
+    def prepare(picture: Any) -> _TimedPicture | PictureError:
         if isinstance(picture, PictureError):
             return picture
         try:
@@ -182,12 +182,12 @@ def _prepare(predictor: Predictor, given: Sequence[Input]) -> tuple[list[_Prepar
             return type(error)(name_of(picture), error.reason)
         spent = (read - begin, decoded - read, time.perf_counter() - decoded)
         size = len(data) if isinstance(data, bytes) else 0
-        return _Prepared(fitted, spent, size, pixels.shape[0] * pixels.shape[1])
+        return _TimedPicture(fitted, spent, size, pixels.shape[0] * pixels.shape[1])
 
     with closing(map_ahead(prepare, load_rows(given), ahead=2 * usable_cores())) as found:  # type: ignore[type-var]
         made = list(found)
     return (
-        [each for each in made if isinstance(each, _Prepared)],
+        [each for each in made if isinstance(each, _TimedPicture)],
         [each for each in made if isinstance(each, PictureError)],
     )
 
@@ -200,7 +200,7 @@ def _contents(source: Any) -> Any:
     return source
 
 
-def _network_seconds(engine: Engine, prepared: Sequence[_Prepared]) -> float:
+def _network_seconds(engine: Engine, prepared: Sequence[_TimedPicture]) -> float:
     batches = [np.stack([each.pixels for each in part]) for part in batched(prepared, CPU_BATCH)]
     begin = time.perf_counter()
     with closing(engine.map(engine.answer, batches)) as answers:
@@ -215,10 +215,10 @@ def _job_seconds(predictor: Predictor, given: Sequence[Input]) -> tuple[float, f
         begin = time.perf_counter()
         job = PredictionJob(predictor, iter(given))
         job.write(Path(folder) / "rows.jsonl")
-        whole = time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
         predictions = list(predictor.predict_files(given))
         begin = time.perf_counter()
         with PredictionJob(predictor, iter(())).open(Path(folder) / "again.jsonl", resume=False) as writer:
             for prediction in predictions:
                 writer.write(prediction.to_row(predictor.card))
-        return whole, time.perf_counter() - begin
+        return seconds, time.perf_counter() - begin

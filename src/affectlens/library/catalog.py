@@ -48,8 +48,8 @@ def find(name: str) -> Path:
     """Return the model folder that a name means.
 
     In this order: a bundled model, one of this user's, a folder of that path (or a run folder with `model/`
-    inside), `owner/name` or `owner/name@revision` on the hub. A folder of the name of a model is meant by its path, as `./default`.
-    Raises `ModelNotFound`.
+    inside), `owner/name` or `owner/name@revision` on the hub. A folder of the name of a model is meant by its
+    path, as `./default`. Raises `ModelNotFound`.
     """
     known = dict(reversed(list(folders())))  # of two with one name the bundled one counts
     if name in known:
