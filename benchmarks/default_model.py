@@ -70,9 +70,7 @@ def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str
         batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
         predicted = predict_labelled(variant, batches, size, device, pick_precision(PRECISION, device))
         is_shipped = name == AS_SHIPPED[0]
-        temperature = (
-            card.temperature if is_shipped else fit_temperature(predicted.logits, predicted.targets)
-        )
+        temperature = card.temperature if is_shipped else fit_temperature(predicted.logits, predicted.targets)
         rows.append(
             (name, score(predicted.logits, predicted.targets, card.vocabulary, temperature=temperature))
         )

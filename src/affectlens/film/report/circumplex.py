@@ -5,7 +5,7 @@ import numpy as np
 from affectlens.film.report.curves import curves
 from affectlens.film.timeline import Timeline, frame_interval
 from affectlens.ratings import AROUSAL, VALENCE
-from affectlens.report.circumplex import CircumplexPath, CircumplexPoint, draw_circumplex
+from affectlens.report.circumplex import CircumplexPath, CircumplexPoint, draw_circumplex, plane_of
 from affectlens.report.figures import Figure
 
 # Points of a path; of more, a film would cover the plane with its line.
@@ -26,13 +26,14 @@ def film_circumplex(timeline: Timeline) -> Figure | None:
     valence, arousal = (
         frame_interval(timeline.scales[index], timeline.ratings[index]) for index in (first, second)
     )
+    plane = plane_of(timeline.scales)
     all_unusual = all(sample.unusual is True for sample in timeline.samples)
     mean = CircumplexPoint(valence=valence, arousal=arousal, name="mean", unusual=all_unusual)
     return draw_circumplex(
         [mean],
         film_path(timeline, first, second),
-        valence=(timeline.scales[first].low, timeline.scales[first].high),
-        arousal=(timeline.scales[second].low, timeline.scales[second].high),
+        valence=plane[0],
+        arousal=plane[1],
     )
 
 

@@ -33,7 +33,7 @@ from affectlens.images import Pixels, resize
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.ratings import AROUSAL, VALENCE
 from affectlens.report import html
-from affectlens.report.figures import jpeg_url, svg_url
+from affectlens.report.figures import jpeg_url, themed_urls
 from affectlens.report.text import headline, likeliest, printable_in_files
 
 # Pictures of the strip, and rows of tables, at most.
@@ -285,7 +285,7 @@ def _circumplex(timeline: Timeline) -> dict[str, str] | None:
         return None
     means = dict(zip(timeline.rating_names, timeline.ratings, strict=True))
     return {
-        "source": svg_url(drawn),
+        **themed_urls(drawn),
         "alternative": f"Path of the film through valence and arousal, around a mean of {means[VALENCE]:.1f} "
         f"and {means[AROUSAL]:.1f}",
     }
