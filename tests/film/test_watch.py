@@ -252,6 +252,25 @@ def test_gaps_of_a_live_source_are_found_and_an_even_rhythm_has_none() -> None:
     assert "from 0.5 s to 10.5 s nothing was predicted, nor in 1 shorter stretch;" in note
 
 
+def test_frames_within_fades_are_left_out_and_reported(
+    engine: OnnxEngine, tmp_path: Path
+) -> None:
+    """Two seconds in which a scene comes from black, two of it, two in which it goes."""
+    light = [min(1.0, number / 50, (149 - number) / 50) for number in range(150)]
+    path = write(tmp_path / "fades.mp4", as_pictures(scene(1) * each for each in light))
+    timeline = watched(path, engine, every=0.2)
+    for sample in timeline.samples:
+        if not 1.2 < sample.second < 1.8 and not 4.2 < sample.second < 4.8:
+            assert sample.faded is not (1.5 < sample.second < 4.5)
+    bright = [sample.emotions for sample in timeline.samples if 2.2 < sample.second < 3.8]
+    alone, every = (
+        np.mean(rows, axis=0) for rows in (bright, [sample.emotions for sample in timeline.samples])
+    )
+    assert np.abs(timeline.emotions - alone).sum() < np.abs(every - alone).sum() / 2 > 0.05
+    number, total = sum(sample.faded for sample in timeline.samples), len(timeline.samples)
+    assert f"Frames that a fade dims: {number} of {total} sampled." in " ".join(timeline.notes)
+
+
 def test_black_frames_are_left_out_and_reported(engine: OnnxEngine, tmp_path: Path) -> None:
     picture = scene(3).clip(60, 200)
     dim = [picture * share for share in (0.6, 0.3, 0.1, 0.05)]

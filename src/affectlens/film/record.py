@@ -294,7 +294,8 @@ def _read_state(file: Path, former: Mapping[str, str]) -> SamplerState:
     plain = _read_json(file)
     if not isinstance(plain, dict):
         raise _damaged(file, "expected a JSON object")
-    plain = {"black": 0, **current_keys(plain, former)}  # earlier versions did not count those
+    # Earlier versions did not count black frames, nor look for fades.
+    plain = {"black": 0, "fades": [], **current_keys(plain, former)}
     missing = [each.name for each in fields(SamplerState) if each.name not in plain]
     if missing:
         raise _damaged(file, f"{missing[0]} is missing")

@@ -64,6 +64,7 @@ class Sample:
         smoothed_ratings: (R,) the same, smoothed within the shot
         unusual: whether the frame is unlike the pictures that the model was made for, as a title card; None
             where the model does not know
+        faded: whether it is dimmed by a fade to or from nothing
     """
 
     second: float
@@ -76,6 +77,12 @@ class Sample:
     ratings: tuple[float, ...] = ()
     smoothed_ratings: tuple[float, ...] = ()
     unusual: bool | None = None
+    faded: bool = False
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it counts for nothing but itself: it is unusual, or faded."""
+        return self.unusual is True or self.faded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ class Shot:
         first, count: its samples are `timeline.samples[first : first + count]`; count is at least 1
         ratings: (R,) mean of the samples' ratings, each weighted by the time that it stands for
 
-    Unusual samples do not count in a shot that has others (`film.analysis.build`).
+    Samples that are left out do not count in a shot that has others (`film.analysis.build`).
     """
 
     number: int
@@ -186,7 +193,7 @@ class Timeline:
         shots: in the order of time, without gaps
         moments: of all kinds; of each kind the most important first, see `of`
         emotions: (E,) what the film evokes over all that was watched, each shot weighted by its length;
-            unusual frames are left out, unless there are no others
+            unusual and faded frames are left out, unless there are no others
         ratings: (R,) the same for ratings
         scales: names and ranges of the ratings that the model predicts, and how wide the interval of a single
             picture is; empty of a model without ratings
@@ -241,6 +248,16 @@ class Timeline:
     def samples_of(self, shot: Shot) -> tuple[Sample, ...]:
         """The samples that lie in a shot."""
         return self.samples[shot.first : shot.first + shot.count]
+
+    def left_out_as(self, shot: Shot) -> Literal["unusual", "faded"] | None:
+        """Return why what a shot evokes is not known: all of its samples are left out; else None.
+
+        `faded` where a fade dims them all.
+        """
+        samples = self.samples_of(shot)
+        if not all(sample.is_left_out for sample in samples):
+            return None
+        return "faded" if all(sample.faded for sample in samples) else "unusual"
 
     @property
     def rating_names(self) -> tuple[str, ...]:
@@ -300,8 +317,8 @@ class Timeline:
 
 
 def _without_nothing(part: Sample | Shot) -> dict[str, Any]:
-    """Plain data of a sample or shot, without what a model without ratings has none of."""
-    lacking = (("ratings", ()), ("smoothed_ratings", ()), ("unusual", None))
+    """Plain data of a sample or shot, without what is not there: of most models, and of most frames."""
+    lacking = (("ratings", ()), ("smoothed_ratings", ()), ("unusual", None), ("faded", False))
     return {name: value for name, value in asdict(part).items() if (name, value) not in lacking}
 
 

@@ -31,6 +31,7 @@ from affectlens.film.predictions import predict_batches, predict_missing_shots
 from affectlens.film.record import FilmRecord
 from affectlens.film.sampler import FrameBatch, FrameSampler
 from affectlens.film.settings import FilmSettings
+from affectlens.film.shots import FadeSpan
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
 from affectlens.video import Film, Video, is_live, without_password
@@ -159,7 +160,12 @@ def _timeline(
         settings=asdict(settings),
         gaps=gaps,
         counts=counts,
-        notes=[*_notes(sampler, film, counts, gaps), *_unusual_notes(predictions)],
+        notes=[
+            *_notes(sampler, film, counts, gaps),
+            *_unusual_notes(predictions),
+            *_faded_notes(sampler.state.fades, predictions),
+        ],
+        fades=sampler.state.fades,
     )
 
 
@@ -220,6 +226,16 @@ def _unusual_notes(predictions: list[FramePrediction]) -> list[str]:
         "sampled. They are left out of means, moods and peaks."
     )
     return [these if number == total else some]
+
+
+def _faded_notes(fades: list[FadeSpan], predictions: list[FramePrediction]) -> list[str]:
+    number = sum(any(fade.holds(each.second) for fade in fades) for each in predictions)
+    if not number:
+        return []
+    return [
+        f"Frames that a fade dims: {number:,} of {len(predictions):,} sampled. They are left out of means, "
+        "moods and peaks."
+    ]
 
 
 def _live_notes(counts: Counts, gaps: list[tuple[float, float]]) -> list[str]:

@@ -11,7 +11,8 @@ its standard error (`error_` before its name), polarity, key_second, samples.
 A rating that the model predicts, as valence and arousal, is smoothed, as polarity is; of a frame there are
 also the interval of a single picture around it (`_low` and `_high` after its name) and the frame's own
 prediction (`unsmoothed_` before its name). Unusual is whether a frame is, and of a shot how many of its
-samples are; both only where the model knows it.
+samples are; both only where the model knows it. Faded is the same of frames that a fade dims, only where
+the film has such.
 """
 
 import csv
@@ -44,6 +45,7 @@ def write_tables(folder: Path, timeline: Timeline, suffix: str) -> list[Path]:
 def sample_rows(timeline: Timeline) -> Iterator[ExportRow]:
     """Return a row for each sampled frame, by time."""
     words = timeline.vocabulary.words
+    has_fades = any(sample.faded for sample in timeline.samples)
     for index, sample in enumerate(timeline.samples):
         yield {
             "second": sample.second,
@@ -61,6 +63,7 @@ def sample_rows(timeline: Timeline) -> Iterator[ExportRow]:
             "uncertainty": round(sample.uncertainty, DIGITS),
             "reused": sample.reused,
             **({} if sample.unusual is None else {"unusual": sample.unusual}),
+            **({"faded": sample.faded} if has_fades else {}),
         }
 
 
@@ -82,6 +85,7 @@ def _ratings_of(timeline: Timeline, sample: Sample) -> dict[str, float]:
 def shot_rows(timeline: Timeline) -> Iterator[ExportRow]:
     """Return a row for each shot, by time."""
     words = timeline.vocabulary.words
+    has_fades = any(sample.faded for sample in timeline.samples)
     for shot in timeline.shots:
         polarity = polarity_score(timeline.distribution(shot.emotions))
         yield {
@@ -99,6 +103,7 @@ def shot_rows(timeline: Timeline) -> Iterator[ExportRow]:
             "key_second": shot.key_second,
             "samples": shot.count,
             **_unusual_in(timeline, shot),
+            **({"faded": sum(each.faded for each in timeline.samples_of(shot))} if has_fades else {}),
         }
 
 

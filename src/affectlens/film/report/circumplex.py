@@ -10,12 +10,12 @@ from affectlens.report.figures import Figure
 
 # Points of a path; of more, a film would cover the plane with its line.
 MAX_PATH = 60
-# Share of a point's time that may be unusual.
+# Share of a point's time that may be left out.
 _MOSTLY = 0.5
 
 
 def film_circumplex(timeline: Timeline) -> Figure | None:
-    """Draw a film's path, without unusual frames, and its mean with the intervals of a single frame.
+    """Draw a film's path, without unusual and faded frames, and its mean with intervals of a single frame.
 
     None where the model does not predict both ratings.
     """
@@ -38,12 +38,13 @@ def film_circumplex(timeline: Timeline) -> Figure | None:
 
 
 def film_path(timeline: Timeline, first: int, second: int) -> CircumplexPath:
-    """Return a film's smoothed valence and arousal, the ratings of these indices, without unusual frames.
+    """Return a film's smoothed valence and arousal, the ratings of these indices, without what is left out:
+    unusual and faded frames.
 
     Points are not joined across these, nor across the gaps of a live source.
     """
     found = curves(timeline, MAX_PATH)
-    kept = np.flatnonzero(found.unusual <= _MOSTLY)
+    kept = np.flatnonzero(found.unusual + found.faded <= _MOSTLY)
     seconds = found.seconds[kept]
     joined = np.diff(kept, prepend=-2) == 1
     for begin, end in timeline.gaps:
