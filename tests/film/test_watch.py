@@ -252,9 +252,7 @@ def test_gaps_of_a_live_source_are_found_and_an_even_rhythm_has_none() -> None:
     assert "from 0.5 s to 10.5 s nothing was predicted, nor in 1 shorter stretch;" in note
 
 
-def test_frames_within_fades_are_left_out_and_reported(
-    engine: OnnxEngine, tmp_path: Path
-) -> None:
+def test_frames_within_fades_are_left_out_and_reported(engine: OnnxEngine, tmp_path: Path) -> None:
     """Two seconds in which a scene comes from black, two of it, two in which it goes."""
     light = [min(1.0, number / 50, (149 - number) / 50) for number in range(150)]
     path = write(tmp_path / "fades.mp4", as_pictures(scene(1) * each for each in light))

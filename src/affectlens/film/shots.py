@@ -134,7 +134,7 @@ class ShotDetector:
 
     def __init__(self, decided: Decided | None = None) -> None:
         self.decided = decided or Decided()
-        # Those decided by now; whoever reads them may empty the list.
+        # Those decided by now; a reader may empty the list.
         self.fades: list[FadeSpan] = []
         self._frames: deque[_Seen] = deque()
         # Cached by second: both depend only on the frames around it.
