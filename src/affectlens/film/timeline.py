@@ -186,6 +186,8 @@ class Timeline:
     Attributes:
         film: what was watched
         model, weights_hash: name of the model, and SHA-256 of its weights file
+        answers_hash: of all that decides what the model answers (`Card.answers_hash`), where that is more
+            than its weights; "" of other models and of earlier timelines
         version: of the package; "" before 0.2
         vocabulary: the emotions, in the order of all tuples of E numbers
         settings: how it was watched, as plain data (`film.settings.FilmSettings`)
@@ -211,6 +213,7 @@ class Timeline:
     film: Film
     model: str
     weights_hash: str = ""
+    answers_hash: str = ""
     version: str = ""
     vocabulary: Vocabulary
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -269,7 +272,8 @@ class Timeline:
 
         What a model without ratings and without a score of unusual pictures lacks is left out.
         """
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("ratings", "scales")}
+        apart = {"ratings", "scales", *([] if self.answers_hash else ["answers_hash"])}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         if self.scales:
             plain |= {"ratings": self.ratings, "scales": [scale.to_json() for scale in self.scales]}
         return {

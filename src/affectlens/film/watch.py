@@ -154,6 +154,7 @@ def _timeline(
         analysis,
         model=card.name,
         weights_hash=card.weights_hash,
+        answers_hash=card.answers_hash if card.is_more_than_weights else "",
         scales=card.ratings,
         begin=sampler.begin,
         end=_end(sampler, film),
