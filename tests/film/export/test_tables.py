@@ -35,6 +35,14 @@ def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
             assert float(one["polarity"]) == other["polarity"] == third["polarity"]
 
 
+def test_truth_is_written_in_csv_as_predict_has_it(tmp_path: Path) -> None:
+    write_tables(tmp_path, rated(timeline_of(), 2), "csv")
+    with (tmp_path / "frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["unusual"] for row in rows} == {"true", "false"}
+    assert {row["reused"] for row in rows} == {"false"}
+
+
 def test_a_row_holds_the_values_of_the_timeline() -> None:
     timeline = timeline_of()
     sample, shot = list(sample_rows(timeline))[9], list(shot_rows(timeline))[2]

@@ -1,7 +1,8 @@
 """A timeline as tables: a row for each sampled frame, and a row for each shot.
 
 In CSV and Parquet every number has a column of its own; JSON Lines keeps emotions together, as in the output
-of `affectlens predict`. A missing value is an empty field, null or None.
+of `affectlens predict`. A missing value is an empty field, null or None. CSV has true and false, as that of
+`predict` (before 0.2 True and False).
 
 Columns of frames: second, frame, shot, top, one for each emotion as the model predicted, one for each
 smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty,
@@ -25,6 +26,7 @@ from typing import Any
 from affectlens.emotions import polarity_score
 from affectlens.files import atomic_write
 from affectlens.film.timeline import Sample, Shot, Timeline, frame_interval
+from affectlens.inference.output.csv_rows import csv_cell
 
 DIGITS = 6
 SUFFIXES = ("csv", "jsonl", "parquet")
@@ -139,7 +141,7 @@ def _top(words: Sequence[str], values: Sequence[float]) -> str:
 
 def _csv(rows: list[ExportRow]) -> bytes:
     text = io.StringIO(newline="")
-    flattened = [flat(row) for row in rows]
+    flattened = [{name: csv_cell(value) for name, value in flat(row).items()} for row in rows]
     writer = csv.DictWriter(text, list(flattened[0]) if flattened else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(flattened)
