@@ -22,7 +22,7 @@ third of them in the order of names, cut at the centre to 3:2, is shown for a se
 import argparse
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -75,7 +75,7 @@ def main() -> None:
     engine = load_engine(arguments.model)
     pictures, people = rated_pictures(arguments.ratings)
     plain = watched(engine, [(picture, 1.0) for picture in pictures])
-    measured = {
+    measured: dict[str, Callable[[], Any]] = {
         "coding": lambda: coding(engine, plain, pictures, people),
         "cards": lambda: {name: cards(engine, plain, pictures, name) for name in DESIGNS},
         "fades": lambda: fades(engine, pictures),

@@ -273,7 +273,8 @@ def test_sets_that_rows_hold_are_scored_at_their_coverage() -> None:
     given = rows_with_sets(["awe"], ["awe", "fear"], ["sadness"], ["awe", "anger", "fear"])
     (found,) = evaluate_rows(given, of_four(), "val").set_scores
     assert (found.wanted, found.coverage, found.size, found.alone) == (0.9, 0.75, 1.75, 0.5)
-    assert found.by_emotion["fear"] == 1 and found.worst == ("awe", pytest.approx(2 / 3))
+    assert found.by_emotion["fear"] == 1
+    assert found.worst[0] == "awe" and found.worst[1] == pytest.approx(2 / 3)
     assert found.by_emotion["anger"] is None, "no picture has it"
 
 

@@ -106,8 +106,11 @@ def test_without_a_method_a_rating_gets_one_that_explains_it(tmp_path: Path, pho
     found = explainer(photo, "valence")
     assert found.method == default_for(explainer.model, ratings=True) == "occlusion"
     assert found.rating is not None
-    with pytest.raises(SettingsError, match=r"cam .* cannot explain valence.*Methods that can: gradient,"):
-        Explainer.load(folder, "cam", device="cpu")("no such picture.jpg", "valence")
+    assert Explainer.load(folder, "cam", device="cpu")(photo, "valence").sums_up
+    graph = str(rated_networks.write(tmp_path / "graph", graph=True))
+    by_graph = Explainer.load(graph, "cam", engine=ONNX_RUNTIME)
+    with pytest.raises(SettingsError, match=r"cam cannot explain valence.*Methods that can: occlusion, rise"):
+        by_graph("no such picture.jpg", "valence")
 
 
 def test_two_ratings_and_an_emotion_are_answered_by_the_same_perturbed_pictures(

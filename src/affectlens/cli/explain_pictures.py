@@ -194,7 +194,8 @@ def methods(name: str | None) -> None:
     for entry in METHODS.values():
         if name is None or entry.suits(model):
             mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
-            alone = "" if entry.explains_ratings else "; of emotions, not of ratings"
+            suits_ratings = entry.explains_ratings and (not entry.suits(model) or entry.suits_ratings(model))
+            alone = "" if suits_ratings else "; of emotions, not of ratings"
             echo(f"{entry.name:<{width}}  {entry.summary}{alone if ratings_of(model) else ''}{mark}")
             try:
                 settable = listing(entry.name)

@@ -310,11 +310,11 @@ class Explainer:
         if rated and self._is_default:
             name = methods.default_for(self.model, ratings=True)
             return name, methods.make(name)
-        if not rated or entry is None or entry.explains_ratings:
+        if not rated or entry is None or entry.suits_ratings(self.model):
             return name, self._method
         fitting = ", ".join(methods.suitable_for(self.model, ratings=True))
         raise SettingsError(
-            f"The method {name} divides log-odds of emotions and cannot explain {rated[0]}, a rating. "
+            f"The method {name} cannot explain {rated[0]}, a rating, of {self.model.name}. "
             f"Methods that can: {fitting}."
         )
 
