@@ -163,8 +163,7 @@ def _timeline(
         counts=counts,
         notes=[
             *_notes(sampler, film, counts, gaps),
-            *_unusual_notes(predictions),
-            *_faded_notes(sampler.state.fades, predictions),
+            *_left_out_notes(sampler.state.fades, predictions),
         ],
         fades=sampler.state.fades,
     )
@@ -214,29 +213,22 @@ def _gaps(seconds: list[float]) -> list[tuple[float, float]]:
     return [(before, after) for before, after in pairwise(seconds) if after - before > long]
 
 
-def _unusual_notes(predictions: list[FramePrediction]) -> list[str]:
-    number, total = sum(each.unusual is True for each in predictions), len(predictions)
-    if not number:
-        return []
-    these = (
-        "All sampled frames are unusual, unlike the photographs that the model was made for: do not rely on "
-        "what it predicts for them."
-    )
-    some = (
-        f"Unusual frames, unlike the photographs that the model was made for: {number:,} of {total:,} "
-        "sampled. They are left out of means, moods and peaks."
-    )
-    return [these if number == total else some]
-
-
-def _faded_notes(fades: list[FadeSpan], predictions: list[FramePrediction]) -> list[str]:
-    number = sum(any(fade.holds(each.second) for fade in fades) for each in predictions)
-    if not number:
-        return []
-    return [
-        f"Frames that a fade dims: {number:,} of {len(predictions):,} sampled. They are left out of means, "
-        "moods and peaks."
-    ]
+def _left_out_notes(fades: list[FadeSpan], predictions: list[FramePrediction]) -> list[str]:
+    """What is left out of means, moods and peaks: unusual frames, and those that a fade dims."""
+    unusual = [each.unusual is True for each in predictions]
+    faded = [any(fade.holds(each.second) for fade in fades) for each in predictions]
+    total = len(predictions)
+    is_left = not all(one or other for one, other in zip(unusual, faded, strict=True))
+    then = "left out of means, moods and peaks" if is_left else "counted, for there are no others"
+    unlike = "unlike the photographs that the model was made for"
+    notes = []
+    if all(unusual):
+        notes.append(f"All sampled frames are unusual, {unlike}: do not rely on what it predicts for them.")
+    elif any(unusual):
+        notes.append(f"Unusual frames, {unlike}: {sum(unusual):,} of {total:,} sampled. They are {then}.")
+    if any(faded):
+        notes.append(f"Frames that a fade dims: {sum(faded):,} of {total:,} sampled. They are {then}.")
+    return notes
 
 
 def _live_notes(counts: Counts, gaps: list[tuple[float, float]]) -> list[str]:
