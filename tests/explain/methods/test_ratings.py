@@ -209,6 +209,21 @@ def test_cam_of_a_rating_lays_out_by_attention_what_a_transformer_keeps_in_its_t
 
 
 @pytest.mark.needs("torch")
+def test_a_rating_that_is_not_linear_in_maps_is_refused_by_cam(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_images = type(network).answer_images
+
+    def bent(model: Any, images: Images) -> Any:
+        found = answer_images(model, images)
+        return found._replace(ratings=np.tanh(found.ratings - 4))
+
+    monkeypatch.setattr(type(network), "answer_images", bent)
+    with pytest.raises(SettingsError, match="valence of rated is not linear in the maps"):
+        catalog.make("cam")(network, image_of(network), why(network, "valence"))
+
+
+@pytest.mark.needs("torch")
 def test_cam_of_a_rating_needs_the_network_whose_maps_a_graph_does_not_return(tmp_path: Path) -> None:
     import rated_networks
 

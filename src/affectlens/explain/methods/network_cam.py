@@ -125,8 +125,8 @@ def divide_rating(
 ) -> DividedAnswer:
     """Divide the difference of two ratings, of (1, 3, h, w) each, among cells; in points of the scale.
 
-    Raises `SettingsError` for a network whose last map is not read linearly, and for one that averages a
-    picture with its mirror image.
+    Raises `SettingsError` for a rating that is not linear in maps and embedding, for a network whose last
+    map is not read linearly, and for one that averages a picture with its mirror image.
     """
     with frozen(model.network):
         picture, against = model.tensor(image), model.tensor(baseline)
@@ -136,7 +136,10 @@ def divide_rating(
     difference = float(ends[1].ratings[0, question.index] - ends[0].ratings[0, question.index])
     error = sum(float(each.sum()) for each in cells) + elsewhere - difference
     if abs(error) > EXACT * max(1.0, abs(elsewhere) + sum(float(each.abs().sum()) for each in cells)):
-        raise SettingsError("This network does not read its last map linearly. Use grad_cam.")
+        raise SettingsError(
+            f"{question.name} of {model.name} is not linear in the maps that it is read of, so cam cannot "
+            "divide it. Use occlusion or grad_cam."
+        )
     attention = _attention(model, picture, question, elsewhere)
     return _divided(
         cells, elsewhere, attention, [*(each.path for each in last), *model.feature_layers], error
