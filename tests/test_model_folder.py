@@ -16,6 +16,7 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import BadModelFolder, ModelNotFound, OutputError
 from affectlens.former_keys import FORMAT_VERSION
 from affectlens.model_folder import (
+    CALIBRATED,
     Card,
     load_card,
     read_heads,
@@ -47,6 +48,36 @@ def test_card_weights_and_readme_come_back_as_they_were_written(folder: Path) ->
     assert card.version == VERSION and card.weights_id == hashlib.sha256(WEIGHTS).hexdigest()[:12]
     assert load_card(folder) == card
     assert read_readme(folder) == "# small\n"
+
+
+def test_all_that_decides_answers_is_hashed_and_nothing_else(tmp_path: Path) -> None:
+    scale = RatingScale(name="valence", coverages=(0.9,), half_widths=(1.0,))
+    head = RatingHead(np.ones((1, 3), np.float32), np.ones(1, np.float32))
+
+    def saved(name: str, heads: RatingHead = head, **changes: Any) -> Card:
+        card = replace(CARD, ratings=(scale,), prediction_sets={"coverages": [0.9]}, **changes)
+        write_model(tmp_path / name, card, WEIGHTS, "", dtype="float32", for_others={}, heads=heads.tensors())
+        return load_card(tmp_path / name)
+
+    first = saved("first")
+    assert first.is_more_than_weights and len(first.answers_hash) == 64
+    assert not CARD.is_more_than_weights and CARD.answers_hash == "", "it was not saved"
+    assert first.weights_id == first.weights_hash[:12] != first.answers_hash[:12]
+    same = saved("same", limits=("none",), training={"seed": 1}, scores={"accuracy": 0.5})
+    assert same.answers_hash == first.answers_hash
+    wider = replace(scale, half_widths=(2.0,))
+    others = [
+        saved("hotter", temperature=3.0),
+        replace(first, ratings=(wider,)),
+        replace(first, prediction_sets={"coverages": [0.5]}),
+        replace(first, preprocessing=replace(CARD.preprocessing, height=32)),
+        replace(first, unusual={"threshold": 1.0}),
+        saved("other head", RatingHead(2 * head.weights, head.offsets)),
+    ]
+    assert len({each.answers_hash for each in (first, *others)}) == 1 + len(others)
+    assert {each.weights_hash for each in others} == {first.weights_hash}
+    calibrated = [replace(each, training={CALIBRATED: {}}) for each in (first, *others)]
+    assert len({each.weights_id for each in calibrated}) == len(calibrated), "or rows could be mixed"
 
 
 def test_others_find_what_they_look_for_at_the_top_and_ours_has_the_format_of_today(folder: Path) -> None:

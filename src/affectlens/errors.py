@@ -29,6 +29,7 @@ AffectLensError
     SettingsError           a setting that does not exist or has an impossible value
         NoLinearClassifier      a model whose answers are not read from its embedding by linear layers alone
         BadEmbeddings           in inference/unusual.py: embeddings that cannot be scored or fitted to
+        NoCircumplex            in report/circumplex.py: a model that does not predict valence and arousal
     RunError                a run folder that cannot be started or resumed
     OutputError             a result file that cannot be written or continued
         OutputInUse             another process is writing it

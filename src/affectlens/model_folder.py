@@ -79,6 +79,7 @@ class Card:
         licences: of `code`, `weights` and `data`
         limits: sentences for people
         weights_hash: SHA-256 of the weights file, known once the model was saved
+        heads_hash: of the file of heads, known once the model was saved; "" of a model without
         version: of the package that wrote the folder, known once the model was saved; "" before 0.2
     """
 
@@ -98,30 +99,45 @@ class Card:
     licences: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     weights_hash: str = ""
+    heads_hash: str = ""
     version: str = ""
+
+    @property
+    def answers_hash(self) -> str:
+        """SHA-256 of all that decides what the model answers; "" before it was saved.
+
+        The same weights may answer otherwise: at another temperature, with other sets, ratings or heads.
+        """
+        if not self.weights_hash:
+            return ""
+        plain = self.to_json()
+        deciding = ("network", "network_options", "vocabulary", "preprocessing", "attributes", "temperature",
+                    "ratings", "feature_layers", "prediction_sets")  # fmt: skip
+        answers = [self.weights_hash, self.heads_hash, bool(self.unusual), *(plain[key] for key in deciding)]
+        return _hash_of({"answers": answers})
+
+    @property
+    def is_more_than_weights(self) -> bool:
+        """Whether it answers by more than trained weights: it was calibrated, or has ratings, sets or a score
+        of unusual pictures.
+        """
+        beyond = (self.ratings, self.prediction_sets, self.unusual)
+        return CALIBRATED in self.training or any(map(bool, beyond))
 
     @property
     def weights_id(self) -> str:
         """The first digits of the weights' hash, by which rows name them; "" before it was saved.
 
-        Of a calibrated model they are of a hash of its calibration as well: it answers otherwise by the same
-        weights.
+        Of a calibrated model they are those of `answers_hash`: it answers otherwise by the same weights.
         """
-        if not self.weights_hash or CALIBRATED not in self.training:
-            return self.weights_hash[:WEIGHTS_ID_DIGITS]
-        scales = [scale.to_json() for scale in self.ratings]
-        answers = [
-            self.weights_hash,
-            self.temperature,
-            scales,
-            self.prediction_sets,
-            self.training[CALIBRATED],
-        ]
-        return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:WEIGHTS_ID_DIGITS]
+        named = self.answers_hash if CALIBRATED in self.training else self.weights_hash
+        return named[:WEIGHTS_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; the vocabulary as `emotions.to_plain` has it."""
-        separate = {"vocabulary", "preprocessing", "attributes", "ratings", "weights_hash", "version"}
+        separate = {
+            "vocabulary", "preprocessing", "attributes", "ratings", "weights_hash", "heads_hash", "version"
+        }  # fmt: skip
         plain = {key: value for key, value in vars(self).items() if key not in separate}
         return {
             **plain,
@@ -422,6 +438,7 @@ def _card(folder: Path, stored: _StoredCard) -> Card:
         licences=stored.licences,
         limits=tuple(stored.limits),
         weights_hash=stored.weights.sha256,
+        heads_hash=stored.heads.sha256 if stored.heads else "",
         version=stored.version,
     )
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from affectlens.explain.faithfulness.compare import ComparisonOptions
 
 
+ANSWERS = "answers"  # the hash of what decides them, where that is more than weights
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean over pictures, its interval, and of how many pictures it is."""
@@ -119,7 +122,11 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return all that determines the figures of a comparison, but for the choice of pictures."""
     return {
-        "model": {"name": card.name, "weights": card.weights_hash},
+        "model": {
+            "name": card.name,
+            "weights": card.weights_hash,
+            **({ANSWERS: card.answers_hash} if card.is_more_than_weights else {}),
+        },
         "data": {"name": source.name, "split": split, "hash": digest(source.split(split))},
         "options": asdict(options),
         "options_of_methods": {
@@ -181,6 +188,8 @@ def resume(earlier: StoredComparison, settings: Mapping[str, Any]) -> list[Measu
     """
     for key, now in settings.items():
         then = getattr(earlier, key)
+        if key == "model" and ANSWERS not in then:  # as earlier versions wrote it
+            now = {name: value for name, value in now.items() if name != ANSWERS}
         # Through JSON, where a tuple is a list.
         if json.loads(json.dumps(now)) != then:
             raise SettingsError(

@@ -32,7 +32,7 @@ class CsvRows:
     def encode(self, row: PredictionRow) -> bytes:
         """Return a row as a line, or as several where a name has line ends."""
         cells = flatten(row, self.columns).values()
-        return self._line(_TRUTH[cell] if isinstance(cell, bool) else cell for cell in cells)
+        return self._line(map(csv_cell, cells))
 
     def decode(self, record: bytes) -> StoredRow:
         """Read a row. Raises `ValueError` for other columns."""
@@ -62,6 +62,15 @@ class CsvRows:
         # With these line ends either of their letters makes the writer quote a field.
         csv.writer(text, lineterminator="\r\n").writerow(values)
         return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
+
+
+def csv_cell(value: Any) -> Any:
+    """Write a truth value as a cell of CSV; what is none stays.
+
+    >>> csv_cell(True), csv_cell(1)
+    ('true', 1)
+    """
+    return _TRUTH[value] if isinstance(value, bool) else value
 
 
 def read_cells(file: Path) -> Iterator[JsonRow]:

@@ -25,6 +25,7 @@ PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns i
 
 SET, AT_COVERAGE, MIN_CONFIDENCE, UNUSUAL = "set", "coverage", "min_confidence", "unusual"
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
+RATING_DIGITS = 3  # of ratings: their intervals are some units wide
 _ENDS = ("", "_low", "_high")  # of the columns of a rating
 MADE_BY = ("model", "weights", "version", "engine", "precision")  # what made a row
 ABOUT_ERRORS = ("error_type", "error_message")
@@ -186,6 +187,11 @@ def columns_among(names: Sequence[str]) -> RowColumns:
 def is_rating(value: Any) -> bool:
     """Whether a value of a row is a rating with its interval."""
     return isinstance(value, dict) and tuple(value) == Rating._fields
+
+
+def rating_row(rating: Rating | None) -> dict[str, float] | None:
+    """Return a rating with its interval as rows have it; None where there is none."""
+    return None if rating is None else {k: round(v, RATING_DIGITS) for k, v in rating._asdict().items()}
 
 
 def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:
