@@ -56,6 +56,7 @@ GRAPH_RESIDUAL, GRAPH_USUAL, GRAPH_USUAL_RESIDUAL = "residual", "usual", "usual_
 OURS, CONFIG_HASH = "affectlens", "config_sha256"
 WEIGHTS_ID_DIGITS = 12
 CALIBRATED = "calibrated"  # of a card's facts on training: what was fitted anew since, and what was measured
+RATED = "rated"  # of the same: ratings that were learned since, from which pictures, and what was measured
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is not one
 
 
@@ -103,10 +104,11 @@ class Card:
     def weights_id(self) -> str:
         """The first digits of the weights' hash, by which rows name them; "" before it was saved.
 
-        Of a calibrated model they are of a hash of its calibration as well: it answers otherwise by the same
-        weights.
+        Of a calibrated model, and of one that learned ratings, they are of a hash of these facts as well: it
+        answers otherwise by the same weights.
         """
-        if not self.weights_hash or CALIBRATED not in self.training:
+        facts = [self.training[key] for key in (CALIBRATED, RATED) if key in self.training]
+        if not self.weights_hash or not facts:
             return self.weights_hash[:WEIGHTS_ID_DIGITS]
         scales = [scale.to_json() for scale in self.ratings]
         answers = [
@@ -114,7 +116,7 @@ class Card:
             self.temperature,
             scales,
             self.prediction_sets,
-            self.training[CALIBRATED],
+            *facts,
         ]
         return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:WEIGHTS_ID_DIGITS]
 

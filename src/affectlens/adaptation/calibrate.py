@@ -414,7 +414,9 @@ def _still_true(start: Card, scales: tuple[RatingScale, ...], changed: Mapping[s
     training = dict(start.training)
     kept = {new.name for old, new in zip(start.ratings, scales, strict=True) if old == new}
     if len(kept) < len(scales) and isinstance(facts := training.get("ratings"), Mapping):
-        figures = {key: value for key, value in facts.get("figures", {}).items() if key.split()[-1] in kept}
+        figures = {
+            key: value for key, value in facts.get("figures", {}).items() if key.partition(" ")[2] in kept
+        }
         training["ratings"] = {**facts, "figures": figures}
     for key, name in (("prediction_sets", "held_out"), ("temperature", "abstaining")):
         is_changed = key in changed and changed[key] != getattr(start, key)

@@ -12,6 +12,7 @@ On disk:
 
 import csv
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from typing import Any
 from affectlens import library
 from affectlens.adaptation.depths import HEAD
 from affectlens.adaptation.page import write_page
+from affectlens.adaptation.rated_page import write_rated_page
+from affectlens.adaptation.rated_report import RatedReport
+from affectlens.adaptation.rated_source import RatedSource
 from affectlens.adaptation.report import Report, mean_probabilities
 from affectlens.adaptation.validation import Labelled, OutOfFold, cross_fitted
 from affectlens.data import splits
@@ -43,6 +47,7 @@ class FinetuneRequest:
 
     Attributes:
         start: the model that it begins with, by name, folder or name on the hub
+        rated: ratings to learn instead of words; their pictures are those of `source`
         depth: how much of it learns (`adaptation.depths`)
         data: the name of the data set, as its argument has it, for the card
         name: of the new model
@@ -55,6 +60,7 @@ class FinetuneRequest:
     source: DataSource
     out: Path
     start: str = library.DEFAULT
+    rated: RatedSource | None = None
     depth: str = HEAD
     data: str = ""
     name: str = ""
@@ -84,7 +90,7 @@ class Finetuned:
 
     model: Path
     page: Path
-    report: Report
+    report: Report | RatedReport
     no_graph: str = ""
 
 
@@ -104,11 +110,13 @@ def open_folder(
     start: Card,
     records: Sequence[Record],
     settings: Mapping[str, Any] | None = None,
+    rated: Mapping[str, Any] | None = None,
 ) -> None:
     """Begin a run, or check that the one there is to be resumed with the same settings.
 
     One that holds nothing but embeddings is begun anew: what stopped it may have been its data or settings,
-    and nothing is lost. `settings` are those of training, where more than the last layer learns.
+    and nothing is lost. `settings` are those of training, where more than the last layer learns; `rated` is
+    what is known of ratings, where these are learned.
     """
     file = request.out / SETTINGS
     wanted = {
@@ -122,6 +130,7 @@ def open_folder(
         "pictures": len(records),
         "hash": digest(records),
         **({} if settings is None else {"dtype": request.dtype, "settings": dict(settings)}),
+        **({} if rated is None else {"ratings": dict(rated)}),
     }
     if not request.resume:
         if any(os.path.lexists(request.out / name) for name in _OF_BEGUN):
@@ -157,3 +166,25 @@ def write_report(out: Path, report: Report, data: Labelled, found: OutOfFold) ->
             record = data.records[row]
             table.writerow([record.key, *(f"{value:.6f}" for value in values), record.target.top])
     write_page(out / PAGE, report, data)
+
+
+def write_rated_report(
+    out: Path, report: RatedReport, rated: RatedSource, predicted: Sequence[Mapping[int, float]]
+) -> None:
+    """Write what was measured of ratings as numbers, as a page, and picture by picture.
+
+    `predicted` holds for each rating what pictures got from fits that did not see them, by their rows.
+    """
+    with atomic_write(out / REPORT, "w") as file:
+        file.write(json_text(report.to_json(), indent=1) + "\n")
+    names = [column.name for column in rated.columns]
+    with atomic_write(out / PREDICTIONS, "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["path", *(f"{name}{end}" for name in names for end in ("", "_rated"))])
+        for row, record in enumerate(rated.records):
+            cells = [record.key]
+            for found, values in zip(predicted, rated.values.T, strict=True):
+                cells += [f"{found[row]:.4f}" if row in found else ""]
+                cells += [f"{values[row]:.4f}" if math.isfinite(values[row]) else ""]
+            table.writerow(cells)
+    write_rated_page(out / PAGE, report, rated, predicted)

@@ -194,7 +194,7 @@ def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tupl
 
 
 def cross_fitted(found: OutOfFold, targets: Targets, answer: str = OWN) -> Doubles:
-    """Scale an answer's logits of each part by a temperature that was fitted on the other parts.
+    """ScaleEnds an answer's logits of each part by a temperature that was fitted on the other parts.
 
     Of a single part by one that was fitted on its other half, by turns.
     """

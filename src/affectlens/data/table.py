@@ -247,6 +247,9 @@ def _weights(row: LabelRow, sums: Collection[str] = SUMS) -> Mapping[str, Any]:
         return given
     about = (*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MODEL_COLUMNS, *MEASURED)
     others = {*about, "split", "group", WEIGHTS_KEY, *RATINGS, *RATING_COLUMNS}
+    # Ratings of other names, as `affectlens predict` writes them: with the ends of their intervals.
+    own = [column for column in row if f"{column}_low" in row and f"{column}_high" in row]
+    others |= {f"{column}{end}" for column in own for end in ("", "_low", "_high")}
     found = {column: value for column, value in row.items() if column not in others and is_number(value)}
     emotions = {column: value for column, value in found.items() if column not in sums}
     return emotions or found
