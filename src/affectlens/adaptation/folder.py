@@ -21,6 +21,9 @@ from typing import Any
 
 from affectlens import library
 from affectlens.adaptation.depths import HEAD
+from affectlens.adaptation.label_page import write_label_page
+from affectlens.adaptation.label_report import LabelsReport
+from affectlens.adaptation.label_source import LabelSource
 from affectlens.adaptation.page import write_page
 from affectlens.adaptation.rated_page import write_rated_page
 from affectlens.adaptation.rated_report import RatedReport
@@ -32,6 +35,7 @@ from affectlens.data.records import ALL, DataSource, Record, digest, require_lis
 from affectlens.errors import RunError
 from affectlens.files import atomic_write, clear_leftovers, json_text
 from affectlens.inference.engine import ONNX_RUNTIME
+from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
 
 SETTINGS, EMBEDDINGS, MODEL = "settings.json", "embeddings", "model"
@@ -47,7 +51,8 @@ class FinetuneRequest:
 
     Attributes:
         start: the model that it begins with, by name, folder or name on the hub
-        rated: ratings to learn instead of words; their pictures are those of `source`
+        rated, labels: ratings, or several labels, to learn instead of words; their pictures are those of
+            `source`
         depth: how much of it learns (`adaptation.depths`)
         data: the name of the data set, as its argument has it, for the card
         name: of the new model
@@ -61,6 +66,7 @@ class FinetuneRequest:
     out: Path
     start: str = library.DEFAULT
     rated: RatedSource | None = None
+    labels: LabelSource | None = None
     depth: str = HEAD
     data: str = ""
     name: str = ""
@@ -90,7 +96,7 @@ class Finetuned:
 
     model: Path
     page: Path
-    report: Report | RatedReport
+    report: Report | RatedReport | LabelsReport
     no_graph: str = ""
 
 
@@ -111,12 +117,13 @@ def open_folder(
     records: Sequence[Record],
     settings: Mapping[str, Any] | None = None,
     rated: Mapping[str, Any] | None = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> None:
     """Begin a run, or check that the one there is to be resumed with the same settings.
 
     One that holds nothing but embeddings is begun anew: what stopped it may have been its data or settings,
-    and nothing is lost. `settings` are those of training, where more than the last layer learns; `rated` is
-    what is known of ratings, where these are learned.
+    and nothing is lost. `settings` are those of training, where more than the last layer learns; `rated`
+    and `labels` are what is known of ratings or several labels, where these are learned.
     """
     file = request.out / SETTINGS
     wanted = {
@@ -131,6 +138,7 @@ def open_folder(
         "hash": digest(records),
         **({} if settings is None else {"dtype": request.dtype, "settings": dict(settings)}),
         **({} if rated is None else {"ratings": dict(rated)}),
+        **({} if labels is None else {"labels": dict(labels)}),
     }
     if not request.resume:
         if any(os.path.lexists(request.out / name) for name in _OF_BEGUN):
@@ -188,3 +196,23 @@ def write_rated_report(
                 cells += [f"{values[row]:.4f}" if math.isfinite(values[row]) else ""]
             table.writerow(cells)
     write_rated_page(out / PAGE, report, rated, predicted)
+
+
+def write_label_report(
+    out: Path, report: LabelsReport, labels: LabelSource, probabilities: Sequence[Doubles]
+) -> None:
+    """Write what was measured of several labels as numbers, as a page, and picture by picture.
+
+    `probabilities` hold for each label what pictures got from fits that did not see them, NaN for nothing.
+    """
+    with atomic_write(out / REPORT, "w") as file:
+        file.write(json_text(report.to_json(), indent=1) + "\n")
+    with atomic_write(out / PREDICTIONS, "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["path", *(f"{word}{end}" for word in labels.words for end in ("", "_given"))])
+        for row, record in enumerate(labels.records):
+            cells = [record.key]
+            for found, share in zip(probabilities, labels.values.T, strict=True):
+                cells += [f"{found[row]:.4f}" if math.isfinite(found[row]) else "", f"{share[row]:g}"]
+            table.writerow(cells)
+    write_label_page(out / PAGE, report, labels)

@@ -11,6 +11,7 @@ from affectlens.adaptation.report import (
     Report,
     Suspect,
     how_it_learned,
+    measured_text,
     strengths_text,
 )
 from affectlens.adaptation.validation import LARGE, OWN, Labelled
@@ -82,11 +83,7 @@ def _chosen(report: Report) -> dict[str, str]:
 
 
 def _row(name: str, found: Mapping[str, Measured]) -> dict[str, Any]:
-    return {"title": TITLES[name], "cells": [_cell(found[measure]) for measure in MEASURES]}
-
-
-def _cell(found: Measured) -> str:
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})".replace("-", "\N{MINUS SIGN}")
+    return {"title": TITLES[name], "cells": [measured_text(found[measure]) for measure in MEASURES]}
 
 
 def chart_of(points: Sequence[tuple[int, Measured]], least_room: float) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import numpy as np
 
 from affectlens.adaptation.classifier import without_outputs
 from affectlens.model_folder import GRAPH_EMBEDDING, GRAPH_FEATURES, GRAPH_RATINGS
-from affectlens.ratings import RatingHead
+from affectlens.ratings import MOST_PERCENT, RatingHead
 
 WEIGHTS, OFFSETS = "rating_weights", "rating_offsets"
 _READ = "ratings read"  # the output of the layer: all ratings of a picture
+_HUNDRED = "a hundred percent"
 _FLOAT = 1  # TensorProto.FLOAT
 
 
@@ -36,6 +37,7 @@ def graph_with_ratings(graph: bytes, head: RatingHead, names: Sequence[str]) -> 
     arrays = {
         WEIGHTS: head.weights,
         OFFSETS: head.offsets,
+        **({_HUNDRED: np.array(MOST_PERCENT, np.float32)} if head.percents is not None else {}),
         **{_index_name(index): np.array(index, np.int64) for index in range(len(names))},
     }
     for name, values in arrays.items():
@@ -43,7 +45,11 @@ def graph_with_ratings(graph: bytes, head: RatingHead, names: Sequence[str]) -> 
     kept.node.append(helper.make_node("Gemm", [features_output(kept), WEIGHTS, OFFSETS], [_READ], transB=1))
     for index, name in enumerate(names):
         output = f"{GRAPH_RATINGS}{name}"
-        kept.node.append(helper.make_node("Gather", [_READ, _index_name(index)], [output], axis=1))
+        read = f"log-odds of {name}" if head.is_percent(index) else output
+        kept.node.append(helper.make_node("Gather", [_READ, _index_name(index)], [read], axis=1))
+        if head.is_percent(index):
+            kept.node.append(helper.make_node("Sigmoid", [read], [f"share of {name}"]))
+            kept.node.append(helper.make_node("Mul", [f"share of {name}", _HUNDRED], [output]))
         kept.output.append(helper.make_tensor_value_info(output, _FLOAT, [batch]))
     changed: bytes = model.SerializeToString()
     return changed

@@ -4,22 +4,17 @@ The emotions of the model stay as they are, to the bit, and so do its other rati
 it has is replaced. `adaptation.folder` has what lies on disk.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens import model_folder
-from affectlens.adaptation.classifier import number_format
 from affectlens.adaptation.depths import HEAD
 from affectlens.adaptation.embeddings import EmbeddingProgress, embed, read_embeddings
 from affectlens.adaptation.folder import (
     EMBEDDINGS,
-    MODEL,
     PAGE,
     Finetuned,
     FinetuneRequest,
@@ -29,8 +24,9 @@ from affectlens.adaptation.folder import (
 )
 from affectlens.adaptation.head import known_directions
 from affectlens.adaptation.own_pictures import learned_ratings
-from affectlens.adaptation.rated_card import rated_card, rated_readme
-from affectlens.adaptation.rated_graph import features_output, graph_with_ratings
+from affectlens.adaptation.rated_card import facts_of_report, rated_readme
+from affectlens.adaptation.rated_folder import write_rated_model
+from affectlens.adaptation.rated_graph import features_output
 from affectlens.adaptation.rated_report import RatedReport, RatingReport, report_rating
 from affectlens.adaptation.rated_source import FEWEST_GROUPS, RatedSource
 from affectlens.adaptation.rated_validation import (
@@ -45,13 +41,10 @@ from affectlens.adaptation.validation import OWN
 from affectlens.data.groups import find_groups, search_for
 from affectlens.errors import DatasetError, SettingsError
 from affectlens.extras import ADAPT, require
-from affectlens.inference.engine import MANY, ONNX_RUNTIME, Engine, load_engine
+from affectlens.inference.engine import MANY, load_engine
 from affectlens.locks import locked_folder
-from affectlens.model_folder import GRAPH, GRAPH_EMBEDDING, GRAPH_FEATURES, GRAPH_LOGITS, Card
-from affectlens.ratings import RatingHead, RatingScale
-
-GRAPH_TOLERANCE = 1e-3  # of a rating: what rounding to float32 makes of some thousand products
-_CHECKED = 8  # pictures on which the new graph is compared with what was fitted
+from affectlens.model_folder import Card
+from affectlens.ratings import RatingHead
 
 
 @dataclass(frozen=True)
@@ -159,7 +152,11 @@ def _fit(
         ratings=tuple(each.report for each in fitted),
         notes=rated.notes,
     )
-    model = _write_model(request, start, rated, [each.line for each in fitted], report_of_all)
+    learned = facts_of_report(report_of_all, rated, request.data, request.command)
+    scales, lines = [each.report.scale for each in fitted], [each.line for each in fitted]
+    model = write_rated_model(
+        request, start, scales, lines, learned, lambda new: rated_readme(new, report_of_all)
+    )
     write_rated_report(request.out, report_of_all, rated, [_predicted(each) for each in fitted])
     yield Finetuned(model, request.out / PAGE, report_of_all)
 
@@ -175,75 +172,3 @@ def _predicted(fitted: _FittedRating) -> dict[int, float]:
     ends = (fitted.report.scale.low, fitted.report.scale.high)
     found = fitted.found.mean_of(fitted.found.read[OWN])
     return {int(fitted.rows[row]): float(np.clip(value, *ends)) for row, value in found.items()}
-
-
-# ------------------------------------------------------------------------------------------------- writing
-
-
-def merged_ratings(
-    card: Card, head: RatingHead | None, scales: Sequence[RatingScale], lines: Sequence[RatingLine]
-) -> tuple[tuple[RatingScale, ...], RatingHead]:
-    """Return a model's ratings with new ones: in the stead of those of the same name, or after all others."""
-    width = len(lines[0].weights)
-    rows: dict[str, tuple[RatingScale, NDArray[np.float32], float]] = {}
-    if head is not None:
-        for scale, weights, offset in zip(card.ratings, head.weights, head.offsets, strict=True):
-            rows[scale.name.lower()] = (scale, weights, float(offset))
-    for scale, line in zip(scales, lines, strict=True):
-        rows[scale.name] = (scale, line.weights.astype(np.float32), line.offset)
-    weights = np.stack([each[1] for each in rows.values()]).reshape(len(rows), width)
-    offsets = np.array([each[2] for each in rows.values()], np.float32)
-    return tuple(each[0] for each in rows.values()), RatingHead(weights, offsets)
-
-
-def _write_model(
-    request: FinetuneRequest,
-    start: Start,
-    rated: RatedSource,
-    lines: Sequence[RatingLine],
-    report: RatedReport,
-) -> Path:
-    """Write the model folder, once its graph is shown to read what was fitted, and the same emotions."""
-    before, weights, heads = model_folder.read_model(start.folder)
-    former = RatingHead.from_tensors(heads) if before.ratings else None
-    scales, head = merged_ratings(before, former, [each.scale for each in report.ratings], lines)
-    graph = graph_with_ratings((start.folder / GRAPH).read_bytes(), head, [scale.name for scale in scales])
-    card = rated_card(
-        before, scales, rated, report, name=request.name, data=request.data, command=request.command
-    )
-    readme, others = rated_readme(card, report), model_folder.for_others(start.folder)
-
-    def write(target: Path) -> None:
-        model_folder.write_model(
-            target, card, weights, readme, dtype=number_format(weights), for_others=others, graph=graph,
-            heads={**heads, **head.tensors()},
-        )  # fmt: skip
-
-    with TemporaryDirectory() as scratch:
-        trial = Path(scratch) / MODEL
-        write(trial)
-        _require_read(
-            load_engine(str(start.folder), ONNX_RUNTIME), load_engine(str(trial), ONNX_RUNTIME), head
-        )
-    write(request.out / MODEL)
-    return request.out / MODEL
-
-
-def _require_read(before: Engine, after: Engine, head: RatingHead) -> None:
-    """Raise `SettingsError` where a new graph reads other ratings than were fitted, or other emotions."""
-    preprocessing = before.card.preprocessing
-    size = (_CHECKED, preprocessing.height, preprocessing.width, 3)
-    images = preprocessing.normalise(np.random.RandomState(0).randint(256, size=size, dtype=np.uint8))
-    answers = after.answer_images(images)
-    assert answers.ratings is not None, "ratings were fitted"
-    expected = head.read(after.output(images, features_output_of(after)))
-    difference = float(np.abs(answers.ratings - expected).max())
-    if not difference <= GRAPH_TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise SettingsError(f"The new graph reads ratings that differ by {difference:.3g} from those fitted.")
-    if not np.array_equal(before.output(images, GRAPH_LOGITS), after.output(images, GRAPH_LOGITS)):
-        raise SettingsError("The new graph answers other emotions than the one that it was made from.")
-
-
-def features_output_of(engine: Engine) -> str:
-    """Return the name of the output of an engine that ratings are read from."""
-    return GRAPH_FEATURES if GRAPH_FEATURES in engine.outputs else GRAPH_EMBEDDING

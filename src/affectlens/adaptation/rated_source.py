@@ -133,8 +133,8 @@ def open_rated_source(spec: str, scales: Mapping[str, ScaleEnds], start: Card) -
         require_rising(*ends)
     rated = read_ratings(*table, list(scales), scales)
     _require_columns(table[0], scales)
-    merged, notes = _merged(rated)
-    source = _source(table[1], merged, start.vocabulary)
+    merged, notes = merged_pictures(rated)
+    source = source_of_pictures(table[1], merged, start.vocabulary)
     require_pictures(source)
     require_disjoint(source)
     learned = sorted((each for each in merged if each.split != TEST), key=lambda each: each.key)
@@ -172,7 +172,7 @@ def _require_columns(file: Path, names: Iterable[str]) -> None:
             )
 
 
-def _merged(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tuple[str, ...]]:
+def merged_pictures(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tuple[str, ...]]:
     """Return each picture once, with the mean of the ratings that it has; with a note where rows were many.
 
     Raises `DatasetError` for a picture whose rows name several splits or groups.
@@ -197,7 +197,8 @@ def _merged(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tuple[st
     return merged, (note,)
 
 
-def _source(root: Path, rated: Sequence[RatedPicture], words: Vocabulary) -> DataSource:
+def source_of_pictures(root: Path, rated: Sequence[RatedPicture], words: Vocabulary) -> DataSource:
+    """Make a data set of rated pictures, for which every emotion has the same weight."""
     alike = words.distribution(dict.fromkeys(words.words, 1.0))
     splits: dict[str, list[Record]] = {}
     for each in rated:

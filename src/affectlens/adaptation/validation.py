@@ -177,7 +177,9 @@ def validate(
     )
 
 
-def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tuple[float, Doubles]]]:
+def learning_curve(
+    data: Labelled, seed: int, divisions: int | None = None
+) -> Generator[None, None, list[tuple[float, Doubles]]]:
     """Predict the same pictures by classifiers that learned from shares of the others.
 
     Yields after each part; returns each share with the answers, (rows, E).
@@ -185,7 +187,7 @@ def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tupl
     curve = []
     for share in SHARES:
         logits = []
-        for learned, held_out in outer_parts(data, seed):
+        for learned, held_out in outer_parts(data, seed, divisions):
             fewer = _some(data, learned, share, seed)
             logits.append(_predict(data, fewer, held_out, seed)[1])
             yield

@@ -234,8 +234,8 @@ def finetune(
     `given` are fields of the request by name; None is its default.
     """
     from affectlens.adaptation.folder import FinetuneRequest
-    from affectlens.adaptation.job import adapt, open_target
-    from affectlens.adaptation.rated_source import RatedSource, rating_scales
+    from affectlens.adaptation.job import adapt, open_target, requested_target
+    from affectlens.adaptation.rated_source import rating_scales
     from affectlens.cli.portable_command import portable_command
     from affectlens.extras import ADAPT, TRAIN, require
     from affectlens.library import DEFAULT
@@ -247,15 +247,13 @@ def finetune(
     target = open_target(data, given["start"] or DEFAULT, rating_scales(ratings, scale), scale)
     for note in target.notes:
         echo(f"Note: {note}.", err=True)
-    rated = target if isinstance(target, RatedSource) else None
-    source = target.source if isinstance(target, RatedSource) else target
     values = {name: value for name, value in given.items() if value is not None}
     values.setdefault("name", printable(given["out"].resolve().name))
     command = portable_command(sys.argv[1:])
     show_finetuning(
         adapt(
             FinetuneRequest(
-                source=source, rated=rated, data=data.partition(":")[0], command=command, **values
+                **requested_target(target), data=data.partition(":")[0], command=command, **values
             )
         )
     )
@@ -266,7 +264,7 @@ def show_finetuning(events: "Iterator[FinetuneEvent]") -> None:
     from affectlens.adaptation.deep import PartEvent
     from affectlens.adaptation.embeddings import EmbeddingProgress
     from affectlens.adaptation.folder import Finetuned, ValidationProgress
-    from affectlens.adaptation.rated_report import RatedReport
+    from affectlens.adaptation.report import Report
     from affectlens.cli.progress import progress_bar
     from affectlens.evaluation.tables import print_scores
 
@@ -284,10 +282,10 @@ def show_finetuning(events: "Iterator[FinetuneEvent]") -> None:
                 shown.show(event.event)
             elif isinstance(event, Finetuned):
                 bar.stop()
-                if isinstance(event.report, RatedReport):
-                    echo(event.report.markdown())
-                else:
+                if isinstance(event.report, Report):
                     print_scores(event.report.scores, table_console())
+                else:
+                    echo(event.report.markdown())
                 for line in event.report.findings():
                     echo(line)
                 echo(f"Report: {event.page}")

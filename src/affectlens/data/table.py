@@ -8,6 +8,7 @@ Columns (CSV, TSV) or keys (JSONL), whatever their order:
     split                              optional: train, val, test; fold 1, fold 2 ...
     group                              optional: a theme or scene, whose pictures stay in one split
     valence, arousal                   optional: ratings, which `data.rated_table` reads, not emotions
+    labels                             instead of emotions: several words (`adaptation.label_source`)
 
 Words of no known vocabulary are words of their own (`data.vocabularies`); which columns are emotions must
 then stand in a file `vocabulary.toml`, next to the table or in the folder of its pictures.
@@ -47,6 +48,7 @@ from affectlens.ratings import AROUSAL, VALENCE
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
 WEIGHTS_KEY = "emotions"
+LABELS = "labels"  # several words of one picture, which `adaptation.label_source` reads
 # What `affectlens predict` adds to its rows: why a picture has no weights, which model made the row (a hash
 # may look like a number), the sums of its weights, and what was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")

@@ -118,8 +118,11 @@ def _heads_lines(card: Card) -> Iterator[str]:
         which = "like those that calibrated it"
         if scale.name not in calibrated:
             which = "of themes that it did not learn from"
+        what = "what people rate on average"
+        if scale.is_percent:
+            what = "how many of a hundred people give this label"
         yield (
-            f"- {scale.name.capitalize()}, {scale.low:g} to {scale.high:g}: what people rate on average, "
+            f"- {scale.name.capitalize()}, {scale.low:g} to {scale.high:g}: {what}, "
             f"within {scale.half_width():.1f} of the predicted mean for 90 % of pictures {which}."
         )
         for name, figure in measured.get("figures", {}).items():
