@@ -14,6 +14,7 @@ from affectlens.adaptation.label_report import LabelsReport
 from affectlens.errors import AffectLensError, RunError, SettingsError
 from affectlens.model_folder import load_card
 from affectlens.models.saved import add_graph
+from films import plain, write
 from pictures import labelled_pictures, rated_pictures
 
 pytestmark = pytest.mark.needs("sklearn", "torch")
@@ -125,7 +126,7 @@ def test_the_page_needs_no_network_and_lists_each_label(fitted: Path) -> None:
     assert len(rows) == PICTURES and {*rows[0]} == {"path", "cool", "cool_given", "cosy", "cosy_given"}
 
 
-def test_the_commands_learn_predict_evaluate_and_explain(
+def test_the_commands_learn_predict_evaluate_explain_and_watch(
     table: Path, start: Path, fitted: Path, tmp_path: Path
 ) -> None:
     from affectlens.cli.main import affectlens
@@ -152,3 +153,7 @@ def test_the_commands_learn_predict_evaluate_and_explain(
     called("explain", picture, "--model", str(fitted), "--emotion", "cosy", "--method", "occlusion",
            "--out", str(why))  # fmt: skip
     assert any("cosy" in each.name for each in why.rglob("*"))
+    film = write(tmp_path / "film.mp4", [plain((200, 30, 30))] * 25 + [plain((30, 30, 200))] * 25)
+    called("film", str(film), "--model", str(fitted), "--out", str(tmp_path / "film"))
+    (timeline,) = (tmp_path / "film").rglob("timeline.json")
+    assert "cosy" in [each["name"] for each in json.loads(timeline.read_text(encoding="utf-8"))["scales"]]

@@ -49,7 +49,7 @@ def test_probabilities_that_are_right_are_better_than_frequencies_and_calibrated
     report = made(signal=2.0)
     assert report.differences[MOST_FREQUENT][BRIER].high < 0
     assert report.estimates[OWN]["calibration_error"].value < 0.08
-    assert "The labels are better than how frequent each label is" in report.findings()[1]
+    assert "The labels are better than the frequency of each label" in report.findings()[1]
     assert not any("Not shown to be better" in line for line in report.findings())
     assert all(each.scale.is_percent and each.scale.high == 100 for each in report.labels)
 

@@ -20,6 +20,7 @@ from affectlens.errors import DatasetError, OutputError, RunError, SettingsError
 from affectlens.inference.engine import load_engine
 from affectlens.library import card
 from affectlens.model_folder import load_card
+from films import plain, write
 from model_folders import hashes
 from pictures import rated_pictures
 
@@ -217,4 +218,8 @@ def test_the_command_learns_predicts_explains_and_watches(
         "explain", picture, "--model", str(out), "--emotion", "cosiness", "--method", "occlusion",
         "--out", str(why),
     )  # fmt: skip
-    assert any("cosiness" in each.name for each in why.rglob("*")), [*why.rglob("*")]
+    assert any("cosiness" in each.name for each in why.rglob("*"))
+    film = write(tmp_path / "film.mp4", [plain((200, 30, 30))] * 25 + [plain((30, 30, 200))] * 25)
+    called("film", str(film), "--model", str(out), "--out", str(tmp_path / "film"))
+    (timeline,) = (tmp_path / "film").rglob("timeline.json")
+    assert "cosiness" in [each["name"] for each in json.loads(timeline.read_text(encoding="utf-8"))["scales"]]

@@ -1,9 +1,12 @@
 """The report on several labels as one page of HTML that holds all it shows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from affectlens.adaptation.label_report import (
+    BRIER,
+    CALIBRATION,
     F1_TITLES,
     MEASURES,
     TITLES,
@@ -13,8 +16,10 @@ from affectlens.adaptation.label_report import (
 )
 from affectlens.adaptation.label_source import LabelSource
 from affectlens.adaptation.page import chart_of, thumbnail
+from affectlens.adaptation.rated_report import cell_text
 from affectlens.adaptation.report import measured_text
 from affectlens.adaptation.validation import LARGE, OWN
+from affectlens.evaluation.resampling import Measured
 from affectlens.report import html
 from affectlens.report.text import ON_AVERAGE, printable_in_files
 
@@ -29,11 +34,11 @@ def write_label_page(file: Path, report: LabelsReport, labels: LabelSource) -> N
         "on_average": ON_AVERAGE,
         "measures": list(MEASURES.values()),
         "estimates": [
-            {"title": TITLES[name], "own": name == OWN, "cells": [measured_text(found[m]) for m in MEASURES]}
+            {"title": TITLES[name], "own": name == OWN, "cells": _cells(found)}
             for name, found in report.estimates.items()
         ],
         "differences": [
-            {"title": TITLES[name], "own": False, "cells": [measured_text(found[m]) for m in MEASURES]}
+            {"title": TITLES[name], "own": False, "cells": _cells(found)}
             for name, found in report.differences.items()
         ],
         "f1": [(title, measured_text(report.f1[name])) for name, title in F1_TITLES.items()],
@@ -47,6 +52,11 @@ def write_label_page(file: Path, report: LabelsReport, labels: LabelSource) -> N
         "large": LARGE,
     }
     html.save_page(file, html.render("label_adaptation.html", page))
+
+
+def _cells(found: Mapping[str, Measured]) -> list[str]:
+    """Write what was measured; squared errors are small, and have a digit more."""
+    return [(measured_text if name in (BRIER, CALIBRATION) else cell_text)(found[name]) for name in MEASURES]
 
 
 def _suspect(found: LabelSuspect, labels: LabelSource) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _FLAT = 1e-9
 
 TITLES: Mapping[str, str] = {
     OWN: "the new labels",
-    MOST_FREQUENT: "how frequent each label is, for every picture",
+    MOST_FREQUENT: "the frequency of each label, for every picture",
     KNOWN: "the known emotions alone",
 }
 PRECISION, AUC, BRIER, CALIBRATION = "average_precision", "auc", "brier", "calibration_error"
@@ -137,7 +137,7 @@ class LabelsReport:
         unshown = [each.word for each in self.labels if each.difference.high >= 0]
         lines = [self._how_good(), *(self._compared(name) for name in self.differences)]
         if unshown:
-            lines.append(f"Not shown to be better than how frequent it is, by itself: {listed(unshown)}.")
+            lines.append(f"Not shown to be better than its frequency, by itself: {listed(unshown)}.")
         return [*lines, self._of_more_pictures()]
 
     def _how_good(self) -> str:
@@ -153,13 +153,13 @@ class LabelsReport:
 
     def _compared(self, name: str) -> str:
         found = self.differences[name][BRIER]
-        than = f"than {TITLES[name]}: their Brier score is"
+        than = f"than {TITLES[name]}: their Brier score"
         if found.high < 0:
-            return f"The labels are better {than} smaller by {measured_text(_turned(found))}."
+            return f"The labels are better {than} is smaller by {measured_text(_turned(found))}."
         if found.low > 0:
-            return f"The labels are worse {than} larger by {measured_text(found)}."
+            return f"The labels are worse {than} is larger by {measured_text(found)}."
         by = f"{signed(found.value, 3)} ({signed(found.low, 3)} to {signed(found.high, 3)})"
-        return f"The labels are not shown to be better {than} other by {by}, which is within chance."
+        return f"The labels are not shown to be better {than} differs by {by}, which is within chance."
 
     def _of_more_pictures(self) -> str:
         *_, fewer, most = self.curve

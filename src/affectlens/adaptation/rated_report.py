@@ -134,15 +134,15 @@ class RatingReport:
 
     def _compared(self, name: str, found: MaybeMeasured) -> str:
         assert found is not None, "an error is a mean"
-        than = f"than {TITLES[name]}: its mean error is"
+        than = f"than {TITLES[name]}: its mean error"
         if found.high < 0:
             smaller = Measured(-found.value, -found.high, -found.low)
-            return f"Predicted {self.name} is better {than} smaller by {_range(smaller)}."
+            return f"Predicted {self.name} is better {than} is smaller by {_range(smaller)}."
         if found.low > 0:
-            return f"Predicted {self.name} is worse {than} larger by {_range(found)}."
+            return f"Predicted {self.name} is worse {than} is larger by {_range(found)}."
         by = f"{signed(found.value)} ({signed(found.low)} to {signed(found.high)})"
         return (
-            f"Predicted {self.name} is not shown to be better {than} other by {by}, which is within chance."
+            f"Predicted {self.name} is not shown to be better {than} differs by {by}, which is within chance."
         )
 
     def _of_more_pictures(self) -> str:
