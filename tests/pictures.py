@@ -24,13 +24,20 @@ def colour_set(root: Path, emotions: Sequence[str], each: int, side: int = 40, s
 
 
 def rated_pictures(
-    root: Path, count: int, *, per_theme: int = 2, low: float = 1, high: float = 7, noise: float = 0.0
+    root: Path,
+    count: int,
+    *,
+    per_theme: int = 2,
+    low: float = 1,
+    high: float = 7,
+    noise: float = 0.0,
+    seed: int = 0,
 ) -> Path:
     """Write `count` plain pictures, `per_theme` of each theme alike, and `ratings.csv`; return the table.
 
     Cosiness is how red a picture is, from `low` to `high`, with noise in shares of the scale.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
     lines = ["path,cosiness,group"]
     for number in range(count):

@@ -148,7 +148,10 @@ def test_the_commands_learn_predict_evaluate_explain_and_watch(
     # Other pictures than those that were learned from: the first are the same.
     others.write_text("\n".join(["path,cosy", *rows[2:]]) + "\n", encoding="utf-8")
     found = called("evaluate", str(fitted), "--data", f"csv:{others}", "--split", "all", "--scale", "0", "1")
-    assert "cosy" in found
+    assert "cosy" in found and "28 " in found
+    same = labelled_pictures(tmp_path / "same", 30, per_theme=1)
+    of_labels = called("evaluate", str(fitted), "--data", f"csv:{same}", "--split", "all")
+    assert "| cosy |" in of_labels and "| cool |" in of_labels
     why = tmp_path / "why"
     called("explain", picture, "--model", str(fitted), "--emotion", "cosy", "--method", "occlusion",
            "--out", str(why))  # fmt: skip

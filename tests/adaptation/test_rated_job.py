@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import rated_models
-from affectlens import Predictor, finetune
+from affectlens import Predictor, calibrate, finetune
 from affectlens.adaptation.folder import Finetuned, FinetuneRequest, ValidationProgress
 from affectlens.adaptation.job import adapt
 from affectlens.adaptation.own_pictures import learned_ratings
@@ -110,6 +110,18 @@ def test_the_card_keeps_what_is_true_of_the_start_and_knows_what_was_learned(
     assert "Cosiness, 1 to 7" in readme and "48 own pictures in 24 groups" in readme
     with pytest.raises(DatasetError, match="learned from"):
         evaluate_ratings(load_engine(str(fitted / "model")), f"csv:{table}", "", (1, 7))
+
+
+def test_a_learned_rating_is_calibrated_on_other_pictures_as_any_is(fitted: Path, tmp_path: Path) -> None:
+    """Of people who rate from 3 to 5 what the first ones rated from 1 to 7 the line is a third as steep."""
+    others = rated_pictures(tmp_path / "others", 80, low=3, high=5, per_theme=1, seed=5)
+    found = calibrate(str(fitted), f"csv:{others}", tmp_path / "new", scale=(1, 7))
+    pictures = [others.parent / f"{number}.png" for number in range(6)]
+    new, old = (
+        [Predictor.load(str(each)).predict_file(picture).ratings["cosiness"].mean for picture in pictures]
+        for each in (found.model, fitted)
+    )
+    assert abs(float(np.polyfit(old, new, 1)[0]) - 1 / 3) < 0.1
 
 
 def test_predictions_of_those_that_did_not_see_a_picture_are_listed_and_the_page_needs_no_network(

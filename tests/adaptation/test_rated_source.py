@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from affectlens.adaptation.job import open_target
+from affectlens.adaptation.own_pictures import open_own_pictures
 from affectlens.adaptation.rated_source import (
     FEWEST,
     RatedSource,
@@ -52,6 +53,13 @@ def test_rows_of_several_raters_are_one_picture_with_their_mean(tmp_path: Path) 
     assert len(keys) == len(set(keys)) == FEWEST
     assert found.values[keys.index("0.png"), 0] == 4.0  # of 1, 4 and 7
     assert "22 rows rate 20 pictures" in found.notes[0]
+
+
+def test_what_evaluate_and_calibrate_read_is_the_mean_of_several_raters_too(tmp_path: Path) -> None:
+    file = table(tmp_path, "path,valence", "0.png,2", "0.png,4", "1.png,5")
+    found = open_own_pictures(f"csv:{file}", replace(CARD, ratings=SCALES))
+    assert [record.key for record in found.records] == ["0.png", "1.png"]
+    assert found.ratings[:, 0].tolist() == [3, 5]
 
 
 def test_pictures_of_a_split_for_tests_are_not_learned_from_and_those_without_a_rating_are_left_out(

@@ -92,7 +92,10 @@ class ValidationProgress:
 
 @dataclass(frozen=True)
 class Finetuned:
-    """The end of a run: the model folder, what was measured, and why there is no graph if one was wanted."""
+    """The end of a run: the model folder, what was measured, and why there is no graph if one was wanted.
+
+    The report is that of words, of ratings or of several labels, by what was learned.
+    """
 
     model: Path
     page: Path

@@ -239,7 +239,7 @@ def report_labels(
             answer: _estimates({name: means[OWN][name] - of for name, of in means[answer].items()}, level)
             for answer in simpler
         },
-        curve=_curve(labels, found, times),
+        curve=_curve_of_labels(labels, found, times),
         suspects=_suspects(labels, found),
         notes=labels.notes,
     )
@@ -338,7 +338,7 @@ def _measured(values: Doubles, level: float) -> Measured:
     return Measured(float(values[0]), *bootstrap_interval(values[1:], tails))
 
 
-def _curve(
+def _curve_of_labels(
     labels: LabelSource, found: Sequence[LabelOutOfFold], times: Doubles
 ) -> tuple[LabelCurvePoint, ...]:
     """Mean Brier score of all labels by how many pictures were learned from."""

@@ -15,7 +15,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from affectlens.emotions import plain_word
 from affectlens.errors import BadRow, DatasetError, SettingsError
 from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
+from affectlens.ratings import MOST_PERCENT
 
 FEWEST = 10  # pictures with a label, and without it: of fewer nothing can be learned and measured
 _SEPARATOR = ";"
@@ -91,14 +92,9 @@ def open_label_source(spec: str, start: Card) -> LabelSource:
     known = sorted({plain_word(word) for word in spellings})
     for word in known:
         require_rating_name(word, start.vocabulary)
-    pictures = []
-    for number, row in rows:
-        key = key_below(picture_of(file, number, row), root)
-        own = {plain_word(word) for word in given[number]}
-        values = {word: float(word in own) for word in known}
-        group = str(row.get("group") or "").strip()
-        pictures.append(RatedPicture(key, root / key, split_of(file, number, row), group, values))
-    merged, notes = merged_pictures(pictures)
+    merged, notes = merged_pictures(
+        [_picture(file, root, number, row, given[number], known) for number, row in rows]
+    )
     source = source_of_pictures(root, merged, start.vocabulary)
     require_pictures(source)
     require_disjoint(source)
@@ -115,6 +111,33 @@ def open_label_source(spec: str, start: Card) -> LabelSource:
     by_key = {record.key: record for part in source.splits.values() for record in part}
     shares = np.array([[each.ratings[word] for word in kept] for each in learned])
     return LabelSource(source, [by_key[each.key] for each in learned], tuple(kept), shares, notes)
+
+
+def labelled_percents(file: Path, root: Path, words: Sequence[str]) -> list[RatedPicture]:
+    """Return how many of a picture's rows name each of these labels, in percent; none without the column.
+
+    Raises `BadRow`, `DatasetError` for a picture in several splits or groups, and what reading the table
+    raises.
+    """
+    rows = list(rows_of(file))
+    if not words or not any(LABELS in row for _, row in rows):
+        return []
+    given = [_picture(file, root, number, row, _words(file, number, row), words) for number, row in rows]
+    return [
+        replace(each, ratings={word: MOST_PERCENT * share for word, share in each.ratings.items()})
+        for each in merged_pictures(given)[0]
+    ]
+
+
+def _picture(
+    file: Path, root: Path, number: int, row: LabelRow, given: Iterable[str], words: Iterable[str]
+) -> RatedPicture:
+    """Return a row with 1 for each of these words that it names, and 0 for the others."""
+    key = key_below(picture_of(file, number, row), root)
+    own = {plain_word(word) for word in given}
+    group = str(row.get("group") or "").strip()
+    values = {word: float(plain_word(word) in own) for word in words}
+    return RatedPicture(key, root / key, split_of(file, number, row), group, values)
 
 
 def _words(file: Path, number: int, row: LabelRow) -> list[str]:

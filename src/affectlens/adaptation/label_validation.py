@@ -27,8 +27,8 @@ from affectlens.adaptation.validation import (
     OutOfFold,
     best_strength,
     cross_fitted,
-    learning_curve,
     outer_parts,
+    some_rows,
     validate,
 )
 from affectlens.data.groups import Groups
@@ -88,7 +88,7 @@ def validate_label(
 ) -> Generator[None, None, LabelOutOfFold]:
     """Predict one label by fits that did not see the pictures. Yields after each part."""
     found = yield from validate(data, known, card, seed, divisions=1)
-    curve = yield from learning_curve(data, seed, divisions=1)
+    curve = yield from _from_fewer(data, found, seed)
     probabilities = {name: _by_row(data, found, _odds(cross_fitted(found, data.targets, name)))
                      for name in (OWN, KNOWN)}  # fmt: skip
     probabilities[MOST_FREQUENT] = _by_row(data, found, _odds(found.logits[MOST_FREQUENT]))
@@ -105,6 +105,26 @@ def validate_label(
         best_line(own[predicted], share[predicted]),
         len(found.strengths),
     )
+
+
+def _from_fewer(
+    data: Labelled, found: OutOfFold, seed: int
+) -> Generator[None, None, list[tuple[float, Doubles]]]:
+    """Predict the same pictures by fits to shares of the others, at the strength that was chosen from all.
+
+    To choose it again for each share would take most of the time. Yields after each part.
+    """
+    parts = list(zip(outer_parts(data, seed, divisions=1), found.strengths, strict=True))
+    curve = []
+    for share in SHARES:
+        logits = []
+        for (learned, held_out), strength in parts:
+            rows = some_rows(data, learned, share, seed)
+            fitted = fit_classifiers(data.features[rows], data.targets[rows], data.known, [strength])
+            logits.append(next(fitted).logits(data.features[held_out]))
+            yield
+        curve.append((share, np.concatenate(logits)))
+    return curve
 
 
 def fit_label(data: Labelled, width: int, temperature: float, seed: int) -> RatingLine:

@@ -177,9 +177,7 @@ def validate(
     )
 
 
-def learning_curve(
-    data: Labelled, seed: int, divisions: int | None = None
-) -> Generator[None, None, list[tuple[float, Doubles]]]:
+def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tuple[float, Doubles]]]:
     """Predict the same pictures by classifiers that learned from shares of the others.
 
     Yields after each part; returns each share with the answers, (rows, E).
@@ -187,8 +185,8 @@ def learning_curve(
     curve = []
     for share in SHARES:
         logits = []
-        for learned, held_out in outer_parts(data, seed, divisions):
-            fewer = _some(data, learned, share, seed)
+        for learned, held_out in outer_parts(data, seed):
+            fewer = some_rows(data, learned, share, seed)
             logits.append(_predict(data, fewer, held_out, seed)[1])
             yield
         curve.append((share, np.concatenate(logits)))
@@ -237,7 +235,7 @@ def best_strength(
     return choose_strength(data.features, data.targets, data.known, parts, strengths)
 
 
-def _some(data: Labelled, rows: RowNumbers, share: float, seed: int) -> RowNumbers:
+def some_rows(data: Labelled, rows: RowNumbers, share: float, seed: int) -> RowNumbers:
     """Sample a share of rows, each word alike and groups whole, but two words at least."""
     records = [data.records[row] for row in rows]
     row_of = {record.key: int(row) for record, row in zip(records, rows, strict=True)}
