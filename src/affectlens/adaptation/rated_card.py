@@ -20,7 +20,7 @@ from affectlens.data.records import Record, digest
 from affectlens.library.licences import licences, merged_licences
 from affectlens.library.text import OWN_PICTURES, heads_text, licences_text, markdown_list, readme_beginning
 from affectlens.markdown import markdown_code, markdown_text
-from affectlens.model_folder import RATED, Card
+from affectlens.model_folder import CALIBRATED, RATED, Card
 from affectlens.ratings import RatingScale
 from affectlens.report.text import listed
 from affectlens.version import VERSION
@@ -65,7 +65,11 @@ def rated_card(start: Card, scales: Sequence[RatingScale], learned: LearnedFacts
         start,
         name=name,
         ratings=tuple(scales),
-        training={**start.training, "ratings": _facts_on_all(start, scales, learned), RATED: facts},
+        training={
+            **_without_calibration(start, learned.names),
+            "ratings": _facts_on_all(start, scales, learned),
+            RATED: facts,
+        },
         licences=merged_licences([start.licences, licences(learned.data)]),
         limits=(
             *start.limits,
@@ -76,6 +80,16 @@ def rated_card(start: Card, scales: Sequence[RatingScale], learned: LearnedFacts
         weights_hash="",
         version="",
     )
+
+
+def _without_calibration(start: Card, names: Sequence[str]) -> dict[str, Any]:
+    """Return facts on training where ratings that are replaced do not count as calibrated any more."""
+    training = dict(start.training)
+    facts = training.get(CALIBRATED)
+    if isinstance(facts, Mapping):
+        parts = [part for part in facts.get("parts", ()) if part.get("name") not in names]
+        training[CALIBRATED] = {**facts, "parts": parts}
+    return training
 
 
 def _facts_on_all(start: Card, scales: Sequence[RatingScale], learned: LearnedFacts) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def train(
     interrupted, even by a power cut, goes on with --resume as if nothing had happened. With --resume
     --epochs N one that was interrupted or has ended goes on to N epochs.
 
-    RECIPE may be finetune: a trained model learns the words of your own pictures, or ratings of them. The
+    RECIPE may be finetune: a trained model learns words, ratings or several labels of your own pictures. The
     run folder then also holds report.html, which shows how good the new model is on pictures that it did not
     learn from. With --resume it goes on by the same command.
     """
