@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image
 
 import graphs
+from affectlens.adaptation.label_source import open_label_source
+from affectlens.adaptation.rated_source import open_rated_source
 from affectlens.data import table
 from affectlens.emotions import MIKELS, read_vocabulary
 from affectlens.errors import AffectLensError, PictureError
@@ -168,7 +170,15 @@ def _tables(folder: Path) -> list[Target]:
     spread = folder / "answers.csv"
     lines = (",".join(map(str, each)) for each in (cells, cells.values()))
     spread.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rated = folder / "rated.csv"
+    for number in range(24):
+        (folder / f"{number}.png").touch()
+    lines = (f"{number}.png,{1 + number % 7},{'cosy; bright' if number % 2 else ''}" for number in range(24))
+    rated.write_text("\n".join(["path,cosiness,labels", *lines]) + "\n", encoding="utf-8")
+    scales = {"cosiness": (1.0, 7.0)}
     return [
+        Target("ratings", rated, lambda file: open_rated_source(f"csv:{file}@{folder}", scales, graphs.CARD)),
+        Target("several labels", rated, lambda file: open_label_source(f"csv:{file}@{folder}", graphs.CARD)),
         Target("table", labels, table.read),
         Target("soft answers", answers, table.read),
         Target("rows, JSON Lines", answers, read_rows_file),

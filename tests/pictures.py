@@ -21,3 +21,53 @@ def colour_set(root: Path, emotions: Sequence[str], each: int, side: int = 40, s
             pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{number}.png")
     return root
+
+
+def rated_pictures(
+    root: Path,
+    count: int,
+    *,
+    per_theme: int = 2,
+    low: float = 1,
+    high: float = 7,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> Path:
+    """Write `count` plain pictures, `per_theme` of each theme alike, and `ratings.csv`; return the table.
+
+    Cosiness is how red a picture is, from `low` to `high`, with noise in shares of the scale.
+    """
+    rng = np.random.default_rng(seed)
+    root.mkdir(parents=True, exist_ok=True)
+    lines = ["path,cosiness,group"]
+    for number in range(count):
+        if number % per_theme == 0:
+            colour = rng.uniform(20, 235, 3)
+        pixels = np.clip(colour + rng.normal(0, 12, (40, 40, 3)) + rng.normal(0, 12, 3), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(root / f"{number}.png")
+        share = float(np.clip(pixels[..., 0].mean() / 255 + noise * rng.normal(), 0, 1))
+        lines.append(f"{number}.png,{low + (high - low) * share:.3f},theme {number // per_theme}")
+    table = root / "ratings.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table
+
+
+def labelled_pictures(root: Path, count: int, *, per_theme: int = 2) -> Path:
+    """Write `count` plain pictures, `per_theme` of each theme alike, and `labels.csv`; return the table.
+
+    Those that are red enough have the label cosy, those that are blue enough cool; both, one or none.
+    """
+    rng = np.random.default_rng(0)
+    root.mkdir(parents=True, exist_ok=True)
+    lines = ["path,labels,group"]
+    for number in range(count):
+        if number % per_theme == 0:
+            colour = rng.uniform(20, 235, 3)
+        pixels = np.clip(colour + rng.normal(0, 12, (40, 40, 3)) + rng.normal(0, 12, 3), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(root / f"{number}.png")
+        red, _, blue = pixels.mean(axis=(0, 1))
+        words = [word for word, level in (("cosy", red), ("cool", blue)) if level > 127]
+        lines.append(f"{number}.png,{'; '.join(words)},theme {number // per_theme}")
+    table = root / "labels.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table

@@ -99,3 +99,27 @@ def test_too_few_errors_for_a_coverage_are_refused() -> None:
         conformal_half_widths(np.arange(8.0), [0.5, 0.9])
     with pytest.raises(BadRatings):
         conformal_half_widths(np.array([1.0, np.nan] * 50), [0.5])
+
+
+def test_labels_are_read_in_percent_and_stored_with_the_head_that_reads_them() -> None:
+    weights = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
+    head = RatingHead(weights, np.zeros(2, np.float32), np.array([False, True]))
+    features = np.array([[0.0, 9.0], [1000.0, 9.0], [np.log(3), 9.0]], np.float32)
+    np.testing.assert_allclose(head.read(features)[:, 0], features[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(head.read(features)[:, 1], [50, 100, 75], rtol=1e-5)
+    read = RatingHead.from_tensors(head.tensors())
+    assert read.is_percent(1) and not read.is_percent(0)
+    np.testing.assert_array_equal(read.read(features), head.read(features))
+    assert set(RatingHead(weights, np.zeros(2, np.float32)).tensors()) == {
+        "ratings.weights",
+        "ratings.offsets",
+    }
+    with pytest.raises(BadRatings):
+        RatingHead(weights, np.zeros(2, np.float32), np.array([True]))
+
+
+def test_a_scale_in_percent_is_stored_and_others_are_stored_as_before() -> None:
+    plain = RatingScale(name="valence", coverages=(0.9,), half_widths=(1.0,)).to_json()
+    assert "is_percent" not in plain and not RatingScale.from_json(plain).is_percent
+    cosy = RatingScale(name="cosy", low=0, high=100, coverages=(0.9,), half_widths=(9.0,), is_percent=True)
+    assert RatingScale.from_json(cosy.to_json()) == cosy and RatingScale.from_json(plain).to_json() == plain

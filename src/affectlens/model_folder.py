@@ -57,6 +57,7 @@ GRAPH_RESIDUAL, GRAPH_USUAL, GRAPH_USUAL_RESIDUAL = "residual", "usual", "usual_
 OURS, CONFIG_HASH = "affectlens", "config_sha256"
 WEIGHTS_ID_DIGITS = 12
 CALIBRATED = "calibrated"  # of a card's facts on training: what was fitted anew since, and what was measured
+RATED = "rated"  # of the same: ratings that were learned since, from which pictures, and what was measured
 MAX_CONFIG_BYTES = 10_000_000  # a config is a few kilobytes; anything like this is not one
 
 
@@ -128,9 +129,11 @@ class Card:
     def weights_id(self) -> str:
         """The first digits of the weights' hash, by which rows name them; "" before it was saved.
 
-        Of a calibrated model they are those of `answers_hash`: it answers otherwise by the same weights.
+        Of a calibrated model, and of one that learned ratings, they are those of `answers_hash`: it answers
+        otherwise by the same weights.
         """
-        named = self.answers_hash if CALIBRATED in self.training else self.weights_hash
+        answers_otherwise = CALIBRATED in self.training or RATED in self.training
+        named = self.answers_hash if answers_otherwise else self.weights_hash
         return named[:WEIGHTS_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:

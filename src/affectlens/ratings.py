@@ -7,6 +7,10 @@ Valence is how pleasant, arousal how stirring a picture is, on the scale of 1 to
 Manikin (Bradley and Lang, "Measuring emotion", 1994). Ratings on another scale are brought to it by
 `rescaled`: those of OASIS, 1 to 7, by 1 + (x - 1) * 8 / 6.
 
+A label that a picture may have next to others is a rating too: how many of a hundred people who label
+pictures give it this label, in percent. It is read through the logistic function, so that it stays within 0
+to 100.
+
 Letters: N pictures, F features, R ratings.
 """
 
@@ -26,7 +30,9 @@ from affectlens.errors import AffectLensError, SettingsError
 VALENCE, AROUSAL = "valence", "arousal"
 LOWEST, HIGHEST = 1.0, 9.0
 COVERAGE = 0.9  # of an interval and of a set, unless another is requested
+LEAST_PERCENT, MOST_PERCENT = 0.0, 100.0  # ends of the scale of a label
 _WEIGHTS, _OFFSETS = "ratings.weights", "ratings.offsets"
+_PERCENTS = "ratings.percents"  # which of them are in percent; not there where none is
 _EQUAL = 1e-9  # of two coverages
 
 
@@ -54,6 +60,7 @@ class RatingScale:
         low, high: ends of the scale
         coverages: rising, each in (0, 1)
         half_widths: of the interval at each coverage, rising
+        is_percent: whether it is how many of a hundred people give a picture this label
     """
 
     name: str
@@ -61,6 +68,7 @@ class RatingScale:
     high: float = HIGHEST
     coverages: tuple[float, ...]
     half_widths: tuple[float, ...]
+    is_percent: bool = False
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
@@ -98,9 +106,10 @@ class RatingScale:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; `from_json` reads it."""
-        return {
-            **vars(self), "coverages": list(self.coverages), "half_widths": list(self.half_widths),
-        }  # fmt: skip
+        plain = {**vars(self), "coverages": list(self.coverages), "half_widths": list(self.half_widths)}
+        if not self.is_percent:  # as versions wrote it that knew no labels
+            plain.pop("is_percent", None)
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "RatingScale":
@@ -127,31 +136,48 @@ def with_intervals(
 
 @dataclass(frozen=True)
 class RatingHead:
-    """A linear layer that reads ratings of features: weights float32 (R, F), offsets float32 (R,)."""
+    """A linear layer that reads ratings of features: weights float32 (R, F), offsets float32 (R,).
+
+    Attributes:
+        percents: which of them are labels in percent: what the layer reads is then log-odds, (R,); None where
+            none is
+    """
 
     weights: NDArray[np.float32]
     offsets: NDArray[np.float32]
+    percents: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         fits = self.weights.ndim == 2 and self.offsets.shape == self.weights.shape[:1]
+        fits = fits and (self.percents is None or self.percents.shape == self.offsets.shape)
         if not fits or not all(np.isfinite(each).all() for each in (self.weights, self.offsets)):
             raise BadRatings("What reads ratings must be finite weights (ratings, features) with offsets.")
 
     def read(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
         """Read ratings before they are cut off at the ends of their scales: (N, F) -> (N, R)."""
         found: NDArray[np.float32] = features.astype(np.float32) @ self.weights.T + self.offsets
+        if self.percents is not None:
+            found[:, self.percents] = percent(found[:, self.percents])
         return found
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
+    def is_percent(self, index: int) -> bool:
+        """Whether a rating is a label in percent."""
+        return self.percents is not None and bool(self.percents[index])
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
         """Return its arrays by name, as a model folder stores them."""
-        return {_WEIGHTS: self.weights, _OFFSETS: self.offsets}
+        arrays: dict[str, NDArray[Any]] = {_WEIGHTS: self.weights, _OFFSETS: self.offsets}
+        if self.percents is not None and self.percents.any():
+            arrays[_PERCENTS] = self.percents.astype(np.uint8)
+        return arrays
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> "RatingHead":
         """Read what `tensors` gave. Raises `BadRatings` where it is not there."""
         if missing := [name for name in (_WEIGHTS, _OFFSETS) if name not in tensors]:
             raise BadRatings(f"There is no {missing[0]} among {', '.join(tensors) or 'no arrays'}.")
-        return cls(tensors[_WEIGHTS].astype(np.float32), tensors[_OFFSETS].astype(np.float32))
+        percents = tensors[_PERCENTS].astype(bool) if _PERCENTS in tensors else None
+        return cls(tensors[_WEIGHTS].astype(np.float32), tensors[_OFFSETS].astype(np.float32), percents)
 
 
 def stricter(coverage: float) -> float:
@@ -162,6 +188,17 @@ def stricter(coverage: float) -> float:
     0.95
     """
     return 1 - (1 - coverage) / 2
+
+
+def percent(log_odds: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return percents of log-odds, element by element.
+
+    >>> percent(np.array([0.0, 1000.0, -1000.0])).tolist()
+    [50.0, 100.0, 0.0]
+    """
+    # By the hyperbolic tangent, which does not overflow.
+    found: NDArray[np.floating] = MOST_PERCENT * (0.5 + 0.5 * np.tanh(0.5 * log_odds))
+    return found
 
 
 def rescaled(value: float, old: Sequence[float], new: Sequence[float] = (LOWEST, HIGHEST)) -> float:

@@ -15,6 +15,7 @@ from affectlens.adaptation.deep import PartEvent, fit_deep
 from affectlens.adaptation.depths import ALL_LAYERS, LAST_BLOCK, require_depth, settings_by_amount
 from affectlens.adaptation.folder import Finetuned, FinetuneRequest
 from affectlens.adaptation.job import fit_head
+from affectlens.adaptation.report import Report
 from affectlens.adaptation.validation import KNOWN, LAST_LAYER, MOST_FREQUENT, OWN, POSITIVE
 from affectlens.cli.main import main
 from affectlens.data.catalog import open_data
@@ -125,6 +126,7 @@ def test_many_pictures_are_measured_on_one_part_that_is_held_out(
 ) -> None:
     monkeypatch.setattr(validation, "LARGE", 24)
     found = run(request(data, tmp_path / "out", with_graph, assignments=(*QUICK, "epochs=1")))
+    assert isinstance(found.report, Report)
     assert (found.report.parts, found.report.pictures) == (1, 24) and 0 < found.report.predicted < 12
     assert load_card(found.model).scores["split"] == "held out"
     assert "as was best without the part held out" in (found.model / "README.md").read_text(encoding="utf-8")
@@ -150,6 +152,7 @@ def test_all_layers_are_trained_from_python_as_long_as_was_best_in_the_parts(
         f"folder:{data}", tmp_path / "moods", start=str(with_graph), depth="all", device="cpu",
         assignments=(*QUICK, "epochs=1", "augmentation.crop_scale=0.8"), progress=events.append,
     )  # fmt: skip
+    assert isinstance(found.report, Report)
     assert found.report.trained is not None and found.report.trained.epochs == (1, 1)
     assert "All layers were trained" in (found.model / "README.md").read_text(encoding="utf-8")
     titles = list(dict.fromkeys(event.title for event in events if isinstance(event, PartEvent)))

@@ -247,3 +247,22 @@ def test_a_picture_kept_for_a_test_is_not_learned_from(with_graph: Path, tmp_pat
     assert card(str(out / "model")).scores["count"] == 21
     paths = (out / "predictions.csv").read_text(encoding="utf-8")
     assert "cosy/0.png" not in paths and "cosy/1.png" in paths
+
+
+def test_votes_are_learned_as_shares_and_not_as_the_word_with_the_most(
+    with_graph: Path, tmp_path: Path
+) -> None:
+    """Red pictures, which two in three call cosy and one in three grim, and blue ones, the reverse."""
+    data = colour_set(tmp_path / "pictures", ("red", "blue"), each=15)
+    (tmp_path / "vocabulary.toml").write_text('words = ["cosy", "grim"]\n', encoding="utf-8")
+    rows = [("path", "cosy", "grim")]
+    rows += [(f"{each}/{n}.png", *votes) for each, votes in (("red", ("8", "4")), ("blue", ("4", "8")))
+             for n in range(15)]  # fmt: skip
+    with (tmp_path / "votes.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    source = open_data(f"csv:{tmp_path / 'votes.csv'}@{data}")
+    made = FinetuneRequest(source=source, out=tmp_path / "out", start=str(with_graph), name="votes")
+    found = Predictor.load(str(run(made).model))
+    for colour, share in (("red", 2 / 3), ("blue", 1 / 3)):
+        emotions = found.predict_file(data / colour / "0.png").emotions
+        assert emotions is not None and abs(emotions["cosy"] - share) < 0.12

@@ -249,3 +249,12 @@ def test_a_fold_of_thousands_of_digits_is_an_error_of_its_line(tmp_path: Path) -
     (tmp_path / "t.csv").write_text(f"path,label,split\na.png,awe,fold {'9' * 5000}\n")
     with pytest.raises(BadRow, match="line 2"):
         table.read(tmp_path / "t.csv")
+
+
+def test_ratings_of_any_name_in_a_table_of_predictions_are_not_emotions(tmp_path: Path) -> None:
+    words = dict.fromkeys(MIKELS.words, "0.125")
+    row = {"image": "a.jpg", **words, "cosiness": "5", "cosiness_low": "4", "cosiness_high": "6"}
+    file = tmp_path / "rows.csv"
+    file.write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n", encoding="utf-8")
+    (record,) = table.read(file).split("all")
+    assert record.target.vocabulary == MIKELS

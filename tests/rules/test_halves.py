@@ -19,6 +19,8 @@ LEFT_OUT = frozenset(
         "adaptation/test_deep.py",
         "adaptation/test_estimator.py",
         "adaptation/test_job.py",
+        "adaptation/test_label_job.py",
+        "adaptation/test_rated_job.py",
         "adaptation/test_validation.py",
         "benchmarks/test_committed_pages.py",
         "benchmarks/test_default_recipe.py",

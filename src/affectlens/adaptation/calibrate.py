@@ -240,7 +240,8 @@ def _fitted(
     for index, scale in enumerate(card.ratings):
         rated = own.ratings[answers.rows, index]
         known = np.flatnonzero(np.isfinite(rated))
-        if len(known):
+        # A line in percent is not one in log-odds, which are what a label is read by.
+        if len(known) and not scale.is_percent:
             read = answers.ratings[known, index]
             ratings[scale.name] = refit_rating(scale, read, rated[known], pictures.some(known))
     return _Fitted(emotions, ratings, targets, len(set(pictures.groups)))
@@ -328,6 +329,7 @@ def changed_head(head: RatingHead, card: Card, lines: Mapping[str, tuple[float, 
     return RatingHead(
         (head.weights * factors[:, None]).astype(np.float32),
         (head.offsets * factors + offsets).astype(np.float32),
+        head.percents,
     )
 
 
@@ -414,7 +416,9 @@ def _still_true(start: Card, scales: tuple[RatingScale, ...], changed: Mapping[s
     training = dict(start.training)
     kept = {new.name for old, new in zip(start.ratings, scales, strict=True) if old == new}
     if len(kept) < len(scales) and isinstance(facts := training.get("ratings"), Mapping):
-        figures = {key: value for key, value in facts.get("figures", {}).items() if key.split()[-1] in kept}
+        figures = {
+            key: value for key, value in facts.get("figures", {}).items() if key.partition(" ")[2] in kept
+        }
         training["ratings"] = {**facts, "figures": figures}
     for key, name in (("prediction_sets", "held_out"), ("temperature", "abstaining")):
         is_changed = key in changed and changed[key] != getattr(start, key)

@@ -18,7 +18,7 @@ from affectlens.library.text import (
     readme_beginning,
 )
 from affectlens.markdown import markdown_code, markdown_text
-from affectlens.model_folder import CALIBRATED, Card
+from affectlens.model_folder import CALIBRATED, RATED, Card
 from affectlens.version import VERSION
 
 CROSS_VALIDATION, HELD_OUT = "cross-validation", "held out"
@@ -67,7 +67,7 @@ def _heads_facts(start: Card, report: Report) -> dict[str, Any]:
 
 def _facts_on_ratings(start: Card, report: Report) -> dict[str, Any]:
     """Return what ratings were learned from and calibrated on, where the model reads them as before."""
-    keys = ("ratings", CALIBRATED) if start.ratings and report.trained is None else ()
+    keys = ("ratings", CALIBRATED, RATED) if start.ratings and report.trained is None else ()
     return {key: start.training[key] for key in keys if key in start.training}
 
 

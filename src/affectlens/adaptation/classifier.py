@@ -8,7 +8,7 @@ Letters: N pictures, D features of the embedding, E emotions.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,6 +76,7 @@ class ClassifierFolder:
         classifier: what they read together, float64
         dtype: the number format of most weights
         heads: what reads the embedding besides the classifier
+        graph: the graph (ONNX), which is not to be changed
     """
 
     card: Card
@@ -83,8 +84,8 @@ class ClassifierFolder:
     classifier: Classifier
     dtype: str
     heads: Heads
+    graph: Any
     _weights: bytes
-    _graph: Any
 
     def replaced(self, classifier: Classifier) -> tuple[bytes, bytes]:
         """Return the weights file and the graph with another classifier, which may have other words.
@@ -94,7 +95,7 @@ class ClassifierFolder:
         """
         rows = dict(self._rows(classifier))
         weights = _with_weights(self._weights, rows)
-        graph = _copied(self._graph)
+        graph = _copied(self.graph)
         _refer_again(graph.graph, weights)
         _set_words(graph.graph, len(classifier.offsets))
         _set_map_weights(graph.graph, self.classifier, classifier)
@@ -134,7 +135,7 @@ def open_classifier(folder: Path) -> ClassifierFolder:
         np.concatenate([stored[layer.weights] for layer in layers], axis=1) / count,
         np.sum([stored[layer.offsets] for layer in layers], axis=0) / count,
     )
-    return ClassifierFolder(card, layers, classifier, number_format(weights), heads, weights, graph)
+    return ClassifierFolder(card, layers, classifier, number_format(weights), heads, graph, weights)
 
 
 def number_format(weights: bytes) -> str:
@@ -255,7 +256,7 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
                 if _MAP_WEIGHTS in node.input:
                     del node.input[2:]  # offsets, which are zero, as many as there were words
             return
-    _without_output(graph, GRAPH_CLASS_MAPS)
+    without_outputs(graph, [GRAPH_CLASS_MAPS])
 
 
 def _centred(rows: Doubles) -> Doubles:
@@ -263,9 +264,9 @@ def _centred(rows: Doubles) -> Doubles:
     return centred
 
 
-def _without_output(graph: Any, name: str) -> None:
-    """Take an output out of a graph, with the nodes and weights that nothing else reads."""
-    left = [output for output in graph.output if output.name != name]
+def without_outputs(graph: Any, names: Collection[str]) -> None:
+    """Take outputs out of a graph, with the nodes and weights that nothing else reads."""
+    left = [output for output in graph.output if output.name not in names]
     del graph.output[:]
     graph.output.extend(left)
     needed, nodes = {output.name for output in left}, []

@@ -1,4 +1,4 @@
-"""Embeddings of labelled pictures by an engine, computed once and kept in a folder.
+"""Embeddings of labelled pictures, or other features, by an engine: computed once and kept in a folder.
 
 On disk:
     FOLDER/manifest.json      which weights, preprocessing and engine the embeddings are of
@@ -45,21 +45,24 @@ class EmbeddingProgress:
     total: int
 
 
-def embed(engine: Engine, records: Sequence[Record], folder: Path) -> Iterator[EmbeddingProgress]:
+def embed(
+    engine: Engine, records: Sequence[Record], folder: Path, output: str = GRAPH_EMBEDDING
+) -> Iterator[EmbeddingProgress]:
     """Compute what is not in the folder yet, part by part, and yield how far that is.
 
-    Raises `OutputError` for a folder that holds embeddings of another model, and, once all others are
-    computed, `DatasetError` for pictures that cannot be read.
+    `output` is what the graph returns for a picture, (D,). Raises `OutputError` for a folder that holds
+    embeddings of another model, and, once all others are computed, `DatasetError` for pictures that cannot be
+    read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _check_manifest(folder, _manifest(engine))
+    _check_manifest(folder, _manifest(engine, output))
     errors: list[PictureError] = []
     yield EmbeddingProgress(0, len(records))
     for begin in range(0, len(records), PART):
         part = records[begin : begin + PART]
         file = _file(folder, part)
         if not file.is_file():
-            features, bad = embed_files(engine, [record.path for record in part])
+            features, bad = embed_files(engine, [record.path for record in part], output)
             errors += bad
             if not bad:
                 with atomic_write(file, "wb") as out:
@@ -91,7 +94,9 @@ def read_embeddings(records: Sequence[Record], folder: Path) -> Features:
     return found
 
 
-def embed_files(engine: Engine, files: Sequence[Path | str]) -> tuple[Features, list[PictureError]]:
+def embed_files(
+    engine: Engine, files: Sequence[Path | str], output: str = GRAPH_EMBEDDING
+) -> tuple[Features, list[PictureError]]:
     """Embed some pictures: (n, D) of those that can be read, in order, and the errors of the others."""
     preprocessing = engine.card.preprocessing
     errors: list[PictureError] = []
@@ -110,7 +115,7 @@ def embed_files(engine: Engine, files: Sequence[Path | str]) -> tuple[Features, 
                 yield found
 
     def features_of(pixels: list[Pixels]) -> Features:
-        return engine.output(preprocessing.normalise(np.stack(pixels)), GRAPH_EMBEDDING)
+        return engine.output(preprocessing.normalise(np.stack(pixels)), output)
 
     with (
         closing(map_ahead(read, files)) as decoded,  # type: ignore[type-var]
@@ -133,10 +138,11 @@ def _file(folder: Path, records: Sequence[Record]) -> Path:
     return folder / f"{facts.hexdigest()[:24]}.npy"
 
 
-def _manifest(engine: Engine) -> dict[str, Any]:
+def _manifest(engine: Engine, output: str) -> dict[str, Any]:
     """State which network made the features, and of which images."""
     card = engine.card
     return {
+        "output": output,
         "weights": card.weights_hash,
         "preprocessing": card.preprocessing.to_json(),
         "engine": engine.name,
@@ -151,7 +157,7 @@ def _check_manifest(folder: Path, wanted: dict[str, Any]) -> None:
             out.write(json.dumps(wanted, indent=1) + "\n")
         return
     try:
-        found = dict(json.loads(file.read_text(encoding="utf-8")))
+        found = {"output": GRAPH_EMBEDDING, **json.loads(file.read_text(encoding="utf-8"))}
     except (OSError, ValueError, TypeError) as error:
         raise OutputError(f"{file} cannot be read ({error}). Delete {folder} to compute anew.") from None
     differing = [name for name, value in wanted.items() if found.get(name) != value]

@@ -12,6 +12,7 @@ On disk:
 
 import csv
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,13 @@ from typing import Any
 
 from affectlens import library
 from affectlens.adaptation.depths import HEAD
+from affectlens.adaptation.label_page import write_label_page
+from affectlens.adaptation.label_report import LabelsReport
+from affectlens.adaptation.label_source import LabelSource
 from affectlens.adaptation.page import write_page
+from affectlens.adaptation.rated_page import write_rated_page
+from affectlens.adaptation.rated_report import RatedReport
+from affectlens.adaptation.rated_source import RatedSource
 from affectlens.adaptation.report import Report, mean_probabilities
 from affectlens.adaptation.validation import Labelled, OutOfFold, cross_fitted
 from affectlens.data import splits
@@ -28,6 +35,7 @@ from affectlens.data.records import ALL, DataSource, Record, digest, require_lis
 from affectlens.errors import RunError
 from affectlens.files import atomic_write, clear_leftovers, json_text
 from affectlens.inference.engine import ONNX_RUNTIME
+from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
 
 SETTINGS, EMBEDDINGS, MODEL = "settings.json", "embeddings", "model"
@@ -43,6 +51,8 @@ class FinetuneRequest:
 
     Attributes:
         start: the model that it begins with, by name, folder or name on the hub
+        rated, labels: ratings, or several labels, to learn instead of words; their pictures are those of
+            `source`
         depth: how much of it learns (`adaptation.depths`)
         data: the name of the data set, as its argument has it, for the card
         name: of the new model
@@ -55,6 +65,8 @@ class FinetuneRequest:
     source: DataSource
     out: Path
     start: str = library.DEFAULT
+    rated: RatedSource | None = None
+    labels: LabelSource | None = None
     depth: str = HEAD
     data: str = ""
     name: str = ""
@@ -80,11 +92,14 @@ class ValidationProgress:
 
 @dataclass(frozen=True)
 class Finetuned:
-    """The end of a run: the model folder, what was measured, and why there is no graph if one was wanted."""
+    """The end of a run: the model folder, what was measured, and why there is no graph if one was wanted.
+
+    The report is that of words, of ratings or of several labels, by what was learned.
+    """
 
     model: Path
     page: Path
-    report: Report
+    report: Report | RatedReport | LabelsReport
     no_graph: str = ""
 
 
@@ -104,11 +119,14 @@ def open_folder(
     start: Card,
     records: Sequence[Record],
     settings: Mapping[str, Any] | None = None,
+    rated: Mapping[str, Any] | None = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> None:
     """Begin a run, or check that the one there is to be resumed with the same settings.
 
     One that holds nothing but embeddings is begun anew: what stopped it may have been its data or settings,
-    and nothing is lost. `settings` are those of training, where more than the last layer learns.
+    and nothing is lost. `settings` are those of training, where more than the last layer learns; `rated`
+    and `labels` are what is known of ratings or several labels, where these are learned.
     """
     file = request.out / SETTINGS
     wanted = {
@@ -122,6 +140,8 @@ def open_folder(
         "pictures": len(records),
         "hash": digest(records),
         **({} if settings is None else {"dtype": request.dtype, "settings": dict(settings)}),
+        **({} if rated is None else {"ratings": dict(rated)}),
+        **({} if labels is None else {"labels": dict(labels)}),
     }
     if not request.resume:
         if any(os.path.lexists(request.out / name) for name in _OF_BEGUN):
@@ -157,3 +177,45 @@ def write_report(out: Path, report: Report, data: Labelled, found: OutOfFold) ->
             record = data.records[row]
             table.writerow([record.key, *(f"{value:.6f}" for value in values), record.target.top])
     write_page(out / PAGE, report, data)
+
+
+def write_rated_report(
+    out: Path, report: RatedReport, rated: RatedSource, predicted: Sequence[Mapping[int, float]]
+) -> None:
+    """Write what was measured of ratings as numbers, as a page, and picture by picture.
+
+    `predicted` holds for each rating what pictures got from fits that did not see them, by their rows.
+    """
+    with atomic_write(out / REPORT, "w") as file:
+        file.write(json_text(report.to_json(), indent=1) + "\n")
+    names = [column.name for column in rated.columns]
+    with atomic_write(out / PREDICTIONS, "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["path", *(f"{name}{end}" for name in names for end in ("", "_rated"))])
+        for row, record in enumerate(rated.records):
+            cells = [record.key]
+            for found, values in zip(predicted, rated.values.T, strict=True):
+                cells += [f"{found[row]:.4f}" if row in found else ""]
+                cells += [f"{values[row]:.4f}" if math.isfinite(values[row]) else ""]
+            table.writerow(cells)
+    write_rated_page(out / PAGE, report, rated, predicted)
+
+
+def write_label_report(
+    out: Path, report: LabelsReport, labels: LabelSource, probabilities: Sequence[Doubles]
+) -> None:
+    """Write what was measured of several labels as numbers, as a page, and picture by picture.
+
+    `probabilities` hold for each label what pictures got from fits that did not see them, NaN for nothing.
+    """
+    with atomic_write(out / REPORT, "w") as file:
+        file.write(json_text(report.to_json(), indent=1) + "\n")
+    with atomic_write(out / PREDICTIONS, "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["path", *(f"{word}{end}" for word in labels.words for end in ("", "_given"))])
+        for row, record in enumerate(labels.records):
+            cells = [record.key]
+            for found, share in zip(probabilities, labels.values.T, strict=True):
+                cells += [f"{found[row]:.4f}" if math.isfinite(found[row]) else "", f"{share[row]:g}"]
+            table.writerow(cells)
+    write_label_page(out / PAGE, report, labels)

@@ -4,10 +4,12 @@ The last layer alone is fitted here; more of the network is trained in `adaptati
 has what lies on disk.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -28,6 +30,10 @@ from affectlens.adaptation.folder import (
     write_report,
 )
 from affectlens.adaptation.head import fit_classifiers
+from affectlens.adaptation.label_job import fit_labels
+from affectlens.adaptation.label_source import LabelSource, has_several_labels, open_label_source
+from affectlens.adaptation.rated_job import fit_ratings
+from affectlens.adaptation.rated_source import RatedSource, open_rated_source, ratings_of_table
 from affectlens.adaptation.report import Report, make_report
 from affectlens.adaptation.start import Start, counted, label_embeddings, open_start, single_thread
 from affectlens.adaptation.validation import (
@@ -39,6 +45,9 @@ from affectlens.adaptation.validation import (
     validate,
 )
 from affectlens.data.catalog import open_data
+from affectlens.data.rated_table import ScaleEnds
+from affectlens.data.records import DataSource
+from affectlens.errors import SettingsError
 from affectlens.extras import ADAPT, require
 from affectlens.inference.engine import ONNX_RUNTIME, Engine, load_engine
 from affectlens.locks import locked_folder
@@ -49,6 +58,7 @@ from affectlens.report.text import printable
 GRAPH_TOLERANCE = 1e-3  # of a logit: what rounding to float32 makes of some thousand products
 _CHECKED = 8  # pictures on which the new graph is compared with the classifier
 
+Target: TypeAlias = DataSource | RatedSource | LabelSource
 FinetuneProgress = EmbeddingProgress | ValidationProgress | PartEvent
 FinetuneEvent = FinetuneProgress | Finetuned
 
@@ -56,9 +66,16 @@ FinetuneEvent = FinetuneProgress | Finetuned
 def adapt(request: FinetuneRequest) -> Iterator[FinetuneEvent]:
     """Adapt a model at the depth of the request; the last event is `Finetuned`.
 
-    Raises `UnknownName` for another depth, and what `fit_head` and `deep.fit_deep` do.
+    Raises `UnknownName` for another depth, and what `fit_head`, `deep.fit_deep`, `rated_job.fit_ratings` and
+    `label_job.fit_labels` do.
     """
     require_depth(request.depth)
+    if request.rated is not None:
+        yield from fit_ratings(request, request.rated)
+        return
+    if request.labels is not None:
+        yield from fit_labels(request, request.labels)
+        return
     yield from fit_head(request) if request.depth == HEAD else fit_deep(request)
 
 
@@ -87,6 +104,7 @@ def finetune(
     *,
     start: str = library.DEFAULT,
     depth: str = HEAD,
+    ratings: Mapping[str, ScaleEnds] = MappingProxyType({}),
     name: str = "",
     cache: str | Path | None = None,
     seed: int = 0,
@@ -95,10 +113,13 @@ def finetune(
     resume: bool = False,
     progress: Callable[[FinetuneProgress], None] = lambda done: None,
 ) -> Finetuned:
-    """Fit a trained model to the words of one's own pictures, as `affectlens train finetune` does.
+    """Fit a trained model to words or ratings of one's own pictures, as `affectlens train finetune` does.
 
     `data` is a folder with a folder of pictures for each word, a table, or NAME:PATH; `out` is the folder to
-    write. At the depths `last` and `all`, which need torch, `assignments` change settings of training
+    write. `ratings` are columns of a table to learn instead of words, each with the ends of its scale
+    (`{"cosiness": (1, 7)}`); those of a table that has valence or arousal and no words are found, and so are
+    several labels for each picture, in a column `labels`. At the depths `last` and `all`, which need torch
+    and learn words, `assignments` change settings of training
     ("epochs=5"). `progress` is called as it goes on. Returns where the model is, and what was measured.
     Raises what `adapt` and `data.catalog.open_data` do.
 
@@ -108,7 +129,7 @@ def finetune(
     """
     out = Path(out)
     request = FinetuneRequest(
-        source=open_data(str(data)),
+        **requested_target(open_target(str(data), start, ratings)),
         out=out,
         start=start,
         depth=depth,
@@ -126,6 +147,34 @@ def finetune(
             return event
         progress(event)
     raise AssertionError("the last event is Finetuned")
+
+
+def requested_target(target: Target) -> dict[str, Any]:
+    """Return what is to be learned as fields of a request."""
+    if isinstance(target, RatedSource):
+        return {"source": target.source, "rated": target}
+    if isinstance(target, LabelSource):
+        return {"source": target.source, "labels": target}
+    return {"source": target}
+
+
+def open_target(
+    data: str, start: str, ratings: Mapping[str, ScaleEnds], scale: ScaleEnds | None = None
+) -> Target:
+    """Read what is to be learned: ratings that are named, or those of a table without words; several labels,
+    where a table has these; or words.
+
+    `scale` is that of valence and arousal where they are found, not named; 1 to 9 by default. Raises
+    `SettingsError` where it is of no use, and what `open_data`, `rated_source.open_rated_source` and
+    `label_source.open_label_source` do.
+    """
+    found = ratings or ratings_of_table(data, scale)
+    if found:
+        return open_rated_source(data, found, library.card(start))
+    several = has_several_labels(data)
+    if scale is not None:
+        raise SettingsError(f"{data} has labels, which have no scale. Leave the scale out, or name ratings.")
+    return open_label_source(data, library.card(start)) if several else open_data(data)
 
 
 def _fit(request: FinetuneRequest, start: Start, data: Labelled) -> Iterator[FinetuneEvent]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from affectlens.adaptation.label_source import labelled_percents
+from affectlens.adaptation.rated_source import merged_pictures
 from affectlens.data.catalog import open_data, table_of
 from affectlens.data.prefetch import batched, map_ahead
 from affectlens.data.rated_table import RatedPicture, read_ratings
@@ -27,7 +29,7 @@ from affectlens.inference.engine import Answers, Engine
 from affectlens.inference.predictions import Unreadable, as_logits, require_readable
 from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
-from affectlens.ratings import HIGHEST, LOWEST, RatingScale, rescaled
+from affectlens.ratings import HIGHEST, LOWEST, rescaled
 
 SCALE = (LOWEST, HIGHEST)
 _HASH_DIGITS = 12
@@ -68,12 +70,20 @@ def open_own_pictures(
 ) -> OwnPictures:
     """Read the pictures of `data.catalog.open_data`, and ratings that the model predicts from their table.
 
+    Labels in percent are read of a column `labels` too. A picture that several rows rate has their mean.
+
     `split` is by default all but a split `test`; `scale` has the ends of what ratings may be. Decodes no
     picture. Raises `DatasetError` for pictures that the model learned from, those that are not there, and
     what has neither labels nor ratings; `VocabularyMismatch`, `EmptySplit`, and what the readers raise.
     """
     table = table_of(spec)
-    rated = [] if table is None else read_ratings(*table, [each.name for each in card.ratings], scale)
+    names = [each.name for each in card.ratings]
+    rated = [] if table is None else merged_pictures(read_ratings(*table, names, scale))[0]
+    percents = [] if table is None else labelled_percents(*table, _labels_of(card))
+    found = {each.key: _on_scales(each.ratings, card, scale) for each in rated}
+    for each in percents:
+        found[each.key] = {**each.ratings, **found.get(each.key, {})}
+    rated = list({each.key: each for each in (*percents, *rated)}.values())
     labelled = table is None or not rated or has_emotions(rows_of(table[0]), card.vocabulary)
     source = open_data(spec) if labelled else _of_ratings(spec, rated, card.vocabulary)
     _require_new(source, card, split)
@@ -83,9 +93,8 @@ def open_own_pictures(
     require_pictures(source)
     require_disjoint(source)
     records = _chosen(source, split)
-    found = {each.key: each.ratings for each in rated}
     ratings = np.array(
-        [[_rescaled(found.get(record.key, {}), each, scale) for each in card.ratings] for record in records]
+        [[found.get(record.key, {}).get(each.name, math.nan) for each in card.ratings] for record in records]
     ).reshape(len(records), len(card.ratings))
     learned = learned_ratings(card, records) & np.isfinite(ratings).any(axis=1)
     ratings[learned] = math.nan
@@ -116,9 +125,14 @@ def learned_ratings(card: Card, records: Sequence[Record]) -> NDArray[np.bool_]:
     return found
 
 
-def _rescaled(given: Mapping[str, float], scale: RatingScale, old: tuple[float, float]) -> float:
-    ends = (scale.low, scale.high)
-    return rescaled(given[scale.name], old, ends) if scale.name in given else math.nan
+def _on_scales(given: Mapping[str, float], card: Card, old: tuple[float, float]) -> dict[str, float]:
+    """Bring ratings from the scale that people used to those of the model."""
+    scales = {each.name: (each.low, each.high) for each in card.ratings}
+    return {name: rescaled(value, old, scales[name]) for name, value in given.items()}
+
+
+def _labels_of(card: Card) -> list[str]:
+    return [each.name for each in card.ratings if each.is_percent]
 
 
 def _of_ratings(spec: str, rated: Sequence[RatedPicture], vocabulary: Vocabulary) -> DataSource:

@@ -1,6 +1,6 @@
 """The report as one page of HTML that holds all it shows: scores, comparison, confusion, doubtful labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,10 @@ from affectlens.adaptation.report import (
     MEASURES,
     NO_CURVE,
     TITLES,
-    CurvePoint,
     Report,
     Suspect,
     how_it_learned,
+    measured_text,
     strengths_text,
 )
 from affectlens.adaptation.validation import LARGE, OWN, Labelled
@@ -47,7 +47,11 @@ def _page_values(report: Report, data: Labelled) -> dict[str, Any]:
         "compared": len(report.differences),
         "emotions": emotions_table(report.scores),
         "confusion": confusion_table(report.scores),
-        "curve": _chart(report.curve) if report.curve else None,
+        "curve": chart_of(
+            [(point.pictures, point.estimates["accuracy"]) for point in report.curve], least_room=0.05
+        )
+        if report.curve
+        else None,
         "no_curve": NO_CURVE,
         "suspects": [_suspect(each, data) for each in report.suspects],
         "facts": {
@@ -79,20 +83,18 @@ def _chosen(report: Report) -> dict[str, str]:
 
 
 def _row(name: str, found: Mapping[str, Measured]) -> dict[str, Any]:
-    return {"title": TITLES[name], "cells": [_cell(found[measure]) for measure in MEASURES]}
+    return {"title": TITLES[name], "cells": [measured_text(found[measure]) for measure in MEASURES]}
 
 
-def _cell(found: Measured) -> str:
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})".replace("-", "\N{MINUS SIGN}")
+def chart_of(points: Sequence[tuple[int, Measured]], least_room: float) -> dict[str, Any]:
+    """Lay out a learning curve: a measure against the number of pictures learned from, with intervals.
 
-
-def _chart(curve: tuple[CurvePoint, ...]) -> dict[str, Any]:
-    """Lay out the learning curve: accuracy against the number of pictures learned from, with intervals."""
+    The vertical axis spans `least_room` of the measure at least.
+    """
     width, height, margin = _CHART
-    most = max(point.pictures for point in curve)
-    low = min(point.estimates["accuracy"].low for point in curve)
-    high = max(point.estimates["accuracy"].high for point in curve)
-    room = max(high - low, 0.05)
+    most = max(pictures for pictures, _ in points)
+    low, high = min(found.low for _, found in points), max(found.high for _, found in points)
+    room = max(high - low, least_room)
 
     def across(pictures: int) -> float:
         return round(margin + (width - 2 * margin) * pictures / most, 1)
@@ -100,29 +102,29 @@ def _chart(curve: tuple[CurvePoint, ...]) -> dict[str, Any]:
     def down(value: float) -> float:
         return round(height - margin / 1.5 - (height - margin) * (value - low) / room, 1)
 
-    points = [
+    laid_out = [
         {
-            "x": across(point.pictures),
-            "y": down(point.estimates["accuracy"].value),
-            "low": down(point.estimates["accuracy"].low),
-            "high": down(point.estimates["accuracy"].high),
-            "pictures": point.pictures,
-            "accuracy": point.estimates["accuracy"],
+            "x": across(pictures),
+            "y": down(found.value),
+            "low": down(found.low),
+            "high": down(found.high),
+            "pictures": pictures,
+            "measured": found,
         }
-        for point in curve
+        for pictures, found in points
     ]
     return {
         "width": width,
         "height": height,
-        "points": points,
-        "path": " ".join(f"{point['x']},{point['y']}" for point in points),
+        "points": laid_out,
+        "path": " ".join(f"{point['x']},{point['y']}" for point in laid_out),
     }
 
 
 def _suspect(found: Suspect, data: Labelled) -> dict[str, Any]:
     return {
         "name": printable_in_files(found.key),
-        "picture": _thumbnail(data.records[found.row].path),
+        "picture": thumbnail(data.records[found.row].path),
         "label": found.label,
         "likelier": found.likelier,
         "label_probability": found.label_probability,
@@ -130,7 +132,7 @@ def _suspect(found: Suspect, data: Labelled) -> dict[str, Any]:
     }
 
 
-def _thumbnail(file: Path) -> str:
+def thumbnail(file: Path) -> str:
     """Return a small picture as an address that holds it; "" for one that is not there any more."""
     try:
         pixels = read_pixels(file, at_least=(_SIDE, _SIDE))

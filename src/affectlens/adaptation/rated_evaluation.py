@@ -7,7 +7,7 @@ from typing import Any
 
 from affectlens.adaptation.own_pictures import SCALE, answer_own_pictures, open_own_pictures
 from affectlens.data.catalog import table_of
-from affectlens.data.table import has_emotions, rows_of
+from affectlens.data.table import LABELS, has_emotions, rows_of
 from affectlens.errors import DatasetError
 from affectlens.evaluation.ratings import RatingScores, score_ratings
 from affectlens.inference.engine import Engine
@@ -60,6 +60,9 @@ def has_own_ratings(spec: str, card: Card) -> tuple[bool, bool]:
         return False, True
     rows = list(rows_of(table[0]))
     rated = any(row.get(name.lower()) not in (None, "") for _, row in rows for name in names)
+    # A picture may have none of the labels: the column alone shows that they are there.
+    percents = any(scale.is_percent for scale in card.ratings)
+    rated = rated or (percents and any(LABELS in row for _, row in rows))
     return rated, not rated or has_emotions(rows, card.vocabulary)
 
 

@@ -163,6 +163,11 @@ class Report:
         return f"{begin}: it is not shown that more pictures would help."
 
 
+def measured_text(found: Measured) -> str:
+    """Write a measured value with its interval, to three digits."""
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})".replace("-", "\N{MINUS SIGN}")
+
+
 def _compared(title: str, found: Mapping[str, Measured]) -> str:
     accuracy = found["accuracy"]
     points = f"{signed(100 * accuracy.value, 1)} points of accuracy ({signed(100 * accuracy.low, 1)} to " + (

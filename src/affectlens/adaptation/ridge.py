@@ -1,8 +1,8 @@
 """Ratings read from features by ridge regression, its penalty chosen with groups left out whole.
 
-Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal Problems", Technometrics 1970. There
-are fewer pictures than features, so that it is solved among pictures. Features are standardised, and those of
-one block (a layer) count together as much as those of any other, however many they are.
+Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal Problems", Technometrics 1970. It is
+solved among pictures where these are fewer than features, and else among features. Features are standardised,
+and those of one block (a layer) count together as much as those of any other, however many they are.
 
 What is reported of it is nested: no picture of a group is predicted by a fit, or by a penalty, that has seen
 another of its group.
@@ -24,7 +24,7 @@ from affectlens.ratings import RatingHead
 PENALTIES = tuple(float(10.0**exponent) for exponent in np.arange(-3, 3.01, 0.5))
 FOLDS, INNER_FOLDS = 8, 5
 _FLAT = 1e-6  # a standard deviation below which a feature has nothing to add
-_INNER_SEED = 100  # added, so that inner folds differ from outer ones
+INNER_SEED = 100  # added, so that inner folds differ from outer ones
 
 RowIndices = NDArray[np.int64]
 
@@ -53,13 +53,15 @@ class RatedFeatures:
         return replace(self, **of)
 
 
-class _Fit(NamedTuple):
-    """A linear reading of features: weights (F,) and an offset."""
+class RatingLine(NamedTuple):
+    """A linear reading of features: weights (F,) and an offset, fitted at a penalty."""
 
     weights: Doubles
     offset: float
+    penalty: float
 
     def read(self, features: NDArray[np.floating]) -> Doubles:
+        """Read one rating before it is cut off at the ends of its scale: (N, F) -> (N,)."""
         found: Doubles = features.astype(np.float64) @ self.weights + self.offset
         return found
 
@@ -98,14 +100,18 @@ def fit_rating_head(data: RatedFeatures, seed: int = 0) -> tuple[RatingHead, tup
 
     Raises `DatasetError` where all pictures are of one group.
     """
-    fits, penalties = [], []
-    for rating in range(data.values.shape[1]):
-        own = _rated(data, rating)
-        penalties.append(best_penalty(own, rating, seed))
-        fits.append(next(_fits(own, rating, penalties[-1:])))
+    fits = [fit_rating(_rated(data, rating), rating, seed) for rating in range(data.values.shape[1])]
     weights = np.stack([fit.weights for fit in fits]).astype(np.float32)
     offsets = np.array([fit.offset for fit in fits], dtype=np.float32)
-    return RatingHead(weights, offsets), tuple(penalties)
+    return RatingHead(weights, offsets), tuple(fit.penalty for fit in fits)
+
+
+def fit_rating(data: RatedFeatures, rating: int, seed: int) -> RatingLine:
+    """Fit one rating, which all pictures have, at the penalty that `best_penalty` finds.
+
+    Raises `DatasetError` where all pictures are of one group.
+    """
+    return next(_fits(data, rating, [best_penalty(data, rating, seed)]))
 
 
 def out_of_fold(data: RatedFeatures, seed: int = 0) -> Doubles:
@@ -119,8 +125,7 @@ def out_of_fold(data: RatedFeatures, seed: int = 0) -> Doubles:
         folds = group_folds(data.groups[rated], FOLDS, seed)
         for fold in np.unique(folds):
             learned = data.rows(rated[folds != fold])
-            penalty = best_penalty(learned, rating, seed + _INNER_SEED)
-            fit = next(_fits(learned, rating, [penalty]))
+            fit = fit_rating(learned, rating, seed + INNER_SEED)
             held_out = rated[folds == fold]
             found[held_out, rating] = fit.read(data.features[held_out])
     return found
@@ -168,14 +173,28 @@ def _inverse(spread: Doubles) -> Doubles:
     return np.where(flat, 0.0, 1 / np.where(flat, 1.0, spread))
 
 
-def _fits(data: RatedFeatures, rating: int, penalties: Sequence[float]) -> Iterator[_Fit]:
+def _fits(data: RatedFeatures, rating: int, penalties: Sequence[float]) -> Iterator[RatingLine]:
     """Fit one rating at each penalty."""
     made = design(data)
     truth = data.values[:, rating]
     mean = float(truth.mean())
-    spectrum, basis = np.linalg.eigh(made.values @ made.values.T)
-    along = basis.T @ (truth - mean)
-    for penalty in penalties:
-        coefficients = made.values.T @ (basis @ (along / (np.maximum(spectrum, 0) + penalty)))
+    for penalty, coefficients in zip(
+        penalties, _coefficients(made.values, truth - mean, penalties), strict=True
+    ):
         weights = made.weights(coefficients)
-        yield _Fit(weights, mean - float(made.centre @ weights))
+        yield RatingLine(weights, mean - float(made.centre @ weights), penalty)
+
+
+def _coefficients(values: Doubles, truth: Doubles, penalties: Sequence[float]) -> Iterator[Doubles]:
+    """Solve ridge regression at each penalty, by the smaller of two products: (N, F), (N,) -> (F,)."""
+    count, width = values.shape
+    if count <= width:
+        spectrum, basis = np.linalg.eigh(values @ values.T)
+        along = basis.T @ truth
+        for penalty in penalties:
+            yield values.T @ (basis @ (along / (np.maximum(spectrum, 0) + penalty)))
+        return
+    spectrum, basis = np.linalg.eigh(values.T @ values)
+    along = basis.T @ (values.T @ truth)
+    for penalty in penalties:
+        yield basis @ (along / (np.maximum(spectrum, 0) + penalty))

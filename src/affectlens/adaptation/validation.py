@@ -186,7 +186,7 @@ def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tupl
     for share in SHARES:
         logits = []
         for learned, held_out in outer_parts(data, seed):
-            fewer = _some(data, learned, share, seed)
+            fewer = some_rows(data, learned, share, seed)
             logits.append(_predict(data, fewer, held_out, seed)[1])
             yield
         curve.append((share, np.concatenate(logits)))
@@ -194,7 +194,7 @@ def learning_curve(data: Labelled, seed: int) -> Generator[None, None, list[tupl
 
 
 def cross_fitted(found: OutOfFold, targets: Targets, answer: str = OWN) -> Doubles:
-    """Scale an answer's logits of each part by a temperature that was fitted on the other parts.
+    """ScaleEnds an answer's logits of each part by a temperature that was fitted on the other parts.
 
     Of a single part by one that was fitted on its other half, by turns.
     """
@@ -235,7 +235,7 @@ def best_strength(
     return choose_strength(data.features, data.targets, data.known, parts, strengths)
 
 
-def _some(data: Labelled, rows: RowNumbers, share: float, seed: int) -> RowNumbers:
+def some_rows(data: Labelled, rows: RowNumbers, share: float, seed: int) -> RowNumbers:
     """Sample a share of rows, each word alike and groups whole, but two words at least."""
     records = [data.records[row] for row in rows]
     row_of = {record.key: int(row) for record, row in zip(records, rows, strict=True)}

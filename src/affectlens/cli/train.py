@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 FINETUNE = "finetune"
 # What fitting a classifier has a use for, and what training more of a model has besides.
-OF_HEAD = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume"})
+OF_HEAD = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume",
+                     "ratings", "scale"})  # fmt: skip
 OF_DEPTHS = OF_HEAD | {"file", "assignments", "device", "dtype", "no_graph"}
 NO_GRAPH = "Note: it has no graph and answers by torch. {}"
 TRACKERS = ("tensorboard", "mlflow", "wandb")
@@ -51,6 +52,21 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
     type=click.Choice(DEPTHS),
     help="Depth of finetune. head: the last layer learns, in seconds and without torch. last: the last block "
     "or stage too. all: everything. Both take minutes to hours, and torch. Default: head.",
+)
+@click.option(
+    "--rating",
+    "ratings",
+    multiple=True,
+    metavar="NAME",
+    help="Column of ratings that finetune learns instead of words; several may be named. With a scale of its "
+    "own: NAME:LOW:HIGH.",
+)
+@click.option(
+    "--scale",
+    nargs=2,
+    type=float,
+    metavar="LOW HIGH",
+    help="Ends of the scale of the ratings. Default, of valence and arousal alone: 1 9.",
 )
 @options.model_name
 @options.settings_file
@@ -97,6 +113,8 @@ def train(
     teachers: tuple[Path, ...],
     start: str | None,
     depth: str | None,
+    ratings: tuple[str, ...],
+    scale: tuple[float, float] | None,
     name: str | None,
     file: Path | None,
     assignments: tuple[str, ...],
@@ -117,9 +135,9 @@ def train(
     interrupted, even by a power cut, goes on with --resume as if nothing had happened. With --resume
     --epochs N one that was interrupted or has ended goes on to N epochs.
 
-    RECIPE may be finetune: a trained model learns the words of your own pictures. The run folder then also
-    holds report.html, which shows how good the new model is on pictures that it did not learn from. With
-    --resume it goes on by the same command.
+    RECIPE may be finetune: a trained model learns words, ratings or several labels of your own pictures. The
+    run folder then also holds report.html, which shows how good the new model is on pictures that it did not
+    learn from. With --resume it goes on by the same command.
     """
     if recipe == FINETUNE:
         depth = depth or HEAD
@@ -141,10 +159,14 @@ def train(
                 "dtype": dtype,
                 "graph": not no_graph,
             },
+            ratings,
+            scale,
         )
         return
-    if start or depth:
-        raise click.UsageError(f"--start and --depth are of the recipe {FINETUNE}: leave them out.")
+    if start or depth or ratings or scale:
+        raise click.UsageError(
+            f"--start, --depth, --rating and --scale are of the recipe {FINETUNE}: leave them out."
+        )
     from dataclasses import replace
 
     from affectlens.cli.portable_command import portable_command
@@ -201,29 +223,39 @@ def _refuse_options_of_training(context: click.Context, depth: str) -> None:
         raise click.UsageError(f"{FINETUNE}{of_depth} has no use for {option}: leave it out.")
 
 
-def finetune(data: str, given: Mapping[str, Any]) -> None:
-    """Adapt a trained model to the words of a data set, and print what was found.
+def finetune(
+    data: str,
+    given: Mapping[str, Any],
+    ratings: tuple[str, ...] = (),
+    scale: tuple[float, float] | None = None,
+) -> None:
+    """Adapt a trained model to the words or ratings of a data set, and print what was found.
 
     `given` are fields of the request by name; None is its default.
     """
     from affectlens.adaptation.folder import FinetuneRequest
-    from affectlens.adaptation.job import adapt
+    from affectlens.adaptation.job import adapt, open_target, requested_target
+    from affectlens.adaptation.rated_source import rating_scales
     from affectlens.cli.portable_command import portable_command
-    from affectlens.data.catalog import open_data
     from affectlens.extras import ADAPT, TRAIN, require
+    from affectlens.library import DEFAULT
 
     # Before any work.
     if given["depth"] != HEAD:
         require(TRAIN, f"Finetuning at depth {given['depth']}")
     require(ADAPT, "Fitting a classifier")
-    source = open_data(data)
-    for note in source.notes:
+    target = open_target(data, given["start"] or DEFAULT, rating_scales(ratings, scale), scale)
+    for note in target.notes:
         echo(f"Note: {note}.", err=True)
     values = {name: value for name, value in given.items() if value is not None}
     values.setdefault("name", printable(given["out"].resolve().name))
     command = portable_command(sys.argv[1:])
     show_finetuning(
-        adapt(FinetuneRequest(source=source, data=data.partition(":")[0], command=command, **values))
+        adapt(
+            FinetuneRequest(
+                **requested_target(target), data=data.partition(":")[0], command=command, **values
+            )
+        )
     )
 
 
@@ -232,6 +264,7 @@ def show_finetuning(events: "Iterator[FinetuneEvent]") -> None:
     from affectlens.adaptation.deep import PartEvent
     from affectlens.adaptation.embeddings import EmbeddingProgress
     from affectlens.adaptation.folder import Finetuned, ValidationProgress
+    from affectlens.adaptation.report import Report
     from affectlens.cli.progress import progress_bar
     from affectlens.evaluation.tables import print_scores
 
@@ -249,7 +282,10 @@ def show_finetuning(events: "Iterator[FinetuneEvent]") -> None:
                 shown.show(event.event)
             elif isinstance(event, Finetuned):
                 bar.stop()
-                print_scores(event.report.scores, table_console())
+                if isinstance(event.report, Report):
+                    print_scores(event.report.scores, table_console())
+                else:
+                    echo(event.report.markdown())
                 for line in event.report.findings():
                     echo(line)
                 echo(f"Report: {event.page}")

@@ -4,13 +4,15 @@ A row may lack a rating; its other columns are not read here. Letters: N picture
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from affectlens.data.table import is_number, key_below, picture_of, rows_of, split_of
 from affectlens.errors import BadRow, SettingsError
+
+ScaleEnds: TypeAlias = tuple[float, float]  # its ends
 
 
 @dataclass(frozen=True)
@@ -25,28 +27,36 @@ class RatedPicture:
 
 
 def read_ratings(
-    file: Path, root: Path, names: Sequence[str], scale: tuple[float, float]
+    file: Path, root: Path, names: Sequence[str], scale: ScaleEnds | Mapping[str, ScaleEnds]
 ) -> list[RatedPicture]:
     """Read the rows of a table that have one of the ratings; none where the table has no such column.
 
-    `names` are columns, `scale` the ends of what they may hold. Raises `SettingsError` for a scale that does
-    not rise, `BadRow` for a cell that is not a number on the scale, and what reading the table raises.
+    `names` are columns, `scale` the ends of what they may hold, of all or of each by its name. Raises
+    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale, and
+    what reading the table raises.
     """
-    if not (all(map(math.isfinite, scale)) and scale[0] < scale[1]):
-        raise SettingsError(f"A scale of ratings must rise, as 1 9, not {scale[0]:g} {scale[1]:g}.")
+    scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(names, scale)
+    for low, high in (scale,) if not isinstance(scale, Mapping) else scales.values():
+        require_rising(low, high)
     found = []
     for number, row in rows_of(file):
         given = {name: row[name.lower()] for name in names if row.get(name.lower()) not in (None, "")}
         if not given:
             continue
         key = key_below(picture_of(file, number, row), root)
-        values = {name: _value(file, number, name, cell, scale) for name, cell in given.items()}
+        values = {name: _value(file, number, name, cell, scales[name]) for name, cell in given.items()}
         group = str(row.get("group") or "").strip()
         found.append(RatedPicture(key, root / key, split_of(file, number, row), group, values))
     return found
 
 
-def _value(file: Path, number: int, name: str, cell: Any, scale: tuple[float, float]) -> float:
+def require_rising(low: float, high: float) -> None:
+    """Raise `SettingsError` for ends of a scale that are not finite or do not rise."""
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise SettingsError(f"A scale of ratings must rise, as 1 9, not {low:g} {high:g}.")
+
+
+def _value(file: Path, number: int, name: str, cell: Any, scale: ScaleEnds) -> float:
     value = float(cell) if is_number(cell) else math.nan
     if not scale[0] <= value <= scale[1]:
         raise BadRow(

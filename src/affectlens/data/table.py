@@ -8,6 +8,7 @@ Columns (CSV, TSV) or keys (JSONL), whatever their order:
     split                              optional: train, val, test; fold 1, fold 2 ...
     group                              optional: a theme or scene, whose pictures stay in one split
     valence, arousal                   optional: ratings, which `data.rated_table` reads, not emotions
+    labels                             instead of emotions: several words (`adaptation.label_source`)
 
 Words of no known vocabulary are words of their own (`data.vocabularies`); which columns are emotions must
 then stand in a file `vocabulary.toml`, next to the table or in the folder of its pictures.
@@ -47,6 +48,7 @@ from affectlens.ratings import AROUSAL, VALENCE
 PATH_COLUMNS = ("path", "image", "file", "filename")
 LABEL_COLUMNS = ("label", "emotion")
 WEIGHTS_KEY = "emotions"
+LABELS = "labels"  # several words of one picture, which `adaptation.label_source` reads
 # What `affectlens predict` adds to its rows: why a picture has no weights, which model made the row (a hash
 # may look like a number), the sums of its weights, and what was measured of it.
 ERROR_COLUMNS = ("error", "error_message", "error_type")
@@ -247,6 +249,9 @@ def _weights(row: LabelRow, sums: Collection[str] = SUMS) -> Mapping[str, Any]:
         return given
     about = (*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MODEL_COLUMNS, *MEASURED)
     others = {*about, "split", "group", WEIGHTS_KEY, *RATINGS, *RATING_COLUMNS}
+    # Ratings of other names, as `affectlens predict` writes them: with the ends of their intervals.
+    own = [column for column in row if f"{column}_low" in row and f"{column}_high" in row]
+    others |= {f"{column}{end}" for column in own for end in ("", "_low", "_high")}
     found = {column: value for column, value in row.items() if column not in others and is_number(value)}
     emotions = {column: value for column, value in found.items() if column not in sums}
     return emotions or found

@@ -49,7 +49,7 @@ def vocabulary_of_labels(labels: Iterable[str]) -> tuple[Vocabulary, tuple[str, 
     except UnknownName as error:
         if _is_misspelt(given):
             raise UnknownName("emotion", error.name, error.known, error.where, OWN_WORDS) from None
-    _require_distinct(given)
+    require_distinct(given)
     try:
         made = own_vocabulary(sorted(map(plain_word, given)))
     except BadVocabulary as error:
@@ -86,7 +86,7 @@ def _is_misspelt(labels: Sequence[str]) -> bool:
     return False
 
 
-def _require_distinct(labels: Iterable[str]) -> None:
+def require_distinct(labels: Iterable[str]) -> None:
     """Raise `BadVocabulary` for labels that differ only by case, accents or spaces."""
     alike: dict[str, list[str]] = defaultdict(list)
     for label in labels:

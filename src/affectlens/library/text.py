@@ -9,11 +9,13 @@ from affectlens.library.hub_card import front_matter
 from affectlens.library.licences import use_text
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import CALIBRATED, GRAPH, Card, for_others, has_graph, load_card
-from affectlens.ratings import VALENCE
+from affectlens.ratings import AROUSAL, VALENCE
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
 _CONFIDENCES = (0.3, 0.5, 0.7, 0.9)  # of those that were measured
+OWN_PICTURES = "own"  # before the name of a rating, among the figures of a card
 _TRAINING, _HEADS = "## Training\n", "## Valence, arousal, sets, unusual pictures"
+_OTHER_HEADS = "## Ratings, sets, unusual pictures"  # of a model without valence and arousal
 LOWER_IS_BETTER = ("negative_log_likelihood", "expected_calibration_error", "brier")
 
 
@@ -108,8 +110,11 @@ def heads_text(readme: str, card: Card) -> str:
     Replaces what an earlier version of the section was.
     """
     before, found, rest = readme.partition(_TRAINING)
-    before = before.partition(_HEADS)[0].rstrip()
-    sections = [before, "\n".join([_HEADS, *_heads_lines(card)]), f"{found}{rest}".strip()]
+    for earlier in (_HEADS, _OTHER_HEADS):
+        before = before.partition(earlier)[0].rstrip()
+    others = card.ratings and not {scale.name for scale in card.ratings} & {VALENCE, AROUSAL}
+    title = _OTHER_HEADS if others else _HEADS
+    sections = [before, "\n".join([title, *_heads_lines(card)]), f"{found}{rest}".strip()]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -121,19 +126,21 @@ def _heads_lines(card: Card) -> Iterator[str]:
         which = "like those that calibrated it"
         if scale.name not in calibrated:
             which = "of themes that it did not learn from"
+        what = "what people rate on average"
+        if scale.is_percent:
+            what = "how many of a hundred people give this label"
         yield (
-            f"- {scale.name.capitalize()}, {scale.low:g} to {scale.high:g}: what people rate on average, "
+            f"- {scale.name.capitalize()}, {scale.low:g} to {scale.high:g}: {what}, "
             f"within {scale.half_width():.1f} of the predicted mean for 90 % of pictures {which}."
         )
         for name, figure in measured.get("figures", {}).items():
-            source, rating = name.split()
+            source, _, rating = name.partition(" ")
             if rating == scale.name:
                 low, high = figure["r_interval"]
                 yield (
-                    f"    - {source.upper()}, {figure['pictures']} photographs of {figure['groups']} "
-                    "themes or "
-                    f"scenes, each left out whole: r {figure['r']:.2f} ({low:.2f} to {high:.2f}), mean error "
-                    f"{figure['error']:.2f}; of the mean of all {figure['error_of_the_mean']:.2f}."
+                    f"    - {_of_source(source, figure)}, each left out whole: r {figure['r']:.2f} "
+                    f"({low:.2f} to {high:.2f}), mean error {figure['error']:.2f}; "
+                    f"of the mean of all {figure['error_of_the_mean']:.2f}."
                 )
     if (alone := measured.get("siblings_alone")) and measured.get("figures"):
         yield (
@@ -167,6 +174,14 @@ def _heads_lines(card: Card) -> Iterator[str]:
             f"score had not seen it marks: {kinds}. It wrongly marks of photographs: "
             f"{flagged.replace('%', ' %')}. What is not marked may still be unlike its training pictures."
         )
+
+
+def _of_source(source: str, figure: Mapping[str, Any]) -> str:
+    """Name the pictures of which ratings were measured; `OWN_PICTURES` are of the user who learned them."""
+    counts = figure["pictures"], figure["groups"]
+    if source == OWN_PICTURES:
+        return "{} own pictures in {} groups".format(*counts)
+    return "{}, {} photographs of {} themes or scenes".format(source.upper(), *counts)
 
 
 def _sets_lines(measured: Mapping[str, Any]) -> Iterator[str]:

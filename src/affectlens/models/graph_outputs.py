@@ -4,7 +4,7 @@ Letters: B images, E emotions, C channels and rows x columns of the last map, D 
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -38,6 +38,7 @@ from affectlens.models.maps import (
     reads_linearly,
     transformers,
 )
+from affectlens.ratings import MOST_PERCENT
 
 RatedRow: TypeAlias = tuple[Any, float]  # weights (F,), and an offset
 _POOLED = "pooled/"  # which a path of a layer that is read otherwise cannot begin with
@@ -66,11 +67,13 @@ class GraphNetwork(nn.Module):
         width: int,
         layers: Sequence[str] = (),
         rated: Mapping[str, RatedRow] = MappingProxyType({}),
+        percents: Collection[str] = (),
     ) -> None:
         """Wrap a network for images of `height` x `width` pixels.
 
-        `rated` holds by the name of a rating its weights (F,) and offset. Raises `SettingsError` for layers
-        without a map, and for ratings of a network without an embedding.
+        `rated` holds by the name of a rating its weights (F,) and offset; `percents` are those that are
+        labels in percent, of which these read log-odds. Raises `SettingsError` for layers without a map, and
+        for ratings of a network without an embedding.
         """
         super().__init__()
         self.network = network = _of_size(network.eval(), height, width)
@@ -79,6 +82,7 @@ class GraphNetwork(nn.Module):
             logits = network(_noise(network, height, width))
         self._readers = last_layers(network, height, width, logits.shape[1])
         self._pooled, self._rated = tuple(layers), tuple(rated)
+        self._percents = frozenset(percents)
         if (layers or rated) and not self._readers:
             raise SettingsError("This network has no embedding, so no ratings can be read from it.")
         if rated:
@@ -142,7 +146,8 @@ class GraphNetwork(nn.Module):
         found = [features] if parts else []
         if self._rated:
             rows = F.linear(features, self.get_buffer("rating_weights"), self.get_buffer("rating_offsets"))
-            found += rows.unbind(dim=1)
+            named = zip(self._rated, rows.unbind(dim=1), strict=True)
+            found += [MOST_PERCENT * row.sigmoid() if name in self._percents else row for name, row in named]
         return found
 
     def _names_of_attributes(self, height: int, width: int) -> tuple[str, ...]:

@@ -151,11 +151,13 @@ def _add_graph(folder: Path, images: Tensor | None) -> float:
 def _graph_network(model: Model) -> GraphNetwork:
     card, size = model.card, model.card.preprocessing
     rated: dict[str, RatedRow] = {}
+    percents: list[str] = []
     if card.ratings:
         head = RatingHead.from_tensors(model.heads)
         rows = zip(head.weights, head.offsets.tolist(), strict=True)
         rated = {scale.name: row for scale, row in zip(card.ratings, rows, strict=True)}
-    return GraphNetwork(model.network, size.height, size.width, card.feature_layers, rated)
+        percents = [scale.name for index, scale in enumerate(card.ratings) if head.is_percent(index)]
+    return GraphNetwork(model.network, size.height, size.width, card.feature_layers, rated, percents)
 
 
 def _noise(height: int, width: int) -> Tensor:

@@ -29,7 +29,7 @@ from affectlens.models.graph_outputs import last_layers
 from affectlens.models.maps import frozen
 from affectlens.models.saved import Model
 from affectlens.preprocess import Images, Preprocessing
-from affectlens.ratings import RatingHead, RatingScale
+from affectlens.ratings import MOST_PERCENT, RatingHead, RatingScale
 
 _AT_ONCE = 32  # pictures: of more the maps fill the memory
 
@@ -162,6 +162,9 @@ class DifferentiableModel:
             torch.from_numpy(each).to(self.device) for each in (self.head.weights, self.head.offsets)
         )
         ratings = torch.nn.functional.linear(found.features.float(), weights, offsets)
+        if self.head.percents is not None:
+            in_percent = torch.from_numpy(self.head.percents).to(self.device)
+            ratings = torch.where(in_percent, MOST_PERCENT * ratings.sigmoid(), ratings)
         return found.logits.float() / self.temperature, ratings
 
 

@@ -1,0 +1,137 @@
+"""What `affectlens train finetune` learns of photographs that people rated: words, ratings, several labels.
+
+    python benchmarks/own_model.py --ratings FOLDER --work FOLDER
+
+`--ratings` holds `oasis-dev`: 274 photographs of OASIS (Kurdi, Lozano and Banaji, "Introducing the Open
+Affective Standardized Image Set (OASIS)", Behavior Research Methods 2017) with mean ratings of valence and
+arousal, and in a second table of beauty, from 1 to 7. Their names name themes ("Beach 1"), which are groups.
+Each case of `CASES` is one run in `--work`, embeddings included; benchmarks/results/own_model.json gets what
+it reported, its scores and its time, and docs/own_model.md quotes it (tests/benchmarks/test_own_model.py).
+"""
+
+import argparse
+import csv
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from affectlens.adaptation.job import finetune
+from affectlens.adaptation.report import Report
+from affectlens.machine import describe
+
+OUT = Path(__file__).parent / "results" / "own_model.json"
+SCALE = (1.0, 7.0)
+MOODS = ("gloomy", "plain", "sunny")  # thirds of valence
+# Labels, each from a mean rating on: none, one or several of a picture.
+LABELS = {"pleasant": ("valence", 4.5), "stirring": ("arousal", 4.0), "beautiful": ("beauty", 5.0)}
+FEW = 100
+Row: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run: columns of its table, the ratings that it learns, and how many pictures, 0 for all."""
+
+    columns: Callable[[Sequence[Row]], list[dict[str, Any]]]
+    ratings: tuple[str, ...] = ()
+    pictures: int = 0
+
+
+def rated_rows(folder: Path) -> list[dict[str, Any]]:
+    """Read file, theme and mean ratings of each picture."""
+    with (folder / "beauty.tsv").open(encoding="utf-8", newline="") as file:
+        beauty = {row["file"]: row["beauty_mean"] for row in csv.DictReader(file, delimiter="\t")}
+    with (folder / "ratings.tsv").open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                "path": row["file"],
+                "group": re.sub(r" \d+\.jpg$", "", row["file"]),
+                "valence": float(row["valence_mean"]),
+                "arousal": float(row["arousal_mean"]),
+                "beauty": float(beauty[row["file"]]),
+            }
+            for row in csv.DictReader(file, delimiter="\t")
+        ]
+
+
+def moods(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Name each picture's third of valence."""
+    ends = np.quantile([row["valence"] for row in rows], (1 / 3, 2 / 3))
+    return [{"label": MOODS[int(np.searchsorted(ends, row["valence"]))]} for row in rows]
+
+
+def ratings(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the mean ratings."""
+    return [{name: row[name] for name in ("valence", "arousal", "beauty")} for row in rows]
+
+
+def labels(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the labels of each picture in one cell."""
+    return [
+        {"labels": "; ".join(word for word, (name, least) in LABELS.items() if row[name] >= least)}
+        for row in rows
+    ]
+
+
+CASES: Mapping[str, Case] = {
+    "words": Case(moods),
+    "words of 100": Case(moods, pictures=FEW),
+    "ratings": Case(ratings, ("beauty", "valence", "arousal")),
+    "ratings of 100": Case(ratings, ("beauty",), FEW),
+    "labels": Case(labels),
+}
+
+
+def run(case: Case, folder: Path, work: Path) -> dict[str, Any]:
+    """Learn one case in a new folder, and return what was found."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    rows = rated_rows(folder)
+    if case.pictures:
+        chosen = np.random.default_rng(0).permutation(len(rows))[: case.pictures]
+        rows = [rows[row] for row in sorted(chosen.tolist())]
+    table = work / "table.csv"
+    columns = case.columns(rows)
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["path", *columns[0], "group"])
+        writer.writeheader()
+        for row, own in zip(rows, columns, strict=True):
+            writer.writerow({"path": row["path"], **own, "group": row["group"]})
+    begun = time.perf_counter()
+    scales = dict.fromkeys(case.ratings, SCALE)
+    report = finetune(f"csv:{table}@{folder}", work / "run", ratings=scales, name="mine").report
+    seconds = time.perf_counter() - begun
+    scores = report.scores.to_json() if isinstance(report, Report) else _short(report.to_json())
+    return {"seconds": round(seconds, 1), "findings": report.findings(), "scores": scores}
+
+
+def _short(plain: dict[str, Any]) -> dict[str, Any]:
+    """Leave out names of pictures, which are not ours to list."""
+    if isinstance(plain.get("ratings"), Sequence):
+        plain["ratings"] = [{k: v for k, v in each.items() if k != "suspects"} for each in plain["ratings"]]
+    return {key: value for key, value in plain.items() if key != "suspects"}
+
+
+def main() -> None:
+    """Run every case, one after the other, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--ratings", type=Path, required=True, help="Folder that holds oasis-dev.")
+    parser.add_argument("--work", type=Path, required=True, help="Folder for runs, which are replaced.")
+    args = parser.parse_args()
+    found: dict[str, Any] = {"measured": datetime.now(UTC).date().isoformat(), "machine": describe()}
+    for name, case in CASES.items():
+        found[name] = run(case, args.ratings / "oasis-dev", args.work / name.replace(" ", "-"))
+        print(name, found[name]["seconds"], "s", flush=True)
+    OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

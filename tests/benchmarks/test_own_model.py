@@ -1,0 +1,26 @@
+"""Every sentence that docs/own_model.md quotes of a measured run is in its results file, letter by letter."""
+
+import json
+from pathlib import Path
+
+import own_model
+
+PAGE = Path(__file__).parents[2] / "docs" / "own_model.md"
+MEASURED = ("ratings", "labels", "words")
+
+
+def test_what_the_page_quotes_was_measured() -> None:
+    found = json.loads(own_model.OUT.read_text(encoding="utf-8"))
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert all(line in page for line in found["labels"]["findings"])
+    assert all(line in page for line in found["words"]["findings"])
+    of_beauty = found["ratings"]["findings"][:4]
+    assert len(of_beauty) == 4 and all("beauty" in line and line in page for line in of_beauty)
+    for name in MEASURED:
+        assert f"{found[name]['seconds']:.0f} seconds" in page
+
+
+def test_each_case_has_scores_without_names_of_pictures() -> None:
+    found = json.loads(own_model.OUT.read_text(encoding="utf-8"))
+    assert set(own_model.CASES) < set(found)
+    assert ".jpg" not in own_model.OUT.read_text(encoding="utf-8")
