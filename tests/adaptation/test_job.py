@@ -247,3 +247,17 @@ def test_a_picture_kept_for_a_test_is_not_learned_from(with_graph: Path, tmp_pat
     assert card(str(out / "model")).scores["count"] == 21
     paths = (out / "predictions.csv").read_text(encoding="utf-8")
     assert "cosy/0.png" not in paths and "cosy/1.png" in paths
+
+
+def test_a_run_is_not_begun_among_pictures_or_over_files_of_others(
+    data: Path, with_graph: Path, tmp_path: Path
+) -> None:
+    before = sorted(data.rglob("*"))
+    for out in (data, data / "new"):
+        with pytest.raises(OutputError, match="read as an emotion"):
+            run(request(data, out, with_graph))
+    assert sorted(data.rglob("*")) == before
+    (tmp_path / "settings.json").write_text('{"editor.fontSize": 12}')
+    with pytest.raises(RunError, match=r"settings\.json is there already"):
+        run(request(data, tmp_path, with_graph))
+    assert (tmp_path / "settings.json").read_text() == '{"editor.fontSize": 12}'

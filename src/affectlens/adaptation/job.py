@@ -40,6 +40,7 @@ from affectlens.adaptation.validation import (
 )
 from affectlens.data.catalog import open_data
 from affectlens.extras import ADAPT, require
+from affectlens.files import output_path
 from affectlens.inference.engine import ONNX_RUNTIME, Engine, load_engine
 from affectlens.locks import locked_folder
 from affectlens.metrics import Doubles
@@ -106,7 +107,7 @@ def finetune(
         print("\\n".join(found.report.findings()))
         affectlens.Predictor.load("my-model")("beach.jpg")
     """
-    out = Path(out)
+    out = output_path(out)
     request = FinetuneRequest(
         source=open_data(str(data)),
         out=out,
