@@ -38,9 +38,9 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
     card = library.card(name)
     if as_json:
         about = {"version": card.version, "weights_hash": card.weights_hash}
-        echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
+        echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False), several_lines=True)
         return
-    echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}")
+    echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}", several_lines=True)
 
 
 @models.command()
