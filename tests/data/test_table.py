@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from affectlens.data import table
+from affectlens.data.catalog import open_data
 from affectlens.data.records import ALL, DataSource, digest
 from affectlens.emotions import MIKELS, POLARITY
-from affectlens.errors import BadRow, DatasetError, DatasetNotFound
+from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -249,3 +250,19 @@ def test_a_fold_of_thousands_of_digits_is_an_error_of_its_line(tmp_path: Path) -
     (tmp_path / "t.csv").write_text(f"path,label,split\na.png,awe,fold {'9' * 5000}\n")
     with pytest.raises(BadRow, match="line 2"):
         table.read(tmp_path / "t.csv")
+
+
+def test_columns_about_ratings_sets_and_confidence_are_no_emotions(tmp_path: Path) -> None:
+    words = ",".join(MIKELS.words)
+    numbers = ",".join(["1", *["0"] * 7])
+    about = "calm,calm_low,calm_high,valence,valence_low,valence_high,unusual,set,coverage,min_confidence"
+    file = write(
+        tmp_path, "rows.csv", f"image,top,{words},{about}\na.jpg,,{numbers},3,2,4,5,4,6,false,[],0.9,0.5\n"
+    )
+    assert tops(table.read(file)) == {"a.jpg": "amusement"}
+
+
+def test_a_name_that_no_system_has_is_a_table_that_is_not_there() -> None:
+    for spec in ("csv:" + "x" * 500, "x" * 500 + ".csv@y", "folder:" + "x" * 500, "csv:a@" + "x" * 500):
+        with pytest.raises(AffectLensError):
+            open_data(spec)

@@ -243,3 +243,16 @@ def test_a_probability_of_0_is_filled_and_counted_where_a_label_has_it() -> None
 def test_a_row_whose_answer_is_not_one_is_an_error_with_its_number(change: Mapping[str, Any]) -> None:
     with pytest.raises(DatasetError, match=r"rows\.jsonl, row 2[:,]"):
         match([row("/fi/fear/1.jpg"), row("/fi/awe/1.jpg", **change)], source_of(Path("/fi")))
+
+
+def test_of_a_row_that_names_no_first_emotion_it_is_the_likeliest(tmp_path: Path) -> None:
+    source = source_of(ROOT)
+    rows = [
+        row(ROOT / "awe/1.jpg", "fear", top=None, min_confidence=0.7),
+        row(ROOT / "fear/1.jpg", "awe", min_confidence=0.7),
+    ]
+    matched = match_rows(RowsFile(FILE, tuple(rows)), source, "val")
+    tops = [answer.top for _, answer in matched.answers if isinstance(answer, EmotionDistribution)]
+    assert tops == ["fear", "awe"]
+    with pytest.raises(DatasetError, match="Its first emotion is None"):
+        match_rows(RowsFile(FILE, (row(ROOT / "awe/1.jpg", top=None), rows[1])), source, "val")

@@ -219,12 +219,18 @@ def _answer(given: RowsFile, number: int, record: Record, vocabulary: Vocabulary
 
 
 def _distribution(row: JsonRow, vocabulary: Vocabulary) -> EmotionDistribution:
-    """Return the emotions of a row in the vocabulary's order; its first emotion is the first here too."""
+    """Return the emotions of a row in the vocabulary's order; its first emotion is the first here too.
+
+    Of a row that names none, since none was as probable as requested, it is the likeliest.
+    """
     weights = row.emotions or {}
-    if row.top not in weights or weights[row.top] < max(weights.values()):
+    first = row.top
+    if first is None and isinstance(row.min_confidence, float):
+        first = max(vocabulary.words, key=lambda word: weights.get(word, 0.0))
+    if first not in weights or weights[first] < max(weights.values()):
         raise BadDistribution(f"Its first emotion is {row.top}, which is not the likeliest of {weights}.")
     values = [weights[word] for word in vocabulary.words]
-    top = vocabulary.index(row.top)
+    top = vocabulary.index(first)
     if values.index(values[top]) < top:
         values[top] += TIE_BREAK
     return EmotionDistribution(vocabulary, tuple(values))
