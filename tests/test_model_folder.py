@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from affectlens.model_folder import (
     CALIBRATED,
     Card,
     load_card,
+    read_graph,
     read_heads,
     read_model,
     read_readme,
@@ -124,7 +127,7 @@ def test_a_readme_that_cannot_be_read_is_an_error(folder: Path, monkeypatch: pyt
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(BadModelFolder, match=r"README\.md cannot be read: Permission denied"):
         read_readme(folder)
 
@@ -378,3 +381,35 @@ def of_heads(folder: Path, data: bytes) -> None:
     """Put other heads in, with a hash of their own."""
     (folder / "heads.safetensors").write_bytes(data)
     rewrite(folder, lambda ours: ours.update(heads={"sha256": hashlib.sha256(data).hexdigest()}))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("name", ["model.onnx", "heads.safetensors", "README.md"])
+def test_a_pipe_in_a_model_folder_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    scale = RatingScale(name="valence", coverages=(0.9,), half_widths=(1.0,))
+    heads = RatingHead(np.ones((1, 2), np.float32), np.zeros(1, np.float32)).tensors()
+    card = replace(CARD, ratings=(scale,))
+    folder = tmp_path / "model"
+    write_model(folder, card, WEIGHTS, "#", dtype="float32", for_others={}, graph=b"graph", heads=heads)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    ended: list[str] = []
+
+    def read() -> None:
+        for reads in (read_graph, read_heads, read_readme):
+            try:
+                reads(folder)
+            except BadModelFolder as error:
+                ended.append(str(error))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive() and f"{name} cannot be read: it is a pipe" in ended[-1]
+
+
+def test_a_readme_longer_than_any_is_not_read(folder: Path) -> None:
+    with (folder / "README.md").open("wb") as file:
+        file.truncate(1 << 34)
+    with pytest.raises(BadModelFolder, match=r"README\.md cannot be read: it has 17,179,869,184 bytes"):
+        read_readme(folder)

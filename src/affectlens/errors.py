@@ -4,6 +4,7 @@ AffectLensError
     UnknownName             a name that is not in a list of known names; suggests the nearest
     PictureError            one picture cannot be used; a job reports it and goes on
         PictureNotFound         nothing at this path
+            NoPictures              a folder, pattern, table or list without a picture
         PictureDenied           the file may not be read
         PictureIsFolder         the path is a folder
         PictureEmpty            zero bytes
@@ -124,6 +125,10 @@ class PictureError(AffectLensError):
 
 class PictureNotFound(PictureError):
     """Nothing lies at this path."""
+
+
+class NoPictures(PictureNotFound):
+    """A folder, pattern, table or list that has no picture; what it stands for is not one."""
 
 
 class PictureDenied(PictureError):

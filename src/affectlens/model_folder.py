@@ -35,7 +35,7 @@ from safetensors import SafetensorError
 from affectlens.attributes import Attribute
 from affectlens.emotions import VOCABULARIES, Vocabulary, to_plain, vocabulary_of_plain
 from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError, first_line
-from affectlens.files import atomic_folder, atomic_write
+from affectlens.files import atomic_folder, atomic_write, exists, read_file
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import Preprocessing
 from affectlens.ratings import BadRatings, RatingHead, RatingScale
@@ -234,9 +234,9 @@ def read_graph_and_heads(folder: Path) -> tuple[Card, Heads]:
 
 def _read_hashed(folder: Path, name: str, expected: _StoredFile) -> bytes:
     try:
-        data = (folder / name).read_bytes()
+        data = read_file(folder / name)
     except OSError as error:
-        raise BadModelFolder(folder, f"{name} cannot be read: {error.strerror}.") from None
+        raise BadModelFolder(folder, f"{name} cannot be read: {error.strerror or error}.") from None
     if hashlib.sha256(data).hexdigest() != expected.sha256:
         raise BadModelFolder(folder, f"{name} is not the file that {CONFIG} describes (its hash differs).")
     return data
@@ -294,10 +294,10 @@ def for_others(folder: Path) -> dict[str, Any]:
 def read_readme(folder: Path) -> str:
     """Read the card as written for people. Raises `ModelNotFound` where there is none, `BadModelFolder`."""
     file = folder / README
-    if not file.is_file():
+    if not exists(file):
         raise ModelNotFound(f"The model folder {folder} has no {README}: {file} does not exist.")
     try:
-        return file.read_text(encoding="utf-8")
+        return read_file(file, MAX_CONFIG_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise BadModelFolder(folder, f"{README} is not UTF-8 text.") from None
     except OSError as error:

@@ -291,3 +291,16 @@ def test_sets_of_several_coverages_or_of_some_rows_are_a_note_and_those_of_other
     wrong = RowsFile(FILE, (msgspec.convert({**plain, "set": ["joy"]}, JsonRow), *others))
     with pytest.raises(DatasetError, match="a set of emotions with 'joy', which is none of"):
         evaluate_rows(wrong, of_four(), "val")
+
+
+def test_of_a_row_that_names_no_first_emotion_it_is_the_likeliest(tmp_path: Path) -> None:
+    source = source_of(ROOT)
+    rows = [
+        row(ROOT / "awe/1.jpg", "fear", top=None, min_confidence=0.7),
+        row(ROOT / "fear/1.jpg", "awe", min_confidence=0.7),
+    ]
+    matched = match_rows(RowsFile(FILE, tuple(rows)), source, "val")
+    tops = [answer.top for _, answer in matched.answers if isinstance(answer, EmotionDistribution)]
+    assert tops == ["fear", "awe"]
+    with pytest.raises(DatasetError, match="Its first emotion is None"):
+        match_rows(RowsFile(FILE, (row(ROOT / "awe/1.jpg", top=None), rows[1])), source, "val")

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
-        echo(shown.getvalue().removesuffix("\n"), err=True)
+        echo(shown.getvalue().removesuffix("\n"), err=True, several_lines=True)
         sys.exit(2)
     except AffectLensError as error:
         echo(f"Error: {error}", err=True)

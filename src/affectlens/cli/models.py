@@ -38,12 +38,13 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
     card = library.card(name)
     if as_json:
         about = {"version": card.version, "weights_hash": card.weights_hash}
-        echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
+        echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False), several_lines=True)
         return
     summary, elsewhere = summary_text(card), elsewhere_text(library.find(name))
     # Before the comparison with the default model before it, which is a table.
     points, _, compared = summary.partition("\n\n")
-    echo("\n\n".join(filter(None, (library.card_text(name).rstrip(), f"{points}\n{elsewhere}", compared))))
+    parts = (library.card_text(name).rstrip(), f"{points}\n{elsewhere}", compared)
+    echo("\n\n".join(filter(None, parts)), several_lines=True)
 
 
 @models.command()

@@ -237,7 +237,7 @@ def _distribution(row: JsonRow, vocabulary: Vocabulary) -> EmotionDistribution:
     if first is None and isinstance(row.min_confidence, float) and weights:
         first = max(weights, key=lambda word: weights[word])
     if first not in weights or weights[first] < max(weights.values()):
-        raise BadDistribution(f"Its first emotion is {first}, which is not the likeliest of {weights}.")
+        raise BadDistribution(f"Its first emotion is {row.top}, which is not the likeliest of {weights}.")
     values = [weights[word] for word in vocabulary.words]
     top = vocabulary.index(first)
     if values.index(values[top]) < top:

@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 
 from affectlens.errors import OutputError, RunError
-from affectlens.files import atomic_write, clear_leftovers, json_text
+from affectlens.files import atomic_write, clear_leftovers, json_text, read_file
 from affectlens.film.analysis.build import FramePrediction
 from affectlens.film.events import WatchRequest
 from affectlens.film.sampler import FrameBatch, SamplerState
@@ -333,7 +333,7 @@ def _append_to(file: Path) -> Any:
     """Open a file of lines to append to, without the part of a line that a kill may have left."""
     try:
         stream = file.open("ab")
-        end = file.read_bytes().rfind(b"\n") + 1
+        end = read_file(file).rfind(b"\n") + 1
         stream.truncate(end)
     except OSError as error:
         raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
@@ -394,7 +394,7 @@ def _finished(file: Path) -> Timeline:
 def _read_json(file: Path) -> Any:
     """Plain JSON, in which Python writes an infinite time as -Infinity."""
     try:
-        return json.loads(file.read_bytes(), parse_constant=_minus_infinity)
+        return json.loads(read_file(file), parse_constant=_minus_infinity)
     except OSError as error:
         raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

@@ -33,7 +33,7 @@ from affectlens.emotions import (
     vocabulary_of_plain,
 )
 from affectlens.errors import OutputError, SettingsError
-from affectlens.files import json_text
+from affectlens.files import json_text, read_file
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import Beginning
 from affectlens.former_keys import FILM_COUNTS, current_keys
@@ -313,7 +313,7 @@ class Timeline:
     def read(cls, file: Path) -> "Timeline":
         """Read a `timeline.json`. Raises `OutputError`, with the file's name, where it holds no timeline."""
         try:
-            return cls.from_text(file.read_bytes())
+            return cls.from_text(read_file(file))
         except OSError as error:
             raise OutputError(f"{file} cannot be read: {error.strerror or error}.") from error
         except OutputError as error:

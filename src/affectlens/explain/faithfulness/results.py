@@ -21,7 +21,7 @@ import numpy as np
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import RunError, SettingsError
 from affectlens.explain.faithfulness.measurements import CONTROLS, GRADIENT, KINDS, RANDOM, Measurement
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, read_file
 from affectlens.machine import describe as describe_machine
 from affectlens.metrics import RowSampler, bootstrap_interval
 from affectlens.model_folder import Card
@@ -172,7 +172,7 @@ class StoredComparison(msgspec.Struct, frozen=True):
 def read_results(file: Path) -> StoredComparison:
     """Read a document that `write_results` wrote. Raises `RunError`."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=StoredComparison)
+        return msgspec.json.decode(read_file(file), type=StoredComparison)
     except OSError as error:
         reason = error.strerror or str(error)
     except (ValueError, RecursionError) as error:

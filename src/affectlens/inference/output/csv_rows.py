@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from affectlens.errors import NoPictures
+from affectlens.files import bounded_lines
 from affectlens.inference.output.json_lines import JsonRow, row_of_cells
 from affectlens.inference.output.rows import (
     AT_COVERAGE,
@@ -51,6 +53,7 @@ class CsvRows:
             row["error_type"] != "",
             row["engine"] or None,
             row["precision"] or None,
+            row["error_type"] == NoPictures.__name__,
         )
 
     def is_complete(self, record: bytes) -> bool:
@@ -77,7 +80,7 @@ def read_cells(file: Path) -> Iterator[JsonRow]:
     """Read the rows of a file. Raises `ValueError` for one that is something else, and `OSError`."""
     # As `CsvRows` writes it, and with the mark that a spreadsheet puts at its beginning.
     with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
-        lines = csv.reader(text, strict=True)
+        lines = csv.reader(bounded_lines(text), strict=True)
         try:
             names = next(lines, [])
             found = columns_among(names)

@@ -124,6 +124,7 @@ class StoredRow:
         weights: `Card.weights_id` of the model; None where it was not saved
         version: of the package
         engine, precision: what answered; None where that is not known
+        empty: whether it is of an input without pictures
     """
 
     image: str
@@ -133,6 +134,7 @@ class StoredRow:
     failed: bool
     engine: str | None = None
     precision: str | None = None
+    empty: bool = False
 
 
 class RowEncoding(Protocol):
