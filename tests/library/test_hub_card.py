@@ -34,3 +34,7 @@ def test_own_pictures_have_no_name_on_the_hub_and_odd_names_do_no_harm() -> None
 def test_a_model_that_was_not_measured_states_no_scores() -> None:
     read: Any = ModelCard(front_matter(replace(CARD, scores={})) + "\n").data
     assert read.eval_results is None and read.get("metrics") is None
+
+
+def test_the_default_model_has_the_header_of_its_card() -> None:
+    assert library.readme().startswith(front_matter(library.card()) + "\n")
