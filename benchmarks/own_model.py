@@ -1,12 +1,13 @@
 """What `affectlens train finetune` learns of photographs that people rated: words, ratings, several labels.
 
-    python benchmarks/own_model.py --ratings FOLDER --work FOLDER
+    python benchmarks/own_model.py --ratings FOLDER --work FOLDER [CASE ...]
 
 `--ratings` holds `oasis-dev`: 274 photographs of OASIS (Kurdi, Lozano and Banaji, "Introducing the Open
 Affective Standardized Image Set (OASIS)", Behavior Research Methods 2017) with mean ratings of valence and
 arousal, and in a second table of beauty, from 1 to 7. Their names name themes ("Beach 1"), which are groups.
-Each case of `CASES` is one run in `--work`, embeddings included; benchmarks/results/own_model.json gets what
-it reported, its scores and its time, and docs/own_model.md quotes it (tests/benchmarks/test_own_model.py).
+Each CASE of `CASES`, all by default, is one run in `--work`, embeddings included. What it reported, its scores
+and its time go to benchmarks/results/own_model.json, which docs/own_model.md quotes
+(tests/benchmarks/test_own_model.py).
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from affectlens.adaptation.depths import HEAD, LAST_BLOCK
 from affectlens.adaptation.job import finetune
 from affectlens.adaptation.report import Report
 from affectlens.machine import describe
@@ -38,11 +40,12 @@ Row: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A run: columns of its table, the ratings that it learns, and how many pictures, 0 for all."""
+    """A run: columns of its table, ratings that it learns, how many pictures, 0 for all, and its depth."""
 
     columns: Callable[[Sequence[Row]], list[dict[str, Any]]]
     ratings: tuple[str, ...] = ()
     pictures: int = 0
+    depth: str = HEAD
 
 
 def rated_rows(folder: Path) -> list[dict[str, Any]]:
@@ -87,6 +90,7 @@ CASES: Mapping[str, Case] = {
     "ratings": Case(ratings, ("beauty", "valence", "arousal")),
     "ratings of 100": Case(ratings, ("beauty",), FEW),
     "labels": Case(labels),
+    "words at depth last": Case(moods, depth=LAST_BLOCK),
 }
 
 
@@ -107,7 +111,9 @@ def run(case: Case, folder: Path, work: Path) -> dict[str, Any]:
             writer.writerow({"path": row["path"], **own, "group": row["group"]})
     begun = time.perf_counter()
     scales = dict.fromkeys(case.ratings, SCALE)
-    report = finetune(f"csv:{table}@{folder}", work / "run", ratings=scales, name="mine").report
+    report = finetune(
+        f"csv:{table}@{folder}", work / "run", ratings=scales, depth=case.depth, name="mine", device="cpu"
+    ).report
     seconds = time.perf_counter() - begun
     scores = report.scores.to_json() if isinstance(report, Report) else _short(report.to_json())
     return {"seconds": round(seconds, 1), "findings": report.findings(), "scores": scores}
@@ -125,12 +131,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--ratings", type=Path, required=True, help="Folder that holds oasis-dev.")
     parser.add_argument("--work", type=Path, required=True, help="Folder for runs, which are replaced.")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"Of: {', '.join(CASES)}.")
     args = parser.parse_args()
-    found: dict[str, Any] = {"measured": datetime.now(UTC).date().isoformat(), "machine": describe()}
-    for name, case in CASES.items():
-        found[name] = run(case, args.ratings / "oasis-dev", args.work / name.replace(" ", "-"))
-        print(name, found[name]["seconds"], "s", flush=True)
-    OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name in args.cases or CASES:
+        made = run(CASES[name], args.ratings / "oasis-dev", args.work / name.replace(" ", "-"))
+        print(name, made["seconds"], "s", flush=True)
+        found = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
+        found[name] = {"measured": datetime.now(UTC).date().isoformat(), "machine": describe(), **made}
+        OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from affectlens.adaptation.label_source import (
     has_several_labels,
     open_label_source,
 )
+from affectlens.adaptation.rated_source import RatedSource
 from affectlens.emotions import BadVocabulary
 from affectlens.errors import BadRow, DatasetError, SettingsError
 from graphs import CARD
@@ -104,3 +105,8 @@ def test_a_table_with_the_column_is_one_of_several_labels_but_for_one_with_a_lab
     assert not has_several_labels(f"csv:{both}")
     with pytest.raises(SettingsError, match="no scale"):
         open_target(str(file), "default", {}, (1, 7))
+    rows = [f"{n}.png,{'cosy' if n % 2 else ''},{1 + n % 7}" for n in range(COUNT)]
+    rated = tmp_path / "rated.csv"
+    rated.write_text("\n".join(["path,labels,valence", *rows]) + "\n", encoding="utf-8")
+    assert isinstance(open_target(str(rated), "default", {}), LabelSource)
+    assert isinstance(open_target(str(rated), "default", {"valence": (1, 7)}), RatedSource)

@@ -185,3 +185,12 @@ def test_known_emotions_are_an_answer_where_they_are_all_there_is() -> None:
     report = reported(data, found)
     known = report.estimates[KNOWN]["r"]
     assert known is not None and known.value > 0.9
+
+
+def test_few_pictures_of_which_one_group_is_most_are_reported_all_the_same() -> None:
+    """Where it is held out four pictures are left: nothing narrower than the scale is known of errors."""
+    data = world(noise=0.3, pictures=20)
+    data = replace(data, groups=np.array([*["large"] * 16, *"abcd"]))
+    report = reported(data, validated(data))
+    assert report.coverage.value >= 0.9 and report.width > 6
+    assert report.scale.coverages[-1] == 0.95 and len(report.findings()) == 4

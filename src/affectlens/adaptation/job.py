@@ -169,10 +169,10 @@ def open_target(
     `SettingsError` where it is of no use, and what `open_data`, `rated_source.open_rated_source` and
     `label_source.open_label_source` do.
     """
-    found = ratings or ratings_of_table(data, scale)
+    several = not ratings and has_several_labels(data)
+    found = ratings or ({} if several else ratings_of_table(data, scale))
     if found:
         return open_rated_source(data, found, library.card(start))
-    several = has_several_labels(data)
     if scale is not None:
         raise SettingsError(f"{data} has labels, which have no scale. Leave the scale out, or name ratings.")
     return open_label_source(data, library.card(start)) if several else open_data(data)

@@ -120,34 +120,28 @@ def _fit(
     request: FinetuneRequest, start: Start, rated: RatedSource, data: RatedFeatures
 ) -> Iterator[ValidationProgress | Finetuned]:
     """Measure by cross-validation, then fit to all pictures and write what was found."""
-    card, opened = start.opened.card, start.opened
-    log_odds = opened.classifier.logits(data.features[:, : opened.classifier.weights.shape[1]])
-    learned_before = learned_ratings(card, rated.records) if card.ratings else np.zeros(len(log_odds), bool)
-    before = RatingHead.from_tensors(opened.heads).read(data.features) if card.ratings else None
+    card = start.opened.card
     rows_of = [np.flatnonzero(np.isfinite(values)) for values in rated.values.T]
     total, done = sum(rated_steps(data.groups[rows]) for rows in rows_of), count()
     yield ValidationProgress(next(done), total)
+    simpler, learned_before = _simpler_answers(start, rated, data)
     fitted = []
-    for number, (column, rows) in enumerate(zip(rated.columns, rows_of, strict=True)):
-        index = _index(card, column.name)
-        of_start = None if index is None or before is None else before[:, index].astype(np.float64)
-        if of_start is not None:
-            of_start[learned_before] = np.nan
-        simpler = SimplerAnswers(log_odds[rows], None if of_start is None else of_start[rows])
-        own = data.rows(rows)
-        found = yield from counted(validate_rating(own, number, simpler, request.seed), done, total)
+    for number, rows in enumerate(rows_of):
+        own, of_start = data.rows(rows), simpler[number].start
+        answers = SimplerAnswers(simpler[number].log_odds[rows], None if of_start is None else of_start[rows])
+        found = yield from counted(validate_rating(own, number, answers, request.seed), done, total)
         line = fit_rating(own, number, request.seed)
         keys = [rated.records[int(row)].key for row in rows]
-        truth = own.values[:, number]
-        report = report_rating(column, found, truth, own.groups, keys, line.penalty, request.seed)
+        report = report_rating(
+            rated.columns[number], found, own.values[:, number], own.groups, keys, line.penalty, request.seed
+        )
         fitted.append(_FittedRating(line, rows, found, report))
-    has_start = any(_index(card, column.name) is not None for column in rated.columns)
     report_of_all = RatedReport(
         start=card.name,
         weights=card.weights_hash,
         pictures=len(rated.records),
         groups=len(np.unique(data.groups)),
-        learned_before=int(learned_before.sum()) if has_start else 0,
+        learned_before=learned_before,
         seed=request.seed,
         ratings=tuple(each.report for each in fitted),
         notes=rated.notes,
@@ -159,6 +153,24 @@ def _fit(
     )
     write_rated_report(request.out, report_of_all, rated, [_predicted(each) for each in fitted])
     yield Finetuned(model, request.out / PAGE, report_of_all)
+
+
+def _simpler_answers(
+    start: Start, rated: RatedSource, data: RatedFeatures
+) -> tuple[list[SimplerAnswers], int]:
+    """Return what simpler answers of each rating are read from, for all pictures; and of how many of these
+    the start learned its ratings, where it has one of a rating's name.
+    """
+    opened, card = start.opened, start.opened.card
+    log_odds = opened.classifier.logits(data.features[:, : opened.classifier.weights.shape[1]])
+    indices = [_index(card, column.name) for column in rated.columns]
+    if not any(index is not None for index in indices):
+        return [SimplerAnswers(log_odds, None) for _ in indices], 0
+    learned = learned_ratings(card, rated.records)
+    read = RatingHead.from_tensors(opened.heads).read(data.features).astype(np.float64)
+    read[learned] = np.nan
+    answers = [SimplerAnswers(log_odds, None if each is None else read[:, each]) for each in indices]
+    return answers, int(learned.sum())
 
 
 def _index(card: Card, name: str) -> int | None:

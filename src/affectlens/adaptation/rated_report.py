@@ -3,6 +3,7 @@
 Letters: P pictures that were predicted, as many times as divided; B resamples.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -255,7 +256,7 @@ def report_rating(
     for measure in (R, CONCORDANCE):
         estimates[MEAN][measure] = differences[MEAN][measure] = None
     errors = found.read[OWN] - rated
-    covered, width = _coverage(errors, found, groups)
+    covered, width = _coverage(errors, found, groups, ends[1] - ends[0])
     ones = np.concatenate([np.ones((len(times), 1)), times], axis=1)
     compared = int(np.isfinite(found.read[START]).sum()) // found.divisions if START in answers else 0
     return RatingReport(
@@ -349,17 +350,22 @@ def _intervals(errors: Doubles, found: RatedOutOfFold) -> dict[str, Any]:
     return {"coverages": coverages, "half_widths": tuple(float(max(width, 1e-6)) for width in widths)}
 
 
-def _coverage(errors: Doubles, found: RatedOutOfFold, groups: NDArray[np.str_]) -> tuple[Doubles, float]:
+def _coverage(
+    errors: Doubles, found: RatedOutOfFold, groups: NDArray[np.str_], span: float
+) -> tuple[Doubles, float]:
     """Mark which errors are within the interval of .9 that the other parts give, (P,), and its mean width.
 
-    Of a single part the other half of its groups gives it.
+    Of a single part the other half of its groups gives it. Where these are too few pictures, as where one
+    group is most of all, it is the whole scale, `span`.
     """
+    enough = math.ceil(COVERAGE / (1 - COVERAGE) - _FLAT)
     parts = found.part_of if found.part_of.max() else group_folds(groups[found.rows], 2, 0)
     within, widths = np.zeros(len(errors)), np.zeros(len(errors))
     for part in np.unique(parts):
         own = parts == part
         others = ~np.isin(found.rows, found.rows[own])  # another division has the same pictures
-        widths[own] = conformal_half_widths(errors[others], [COVERAGE])[0]
+        has_enough = np.count_nonzero(others) >= enough
+        widths[own] = conformal_half_widths(errors[others], [COVERAGE])[0] if has_enough else span
         within[own] = np.abs(errors[own]) <= widths[own]
     return within, float(2 * widths.mean())
 
