@@ -44,7 +44,6 @@ def _page_values(report: Report, data: Labelled) -> dict[str, Any]:
         "measures": list(MEASURES.values()),
         "estimates": [{**_row(name, found), "own": name == OWN} for name, found in report.estimates.items()],
         "differences": [_row(name, found) for name, found in report.differences.items()],
-        "compared": len(report.differences),
         "emotions": emotions_table(report.scores),
         "confusion": confusion_table(report.scores),
         "curve": chart_of(
