@@ -45,6 +45,12 @@ SETS = {"oasis": "OASIS", "emdt": "EMDT"}
 # Of ratings from 1 to 7 or 9 that are brought to 0..1: what people found clearly unpleasant, or pleasant.
 UNPLEASANT, PLEASANT = 1 / 3, 2 / 3
 RESAMPLES = 2000
+# Columns of absurd_answers.json, of the photographs that the default model's emotions are wrong on.
+BEYOND = {
+    "valence_right": "valence on the right side",
+    "interval_holds": "its interval holds people's",
+    "set_right": "set has the right side",
+}
 Array = NDArray[np.floating]
 
 
@@ -218,8 +224,11 @@ def page(result: Mapping[str, Any]) -> dict[str, str]:
             ],
         ),
         "WRONG": markdown_table(
-            ["theme", "photographs", "default", "candidate"],
-            [[str(each[k]) for k in ("theme", "pictures", "before", "now")] for each in result["wrong_side"]],
+            ["theme", "photographs", "default", "candidate", *BEYOND.values()],
+            [
+                [str(each[k]) for k in ("theme", "pictures", "before", "now")] + _beyond(each["theme"])
+                for each in result["wrong_side"]
+            ],
         ),
         "LOG": markdown_table(
             ["epoch", *(f"{branch}: accuracy, balanced" for branch in logs)],
@@ -229,6 +238,13 @@ def page(result: Mapping[str, Any]) -> dict[str, str]:
             ],
         ),
     }  # fmt: skip
+
+
+def _beyond(theme: str) -> list[str]:
+    """What else the default model answers for the photographs of a theme that its emotions are wrong on."""
+    rows = json.loads((HERE / "results" / "absurd_answers.json").read_text(encoding="utf-8"))["rows"]
+    own = next(row for row in rows if row["theme"] == theme)
+    return [str(own[name]) for name in BEYOND]
 
 
 def _r(found: Mapping[str, Any]) -> str:

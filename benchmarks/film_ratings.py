@@ -12,14 +12,17 @@ third of them in the order of names, cut at the centre to 3:2, is shown for a se
              and how far they would if unusual frames counted
     fades    photographs darkened towards black: how many are black to the sampler, how many are marked as
              unusual, and the mean probability of fear and sadness
+    faded    a film in which every photograph comes from black in a second, stays for one and goes in one: how
+             many of its frames the fades dim, how far they move the film's means, and how far they would if
+             such frames counted
 
-    python benchmarks/film_ratings.py --ratings FOLDER [--model NAME] [--out FILE]
+    python benchmarks/film_ratings.py --ratings FOLDER [--model NAME] [--out FILE] [--only PART]
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -34,6 +37,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from affectlens.film.events import WatchFinished, WatchRequest
 from affectlens.film.predictions import FramePredictor
+from affectlens.film.report.curves import sample_spans
 from affectlens.film.sampler import is_black
 from affectlens.film.shots import COLUMNS, ROWS
 from affectlens.film.timeline import Timeline
@@ -54,6 +58,8 @@ DESIGNS = {
 }
 TEXTS = ("THREE YEARS LATER", "A film by\nHannah Berg", "Chapter Two\nThe Harbour", "Based on a true story")
 
+PARTS = ("coding", "cards", "fades", "faded")
+
 Picture = NDArray[np.uint8]
 
 
@@ -64,22 +70,31 @@ def main() -> None:
     parser.add_argument("--ratings", type=Path, required=True)
     parser.add_argument("--model", default="default")
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--only", choices=PARTS, help="One of the parts; the others stay as they were.")
     arguments = parser.parse_args()
     engine = load_engine(arguments.model)
     pictures, people = rated_pictures(arguments.ratings)
     plain = watched(engine, [(picture, 1.0) for picture in pictures])
-    document = {
+    measured: dict[str, Callable[[], Any]] = {
+        "coding": lambda: coding(engine, plain, pictures, people),
+        "cards": lambda: {name: cards(engine, plain, pictures, name) for name in DESIGNS},
+        "fades": lambda: fades(engine, pictures),
+        "faded": lambda: faded_film(engine, plain, pictures),
+    }
+    about = {
         "date": str(date.today()),
         "machine": describe(),
         "model": engine.card.name,
         "weights": engine.card.weights_hash,
         "photographs": len(pictures),
-        "coding": coding(engine, plain, pictures, people),
-        "cards": {name: cards(engine, plain, pictures, name) for name in DESIGNS},
-        "fades": fades(engine, pictures),
     }
+    former = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.only else {}
+    if former.get("weights", about["weights"]) != about["weights"]:
+        parser.error(f"{arguments.out} is of other weights: measure all of it anew.")
+    parts = {name: part() for name, part in measured.items() if arguments.only in (None, name)}
+    document = {**about, **former, **parts}
     arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({key: document[key] for key in ("coding", "cards", "fades")}, indent=1))
+    print(json.dumps(parts, indent=1))
 
 
 def rated_pictures(folder: Path) -> tuple[list[Picture], NDArray[np.float64]]:
@@ -194,6 +209,31 @@ def moved(one: Timeline, other: Timeline) -> dict[str, float]:
     emotions = float(np.abs(np.subtract(one.emotions, other.emotions)).sum() / 2)
     ratings = np.subtract(other.ratings, one.ratings).tolist()
     return {"emotions": emotions, **dict(zip(one.rating_names, ratings, strict=True))}
+
+
+def faded_film(engine: Engine, plain: Timeline, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Compare a film's means with and without fades around each photograph, and with their frames counted."""
+    steps = [step / RATE for step in range(RATE)]  # of light, over a second
+    parts: list[tuple[Picture, float]] = []
+    for picture in pictures:
+        ramp = [(np.rint(picture * light).astype(np.uint8), 1 / RATE) for light in steps]
+        parts += [*ramp, (picture, 1.0), *ramp[::-1]]
+    timeline = watched(engine, parts)
+    spans = sample_spans(timeline)
+    weights = [end - begin for begin, end in spans]
+    emotions, ratings = (
+        np.average([getattr(sample, name) for sample in timeline.samples], axis=0, weights=weights)
+        for name in ("emotions", "ratings")
+    )
+    counted = replace(timeline, emotions=tuple(emotions.tolist()), ratings=tuple(ratings.tolist()))
+    return {
+        "frames": len(timeline.samples),
+        "black": timeline.counts.black,
+        "faded": sum(sample.faded for sample in timeline.samples),
+        "shots": len(timeline.shots),
+        "moved_by_fades": moved(plain, timeline),
+        "moved_if_faded_counted": moved(plain, counted),
+    }
 
 
 def card_of(design: str, text: str) -> Picture:

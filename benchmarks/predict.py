@@ -1,19 +1,24 @@
-"""How fast are predictions, compared with `transformers.pipeline("image-classification")`?
+"""How fast are predictions, compared with what one would use instead?
 
-Both load the same model folder, a DeiT-Tiny with eight classes; ours also the default model, where it is
-installed. Two jobs: twelve-megapixel photographs, as cameras write them, and small pictures, as data sets
-have them. Every measurement has a process of its own, so that peak memory is its own too; contenders take
-turns within each round, so that what else the machine does falls on all; ratios are of each round, and
-their median counts. Loading and one first picture come before the clock starts.
+All load the same model folder, a DeiT-Tiny with eight classes: `transformers.pipeline` as it comes and as one
+can set it at best, a loop as that of timm's own inference script, and ours; ours also the default model.
+Two jobs: twelve-megapixel photographs, as cameras write them, and small pictures, as data sets have them.
+Every measurement has a process of its own, so that peak memory is its own too; contenders take turns within
+each round, so that what else the machine does falls on all; ratios are of each round, and their median
+counts. Loading and one first picture come before the clock starts.
 
-The pipeline is measured as it comes (one picture at a time), and as one can set it at best: batches, and
-bfloat16 where ours uses it.
+The pipeline's own preprocessing for networks of timm exists for Pillow alone, which is what its remark
+"Requested torchvision backend is not available" means, whether or not torchvision is installed. So it is also
+measured with the processor of ViT, which has torchvision's backend and is given the same size, mean and
+standard deviation.
 
     python benchmarks/predict.py [--pictures FOLDER] [--small FOLDER] [--weights FOLDER]
                                  [--large-count 200] [--small-count 2000] [--rounds 3]
+    python benchmarks/predict.py --report
 
 Without folders, pictures of 1/f noise are made. With `--pictures`, real pictures are enlarged to twelve
 megapixels and given the grain of a sensor, without which they would be easier to unpack than photographs.
+Writes benchmarks/results/predict.json, and with `--report` docs/performance.md from it.
 """
 
 import argparse
@@ -33,31 +38,39 @@ import numpy as np
 import torch
 from PIL import Image
 
+import result_page
 from affectlens import library
 from affectlens.emotions import MIKELS
 from affectlens.errors import ModelNotFound
 from affectlens.images import read_pixels
-from affectlens.inference.predictor import BATCH_SIZE, Predictor
+from affectlens.inference.predictor import Predictor
+from affectlens.inference.stages import STAGES, measure_stages
 from affectlens.machine import describe, pick_device, pick_precision
 from affectlens.model_folder import Card
 from affectlens.models import catalog
-from affectlens.models.saved import save_model
+from affectlens.models.saved import add_graph, save_model
 from affectlens.preprocess import Preprocessing
+from affectlens.report.text import markdown_table
 from noise import photo_like, photographs
 
 RESULT = Path(__file__).parent / "results" / "predict.json"
+STAGES_OF = 64  # pictures that each stage is measured on
 DISTINCT = 4  # large pictures; the rest are copies
 MEGAPIXELS_12 = (4000, 3000)
 
 OURS, OURS_DEFAULT = "affectlens, same network", "affectlens, default model"
+BEST = {"program": "pipeline", "fast": True}
 CONTENDERS: dict[str, dict[str, Any]] = {
     OURS: {"program": "affectlens"},
     "pipeline, as it comes": {"program": "pipeline"},
-    "pipeline, batches of 8, bfloat16": {"program": "pipeline", "batch_size": 8, "fast": True},
-    "pipeline, batches of 32, bfloat16, 2 workers": {
-        "program": "pipeline", "batch_size": 32, "fast": True, "num_workers": 2,
+    "pipeline, batches of 8": {**BEST, "batch_size": 8},
+    "pipeline, batches of 8, torchvision": {**BEST, "batch_size": 8, "torchvision": True},
+    "pipeline, batches of 32, torchvision, 2 workers": {
+        **BEST, "batch_size": 32, "num_workers": 2, "torchvision": True,
     },
+    "timm's loop, batches of 64, 2 workers": {"program": "timm", "batch_size": 64, "num_workers": 2},
 }  # fmt: skip
+AS_IT_COMES = "pipeline, as it comes"
 
 
 def main() -> None:
@@ -71,7 +84,14 @@ def main() -> None:
     parser.add_argument("--small-count", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)  # what a measuring process is to do
+    parser.add_argument("--report", action="store_true", help="write the page from the last result")
     arguments = parser.parse_args()
+    if arguments.report:
+        document = json.loads(RESULT.read_text(encoding="utf-8"))
+        result_page.write(
+            result_page.RESULTS.parent / "performance.md", "performance.template.md", parts(document)
+        )
+        return
     if arguments.worker:
         print(json.dumps(measure(arguments.worker)))
         return
@@ -146,6 +166,7 @@ def save_network(folder: Path, weights: Path | None) -> Path:
     network = catalog.build("deit_tiny", len(MIKELS), weights=str(weights) if weights else "none")
     card = Card(name="deit_tiny", network="deit_tiny", vocabulary=MIKELS, preprocessing=Preprocessing())
     save_model(folder, network, card, "A network for measurements; it knows nothing of emotions.\n")
+    add_graph(folder)
     return folder
 
 
@@ -175,6 +196,7 @@ def compare(paths: Sequence[Path], contenders: dict[str, Any], rounds: int) -> d
         speeds = [result["pictures_per_second"] for result in results_of]
         middle["times_as_fast_is_ours"] = statistics.median(a / b for a, b in zip(ours, speeds, strict=True))
         results[title] = {key: round(value, 4) for key, value in middle.items()}
+        results[title]["speeds"] = [round(speed, 2) for speed in speeds]  # type: ignore[assignment]
     sizes = [path.stat().st_size for path in paths]
     return {"pictures": len(paths), "mean_kilobytes": round(statistics.mean(sizes) / 1e3), "results": results}
 
@@ -193,18 +215,18 @@ def measure(job: Path) -> dict[str, float]:
     """Do a job in this process: its speed, its peak memory, and what the time went into."""
     settings = json.loads(job.read_text())
     paths: list[str] = settings["paths"]
-    predict = affectlens_of(settings) if settings["program"] == "affectlens" else pipeline_of(settings)
+    predict = PROGRAMS[settings["program"]](settings)
     predict(paths[:1])
     start = time.perf_counter()
     assert predict(paths) == len(paths)
     seconds = time.perf_counter() - start
-    peak = peak_mebibytes()
-    shares = shares_of(settings["model"], paths[:64]) if settings["program"] == "affectlens" else {}
-    return {
-        "pictures_per_second": len(paths) / seconds,
-        "peak_mebibytes": peak,
-        **shares,
-    }
+    found = {"pictures_per_second": len(paths) / seconds, "peak_mebibytes": peak_mebibytes()}
+    if settings["program"] == "affectlens":
+        predictor = Predictor.load(settings["model"], many=True)
+        stages = measure_stages(predictor, iter(paths[:STAGES_OF]), STAGES_OF)
+        found |= {f"{stage} milliseconds": taken for stage, taken in stages.milliseconds.items()}
+        found |= {"limit": stages.limit}
+    return found
 
 
 def peak_mebibytes() -> float:
@@ -216,7 +238,7 @@ def peak_mebibytes() -> float:
 
 
 def affectlens_of(settings: dict[str, Any]) -> Callable[[list[str]], int]:
-    predictor = Predictor.load(settings["model"])
+    predictor = Predictor.load(settings["model"], many=True)
     return lambda paths: sum(prediction.error is None for prediction in predictor.predict_files(paths))
 
 
@@ -226,25 +248,65 @@ def pipeline_of(settings: dict[str, Any]) -> Callable[[list[str]], int]:
     options: dict[str, Any] = {}
     if settings.get("fast"):
         options["dtype"] = pick_precision("auto", pick_device())
+    if settings.get("torchvision"):
+        options["image_processor"] = processor_of(library.card(settings["model"]).preprocessing)
     classify: Any = transformers.pipeline("image-classification", settings["model"], **options)
     given = {key: settings[key] for key in ("batch_size", "num_workers") if key in settings}
     return lambda paths: len(classify(paths, top_k=8, **given))
 
 
-def shares_of(model: str, paths: list[str]) -> dict[str, float]:
-    """Milliseconds a picture of each part alone: decoding on one core, the network on all."""
-    predictor = Predictor.load(model)
-    preprocessing = predictor.card.preprocessing
-    start = time.perf_counter()
-    fitted = [preprocessing.fit_pixels(read_pixels(p, at_least=preprocessing.at_least)) for p in paths]
-    decoded = time.perf_counter()
-    for begin in range(0, len(fitted), BATCH_SIZE):
-        predictor._engine(np.stack(fitted[begin : begin + BATCH_SIZE]))
-    predicted = time.perf_counter()
-    return {
-        "decode_milliseconds": 1000 * (decoded - start) / len(paths),
-        "network_milliseconds": 1000 * (predicted - decoded) / len(paths),
-    }
+def processor_of(preprocessing: Preprocessing) -> Any:
+    """Return the processor of transformers that resizes by torchvision, for a network that squashes."""
+    from transformers import ViTImageProcessor
+
+    return ViTImageProcessor(
+        size={"height": preprocessing.height, "width": preprocessing.width},
+        resample={"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[
+            preprocessing.interpolation
+        ],
+        image_mean=list(preprocessing.mean),
+        image_std=list(preprocessing.std),
+    )
+
+
+def timm_loop_of(settings: dict[str, Any]) -> Callable[[list[str]], int]:
+    """As timm's inference script does it: its transforms, a loader with workers, batches, one network."""
+    import timm
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
+    from torch.utils.data import DataLoader, Dataset
+
+    device = pick_device()
+    network = timm.create_model(f"local-dir:{settings['model']}", pretrained=True)
+    network = network.eval().to(device, pick_precision("auto", device))
+    resolve: Any = resolve_data_config
+    transform: Any = create_transform(**resolve({}, model=network))
+
+    class Files(Dataset[torch.Tensor]):
+        def __init__(self, paths: list[str]) -> None:
+            self.paths = paths
+
+        def __len__(self) -> int:
+            return len(self.paths)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            found: torch.Tensor = transform(Image.open(self.paths[index]).convert("RGB"))
+            return found
+
+    def predict(paths: list[str]) -> int:
+        count = 0
+        loader = DataLoader(
+            Files(paths), batch_size=settings["batch_size"], num_workers=settings["num_workers"]
+        )
+        with torch.inference_mode():
+            for batch in loader:
+                count += len(network(batch.to(device, next(network.parameters()).dtype)).softmax(dim=1))
+        return count
+
+    return predict
+
+
+PROGRAMS = {"affectlens": affectlens_of, "pipeline": pipeline_of, "timm": timm_loop_of}
 
 
 def startup(picture: Path, model: Path) -> dict[str, float]:
@@ -276,7 +338,6 @@ def without_paths(settings: dict[str, Any]) -> dict[str, Any]:
 
 def show(document: dict[str, Any]) -> None:
     """Print a table for each job, and what bounds ours."""
-    cores = document["machine"]["cores"]
     for title, job in document["jobs"].items():
         print(f"\n{job['pictures']} pictures, {title}, {job['mean_kilobytes']} kB each")
         print(f"{'':46}{'pictures/s':>12}{'peak MiB':>10}{'ours is':>9}")
@@ -286,19 +347,59 @@ def show(document: dict[str, Any]) -> None:
             print(f"{name:46}{speed:12.1f}{peak:10.0f}{ratio:>9}")
         for name in (OURS, OURS_DEFAULT):
             if name in job["results"]:
-                print(f"{name}: {bound(job['results'][name], cores)}")
+                print(f"{name}: {bound(job['results'][name])}")
     print("\nSeconds from the shell to one answer:", document["seconds_of_one_picture"])
 
 
-def bound(result: dict[str, float], cores: int) -> str:
-    """What the time goes into, compared with parts that take turns and each use all cores without loss."""
-    decode, network = result["decode_milliseconds"] / cores, result["network_milliseconds"]
-    turns = decode + network
-    return (
-        f"decoding {decode:.1f} ms a picture on {cores} cores, network {network:.1f} ms: "
-        f"{decode / turns:.0%} decoding; {result['pictures_per_second'] * turns / 1000:.0%} of the speed of "
-        "both in turns on all cores"
+def bound(result: dict[str, Any]) -> str:
+    """What the time goes into, and how near a job is to what its stages allow together."""
+    stages = ", ".join(f"{name} {result[f'{name} milliseconds']:.1f}" for name in STAGES)
+    share = result["pictures_per_second"] / result["limit"]
+    return f"milliseconds of a core for a picture: {stages}; {share:.0%} of what these allow together"
+
+
+def parts(document: dict[str, Any]) -> dict[str, str]:
+    """Text of each slot of the page."""
+    machine, settings = document["machine"], document["settings"]
+    amx = "with" if machine["amx"] else "without"
+    given = {
+        "MACHINE": f"{machine['cpu']}, {machine['cores']} cores, {amx} AMX",
+        "DATE": document["date"],
+        "ROUNDS": str(settings["rounds"]),
+        "VERSIONS": ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
+    }
+    for slot, title in (("LARGE", "12 megapixels"), ("SMALL", "small")):
+        job = document["jobs"][title]
+        rows = []
+        for name, result in job["results"].items():
+            speeds = result["speeds"]
+            rows.append([
+                name, f"{statistics.median(speeds):.1f} ({min(speeds):.1f} to {max(speeds):.1f})",
+                f"{result['times_as_fast_is_ours']:.2f}", f"{result['peak_mebibytes']:,.0f}",
+            ])  # fmt: skip
+        given[f"{slot}_TABLE"] = markdown_table(
+            ["", "pictures/s", "ours with the same network is, times", "peak memory, MiB"], rows, left=1
+        )
+        given[f"{slot}_COUNT"], given[f"{slot}_SIZE"] = f"{job['pictures']:,}", f"{job['mean_kilobytes']:,}"
+        best = min(
+            (name for name in job["results"] if name.startswith("pipeline")),
+            key=lambda name: job["results"][name]["times_as_fast_is_ours"],
+        )
+        given[f"{slot}_BEST"] = f"{job['results'][best]['times_as_fast_is_ours']:.1f}"
+        given[f"{slot}_COMES"] = f"{job['results'][AS_IT_COMES]['times_as_fast_is_ours']:.1f}"
+        stages = [
+            [name, *(f"{result[f'{stage} milliseconds']:.2f}" for stage in STAGES),
+             f"{result['limit']:.1f}", f"{result['pictures_per_second'] / result['limit']:.0%}"]
+            for name, result in job["results"].items() if "limit" in result
+        ]  # fmt: skip
+        given[f"{slot}_STAGES"] = markdown_table(
+            ["", *STAGES, "allow together, pictures/s", "reached"], stages, left=1
+        )
+    taken = document["seconds_of_one_picture"]
+    given["ONE"] = markdown_table(
+        ["", "seconds"], [[name, f"{each:.2f}"] for name, each in taken.items()], left=1
     )
+    return given
 
 
 if __name__ == "__main__":

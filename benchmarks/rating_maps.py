@@ -1,6 +1,6 @@
 """Which explanation of the default model's ratings is faithful, on pictures of the validation split of FI.
 
-    python benchmarks/rating_maps.py --data fi:PATH [--pictures 8]
+    python benchmarks/rating_maps.py --data fi:PATH [--pictures 8] [--only METHOD]
     python benchmarks/rating_maps.py
 
 With --data it makes maps of each rating by some methods and measures deletion and insertion, compared with
@@ -24,6 +24,7 @@ from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.question import AnyQuestion, question_about
 from affectlens.explain.faithfulness.curves import Faithfulness, Removal, RemovalOptions
 from affectlens.explain.methods.attention import GradientAttention
+from affectlens.explain.methods.cam import Cam
 from affectlens.explain.methods.grad_cam import GradCam
 from affectlens.explain.methods.occlusion import Occlusion
 from affectlens.explain.methods.rise import Rise
@@ -40,18 +41,29 @@ RESULT = Path(__file__).parent / "results" / "rating_maps.json"
 REMOVAL = RemovalOptions(steps=8, replacement="mean")
 MASKS = 300  # of RISE, whose default is 1000
 TOGETHER: dict[str, ExplainsTogether] = {"occlusion": Occlusion(), "rise": Rise(masks=MASKS)}
-BY_GRADIENTS: dict[str, Method] = {"grad_cam": GradCam(), "gradient_attention": GradientAttention()}
+BY_GRADIENTS: dict[str, Method] = {
+    "cam": Cam(), "grad_cam": GradCam(), "gradient_attention": GradientAttention()
+}  # fmt: skip
 RESAMPLES = 2000
 
 
 def measure(
-    network: DifferentiableModel, answers: EngineModel, image: Images, questions: list[AnyQuestion]
+    network: DifferentiableModel,
+    answers: EngineModel,
+    image: Images,
+    questions: list[AnyQuestion],
+    only: str | None,
 ) -> list[dict[str, Any]]:
-    """Make the maps of one picture, (1, 3, h, w), and measure each."""
-    maps = {name: method.explain_all(answers, image, questions) for name, method in TOGETHER.items()}
+    """Make the maps of one picture, (1, 3, h, w), and measure each; or those of one method."""
+    maps = {
+        name: method.explain_all(answers, image, questions)
+        for name, method in TOGETHER.items()
+        if only in (None, name)
+    }
     maps |= {
         name: [method(network, image, question) for question in questions]
         for name, method in BY_GRADIENTS.items()
+        if only in (None, name)
     }
     rows = []
     for index, question in enumerate(questions):
@@ -71,17 +83,20 @@ def measure(
     return rows
 
 
-def run(data: str, pictures: int) -> None:
+def run(data: str, pictures: int, only: str | None) -> None:
     network = DifferentiableModel.of(saved.load(), "cpu")
     answers = EngineModel(load_engine(engine="onnxruntime", device="cpu", precision="float32"))
     fit = network.preprocessing
     questions = [question_about(network.vocabulary, network.ratings, each.name) for each in network.ratings]
     records = open_data(data).splits["val"]
     rows: list[dict[str, Any]] = []
+    if only:  # the rows of other methods stay, of the same pictures
+        former = json.loads(RESULT.read_text(encoding="utf-8"))["rows"]
+        rows = [row for row in former if row["method"] != only]
     chosen = records[:: len(records) // pictures][:pictures]
     for record in chosen:
         image = fit.normalise(fit.fit_pixels(read_pixels(record.path, at_least=fit.at_least))[None])
-        rows += [{"picture": record.key, **row} for row in measure(network, answers, image, questions)]
+        rows += [{"picture": record.key, **row} for row in measure(network, answers, image, questions, only)]
         print(record.key, flush=True)
         document = {"machine": describe(), "data": data.partition(":")[0], "split": "val", "masks": MASKS,
                     "random_maps": REMOVAL.random_maps, "steps": REMOVAL.steps, "rows": rows}  # fmt: skip
@@ -92,7 +107,10 @@ def run(data: str, pictures: int) -> None:
 def parts(document: dict[str, Any]) -> dict[str, str]:
     """Text of each slot of the template."""
     rows = document["rows"]
-    names = dict.fromkeys((row["rating"], row["method"]) for row in rows)
+    order = [*TOGETHER, *BY_GRADIENTS]
+    ratings = dict.fromkeys(row["rating"] for row in rows)
+    known = {(row["rating"], row["method"]) for row in rows}
+    names = [(rating, method) for rating in ratings for method in order if (rating, method) in known]
     cells = []
     for rating, method in names:
         own = [row for row in rows if (row["rating"], row["method"]) == (rating, method)]
@@ -127,9 +145,10 @@ def main() -> None:
     )
     parser.add_argument("--data", help="fi:PATH; without it the page is written from the last result")
     parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--only", choices=[*TOGETHER, *BY_GRADIENTS], help="one method; others stay")
     given = parser.parse_args()
     if given.data:
-        run(given.data, given.pictures)
+        run(given.data, given.pictures, given.only)
     document = json.loads(RESULT.read_text(encoding="utf-8"))
     result_page.write(result_page.RESULTS / "rating_maps.md", "rating_maps.template.md", parts(document))
 

@@ -16,6 +16,7 @@ from affectlens.images import Pixels
 from affectlens.inference.engine import Answers, Engine
 from affectlens.inference.unusual import UsualPictures
 from affectlens.model_folder import Card
+from affectlens.preprocess import Images
 from affectlens.ratings import RatingScale
 
 SCALES = (
@@ -39,6 +40,12 @@ class RatedEngine:
 
     def __call__(self, pixels: Pixels) -> Any:
         return self._engine(pixels)
+
+    def answer_images(self, images: Images) -> Answers:
+        """Answer as `answer` does."""
+        fitted = self.card.preprocessing
+        levels = images * np.array(fitted.std)[:, None, None] + np.array(fitted.mean)[:, None, None]
+        return self.answer(np.clip(255 * levels, 0, 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
 
     def answer(self, pixels: Pixels) -> Answers:
         shares = pixels.mean(axis=(1, 2)) / 255  # (B, 3)

@@ -1,5 +1,6 @@
 """Files and folders written completely or not at all; words as parts of names."""
 
+import io
 import os
 import signal
 import stat
@@ -14,9 +15,12 @@ from affectlens.files import (
     GrowingFile,
     atomic_folder,
     atomic_write,
+    bounded_lines,
     clear_leftovers,
     clear_leftovers_of,
     fitting,
+    output_path,
+    read_file,
     slug,
 )
 from affectlens.locks import locked_file
@@ -237,3 +241,29 @@ def test_a_file_that_grows_is_no_pipe_which_would_be_waited_for(tmp_path: Path) 
     os.mkfifo(tmp_path / "log.jsonl")
     with pytest.raises(OutputError, match="it is a pipe"):
         GrowingFile(tmp_path / "log.jsonl")
+
+
+@POSIX
+def test_what_may_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device"):
+        read_file(tmp_path / "pipe")
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="1,099,511,627,776 bytes, more than"):
+        read_file(tmp_path / "sparse")
+    (tmp_path / "short").write_bytes(b"12345")
+    assert read_file(tmp_path / "short", 5) == b"12345"
+
+
+def test_a_line_without_an_end_is_an_error_after_the_lines_before_it() -> None:
+    lines = bounded_lines(io.BytesIO(b"1\n22\n333333"), 4)
+    assert [next(lines), next(lines)] == [b"1\n", b"22\n"]
+    with pytest.raises(OSError, match="a line of more than 4"):
+        next(lines)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_an_output_has_a_name(path: str) -> None:
+    with pytest.raises(OutputError, match="not a path that can be written"):
+        output_path(path)

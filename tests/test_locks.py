@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,3 +138,25 @@ def test_a_lock_that_was_left_empty_or_by_a_killed_process_is_taken(tmp_path: Pa
         (tmp_path / ".a.jsonl.lock").write_text(left)
         with locked_file(tmp_path / "a.jsonl"):
             assert (tmp_path / ".a.jsonl.lock").read_text().startswith(f"process {os.getpid()} ")
+
+
+@pytest.mark.parametrize("lock", [locked_file, locked_folder])
+def test_folders_that_were_made_for_nothing_are_removed_and_others_stay(lock: Any, tmp_path: Path) -> None:
+    with lock(tmp_path / "a" / "b" / "c"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    with lock(tmp_path / "a" / "b" / "c"):
+        (tmp_path / "a" / "b" / "kept").touch()
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["kept"]
+    with lock(tmp_path / "a" / "d" / "e"):
+        pass
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("lock", [locked_file, locked_folder])
+def test_a_file_in_the_path_of_a_folder_is_named(lock: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    inner = tmp_path / "file" / "a" if lock is locked_file else tmp_path / "file"
+    with pytest.raises(OutputError, match=r"file is a file\. Expected a folder"), lock(inner):
+        pass

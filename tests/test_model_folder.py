@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +18,10 @@ from affectlens.emotions import MIKELS
 from affectlens.errors import BadModelFolder, ModelNotFound, OutputError
 from affectlens.former_keys import FORMAT_VERSION
 from affectlens.model_folder import (
+    CALIBRATED,
     Card,
     load_card,
+    read_graph,
     read_heads,
     read_model,
     read_readme,
@@ -47,6 +51,36 @@ def test_card_weights_and_readme_come_back_as_they_were_written(folder: Path) ->
     assert card.version == VERSION and card.weights_id == hashlib.sha256(WEIGHTS).hexdigest()[:12]
     assert load_card(folder) == card
     assert read_readme(folder) == "# small\n"
+
+
+def test_all_that_decides_answers_is_hashed_and_nothing_else(tmp_path: Path) -> None:
+    scale = RatingScale(name="valence", coverages=(0.9,), half_widths=(1.0,))
+    head = RatingHead(np.ones((1, 3), np.float32), np.ones(1, np.float32))
+
+    def saved(name: str, heads: RatingHead = head, **changes: Any) -> Card:
+        card = replace(CARD, ratings=(scale,), prediction_sets={"coverages": [0.9]}, **changes)
+        write_model(tmp_path / name, card, WEIGHTS, "", dtype="float32", for_others={}, heads=heads.tensors())
+        return load_card(tmp_path / name)
+
+    first = saved("first")
+    assert first.is_more_than_weights and len(first.answers_hash) == 64
+    assert not CARD.is_more_than_weights and CARD.answers_hash == "", "it was not saved"
+    assert first.weights_id == first.weights_hash[:12] != first.answers_hash[:12]
+    same = saved("same", limits=("none",), training={"seed": 1}, scores={"accuracy": 0.5})
+    assert same.answers_hash == first.answers_hash
+    wider = replace(scale, half_widths=(2.0,))
+    others = [
+        saved("hotter", temperature=3.0),
+        replace(first, ratings=(wider,)),
+        replace(first, prediction_sets={"coverages": [0.5]}),
+        replace(first, preprocessing=replace(CARD.preprocessing, height=32)),
+        replace(first, unusual={"threshold": 1.0}),
+        saved("other head", RatingHead(2 * head.weights, head.offsets)),
+    ]
+    assert len({each.answers_hash for each in (first, *others)}) == 1 + len(others)
+    assert {each.weights_hash for each in others} == {first.weights_hash}
+    calibrated = [replace(each, training={CALIBRATED: {}}) for each in (first, *others)]
+    assert len({each.weights_id for each in calibrated}) == len(calibrated), "or rows could be mixed"
 
 
 def test_others_find_what_they_look_for_at_the_top_and_ours_has_the_format_of_today(folder: Path) -> None:
@@ -93,7 +127,7 @@ def test_a_readme_that_cannot_be_read_is_an_error(folder: Path, monkeypatch: pyt
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(BadModelFolder, match=r"README\.md cannot be read: Permission denied"):
         read_readme(folder)
 
@@ -347,3 +381,35 @@ def of_heads(folder: Path, data: bytes) -> None:
     """Put other heads in, with a hash of their own."""
     (folder / "heads.safetensors").write_bytes(data)
     rewrite(folder, lambda ours: ours.update(heads={"sha256": hashlib.sha256(data).hexdigest()}))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("name", ["model.onnx", "heads.safetensors", "README.md"])
+def test_a_pipe_in_a_model_folder_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    scale = RatingScale(name="valence", coverages=(0.9,), half_widths=(1.0,))
+    heads = RatingHead(np.ones((1, 2), np.float32), np.zeros(1, np.float32)).tensors()
+    card = replace(CARD, ratings=(scale,))
+    folder = tmp_path / "model"
+    write_model(folder, card, WEIGHTS, "#", dtype="float32", for_others={}, graph=b"graph", heads=heads)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    ended: list[str] = []
+
+    def read() -> None:
+        for reads in (read_graph, read_heads, read_readme):
+            try:
+                reads(folder)
+            except BadModelFolder as error:
+                ended.append(str(error))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive() and f"{name} cannot be read: it is a pipe" in ended[-1]
+
+
+def test_a_readme_longer_than_any_is_not_read(folder: Path) -> None:
+    with (folder / "README.md").open("wb") as file:
+        file.truncate(1 << 34)
+    with pytest.raises(BadModelFolder, match=r"README\.md cannot be read: it has 17,179,869,184 bytes"):
+        read_readme(folder)

@@ -4,6 +4,7 @@ AffectLensError
     UnknownName             a name that is not in a list of known names; suggests the nearest
     PictureError            one picture cannot be used; a job reports it and goes on
         PictureNotFound         nothing at this path
+            NoPictures              a folder, pattern, table or list without a picture
         PictureDenied           the file may not be read
         PictureIsFolder         the path is a folder
         PictureEmpty            zero bytes
@@ -29,6 +30,7 @@ AffectLensError
     SettingsError           a setting that does not exist or has an impossible value
         NoLinearClassifier      a model whose answers are not read from its embedding by linear layers alone
         BadEmbeddings           in inference/unusual.py: embeddings that cannot be scored or fitted to
+        NoCircumplex            in report/circumplex.py: a model that does not predict valence and arousal
     RunError                a run folder that cannot be started or resumed
     OutputError             a result file that cannot be written or continued
         OutputInUse             another process is writing it
@@ -123,6 +125,10 @@ class PictureError(AffectLensError):
 
 class PictureNotFound(PictureError):
     """Nothing lies at this path."""
+
+
+class NoPictures(PictureNotFound):
+    """A folder, pattern, table or list that has no picture; what it stands for is not one."""
 
 
 class PictureDenied(PictureError):

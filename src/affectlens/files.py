@@ -15,10 +15,11 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, AnyStr
 
 from affectlens.errors import OutputError
 
+MOST_BYTES = 1 << 30  # of a file that is read at once, and of a line
 LONGEST_NAME = 255  # bytes that a file's name may have on usual systems
 _LONGEST_SUFFIX = 20
 _HIDDEN = len("..01234567.part")  # what `_hidden_name` adds
@@ -87,6 +88,40 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     finally:
         _remove(temporary)
     _remove(old)
+
+
+def output_path(path: Path | str) -> Path:
+    """Return a path that is to be written.
+
+    Raises `OutputError` for an empty one, which would be the working folder, and for one with a null byte.
+    """
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        raise OutputError(
+            f"{path!r} is not a path that can be written. Give a name; the folder that you work in is a dot."
+        )
+    return Path(path)
+
+
+def read_file(file: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a file completely.
+
+    Raises `OSError`, also for a pipe or a device, which may never end, and for one of more than `most` bytes,
+    which may be sparse: longer than memory and disk.
+    """
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(file))
+    if status.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than {most:,}", str(file))
+    return file.read_bytes()
+
+
+def bounded_lines(stream: IO[AnyStr], most: int = MOST_BYTES) -> Iterator[AnyStr]:
+    """Yield the lines of a stream. Raises `OSError` for one of more than `most` letters."""
+    while line := stream.readline(most):
+        if len(line) >= most:
+            raise OSError(errno.EFBIG, f"it has a line of more than {most:,} letters")
+        yield line
 
 
 class GrowingFile:

@@ -11,17 +11,27 @@ PATIENCE = (
 
 
 def fetch_file(repository: str, name: str) -> Path:
-    """Fetch one file of a repository, `owner/name`. Raises what the hub's client does, some dozen kinds."""
+    """Fetch one file of a repository, `owner/name` or `owner/name@revision`.
+
+    Raises what the hub's client does, some dozen kinds.
+    """
     from huggingface_hub import hf_hub_download  # here: it takes half a second to import
 
-    return Path(hf_hub_download(repository, name, local_files_only=not _answers()))
+    repository, revision = divided(repository)
+    return Path(hf_hub_download(repository, name, revision=revision, local_files_only=not _answers()))
 
 
 def fetch_folder(repository: str, names: Sequence[str]) -> Path:
     """Fetch those files of a repository that it has, and return their folder. Raises as `fetch_file`."""
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(repository, allow_patterns=list(names), local_files_only=not _answers()))
+    repository, revision = divided(repository)
+    is_offline = not _answers()
+    return Path(
+        snapshot_download(
+            repository, revision=revision, allow_patterns=list(names), local_files_only=is_offline
+        )
+    )
 
 
 def is_name(text: str) -> bool:
@@ -29,8 +39,23 @@ def is_name(text: str) -> bool:
 
     >>> is_name("owner/name"), is_name("runs/a/model"), is_name("./model"), is_name("name")
     (True, False, False, False)
+    >>> is_name("owner/name@v2"), is_name("owner/name@refs/pr/1"), is_name("owner/name@")
+    (True, True, False)
     """
-    return text.count("/") == 1 and not text.startswith((".", "/", "~")) and not text.endswith("/")
+    repository, revision = divided(text)
+    if revision == "" or repository.count("/") != 1:
+        return False
+    return not repository.startswith((".", "/", "~")) and not repository.endswith("/")
+
+
+def divided(text: str) -> tuple[str, str | None]:
+    """Divide `owner/name@revision` into repository and revision: a branch, a tag, or a commit.
+
+    >>> divided("owner/name@v2"), divided("owner/name")
+    (('owner/name', 'v2'), ('owner/name', None))
+    """
+    repository, separator, revision = text.partition("@")
+    return repository, revision if separator else None
 
 
 def _answers() -> bool:

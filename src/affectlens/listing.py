@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from affectlens.errors import PictureDenied, PictureError, PictureNotFound
+from affectlens.errors import NoPictures, PictureDenied, PictureError, PictureNotFound
 from affectlens.files import is_folder
 from affectlens.images import PICTURE_SUFFIXES
 
@@ -104,7 +104,7 @@ def match_files(pattern: str) -> Iterator[str | PictureError]:
                 found[entry.path] = None
         waiting += reversed(below)
     if not found:
-        yield PictureNotFound(pattern, "no file matches this pattern. Check its spelling.")
+        yield NoPictures(pattern, "no file matches this pattern. Check its spelling.")
     # Sorted, and so held in memory: the order in which a system lists files is not the same every time.
     for path in sorted(found):
         yield found[path] or path

@@ -52,11 +52,14 @@ _guard = Lock()
 def locked_file(file: Path) -> Iterator[None]:
     """Keep other processes from writing a file while the block runs; its folder is made.
 
-    Raises `OutputInUse`, with who writes it, where another process does, and `OutputError` where nothing can
-    be written there.
+    Where nothing was written into that, it is removed again. Raises `OutputInUse`, with who writes it, where
+    another process does, and `OutputError` where nothing can be written there.
     """
     target = Path(os.path.realpath(file))
-    with _locked(target.with_name(f".{fitting(target.name, LONGEST_NAME - len('..lock'))}.lock"), file):
+    with (
+        _empty_removed(target.parent),
+        _locked(target.with_name(f".{fitting(target.name, LONGEST_NAME - len('..lock'))}.lock"), file),
+    ):
         yield
 
 
@@ -67,14 +70,20 @@ def locked_folder(folder: Path) -> Iterator[None]:
     The folder is made; where nothing was written into it, it is removed again.
     """
     target = Path(os.path.realpath(folder))
-    is_new = not os.path.lexists(target)
+    with _empty_removed(target), _locked(target / ".lock", folder):
+        yield
+
+
+@contextmanager
+def _empty_removed(folder: Path) -> Iterator[None]:
+    """Remove a folder, and those above it, that the block made and left empty."""
+    new = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     try:
-        with _locked(target / ".lock", folder):
-            yield
+        yield
     finally:
-        if is_new:
-            with suppress(OSError):
-                target.rmdir()
+        with suppress(OSError):
+            for each in new:
+                each.rmdir()
 
 
 def require_same_folder(folder: Path) -> None:
@@ -140,6 +149,10 @@ def _acquired(file: Path, output: Path) -> int:
                 if os.path.samestat(os.fstat(descriptor), file.lstat()):
                     break
             os.close(descriptor)
+    except FileExistsError as error:  # only a folder is made without looking whether it is there
+        raise OutputError(
+            f"{output} cannot be written: {error.filename} is a file. Expected a folder."
+        ) from error
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
     with suppress(OSError):  # on a full disk it is locked, and names no one

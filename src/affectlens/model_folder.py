@@ -15,7 +15,8 @@ A folder is complete or it is not written, and is read only when its parts fit t
 is known here: weights are bytes, and `models.saved` builds the network that they are for.
 
 A plain timm network in such a folder also loads with `timm.create_model("local-dir:FOLDER", pretrained=True)`
-and with `transformers.pipeline("image-classification", FOLDER)`; these do not apply the temperature.
+and with `transformers.pipeline("image-classification", FOLDER)`. These do not apply the temperature, which is
+therefore part of the weights where such a network is saved (`models.saved.save_model`).
 """
 
 import hashlib
@@ -34,7 +35,7 @@ from safetensors import SafetensorError
 from affectlens.attributes import Attribute
 from affectlens.emotions import VOCABULARIES, Vocabulary, to_plain, vocabulary_of_plain
 from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, OutputError, first_line
-from affectlens.files import atomic_folder, atomic_write
+from affectlens.files import atomic_folder, atomic_write, exists, read_file
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import Preprocessing
 from affectlens.ratings import BadRatings, RatingHead, RatingScale
@@ -79,6 +80,7 @@ class Card:
         licences: of `code`, `weights` and `data`
         limits: sentences for people
         weights_hash: SHA-256 of the weights file, known once the model was saved
+        heads_hash: of the file of heads, known once the model was saved; "" of a model without
         version: of the package that wrote the folder, known once the model was saved; "" before 0.2
     """
 
@@ -98,31 +100,47 @@ class Card:
     licences: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     weights_hash: str = ""
+    heads_hash: str = ""
     version: str = ""
+
+    @property
+    def answers_hash(self) -> str:
+        """SHA-256 of all that decides what the model answers; "" before it was saved.
+
+        The same weights may answer otherwise: at another temperature, with other sets, ratings or heads.
+        """
+        if not self.weights_hash:
+            return ""
+        plain = self.to_json()
+        deciding = ("network", "network_options", "vocabulary", "preprocessing", "attributes", "temperature",
+                    "ratings", "feature_layers", "prediction_sets")  # fmt: skip
+        answers = [self.weights_hash, self.heads_hash, bool(self.unusual), *(plain[key] for key in deciding)]
+        return _hash_of({"answers": answers})
+
+    @property
+    def is_more_than_weights(self) -> bool:
+        """Whether it answers by more than trained weights: it was calibrated, or has ratings, sets or a score
+        of unusual pictures.
+        """
+        beyond = (self.ratings, self.prediction_sets, self.unusual)
+        return CALIBRATED in self.training or any(map(bool, beyond))
 
     @property
     def weights_id(self) -> str:
         """The first digits of the weights' hash, by which rows name them; "" before it was saved.
 
-        Of a calibrated model, and of one that learned ratings, they are of a hash of these facts as well: it
-        answers otherwise by the same weights.
+        Of a calibrated model, and of one that learned ratings, they are those of `answers_hash`: it answers
+        otherwise by the same weights.
         """
-        facts = [self.training[key] for key in (CALIBRATED, RATED) if key in self.training]
-        if not self.weights_hash or not facts:
-            return self.weights_hash[:WEIGHTS_ID_DIGITS]
-        scales = [scale.to_json() for scale in self.ratings]
-        answers = [
-            self.weights_hash,
-            self.temperature,
-            scales,
-            self.prediction_sets,
-            *facts,
-        ]
-        return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:WEIGHTS_ID_DIGITS]
+        answers_otherwise = CALIBRATED in self.training or RATED in self.training
+        named = self.answers_hash if answers_otherwise else self.weights_hash
+        return named[:WEIGHTS_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; the vocabulary as `emotions.to_plain` has it."""
-        separate = {"vocabulary", "preprocessing", "attributes", "ratings", "weights_hash", "version"}
+        separate = {
+            "vocabulary", "preprocessing", "attributes", "ratings", "weights_hash", "heads_hash", "version"
+        }  # fmt: skip
         plain = {key: value for key, value in vars(self).items() if key not in separate}
         return {
             **plain,
@@ -216,9 +234,9 @@ def read_graph_and_heads(folder: Path) -> tuple[Card, Heads]:
 
 def _read_hashed(folder: Path, name: str, expected: _StoredFile) -> bytes:
     try:
-        data = (folder / name).read_bytes()
+        data = read_file(folder / name)
     except OSError as error:
-        raise BadModelFolder(folder, f"{name} cannot be read: {error.strerror}.") from None
+        raise BadModelFolder(folder, f"{name} cannot be read: {error.strerror or error}.") from None
     if hashlib.sha256(data).hexdigest() != expected.sha256:
         raise BadModelFolder(folder, f"{name} is not the file that {CONFIG} describes (its hash differs).")
     return data
@@ -276,10 +294,10 @@ def for_others(folder: Path) -> dict[str, Any]:
 def read_readme(folder: Path) -> str:
     """Read the card as written for people. Raises `ModelNotFound` where there is none, `BadModelFolder`."""
     file = folder / README
-    if not file.is_file():
+    if not exists(file):
         raise ModelNotFound(f"The model folder {folder} has no {README}: {file} does not exist.")
     try:
-        return file.read_text(encoding="utf-8")
+        return read_file(file, MAX_CONFIG_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise BadModelFolder(folder, f"{README} is not UTF-8 text.") from None
     except OSError as error:
@@ -423,6 +441,7 @@ def _card(folder: Path, stored: _StoredCard) -> Card:
         licences=stored.licences,
         limits=tuple(stored.limits),
         weights_hash=stored.weights.sha256,
+        heads_hash=stored.heads.sha256 if stored.heads else "",
         version=stored.version,
     )
 

@@ -117,6 +117,23 @@ class RatingScale:
         return msgspec.convert(dict(plain), cls)
 
 
+def with_intervals(
+    scales: Sequence[RatingScale],
+    means: Sequence[float],
+    coverage: float = COVERAGE,
+    *,
+    unusual: bool = False,
+) -> dict[str, Rating]:
+    """Return predicted means with their intervals, by the names of their scales.
+
+    Those of an `unusual` picture miss half as often, as far as the scale has that.
+    """
+    return {
+        scale.name: scale.rating(mean, scale.stricter(coverage) if unusual else coverage)
+        for scale, mean in zip(scales, means, strict=True)
+    }
+
+
 @dataclass(frozen=True)
 class RatingHead:
     """A linear layer that reads ratings of features: weights float32 (R, F), offsets float32 (R,).

@@ -266,3 +266,17 @@ def test_votes_are_learned_as_shares_and_not_as_the_word_with_the_most(
     for colour, share in (("red", 2 / 3), ("blue", 1 / 3)):
         emotions = found.predict_file(data / colour / "0.png").emotions
         assert emotions is not None and abs(emotions["cosy"] - share) < 0.12
+
+
+def test_a_run_is_not_begun_among_pictures_or_over_files_of_others(
+    data: Path, with_graph: Path, tmp_path: Path
+) -> None:
+    before = sorted(data.rglob("*"))
+    for out in (data, data / "new"):
+        with pytest.raises(OutputError, match="read as an emotion"):
+            run(request(data, out, with_graph))
+    assert sorted(data.rglob("*")) == before
+    (tmp_path / "settings.json").write_text('{"editor.fontSize": 12}')
+    with pytest.raises(RunError, match=r"settings\.json is there already"):
+        run(request(data, tmp_path, with_graph))
+    assert (tmp_path / "settings.json").read_text() == '{"editor.fontSize": 12}'

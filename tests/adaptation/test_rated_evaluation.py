@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -101,3 +102,22 @@ def test_a_scale_for_data_without_ratings_is_wrong_use(rated: Path, photos: Path
     with pytest.raises(SystemExit) as ended:
         main(["evaluate", str(rated), "--data", spec, "--split", "all", "--scale", "1", "7"])
     assert ended.value.code == 2
+
+
+def test_rows_of_predictions_are_not_scored_by_ratings_alone(
+    rated: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.csv"
+    for words in (["predict", photos, "--out", rows, "--model", rated], ["evaluate", rows, "--split", "all"]):
+        spec = table(photos, tmp_path / "own.csv", dict.fromkeys(NAMES, 5.0))
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, words), *(["--data", spec] if words[0] == "evaluate" else [])])
+    assert ended.value.code == 2
+    assert "has ratings alone" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_pipe_has_no_content_that_a_model_learned_from(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match="a pipe or a device"):
+        content_hash(tmp_path / "pipe.jpg")

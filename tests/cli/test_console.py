@@ -43,7 +43,10 @@ def shell(command: str, **variables: str) -> "subprocess.CompletedProcess[bytes]
 
 
 def test_what_would_steer_a_terminal_is_escaped_and_lines_stay(capsys: pytest.CaptureFixture[str]) -> None:
-    echo("one\x1b[2J\n\ttwo \x07\u202e\N{NO-BREAK SPACE}\N{MINUS SIGN}1\udcff")
+    text = "one\x1b[2J\n\ttwo \x07\u202e\N{NO-BREAK SPACE}\N{MINUS SIGN}1\udcff"
+    echo(text)
+    assert "one\\x1b[2J\\n\ttwo" in capsys.readouterr().out, "one line"
+    echo(text, several_lines=True)
     assert (
         capsys.readouterr().out == "one\\x1b[2J\n\ttwo \\x07\\u202e\N{NO-BREAK SPACE}\N{MINUS SIGN}1\\udcff\n"
     )

@@ -375,9 +375,23 @@ def test_a_rating_is_explained_next_to_an_emotion(
     assert names(tmp_path) == ["blue.valence+fear.json"]
     lines = capsys.readouterr().out.splitlines()
     rating, emotion = json.loads((tmp_path / "blue.valence+fear.json").read_text())["explanations"]
-    assert lines[1] == f"  valence {rating['value']:.1f} of 1 to 9"
+    assert lines[1].startswith(f"  valence {rating['value']:.1f} (")
     assert [line.strip() for line in lines[2:-1]] == [*rating["story"], *emotion["story"]]
     assert any("valence" in line and "%" not in line for line in lines[2:5])
+
+
+def test_the_plane_of_valence_and_arousal_is_drawn_for_a_model_that_has_both_and_refused_for_others(
+    rated_graph: Path, graph_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--format", "circumplex", "--out", tmp_path, *QUICK)
+    assert status(photos / "blue.png", *words, "--model", graph_model) == 2
+    assert "predicts no ratings" in capsys.readouterr().err
+    assert status(photos / "blue.png", *words, "--model", rated_graph) == 0
+    with Image.open(tmp_path / "blue.circumplex.png") as figure:
+        assert min(figure.size) > 700
+    assert re.search(
+        r"^  valence \d\.\d \(\d\.\d to \d\.\d\), arousal \d\.\d \(", capsys.readouterr().out, re.M
+    )
 
 
 def test_without_a_method_it_is_one_that_explains_the_rating(

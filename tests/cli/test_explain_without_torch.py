@@ -31,8 +31,9 @@ def test_a_picture_gets_its_story_its_figure_its_page_and_its_data(photo: Path, 
                     "--emotion", "fear", "--out", out)  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
-    first, *sentences, png, html, data = ended.stdout.splitlines()
+    first, ratings, *sentences, png, html, data = ended.stdout.splitlines()
     assert re.fullmatch(rf"{re.escape(str(photo))}: (\w+ [\d.]+ %(, |$)){{3}}", first)
+    assert re.fullmatch(r"  valence \d\.\d \(\d\.\d to \d\.\d\), arousal \d\.\d \(.*\)", ratings)
     assert len(sentences) in (3, 4) and " On average this picture is most likely to evoke " in ended.stdout
     assert [Path(line.strip()).name for line in (png, html, data)] == [
         "photo.fear.png", "photo.fear.html", "photo.fear.json",

@@ -111,7 +111,8 @@ def test_a_model_is_evaluated_on_a_part_of_its_words(run: Path, tmp_path: Path) 
 
 def test_the_run_is_read_again_by_its_own_table_and_its_card_names_no_tag(run: Path, data: Path) -> None:
     assert load_card(run / "model").vocabulary.words == PLAIN
-    assert "tags: [visual-emotion-analysis]" in (run / "model" / "README.md").read_text(encoding="utf-8")
+    readme = (run / "model" / "README.md").read_text(encoding="utf-8")
+    assert "tags:\n- visual-emotion-analysis\nmodel-index:" in readme and "datasets:" not in readme
     assert (run / "vocabulary.toml").is_file()
     assert status("evaluate", run / "model", "--data", f"csv:{run / 'splits.tsv'}@{data}") == 0
     assert status("models", "show", run / "model") == 0

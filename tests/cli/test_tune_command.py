@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def run(*words: str) -> Result:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A search that has ended."""
+    """A search of eight members that was interrupted."""
     lineage.write_lineage(tmp_path / lineage.LINEAGE, family())
     SearchFile(plan=SearchPlan(), search_space=SPACE).write(tmp_path)
     return tmp_path
@@ -36,6 +37,7 @@ def test_help_shows_what_a_search_takes_and_the_other_commands() -> None:
 def test_report_checks_the_lineage_and_draws_both_figures(folder: Path) -> None:
     result = run("report", str(folder))
     assert result.exit_code == 0 and "9 intervals" in result.output
+    assert "has not ended: 8 members have rounds to do" in result.output
     assert (folder / "family.png").stat().st_size > 1000 and (folder / "schedule.png").stat().st_size > 1000
 
 
@@ -51,10 +53,16 @@ def test_report_ends_with_an_error_where_the_lineage_is_not_true(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT of a process to itself")
-def test_ctrl_c_is_answered_before_ray_has_ended(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), on_interrupt(tune._answer_at_once):
+@pytest.mark.parametrize("begun", [True, False])
+def test_ctrl_c_is_answered_before_ray_has_ended(
+    begun: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if begun:
+        (tmp_path / "settings.toml").touch()
+    with pytest.raises(KeyboardInterrupt), on_interrupt(partial(tune._answer_at_once, tmp_path)):
         os.kill(os.getpid(), signal.SIGINT)
-    assert "Go on with --resume" in capfd.readouterr().err
+    shown = capfd.readouterr().err
+    assert ("Go on with --resume" in shown) is begun and ("No search was begun" in shown) is not begun
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

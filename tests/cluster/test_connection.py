@@ -1,6 +1,7 @@
 """A Ray that runs, or one of our own."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -77,3 +78,24 @@ def test_a_member_that_wants_more_than_the_cluster_has_is_an_error() -> None:
     require_resources({"cpu": 1.0, "gpu": 0.0}, {"CPU": 2.0})
     with pytest.raises(ClusterError, match="Each member wants 1 GPU, and Ray has 0 in all"):
         require_resources({"cpu": 1.0, "gpu": 1.0}, {"CPU": 2.0})
+
+
+def test_the_note_of_a_ray_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from ray._private import services
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(services, "find_gcs_addresses", set)
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda _: "127.0.0.1:1")
+    assert not connection._runs_here()
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(services, "find_bootstrap_address", lambda _: f"127.0.0.1:{port}")
+        assert connection._runs_here()
+
+
+def test_an_address_of_the_environment_without_an_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ClusterError, match=r"No Ray answers at 127\.0\.0\.1:1"), connected(Cluster()):
+        pass

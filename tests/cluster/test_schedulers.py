@@ -17,9 +17,9 @@ from affectlens.cluster.search_record import SearchRecord
 from affectlens.cluster.tune import _conclude
 from affectlens.errors import RunError
 from affectlens.training.checkpoints import save_weights
-from affectlens.training.intervals import INTERVAL, STATES, state_file
+from affectlens.training.intervals import INTERVAL, state_file
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval, write_lineage
-from affectlens.training.search_plan import SearchPlan
+from affectlens.training.search_plan import STATES, SearchPlan
 from affectlens.training.search_space import perturb, sample_id, values_at
 from lineages import SPACE, family, interval
 

@@ -25,11 +25,11 @@ from affectlens.data import folder
 from affectlens.errors import ClusterError, OutputInUse, RunError, SettingsError
 from affectlens.models.saved import load_model
 from affectlens.training import lineage
-from affectlens.training.intervals import STATES, state_file
+from affectlens.training.intervals import state_file
 from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.replay import ReplayedInterval, replay, winners_line
 from affectlens.training.run_folder import TrainingRequest, read_run_settings
-from affectlens.training.search_plan import SEARCH, SearchFile, SearchPlan
+from affectlens.training.search_plan import SEARCH, STATES, SearchFile, SearchPlan
 from affectlens.training.search_ranges import read_ranges
 from affectlens.training.session import open_session
 from affectlens.training.settings import Settings, override

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from affectlens.data import folder
+from affectlens.data import folder, splits, table
 from affectlens.data.records import ALL, require_listed
-from affectlens.errors import DatasetError, DatasetNotFound, PictureDenied, UnknownName
+from affectlens.errors import DatasetError, DatasetNotFound, OutputError, PictureDenied, UnknownName
 from affectlens.images import read_pixels
 from refusals import Refusals
 
@@ -154,3 +154,31 @@ def test_emotions_may_be_links_and_their_loops_are_followed_no_more(tmp_path: Pa
     link(root / "awe", str(tmp_path / "elsewhere" / "wonder"))
     link(root / "fear", str(tmp_path / "elsewhere" / "dread"))
     assert [record.key for record in folder.read(root).split(ALL)] == ["awe/1.jpg", "fear/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("out", "refused"),
+    [(".", True), ("run", True), ("awe/run", True), ("../run", False), ("link/run", True)],
+)
+def test_nothing_is_written_where_it_would_be_read_as_an_emotion(
+    out: str, refused: bool, tmp_path: Path
+) -> None:
+    root = touch(tmp_path / "data", "awe/1.jpg", "awe/2.jpg", "fear/3.jpg", "fear/4.jpg")
+    if out.startswith("link"):
+        (tmp_path / "link").symlink_to(root)
+    source = splits.divide(folder.read(root), {"val": 0.4}, 0) if out == "run" else folder.read(root)
+    target = tmp_path / out if out.startswith("link") else root / out
+    if refused:
+        with pytest.raises(OutputError, match="read as an emotion"):
+            folder.require_apart(target, source)
+    else:
+        folder.require_apart(target, source)
+
+
+def test_next_to_splits_and_tables_anything_is_written(tmp_path: Path) -> None:
+    source = folder.read(touch(tmp_path, "train/awe/1.jpg", "val/fear/2.jpg"))
+    folder.require_apart(tmp_path / "run", source)
+    with pytest.raises(OutputError):
+        folder.require_apart(tmp_path / "train" / "run", source)
+    (tmp_path / "splits.tsv").write_text("path\tlabel\na.jpg\tawe\n")
+    folder.require_apart(tmp_path / "run", table.read(tmp_path / "splits.tsv", name="fi"))

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from affectlens.data import table
+from affectlens.data.catalog import open_data
 from affectlens.data.records import ALL, DataSource, digest
 from affectlens.emotions import MIKELS, POLARITY
-from affectlens.errors import BadRow, DatasetError, DatasetNotFound
+from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -258,3 +259,19 @@ def test_ratings_of_any_name_in_a_table_of_predictions_are_not_emotions(tmp_path
     file.write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n", encoding="utf-8")
     (record,) = table.read(file).split("all")
     assert record.target.vocabulary == MIKELS
+
+
+def test_columns_about_ratings_sets_and_confidence_are_no_emotions(tmp_path: Path) -> None:
+    words = ",".join(MIKELS.words)
+    numbers = ",".join(["1", *["0"] * 7])
+    about = "calm,calm_low,calm_high,valence,valence_low,valence_high,unusual,set,coverage,min_confidence"
+    file = write(
+        tmp_path, "rows.csv", f"image,top,{words},{about}\na.jpg,,{numbers},3,2,4,5,4,6,false,[],0.9,0.5\n"
+    )
+    assert tops(table.read(file)) == {"a.jpg": "amusement"}
+
+
+def test_a_name_that_no_system_has_is_a_table_that_is_not_there() -> None:
+    for spec in ("csv:" + "x" * 500, "x" * 500 + ".csv@y", "folder:" + "x" * 500, "csv:a@" + "x" * 500):
+        with pytest.raises(AffectLensError):
+            open_data(spec)

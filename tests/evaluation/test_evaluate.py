@@ -43,7 +43,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
 
 def assert_equal_to_rounding(found: Scores, expected: Scores) -> None:
     """Counts are equal, and so are first emotions; probabilities agree to 1e-4."""
-    assert (found.count, found.unreadable, found.temperature) == (48, 1, 1.5)
+    assert (found.count, found.unreadable, found.temperature) == (48, 1, expected.temperature)
     assert found.confusion == expected.confusion and found.per_emotion == expected.per_emotion
     assert found.accuracy == expected.accuracy and found.polarity_accuracy == expected.polarity_accuracy
     for name in ("negative_log_likelihood", "brier", "expected_calibration_error"):

@@ -12,6 +12,7 @@ from affectlens.data import table
 from affectlens.data.records import ALL, DataSource, Record
 from affectlens.emotions import EKMAN, MIKELS, EmotionDistribution
 from affectlens.errors import DatasetError, PictureDamaged, PictureError, VocabularyMismatch
+from affectlens.evaluation.evaluate import evaluate_rows
 from affectlens.evaluation.matching import ROUNDED_TO_ZERO, MatchedRows, match_rows
 from affectlens.inference.output.json_lines import JsonRow
 from affectlens.inference.output.read import RowsFile
@@ -243,3 +244,63 @@ def test_a_probability_of_0_is_filled_and_counted_where_a_label_has_it() -> None
 def test_a_row_whose_answer_is_not_one_is_an_error_with_its_number(change: Mapping[str, Any]) -> None:
     with pytest.raises(DatasetError, match=r"rows\.jsonl, row 2[:,]"):
         match([row("/fi/fear/1.jpg"), row("/fi/awe/1.jpg", **change)], source_of(Path("/fi")))
+
+
+def test_a_row_that_names_no_first_emotion_for_want_of_confidence_is_scored_by_its_likeliest() -> None:
+    abstaining = row("/fi/awe/1.jpg", top=None, min_confidence=0.7)
+    found = match([abstaining, row("/fi/fear/1.jpg", "sadness", min_confidence=0.7)], source_of(Path("/fi")))
+    assert tops(found) == EXPECTED
+    assert any(note.startswith("1 row names no first emotion") for note in found.notes)
+
+
+# ----------------------------------------------------------------------------------------------- sets of rows
+
+
+def rows_with_sets(*sets: Any, **changes: Any) -> RowsFile:
+    """Rows of three pictures of awe and one of fear with these sets."""
+    keys = ("awe/1.jpg", "awe/2.jpg", "awe/3.jpg", "fear/1.jpg")
+    rows = [
+        row(f"/fi/{key}", set=each, coverage=0.9, **changes) for key, each in zip(keys, sets, strict=True)
+    ]
+    return RowsFile(FILE, tuple(rows[::-1]))  # in another order than the pictures
+
+
+def of_four() -> DataSource:
+    return source_of(Path("/fi"), ("awe/1.jpg", "awe/2.jpg", "awe/3.jpg", "fear/1.jpg"))
+
+
+def test_sets_that_rows_hold_are_scored_at_their_coverage() -> None:
+    given = rows_with_sets(["awe"], ["awe", "fear"], ["sadness"], ["awe", "anger", "fear"])
+    (found,) = evaluate_rows(given, of_four(), "val").set_scores
+    assert (found.wanted, found.coverage, found.size, found.alone) == (0.9, 0.75, 1.75, 0.5)
+    assert found.by_emotion["fear"] == 1
+    assert found.worst[0] == "awe" and found.worst[1] == pytest.approx(2 / 3)
+    assert found.by_emotion["anger"] is None, "no picture has it"
+
+
+def test_sets_of_several_coverages_or_of_some_rows_are_a_note_and_those_of_other_words_an_error() -> None:
+    given = rows_with_sets(["awe"], ["awe"], ["awe"], ["fear"])
+    first, *others = given.rows
+    plain = msgspec.to_builtins(first)
+    for changes in ({"coverage": 0.8}, {"set": None}):
+        changed = RowsFile(FILE, (msgspec.convert({**plain, **changes}, JsonRow), *others))
+        result = evaluate_rows(changed, of_four(), "val")
+        assert result.set_scores == () and any("sets of emotions are not scored" in n for n in result.notes)
+    without = RowsFile(FILE, tuple(row(each.image) for each in given.rows))
+    assert evaluate_rows(without, of_four(), "val").set_scores == ()
+    wrong = RowsFile(FILE, (msgspec.convert({**plain, "set": ["joy"]}, JsonRow), *others))
+    with pytest.raises(DatasetError, match="a set of emotions with 'joy', which is none of"):
+        evaluate_rows(wrong, of_four(), "val")
+
+
+def test_of_a_row_that_names_no_first_emotion_it_is_the_likeliest(tmp_path: Path) -> None:
+    source = source_of(ROOT)
+    rows = [
+        row(ROOT / "awe/1.jpg", "fear", top=None, min_confidence=0.7),
+        row(ROOT / "fear/1.jpg", "awe", min_confidence=0.7),
+    ]
+    matched = match_rows(RowsFile(FILE, tuple(rows)), source, "val")
+    tops = [answer.top for _, answer in matched.answers if isinstance(answer, EmotionDistribution)]
+    assert tops == ["fear", "awe"]
+    with pytest.raises(DatasetError, match="Its first emotion is None"):
+        match_rows(RowsFile(FILE, (row(ROOT / "awe/1.jpg", top=None), rows[1])), source, "val")

@@ -24,6 +24,7 @@ from affectlens.emotions import (
 )
 from affectlens.errors import SettingsError
 from affectlens.evaluation.scores import BadScores, Scores, VocabularySizeDiffers, polarity_weights, score
+from affectlens.evaluation.tables import scores_table
 from affectlens.metrics import Doubles, softmax
 
 
@@ -183,6 +184,30 @@ def test_polarity_accuracy_agrees_with_converting_picture_by_picture() -> None:
     assert 0 < sum(right) < len(right)
     assert scores.polarity_accuracy == pytest.approx(sum(right) / len(right))
     assert scores.polarity_count == len(right)
+
+
+def test_errors_across_polarity_are_counted_apart_from_errors_within_it() -> None:
+    """Of four pictures of awe: right, contentment, fear, and one whose sum alone is negative."""
+    answers = [{"awe": 5.0}, {"contentment": 5.0}, {"fear": 5.0},
+               {"awe": 2.0, "fear": 1.9, "sadness": 1.9, "anger": 1.9, "disgust": 1.9}]  # fmt: skip
+    logits = np.array([[row.get(word, -5.0) for word in MIKELS.words] for row in answers])
+    targets = np.array([MIKELS.only("awe").probabilities] * 4)
+    scores = score(logits, targets, MIKELS)
+    assert (scores.accuracy, scores.across_polarity, scores.polarity_accuracy) == (0.5, 0.25, 0.5)
+    low, high = scores.intervals["across_polarity"]
+    assert low <= 0.25 <= high
+    assert ("errors across polarity", "25.0 % (0.0\u201375.0)") in scores_table(scores)
+    assert Scores.from_json(json.loads(json.dumps(scores.to_json()))) == scores
+
+
+def test_scores_without_errors_across_polarity_are_read_and_have_no_word_of_them() -> None:
+    own = Vocabulary("own", ("red", "blue"))
+    scores = score(np.eye(2), np.eye(2), own)
+    assert scores.across_polarity is None and "across_polarity" not in scores.to_json()
+    assert all(title != "errors across polarity" for title, _ in scores_table(scores))
+    known = score(np.eye(8), np.eye(8), MIKELS).to_json()
+    former = {name: value for name, value in known.items() if name != "across_polarity"}
+    assert Scores.from_json(former).across_polarity is None
 
 
 def test_pictures_that_are_neither_positive_nor_negative_do_not_count_for_polarity() -> None:

@@ -1,11 +1,13 @@
 """Ratings explained: by the explainer, in words, in figures and on the page."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from affectlens import Explainer, Predictor
@@ -17,8 +19,12 @@ from affectlens.explain.explainer import Explanation, ExplanationRequest
 from affectlens.explain.faithfulness.curves import RemovalOptions
 from affectlens.explain.methods.occlusion import Occlusion
 from affectlens.explain.text import ends_of, how_made, reading, title, why
-from affectlens.inference.engine import ONNX_RUNTIME
+from affectlens.inference.engine import ONNX_RUNTIME, load_engine
+from affectlens.inference.stores import PictureBytes
 from affectlens.preprocess import Images
+from affectlens.report.circumplex import NoCircumplex
+from pages import Outline
+from rated import SCALES, RatedEngine
 
 REQUEST = ExplanationRequest(
     emotions=("valence", "fear"), effects=True, removal=RemovalOptions(steps=4, random_maps=2)
@@ -100,8 +106,11 @@ def test_without_a_method_a_rating_gets_one_that_explains_it(tmp_path: Path, pho
     found = explainer(photo, "valence")
     assert found.method == default_for(explainer.model, ratings=True) == "occlusion"
     assert found.rating is not None
-    with pytest.raises(SettingsError, match=r"cam .* cannot explain valence.*Methods that can: gradient,"):
-        Explainer.load(folder, "cam", device="cpu")("no such picture.jpg", "valence")
+    assert Explainer.load(folder, "cam", device="cpu")(photo, "valence").sums_up
+    graph = str(rated_networks.write(tmp_path / "graph", graph=True))
+    by_graph = Explainer.load(graph, "cam", engine=ONNX_RUNTIME)
+    with pytest.raises(SettingsError, match=r"cam cannot explain valence.*Methods that can: occlusion, rise"):
+        by_graph("no such picture.jpg", "valence")
 
 
 def test_two_ratings_and_an_emotion_are_answered_by_the_same_perturbed_pictures(
@@ -184,6 +193,85 @@ def test_a_figure_and_a_page_show_a_rating_without_percents(both: Explanation, t
     cells = section[section.index("<tbody>") : section.index("</tbody>")]
     assert ">as it is</th><td>" in cells and "%</td>" not in cells
     assert "Map of what raises and what lowers valence" in section
+
+
+@pytest.fixture(scope="module")
+def by_either(graph_model: Path, photo: Path) -> list[Explainer]:
+    """Explainers of a model with ratings that finds a bright picture unusual, and of one with neither."""
+    rated = EngineModel(RatedEngine(load_engine(str(graph_model), ONNX_RUNTIME)))
+    plain = EngineModel(load_engine(str(graph_model), ONNX_RUNTIME))
+    return [Explainer(model, "occlusion", patch=0.5, stride=0.5) for model in (rated, plain)]
+
+
+def explained(explainer: Explainer, pixels: int) -> Explanation:
+    file = io.BytesIO()
+    Image.new("RGB", (96, 96), (pixels,) * 3).save(file, "PNG")
+    return next(explainer.explain_files([PictureBytes(f"{pixels}.png", file.getvalue())]))
+
+
+def test_an_explanation_has_the_intervals_and_the_mark_that_a_prediction_has(
+    by_either: list[Explainer], tmp_path: Path
+) -> None:
+    model = by_either[0].model
+    assert isinstance(model, EngineModel)
+    for pixels, is_unusual, half in ((120, False, 2.0), (255, True, 2.5)):
+        found = explained(by_either[0], pixels)
+        Image.new("RGB", (96, 96), (pixels,) * 3).save(tmp_path / "a.png")
+        predicted = Predictor(model.engine).predict_file(tmp_path / "a.png")
+        assert found.ratings == predicted.ratings and found.unusual is predicted.unusual is is_unusual
+        assert found.ratings["valence"].mean - found.ratings["valence"].low == pytest.approx(half)
+        row = predicted.to_row(model.engine.card)
+        assert {name: found.to_json()[name] for name in ("valence", "arousal", "unusual")} == {
+            name: row[name] for name in ("valence", "arousal", "unusual")
+        }
+
+
+def test_a_picture_that_cannot_be_read_has_the_same_keys_and_a_model_without_ratings_none_of_them(
+    by_either: list[Explainer], tmp_path: Path
+) -> None:
+    rows = [
+        [next(each.explain_files([tmp_path / "no.png"])).to_json(), explained(each, 120).to_json()]
+        for each in by_either
+    ]
+    assert set(rows[0][0]) == set(rows[0][1]) >= {"valence", "arousal", "unusual"}
+    assert set(rows[1][0]) == set(rows[1][1]) == set(rows[0][0]) - {"valence", "arousal", "unusual"}
+    assert rows[0][0]["valence"] is rows[0][0]["unusual"] is None
+
+
+def test_page_and_figure_show_intervals_the_plane_and_the_mark(by_either: list[Explainer]) -> None:
+    usual, unusual, plain = (
+        explained(explainer, pixels)
+        for explainer, pixels in ((by_either[0], 120), (by_either[0], 255), (by_either[1], 255))
+    )
+    pages = [Outline(page.render_page(each)) for each in (usual, unusual, plain)]
+    warning = "Unlike the photographs that the model was made for"
+    assert [warning in each.text for each in pages] == [False, True, False]
+    assert ["Valence and arousal" in each.text for each in pages] == [True, True, False]
+    low, high = usual.ratings["valence"].low, usual.ratings["valence"].high
+    assert f"{low:.1f} to {high:.1f}" in pages[0].text
+    planes = [each for each in pages[0].all("img") if each.get("class") == "circumplex"]
+    assert len(planes) == 1 and "Valence and arousal of 120.png" in (planes[0]["alt"] or "")
+    texts = [
+        " ".join(" ".join(found.get_text() for found in figures.draw_figure(each).findobj(Text)).split())
+        for each in (usual, unusual, plain)
+    ]
+    assert [warning in each for each in texts] == [False, True, False]
+    assert ["arousal" in each for each in texts] == [True, True, False]
+    with pytest.raises(NoCircumplex, match="predicts no ratings"):
+        figures.draw_plane(plain)
+
+
+def test_a_model_of_other_ratings_has_them_on_its_page_without_a_plane(
+    graph_model: Path,
+) -> None:
+    engine = RatedEngine(load_engine(str(graph_model), ONNX_RUNTIME), SCALES[:1])
+    engine.answer = lambda pixels: RatedEngine.answer(engine, pixels)._replace(  # type: ignore[method-assign]
+        ratings=np.full((len(pixels), 1), 4, np.float32)
+    )
+    found = explained(Explainer(EngineModel(engine), "occlusion", patch=0.5, stride=0.5), 120)
+    outline = Outline(page.render_page(found))
+    assert "Valence" in outline.text and "2.0 to 6.0" in outline.text
+    assert not [each for each in outline.all("img") if each.get("class") == "circumplex"]
 
 
 def test_maps_in_different_units_do_not_share_a_scale(both: Explanation) -> None:

@@ -12,8 +12,10 @@ from affectlens.explain.explainer import Explanation, ExplanationRequest
 from affectlens.explain.formats import FORMATS, request_for
 from affectlens.explain.methods.options import listing, parse
 from affectlens.explain.output import ExplanationFiles
+from affectlens.ratings import with_intervals
 from heat import effects_of, explanation_of, heatmap_of, with_patch
 from lock_holder import holder
+from rated import SCALES
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other() -> None:
@@ -60,7 +62,12 @@ def test_the_question_is_part_of_a_name() -> None:
 
 def test_every_format_writes_its_file_and_no_two_the_same(tmp_path: Path) -> None:
     heatmap = heatmap_of(with_patch())
-    explanation = explanation_of(heatmap, effects=(effects_of(heatmap.question, {}),))
+    explanation = explanation_of(
+        heatmap,
+        effects=(effects_of(heatmap.question, {}),),
+        scales=SCALES,
+        ratings=with_intervals(SCALES, [4.0, 6.0]),
+    )
     written = ExplanationFiles(tmp_path / "out", ExplanationRequest()).write(explanation, FORMATS)
     assert len(set(written)) == len(FORMATS)
     assert sorted(written) == sorted((tmp_path / "out").iterdir())

@@ -1,9 +1,12 @@
 """What lies over a film that is written again: size, times, words, colours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from affectlens.film.overlay import KINDS, LEAST, drawings, strip_height, text
+from affectlens.film.overlay import KINDS, LEAST, OverlayKind, drawings, strip_height, text
+from rated import rated
 from timelines import film_of, timeline_of
 
 
@@ -36,6 +39,26 @@ def test_the_parts_of_the_line_are_as_long_as_emotions_are_likely() -> None:
     line = opaque[opaque > 0.3 * 1280]
     fear = (middle[:, :3] == np.array([0x33, 0x22, 0x88])).all(axis=1).sum()
     assert fear / len(line) == pytest.approx(timeline.samples[0].smoothed[6], abs=0.01)
+
+
+@pytest.mark.parametrize("faded", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shot_of_unusual_or_faded_frames_alone_has_neither_a_colour_nor_the_name_of_an_emotion(
+    kind: OverlayKind, faded: bool
+) -> None:
+    timeline = rated(timeline_of(), 3)
+    if faded:
+        samples = [replace(s, unusual=False, faded=s.shot == 3) for s in timeline.samples]
+        timeline = replace(timeline, samples=tuple(samples))
+    found = list(drawings(timeline, kind)(film_of(22.0)))
+    ((index, own),) = [(n, drawing) for n, drawing in enumerate(found) if 7 <= drawing.second < 12]
+    colours = own.picture[..., :3]
+    assert (colours.min(axis=-1) == colours.max(axis=-1)).all() and colours.max() == 255, "white words alone"
+    before = found[index - 1].picture[..., :3]
+    assert (before.min(axis=-1) < before.max(axis=-1)).any()
+    letters = round(0.5 * strip_height(640, 360))
+    word = text("faded" if faded else "unusual", letters)
+    assert own.picture[..., :3].max(axis=-1).any(axis=0).sum() == pytest.approx(word.any(axis=0).sum(), abs=1)
 
 
 def test_words_stand_on_a_ground_dark_enough_for_any_picture() -> None:

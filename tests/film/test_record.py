@@ -27,7 +27,7 @@ from affectlens.report.text import printable
 from affectlens.video import Video
 from films import as_pictures, scene, write
 from lock_holder import holder
-from rated import RatedEngine
+from rated import SCALES, RatedEngine
 from watching import Count, same, watched
 
 
@@ -102,6 +102,36 @@ def test_a_record_of_a_model_with_other_heads_is_refused_and_one_without_has_no_
     rated.heads = {name: values + 1 for name, values in rated.heads.items()}
     with pytest.raises(RunError, match="other weights of ratings"):
         watched(four_scenes, rated, out=tmp_path / "rated", resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"temperature": 3.0}, {"prediction_sets": {"coverages": [0.9]}}, {"ratings": SCALES[:1]}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_record_of_the_same_weights_with_another_calibration_is_refused(
+    four_scenes: Path, engine: OnnxEngine, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    rated: Any = RatedEngine(engine)
+    complete = watched(four_scenes, rated, out=tmp_path / "out")
+    assert complete.answers_hash == rated.card.answers_hash != ""
+    rated.card = replace(rated.card, **changes)
+    with pytest.raises(RunError, match="same weights whose temperature, sets, ratings or preprocessing"):
+        watched(four_scenes, rated, out=tmp_path / "out", resume=True)
+    # A record of before names none.
+    file = tmp_path / "out" / film_record.FILM
+    plain = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in plain.items() if key != "answers"}))
+    assert same(watched(four_scenes, rated, out=tmp_path / "out", resume=True), complete)
+
+
+def test_a_timeline_of_a_model_of_weights_alone_has_no_word_of_what_else_decides(
+    four_scenes: Path, engine: OnnxEngine
+) -> None:
+    assert "answers_hash" not in watched(four_scenes, engine).to_json()
+    rated: Any = RatedEngine(engine)
+    timeline = watched(four_scenes, rated)
+    assert Timeline.from_text(timeline.to_text()) == timeline and timeline.answers_hash
 
 
 def test_a_line_with_another_number_of_ratings_is_damaged(

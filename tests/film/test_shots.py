@@ -119,6 +119,64 @@ def test_a_fade_in_from_black_is_not_a_cut() -> None:
     assert found_in(frames) == []
 
 
+def fades_in(frames: list[Thumbnail], detector: ShotDetector | None = None) -> list[tuple[float, float]]:
+    detector = detector or ShotDetector()
+    found_in(frames, detector=detector)
+    return [(round(span.begin, 2), round(span.end, 2)) for span in detector.fades]
+
+
+BLACK_FRAME, WHITE_FRAME = (np.full((ROWS, COLUMNS, 3), level, np.uint8) for level in (0, 255))
+
+
+@pytest.mark.parametrize("length", [0.4, 1.0, 1.6])
+def test_frames_that_a_fade_dims_are_known_on_both_sides_and_at_the_ends_of_a_film(length: float) -> None:
+    """Frames below 80 % of the light of a fade in at 0.4 s, one out to black, in again, and one out."""
+    ramp = [still(step / (25 * length)) for step in range(round(25 * length))]
+    shown, black = [still(1.0)] * 75, [BLACK_FRAME] * 10
+    frames = black + ramp + shown + ramp[::-1] + black + ramp + shown + ramp[::-1] + black
+    found = fades_in(frames)
+    edges = [0.4, 3.4 + 2 * length, 3.8 + 2 * length, 6.8 + 4 * length]  # of black
+    assert len(found) == 4
+    for (begin, end), edge, side in zip(found, edges, (1, -1, 1, -1), strict=True):
+        dark, dimmed = (begin, end) if side > 0 else (end, begin)
+        assert dark == pytest.approx(edge, abs=0.05 + 0.1 * length)  # a tenth of the light shows nothing
+        assert dimmed == pytest.approx(edge + side * 0.8 * length, abs=0.13)
+
+
+def test_a_fade_to_white_dims_frames_too_and_cuts_dark_scenes_and_flashes_none() -> None:
+    share = [step / 25 for step in range(25)]
+    washed = [(still(1.0) * (1 - part) + 255 * part).astype(np.uint8) for part in share]
+    assert len(fades_in([still(1.0)] * 50 + washed + [WHITE_FRAME] * 20)) == 1
+    assert fades_in([still(1.0)] * 50 + [BLACK_FRAME] * 30 + [still(1.0, 1)] * 50) == []
+    assert fades_in([still(0.2)] * 100) == []
+    assert fades_in([still(1.0 - 0.6 * step / 60) for step in range(60)] + [still(0.4)] * 60) == []
+    assert fades_in([still(1.0)] * 50 + [WHITE_FRAME] * 2 + [still(1.0)] * 50) == []
+
+
+def test_a_scene_that_grows_brighter_long_after_a_fade_is_not_dimmed_by_it() -> None:
+    frames = [BLACK_FRAME] * 10 + [still(0.5 * step / 12) for step in range(12)] + [still(0.5)] * 25
+    frames += [still(0.5 + 0.5 * step / 25) for step in range(25)] + [still(1.0)] * 75
+    ((_, end),) = fades_in(frames)
+    assert end < 0.88
+
+
+def test_a_detector_that_continues_within_a_fade_finds_it_once() -> None:
+    ramp = [still(step / 25) for step in range(25)]
+    frames = [still(1.0)] * 100 + ramp[::-1] + [BLACK_FRAME] * 10 + ramp + [still(1.0, 1)] * 150
+    complete = fades_in(frames)
+    assert len(complete) == 2
+    for stop in (115, 140, 210):
+        first = ShotDetector()
+        for number in range(stop):
+            first.add(number / 25, frames[number])
+        second = ShotDetector(Decided(first.decided.until, first.decided.last))
+        for number in range(max(0, stop - 180), len(frames)):
+            second.add(number / 25, frames[number])
+        second.finish()
+        spans = [*first.fades, *second.fades]
+        assert [(round(s.begin, 2), round(s.end, 2)) for s in spans] == complete
+
+
 def test_shots_of_a_real_film_are_those_that_people_see(shared: Path) -> None:
     path = shared / "fixtures" / "video" / "big-buck-bunny-30s.mp4"
     if not path.is_file():
@@ -130,6 +188,8 @@ def test_shots_of_a_real_film_are_those_that_people_see(shared: Path) -> None:
     found += detector.finish()
     # It begins with a fade from black; writing comes and goes; a bird that flaps its wings fills a third.
     assert [round(boundary.second, 2) for boundary in found] == [11.88, 15.75, 23.04]
+    (fade,) = detector.fades
+    assert fade.begin < 1 < fade.end < 2.5  # it is there at 2.2 s
 
 
 def test_cuts_between_plain_colours_are_found() -> None:

@@ -14,10 +14,12 @@ from PIL import Image
 from affectlens.errors import NotAVideo, RunError, SettingsError, VideoDamaged
 from affectlens.film import sampler as film_sampler
 from affectlens.film import watch as film_watch
+from affectlens.film.analysis.build import FramePrediction
 from affectlens.film.events import WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.settings import FilmSettings
+from affectlens.film.shots import FadeSpan
 from affectlens.film.timeline import Counts
-from affectlens.film.watch import watch
+from affectlens.film.watch import _left_out_notes, watch
 from affectlens.inference.onnx_engine import OnnxEngine
 from affectlens.inference.predictor import Predictor
 from affectlens.version import VERSION
@@ -250,6 +252,34 @@ def test_gaps_of_a_live_source_are_found_and_an_even_rhythm_has_none() -> None:
     assert film_watch._gaps([]) == []
     (note,) = film_watch._live_notes(Counts(), [(11.5, 15.0), (0.5, 10.5)])
     assert "from 0.5 s to 10.5 s nothing was predicted, nor in 1 shorter stretch;" in note
+
+
+def test_frames_within_fades_are_left_out_and_reported(engine: OnnxEngine, tmp_path: Path) -> None:
+    """Two seconds in which a scene comes from black, two of it, two in which it goes."""
+    light = [min(1.0, number / 50, (149 - number) / 50) for number in range(150)]
+    path = write(tmp_path / "fades.mp4", as_pictures(scene(1) * each for each in light))
+    timeline = watched(path, engine, every=0.2)
+    for sample in timeline.samples:
+        if not 1.2 < sample.second < 1.8 and not 4.2 < sample.second < 4.8:
+            assert sample.faded is not (1.5 < sample.second < 4.5)
+    bright = [sample.emotions for sample in timeline.samples if 2.2 < sample.second < 3.8]
+    alone, every = (
+        np.mean(rows, axis=0) for rows in (bright, [sample.emotions for sample in timeline.samples])
+    )
+    assert np.abs(timeline.emotions - alone).sum() < np.abs(every - alone).sum() / 2 > 0.05
+    number, total = sum(sample.faded for sample in timeline.samples), len(timeline.samples)
+    assert f"Frames that a fade dims: {number} of {total} sampled." in " ".join(timeline.notes)
+
+
+def test_notes_do_not_claim_that_frames_are_left_out_where_there_are_no_others() -> None:
+    frames = [FramePrediction(second, None, (1.0,), unusual=second > 1) for second in (0.0, 1.0, 2.0)]
+    some = _left_out_notes([FadeSpan(0.0, 0.5)], frames)
+    assert [note.endswith("They are left out of means, moods and peaks.") for note in some] == [True, True]
+    every = _left_out_notes([FadeSpan(0.0, 1.5)], frames)
+    assert [note.split(":")[1] for note in every] == [
+        " 1 of 3 sampled. They are counted, for there are no others.",
+        " 2 of 3 sampled. They are counted, for there are no others.",
+    ]
 
 
 def test_black_frames_are_left_out_and_reported(engine: OnnxEngine, tmp_path: Path) -> None:

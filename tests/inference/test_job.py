@@ -97,3 +97,15 @@ def test_only_the_first_failures_are_kept_as_text() -> None:
     lines = counts.failure_lines()
     assert len(lines) == SHOWN_FAILURES + 1
     assert lines[0] == "Not read: 0\\x1b.jpg" and lines[-1] == "Not read: 7 more."
+
+
+def test_an_empty_folder_is_a_row_and_no_picture(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    given = [str(tmp_path / "empty"), str(photos), str(tmp_path / "no*.jpg")]
+    for suffix in (".jsonl", ".csv"):
+        file = tmp_path / f"rows{suffix}"
+        counts = PredictionJob(predictor, pictures(given), batch_size=2).write(file)
+        expected = "5 pictures, 1 could not be read, 2 inputs without pictures, "
+        assert counts.total == 7 and counts.summary().startswith(expected)
+        resumed = PredictionJob(predictor, pictures(given), batch_size=1).write(file, resume=True)
+        assert resumed.summary().startswith("5 pictures, 7 of them before, 1 could not be read, 2 inputs")

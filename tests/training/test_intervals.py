@@ -16,11 +16,12 @@ from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.checkpoints import hash_state, load_state
 from affectlens.training.finish import RunFinished
-from affectlens.training.intervals import STATES, SettingsSample, interval_of, state_file, train_interval
+from affectlens.training.intervals import SettingsSample, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
 from affectlens.training.loop import train
 from affectlens.training.replay import ReplayedInterval, replay, replay_session
 from affectlens.training.run_folder import TrainingRequest, open_run
+from affectlens.training.search_plan import STATES
 from affectlens.training.search_space import sample_id, search_space
 from affectlens.training.session import Session, open_session
 from affectlens.training.settings import Settings, override, setting

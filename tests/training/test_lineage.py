@@ -22,7 +22,8 @@ from affectlens.training.lineage import (
 )
 from affectlens.training.lineage_figure import write_figures
 from affectlens.training.replay import winners_line
-from lineages import family
+from affectlens.training.search_plan import SearchFile, SearchPlan, read_search
+from lineages import SPACE, family
 
 
 def test_a_true_lineage_is_verified_and_survives_the_disk(tmp_path: Path) -> None:
@@ -151,3 +152,25 @@ def test_a_line_of_other_types_is_an_error_of_ours(damage: str, tmp_path: Path) 
     (tmp_path / LINEAGE).write_text(re.sub(name + r": ([{][^}]*[}]|[^,]*)", damage, text))
     with pytest.raises(LineageError):
         read_lineage(tmp_path / LINEAGE)
+
+
+def search_of(folder: Path, intervals: list[Interval], **plan: Any) -> None:
+    write_lineage(folder / LINEAGE, intervals)
+    SearchFile(plan=SearchPlan(population=3, rounds=3, **plan), search_space=SPACE).write(folder)
+
+
+def test_a_search_that_has_ended_has_the_last_round_of_every_member(tmp_path: Path) -> None:
+    search_of(tmp_path, family())
+    assert read_search(tmp_path) == (family(), 0)
+    search_of(tmp_path, family()[:-2])
+    assert read_search(tmp_path)[1] == 2, "it goes on"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    for read in (read_search, winners_line, write_figures):
+        with pytest.raises(LineageError, match="ends before the search did: of 2 members"):
+            read(tmp_path)
+    (tmp_path / "states").mkdir()
+    assert read_search(tmp_path)[1] == 2, "the best so far was written, and it goes on"
+    (tmp_path / "states").rmdir()
+    search_of(tmp_path, family()[:-2], budget=sum(i.last_step - i.first_step for i in family()[:-2]))
+    assert read_search(tmp_path)[1] == 0, "its budget is spent"

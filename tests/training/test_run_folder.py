@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from affectlens.errors import RunError
 from affectlens.files import GrowingFile
-from affectlens.training.run_folder import RunData, RunRecord, cut_back, read_rows
+from affectlens.training.run_folder import RunData, RunRecord, cut_back, read_rows, require_no_run
 
 
 @pytest.mark.parametrize("tail", [b"", b'{"step": 3, "lo', b'{"step": 1, "note": "\xc3', b"\xff\xfe"])
@@ -41,3 +42,17 @@ def test_names_that_are_not_text_can_be_read_back(tmp_path: Path) -> None:
     read = RunRecord.read(tmp_path)
     assert read.data.notes == ("folders next to the splits were not read: caf\\udce9, \U0001f5fb",)
     assert read.command == "affectlens train plain --settings r\\udce9.toml"
+
+
+@pytest.mark.parametrize("name", ["splits.tsv", "vocabulary.toml", "steps.jsonl", "best.safetensors"])
+def test_files_of_others_in_the_folder_of_a_new_run_are_not_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("of another")
+    with pytest.raises(RunError, match=f"{name} is there already"):
+        require_no_run(tmp_path)
+    # But what a run left that was killed as it began, whose record comes first, is begun anew.
+    data = RunData(spec="folder", hashes={}, counts={})
+    RunRecord(name="plain", command="", seed=0, data=data, machine={}).write(tmp_path)
+    require_no_run(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"run\.json cannot be read"):
+        require_no_run(tmp_path)

@@ -141,7 +141,7 @@ def test_a_mixture_is_the_mean_of_what_the_model_predicts_for_the_pictures_of_th
     gloomy = [record for record in session.training if record.target.top == "gloom"]
     batches = evaluation_batches(EvaluationSet(gloomy, SMALL, file_reader(SMALL)), 64, 0)
     logits = predict_labelled(model.network, batches, SMALL, CPU, torch.float32).logits
-    expected = torch.softmax(torch.from_numpy(logits) / 2.0, dim=1).mean(dim=0)
+    expected = torch.softmax(torch.from_numpy(logits) / model.card.temperature, dim=1).mean(dim=0)
     assert list(rows["gloom"]) == list(MIKELS.words)
     torch.testing.assert_close(torch.tensor(list(rows["gloom"].values())), expected, atol=1e-5, rtol=0)
 

@@ -36,10 +36,12 @@ from affectlens.adaptation.recalibration import (
     refit_emotions,
     refit_rating,
 )
+from affectlens.data.folder import require_apart
 from affectlens.data.groups import SearchProgress, find_groups, search_for
 from affectlens.errors import AffectLensError, MissingExtra, OutputError, SettingsError
 from affectlens.evaluation.scores import score
 from affectlens.extras import ADAPT
+from affectlens.files import output_path
 from affectlens.inference.coverage import PredictionSets
 from affectlens.inference.engine import AUTO, MANY, Engine, load_engine
 from affectlens.library.licences import licences, merged_licences
@@ -137,7 +139,7 @@ def calibrate(
         found = affectlens.calibrate("default", "photos/", "mine")
         print("\\n".join(found.report.findings()))
     """
-    out = Path(out)
+    out = output_path(out)
     request = CalibrationRequest(
         model=model, data=str(data), out=out, split=split, scale=scale,
         name=printable(name or out.resolve().name), engine=engine, device=device, seed=seed,
@@ -157,6 +159,7 @@ def fit_calibration(request: CalibrationRequest, progress: OnProgress = lambda d
     own = open_own_pictures(request.data, card, request.split, request.scale)
     if own.has_ratings:
         _require_onnx(folder)
+    require_apart(request.out, own.source)
     with locked_file(request.out):
         _require_empty(request.out)
         engine = load_engine(
@@ -181,7 +184,11 @@ def _require_onnx(folder: Path) -> None:
 
 
 def _require_empty(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    try:
+        is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
+    if is_taken:
         raise OutputError(f"{out} exists and is not overwritten. Name another folder.")
 
 

@@ -150,15 +150,30 @@ def _layers(graph: Any) -> Iterator[Layer]:
     """Find the linear layers that read the parts of the embedding. Raises `LookupError` with a reason."""
     makers = {output: node for node in graph.node for output in node.output}
     stored = {weight.name: weight for weight in graph.initializer}
-    maker = makers.get(GRAPH_EMBEDDING)
-    if maker is None or maker.op_type not in ("Concat", "Identity"):
+    if GRAPH_EMBEDDING not in makers:
         raise LookupError("its graph has no embedding")
-    for part in maker.input:
-        readers = [node for node in graph.node if node.op_type == "Gemm" and node.input[0] == part]
+    products = [node for node in graph.node if node.op_type == "Gemm"]
+    maker = makers[GRAPH_EMBEDDING]
+    # One layer reads all of it, or each of several the part that was concatenated.
+    parts = [GRAPH_EMBEDDING]
+    if not any(_reads_by_stored_weights(node, GRAPH_EMBEDDING, makers, stored) for node in products):
+        parts = list(maker.input) if maker.op_type in ("Concat", "Identity") else []
+    for part in parts:
+        readers = [node for node in products if _reads_by_stored_weights(node, part, makers, stored)]
         if len(readers) != 1 or len(readers[0].input) != 3:
             raise LookupError("its last layers are not linear ones with offsets")
         weights, offsets = (_stored_name(name, makers, stored) for name in readers[0].input[1:])
         yield Layer(name_in_file(weights), name_in_file(offsets), stored[weights].dims[1])
+
+
+def _reads_by_stored_weights(
+    product: Any, part: str, makers: Mapping[str, Any], stored: Mapping[str, Any]
+) -> bool:
+    """Whether a product reads a part of the embedding by weights of the network, not by those of ratings."""
+    if product.input[0] != part:
+        return False
+    weights = stored[_stored_name(product.input[1], makers, stored)]
+    return bool(weights.data_location == weights.EXTERNAL)
 
 
 def _stored_name(name: str, makers: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
@@ -237,6 +252,9 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
         if np.allclose(before[:, :, 0, 0], scale * rows, atol=1e-3 * np.abs(before).max()):
             made = (scale * _centred(new.weights))[:, :, None, None].astype(np.float32)
             held.CopyFrom(numpy_helper.from_array(made, _MAP_WEIGHTS))
+            for node in graph.node:
+                if _MAP_WEIGHTS in node.input:
+                    del node.input[2:]  # offsets, which are zero, as many as there were words
             return
     without_outputs(graph, [GRAPH_CLASS_MAPS])
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from affectlens.data.prefetch import batched, map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import DatasetError, OutputError, PictureError
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, read_file
 from affectlens.images import Pixels, read_pixels
 from affectlens.inference.engine import Engine
 from affectlens.model_folder import GRAPH_EMBEDDING
@@ -157,7 +157,7 @@ def _check_manifest(folder: Path, wanted: dict[str, Any]) -> None:
             out.write(json.dumps(wanted, indent=1) + "\n")
         return
     try:
-        found = {"output": GRAPH_EMBEDDING, **json.loads(file.read_text(encoding="utf-8"))}
+        found = {"output": GRAPH_EMBEDDING, **json.loads(read_file(file).decode("utf-8"))}
     except (OSError, ValueError, TypeError) as error:
         raise OutputError(f"{file} cannot be read ({error}). Delete {folder} to compute anew.") from None
     differing = [name for name, value in wanted.items() if found.get(name) != value]

@@ -31,9 +31,10 @@ from affectlens.adaptation.rated_source import RatedSource
 from affectlens.adaptation.report import Report, mean_probabilities
 from affectlens.adaptation.validation import Labelled, OutOfFold, cross_fitted
 from affectlens.data import splits
+from affectlens.data.folder import require_apart
 from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
 from affectlens.errors import RunError
-from affectlens.files import atomic_write, clear_leftovers, json_text
+from affectlens.files import atomic_write, clear_leftovers, json_text, read_file
 from affectlens.inference.engine import ONNX_RUNTIME
 from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
@@ -146,12 +147,14 @@ def open_folder(
     if not request.resume:
         if any(os.path.lexists(request.out / name) for name in _OF_BEGUN):
             raise RunError(f"{request.out} holds a run. Go on with it by --resume, or choose another --out.")
+        require_apart(request.out, request.source)
+        _require_own(file, wanted)
         with atomic_write(file, "w") as out:
             out.write(json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
         return
     clear_leftovers(request.out)
     try:
-        found = dict(json.loads(file.read_text(encoding="utf-8")))
+        found = dict(_read_settings(file))
     except FileNotFoundError:
         raise RunError(f"{request.out} holds no run to resume: {SETTINGS} is not there.") from None
     except (OSError, ValueError, TypeError) as error:
@@ -163,6 +166,22 @@ def open_folder(
             f"The run in {request.out} was begun with other settings or data: {', '.join(differing)} differ. "
             "Resume with the same command, or choose another --out."
         )
+
+
+def _require_own(file: Path, wanted: Mapping[str, Any]) -> None:
+    """Raise `RunError` for settings that no run of this kind wrote: they would be replaced."""
+    if not os.path.lexists(file):
+        return
+    try:
+        is_own = wanted.keys() - {"depth", "dtype", "settings"} <= dict(_read_settings(file)).keys()
+    except (OSError, ValueError, TypeError):
+        is_own = False
+    if not is_own:
+        raise RunError(f"{file} is there already, and is not of this run. Choose another --out.")
+
+
+def _read_settings(file: Path) -> Any:
+    return json.loads(read_file(file).decode("utf-8"))
 
 
 def write_report(out: Path, report: Report, data: Labelled, found: OutOfFold) -> None:

@@ -49,6 +49,7 @@ from affectlens.data.rated_table import ScaleEnds
 from affectlens.data.records import DataSource
 from affectlens.errors import SettingsError
 from affectlens.extras import ADAPT, require
+from affectlens.files import output_path
 from affectlens.inference.engine import ONNX_RUNTIME, Engine, load_engine
 from affectlens.locks import locked_folder
 from affectlens.metrics import Doubles
@@ -127,7 +128,7 @@ def finetune(
         print("\\n".join(found.report.findings()))
         affectlens.Predictor.load("my-model")("beach.jpg")
     """
-    out = Path(out)
+    out = output_path(out)
     request = FinetuneRequest(
         **requested_target(open_target(str(data), start, ratings)),
         out=out,

@@ -24,6 +24,7 @@ from affectlens.data.table import has_emotions, rows_of
 from affectlens.emotions import Vocabulary
 from affectlens.errors import DatasetError, EmptySplit, PictureError
 from affectlens.evaluation.evaluate import matched_words
+from affectlens.files import read_file
 from affectlens.images import Pixels, read_pixels
 from affectlens.inference.engine import Answers, Engine
 from affectlens.inference.predictions import Unreadable, as_logits, require_readable
@@ -107,8 +108,11 @@ def open_own_pictures(
 
 
 def content_hash(file: Path) -> str:
-    """Return the first digits of a file's SHA-256, by which a card knows what it learned from."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:_HASH_DIGITS]
+    """Return the first digits of a file's SHA-256, by which a card knows what it learned from.
+
+    Raises `OSError`, also for a pipe and a file of more than a gigabyte.
+    """
+    return hashlib.sha256(read_file(file)).hexdigest()[:_HASH_DIGITS]
 
 
 def learned_ratings(card: Card, records: Sequence[Record]) -> NDArray[np.bool_]:

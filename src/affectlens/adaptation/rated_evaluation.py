@@ -1,16 +1,18 @@
 """Evaluate a model's ratings on pictures that people rated: what `affectlens evaluate` does for such
 tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from affectlens.adaptation.own_pictures import SCALE, answer_own_pictures, open_own_pictures
 from affectlens.data.catalog import table_of
 from affectlens.data.table import LABELS, has_emotions, rows_of
+from affectlens.emotions import MIKELS, Vocabulary, own_name
 from affectlens.errors import DatasetError
 from affectlens.evaluation.ratings import RatingScores, score_ratings
 from affectlens.inference.engine import Engine
+from affectlens.inference.output.read import RowsFile
 from affectlens.inference.predictions import Unreadable
 from affectlens.model_folder import Card
 
@@ -54,16 +56,39 @@ def has_own_ratings(spec: str, card: Card) -> tuple[bool, bool]:
 
     Raises what reading the table raises.
     """
-    table = table_of(spec)
+    percents = any(scale.is_percent for scale in card.ratings)
     names = [scale.name for scale in card.ratings]
+    return has_ratings(spec, names, card.vocabulary, labels=percents)
+
+
+def has_ratings(
+    spec: str, names: Collection[str], vocabulary: Vocabulary, *, labels: bool = False
+) -> tuple[bool, bool]:
+    """Whether a data set is a table with ratings of these names, and whether it has emotions as well.
+
+    With `labels`, a column of several labels counts as ratings.
+    Raises what reading the table raises.
+    """
+    table = table_of(spec)
     if table is None or not names:
         return False, True
     rows = list(rows_of(table[0]))
     rated = any(row.get(name.lower()) not in (None, "") for _, row in rows for name in names)
     # A picture may have none of the labels: the column alone shows that they are there.
-    percents = any(scale.is_percent for scale in card.ratings)
-    rated = rated or (percents and any(LABELS in row for _, row in rows))
-    return rated, not rated or has_emotions(rows, card.vocabulary)
+    rated = rated or (labels and any(LABELS in row for _, row in rows))
+    return rated, not rated or has_emotions(rows, vocabulary)
+
+
+def require_labels(given: RowsFile, spec: str) -> None:
+    """Raise `DatasetError` for a table of ratings alone, which rows of predictions are not scored by."""
+    ratings = {name for row in given.rows for name in row.ratings}
+    words = tuple(dict.fromkeys(word for row in given.rows for word in row.emotions or ())) or MIKELS.words
+    _, labelled = has_ratings(spec, ratings, Vocabulary(own_name(words), words))
+    if not labelled:
+        raise DatasetError(
+            f"{spec} has ratings alone, and of a file of predictions emotions alone are scored. Evaluate the "
+            "model itself instead of the file, or add labels."
+        )
 
 
 def evaluate_ratings(

@@ -21,7 +21,7 @@ from affectlens.data.catalog import table_of
 from affectlens.data.rated_table import RatedPicture, ScaleEnds, read_ratings, require_rising
 from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
-from affectlens.data.table import PATH_COLUMNS, RATINGS, has_emotions, rows_of
+from affectlens.data.table import ENDS, PATH_COLUMNS, RATINGS, has_emotions, rows_of
 from affectlens.data.vocabularies import stored_vocabulary
 from affectlens.emotions import LONGEST_WORD, MIKELS, POLARITY, RESERVED, RESERVED_BEGINNINGS, Vocabulary
 from affectlens.errors import DatasetError, SettingsError, UnknownName
@@ -32,7 +32,6 @@ from affectlens.ratings import HIGHEST, LOWEST, rescaled
 FEWEST, FEWEST_GROUPS = 20, 5  # pictures of a rating: below, no interval of 95 % is known of their errors
 _SCALE = (LOWEST, HIGHEST)  # of valence and arousal, where none is stated
 _FLAT = 1e-9  # standard deviation below which all ratings are the same
-_ENDS = ("_low", "_high")  # of columns that hold intervals
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def require_rating_name(name: str, words: Vocabulary) -> None:
         problem = f"it is empty, longer than {LONGEST_WORD} characters, or cannot be shown"
     elif name != name.strip().lower() or set(name) & set(":,;/"):
         problem = "names are in small letters, without colons, commas, semicolons and slashes"
-    elif name in reserved or name.startswith(RESERVED_BEGINNINGS) or name.endswith(_ENDS):
+    elif name in reserved or name.startswith(RESERVED_BEGINNINGS) or name.endswith(ENDS):
         problem = "it is the name of another column"
     elif words.knows(name) or POLARITY.knows(name):
         problem = "it is a word of the model's emotions"

@@ -29,10 +29,14 @@ _ENCODABLE = "affectlens-encodable"
 _UNBOUNDED = 500  # columns, more than any table has
 
 
-def echo(text: object = "", *, err: bool = False) -> None:
-    """Print text with a line end, to standard output or standard error."""
+def echo(text: object = "", *, err: bool = False, several_lines: bool = False) -> None:
+    """Print a line to standard output or standard error; line ends, as of a file's name, are escaped.
+
+    They are kept where the text has `several_lines`.
+    """
+    keep = "\n\t" if several_lines else "\t"
     # The stream by name: otherwise click takes ascii for a mistake, and prints UTF-8.
-    click.echo(printable(str(text), keep="\n\t"), file=sys.stderr if err else sys.stdout)
+    click.echo(printable(str(text), keep=keep), file=sys.stderr if err else sys.stdout)
 
 
 def table_console(**options: Any) -> "Console":

@@ -61,7 +61,7 @@ def evaluate(
     95 % intervals by bootstrap. Of a table with people's ratings of valence or arousal, it prints how near
     the model's come. Choose between models on `val`; report `test` once.
     """
-    from affectlens.adaptation.rated_evaluation import has_own_ratings
+    from affectlens.adaptation.rated_evaluation import has_own_ratings, require_labels
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
     from affectlens.evaluation.evaluate import evaluate as evaluate_engine
@@ -74,6 +74,7 @@ def evaluate(
     if is_rows_file(model):
         _refuse_options_of_models(context, model)
         rows = read_rows_file(Path(model))
+        require_labels(rows, data)
         source = open_data(data)
         if out:
             context.with_resource(locked_file(out))
@@ -127,7 +128,7 @@ def _evaluate_ratings(
         about = {"model": engine.card.name, "weights": engine.card.weights_hash, "split": split}
         with atomic_write(out, "w") as file:
             file.write(json.dumps({**about, **found.to_json()}, indent=2) + "\n")
-    echo(ratings_markdown(found.scores))
+    echo(ratings_markdown(found.scores), several_lines=True)
     for note in found.notes(engine.card.name):
         echo(f"Note: {note}.", err=True)
     for missing in found.unreadable[:10]:
@@ -152,7 +153,7 @@ def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int
     if result.set_scores:
         print_table(sets_table(result.set_scores), console, SETS_CAPTION)
     if result.attribute_scores:
-        echo(result.attribute_scores.markdown())
+        echo(result.attribute_scores.markdown(), several_lines=True)
     for note in (*source.notes, *result.notes):
         echo(f"Note: {note}.", err=True)
     for missing in result.unreadable[:10]:

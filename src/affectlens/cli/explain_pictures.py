@@ -90,7 +90,7 @@ def pictures(
     with files if formats else nullcontext():  # before a model is loaded for nothing
         explainer = _loaded(name, method, assignments, device, engine, request)
         for each in formats:
-            FORMATS[each].require(explainer.vocabulary)
+            FORMATS[each].require(explainer.vocabulary, explainer.ratings)
         maps = len(explainer.vocabulary) if all_emotions else max(1, len(emotions))
         with _progress(paths, maps) as advance:
             for explanation in explainer.explain_files(expand(paths, standard_input()), request, advance):
@@ -137,15 +137,17 @@ def _loaded(
 
 def _print(explanation: "Explanation", written: list[Path], with_story: bool) -> None:
     """Print what was found about a picture and where it was written."""
-    from affectlens.explain.text import doubts, title
+    from affectlens.explain.text import doubts, unusual_in_words
     from affectlens.inference.attribute_evidence import evidence_lines
+    from affectlens.inference.text import ratings_text
     from affectlens.report.text import likeliest
 
     emotions = explanation.heatmaps[0].emotions
     echo(f"{printable(explanation.image)}: {likeliest(emotions.weights)}")
-    for heatmap in explanation.heatmaps:
-        if heatmap.rating is not None:
-            echo(f"  {title(heatmap)}")
+    if explanation.ratings:
+        echo(f"  {ratings_text(explanation.ratings)}")
+    if unusual := unusual_in_words(explanation):
+        echo(f"  {unusual}")
     if doubt := doubts(explanation.heatmaps):
         echo(f"  {doubt}")
     for line in evidence_lines(explanation.attributes or {}):
@@ -192,7 +194,8 @@ def methods(name: str | None) -> None:
     for entry in METHODS.values():
         if name is None or entry.suits(model):
             mark = f" (default of {name or library.DEFAULT})" if entry.name == default else ""
-            alone = "" if entry.explains_ratings else "; of emotions, not of ratings"
+            suits_ratings = entry.explains_ratings and (not entry.suits(model) or entry.suits_ratings(model))
+            alone = "" if suits_ratings else "; of emotions, not of ratings"
             echo(f"{entry.name:<{width}}  {entry.summary}{alone if ratings_of(model) else ''}{mark}")
             try:
                 settable = listing(entry.name)

@@ -47,7 +47,8 @@ def compare(
         echo(f"  {line}")
     page.write_page(out, found)
     found.write(out.with_suffix(".json"))
-    echo(f"{out}\n{out.with_suffix('.json')}")
+    for file in (out, out.with_suffix(".json")):
+        echo(file)
 
 
 def _timeline(source: str, every: float, name: str, device: str) -> "Timeline":

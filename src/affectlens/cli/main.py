@@ -28,6 +28,7 @@ COMMANDS = {
     "film": "Predict which emotions films evoke on average, moment by moment.",
     "explain": "Show why a model answers as it does, and what its layers detect.",
     "data": "Check a data set, or divide it into splits.",
+    "bench": "Measure where the time of predictions goes on this machine.",
 }
 
 # Libraries of the extra `train`: commands import them before they begin with their work.
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
-        echo(shown.getvalue().removesuffix("\n"), err=True)
+        echo(shown.getvalue().removesuffix("\n"), err=True, several_lines=True)
         sys.exit(2)
     except AffectLensError as error:
         echo(f"Error: {error}", err=True)

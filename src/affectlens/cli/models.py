@@ -27,10 +27,10 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
     """Print the card of the model NAME (a name, a folder, or owner/name on the hub).
 
     After the card as its makers wrote it: which version of AffectLens made the model, what it may be used
-    for, and how it compares with the default model before it, if there was one.
+    for, what else opens it, and how it compares with the default model before it, if there was one.
     """
     from affectlens import library
-    from affectlens.library.text import summary_text
+    from affectlens.library.text import elsewhere_text, summary_text
 
     if with_engine:
         _show_engine(name)
@@ -38,9 +38,13 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
     card = library.card(name)
     if as_json:
         about = {"version": card.version, "weights_hash": card.weights_hash}
-        echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False))
+        echo(json.dumps({**card.to_json(), **about}, indent=2, ensure_ascii=False), several_lines=True)
         return
-    echo(f"{library.card_text(name).rstrip()}\n\n{summary_text(card)}")
+    summary, elsewhere = summary_text(card), elsewhere_text(library.find(name))
+    # Before the comparison with the default model before it, which is a table.
+    points, _, compared = summary.partition("\n\n")
+    parts = (library.card_text(name).rstrip(), f"{points}\n{elsewhere}", compared)
+    echo("\n\n".join(filter(None, parts)), several_lines=True)
 
 
 @models.command()
@@ -94,6 +98,72 @@ def graph(folder: Path) -> None:
     folder = library.at_path(folder) or folder
     difference = add_graph(folder)
     echo(f"Written to {printable(str(folder))}; the largest difference of an output is {difference:.1g}.")
+
+
+@models.command()
+@click.argument("name", metavar="MODEL")
+@click.option("--out", required=True, type=options.NamedPath(path_type=Path),
+              help="File to write, as model.onnx or model.safetensors; a folder for OpenVINO.")  # fmt: skip
+@click.option("--format", "format_", metavar="NAME",
+              help="Format: onnx, openvino or safetensors. Default: by the suffix of --out.")  # fmt: skip
+@click.option("--precision", default="float32", show_default=True, metavar="NAME",
+              help="Precision: float32, float16 (of the stored weights alone) or int8.")  # fmt: skip
+@click.option("--with-preprocessing", is_flag=True,
+              help="Graph that takes pixels of any size: resizing and normalisation are in it.")  # fmt: skip
+@click.option("--calibrate", multiple=True, metavar="PICTURES",
+              help="Pictures for ranges of activations, for int8; several times for several.")  # fmt: skip
+@click.option("--verify", multiple=True, metavar="PICTURES",
+              help="Pictures to compare answers on; several times for several.")  # fmt: skip
+def export(
+    name: str,
+    out: Path,
+    format_: str | None,
+    precision: str,
+    with_preprocessing: bool,
+    calibrate: tuple[str, ...],
+    verify: tuple[str, ...],
+) -> int:
+    """Write MODEL (a name or folder) as one file for other programs, which need nothing of this package.
+
+    The file is opened and compared with the model before it is kept: on noise, or on the pictures of
+    --verify, of which 99.5 % must have the same most likely emotion, and 99 % in int8.
+
+    Exit status: 0 all pictures were used, 1 some could not be read, 2 wrong use.
+    """
+    from affectlens.cli.progress import progress_bar
+    from affectlens.export.job import ExportRequest, export_model, format_of
+    from affectlens.inference.inputs import pictures
+
+    request = ExportRequest(
+        model=name,
+        out=out,
+        format=format_ or format_of(out),
+        precision=precision,
+        with_preprocessing=with_preprocessing,
+        calibrate=tuple(pictures(calibrate)),
+        verify=tuple(pictures(verify)),
+    )
+    totals = {"calibrating": len(request.calibrate), "comparing": len(request.verify)}
+    with progress_bar("starting") as bar:
+        current, count = "", 0
+
+        def show(doing: str, done: int) -> None:
+            nonlocal current, count
+            if doing != current:
+                current, count = doing, 0
+                bar.start(doing, totals[doing])
+            count += done
+            bar.set(count)
+
+        report = export_model(request, show)
+    for error in report.not_read:
+        echo(f"Not read: {printable(str(error))}", err=True)
+    if report.agreement is None:
+        echo("Compared with the model on noise alone; --verify PICTURES compares them on pictures.")
+    else:
+        echo(report.agreement.sentence())
+    echo(f"Written to {printable(str(report.written))}, {report.size / 1e6:.1f} MB.")
+    return 1 if report.not_read else 0
 
 
 def _show_engine(name: str) -> None:

@@ -231,7 +231,7 @@ def _show(prediction: "Prediction", model: str) -> None:
         return
     from affectlens.inference.text import prediction_text
 
-    echo(prediction_text(prediction, model))
+    echo(prediction_text(prediction, model), several_lines=True)
 
 
 def _show_panel(prediction: "Prediction", model: str, console: "Console") -> None:

@@ -66,7 +66,7 @@ class ProgressBar:
     def print(self, text: str) -> None:
         """Print a line to standard error, above the bar."""
         if self._display is None:
-            echo(text, err=True)
+            echo(text, err=True, several_lines=True)
         else:
             self._display.console.print(
                 printable(text, keep="\n"), markup=False, highlight=False, soft_wrap=True

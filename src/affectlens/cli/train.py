@@ -336,7 +336,7 @@ def show(events: "Iterator[RunEvent]") -> None:
                 bar.stop()
                 print_scores(event.scores, table_console())
                 if event.attribute_scores:
-                    echo(event.attribute_scores.markdown())
+                    echo(event.attribute_scores.markdown(), several_lines=True)
                 echo(f"Model: {event.model}")
                 if event.no_graph:
                     echo(NO_GRAPH.format(event.no_graph), err=True)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
 from affectlens.cli.default_command import DefaultCommand
 from affectlens.cli.interrupts import on_interrupt
+from affectlens.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,15 +142,20 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
         command=portable_command(sys.argv[1:]),
     )
     cluster = Cluster(address=given["address"])
-    with _listener() as listen, on_interrupt(_answer_at_once):
+    with _listener() as listen, on_interrupt(partial(_answer_at_once, out)):
         run_search(SearchRequest(run=run, data=data, plan=plan, space=space, cluster=cluster), listen)
     echo(f"Figures: {', '.join(map(str, write_figures(out)))}")
 
 
-def _answer_at_once() -> None:
+def _answer_at_once(out: Path) -> None:
     """Answer Ctrl-C before Ray has ended: each of its processes has a second for it, one after the other."""
+    from affectlens.training.run_folder import SETTINGS  # loaded by then
+
+    # Written last of what a search begins with.
+    is_begun = is_file(out / SETTINGS)
+    how = "Go on with --resume." if is_begun else "No search was begun."
     with suppress(OSError):  # not by `echo`: Ctrl-C may come while it prints
-        os.write(2, b"\nInterrupted: Ray is being ended, in some seconds. Go on with --resume.\n")
+        os.write(2, f"\nInterrupted: Ray is being ended, in some seconds. {how}\n".encode())
     raise KeyboardInterrupt
 
 
@@ -196,13 +203,14 @@ def _listener() -> "Iterator[Callable[[SearchEvent], None]]":
 @click.argument("folder", type=options.NamedPath(exists=True, file_okay=False, path_type=Path))
 def report(folder: Path) -> None:
     """Check the lineage of the search in FOLDER, and write its figures again."""
-    from affectlens.training import lineage
     from affectlens.training.lineage_figure import write_figures
+    from affectlens.training.search_plan import read_search
 
-    intervals = lineage.read_finished(folder / lineage.LINEAGE)
+    intervals, left = read_search(folder)
     echo(f"The lineage is true: {len(intervals)} intervals, every one began where its parent ended.")
-    if intervals:
-        echo(f"Figures: {', '.join(map(str, write_figures(folder)))}")
+    if left:
+        echo(f"The search has not ended: {left} members have rounds to do. Go on with --resume.")
+    echo(f"Figures: {', '.join(map(str, write_figures(folder)))}")
 
 
 @tune.command()

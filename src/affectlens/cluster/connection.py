@@ -86,13 +86,7 @@ def reason_of(error: BaseException) -> str:
 def _connect(ray: Any, cluster: Cluster) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     if cluster.address not in (AUTO, NONE):
-        try:
-            _require_answer(cluster.address)
-        except (OSError, ValueError) as error:
-            raise ClusterError(
-                f"No Ray answers at {cluster.address}: {first_line(error)}. Start one there with `ray start "
-                "--head`, or leave out --address for one on this machine."
-            ) from None
+        _require_named(cluster.address)
         try:
             ray.init(cluster.address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
@@ -103,12 +97,12 @@ def _connect(ray: Any, cluster: Cluster) -> None:
                 f"of Ray and Python there as here ({ray.__version__}, {platform.python_version()})."
             ) from None
         return
-    if cluster.address == AUTO:
+    if cluster.address == AUTO and _runs_here():
         try:
             ray.init("auto", **quiet)
             return
         except ConnectionError:
-            pass  # none runs here
+            pass  # it has ended since
     ray.init(
         "local",
         num_cpus=cluster.cpus,
@@ -117,6 +111,42 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         include_dashboard=False,
         **quiet,
     )
+
+
+def _runs_here() -> bool:
+    """Whether a Ray answers that `auto` means.
+
+    Ray notes on the disk which one that is; after a kill or a power cut the note stays, and Ray itself would
+    try for minutes. Raises `ClusterError` where RAY_ADDRESS names one that does not answer.
+    """
+    named = os.environ.get("RAY_ADDRESS", "")
+    if named not in ("", AUTO, "local"):
+        _require_named(named)
+        return True
+    try:
+        from ray._private import services  # Ray has no public way to find it
+
+        find = services.canonicalize_bootstrap_address
+    except (ImportError, AttributeError):
+        return True  # another version, which tries itself
+    try:
+        found = find(AUTO)
+        if found is not None:
+            _require_answer(found)
+    except (OSError, ValueError):  # ConnectionError, where there is none, is an OSError
+        return False
+    return found is not None
+
+
+def _require_named(address: str) -> None:
+    """Raise `ClusterError` where nothing answers at an address that a user named."""
+    try:
+        _require_answer(address)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"No Ray answers at {address}: {first_line(error)}. Start one there with `ray start --head`, or "
+            "leave out --address (and unset RAY_ADDRESS) for one on this machine."
+        ) from None
 
 
 def _require_answer(address: str) -> None:

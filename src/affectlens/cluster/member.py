@@ -19,9 +19,10 @@ from ray import tune
 from affectlens.data.catalog import open_data
 from affectlens.data.vocabularies import own_words
 from affectlens.errors import AffectLensError, RunError
-from affectlens.training.intervals import STATES, SettingsSample, interval_of, state_file, train_interval
+from affectlens.training.intervals import SettingsSample, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.run_folder import CACHE, read_run_settings
+from affectlens.training.search_plan import STATES
 from affectlens.training.search_space import SearchSpace, values_at
 from affectlens.training.session import Session, open_cached_session
 

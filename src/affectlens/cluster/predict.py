@@ -31,7 +31,7 @@ from affectlens.cluster.event_queue import packed, unpacked
 from affectlens.cluster.resources import cores_for_each, cpus_of, on_gpus
 from affectlens.cluster.retries import DEATHS, MOST, LocalRetryCount, RemoteRetryCount, RetryCount
 from affectlens.data.prefetch import batched
-from affectlens.errors import ClusterError, PictureDamaged, first_line
+from affectlens.errors import ClusterError, NoPictures, PictureDamaged, first_line
 from affectlens.inference.inputs import STANDARD_INPUT, Input, count, name_of, pictures, read_to_end
 from affectlens.inference.job import SHOWN_FAILURES, JobCounts, PredictionJob, Progress
 from affectlens.inference.output.resume import check_made_by
@@ -112,6 +112,7 @@ class InputPart:
         failed: how many could not
         began, ended: when it was predicted, in seconds since 1970 by the clock of the worker
         engine, precision: of the worker
+        empty: how many are inputs without pictures
     """
 
     rows: bytes
@@ -122,6 +123,7 @@ class InputPart:
     ended: float
     engine: str
     precision: str
+    empty: int
 
 
 def part_size(total: int | None, workers: int, batch_size: int) -> int:
@@ -165,7 +167,7 @@ def write_on_ray(
                 # Known no earlier: what answers is chosen on the machines of the workers.
                 check_made_by(file, counts.kept_by, (part.engine, part.precision))
                 writer.write_encoded(part.rows)
-                counts.add(part.count, part.failed, part.failures)
+                counts.add(part.count, part.failed, part.failures, part.empty)
                 progress(counts)
     return job.counts
 
@@ -302,17 +304,19 @@ class PredictionWorker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         given: list[Input] = unpacked(row["pictures"])
         began = time.time()
-        rows, failed = bytearray(), 0
+        rows, failed, empty = bytearray(), 0, 0
         failures: list[str] = []
         for answer in self._answers(self._safe(row["number"], given)):
             rows += self.encoding.encode(answer.to_row(self.predictor.card))
             if answer.error is not None:
                 failed += 1
+                empty += isinstance(answer.error, NoPictures)
                 if len(failures) < SHOWN_FAILURES:
                     failures.append(str(answer.error))
         self.retries.done(row["number"])
         return {
             "rows": bytes(rows), "count": len(given), "failures": packed(failures), "failed": failed,
+            "empty": empty,
             "began": began, "ended": time.time(),
             "engine": self.predictor.engine.name, "precision": self.predictor.engine.precision,
         }  # fmt: skip

@@ -13,9 +13,9 @@ from affectlens.errors import OutputError, RunError
 from affectlens.files import clear_leftovers
 from affectlens.locks import require_same_folder
 from affectlens.training import lineage
-from affectlens.training.intervals import STATES, state_file
+from affectlens.training.intervals import state_file
 from affectlens.training.lineage import DIVERGED, LINEAGE, Interval
-from affectlens.training.search_plan import EXPLOITING, INDEPENDENT, SearchPlan
+from affectlens.training.search_plan import EXPLOITING, INDEPENDENT, STATES, SearchPlan
 
 # Of the process that trains a member, before the search gives up.
 MAX_DEATHS = 3
@@ -64,8 +64,7 @@ class SearchRecord(tune.Callback, tune.Stopper):
     @property
     def is_complete(self) -> bool:
         """Whether every member has done its last round, or the budget is spent."""
-        ended = {one.member for one in self.intervals if one.stopped or one.round >= self.plan.rounds}
-        return len(ended) == self.plan.population or self._is_spent
+        return not self.plan.going_on(self.intervals)
 
     def require_states(self) -> None:
         """Raise `RunError` where a state is missing without which a search that was begun cannot go on."""
@@ -87,8 +86,7 @@ class SearchRecord(tune.Callback, tune.Stopper):
 
     @property
     def _is_spent(self) -> bool:
-        spent = sum(one.last_step - one.first_step for one in self.intervals)
-        return 0 < self.plan.budget <= spent
+        return self.plan.is_spent(self.intervals)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether a member stops after a result."""

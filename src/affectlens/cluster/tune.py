@@ -32,10 +32,10 @@ from affectlens.errors import AffectLensError, ClusterError, RunError, SettingsE
 from affectlens.locks import locked_folder
 from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
-from affectlens.training.intervals import STATES, finish_line, state_file
+from affectlens.training.intervals import finish_line, state_file
 from affectlens.training.lineage import DIVERGED, Interval
 from affectlens.training.run_folder import CACHE, MODEL, SETTINGS, TrainingRequest, open_run, require_no_run
-from affectlens.training.search_plan import EXPLOITING, SearchFile, SearchPlan, interval_steps
+from affectlens.training.search_plan import EXPLOITING, STATES, SearchFile, SearchPlan, interval_steps
 from affectlens.training.search_space import (
     Hyperparameter,
     SearchSpace,

@@ -12,7 +12,7 @@ from affectlens.data import emoset, fi, folder, table, vocabularies
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.files import is_file, is_pipe_or_device
+from affectlens.files import exists, is_file, is_folder, is_pipe_or_device
 
 SPLITS = "splits.tsv"
 UNKNOWN_LICENCE = "as given by the makers of the data set"
@@ -43,7 +43,7 @@ def _folder(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
 
 def _table(path: Path, vocabulary: Vocabulary | None = None) -> DataSource:
     file, separator, root = str(path).rpartition("@")
-    if separator and not path.exists():
+    if separator and not exists(path):
         for part in (file, root):
             _require_path(str(path), part)
         return table.read(Path(file), root=Path(root).expanduser(), vocabulary=vocabulary)
@@ -116,7 +116,7 @@ def open_data(spec: str, vocabulary: Vocabulary | None = None) -> DataSource:
         return DATA_SETS[name].read(Path(path).expanduser(), **given)
     _require_path(spec, spec)
     bare = Path(spec).expanduser()
-    if bare.is_dir():
+    if is_folder(bare):
         return _read_folder(bare, vocabulary)
     files = (bare, Path(spec.rpartition("@")[0]).expanduser())
     if any(is_file(file) or is_pipe_or_device(file) for file in files):
@@ -140,7 +140,7 @@ def table_of(spec: str) -> tuple[Path, Path] | None:
     given = Path(path if is_named else spec).expanduser()
     _require_path(spec, path if is_named else spec)
     file, at, root = str(given).rpartition("@")
-    if at and not given.exists():
+    if at and not exists(given):
         given, folder_of = Path(file), Path(root).expanduser()
     else:
         folder_of = given.parent

@@ -32,6 +32,7 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import DataSource, Record
 from affectlens.emotions import MIKELS
 from affectlens.errors import DatasetError, DatasetNotFound, UnknownName
+from affectlens.files import read_file
 
 TITLE, SOURCE = "EmoSet-118K", "https://vcc.tech/EmoSet"
 LICENCE = "EmoSet was released for research; its pictures belong to those who made them"
@@ -288,7 +289,7 @@ class _StoredAnnotation(msgspec.Struct):
 def _read_json(file: Path, kind: type[T]) -> T:
     """Read and validate a file. Raises `DatasetError` for one that cannot be read or is something else."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
+        return msgspec.json.decode(read_file(file), type=kind)
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:

@@ -10,13 +10,14 @@ followed, but none that leads into another emotion's folder, or above them all. 
 is a record in its position, as a picture that cannot be read is: opening it reports why.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from affectlens.data.records import ALL, SPLIT_NAMES, DataSource, Record
 from affectlens.data.vocabularies import stored_vocabulary, vocabulary_of_labels
 from affectlens.emotions import Vocabulary
-from affectlens.errors import DatasetError, DatasetNotFound, PictureError
+from affectlens.errors import DatasetError, DatasetNotFound, OutputError, PictureError
 from affectlens.files import is_file, is_folder
 from affectlens.images import PICTURE_SUFFIXES
 from affectlens.listing import list_pictures
@@ -52,6 +53,26 @@ def read(root: Path, name: str = "folder", vocabulary: Vocabulary | None = None)
                 splits[split].append(Record(path.relative_to(root).as_posix(), path, target))
     notes += tuple(_left_out(root, parts))
     return DataSource(name, root, vocabulary, splits, notes, unlisted=tuple(unlisted))
+
+
+def require_apart(out: Path, source: DataSource) -> None:
+    """Raise `OutputError` for a folder to write that would be read as one of the data set's own emotions.
+
+    That is the folder of the data set itself, or one in it, where its pictures are found by listing folders.
+    """
+    target, root = (Path(os.path.realpath(path)) for path in (out, source.root))
+    is_listed = source.name == "folder" or (source.name == "fi" and not is_file(root / "splits.tsv"))
+    if not is_listed or not target.is_relative_to(root):
+        return
+    first = target.relative_to(root).parts[:1]
+    keys = (record.key for part in source.splits.values() for record in part[:1])
+    has_splits = any(key.split("/")[0].lower() in SPLIT_NAMES for key in keys)
+    if has_splits and first and first[0].lower() not in SPLIT_NAMES:
+        return  # next to the splits, where nothing is read
+    raise OutputError(
+        f"{out} is in the folder of the pictures, {source.root}, where each folder is read as an emotion. "
+        "Choose a folder elsewhere."
+    )
 
 
 def _parts(root: Path) -> dict[str, Path]:

@@ -68,7 +68,8 @@ class Groups:
     def __str__(self) -> str:
         if not self.leaders:
             return "no two pictures belong together"
-        return f"{len(self.leaders):,} pictures in {self.count:,} groups of those that belong together"
+        groups = f"{self.count:,} group{'s' * (self.count != 1)}"
+        return f"{len(self.leaders):,} pictures in {groups} of those that belong together"
 
 
 NO_GROUPS = Groups({})

@@ -42,7 +42,7 @@ from affectlens.emotions import (
     to_toml,
 )
 from affectlens.errors import AffectLensError, BadRow, DatasetError, DatasetNotFound, UnknownName
-from affectlens.files import atomic_write, is_pipe_or_device
+from affectlens.files import atomic_write, bounded_lines, is_file, is_folder, is_pipe_or_device
 from affectlens.ratings import AROUSAL, VALENCE
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
@@ -55,7 +55,8 @@ ERROR_COLUMNS = ("error", "error_message", "error_type")
 MODEL_COLUMNS = ("model", "weights", "version", "engine", "precision")
 # Ratings in data, and what predictions have of them, with the coverage of their sets.
 RATINGS = (VALENCE, AROUSAL)
-RATING_COLUMNS = (*(f"{name}{end}" for name in RATINGS for end in ("_low", "_high")), "coverage")
+ENDS = ("_low", "_high")
+RATING_COLUMNS = (*(f"{name}{end}" for name in RATINGS for end in ENDS), "coverage", "min_confidence")
 SUMS = frozenset(POLARITY.words)
 LabelRow = Mapping[str, Any]
 
@@ -71,10 +72,10 @@ def read(
     """
     if is_pipe_or_device(file):
         raise DatasetError(f"The table {file} is a pipe or a device. Save it as a file first.")
-    if not file.is_file():
+    if not is_file(file):
         raise DatasetNotFound("The table of pictures", file, "wherever your labels are")
     root = file.parent if root is None else root
-    if not root.is_dir():
+    if not is_folder(root):
         raise DatasetNotFound("The folder of the table's pictures", root, "wherever your pictures are")
     rows = list(rows_of(file))
     if not rows:
@@ -152,7 +153,8 @@ def rows_of(file: Path) -> Iterator[tuple[int, LabelRow]]:
     Numbers are those that an editor shows, of a row of several lines the last. Raises `DatasetError`.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            lines = bounded_lines(stream)
             yield from (_json_rows if file.suffix.lower() in {".jsonl", ".ndjson"} else _csv_rows)(
                 file, lines
             )
@@ -250,8 +252,8 @@ def _weights(row: LabelRow, sums: Collection[str] = SUMS) -> Mapping[str, Any]:
     about = (*PATH_COLUMNS, *LABEL_COLUMNS, *ERROR_COLUMNS, *MODEL_COLUMNS, *MEASURED)
     others = {*about, "split", "group", WEIGHTS_KEY, *RATINGS, *RATING_COLUMNS}
     # Ratings of other names, as `affectlens predict` writes them: with the ends of their intervals.
-    own = [column for column in row if f"{column}_low" in row and f"{column}_high" in row]
-    others |= {f"{column}{end}" for column in own for end in ("", "_low", "_high")}
+    rated = [column for column in row if all(f"{column}{end}" in row for end in ENDS)]
+    others |= {f"{column}{end}" for column in rated for end in ("", *ENDS)}
     found = {column: value for column, value in row.items() if column not in others and is_number(value)}
     emotions = {column: value for column, value in found.items() if column not in sums}
     return emotions or found

@@ -1,7 +1,7 @@
 """Evaluate a model on a split of a data set: what `affectlens evaluate` does."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ import numpy as np
 
 from affectlens.data.records import DataSource, digest, in_vocabulary, with_words_of
 from affectlens.emotions import POLARITY, VOCABULARIES, NoConversion, Vocabulary, own_name
-from affectlens.errors import VocabularyMismatch
+from affectlens.errors import DatasetError, VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.matching import match_rows
 from affectlens.evaluation.scores import Scores, score
-from affectlens.evaluation.sets import SetScores, score_sets
+from affectlens.evaluation.sets import SetScores, score_members, score_sets
 from affectlens.files import atomic_write
 from affectlens.inference.coverage import PredictionSets
 from affectlens.inference.engine import Engine, require_attributes
+from affectlens.inference.output.json_lines import JsonRow
 from affectlens.inference.output.read import RowsFile
 from affectlens.inference.predictions import (
     Predictions,
@@ -53,8 +54,8 @@ class PredictedBy:
 class Evaluation:
     """Scores, what they were measured on, and the pictures that are in none of them.
 
-    `attribute_scores` are there where they were requested, `set_scores` where the model has sets. `notes` is
-    what should be known of the predictions, sentences without a full stop.
+    `attribute_scores` are there where they were requested, `set_scores` where the model, or rows, have sets.
+    `notes` is what should be known of the predictions, sentences without a full stop.
     """
 
     scores: Scores
@@ -148,8 +149,10 @@ def _set_scores(card: Card, found: Predictions) -> tuple[SetScores, ...]:
 def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation:
     """Score predictions that were made before, to what `evaluate` measures up to the digits of their rows.
 
-    The temperature that made them is not known: `Scores.temperature` is None. Raises what
-    `matching.match_rows` does, and `DatasetError` when not one picture could be read.
+    The temperature that made them is not known: `Scores.temperature` is None. Sets of emotions are scored
+    where rows have them, at their coverage; others cannot be made of probabilities, for rows do not have
+    the model's thresholds. Raises what `matching.match_rows` does, and `DatasetError` when not one picture
+    could be read and for a set of other words.
     """
     original = source
     words = tuple(dict.fromkeys(word for row in given.rows for word in row.emotions or ()))
@@ -161,6 +164,7 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
     matched = match_rows(given, source, split)
     found = from_answers(matched.answers)
     scores = score(found.logits, found.targets, source.vocabulary, unreadable=len(found.unreadable))
+    set_scores, set_notes = _scores_of_stored_sets(given, matched.rows, found, source.vocabulary)
     ways = {(row.engine, row.precision) for row in given.rows}
     engine, precision = ways.pop() if len(ways) == 1 else (None, None)
     return Evaluation(
@@ -176,8 +180,32 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
             precision=precision,
             file=given.file.name,
         ),
-        notes=(*source.notes[len(original.notes) :], *matched.notes),
+        set_scores=set_scores,
+        notes=(*source.notes[len(original.notes) :], *matched.notes, *set_notes),
     )
+
+
+def _scores_of_stored_sets(
+    given: RowsFile, rows: Sequence[JsonRow], found: Predictions, vocabulary: Vocabulary
+) -> tuple[tuple[SetScores, ...], tuple[str, ...]]:
+    """Score the sets that rows hold, all of one coverage; and notes, where they cannot be."""
+    readable = [row for row in rows if row.error is None]
+    coverages = {row.coverage for row in readable if isinstance(row.coverage, float)}
+    if not coverages:
+        return (), ()
+    sets = [row.set for row in readable if isinstance(row.set, list) and isinstance(row.coverage, float)]
+    if len(coverages) > 1 or len(sets) < len(readable):
+        return (), (
+            "sets of emotions are not scored: rows have them at several coverages, or some have none",
+        )
+    others = [word for words in sets for word in words if word not in vocabulary.words]
+    if others:
+        raise DatasetError(
+            f"{given.file} has a set of emotions with {others[0]!r}, which is none of "
+            f"{', '.join(vocabulary.words)}."
+        )
+    members = np.array([[word in words for word in vocabulary.words] for words in sets])
+    return (score_members(members, found.targets, vocabulary.words, coverages.pop()),), ()
 
 
 def matched_words(source: DataSource, vocabulary: Vocabulary) -> DataSource:

@@ -36,12 +36,14 @@ Rows = Mapping[str, Sequence[int]]  # numbers of rows, from 0, by path
 
 @dataclass(frozen=True)
 class MatchedRows:
-    """An answer to each picture of a split, in record order, and what should be known of the rows.
+    """An answer to each picture of a split, in record order, the rows that they are from, and what should be
+    known of these.
 
     `notes` are clauses without a full stop.
     """
 
     answers: tuple[tuple[Record, Answer], ...]
+    rows: tuple[JsonRow, ...]
     notes: tuple[str, ...]
 
 
@@ -78,7 +80,14 @@ def match_rows(given: RowsFile, source: DataSource, split: str) -> MatchedRows:
             f"for {_count(hidden, 'picture')} an emotion of the label has the probability 0 in the {DIGITS} "
             f"digits of the row; {ROUNDED_TO_ZERO:.7f} is taken for it"
         )
-    return MatchedRows(tuple(answers), tuple(notes))
+    rows = tuple(given.rows[number] for number, *_ in found)
+    abstaining = sum(row.top is None and row.error is None for row in rows)
+    if abstaining:
+        notes.append(
+            f"{_count(abstaining, 'row')} name{'s' * (abstaining == 1)} no first emotion, since none was as "
+            "probable as the least confidence; the likeliest is scored"
+        )
+    return MatchedRows(tuple(answers), rows, tuple(notes))
 
 
 def _require_one_model(given: RowsFile) -> None:
@@ -219,12 +228,18 @@ def _answer(given: RowsFile, number: int, record: Record, vocabulary: Vocabulary
 
 
 def _distribution(row: JsonRow, vocabulary: Vocabulary) -> EmotionDistribution:
-    """Return the emotions of a row in the vocabulary's order; its first emotion is the first here too."""
+    """Return the emotions of a row in the vocabulary's order; its first emotion is the first here too.
+
+    Of a row that names none for want of confidence it is the likeliest.
+    """
     weights = row.emotions or {}
-    if row.top not in weights or weights[row.top] < max(weights.values()):
+    first = row.top
+    if first is None and isinstance(row.min_confidence, float) and weights:
+        first = max(weights, key=lambda word: weights[word])
+    if first not in weights or weights[first] < max(weights.values()):
         raise BadDistribution(f"Its first emotion is {row.top}, which is not the likeliest of {weights}.")
     values = [weights[word] for word in vocabulary.words]
-    top = vocabulary.index(row.top)
+    top = vocabulary.index(first)
     if values.index(values[top]) < top:
         values[top] += TIE_BREAK
     return EmotionDistribution(vocabulary, tuple(values))

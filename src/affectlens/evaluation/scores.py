@@ -25,6 +25,7 @@ from affectlens.evaluation.resampling import confusions, times_sampled
 from affectlens.metrics import Doubles
 
 CERTAIN = 1 - 1e-6  # a target with a weight above this is a single label
+_NOT_KNOWN = ("across_polarity", None)
 SAMPLES_AT_ONCE = 2**21  # bounds the memory of the bootstrap to some 100 MB
 
 
@@ -91,7 +92,9 @@ class Scores:
     have targets with more than one top word. Probabilities were taken at `temperature`, or came as they are
     where it is None.
     `polarity_accuracy` is over the `polarity_count` pictures whose target leans either way, and None
-    where the vocabulary has no polarity. `label_distribution` is None for single labels.
+    where the vocabulary has no polarity. `across_polarity` is the share of these whose likeliest emotion is
+    of the other polarity: errors apart from those among emotions that are alike; None also in scores of
+    earlier versions. `label_distribution` is None for single labels.
     `intervals` gives (low, high) by metric.
     """
 
@@ -114,10 +117,11 @@ class Scores:
     confusion: Confusion
     intervals: Mapping[str, tuple[float, float]]
     bootstrap: Bootstrap
+    across_polarity: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that can be written as JSON, without NaN; `from_json` reads it."""
-        data = asdict(self)
+        data = {name: value for name, value in asdict(self).items() if (name, value) != _NOT_KNOWN}
         data["words"] = list(self.words)
         data["confusion"] = {
             "labels": list(self.confusion.labels),
@@ -189,6 +193,7 @@ def score(
         brier=means["brier"],
         polarity_accuracy=None if polarity is None else float(polarity[0].sum() / polarity[1].sum()),
         polarity_count=0 if polarity is None else int(polarity[1].sum()),
+        across_polarity=None if polarity is None else float(polarity[2].sum() / polarity[1].sum()),
         label_distribution={name: means[name] for name in metrics.DISTRIBUTION_METRICS} if soft else None,
         per_emotion=_per_emotion(confusion, vocabulary),
         confusion=Confusion(labels=vocabulary.words, rows=tuple(tuple(row) for row in confusion.tolist())),
@@ -217,11 +222,12 @@ def polarity_weights(vocabulary: Vocabulary) -> Doubles | None:
 
 def _polarity_rows(
     logits: Doubles, targets: Doubles, vocabulary: Vocabulary
-) -> tuple[Doubles, Doubles] | None:
-    """Return which pictures have the right polarity, and which have one at all: (N, E) -> twice (N,).
+) -> tuple[Doubles, Doubles, Doubles] | None:
+    """Return which pictures have the right polarity, which have one at all, and of which the likeliest
+    emotion is of the other polarity: (N, E) -> three times (N,).
 
     Weights are summed to polarity before they are compared: the polarity of the sum, not of the top
-    word. None where no picture has a polarity.
+    word, but for the last. None where no picture has a polarity.
     """
     weights = polarity_weights(vocabulary)
     if weights is None:
@@ -235,7 +241,10 @@ def _polarity_rows(
         log_weights = np.log(weights)
     predicted = np.logaddexp.reduce(logits[:, :, None] + log_weights, axis=1).argmax(axis=1)
     right = metrics.top_words(truth)[np.arange(len(truth)), predicted] & counted
-    return right.astype(np.float64), counted.astype(np.float64)
+    of_top = weights[logits.argmax(axis=1)]  # (N, 2)
+    on_a_right_side = (metrics.top_words(truth) & (of_top > 0)).any(axis=1)
+    crosses = counted & (of_top.sum(axis=1) > 0) & ~on_a_right_side
+    return right.astype(np.float64), counted.astype(np.float64), crosses.astype(np.float64)
 
 
 def _per_emotion(confusion: Doubles, vocabulary: Vocabulary) -> dict[str, EmotionScores]:
@@ -254,7 +263,7 @@ def _per_emotion(confusion: Doubles, vocabulary: Vocabulary) -> dict[str, Emotio
 def _intervals(
     terms: Mapping[str, Doubles],
     cells: metrics.Cells,
-    polarity: tuple[Doubles, Doubles] | None,
+    polarity: tuple[Doubles, Doubles, Doubles] | None,
     size: int,
     settings: Bootstrap,
 ) -> dict[str, tuple[float, float]]:
@@ -280,6 +289,7 @@ def _intervals(
         if polarity is not None:
             with np.errstate(invalid="ignore"):
                 resampled["polarity_accuracy"] = (polarity[0] @ times) / (polarity[1] @ times)
+                resampled["across_polarity"] = (polarity[2] @ times) / (polarity[1] @ times)
         for name, part in resampled.items():
             values.setdefault(name, []).append(part)
     tails = ((1 - settings.level) / 2, (1 + settings.level) / 2)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from affectlens.inference.coverage import PredictionSets
 
@@ -54,27 +54,30 @@ def score_sets(
 
     Raises `SettingsError` for a coverage that the sets do not have.
     """
-    wanted = np.asarray(targets, dtype=np.float64)
-    total = wanted.sum(axis=0)
-    found = []
-    for coverage in coverages:
-        members = sets.members(probabilities, coverage)
-        hits = (members * wanted).sum(axis=0)
-        by_emotion = {
-            word: float(hit / count) if count else None
-            for word, hit, count in zip(sets.vocabulary.words, hits, total, strict=True)
-        }
-        sizes = members.sum(axis=1)
-        found.append(
-            SetScores(
-                wanted=coverage,
-                coverage=float(hits.sum() / total.sum()),
-                by_emotion=by_emotion,
-                size=float(sizes.mean()),
-                alone=float((sizes == 1).mean()),
-            )
-        )
-    return tuple(found)
+    return tuple(
+        score_members(sets.members(probabilities, coverage), targets, sets.vocabulary.words, coverage)
+        for coverage in coverages
+    )
+
+
+def score_members(
+    members: NDArray[np.bool_], targets: ArrayLike, words: Sequence[str], wanted: float
+) -> SetScores:
+    """Measure sets of a wanted coverage that are there: which words are in them, and targets, (N, E) each."""
+    labels = np.asarray(targets, dtype=np.float64)
+    hits, total = (members * labels).sum(axis=0), labels.sum(axis=0)
+    by_emotion = {
+        word: float(hit / count) if count else None
+        for word, hit, count in zip(words, hits, total, strict=True)
+    }
+    sizes = members.sum(axis=1)
+    return SetScores(
+        wanted=wanted,
+        coverage=float(hits.sum() / total.sum()),
+        by_emotion=by_emotion,
+        size=float(sizes.mean()),
+        alone=float((sizes == 1).mean()),
+    )
 
 
 def sets_table(scores: Sequence[SetScores]) -> list[tuple[str, ...]]:

@@ -23,6 +23,7 @@ def scores_table(scores: Scores) -> list[tuple[str, str]]:
         "balanced_accuracy": ("balanced accuracy", scores.balanced_accuracy),
         "macro_f1": ("macro F1", scores.macro_f1),
         "polarity_accuracy": (_polarity_title(scores), scores.polarity_accuracy),
+        "across_polarity": ("errors across polarity", scores.across_polarity),
         "expected_calibration_error": ("expected calibration error", scores.expected_calibration_error),
     }
     numbers = {
@@ -31,6 +32,8 @@ def scores_table(scores: Scores) -> list[tuple[str, str]]:
     }
     for name, value in (scores.label_distribution or {}).items():
         numbers[name] = (_DISTRIBUTION_TITLES.get(name, name), value)
+    if scores.across_polarity is None:  # without polarity, or of an earlier version
+        del shares["across_polarity"]
     rows = [("measure", "value")]
     for name, (title, share) in shares.items():
         rows.append((title, _share_with_interval(share, scores.intervals.get(name))))

@@ -28,9 +28,11 @@ from affectlens.explain.core.attribution import (
     ExplainedModel,
     ExplainsTogether,
     HasAttributeEvidence,
+    MarksUnusual,
     Method,
     NamesItsWeights,
     answer_questions,
+    marks_unusual,
     ratings_of,
 )
 from affectlens.explain.core.engine_model import EngineModel
@@ -59,11 +61,11 @@ from affectlens.extras import TRAIN
 from affectlens.images import Pixels, Source, read_pixels, read_size, resize
 from affectlens.inference.engine import AUTO, TORCH, load_engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
-from affectlens.inference.output.rows import MADE_BY
+from affectlens.inference.output.rows import MADE_BY, UNUSUAL, rating_row
 from affectlens.inference.stores import PictureBytes
 from affectlens.machine import wait_passively
 from affectlens.preprocess import Images, View
-from affectlens.ratings import RatingScale
+from affectlens.ratings import Rating, RatingScale, with_intervals
 
 if TYPE_CHECKING:
     from affectlens.explain.core.differentiable import DifferentiableModel
@@ -86,6 +88,7 @@ class PreparedPicture:
         emotions: what `Predictor` answers in float32
         answers: the model's to this picture, which questions read: with ratings where the model has any
         displayed: pixels for figures and pages, or None where they were not requested
+        ratings, unusual: as `Prediction` has them
     """
 
     name: str
@@ -96,6 +99,8 @@ class PreparedPicture:
     emotions: EmotionDistribution
     answers: ImageAnswers
     displayed: Pixels | None = None
+    ratings: Mapping[str, Rating] = field(default_factory=dict)
+    unusual: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,10 @@ class Explanation:
         attributes: of models that answer them, what is seen in the picture and what of it speaks for its
             first emotion (`attribute_evidence.evidence_of`)
         made_by: model, weights, version, engine and precision, as rows of predictions name them
+        scales: of the model's ratings
+        ratings, unusual: as `Prediction` has them: by name with their intervals, and whether the picture is
+            unlike those that the model was made for
+        marks_unusual: whether the model knows which pictures are
     """
 
     image: str
@@ -143,6 +152,10 @@ class Explanation:
     attributes: Mapping[str, Any] | None = None
     error: PictureError | None = None
     made_by: Mapping[str, str | None] = field(default_factory=dict)
+    scales: tuple[RatingScale, ...] = ()
+    ratings: Mapping[str, Rating] = field(default_factory=dict)
+    unusual: bool | None = None
+    marks_unusual: bool = False
 
     @cached_property
     def regions(self) -> tuple[list[RegionShare], ...]:
@@ -175,6 +188,8 @@ class Explanation:
         return {
             "image": self.image,
             "explanations": answers,
+            **{scale.name: rating_row(self.ratings.get(scale.name)) for scale in self.scales},
+            **({UNUSUAL: self.unusual} if self.marks_unusual else {}),
             "attributes": self.attributes,
             **{name: self.made_by.get(name) for name in MADE_BY},
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
@@ -295,11 +310,11 @@ class Explainer:
         if rated and self._is_default:
             name = methods.default_for(self.model, ratings=True)
             return name, methods.make(name)
-        if not rated or entry is None or entry.explains_ratings:
+        if not rated or entry is None or entry.suits_ratings(self.model):
             return name, self._method
         fitting = ", ".join(methods.suitable_for(self.model, ratings=True))
         raise SettingsError(
-            f"The method {name} divides log-odds of emotions and cannot explain {rated[0]}, a rating. "
+            f"The method {name} cannot explain {rated[0]}, a rating, of {self.model.name}. "
             f"Methods that can: {fitting}."
         )
 
@@ -321,9 +336,13 @@ class Explainer:
         image = preprocessing.normalise(preprocessing.fit_pixels(pixels)[None])
         with self._lock:
             answers = answer_questions(self.model, image, _about_each(self.ratings))
+            unusual = self.model.is_unusual(image) if isinstance(self.model, MarksUnusual) else None
         view = preprocessing.view(*pixels.shape[:2])
         emotions = EmotionDistribution(self.vocabulary, tuple(answers.probabilities[0].tolist()))
-        return PreparedPicture(_name_of(picture), size, pixels, view, image, emotions, answers, kept)
+        rated = with_intervals(self.ratings, answers.ratings[0].tolist(), unusual=unusual is True)
+        return PreparedPicture(
+            _name_of(picture), size, pixels, view, image, emotions, answers, kept, rated, unusual
+        )
 
     def explain(
         self, prepared: PreparedPicture, question: AnyQuestion, removal: RemovalOptions | None = None
@@ -422,7 +441,7 @@ class Explainer:
                 prepared = self.prepare(given, displayed=request.keep_pixels)
                 yield self._explain_all(prepared, request, progress)
             except PictureError as error:
-                yield Explanation(name_of(given), error=error, made_by=self._made_by())
+                yield Explanation(name_of(given), error=error, **self._of_model())
 
     def _explain_all(
         self, prepared: PreparedPicture, request: ExplanationRequest, progress: Callable[[int], None]
@@ -439,11 +458,15 @@ class Explainer:
             tuple(self.parts(prepared, questions)) if request.effects else (),
             prepared.displayed,
             self._attributes(prepared),
-            made_by=self._made_by(),
+            ratings=prepared.ratings,
+            unusual=prepared.unusual,
+            **self._of_model(),
         )
 
-    def _made_by(self) -> Mapping[str, str | None]:
-        return self.model.made_by() if isinstance(self.model, NamesItsWeights) else {}
+    def _of_model(self) -> dict[str, Any]:
+        """What is known of each picture, also of one that could not be read."""
+        made_by = self.model.made_by() if isinstance(self.model, NamesItsWeights) else {}
+        return {"made_by": made_by, "scales": self.ratings, "marks_unusual": marks_unusual(self.model)}
 
     def _attributes(self, prepared: PreparedPicture) -> Mapping[str, Any] | None:
         if not isinstance(self.model, HasAttributeEvidence):

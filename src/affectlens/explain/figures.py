@@ -13,9 +13,10 @@ import numpy as np
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.heatmap import Heatmap
-from affectlens.explain.text import doubts, ends_of, how_made, reading, title, why
+from affectlens.explain.text import doubts, ends_of, how_made, reading, title, unusual_in_words, why
 from affectlens.images import Pixels, resize
-from affectlens.report import figures, legend, sheet
+from affectlens.inference.text import ratings_text
+from affectlens.report import circumplex, figures, legend, sheet
 from affectlens.report.heatmaps import ColourScale, Picture, overlay
 from affectlens.report.text import ON_AVERAGE, likeliest, printable_in_files
 
@@ -47,6 +48,27 @@ def write_legend(file: Path, explanation: "Explanation") -> None:
     legend.write_legend(file, picture, explanation.heatmaps[0].emotions)
 
 
+def write_plane(file: Path, explanation: "Explanation") -> None:
+    """Write valence and arousal with their intervals: PNG, JPEG, PDF or SVG, by the suffix.
+
+    Raises `OutputError`, or `NoCircumplex` for a model that does not predict both.
+    """
+    figures.check_suffix(file)
+    figures.save_figure(file, draw_plane(explanation, circumplex.RATED_ON_AVERAGE))
+
+
+def draw_plane(explanation: "Explanation", heading: str = "") -> figures.Figure:
+    """Draw valence and arousal with their intervals as a point in one plane.
+
+    Raises `NoCircumplex` for a model that does not predict both.
+    """
+    valence, arousal = circumplex.plane_of(explanation.scales)
+    point = circumplex.point_of(
+        explanation.ratings, unusual=explanation.unusual is True, name=_short(Path(explanation.image).name)
+    )
+    return circumplex.draw_circumplex([point], valence=valence, arousal=arousal, title=heading)
+
+
 def draw_figure(explanation: "Explanation") -> figures.Figure:
     """Draw a picture and its maps by one method, with all that must be stated about them."""
     heatmaps = explanation.heatmaps
@@ -55,8 +77,15 @@ def draw_figure(explanation: "Explanation") -> figures.Figure:
     panels = [("the picture", picture)]
     panels += [(title(each), laid_on(each, picture, scale)) for each in heatmaps]
     header = f"{_short(Path(explanation.image).name)}: {likeliest(heatmaps[0].emotions.weights)}"
+    warnings = (unusual_in_words(explanation), doubts(heatmaps))
     return sheet.draw_sheet(
-        panels, header, _caption(heatmaps), scale, warning=doubts(heatmaps), ends=ends_of(heatmaps)
+        panels,
+        header,
+        _caption(heatmaps),
+        scale,
+        warning=" ".join(filter(None, warnings)),
+        ends=ends_of(heatmaps),
+        note=ratings_text(explanation.ratings),
     )
 
 

@@ -4,7 +4,7 @@ What needs torch or matplotlib is imported when a format is written, so that a c
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectlens.emotions import Vocabulary
 from affectlens.files import atomic_write, slug
+from affectlens.ratings import RatingScale
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class ExplanationFormat:
         write: `(file, explanation)`; an existing file is replaced. Raises `OutputError`
         by_question: whether its files are named after the questions, not only after the picture
         pixels, effects, faithfulness: what it shows of `Explanation`, and so what has to be requested
-        require: raises what `write` would, where a model's words cannot be shown so
+        require: raises what `write` would, where a model's words, or its ratings, cannot be shown so
     """
 
     name: str
@@ -41,7 +42,7 @@ class ExplanationFormat:
     pixels: bool = False
     effects: bool = False
     faithfulness: bool = False
-    require: Callable[[Vocabulary], None] = lambda _: None
+    require: Callable[[Vocabulary, Sequence[RatingScale]], None] = lambda _, _ratings: None
 
 
 def _write_figure(file: Path, explanation: "Explanation") -> None:
@@ -82,7 +83,9 @@ def _write_wheel(file: Path, explanation: "Explanation", *, plutchik: bool = Fal
     wheel.write_wheel(file, explanation.heatmaps[0].emotions, plutchik=plutchik, name=name)
 
 
-def _require_wheel(vocabulary: Vocabulary, *, plutchik: bool = False) -> None:
+def _require_wheel(
+    vocabulary: Vocabulary, _ratings: Sequence[RatingScale], *, plutchik: bool = False
+) -> None:
     from affectlens.report import wheel
 
     wheel.require_wheel(vocabulary, plutchik=plutchik)
@@ -90,6 +93,18 @@ def _require_wheel(vocabulary: Vocabulary, *, plutchik: bool = False) -> None:
 
 def _write_plutchik(file: Path, explanation: "Explanation") -> None:
     _write_wheel(file, explanation, plutchik=True)
+
+
+def _write_plane(file: Path, explanation: "Explanation") -> None:
+    from affectlens.explain import figures
+
+    figures.write_plane(file, explanation)
+
+
+def _require_plane(_vocabulary: Vocabulary, ratings: Sequence[RatingScale]) -> None:
+    from affectlens.report import circumplex
+
+    circumplex.plane_of(ratings)
 
 
 def _write_legend(file: Path, explanation: "Explanation") -> None:
@@ -128,6 +143,11 @@ FORMATS: Mapping[str, ExplanationFormat] = MappingProxyType({
         ExplanationFormat(
             name="legend", suffix=".legend.png", summary="the picture with all emotions in a corner",
             write=_write_legend, by_question=False, pixels=True,
+        ),
+        ExplanationFormat(
+            name="circumplex", suffix=".circumplex.png",
+            summary="valence and arousal with their intervals, in one plane",
+            write=_write_plane, by_question=False, require=_require_plane,
         ),
     )
 })  # fmt: skip

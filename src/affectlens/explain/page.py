@@ -13,15 +13,27 @@ from typing import TYPE_CHECKING, Any
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import AnyQuestion, RatingQuestion
-from affectlens.explain.figures import displayed, laid_on, scale_of
+from affectlens.explain.figures import displayed, draw_plane, laid_on, scale_of
 from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects
 from affectlens.explain.story.text import points
-from affectlens.explain.text import baseline, doubts, ends_of, how_made, reading, title, why
+from affectlens.explain.text import (
+    baseline,
+    doubts,
+    ends_of,
+    how_made,
+    reading,
+    title,
+    unusual_in_words,
+    why,
+)
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_lines
+from affectlens.inference.text import ratings_text
+from affectlens.ratings import COVERAGE
 from affectlens.report import html, wheel
+from affectlens.report.circumplex import NoCircumplex
 from affectlens.report.emotion_colours import colours_of
-from affectlens.report.figures import jpeg_url, svg_url
+from affectlens.report.figures import jpeg_url, themed_urls
 from affectlens.report.heatmaps import AGAINST, FOR, ColourScale
 from affectlens.report.text import ON_AVERAGE, headline, likeliest, percent, printable_in_files
 
@@ -61,6 +73,7 @@ def _values(explanation: "Explanation") -> TemplateValues:
         "likeliest": likeliest(emotions.weights),
         "evidence": evidence_lines(explanation.attributes or {}),
         "on_average": ON_AVERAGE,
+        "unusual": unusual_in_words(explanation),
         "colours": {"for": _channels(FOR), "against": _channels(AGAINST)},
         "picture": jpeg_url(pixels, QUALITY),
         "width": pixels.shape[1],
@@ -68,6 +81,7 @@ def _values(explanation: "Explanation") -> TemplateValues:
         "scale": {"number": f"{scale.full or 1:.2g}", "unit": scale.unit},
         "sections": [_section(explanation, index, pixels, scale) for index in range(len(heatmaps))],
         "emotions": _emotions(emotions, name),
+        "rated": _rated(explanation, name),
         "made": how_made(heatmaps),
         "numbers": json.dumps([each.to_json() for each in heatmaps], indent=1, ensure_ascii=False),
     }
@@ -167,9 +181,28 @@ def _emotions(emotions: EmotionDistribution, name: str) -> TemplateValues:
     alternative = f"Wheel of emotions of {name}: {every}"
     return {
         "rows": rows,
-        "wheel": {"source": _wheel(emotions), "alternative": alternative},
+        "wheel": {**_wheel(emotions), "alternative": alternative},
         "plutchik": _plutchik(emotions, name),
     }
+
+
+def _rated(explanation: "Explanation", name: str) -> TemplateValues | None:
+    """Ratings with their intervals, and the plane of valence and arousal where the model has both."""
+    if not explanation.ratings:
+        return None
+    rows = [
+        {"name": scale.name, "rating": explanation.ratings[scale.name], "scale": scale}
+        for scale in explanation.scales
+    ]
+    found: TemplateValues = {"rows": rows, "coverage": COVERAGE, "plane": None}
+    if explanation.unusual:
+        found["coverage"] = min(scale.stricter(COVERAGE) for scale in explanation.scales)
+    try:
+        drawn = draw_plane(explanation)
+    except NoCircumplex:
+        return found
+    alternative = f"Valence and arousal of {name} in one plane: {ratings_text(explanation.ratings)}"
+    return {**found, "plane": {**themed_urls(drawn), "alternative": alternative}}
 
 
 def _plutchik(emotions: EmotionDistribution, name: str) -> TemplateValues | None:
@@ -178,14 +211,14 @@ def _plutchik(emotions: EmotionDistribution, name: str) -> TemplateValues | None
     except wheel.NoWheel:  # nothing of the answer can be shown on it
         return None
     return {
-        "source": _wheel(emotions, plutchik=True),
+        **_wheel(emotions, plutchik=True),
         "alternative": f"Plutchik's wheel of emotions of {name}",
         "notes": notes,
     }
 
 
-def _wheel(emotions: EmotionDistribution, plutchik: bool = False) -> str:
-    return svg_url(wheel.draw_wheel(emotions, plutchik=plutchik, caption=False))
+def _wheel(emotions: EmotionDistribution, plutchik: bool = False) -> dict[str, str]:
+    return themed_urls(wheel.draw_wheel(emotions, plutchik=plutchik, caption=False))
 
 
 def _anchor(heatmap: Heatmap) -> str:

@@ -5,13 +5,17 @@ faithfulness was not measured, has no sentence about it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import RatingQuestion
 from affectlens.explain.core.reference import USUAL
 from affectlens.explain.story.text import feeling, rated, subject
+from affectlens.inference.text import UNUSUAL
 from affectlens.report.text import percent, printable_in_files, signed, with_minus
+
+if TYPE_CHECKING:
+    from affectlens.explain.explainer import Explanation
 
 READING = "Orange speaks for the answer, blue against it, the stronger the more."
 _READING_OF_BOTH = (
@@ -112,6 +116,11 @@ def doubts(heatmaps: Sequence[Heatmap]) -> str:
         f"Do not rely on {which}, on this picture not found to be better than random ones: "
         f"{', '.join(doubtful)}."
     )
+
+
+def unusual_in_words(explanation: "Explanation") -> str:
+    """Warn of a picture that is unlike those that the model was made for; "" for any other."""
+    return f"{UNUSUAL[0].upper()}{UNUSUAL[1:]}." if explanation.unusual else ""
 
 
 def _by_unit(heatmaps: Sequence[Heatmap]) -> list[list[Heatmap]]:

@@ -1,5 +1,8 @@
 """Drawings over a film that is written again: which emotions it evokes, moment by moment.
 
+Of a shot whose frames are all unusual, or dimmed by a fade, no emotion is named and no colour is shown: it is
+called that.
+
     bar     a dark strip along the lower edge: the strongest emotion with its probability in words, and all
             emotions as parts of one line
     tint    the film's edges take the colour of the strongest emotion, and its word stands in a corner
@@ -50,8 +53,10 @@ def drawings(timeline: Timeline, kind: OverlayKind) -> Callable[[Film], Iterator
 def _drawings(timeline: Timeline, kind: OverlayKind, width: int, height: int) -> Iterator[Drawing]:
     draw = _Bar(timeline, width, height) if kind == "bar" else _Tint(timeline, width, height)
     shown: tuple[Any, ...] | None = None
+    left_out = {shot.number: timeline.left_out_as(shot) for shot in timeline.shots}
     for sample, (start, _) in zip(timeline.samples, sample_spans(timeline), strict=True):
-        now = draw.content(sample.smoothed)
+        why = left_out[sample.shot]
+        now = (why, None) if why else draw.content(sample.smoothed)
         if now != shown:
             shown = now
             yield Drawing(start, draw(now), draw.left, draw.top)
@@ -89,7 +94,7 @@ class _Bar:
         _write(picture, text(words, self._letters), self.height // 3, self.words - self.height // 3)
         upper, lower = round(0.3 * self.height), round(0.7 * self.height)
         start = self.words
-        for index, end in zip(self.order, ends, strict=True):
+        for index, end in zip(self.order, ends or (), strict=bool(ends)):
             stop = self.words + end
             picture[upper:lower, start : max(start, stop - 1), :3] = self.colours[index]
             picture[upper:lower, start:stop, 3] = 255
@@ -111,14 +116,15 @@ class _Tint:
         self.opacity = (255 * _STRONGEST * np.clip(1 - inwards, 0, 1) ** 1.5).astype(np.uint8)
 
     def content(self, probabilities: tuple[float, ...]) -> tuple[Any, ...]:
-        """What of a moment can be seen: the strongest emotion, and its probability in words."""
+        """What of a moment can be seen: the strongest emotion with its probability in words, its index."""
         top = max(range(len(probabilities)), key=lambda index: probabilities[index])
-        return top, f"{self.vocabulary.words[top]} {percent(probabilities[top])}"
+        return f"{self.vocabulary.words[top]} {percent(probabilities[top])}", top
 
     def __call__(self, content: tuple[Any, ...]) -> NDArray[np.uint8]:
-        top, words = content
-        picture = np.empty((*self.opacity.shape, 4), dtype=np.uint8)
-        picture[..., :3], picture[..., 3] = self.colours[top], self.opacity
+        words, top = content
+        picture = np.zeros((*self.opacity.shape, 4), dtype=np.uint8)
+        if top is not None:
+            picture[..., :3], picture[..., 3] = self.colours[top], self.opacity
         mask = text(words, round(_TEXT * self.chip))
         chip = picture[-self.chip :, : mask.shape[1] + self.chip]
         chip[..., :3], chip[..., 3] = 0, _GROUND

@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 
 from affectlens.errors import OutputError, RunError
-from affectlens.files import atomic_write, clear_leftovers, json_text
+from affectlens.files import atomic_write, clear_leftovers, json_text, read_file
 from affectlens.film.analysis.build import FramePrediction
 from affectlens.film.events import WatchRequest
 from affectlens.film.sampler import FrameBatch, SamplerState
@@ -55,6 +55,7 @@ class _Origin:
     frames_at_once: int
     engine: str = "torch"  # records before 0.2 name none
     heads: str = ""  # of a model without ratings and score of unusual pictures, and of earlier records
+    answers: str = ""  # hash of all that decides them; earlier records have none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +214,7 @@ def _origin(request: WatchRequest, video: Video, engine: Engine) -> _Origin:
         engine=engine.name,
         frames_at_once=engine.at_once(request.batch_size),
         heads=_hash_of_heads(engine.heads),
+        answers=engine.card.answers_hash,
     )
 
 
@@ -260,7 +262,8 @@ def _check_same(out: Path, origin: _Origin) -> None:
     for each in fields(origin):
         then, now = getattr(stored, each.name), getattr(origin, each.name)
         # A film may have been moved; earlier records name no heads, and what they lack is predicted again.
-        if each.name not in ("version", "film") and then != now and (each.name, then) != ("heads", ""):
+        is_not_known = (each.name, then) in (("heads", ""), ("answers", ""))
+        if each.name not in ("version", "film") and then != now and not is_not_known:
             what = _in_words(each.name, then, now)
             raise RunError(f"{out} was started with {what}. Resume with the same, or choose another folder.")
 
@@ -273,6 +276,8 @@ def _in_words(name: str, then: Any, now: Any) -> str:
         return "another model, or with this one before its weights were changed"
     if name == "heads":
         return "other weights of ratings, or of the mark of unusual pictures"
+    if name == "answers":
+        return "a model of the same weights whose temperature, sets, ratings or preprocessing were others"
     if name == "settings":
         differing = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
         parts = [f"{key} {then.get(key)} then, {now.get(key)} now" for key in differing]
@@ -294,7 +299,8 @@ def _read_state(file: Path, former: Mapping[str, str]) -> SamplerState:
     plain = _read_json(file)
     if not isinstance(plain, dict):
         raise _damaged(file, "expected a JSON object")
-    plain = {"black": 0, **current_keys(plain, former)}  # earlier versions did not count those
+    # Earlier versions did not count black frames, nor look for fades.
+    plain = {"black": 0, "fades": [], **current_keys(plain, former)}
     missing = [each.name for each in fields(SamplerState) if each.name not in plain]
     if missing:
         raise _damaged(file, f"{missing[0]} is missing")
@@ -327,7 +333,7 @@ def _append_to(file: Path) -> Any:
     """Open a file of lines to append to, without the part of a line that a kill may have left."""
     try:
         stream = file.open("ab")
-        end = file.read_bytes().rfind(b"\n") + 1
+        end = read_file(file).rfind(b"\n") + 1
         stream.truncate(end)
     except OSError as error:
         raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
@@ -388,7 +394,7 @@ def _finished(file: Path) -> Timeline:
 def _read_json(file: Path) -> Any:
     """Plain JSON, in which Python writes an infinite time as -Infinity."""
     try:
-        return json.loads(file.read_bytes(), parse_constant=_minus_infinity)
+        return json.loads(read_file(file), parse_constant=_minus_infinity)
     except OSError as error:
         raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

@@ -13,7 +13,16 @@ import numpy as np
 from affectlens.errors import VideoDamaged, VideoUnreachable
 from affectlens.film.bars import Bars, find_bars
 from affectlens.film.events import WatchRequest
-from affectlens.film.shots import COLUMNS, MEMORY, ROWS, Boundary, Decided, ShotDetector, Thumbnail
+from affectlens.film.shots import (
+    COLUMNS,
+    MEMORY,
+    ROWS,
+    Boundary,
+    Decided,
+    FadeSpan,
+    ShotDetector,
+    Thumbnail,
+)
 from affectlens.images import Pixels
 from affectlens.inference.engine import Engine
 from affectlens.video import SAME_TIME, Frame, NewestFrames, Video
@@ -53,6 +62,7 @@ class SamplerState:
         black: frames that show nothing, see `is_black`
         reference: thumbnail of the last frame that the model sees
         boundaries: where shots begin
+        fades: which frames fades dim
         until, last: state of the shot detector
         interlaced, even, orderly: as in `video.Decoded`
     """
@@ -71,6 +81,7 @@ class SamplerState:
     black: int = 0
     reference: Thumbnail | None = None
     boundaries: list[Boundary] = field(default_factory=list)
+    fades: list[FadeSpan] = field(default_factory=list)
     until: float = float("-inf")
     last: float = float("-inf")
     interlaced: bool = False
@@ -79,7 +90,7 @@ class SamplerState:
 
     def copy(self) -> "SamplerState":
         """A copy that further sampling does not change."""
-        return replace(self, boundaries=list(self.boundaries))
+        return replace(self, boundaries=list(self.boundaries), fades=list(self.fades))
 
 
 @dataclass
@@ -139,6 +150,7 @@ class FrameSampler:
                     yield self._closed(batch)
                     batch = FrameBatch(self.state.batches)
         self.state.boundaries += self._within(self.detector.finish())
+        self._take_fades()
         yield self._closed(batch)
 
     def _new_frames(self) -> Generator[Frame, None, None]:
@@ -192,6 +204,7 @@ class FrameSampler:
         state = self.state
         thumbnail = frame.small(ROWS, COLUMNS)
         state.boundaries += self._within(self.detector.add(frame.second, thumbnail))
+        self._take_fades()
         state.until, state.last = self.detector.decided.until, self.detector.decided.last
         if is_black(thumbnail):  # the next frame that shows something is sampled instead
             state.black += 1
@@ -208,6 +221,10 @@ class FrameSampler:
             state.predicted += 1
             state.reference = thumbnail
             batch.pixels.append(self.fitted(frame.pixels(self.preprocessing.at_least)))
+
+    def _take_fades(self) -> None:
+        self.state.fades += self.detector.fades
+        self.detector.fades.clear()
 
     def _number(self) -> int | None:
         """The frame's number in the complete film; None where some were passed over."""

@@ -6,6 +6,8 @@ and their positions differ, where what moved a little has not moved; a brighter 
     cut         one step that is far greater than the film's steps around it, over most of the frame, and that
                 is not undone within `LOOK_AHEAD`: what was before does not return. After a flash it does
     fade        contrast goes down to nothing and up again, at least one of both gradually
+                Frames that it dims are known as well (`ShotDetector.fades`), also where a film begins or ends
+                with it
     dissolve    frames are mixtures of one before and one after, in shares that grow, and have less contrast
                 than either: a camera that moves gives frames of the same contrast (Lienhart, "Reliable
                 transition detection in videos: a survey", 2001)
@@ -59,6 +61,24 @@ MOST_MISFIT = 0.65
 LEAST_CONTRAST = 6.5
 # Standard deviation of brightness, in levels, up to which a frame shows nothing.
 BLANK = 2.5
+# Seconds of either half of a fade in which dimmed frames are searched: as far as what is held reaches.
+LONGEST_HALF = 1.8
+# Share of its contrast below which a fade dims a frame; and by how much more contrast must be near within so
+# many seconds where a fade goes on.
+DIMMED, GROWS, GROWS_WITHIN = 0.8, 1.05, 0.25
+
+
+class FadeSpan(NamedTuple):
+    """Seconds from the first to the last frame that one half of a fade dims, the one that shows nothing
+    included.
+    """
+
+    begin: float
+    end: float
+
+    def holds(self, second: float) -> bool:
+        """Whether a frame lies in it."""
+        return self.begin <= second <= self.end
 
 
 class Boundary(NamedTuple):
@@ -114,6 +134,8 @@ class ShotDetector:
 
     def __init__(self, decided: Decided | None = None) -> None:
         self.decided = decided or Decided()
+        # Those decided by now; a reader may empty the list.
+        self.fades: list[FadeSpan] = []
         self._frames: deque[_Seen] = deque()
         # Cached by second: both depend only on the frames around it.
         self._is_cut: dict[float, bool] = {}
@@ -157,6 +179,7 @@ class ShotDetector:
             if in_turn and boundary.second - self.decided.last >= gap:
                 decided.append(boundary)
                 self.decided.last = boundary.second
+        self.fades += [span for edge, span in _dimmed(frames) if span and self.decided.until <= edge < until]
         self.decided.until = until
         self._forget(frames[0].second)
         return decided
@@ -328,6 +351,34 @@ def _fades(frames: Sequence[_Seen]) -> list[Boundary]:
         at = darkest if out and into else frames[last + 1].second if out else frames[first].second
         found.append(Boundary(at, "fade", out + into + frames[last].second - frames[first].second))
     return found
+
+
+def _dimmed(frames: Sequence[_Seen]) -> Iterator[tuple[float, FadeSpan | None]]:
+    """Find the frames that each half of a fade dims; before each, when the blank frame next to them is."""
+    for first, last in _runs([frame.contrast <= BLANK for frame in frames]):
+        if first > 0:
+            edge = frames[first].second
+            dimmest = _end_of_dimmed(frames[:first][::-1], edge)
+            yield edge, None if dimmest is None else FadeSpan(dimmest, edge)
+        if last < len(frames) - 1:
+            edge = frames[last].second
+            dimmest = _end_of_dimmed(frames[last + 1 :], edge)
+            yield edge, None if dimmest is None else FadeSpan(edge, dimmest)
+
+
+def _end_of_dimmed(frames: Iterable[_Seen], blank_at: float) -> float | None:
+    """Timestamp of the last of the frames, from a blank one on, that a gradual change dims; None where
+    contrast is there at once.
+    """
+    near = [each for each in frames if abs(each.second - blank_at) <= LONGEST_HALF]
+    apart = [abs(each.second - blank_at) for each in near]
+    full = 0
+    for full, frame in enumerate(near):
+        nearby = [n.contrast for n, a in zip(near, apart, strict=True) if 0 < a - apart[full] <= GROWS_WITHIN]
+        if max(nearby, default=0.0) <= GROWS * frame.contrast:
+            break
+    dimmed = [each.second for each in near[:full] if each.contrast < DIMMED * near[full].contrast]
+    return dimmed[-1] if len(dimmed) >= 2 and abs(dimmed[-1] - blank_at) >= 0.1 else None
 
 
 def _runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:

@@ -33,7 +33,7 @@ from affectlens.emotions import (
     vocabulary_of_plain,
 )
 from affectlens.errors import OutputError, SettingsError
-from affectlens.files import json_text
+from affectlens.files import json_text, read_file
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import Beginning
 from affectlens.former_keys import FILM_COUNTS, current_keys
@@ -64,6 +64,7 @@ class Sample:
         smoothed_ratings: (R,) the same, smoothed within the shot
         unusual: whether the frame is unlike the pictures that the model was made for, as a title card; None
             where the model does not know
+        faded: whether it is dimmed by a fade to or from nothing
     """
 
     second: float
@@ -76,6 +77,12 @@ class Sample:
     ratings: tuple[float, ...] = ()
     smoothed_ratings: tuple[float, ...] = ()
     unusual: bool | None = None
+    faded: bool = False
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it counts for nothing but itself: it is unusual, or faded."""
+        return self.unusual is True or self.faded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ class Shot:
         first, count: its samples are `timeline.samples[first : first + count]`; count is at least 1
         ratings: (R,) mean of the samples' ratings, each weighted by the time that it stands for
 
-    Unusual samples do not count in a shot that has others (`film.analysis.build`).
+    Samples that are left out do not count in a shot that has others (`film.analysis.build`).
     """
 
     number: int
@@ -179,6 +186,8 @@ class Timeline:
     Attributes:
         film: what was watched
         model, weights_hash: name of the model, and SHA-256 of its weights file
+        answers_hash: of all that decides what the model answers (`Card.answers_hash`), where that is more
+            than its weights; "" of other models and of earlier timelines
         version: of the package; "" before 0.2
         vocabulary: the emotions, in the order of all tuples of E numbers
         settings: how it was watched, as plain data (`film.settings.FilmSettings`)
@@ -186,7 +195,7 @@ class Timeline:
         shots: in the order of time, without gaps
         moments: of all kinds; of each kind the most important first, see `of`
         emotions: (E,) what the film evokes over all that was watched, each shot weighted by its length;
-            unusual frames are left out, unless there are no others
+            unusual and faded frames are left out, unless there are no others
         ratings: (R,) the same for ratings
         scales: names and ranges of the ratings that the model predicts, and how wide the interval of a single
             picture is; empty of a model without ratings
@@ -204,6 +213,7 @@ class Timeline:
     film: Film
     model: str
     weights_hash: str = ""
+    answers_hash: str = ""
     version: str = ""
     vocabulary: Vocabulary
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -242,6 +252,16 @@ class Timeline:
         """The samples that lie in a shot."""
         return self.samples[shot.first : shot.first + shot.count]
 
+    def left_out_as(self, shot: Shot) -> Literal["unusual", "faded"] | None:
+        """Return why what a shot evokes is not known: all of its samples are left out; else None.
+
+        `faded` where a fade dims them all.
+        """
+        samples = self.samples_of(shot)
+        if not all(sample.is_left_out for sample in samples):
+            return None
+        return "faded" if all(sample.faded for sample in samples) else "unusual"
+
     @property
     def rating_names(self) -> tuple[str, ...]:
         """Names of the ratings that the model predicts, as valence and arousal."""
@@ -252,7 +272,8 @@ class Timeline:
 
         What a model without ratings and without a score of unusual pictures lacks is left out.
         """
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("ratings", "scales")}
+        apart = {"ratings", "scales", *([] if self.answers_hash else ["answers_hash"])}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         if self.scales:
             plain |= {"ratings": self.ratings, "scales": [scale.to_json() for scale in self.scales]}
         return {
@@ -292,7 +313,7 @@ class Timeline:
     def read(cls, file: Path) -> "Timeline":
         """Read a `timeline.json`. Raises `OutputError`, with the file's name, where it holds no timeline."""
         try:
-            return cls.from_text(file.read_bytes())
+            return cls.from_text(read_file(file))
         except OSError as error:
             raise OutputError(f"{file} cannot be read: {error.strerror or error}.") from error
         except OutputError as error:
@@ -300,8 +321,8 @@ class Timeline:
 
 
 def _without_nothing(part: Sample | Shot) -> dict[str, Any]:
-    """Plain data of a sample or shot, without what a model without ratings has none of."""
-    lacking = (("ratings", ()), ("smoothed_ratings", ()), ("unusual", None))
+    """Plain data of a sample or shot, without what is not there: of most models, and of most frames."""
+    lacking = (("ratings", ()), ("smoothed_ratings", ()), ("unusual", None), ("faded", False))
     return {name: value for name, value in asdict(part).items() if (name, value) not in lacking}
 
 

@@ -31,6 +31,7 @@ from affectlens.film.predictions import predict_batches, predict_missing_shots
 from affectlens.film.record import FilmRecord
 from affectlens.film.sampler import FrameBatch, FrameSampler
 from affectlens.film.settings import FilmSettings
+from affectlens.film.shots import FadeSpan
 from affectlens.film.timeline import Counts, Timeline
 from affectlens.inference.engine import Engine
 from affectlens.video import Film, Video, is_live, without_password
@@ -153,13 +154,18 @@ def _timeline(
         analysis,
         model=card.name,
         weights_hash=card.weights_hash,
+        answers_hash=card.answers_hash if card.is_more_than_weights else "",
         scales=card.ratings,
         begin=sampler.begin,
         end=_end(sampler, film),
         settings=asdict(settings),
         gaps=gaps,
         counts=counts,
-        notes=[*_notes(sampler, film, counts, gaps), *_unusual_notes(predictions)],
+        notes=[
+            *_notes(sampler, film, counts, gaps),
+            *_left_out_notes(sampler.state.fades, predictions),
+        ],
+        fades=sampler.state.fades,
     )
 
 
@@ -207,19 +213,22 @@ def _gaps(seconds: list[float]) -> list[tuple[float, float]]:
     return [(before, after) for before, after in pairwise(seconds) if after - before > long]
 
 
-def _unusual_notes(predictions: list[FramePrediction]) -> list[str]:
-    number, total = sum(each.unusual is True for each in predictions), len(predictions)
-    if not number:
-        return []
-    these = (
-        "All sampled frames are unusual, unlike the photographs that the model was made for: do not rely on "
-        "what it predicts for them."
-    )
-    some = (
-        f"Unusual frames, unlike the photographs that the model was made for: {number:,} of {total:,} "
-        "sampled. They are left out of means, moods and peaks."
-    )
-    return [these if number == total else some]
+def _left_out_notes(fades: list[FadeSpan], predictions: list[FramePrediction]) -> list[str]:
+    """What is left out of means, moods and peaks: unusual frames, and those that a fade dims."""
+    unusual = [each.unusual is True for each in predictions]
+    faded = [any(fade.holds(each.second) for fade in fades) for each in predictions]
+    total = len(predictions)
+    is_left = not all(one or other for one, other in zip(unusual, faded, strict=True))
+    then = "left out of means, moods and peaks" if is_left else "counted, for there are no others"
+    unlike = "unlike the photographs that the model was made for"
+    notes = []
+    if all(unusual):
+        notes.append(f"All sampled frames are unusual, {unlike}: do not rely on what it predicts for them.")
+    elif any(unusual):
+        notes.append(f"Unusual frames, {unlike}: {sum(unusual):,} of {total:,} sampled. They are {then}.")
+    if any(faded):
+        notes.append(f"Frames that a fade dims: {sum(faded):,} of {total:,} sampled. They are {then}.")
+    return notes
 
 
 def _live_notes(counts: Counts, gaps: list[tuple[float, float]]) -> list[str]:

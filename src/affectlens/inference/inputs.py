@@ -27,7 +27,7 @@ from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeAlias
 
-from affectlens.errors import PictureDenied, PictureError, PictureNotFound, PictureTooLarge
+from affectlens.errors import NoPictures, PictureDenied, PictureError, PictureTooLarge
 from affectlens.extras import PARQUET, require
 from affectlens.files import exists, is_file, is_folder
 from affectlens.images import PICTURE_SUFFIXES, Source
@@ -130,7 +130,7 @@ def _bursts(
 def _expanded(path: str, column: str | None) -> Iterator[Input]:
     local = local_path(path)
     if not path:
-        yield PictureNotFound(path, "the path is empty. Name a picture, a folder or a pattern.")
+        yield NoPictures(path, "the path is empty. Name a picture, a folder or a pattern.")
     elif _is_table(path):
         yield from table_rows(local or path, column)
     elif local is not None:
@@ -213,7 +213,7 @@ def _is_in_store(path: str) -> bool:
 def _from_standard_input(stream: BinaryIO | None) -> Iterator[Iterable[Input]]:
     """Read one picture, or paths as they come."""
     if stream is None:
-        yield [PictureNotFound(STANDARD_INPUT, "standard input is closed. Give it a list of paths.")]
+        yield [NoPictures(STANDARD_INPUT, "standard input is closed. Give it a list of paths.")]
         return
     try:
         begin = _read(stream)
@@ -342,7 +342,7 @@ def _in_folder(folder: str) -> Iterator[Path | PictureError]:
     paths = list_pictures(folder)
     first = next(paths, None)
     if first is None:
-        yield PictureNotFound(folder, "no picture lies in this folder or below, by suffix.")
+        yield NoPictures(folder, "no picture lies in this folder or below, by suffix.")
         return
     yield first
     yield from paths

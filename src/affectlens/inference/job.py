@@ -16,6 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectlens.errors import NoPictures
 from affectlens.inference.inputs import Input
 from affectlens.inference.predictor import BATCH_SIZE, REQUESTS, Prediction, Predictor
 from affectlens.report.text import printable
@@ -34,7 +35,8 @@ class JobCounts:
     Attributes:
         done: pictures of this run, those that could not be read included
         kept: rows of an earlier run that was resumed
-        failed: pictures of both that could not be read
+        failed: pictures of both that could not be read, and what is `empty`
+        empty: inputs of both that have no picture, as an empty folder: each is a row with an error
         failures: the first errors, as text for a terminal
         kept_by: engine and precision of rows that were kept, None where they are not known
     """
@@ -45,10 +47,11 @@ class JobCounts:
     failures: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     kept_by: "MadeBy" = (None, None)
+    empty: int = 0
 
     @property
     def total(self) -> int:
-        """Pictures of this run and rows of an earlier one."""
+        """Rows of this run and of an earlier one."""
         return self.kept + self.done
 
     @property
@@ -57,10 +60,11 @@ class JobCounts:
         speed = self.done / max(time.monotonic() - self.started, 1e-9)
         return f"{speed:,.0f} pictures/s" if speed >= 10 else f"{speed:.1f} pictures/s"
 
-    def add(self, done: int, failed: int, failures: Iterable[str]) -> None:
+    def add(self, done: int, failed: int, failures: Iterable[str], empty: int = 0) -> None:
         """Count some pictures; `failures` are the first few of those that failed."""
         self.done += done
         self.failed += failed
+        self.empty += empty
         room = SHOWN_FAILURES - len(self.failures)
         self.failures += [printable(failure) for failure in islice(failures, room)]
 
@@ -73,8 +77,10 @@ class JobCounts:
     def summary(self) -> str:
         """Write all counts and the speed for people."""
         kept = f", {self.kept:,} of them before" if self.kept else ""
-        pictures = f"{self.total:,} picture{'s' * (self.total != 1)}{kept}"
-        return f"{pictures}, {self.failed:,} could not be read, {self.speed}"
+        number = self.total - self.empty
+        pictures = f"{number:,} picture{'s' * (number != 1)}{kept}"
+        others = f", {self.empty:,} input{'s' * (self.empty != 1)} without pictures" if self.empty else ""
+        return f"{pictures}, {self.failed - self.empty:,} could not be read{others}, {self.speed}"
 
 
 Progress = Callable[[JobCounts], None]  # called first with nothing done, then after each picture or more
@@ -137,7 +143,8 @@ class PredictionJob:
 
     def _count(self, prediction: Prediction) -> None:
         error = prediction.error
-        self.counts.add(1, int(error is not None), [] if error is None else [str(error)])
+        is_empty = isinstance(error, NoPictures)
+        self.counts.add(1, int(error is not None), [] if error is None else [str(error)], int(is_empty))
 
     def write(
         self, file: Path, *, resume: bool = False, progress: Progress = lambda counts: None
@@ -174,4 +181,5 @@ class PredictionJob:
             by=by,
         )
         self.counts.kept, self.counts.failed, self.counts.kept_by = kept.rows, kept.failed, kept.by
+        self.counts.empty = kept.empty
         return writer

@@ -9,7 +9,7 @@ The answer is how likely a picture is to evoke each emotion in those who look at
 does not describe the feelings of any person.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from io import IOBase
@@ -37,18 +37,19 @@ from affectlens.inference.output.rows import (
     UNUSUAL,
     RowSchema,
     made_by,
+    rating_row,
 )
 from affectlens.inference.stores import PictureBytes
 from affectlens.inference.unusual import UsualPictures
 from affectlens.model_folder import Card
-from affectlens.ratings import AROUSAL, COVERAGE, VALENCE, Rating
+from affectlens.ratings import AROUSAL, COVERAGE, VALENCE, Rating, RatingScale, with_intervals
 
 if TYPE_CHECKING:
     from affectlens.models.saved import Model
+    from affectlens.report.figures import Figure
 
 BATCH_SIZE = 32
 DIGITS = 6  # of probabilities in rows: far below what a model knows, and short to read
-RATING_DIGITS = 3  # of ratings in rows: their intervals are some units wide
 MEASURED_DIGITS = 3  # of measured attributes in rows: decoding at reduced size can change the second
 BATCHES_AHEAD = 2  # decoded while one is predicted; bounds the memory, whatever the number of pictures
 
@@ -84,6 +85,7 @@ class Prediction:
         min_confidence: probability below which the row names no first emotion; None for a row that always
             does
         sets: thresholds of the model's sets of emotions, None where it has none
+        scales: of the model's ratings
     """
 
     image: str
@@ -97,6 +99,7 @@ class Prediction:
     coverage: float | None = None
     min_confidence: float | None = None
     sets: PredictionSets | None = field(default=None, repr=False, compare=False)
+    scales: tuple[RatingScale, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def abstains(self) -> bool:
@@ -130,6 +133,16 @@ class Prediction:
             raise SettingsError(f"A coverage is a number, as 0.9, not {coverage!r}.")
         return self.sets.of(self.emotions, coverage, unusual=bool(self.unusual))
 
+    def draw_circumplex(self) -> "Figure":
+        """Draw valence and arousal, with their intervals, as a point in one plane (Russell, 1980).
+
+        `inference.circumplex.draw_predictions` draws several. Raises `NoCircumplex` for a model without both
+        ratings, `SettingsError` for a picture that could not be read.
+        """
+        from affectlens.inference.circumplex import draw_predictions
+
+        return draw_predictions([self])
+
     def to_row(self, card: Card) -> dict[str, Any]:
         """Return plain data for JSON, CSV or a data frame; the same keys for every picture of a job.
 
@@ -143,7 +156,7 @@ class Prediction:
             "top": emotions.top if emotions and not self.abstains else None,
             "emotions": _rounded(emotions) if emotions else None,
             "polarity": _rounded(polarity) if polarity else None,
-            **{scale.name: self._rating_row(scale.name) for scale in card.ratings},
+            **{scale.name: rating_row(self.ratings.get(scale.name)) for scale in card.ratings},
             **({UNUSUAL: self.unusual} if card.unusual else {}),
             **({} if self.coverage is None else self._set_row(self.coverage)),
             **({} if self.min_confidence is None else {MIN_CONFIDENCE: self.min_confidence}),
@@ -154,10 +167,6 @@ class Prediction:
 
     def _set_row(self, coverage: float) -> dict[str, Any]:
         return {SET: list(self.set(coverage)) if self.emotions else None, AT_COVERAGE: coverage}
-
-    def _rating_row(self, name: str) -> dict[str, float] | None:
-        rating = self.ratings.get(name)
-        return None if rating is None else {k: round(v, RATING_DIGITS) for k, v in rating._asdict().items()}
 
 
 @dataclass(frozen=True)
@@ -357,6 +366,7 @@ class Predictor:
         shared: dict[str, Any] = {
             "image": name_of(given), "engine": self._engine.name, "precision": self._engine.precision,
             "coverage": requested.coverage, "min_confidence": requested.min_confidence, "sets": self._sets,
+            "scales": self.card.ratings,
         }  # fmt: skip
         if isinstance(answer, PictureError):
             return Prediction(
@@ -440,16 +450,14 @@ class Predictor:
             EmotionDistribution(self.vocabulary, tuple(row)) for row in answers.probabilities.tolist()
         ]
         return [
-            _Answered(each, own, self._ratings(rated, coverage, is_unusual is True), is_unusual)
+            _Answered(
+                each,
+                own,
+                with_intervals(self.card.ratings, rated, coverage, unusual=is_unusual is True),
+                is_unusual,
+            )
             for each, own, rated, is_unusual in zip(emotions, attributes, ratings, unusual, strict=True)
         ]
-
-    def _ratings(self, means: Sequence[float], coverage: float, unusual: bool) -> dict[str, Rating]:
-        scales = self.card.ratings
-        return {
-            scale.name: scale.rating(mean, scale.stricter(coverage) if unusual else coverage)
-            for scale, mean in zip(scales, means, strict=True)
-        }
 
 
 def _torch_engine(model: "Model", device: str, precision: str) -> Engine:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from affectlens.errors import (
     AffectLensError,
     DatasetError,
+    NoPictures,
     NotAPicture,
     PictureDamaged,
     PictureDenied,
@@ -135,7 +136,7 @@ def pictures_at(url: str) -> Iterator[str | PictureError]:
                 found = True
                 yield _url_of(url, below)
     if not found:
-        yield PictureNotFound(url, "no picture can be found at this URL or below. Check its spelling.")
+        yield NoPictures(url, "no picture can be found at this URL or below. Check its spelling.")
 
 
 def _within_seconds(url: str, work: Callable[[], T]) -> T:
@@ -264,7 +265,7 @@ def table_rows(table: str, column: str | None = None) -> Iterator[str | TableRow
             name = _picture_column(table, file.schema_arrow, column)
             paths, has_bytes = _leaf_with_names(file.schema_arrow, name)
             if not file.metadata.num_rows:
-                yield PictureNotFound(table, "the table has no rows, and so no pictures.")
+                yield NoPictures(table, "the table has no rows, and so no pictures.")
             for row, path in _cells(file, paths):
                 if isinstance(path, Exception):
                     yield _damaged_row(f"{table}#{row}", path)

@@ -1,6 +1,6 @@
 """Predictions in words, for people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from affectlens.attributes import MEASURED, in_words
 from affectlens.emotions import EmotionDistribution, polarity_sums
@@ -64,8 +64,9 @@ def prediction_line(prediction: Prediction) -> str:
 
 def beyond_text(prediction: Prediction) -> str:
     """Write a picture's ratings, its set of emotions, and whether it is unusual; empty where it has none."""
-    rated = ", ".join(f"{name} {rating_text(rating)}" for name, rating in prediction.ratings.items())
-    parts = (rated, set_text(prediction), UNUSUAL if prediction.unusual else "")
+    parts = (
+        ratings_text(prediction.ratings), set_text(prediction), UNUSUAL if prediction.unusual else ""
+    )  # fmt: skip
     return "; ".join(filter(None, parts))
 
 
@@ -75,6 +76,11 @@ def abstention_text(prediction: Prediction) -> str:
     assert emotions is not None
     nearest = f"{emotions.top}, {emotions[emotions.top]:.1%}".replace("%", " %")
     return f"no emotion is as probable as {prediction.min_confidence:g} (the likeliest: {nearest})"
+
+
+def ratings_text(ratings: Mapping[str, Rating]) -> str:
+    """Write ratings with their names and intervals; empty where there are none."""
+    return ", ".join(f"{name} {rating_text(rating)}" for name, rating in ratings.items())
 
 
 def rating_text(rating: Rating) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from affectlens import hub
 from affectlens.errors import ModelError, ModelNotFound
 from affectlens.files import exists, is_file
-from affectlens.model_folder import CONFIG, GRAPH, README, WEIGHTS, Card, load_card, read_readme
+from affectlens.model_folder import CONFIG, GRAPH, HEADS, README, WEIGHTS, Card, load_card, read_readme
 
 DEFAULT = "default"
 BUNDLED = Path(__file__).parent / "bundled"
@@ -48,8 +48,8 @@ def find(name: str) -> Path:
     """Return the model folder that a name means.
 
     In this order: a bundled model, one of this user's, a folder of that path (or a run folder with `model/`
-    inside), `owner/name` on the hub. A folder of the name of a model is meant by its path, as `./default`.
-    Raises `ModelNotFound`.
+    inside), `owner/name` or `owner/name@revision` on the hub. A folder of the name of a model is meant by its
+    path, as `./default`. Raises `ModelNotFound`.
     """
     known = dict(reversed(list(folders())))  # of two with one name the bundled one counts
     if name in known:
@@ -60,11 +60,11 @@ def find(name: str) -> Path:
         return folder
     _require_rights(path)
     # Below a folder that is here, a name that is not can only be misspelt.
-    if hub.is_name(name) and not exists(path.parent):
+    if hub.is_name(name) and not exists(Path(hub.divided(name)[0]).parent):
         return _fetch(name)
     raise ModelNotFound(
         f"No model {name!r}. Here are: {', '.join(sorted(known)) or 'none'}. Or pass a model folder, a run "
-        "folder whose training has ended, or owner/name of the Hugging Face hub."
+        "folder whose training has ended, or owner/name[@revision] of the Hugging Face hub."
     )
 
 
@@ -154,7 +154,7 @@ def summaries() -> Iterator[ModelSummary]:
 def _fetch(name: str) -> Path:
     """Fetch a model folder from the hub, or find it among those fetched before."""
     try:
-        return hub.fetch_folder(name, [CONFIG, WEIGHTS, README, GRAPH])
+        return hub.fetch_folder(name, [CONFIG, WEIGHTS, README, GRAPH, HEADS])
     except Exception as error:  # the hub's client raises some dozen kinds, from four libraries
         raise ModelNotFound(
             f"The model {name} is not on this machine and cannot be fetched from the hub "

@@ -1,13 +1,14 @@
 """Model folders in words, for people: what made them, what they may be used for, what they replace."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from affectlens.emotions import is_known
 from affectlens.library.default_models import DefaultModels
-from affectlens.library.licences import hub_licence, use_text
+from affectlens.library.hub_card import front_matter
+from affectlens.library.licences import use_text
 from affectlens.markdown import markdown_code, markdown_text
-from affectlens.model_folder import CALIBRATED, Card
+from affectlens.model_folder import CALIBRATED, GRAPH, Card, for_others, has_graph, load_card
 from affectlens.ratings import AROUSAL, VALENCE
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
@@ -34,20 +35,27 @@ def summary_text(card: Card, defaults: DefaultModels | None = None) -> str:
     return "\n".join([*lines, "", compared] if compared else lines)
 
 
-def readme_beginning(card: Card) -> str:
-    """Write how the README of a model folder begins: the header that the hub reads, what it is, its use.
+def elsewhere_text(folder: Path) -> str:
+    """Write what else can open a model folder, as points of `summary_text`.
 
-    Of vocabularies only known ones are tags: the name of another means nothing elsewhere.
+    Raises `ModelNotFound` or `BadModelFolder`.
     """
+    graph = f"yes, by {GRAPH}" if has_graph(folder) else "no; `affectlens models graph FOLDER` makes it so"
+    theirs = "no; `affectlens models export` writes a file that ONNX Runtime or OpenVINO opens"
+    if for_others(folder):
+        temperature = load_card(folder).temperature
+        but = "" if temperature == 1 else f", without the temperature of {temperature:.3g}"
+        theirs = (
+            'timm.create_model("local-dir:FOLDER", pretrained=True) and '
+            f'transformers.pipeline("image-classification", FOLDER){but}'
+        )
+    return f"- Without torch: {graph}.\n- In other programs: {theirs}."
+
+
+def readme_beginning(card: Card) -> str:
+    """Write how the README of a model folder begins: the header that the hub reads, what it is, its use."""
     words = markdown_text(", ".join(card.vocabulary.words))
-    tags = ["visual-emotion-analysis", *([card.vocabulary.name] if is_known(card.vocabulary) else [])]
-    return f"""---
-library_name: affectlens
-pipeline_tag: image-classification
-license: other
-license_name: {hub_licence(card)}
-tags: [{", ".join(tags)}]
----
+    return f"""{front_matter(card)}
 # {markdown_text(card.name)}
 
 Which emotions a picture evokes in the people who look at it: {words}.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from affectlens.errors import SettingsError
 from affectlens.models.maps import as_maps
 
-_SMALLEST = 1e-6  # below the square root, whose gradient at 0 is infinite
+SMALLEST_VARIANCE = 1e-6  # below the square root, whose gradient at 0 is infinite
 
 
 class NetworkFeatures(NamedTuple):
@@ -97,4 +97,4 @@ def pooled(path: str, values: Any, images: Tensor) -> Tensor:
         )
     mean = maps.mean(dim=(2, 3))
     variance = (maps - mean[:, :, None, None]).square().mean(dim=(2, 3))
-    return torch.cat([mean, (variance + _SMALLEST).sqrt()], dim=1)
+    return torch.cat([mean, (variance + SMALLEST_VARIANCE).sqrt()], dim=1)

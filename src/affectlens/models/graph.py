@@ -22,6 +22,7 @@ from affectlens.models.graph_outputs import GraphNetwork
 from affectlens.preprocess import Preprocessing
 
 _LARGEST_BATCH = 1 << 20
+_LARGEST_CONSTANT, _LARGEST_FOLDED = 64, 1 << 14  # numbers that go into folding, and that come out of it
 
 
 def export_graph(network: GraphNetwork, preprocessing: Preprocessing, weights: bytes) -> bytes:
@@ -46,12 +47,33 @@ def export_graph(network: GraphNetwork, preprocessing: Preprocessing, weights: b
     except Exception as error:  # the exporter raises whatever a network's own code does
         raise SettingsError(f"This network cannot be written as a graph: {first_line(error)}.") from None
     assert program is not None
+    _fold_constants(program.model)
     model = program.model_proto
     _refer(model.graph, weights)
     for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
     return bytes(model.SerializeToString())
+
+
+def _fold_constants(model: Any) -> None:
+    """Compute what depends on no picture once and for all, but for what weights become.
+
+    ONNX Runtime folds no `CastLike`, by which the exporter makes offsets of zero and the ends of activations;
+    without these as constants it fuses neither normalisation nor activations with convolutions, and takes a
+    third longer. Weights stay what the weights file holds, so that the graph can refer to it.
+    """
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
+    def may_fold(node: Any) -> bool | None:
+        constants = (each.const_value for each in node.inputs if each is not None)
+        # None leaves it to the library, which would also transpose weights, whatever their size.
+        return (
+            False if any(each is not None and each.size > _LARGEST_CONSTANT for each in constants) else None
+        )
+
+    fold_constants(model, output_size_limit=_LARGEST_FOLDED, should_fold=may_fold)
+    remove_unused_nodes(model)
 
 
 def _refer(graph: Any, weights: bytes) -> None:

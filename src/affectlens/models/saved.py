@@ -1,8 +1,9 @@
 """Trained networks in model folders: build the network that a card names, load its weights, save it again."""
 
+import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +21,13 @@ from affectlens.machine import import_onnx_runtime
 from affectlens.model_folder import GRAPH, GRAPH_INPUT, WEIGHTS, Card, Heads, StoredModel
 from affectlens.models import catalog
 from affectlens.models.graph import export_graph
-from affectlens.models.graph_outputs import GraphNetwork, RatedRow
+from affectlens.models.graph_outputs import GraphNetwork, RatedRow, last_layers
 from affectlens.ratings import RatingHead
 
 GRAPH_TOLERANCE = (
     1e-2  # of a logit: rounding through some hundred layers; a wrong one is off by whole numbers
 )
+FOLDED_TEMPERATURE = "folded_temperature"  # of a card's facts on training
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -87,12 +89,33 @@ def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype:
     """
     if dtype not in DTYPES:
         raise SettingsError(f"Weights can be stored as {', '.join(DTYPES)}, not as {dtype!r}.")
+    network, card = _with_temperature_folded(network, card)
     stored = {name: _narrowed(value, DTYPES[dtype]) for name, value in network.state_dict().items()}
     broken = [name for name, value in stored.items() if not torch.isfinite(value).all()]
     if broken:
         raise BadModelFolder(folder, f"weights are not finite: {broken[0]}.", "Nothing was written.")
     weights = safetensors.torch.save(stored, {"format": "pt"})
     model_folder.write_model(folder, card, weights, readme, dtype=dtype, for_others=_for_others(card))
+
+
+def _with_temperature_folded(network: nn.Module, card: Card) -> tuple[nn.Module, Card]:
+    """Divide the last layer of a network that timm has by its temperature, which other programs know not of.
+
+    The answers stay the same; the card has the temperature among the facts of training. Others, and networks
+    whose last layer is not found, stay as they are.
+    """
+    if card.temperature == 1 or catalog.find(card.network).timm_name is None:
+        return network, card
+    size = card.preprocessing
+    network = copy.deepcopy(network).eval()
+    layers = last_layers(network, size.height, size.width, len(card.vocabulary))
+    if len(layers) != 1:
+        return network, card
+    with torch.no_grad():
+        for parameter in network.get_submodule(layers[0]).parameters():
+            parameter.div_(card.temperature)
+    facts = {**card.training, FOLDED_TEMPERATURE: card.temperature}
+    return network, replace(card, temperature=1.0, training=facts)
 
 
 def add_graph(folder: Path, images: Tensor | None = None) -> float:

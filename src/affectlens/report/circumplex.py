@@ -10,7 +10,7 @@ lies within them is not known.
 Letters: P points of a path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.ratings import AROUSAL, HIGHEST, LOWEST, VALENCE, Rating
+from affectlens.errors import SettingsError
+from affectlens.ratings import AROUSAL, HIGHEST, LOWEST, VALENCE, Rating, RatingScale
 from affectlens.report import figures
 from affectlens.report.canvas import colours
 from affectlens.report.figures import INK, LINE, PALE, Figure, new_figure
-from affectlens.report.text import clock
+from affectlens.report.text import clock, listed
 
+# Of a plane that stands alone.
+RATED_ON_AVERAGE = "What people would rate on average, as predicted; the lines are intervals"
 Scale = tuple[float, float]  # lowest and highest rating
 USUAL: Scale = (LOWEST, HIGHEST)
 POINT, UNUSUAL_POINT = "#a34f00", "#8a8a8a"
 # Side of the plane in inches, and what is around it: left, bottom, right, top.
 _SIDE, _AROUND = 4.6, (0.75, 0.65, 0.25, 0.35)
 _COLOURS = "viridis"
-_LAST_COLOUR = 0.9  # the end of the map is too light for a line on white
+# Its ends are too dark for a line on a dark page, and too light for one on white.
+_FIRST_COLOUR, _LAST_COLOUR = 0.3, 0.9
 # Names of the quarters: valence and arousal as shares of their scales, and where the words begin.
 _CORNERS = (
     ("tense", 0.02, 0.98, "left", "top"),
@@ -38,6 +42,10 @@ _CORNERS = (
     ("gloomy", 0.02, 0.02, "left", "bottom"),
     ("calm", 0.98, 0.02, "right", "bottom"),
 )
+
+
+class NoCircumplex(SettingsError):
+    """Ratings that are not both of valence and of arousal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +73,34 @@ class CircumplexPath:
     joined: NDArray[np.bool_]
 
 
+def plane_of(scales: Sequence[RatingScale]) -> tuple[Scale, Scale]:
+    """Return the ends of the scales of valence and of arousal.
+
+    Raises `NoCircumplex` for a model that does not predict both.
+    """
+    ends = {scale.name: (scale.low, scale.high) for scale in scales}
+    if missing := [name for name in (VALENCE, AROUSAL) if name not in ends]:
+        known = f"its ratings are {listed(list(ends))}" if ends else "it predicts no ratings"
+        raise NoCircumplex(
+            f"The circumplex is a plane of {VALENCE} and {AROUSAL}, and this model lacks {listed(missing)}: "
+            f"{known}. Use a model that has both, as default."
+        )
+    return ends[VALENCE], ends[AROUSAL]
+
+
+def point_of(ratings: Mapping[str, Rating], *, unusual: bool = False, name: str = "") -> CircumplexPoint:
+    """Return a picture's point. Raises `NoCircumplex` where it does not have both ratings."""
+    if not {VALENCE, AROUSAL} <= set(ratings):
+        raise NoCircumplex(f"The circumplex is a plane of {VALENCE} and {AROUSAL}: a picture needs both.")
+    return CircumplexPoint(valence=ratings[VALENCE], arousal=ratings[AROUSAL], name=name, unusual=unusual)
+
+
 def write_circumplex(
-    file: Path, points: Sequence[CircumplexPoint], path: CircumplexPath | None = None, **scales: Scale
+    file: Path, points: Sequence[CircumplexPoint], path: CircumplexPath | None = None
 ) -> None:
     """Write the plane as a figure: PNG, JPEG, PDF or SVG by the suffix. Raises `OutputError`."""
     figures.check_suffix(file)
-    figures.save_figure(file, draw_circumplex(points, path, **scales))
+    figures.save_figure(file, draw_circumplex(points, path))
 
 
 def draw_circumplex(
@@ -79,6 +109,7 @@ def draw_circumplex(
     *,
     valence: Scale = USUAL,
     arousal: Scale = USUAL,
+    title: str = "",
 ) -> Figure:
     """Draw points with their intervals, over the path of a film if there is one, on scales of ratings."""
     left, bottom, right, top = _AROUND
@@ -86,6 +117,7 @@ def draw_circumplex(
     figure = new_figure(width, height)
     axes: Any = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
     _draw_plane(axes, valence, arousal)
+    axes.set_title(title, fontsize=8.5, color=PALE, parse_math=False)
     if path is not None and len(path.seconds):
         _draw_path(axes, path)
     for point in points:
@@ -136,14 +168,18 @@ def _draw_point(axes: Any, point: CircumplexPoint) -> None:
     axes.plot([x.mean, x.mean], [y.low, y.high], **style)
     face = "white" if point.unusual else colour
     axes.plot([x.mean], [y.mean], "o", color=colour, markerfacecolor=face, markersize=7, zorder=5)
-    if point.name:
-        axes.annotate(point.name, (x.mean, y.mean), xytext=(7, 7), textcoords="offset points", fontsize=8.5,
-                      color=INK, parse_math=False, zorder=6)  # fmt: skip
+    name = f"{point.name} (unusual)" if point.name and point.unusual else point.name
+    low, high = axes.get_xlim()
+    is_left = x.mean < (low + high) / 2  # its name is written towards the middle
+    axes.annotate(name, (x.mean, y.mean), xytext=(7 if is_left else -7, 7), textcoords="offset points",
+                  ha="left" if is_left else "right", fontsize=8.5, color=INK, parse_math=False,
+                  zorder=6)  # fmt: skip
 
 
 def _colours_of_times(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a colour for each second between the first and the last: (P,) -> (P, 3)."""
     length = seconds[-1] - seconds[0]
     shares = (seconds - seconds[0]) / length if length > 0 else np.zeros(len(seconds))
-    found: NDArray[np.float64] = colours(_COLOURS, _LAST_COLOUR * shares[None])[0]
+    within = _FIRST_COLOUR + (_LAST_COLOUR - _FIRST_COLOUR) * shares
+    found: NDArray[np.float64] = colours(_COLOURS, within[None])[0]
     return found

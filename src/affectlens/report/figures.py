@@ -1,6 +1,7 @@
 """How figures look and are written: fonts, inks, suffixes; the same figure gives the same bytes."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ STYLE: Any = {
     "svg.fonttype": "none",
 }
 DPI = 150
+# What stands for the colours of a light page in a dark one: inks, lines, its ground, its accent.
+_DARK = {
+    b"#1a1a1a": b"#ececec", b"#5c5c5c": b"#aeb3b8", b"#d0d0d0": b"#3a3e43", b"#ffffff": b"#15171a",
+    b"#a34f00": b"#ffb066", b"#000000": b"#ececec",
+}  # fmt: skip
+_COLOUR = re.compile(rb"#[0-9a-fA-F]{6}\b")
 
 
 def check_suffix(file: Path) -> None:
@@ -59,9 +66,14 @@ def jpeg_url(picture: NDArray[np.uint8], quality: int) -> str:
     return data_url(file.getvalue(), "image/jpeg")
 
 
-def svg_url(figure: Figure, *, style: Any = STYLE) -> str:
-    """Write a figure as an address that holds it as SVG on a clear ground, for pages."""
+def themed_urls(figure: Figure, *, style: Any = STYLE) -> dict[str, str]:
+    """Write a figure as addresses that hold it as SVG on a clear ground, for pages of both themes.
+
+    `light` has its own colours; in `dark` inks, lines and white are those of `templates/page.css` there.
+    """
     file = io.BytesIO()
     with matplotlib.rc_context(style):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return data_url(file.getvalue(), "image/svg+xml")
+    light = file.getvalue()
+    dark = _COLOUR.sub(lambda found: _DARK.get(found[0].lower(), found[0]), light)
+    return {"light": data_url(light, "image/svg+xml"), "dark": data_url(dark, "image/svg+xml")}

@@ -22,7 +22,7 @@ from affectlens.report.heatmaps import ColourScale, Picture, tinted
 DPI = 100
 _FRAME = "#c8c8c8"
 _ALARM = "#8a1c1c"
-_CAPTION, _WARNING = 1.15, 1.45  # size of text, in units of the sheet
+_CAPTION, _NOTE, _WARNING = 1.15, 1.45, 1.45  # size of text, in units of the sheet
 _LEAST_WIDTH = 300
 _TALLEST = 1.6  # times as high as wide; what is taller is shown in this frame
 _FLATTEST = 0.1
@@ -37,18 +37,19 @@ def draw_sheet(
     scale: ColourScale,
     warning: str = "",
     ends: tuple[str, str] = ("against", "for"),
+    note: str = "",
 ) -> Figure:
-    """Draw a sheet, with a warning between its header and the pictures; write it with `DPI`.
+    """Draw a sheet, with a note and a warning between its header and the pictures; write it with `DPI`.
 
     `ends` name what is negative and what is positive on the scale.
     """
-    sheet = _Sheet(panels, caption, warning)
+    sheet = _Sheet(panels, caption, warning, note)
     sheet.draw(header, scale, ends)
     return sheet.figure
 
 
 class _Sheet:
-    def __init__(self, panels: Sequence[Panel], caption: str, warning: str) -> None:
+    def __init__(self, panels: Sequence[Panel], caption: str, warning: str, note: str) -> None:
         self.panels = panels
         height, width = panels[0][1].shape[:2]
         self.across = _across(len(panels), height, width)
@@ -58,12 +59,14 @@ class _Sheet:
         self.gap = 1.4 * self.unit
         self.width = self.across * self.tile[0] + (self.across - 1) * self.gap + 2 * self.margin
         self.lines = self._wrapped(caption, _CAPTION)
+        self.note = self._wrapped(note, _NOTE)
         self.warning = self._wrapped(warning, _WARNING, "bold")
         rows = math.ceil(len(panels) / self.across)
         self.label, self.bar = 2.9 * self.unit, 6.6 * self.unit
         self.line = 1.5 * _CAPTION * self.unit
         self.warning_line = 1.5 * _WARNING * self.unit
-        self.header = 4.6 * self.unit + self.warning_line * len(self.warning)
+        self.noted = 1.5 * _NOTE * self.unit * len(self.note)  # height of the note
+        self.header = 4.6 * self.unit + self.noted + self.warning_line * len(self.warning)
         self.height = (
             self.margin + self.header + rows * (self.label + self.tile[1]) + (rows - 1) * self.gap
             + self.bar + self.line * len(self.lines) + self.margin
@@ -72,8 +75,11 @@ class _Sheet:
 
     def draw(self, header: str, scale: ColourScale, ends: tuple[str, str]) -> None:
         self._text(self.margin, self.margin, header, 1.9, weight="bold")
+        for number, line in enumerate(self.note):
+            below = self.margin + (3.3 + 1.5 * _NOTE * number) * self.unit
+            self._text(self.margin, below, line, _NOTE)
         for number, line in enumerate(self.warning):
-            below = self.margin + 3.6 * self.unit + number * self.warning_line
+            below = self.margin + 3.6 * self.unit + self.noted + number * self.warning_line
             self._text(self.margin, below, line, _WARNING, colour=_ALARM, weight="bold")
         self._draw_panels(self.margin + self.header)
         top = self.height - self.margin - self.line * len(self.lines) - self.bar

@@ -20,7 +20,7 @@ import numpy as np
 from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import DatasetError, OutputError
-from affectlens.files import atomic_folder
+from affectlens.files import atomic_folder, read_file
 from affectlens.former_keys import PIXEL_CACHE, current_keys
 from affectlens.images import Pixels, read_pixels, resize
 
@@ -56,7 +56,7 @@ class PixelCache:
     def open(cls, folder: Path) -> "PixelCache":
         """Read the index. Raises `DatasetError` for a folder without a cache, or one of another version."""
         try:
-            stored = msgspec.json.decode((folder / INDEX).read_bytes(), type=dict[str, Any])
+            stored = msgspec.json.decode(read_file(folder / INDEX), type=dict[str, Any])
             index = msgspec.convert(current_keys(stored, PIXEL_CACHE), _Index)
             size = (folder / PIXELS).stat().st_size
         except OSError as error:

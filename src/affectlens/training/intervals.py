@@ -25,7 +25,6 @@ from affectlens.training.session import Session
 from affectlens.training.settings import with_values
 from affectlens.training.state import State
 
-STATES = "states"
 # The note in a state file.
 INTERVAL = "interval"
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from affectlens.errors import LineageError
-from affectlens.files import GrowingFile, atomic_write
+from affectlens.files import GrowingFile, atomic_write, read_file
 from affectlens.former_keys import INTERVAL, current_keys, current_names
 from affectlens.training.search_space import sample_id
 
@@ -108,7 +108,7 @@ def read_lineage(file: Path) -> list[Interval]:
     """Read all lines; a last one that a kill cut off is left out. Raises `LineageError`."""
     try:
         # As bytes: a line that a kill cut off need not be text.
-        lines = file.read_bytes().splitlines(keepends=True)
+        lines = read_file(file).splitlines(keepends=True)
     except OSError as error:
         raise LineageError(f"{file} cannot be read: {error.strerror}. Name the folder of a search.") from None
     if lines and not lines[-1].endswith(b"\n"):

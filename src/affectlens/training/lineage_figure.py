@@ -14,9 +14,8 @@ from matplotlib.path import Path as Curve
 from matplotlib.ticker import MaxNLocator
 
 from affectlens.report.figures import INK, STYLE, new_figure, save_figure
-from affectlens.training import lineage
-from affectlens.training.lineage import LINEAGE, Interval, ancestors, best
-from affectlens.training.search_plan import SearchFile
+from affectlens.training.lineage import Interval, ancestors, best
+from affectlens.training.search_plan import SearchFile, read_search
 from affectlens.training.search_space import Hyperparameter, SearchSpace
 
 FAMILY, SCHEDULE = "family.png", "schedule.png"
@@ -33,7 +32,7 @@ def write_figures(folder: Path) -> tuple[Path, Path]:
 
     Raises `LineageError` and `RunError` where there is no search, and `OutputError`.
     """
-    intervals = lineage.read_finished(folder / LINEAGE)
+    intervals, _ = read_search(folder)
     family, schedule = folder / FAMILY, folder / SCHEDULE
     write_family(family, intervals)
     write_schedule(schedule, intervals, SearchFile.read(folder).search_space)

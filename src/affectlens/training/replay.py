@@ -21,7 +21,7 @@ from affectlens.files import clear_leftovers
 from affectlens.locks import locked_folder, require_same_folder
 from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
-from affectlens.training.intervals import STATES, SettingsSample, finish_line, state_file, train_interval
+from affectlens.training.intervals import SettingsSample, finish_line, state_file, train_interval
 from affectlens.training.lineage import LINEAGE, Interval
 from affectlens.training.run_folder import (
     CACHE,
@@ -31,6 +31,7 @@ from affectlens.training.run_folder import (
     read_run_settings,
     require_no_run,
 )
+from affectlens.training.search_plan import STATES, read_search
 from affectlens.training.session import Session, open_cached_session, open_session
 
 
@@ -49,7 +50,7 @@ class ReplayedInterval:
 
 def winners_line(search: Path) -> list[Interval]:
     """The intervals that led to the best model of a search. Raises `LineageError` for a false lineage."""
-    intervals = lineage.read_finished(search / LINEAGE)
+    intervals, _ = read_search(search)
     return lineage.ancestors(intervals, lineage.best(intervals))
 
 

@@ -29,12 +29,13 @@ import msgspec
 
 from affectlens import library
 from affectlens.data import splits
+from affectlens.data.folder import require_apart
 from affectlens.data.records import DataSource, digest
 from affectlens.data.vocabularies import FILE as VOCABULARY
 from affectlens.data.vocabularies import is_file_name
 from affectlens.emotions import is_known, to_toml
 from affectlens.errors import RunError
-from affectlens.files import atomic_write, exists
+from affectlens.files import atomic_write, exists, read_file
 from affectlens.former_keys import FORMAT_VERSION
 from affectlens.machine import describe
 from affectlens.models.backbones import HUB, NONE
@@ -50,6 +51,8 @@ LAST, BEST, MODEL, CACHE = "last.safetensors", "best.safetensors", "model", "cac
 
 # What a run or a search replaces or removes as its own, and the settings of a run of finetune.
 _REPLACED = (MODEL, "states", "ray", "settings.json")
+# What a run writes or appends to after its record: without that, they are another's.
+_AFTER_RECORD = (SPLITS, VOCABULARY, STEPS, LOG, LAST, BEST)
 
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 
@@ -140,7 +143,7 @@ class RunRecord:
         """Read the record of a run folder. Raises `RunError` for one that is missing or damaged."""
         file = out / RUN
         try:
-            record = msgspec.json.decode(file.read_bytes(), type=cls)
+            record = msgspec.json.decode(read_file(file), type=cls)
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"The record {file} cannot be read: {error}. Start another run.") from None
         if not 1 <= record.format_version <= FORMAT_VERSION:
@@ -161,7 +164,7 @@ class RunRecord:
 
     def require_same_settings(self, out: Path) -> None:
         """Raise `RunError` where the settings in a run folder are not those that the run was begun with."""
-        found = _hash((out / SETTINGS).read_text(encoding="utf-8"))
+        found = _hash(read_file(out / SETTINGS).decode("utf-8"))
         if self.settings_hashes and found not in self.settings_hashes:
             raise RunError(
                 f"{out / SETTINGS} was changed since the run was begun, so that its parts would differ. Undo "
@@ -198,7 +201,10 @@ def require_no_run(out: Path) -> None:
     """Raise `RunError` for a folder that holds a run, or what it would replace and another wrote."""
     if exists(out / SETTINGS):
         raise RunError(f"{out} already holds a run. Go on with it by --resume, or choose another folder.")
-    for name in _REPLACED:
+    if exists(out / RUN):
+        RunRecord.read(out)  # of a run that was killed as it began; what another program wrote is an error
+    others = _REPLACED if exists(out / RUN) else (*_REPLACED, *_AFTER_RECORD)
+    for name in others:
         if os.path.lexists(out / name):
             raise RunError(f"{out / name} is there already, and is not of this run. Choose another folder.")
 
@@ -227,6 +233,7 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
             _extend(request, session, record)
         return
     require_no_run(out)
+    require_apart(out, request.source)
     source = session.source
     record = RunRecord(
         name=request.name,
@@ -244,11 +251,12 @@ def open_run(request: TrainingRequest, session: Session, rows: RowMixtures = Map
         settings_hashes=(_hash(settings.to_toml()),),
         format_version=FORMAT_VERSION,
     )
+    splits.require_text(source)
+    record.write(out)
     splits.write_splits(out / SPLITS, source)
     if not is_known(source.vocabulary):
         with atomic_write(out / VOCABULARY, "w") as file:
             file.write(to_toml(source.vocabulary))
-    record.write(out)
     # Last: its presence means that the run was begun.
     _write_settings(out, settings)
 
@@ -310,7 +318,7 @@ def open_run_together(
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """Read a file of JSON lines. Raises `RunError`."""
     try:
-        return [_row(line) for line in file.read_bytes().splitlines()]
+        return [_row(line) for line in read_file(file).splitlines()]
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}.") from None
 
@@ -320,7 +328,7 @@ def cut_back(file: Path, step: int) -> None:
     if not file.is_file():
         return
     # As bytes: what a kill cut off need not be text.
-    lines = file.read_bytes().splitlines()
+    lines = read_file(file).splitlines()
     with atomic_write(file, "w") as out:
         out.writelines(f"{line.decode()}\n" for line in lines if _step_of(line) <= step)
 

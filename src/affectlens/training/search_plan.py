@@ -4,20 +4,25 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from affectlens.errors import RunError, SettingsError
-from affectlens.files import atomic_write
+from affectlens.errors import LineageError, RunError, SettingsError
+from affectlens.files import atomic_write, exists, is_file, read_file
 from affectlens.former_keys import FORMAT_VERSION, HYPERPARAMETER, SCALES, SETTINGS
+from affectlens.model_folder import CONFIG
+from affectlens.training import lineage
+from affectlens.training.lineage import Interval
 from affectlens.training.schedule import Schedule
 from affectlens.training.search_space import Hyperparameter
 from affectlens.training.settings import Settings
 
 SEARCH, HASH = "search.json", "hash"
+MODEL, STATES = "model", "states"  # of the folder of a search
 # Schedulers whose members copy others at the end of a round, and those whose members keep to themselves.
 EXPLOITING, INDEPENDENT = ("pbt", "pb2"), ("asha", "random")
 SCHEDULERS = (*EXPLOITING, *INDEPENDENT)
@@ -74,6 +79,15 @@ class SearchPlan:
         """
         return max(1, int(self.cpus))
 
+    def is_spent(self, intervals: Iterable[Interval]) -> bool:
+        """Whether all members together did the steps of the budget."""
+        return 0 < self.budget <= sum(one.last_step - one.first_step for one in intervals)
+
+    def going_on(self, intervals: Sequence[Interval]) -> int:
+        """How many members have rounds to do after these intervals; none where the budget is spent."""
+        ended = {one.member for one in intervals if one.stopped or one.round >= self.rounds}
+        return 0 if self.is_spent(intervals) else self.population - len(ended)
+
     def with_length(self, settings: Settings, pictures: int) -> Settings:
         """Make a run as long as the search: interval x rounds steps."""
         each = Schedule(pictures, settings).pictures_a_step
@@ -95,7 +109,7 @@ class SearchFile:
     def read(cls, folder: Path) -> "SearchFile":
         """Read the file of a search. Raises `RunError` where there is none, or one that was changed."""
         try:
-            return _decoded((folder / SEARCH).read_bytes())
+            return _decoded(read_file(folder / SEARCH))
         except _Changed:
             raise RunError(
                 f"{folder / SEARCH} was changed since the search was begun, so that its parts would differ. "
@@ -109,6 +123,25 @@ class SearchFile:
         with atomic_write(folder / SEARCH, "w") as file:
             plain = msgspec.to_builtins(asdict(self))
             file.write(json.dumps({**plain, HASH: _hash(plain)}, indent=2) + "\n")
+
+
+def read_search(folder: Path) -> tuple[list[Interval], int]:
+    """Read and verify the lineage of a search, and how many of its members have rounds to do.
+
+    Raises `LineageError` for a lineage that is not true, or that ends before the search did, and `RunError`
+    where there is no search.
+    """
+    file = folder / lineage.LINEAGE
+    intervals = lineage.read_finished(file)
+    left = SearchFile.read(folder).plan.going_on(intervals)
+    # States are removed once all members have ended and the best of all is written.
+    has_ended = is_file(folder / MODEL / CONFIG) and not exists(folder / STATES)
+    if left and has_ended:
+        raise LineageError(
+            f"{file} ends before the search did: of {left} members the last round is missing. Put back a "
+            "copy of it, or search again in another folder."
+        )
+    return intervals, left
 
 
 def _hash(plain: Any) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from affectlens.errors import AffectLensError, SettingsError, UnknownName
-from affectlens.files import is_pipe_or_device
+from affectlens.files import is_pipe_or_device, read_file
 from affectlens.models import catalog
 from affectlens.training.search_space import (
     HYPERPARAMETERS,
@@ -73,7 +73,7 @@ def _read(file: Path) -> dict[str, Any]:
     if is_pipe_or_device(file):
         raise SettingsError(f"The ranges file {file} is a pipe or a device. Save it as a file first.")
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(read_file(file).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"The ranges file {file} cannot be read: {error}.") from None
 

@@ -15,7 +15,7 @@ import tomli_w
 
 from affectlens.data.vocabularies import is_file_name
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.files import is_pipe_or_device
+from affectlens.files import is_pipe_or_device, read_file
 from affectlens.former_keys import FORMAT_VERSION, current_settings
 from affectlens.preprocess import LARGEST_SIDE, PreprocessingSettings
 from affectlens.training.augment import Augmentation
@@ -323,7 +323,7 @@ def read_settings(file: Path, base: Settings) -> Settings:
     if is_pipe_or_device(file):
         raise SettingsError(f"The settings file {file} is a pipe or a device. Save it as a file first.")
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_file(file).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"The settings file {file} cannot be read: {error}.") from None
     version = values.pop("format_version", FORMAT_VERSION)

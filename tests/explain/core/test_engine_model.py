@@ -83,3 +83,18 @@ def test_methods_that_perturb_give_the_map_of_the_network_whatever_answers(metho
     for engine in ("onnxruntime", "openvino", "torch"):
         found = method(by_engine(engine), image, question).values
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.needs("torch")
+def test_a_network_marks_the_same_pictures_as_unusual(default: EngineModel) -> None:
+    from affectlens.explain.core.differentiable import DifferentiableModel
+    from affectlens.models import saved
+
+    network = DifferentiableModel.of(saved.load(), "cpu")
+    checked = np.zeros((224, 224, 3), np.uint8)
+    checked[::16], checked[:, ::16] = 255, 255
+    fitted = [checked, pictures(1, default)[0]]
+    images = [default.preprocessing.normalise(each[None]) for each in fitted]
+    found = [default.is_unusual(each) for each in images]
+    assert set(found) == {True, False}, "or nothing is compared"
+    assert [network.is_unusual(each) for each in images] == found

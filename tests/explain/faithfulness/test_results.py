@@ -54,6 +54,18 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
         resume(read_results(written(tmp_path)), {**SETTINGS, "options": {"cells": 7}})
 
 
+def test_the_same_weights_with_another_calibration_are_refused_and_files_of_before_are_not(
+    tmp_path: Path,
+) -> None:
+    now = {**SETTINGS, "model": {**SETTINGS["model"], "answers": "a" * 64}}
+    assert resume(read_results(written(tmp_path)), now) == measurements()
+    file = tmp_path / "out.json"
+    write_results(file, {**json.loads(file.read_text()), "model": now["model"]})
+    assert resume(read_results(file), now) == measurements()
+    with pytest.raises(SettingsError, match="its model were"):
+        resume(read_results(file), {**now, "model": {**now["model"], "answers": "b" * 64}})
+
+
 def test_a_torn_file_is_an_error_of_ours_wherever_it_was_cut(tmp_path: Path) -> None:
     file = written(tmp_path)
     content = file.read_bytes()

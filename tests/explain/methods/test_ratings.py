@@ -140,7 +140,7 @@ def test_all_methods_explain_a_rating_but_those_that_divide_log_odds(network: An
     image, question = image_of(network), why(network, "valence")
     names = catalog.suitable_for(network, ratings=True)
     assert {"grad_cam", "integrated_gradients", "occlusion", "rise"} < set(names)
-    assert "cam" in catalog.suitable_for(network) and "cam" not in names
+    assert "token_maps" not in names
     quick: dict[str, dict[str, Any]] = {
         "rise": {"masks": 20}, "lime": {"samples": 20}, "shap": {"samples": 20},
         "smooth_gradient": {"samples": 2},
@@ -148,8 +148,90 @@ def test_all_methods_explain_a_rating_but_those_that_divide_log_odds(network: An
     for name in names:
         found = catalog.make(name, **quick.get(name, {}))(network, image, question)
         assert np.isfinite(found.values).all() and float(np.abs(found.values).max()) > 0, name
-    with pytest.raises(SettingsError, match="cam divides the log-odds of emotions"):
-        catalog.make("cam")(network, image, question)
+    with pytest.raises(SettingsError, match="token_maps divides the log-odds of emotions"):
+        catalog.make("token_maps")(network, image, question)
+
+
+@pytest.mark.needs("torch")
+@pytest.mark.parametrize("name", ["valence", "arousal"])
+@pytest.mark.parametrize("baseline", ["mean", "blurred"])
+def test_cam_of_a_rating_sums_to_its_difference_from_the_baseline(
+    network: Any, name: str, baseline: str
+) -> None:
+    """All that this network's ratings are read of lies on maps: of two layers, and the last one."""
+    cam: Any = catalog.make("cam", baseline=baseline)
+    image, question = image_of(network), why(network, name)
+    found = cam(network, image, question)
+    against = cam.make_baseline(network, image)
+    rated, before = question.read(network.answer_images(np.concatenate([image, against]))).tolist()
+    assert abs(rated - before) > 0.01 and found.sums_up
+    assert float(found.values.sum()) == pytest.approx(rated - before, abs=1e-3)
+    assert abs(found.details["completeness_error"]) < 1e-4 and abs(found.details["elsewhere"]) < 1e-4
+    assert set(network.feature_layers) < set(found.details["layers"])
+
+
+@pytest.mark.needs("torch")
+def test_means_and_deviations_are_divided_among_the_cells_that_they_come_from() -> None:
+    """Maps that are the same in their lower half."""
+    import torch
+
+    from affectlens.explain.methods.network_cam import _of_pooled
+    from affectlens.models.features import pooled
+
+    rng = torch.Generator().manual_seed(0)
+    before, after = (torch.randn(3, 4, 4, generator=rng) for _ in range(2))
+    after[:, 2:] = before[:, 2:]
+    weights = torch.randn(6, generator=rng)
+    cells = _of_pooled(weights, before, after)
+    ends = [pooled("layer", each[None], torch.zeros(1, 3, 16, 16))[0] @ weights for each in (before, after)]
+    assert float(cells.sum()) == pytest.approx(float(ends[1] - ends[0]), abs=1e-6)
+    only_means = _of_pooled(torch.cat([weights[:3], torch.zeros(3)]), before, after)
+    assert float(only_means[2:].abs().max()) == 0 and float(only_means[:2].abs().min()) > 0
+
+
+@pytest.mark.needs("torch")
+def test_cam_of_a_rating_lays_out_by_attention_what_a_transformer_keeps_in_its_token(tmp_path: Path) -> None:
+    import rated_models
+    from affectlens.explain.core.differentiable import DifferentiableModel
+    from affectlens.models import saved
+
+    folder = rated_models.write(tmp_path / "pair", graph=False)
+    pair = DifferentiableModel.of(saved.load_model(folder), "cpu")
+    cam: Any = catalog.make("cam")
+    image, question = image_of(pair), why(pair, "valence")
+    found = cam(pair, image, question)
+    ends = np.concatenate([image, cam.make_baseline(pair, image)])
+    rated, before = question.read(pair.answer_images(ends)).tolist()
+    assert found.sums_up and float(found.values.sum()) == pytest.approx(rated - before, abs=1e-3)
+    details = found.details
+    assert abs(details["by_attention"]) > 1e-3 < abs(details["on_maps"])
+    assert details["on_maps"] + details["by_attention"] == pytest.approx(rated - before, abs=1e-3)
+
+
+@pytest.mark.needs("torch")
+def test_a_rating_that_is_not_linear_in_maps_is_refused_by_cam(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_images = type(network).answer_images
+
+    def bent(model: Any, images: Images) -> Any:
+        found = answer_images(model, images)
+        return found._replace(ratings=np.tanh(found.ratings - 4))
+
+    monkeypatch.setattr(type(network), "answer_images", bent)
+    with pytest.raises(SettingsError, match="valence of rated is not linear in the maps"):
+        catalog.make("cam")(network, image_of(network), why(network, "valence"))
+
+
+@pytest.mark.needs("torch")
+def test_cam_of_a_rating_needs_the_network_whose_maps_a_graph_does_not_return(tmp_path: Path) -> None:
+    import rated_networks
+
+    folder = rated_networks.write(tmp_path / "rated", graph=True)
+    model = EngineModel(load_engine(str(folder), "onnxruntime"))
+    assert "cam" in catalog.suitable_for(model) and "cam" not in catalog.suitable_for(model, ratings=True)
+    with pytest.raises(SettingsError, match="does not return the maps that valence is read of"):
+        catalog.make("cam")(model, image_of(model), why(model, "valence"))
 
 
 @pytest.mark.needs("torch")

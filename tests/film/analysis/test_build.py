@@ -9,7 +9,7 @@ import pytest
 from affectlens.emotions import MIKELS
 from affectlens.errors import OutputError
 from affectlens.film.analysis.build import AnalysisSettings, FramePrediction, build
-from affectlens.film.shots import Boundary
+from affectlens.film.shots import Boundary, FadeSpan
 from affectlens.film.timeline import Timeline, frame_interval
 from rated import SCALES
 from timelines import film_of, led_by
@@ -66,6 +66,36 @@ def test_an_unusual_frame_does_not_change_its_neighbours() -> None:
     assert all(sample.smoothed == pytest.approx(led_by("awe", 0.8), abs=1e-6) for sample in timeline.samples)
     assert timeline.samples[1].emotions == pytest.approx(led_by("fear", 0.8)), "it keeps its own prediction"
     assert timeline.shots[0].ratings == pytest.approx((6.0, 5.0)) and timeline.shots[0].key_second != 0.5
+
+
+def test_frames_that_a_fade_dims_are_left_out_as_unusual_ones_are() -> None:
+    """A second of sadness at the end of the awe, as dark frames have it: of a model without a mark, too."""
+    predictions = [
+        FramePrediction(index / 2, index, led_by("sadness" if index >= 6 else "awe", 0.8))
+        for index in range(8)
+    ]
+    given = (film_of(4), MIKELS, predictions, (), AnalysisSettings())
+    counted = build(*given, model="m", end=4.0)
+    left_out = build(*given, model="m", end=4.0, fades=[FadeSpan(2.9, 4.0)])
+    assert [sample.faded for sample in left_out.samples] == [False] * 6 + [True] * 2
+    sadness = MIKELS.index("sadness")
+    assert counted.emotions[sadness] > 0.2 and left_out.emotions[sadness] == pytest.approx(0.2 / 7, abs=1e-6)
+    assert left_out.shots[0].emotions == left_out.emotions
+    assert left_out.samples[7].emotions[sadness] == 0.8, "it keeps its own prediction"
+    assert all(moment.second < 2.9 for moment in left_out.moments)
+    assert any(moment.second >= 2.9 for moment in counted.moments)
+    assert Timeline.from_text(left_out.to_text()) == left_out
+    assert "faded" not in counted.to_text() and '"faded":true' in left_out.to_text()
+
+
+def test_a_shot_of_frames_that_are_left_out_alone_does_not_count_and_evokes_nothing_known() -> None:
+    timeline = timeline_of(range(8, 12))
+    assert [timeline.left_out_as(shot) for shot in timeline.shots] == [None, "unusual", None]
+    predictions = [FramePrediction(index / 2, index, led_by("awe", 0.8)) for index in range(4)]
+    cut = (Boundary(1.0, "cut"),)
+    given = (film_of(2), MIKELS, predictions, cut, AnalysisSettings())
+    timeline = build(*given, model="m", end=2.0, fades=[FadeSpan(1.0, 2.0)])
+    assert [timeline.left_out_as(shot) for shot in timeline.shots] == [None, "faded"]
 
 
 @pytest.mark.parametrize("unusual", [(), range(20)])

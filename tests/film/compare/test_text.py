@@ -28,6 +28,18 @@ def test_what_predicted_the_films_is_named_and_two_models_are_no_difference_of_f
     assert "what differs may be of these" in text
 
 
+def test_the_same_weights_with_another_calibration_are_two_models() -> None:
+    one = replace(timeline_of(), model="default", weights_hash="1" * 64, answers_hash="a" * 64)
+    other = replace(one, answers_hash="b" * 64)
+    found = compare(one, other)
+    text = summary(found)[-1]
+    assert "with temperature, sets and ratings aaaaaaaaaaaa" in text and "bbbbbbbbbbbb" in text
+    assert "what differs may be of these" in text
+    assert [each["answers"] for each in found.to_json()["models"]] == ["a" * 64, "b" * 64]
+    # Of an earlier timeline it is not known.
+    assert summary(compare(one, replace(one, answers_hash="")))[-1].startswith("Both are predicted by")
+
+
 def test_ratings_have_rows_and_a_sentence() -> None:
     found = compare(rated(timeline_of()), rated(timeline_of()), "time")
     rows = list(means_table(found))

@@ -1,6 +1,7 @@
 """Subtitles, as libavformat reads them."""
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -60,6 +61,16 @@ def test_cues_beyond_an_hour_and_without_length_are_right() -> None:
     timeline = timeline_of(((3661.25, "awe"), (0.00000001, "fear"), (2.0, "awe")), every=300.0)
     assert "01:01:01,250 --> 01:01:03,250" in srt(timeline, PLAIN)
     assert len(cues(timeline, "shots")) == 2
+
+
+def test_a_shot_of_unusual_or_faded_frames_alone_is_named_so_and_evokes_no_emotion() -> None:
+    timeline = rated(timeline_of(), 2)
+    samples = tuple(replace(each, faded=each.shot == 5) for each in timeline.samples)
+    found = cues(replace(timeline, samples=samples), "shots")
+    assert [(found[n].title, found[n].detail) for n in (1, 4)] == [
+        ("unusual pictures", "shot 2"), ("a fade", "shot 5")
+    ]  # fmt: skip
+    assert found[2].title.startswith("fear 65 %")
 
 
 @pytest.mark.parametrize("kind", ["srt", "vtt"])

@@ -35,6 +35,14 @@ def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
             assert float(one["polarity"]) == other["polarity"] == third["polarity"]
 
 
+def test_truth_is_written_in_csv_as_predict_has_it(tmp_path: Path) -> None:
+    write_tables(tmp_path, rated(timeline_of(), 2), "csv")
+    with (tmp_path / "frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["unusual"] for row in rows} == {"true", "false"}
+    assert {row["reused"] for row in rows} == {"false"}
+
+
 def test_a_row_holds_the_values_of_the_timeline() -> None:
     timeline = timeline_of()
     sample, shot = list(sample_rows(timeline))[9], list(shot_rows(timeline))[2]
@@ -75,4 +83,14 @@ def test_a_frame_has_its_ratings_with_intervals_and_whether_it_is_unusual() -> N
     assert [row["unusual"] for row in shots] == [0, shots[1]["samples"], 0, 0, 0, 0]
     assert shots[1]["valence"] == pytest.approx(timeline.shots[1].ratings[0])
     plain = next(sample_rows(timeline_of()))
-    assert not any(name.startswith(("valence", "arousal", "un")) for name in plain if name != "uncertainty")
+    named = ("valence", "arousal", "un", "faded")
+    assert not any(name.startswith(named) for name in plain if name != "uncertainty")
+
+
+def test_faded_frames_have_a_column_where_a_film_has_any() -> None:
+    timeline = timeline_of()
+    samples = tuple(replace(each, faded=each.shot == 2) for each in timeline.samples)
+    timeline = replace(timeline, samples=samples)
+    assert [row["faded"] for row in sample_rows(timeline)] == [each.faded for each in samples]
+    shots = list(shot_rows(timeline))
+    assert [row["faded"] for row in shots] == [0, shots[1]["samples"], 0, 0, 0, 0]

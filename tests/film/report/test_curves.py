@@ -15,10 +15,10 @@ from affectlens.film.report.curves import (
     curves,
     extent,
     leading_runs,
+    left_out_spans,
     rating_curves,
     sample_spans,
     strip_shots,
-    unusual_spans,
 )
 from rated import rated
 from timelines import SCRIPT, led_by, timeline_of
@@ -121,7 +121,7 @@ def test_intervals_are_as_wide_at_every_point_and_wider_where_frames_are_unusual
     assert np.allclose((valence.high - valence.low)[inside], 5.0)
     assert np.allclose((valence.high - valence.low)[found.seconds < 4.0], 4.0)
     assert np.allclose((arousal.high - arousal.low)[found.seconds > 7.0], 3.0)
-    assert unusual_spans(timeline) == [(4.0, 7.0)] and unusual_spans(timeline_of()) == []
+    assert left_out_spans(timeline) == [(4.0, 7.0)] and left_out_spans(timeline_of()) == []
 
 
 def test_a_long_film_with_ratings_keeps_their_mean() -> None:

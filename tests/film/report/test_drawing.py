@@ -11,7 +11,7 @@ from affectlens.film.report.drawing import axis
 @pytest.mark.parametrize("length", [0.5, 10, 5400, 86_400, 90_000, 36e6, 1e12, 2.0**64])
 def test_an_axis_has_few_marks_however_long_a_film_is(begin: float, length: float) -> None:
     found = EmotionCurves(begin, begin + length, np.zeros(0), np.zeros((0, 8)), None, 0.0, np.zeros((0, 0)),
-                          np.zeros(0))  # fmt: skip
+                          np.zeros(0), np.zeros(0))  # fmt: skip
     marks = axis(found)
     assert len(marks) <= 7
     assert len(marks) >= 3 or length <= 10

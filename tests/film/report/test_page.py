@@ -260,6 +260,20 @@ def test_unusual_frames_are_veiled_with_a_legend_and_their_shots_greyed() -> Non
     assert set(json.loads(outline.scripts[0])["unusual"]) == {0, 1}
 
 
+def test_faded_frames_are_veiled_named_and_counted_next_to_unusual_ones() -> None:
+    timeline = rated(timeline_of(), 3)
+    samples = tuple(replace(each, faded=each.shot == 5) for each in timeline.samples)
+    outline = Outline(page_of(replace(timeline, samples=samples)))
+    assert len([each for each in outline.all("span") if each.get("class") == "veil"]) == 2
+    assert "as title cards; frames that a fade dims." in outline.text and "12 of 12" in outline.text
+    tiles = [each for each in outline.all("button") if each.get("class") == "unusual"]
+    assert ["unusual" in (tiles[0]["aria-label"] or ""), "faded" in (tiles[1]["aria-label"] or "")] == [
+        True
+    ] * 2
+    data = json.loads(outline.scripts[0])
+    assert set(data["faded"]) == set(data["unusual"]) == {0, 1}
+
+
 def test_a_film_of_unusual_frames_alone_does_not_claim_that_they_are_left_out() -> None:
     text = Outline(page_of(rated(timeline_of(), *range(1, 7)))).text
     assert "here it is all that there is" in text and "left out of means" not in text

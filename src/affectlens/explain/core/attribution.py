@@ -57,6 +57,18 @@ class HasRatings(Protocol):
 
 
 @runtime_checkable
+class MarksUnusual(Protocol):
+    """Models that may know which pictures are unlike those that they were made for."""
+
+    @property
+    def marks_unusual(self) -> bool:
+        """Whether this model knows."""
+
+    def is_unusual(self, image: Images) -> bool | None:
+        """Whether a normalised image, (1, 3, h, w), is unlike those; None where that is not known."""
+
+
+@runtime_checkable
 class HasClassMaps(Protocol):
     """Models whose last maps are known, as what each cell adds to each emotion's logit."""
 
@@ -98,6 +110,11 @@ def network_of(model: ExplainedModel) -> Any:
 def ratings_of(model: ExplainedModel) -> tuple[RatingScale, ...]:
     """Return the scales of a model's ratings; none of a model without."""
     return model.ratings if isinstance(model, HasRatings) else ()
+
+
+def marks_unusual(model: ExplainedModel) -> bool:
+    """Return whether a model knows which pictures are unlike those that it was made for."""
+    return isinstance(model, MarksUnusual) and model.marks_unusual
 
 
 def answer_questions(model: ExplainedModel, images: Images, questions: Sequence[AnyQuestion]) -> ImageAnswers:

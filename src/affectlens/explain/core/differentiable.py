@@ -20,6 +20,7 @@ from affectlens.inference.attribute_evidence import evidence_of
 from affectlens.inference.engine import TORCH
 from affectlens.inference.labelled import as_arrays
 from affectlens.inference.output.rows import made_by
+from affectlens.inference.unusual import UsualPictures
 from affectlens.machine import pick_device
 from affectlens.metrics import Doubles, softmax
 from affectlens.models.capabilities import HasAttributes
@@ -43,6 +44,7 @@ class DifferentiableModel:
         weights_id: `Card.weights_id`; empty where it was not saved
         ratings: scales of the model's ratings, which `head` reads of what enters the last linear layers,
             `readers`, and of the pooled `feature_layers`
+        usual: scores by what enters the readers how unusual a picture is; None where that is not known
     """
 
     network: nn.Module
@@ -57,6 +59,7 @@ class DifferentiableModel:
     head: RatingHead | None = None
     readers: tuple[str, ...] = ()
     feature_layers: tuple[str, ...] = ()
+    usual: UsualPictures | None = None
 
     @classmethod
     def of(cls, model: Model, device: str = "auto") -> "DifferentiableModel":
@@ -64,7 +67,7 @@ class DifferentiableModel:
         card, picked = model.card, pick_device(device)
         network = model.network.eval().requires_grad_(False).to(picked)
         of_card = (card.vocabulary, card.preprocessing, card.temperature, picked, card.name, card.attributes)
-        if not card.ratings:
+        if not card.ratings and not card.unusual:
             return cls(network, *of_card, weights_id=card.weights_id)
         size = card.preprocessing
         return cls(
@@ -72,10 +75,28 @@ class DifferentiableModel:
             *of_card,
             weights_id=card.weights_id,
             ratings=card.ratings,
-            head=RatingHead.from_tensors(model.heads),
+            head=RatingHead.from_tensors(model.heads) if card.ratings else None,
             readers=last_layers(network, size.height, size.width, len(card.vocabulary)),
             feature_layers=card.feature_layers,
+            usual=UsualPictures.from_tensors(model.heads) if card.unusual else None,
         )
+
+    @property
+    def marks_unusual(self) -> bool:
+        """Whether its card has a score of unusual pictures."""
+        return self.usual is not None
+
+    def is_unusual(self, image: Images) -> bool | None:
+        """Whether a normalised image is unusual; see the protocol."""
+        if self.usual is None or not self.readers:
+            return None
+        reader = FeatureNetwork(self.network, self.readers)
+        try:
+            with frozen(self.network), torch.no_grad():
+                embedding = reader(self.tensor(image)).embedding.float().cpu().numpy()
+        finally:
+            reader.remove_hooks()
+        return bool(self.usual.is_unusual(embedding)[0])
 
     def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
         """Attributes of one picture, and which of them speak for its first emotion; see the protocol."""

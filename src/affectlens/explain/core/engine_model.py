@@ -16,6 +16,7 @@ from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_of
 from affectlens.inference.engine import Answers, Engine, Out, in_batches
 from affectlens.inference.output.rows import made_by
+from affectlens.inference.unusual import UsualPictures
 from affectlens.metrics import Doubles
 from affectlens.model_folder import GRAPH_CLASS_MAPS
 from affectlens.preprocess import Images, Preprocessing
@@ -47,6 +48,18 @@ class EngineModel:
     def ratings(self) -> tuple[RatingScale, ...]:
         """Scales of its ratings; none of most models."""
         return self.engine.card.ratings
+
+    @property
+    def marks_unusual(self) -> bool:
+        """Whether its card has a score of unusual pictures."""
+        return bool(self.engine.card.unusual)
+
+    def is_unusual(self, image: Images) -> bool | None:
+        """Whether a normalised image is unusual; see the protocol."""
+        embedding = self.engine.answer_images(image).embedding if self.marks_unusual else None
+        if embedding is None:
+            return None
+        return bool(UsualPictures.from_tensors(self.engine.heads).is_unusual(embedding)[0])
 
     @property
     def has_class_maps(self) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from affectlens.data.records import DataSource, digest
 from affectlens.errors import RunError, SettingsError
 from affectlens.explain.faithfulness.measurements import CONTROLS, GRADIENT, KINDS, RANDOM, Measurement
-from affectlens.files import atomic_write
+from affectlens.files import atomic_write, read_file
 from affectlens.machine import describe as describe_machine
 from affectlens.metrics import RowSampler, bootstrap_interval
 from affectlens.model_folder import Card
@@ -29,6 +29,9 @@ from affectlens.model_folder import Card
 if TYPE_CHECKING:
     from affectlens.explain.core.attribution import Method
     from affectlens.explain.faithfulness.compare import ComparisonOptions
+
+
+ANSWERS = "answers"  # the hash of what decides them, where that is more than weights
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,11 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return all that determines the figures of a comparison, but for the choice of pictures."""
     return {
-        "model": {"name": card.name, "weights": card.weights_hash},
+        "model": {
+            "name": card.name,
+            "weights": card.weights_hash,
+            **({ANSWERS: card.answers_hash} if card.is_more_than_weights else {}),
+        },
         "data": {"name": source.name, "split": split, "hash": digest(source.split(split))},
         "options": asdict(options),
         "options_of_methods": {
@@ -165,7 +172,7 @@ class StoredComparison(msgspec.Struct, frozen=True):
 def read_results(file: Path) -> StoredComparison:
     """Read a document that `write_results` wrote. Raises `RunError`."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=StoredComparison)
+        return msgspec.json.decode(read_file(file), type=StoredComparison)
     except OSError as error:
         reason = error.strerror or str(error)
     except (ValueError, RecursionError) as error:
@@ -181,6 +188,8 @@ def resume(earlier: StoredComparison, settings: Mapping[str, Any]) -> list[Measu
     """
     for key, now in settings.items():
         then = getattr(earlier, key)
+        if key == "model" and ANSWERS not in then:  # as earlier versions wrote it
+            now = {name: value for name, value in now.items() if name != ANSWERS}
         # Through JSON, where a tuple is a list.
         if json.loads(json.dumps(now)) != then:
             raise SettingsError(

@@ -69,10 +69,13 @@ class GradientAttention:
         )
 
 
-def relevance(model: DifferentiableModel, image: Tensor, question: AnyQuestion | None) -> dict[str, Tensor]:
+def relevance(
+    model: DifferentiableModel, image: Tensor, question: AnyQuestion | None, sign: float = 1.0
+) -> dict[str, Tensor]:
     """Cells that each transformer's answer comes from, by its path: float32 (rows, columns), never negative.
 
-    Gradient-weighted for a question, plain rollout for None. Raises `SettingsError` where there is none.
+    Gradient-weighted for a question, plain rollout for None; with a `sign` of -1 what speaks against it.
+    Raises `SettingsError` where there is none.
     """
     paths = transformers(model.network)
     if not paths:
@@ -84,7 +87,7 @@ def relevance(model: DifferentiableModel, image: Tensor, question: AnyQuestion |
             layers = {path: [_rollout(weights) for weights in captured[path]] for path in paths}
         else:
             with torch.enable_grad():
-                score = model.score(image, question).sum()
+                score = sign * model.score(image, question).sum()
                 layers = {path: _weighted(captured[path], score) for path in paths}
     return {path: _cells(model.network.get_submodule(path), layers[path], image) for path in paths}
 

@@ -14,6 +14,9 @@ a number that counts for nothing. That half is spread over the picture by gradie
 (`attention`): its amount is exact, its distribution over the picture is not. In MLM it is the contribution of
 the Gram branches; it is left out, and `details` has its amount.
 
+Ratings are read of earlier layers as well, so that of a rating the maps of these are divided, too
+(`network_cam.divide_rating`): of a network in torch alone, for a graph does not return them.
+
 Letters: B pictures, E emotions, C channels, h x w pixels of the network's input.
 """
 
@@ -27,7 +30,7 @@ from affectlens.errors import SettingsError
 from affectlens.explain.core.attribution import Attribution, ExplainedModel, HasClassMaps, Map, network_of
 from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.logit_weights import logit_weights
-from affectlens.explain.core.question import AnyQuestion, Question, emotions_only
+from affectlens.explain.core.question import AnyQuestion, RatingQuestion
 from affectlens.explain.core.upsampling import upsample_all
 from affectlens.preprocess import Images
 
@@ -36,7 +39,7 @@ EXACT = 1e-3  # of the difference that is divided: more than the error of roundi
 
 @dataclass(frozen=True, kw_only=True)
 class DividedAnswer:
-    """The difference of two answers, divided; in log-odds.
+    """The difference of two answers, divided; in the unit of the question.
 
     Attributes:
         cells: of each map that is read linearly, (rows, columns)
@@ -55,7 +58,8 @@ class DividedAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Cam(BaselineOptions):
-    """What the answer owes each cell of the last map, in log-odds, compared with a baseline.
+    """What the answer owes each cell of the last map, in log-odds, compared with a baseline; what a rating
+    owes those of all maps that it is read of, in points.
 
     Raises `UnknownName` for an unknown baseline.
     """
@@ -64,11 +68,10 @@ class Cam(BaselineOptions):
         """Explain one picture, (1, 3, h, w).
 
         Raises `SettingsError` for a network whose last map is not read linearly, for a graph without class
-        maps, and for a question about a rating.
+        maps, and for a question about a rating unless the model is a network in torch.
         """
-        emotional = emotions_only(question, "cam")
         started = time.perf_counter()
-        found = _divided(model, image, self.make_baseline(model, image), emotional)
+        found = _divided(model, image, self.make_baseline(model, image), question)
         on_maps, by_attention = (
             sum(float(each.sum()) for each in cells) for cells in (found.cells, found.attended)
         )
@@ -99,12 +102,24 @@ def suits(model: ExplainedModel) -> bool:
     return reads_linearly(network)
 
 
-def _divided(model: ExplainedModel, image: Images, baseline: Images, question: Question) -> DividedAnswer:
+def suits_ratings(model: ExplainedModel) -> bool:
+    """Whether a model is a network in torch, whose maps are at hand, that reads its last maps linearly."""
+    return network_of(model) is not None and suits(model)
+
+
+def _divided(model: ExplainedModel, image: Images, baseline: Images, question: AnyQuestion) -> DividedAnswer:
     if network_of(model) is not None:
         from affectlens.explain.methods import network_cam
 
         network_model: Any = model
+        if isinstance(question, RatingQuestion):
+            return network_cam.divide_rating(network_model, image, baseline, question)
         return network_cam.divide(network_model, image, baseline, question)
+    if isinstance(question, RatingQuestion):
+        raise SettingsError(
+            f"The graph of {model.name} does not return the maps that {question.name} is read of. Use "
+            "occlusion or rise, or the network in torch."
+        )
     if not isinstance(model, HasClassMaps) or not model.has_class_maps:
         raise SettingsError("This model's graph has no class maps. Use rise, or the network in torch.")
     images = np.concatenate([baseline, image])

@@ -29,6 +29,8 @@ class MethodEntry:
         test: which function of the file returns whether a model can be explained, or its network where it
             `needs_network`; "" for all
         explains_ratings: whether it divides a rating, too, and not log-odds of emotions alone
+        test_of_ratings: which function of the file returns whether a model's ratings can be explained; "" for
+            those of all models that it suits
         depends_on_question: whether its map does; otherwise it is the same for every emotion
         extra: of the package, with which the libraries come that it needs
     """
@@ -40,6 +42,7 @@ class MethodEntry:
     needs_network: bool = True
     test: str = ""
     explains_ratings: bool = True
+    test_of_ratings: str = ""
     depends_on_question: bool = True
     extra: str = "train"
 
@@ -72,9 +75,11 @@ class MethodEntry:
             return False
         return not self.test or bool(getattr(self._module(), self.test)(tested))
 
-    def explains(self, ratings: bool) -> bool:
-        """Whether it explains emotions, or `ratings`."""
-        return self.explains_ratings or not ratings
+    def suits_ratings(self, model: ExplainedModel) -> bool:
+        """Whether a model's ratings can be explained by it, if it has any."""
+        if not self.explains_ratings or not self.suits(model):
+            return False
+        return not self.test_of_ratings or bool(getattr(self._module(), self.test_of_ratings)(model))
 
     def _module(self) -> Any:
         try:
@@ -100,7 +105,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType({
         MethodEntry("grad_cam", "what the cells of the last map add to the answer",
                     "grad_cam", "GradCam", test="makes_maps"),
         MethodEntry("cam", "what the answer owes each cell of a last map read linearly",
-                    "cam", "Cam", needs_network=False, test="suits", explains_ratings=False),
+                    "cam", "Cam", needs_network=False, test="suits", test_of_ratings="suits_ratings"),
         MethodEntry("attention_rollout", "where a transformer attends, the same for every emotion",
                     "attention", "AttentionRollout", test="transformers", depends_on_question=False),
         MethodEntry("gradient_attention", "where a transformer attends to what speaks for the answer",
@@ -155,4 +160,8 @@ def default_for(model: ExplainedModel, *, ratings: bool = False) -> str:
 
 def suitable_for(model: ExplainedModel, *, ratings: bool = False) -> list[str]:
     """Name the methods that can explain a model, or its `ratings`."""
-    return [name for name, each in METHODS.items() if each.explains(ratings) and each.suits(model)]
+    return [
+        name
+        for name, each in METHODS.items()
+        if (each.suits_ratings(model) if ratings else each.suits(model))
+    ]

@@ -1,7 +1,23 @@
 """CAM of a network in torch (`cam`): any whose last maps are read linearly, transformers by attention.
 
-Letters: B pictures, E emotions, C channels, h x w pixels of the network's input.
+A rating is linear in the embedding and in the mean and the standard deviation of each channel over the cells
+of some layers' maps (`models.features`). So the difference between the ratings of a picture and of a baseline
+is divided among cells without loss, but for what is on no map:
+
+    means         a mean is a sum over cells: what each adds to it
+    deviations    s1 - s0 = (s1^2 - s0^2) / (s1 + s0), and squares of deviations are means over cells: what
+                  the square of each cell's distance from the mean of its channel adds to it
+    embedding     that of a last map which is read linearly, as of emotions. What a
+                  transformer keeps in its class token is on no map: its amount is exact, and it is laid out
+                  by gradient-weighted attention
+
+Cells of a deep layer have seen more of the picture than what lies below them, as those of any CAM.
+
+Letters: B pictures, E emotions, C channels, D and F features, h x w pixels of the network's input.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,9 +25,10 @@ from torch import Tensor
 from affectlens.errors import SettingsError
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.logit_weights import logit_weights
-from affectlens.explain.core.question import Question
+from affectlens.explain.core.question import AnyQuestion, Question, RatingQuestion
 from affectlens.explain.methods.attention import relevance
 from affectlens.explain.methods.cam import EXACT, DividedAnswer
+from affectlens.models.features import SMALLEST_VARIANCE, FeatureNetwork
 from affectlens.models.maps import (
     MapLayer,
     as_cells,
@@ -37,26 +54,34 @@ def divide(model: DifferentiableModel, image: Images, baseline: Images, question
     if abs(error) > tolerance:
         raise SettingsError("This network does not read its last map linearly. Use grad_cam.")
     attention = _attention(model, picture, question, elsewhere)
-    # What is elsewhere is divided evenly among the transformers, and where each attends.
+    return _divided(cells, elsewhere, attention, [layer.path for layer in layers], error)
+
+
+def _divided(
+    cells: Sequence[Tensor],
+    elsewhere: float,
+    attention: Mapping[str, Tensor],
+    layers: Sequence[str],
+    error: float,
+) -> DividedAnswer:
+    """Divide what is elsewhere evenly among the transformers, and where each attends."""
     share = elsewhere / max(1, len(attention))
     return DividedAnswer(
         cells=tuple(map(to_map, cells)),
         attended=tuple(to_map(each / each.sum().clamp_min(1e-12) * share) for each in attention.values()),
         elsewhere=0.0 if attention else elsewhere,
-        layers=tuple(layer.path for layer in layers),
+        layers=tuple(layers),
         error=error,
     )
 
 
 def _attention(
-    model: DifferentiableModel, image: Tensor, question: Question, elsewhere: float
+    model: DifferentiableModel, image: Tensor, question: AnyQuestion, elsewhere: float
 ) -> dict[str, Tensor]:
     """Cells that transformers, if any, attend to for the answer, or against it if `elsewhere` is below 0."""
     if not transformers(model.network):
         return {}
-    if elsewhere < 0:
-        question = Question(question.vocabulary, favour=question.against, against=question.favour)
-    return relevance(model, image, question)
+    return relevance(model, image, question, sign=1.0 if elsewhere >= 0 else -1.0)
 
 
 def _divide(
@@ -83,3 +108,98 @@ def _divide(
 def _weights(question: Question, begin: Tensor, end: Tensor) -> Tensor:
     ends = (each[0].double().cpu().numpy() for each in (begin, end))
     return torch.from_numpy(logit_weights(question, *ends)).to(end)
+
+
+# ------------------------------------------------------------------------------------------------- ratings
+
+
+class _Read(NamedTuple):
+    """What a rating is read of, for one image: maps by their layers, and the embedding (1, D)."""
+
+    maps: dict[MapLayer, Tensor]
+    embedding: Tensor
+
+
+def divide_rating(
+    model: DifferentiableModel, image: Images, baseline: Images, question: RatingQuestion
+) -> DividedAnswer:
+    """Divide the difference of two ratings, of (1, 3, h, w) each, among cells; in points of the scale.
+
+    Raises `SettingsError` for a rating that is not linear in maps and embedding, for a network whose last
+    map is not read linearly, and for one that averages a picture with its mirror image.
+    """
+    with frozen(model.network):
+        picture, against = model.tensor(image), model.tensor(baseline)
+        last = linear_layers(model.network, *image.shape[2:])
+        cells, elsewhere = _cells_of_rating(model, last, picture, against, question)
+        ends = model.answer_images(baseline), model.answer_images(image)
+    difference = float(ends[1].ratings[0, question.index] - ends[0].ratings[0, question.index])
+    error = sum(float(each.sum()) for each in cells) + elsewhere - difference
+    if abs(error) > EXACT * max(1.0, abs(elsewhere) + sum(float(each.abs().sum()) for each in cells)):
+        raise SettingsError(
+            f"{question.name} of {model.name} is not linear in the maps that it is read of, so cam cannot "
+            "divide it. Use occlusion or grad_cam."
+        )
+    attention = _attention(model, picture, question, elsewhere)
+    return _divided(
+        cells, elsewhere, attention, [*(each.path for each in last), *model.feature_layers], error
+    )
+
+
+def _cells_of_rating(
+    model: DifferentiableModel,
+    last: Sequence[MapLayer],
+    image: Tensor,
+    against: Tensor,
+    question: RatingQuestion,
+) -> tuple[list[Tensor], float]:
+    """Cells of the last maps and of the pooled layers, (rows, columns) each, and what is on no map."""
+    assert model.head is not None, "a question about a rating has a model that reads it"
+    weights = torch.from_numpy(model.head.weights[question.index]).to(image)  # (F,)
+    pooled = [MapLayer(path) for path in model.feature_layers]
+    before, after = (_read_of(model, [*last, *pooled], each) for each in (against, image))
+    width = before.embedding.shape[1]
+    own, rest = weights[:width], weights[width:]
+    if len(before.embedding) != 1:
+        raise SettingsError("This network averages a picture with its mirror image. Use occlusion.")
+    with torch.enable_grad(), captured(model.network, last) as maps:
+        answer = (_embedding(model, image) @ own).sum()
+        gradients = torch.autograd.grad(answer, [maps[layer] for layer in last])
+    with torch.no_grad(), captured(model.network, last, instead=before.maps):
+        elsewhere = float((_embedding(model, image) - before.embedding)[0] @ own)
+    found = [
+        as_cells((after.maps[layer] - before.maps[layer]) * gradient, image).sum(dim=1)[0]
+        for layer, gradient in zip(last, gradients, strict=True)
+    ]
+    for layer in pooled:
+        ends = [as_cells(each.maps[layer], image)[0] for each in (before, after)]
+        count = 2 * len(ends[0])
+        found.append(_of_pooled(rest[:count], *ends))
+        rest = rest[count:]
+    return found, elsewhere
+
+
+def _read_of(model: DifferentiableModel, layers: Sequence[MapLayer], image: Tensor) -> _Read:
+    with torch.no_grad(), captured(model.network, list(dict.fromkeys(layers))) as maps:
+        return _Read(maps, _embedding(model, image))
+
+
+def _embedding(model: DifferentiableModel, image: Tensor) -> Tensor:
+    """What enters the last linear layers: (1, 3, h, w) -> (1, D)."""
+    reader = FeatureNetwork(model.network, model.readers)
+    try:
+        embedding: Tensor = reader(image).embedding
+        return embedding.float()
+    finally:
+        reader.remove_hooks()
+
+
+def _of_pooled(weights: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """What each cell adds to weighted means and deviations: weights (2 C,), maps (C, rows, columns) twice."""
+    of_means, of_deviations = (each[:, None, None] for each in weights.chunk(2))
+    first, second = ((maps - maps.mean(dim=(1, 2), keepdim=True)).square() for maps in (before, after))
+    deviations = [
+        (each.mean(dim=(1, 2), keepdim=True) + SMALLEST_VARIANCE).sqrt() for each in (first, second)
+    ]
+    spread = of_deviations * (second - first) / (deviations[0] + deviations[1])
+    return (of_means * (after - before) + spread).sum(dim=0) / before[0].numel()

@@ -20,7 +20,7 @@ from affectlens.film.analysis.curves import (
     uncertainty,
 )
 from affectlens.film.analysis.moments import examples, moods_and_turns, peaks
-from affectlens.film.shots import Boundary
+from affectlens.film.shots import Boundary, FadeSpan
 from affectlens.film.timeline import DIGITS, Counts, Moment, Sample, Shot, Timeline
 from affectlens.ratings import AROUSAL, VALENCE, RatingScale
 from affectlens.version import VERSION
@@ -60,6 +60,7 @@ def build(
     *,
     model: str,
     weights_hash: str = "",
+    answers_hash: str = "",
     scales: Sequence[RatingScale] = (),
     begin: float = 0.0,
     end: float | None = None,
@@ -67,16 +68,18 @@ def build(
     gaps: Sequence[tuple[float, float]] = (),
     counts: Counts | None = None,
     notes: Sequence[str] = (),
+    fades: Sequence[FadeSpan] = (),
 ) -> Timeline:
     """Make a timeline of a model's predictions and the boundaries of shots.
 
     A shot without a sample is joined to the one before it. No sample stands for what lies in `gaps`, given in
     seconds. Raises `OutputError` where there is no prediction at all.
 
-    Unusual frames, as those of a title card, count for nothing but themselves: they are left out of the
-    film's means and of those of a shot that has others, of their neighbours' smoothed values, and of moments.
-    A shot of unusual frames alone has their mean, and does not count in the film's. Where all frames are
-    unusual, all count, for there is nothing else. Measured by benchmarks/film_ratings.py.
+    Unusual frames, as those of a title card, and frames that `fades` dim count for nothing but themselves:
+    they are left out of the film's means and of those of a shot that has others, of their neighbours'
+    smoothed values, and of moments. A shot of such frames alone has their mean, and does not count in the
+    film's. Where all frames are such, all count, for there is nothing else. Measured by
+    benchmarks/film_ratings.py.
     """
     ordered = sorted({each.second: each for each in predictions}.values())
     if not ordered:
@@ -88,11 +91,12 @@ def build(
     numbers = np.searchsorted([b.second for b in starts], seconds + 1e-9, side="right").clip(1)
     edges = [*(boundary.second for boundary in starts), end]
     ratings = np.array([each.ratings for each in ordered], dtype=np.float64)  # (S, R)
-    counted = _counted(ordered)
+    faded = [any(fade.holds(second) for fade in fades) for second in seconds.tolist()]
+    counted = _counted(ordered, faded)
     weights = _usual_weights(_weights(seconds, numbers, edges, gaps), counted, numbers)
     smoothed, smoothed_ratings = (_smoothed(each, seconds, weights, numbers, analysis.half_life)
                                   for each in (emotions, ratings))  # fmt: skip
-    samples = _samples(ordered, numbers, smoothed, smoothed_ratings)
+    samples = _samples(ordered, numbers, smoothed, smoothed_ratings, faded)
     shots = _shots(starts, edges, numbers, emotions, ratings, weights, seconds)
     lengths = [float(weights[rows][counted[rows]].sum()) for rows in _rows(numbers)]
     overall, overall_ratings = (
@@ -103,6 +107,7 @@ def build(
         film=film,
         model=model,
         weights_hash=weights_hash,
+        answers_hash=answers_hash,
         version=VERSION,
         vocabulary=vocabulary,
         settings=dict(settings or {}),
@@ -153,9 +158,9 @@ def _with_samples(boundaries: Sequence[Boundary], seconds: FloatArray, begin: fl
     return kept
 
 
-def _counted(predictions: Sequence[FramePrediction]) -> NDArray[np.bool_]:
-    """Which frames count in what is more than themselves: the usual ones, or all where none is."""
-    usual = np.array([each.unusual is not True for each in predictions])
+def _counted(predictions: Sequence[FramePrediction], faded: Sequence[bool]) -> NDArray[np.bool_]:
+    """Which frames count in what is more than themselves: the usual ones in no fade, or all where none is."""
+    usual = np.array([each.unusual is not True for each in predictions]) & ~np.array(faded)
     return usual if usual.any() else np.ones_like(usual)
 
 
@@ -182,6 +187,7 @@ def _samples(
     numbers: NDArray[np.int64],
     smoothed: FloatArray,
     smoothed_ratings: FloatArray,
+    faded: Sequence[bool],
 ) -> tuple[Sample, ...]:
     return tuple(
         Sample(
@@ -195,8 +201,11 @@ def _samples(
             ratings=each.ratings,
             smoothed_ratings=rounded(rated),
             unusual=each.unusual,
+            faded=is_faded,
         )
-        for each, number, row, rated in zip(predictions, numbers, smoothed, smoothed_ratings, strict=True)
+        for each, number, row, rated, is_faded in zip(
+            predictions, numbers, smoothed, smoothed_ratings, faded, strict=True
+        )
     )
 
 

@@ -115,7 +115,10 @@ class Comparison:
         return {
             "films": [self.one.film.name, self.other.film.name],
             "models": [
-                {"model": each.model, "weights": each.weights_hash, "version": each.version}
+                {
+                    "model": each.model, "weights": each.weights_hash, "version": each.version,
+                    **({"answers": each.answers_hash} if each.answers_hash else {}),
+                }
                 for each in (self.one, self.other)
             ],
             "alignment": self.alignment,

@@ -67,7 +67,7 @@ def _film(name: str, timeline: Timeline, only_here: tuple[Shot, ...]) -> dict[st
         "likeliest": likeliest(timeline.distribution(timeline.emotions).weights),
         "stack": drawing.stack(found, timeline.vocabulary),
         "gaps": drawing.gaps(found, timeline),
-        "unusual": drawing.unusual(found, timeline),
+        "left_out": drawing.left_out(found, timeline),
         "ratings": drawing.ratings(timeline, found),
         "ribbon": drawing.ribbon(timeline),
         "axis": drawing.axis(found),

@@ -33,8 +33,12 @@ def _ratings(found: Comparison) -> list[str]:
 
 def _models(found: Comparison) -> str:
     """Name what predicted the films: of two models, differences may be theirs."""
-    first, second = map(_model, (found.one, found.other))
-    if found.one.weights_hash == found.other.weights_hash and first == second:
+    answers = found.one.answers_hash, found.other.answers_hash
+    differ = "" not in answers and answers[0] != answers[1]
+    are_same_weights = found.one.weights_hash == found.other.weights_hash
+    by_answers = differ and are_same_weights
+    first, second = (_model(each, by_answers) for each in (found.one, found.other))
+    if are_same_weights and first == second:
         return f"Both are predicted by {first}."
     return (
         f"The first is predicted by {first}, the second by {second}: what differs may be of these, not of "
@@ -42,8 +46,11 @@ def _models(found: Comparison) -> str:
     )
 
 
-def _model(timeline: Timeline) -> str:
+def _model(timeline: Timeline, by_answers: bool) -> str:
+    """Name a model, and of two with the same weights what else decides its answers."""
     weights = timeline.weights_hash[:WEIGHTS_ID_DIGITS] or "not known"
+    if by_answers:
+        weights += f", with temperature, sets and ratings {timeline.answers_hash[:WEIGHTS_ID_DIGITS]}"
     version = f"AffectLens {timeline.version}" if timeline.version else "AffectLens before 0.2"
     return f"the model {timeline.model} (weights {weights}, {version})"
 

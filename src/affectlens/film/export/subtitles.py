@@ -15,6 +15,9 @@ from affectlens.report.text import likeliest, percent, signed
 # What begins a tag of SubRip, or of the dialects that players read as well.
 _INSTEAD = str.maketrans({"<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", "{": "("})
 
+# Titles of shots that evoke nothing known.
+LEFT_OUT = {"unusual": "unusual pictures", "faded": "a fade"}
+
 
 @dataclass(frozen=True)
 class Cue:
@@ -59,6 +62,9 @@ def milliseconds(seconds: float) -> int:
 
 def _of_shots(timeline: Timeline) -> Iterator[Cue]:
     for shot in timeline.shots:
+        if why := timeline.left_out_as(shot):
+            yield Cue(shot.start, shot.end, LEFT_OUT[why], f"shot {shot.number}")
+            continue
         emotions = timeline.distribution(shot.emotions)
         polarity = polarity_score(emotions)
         detail = [f"shot {shot.number}", *([] if polarity is None else [f"polarity {signed(polarity)}"])]

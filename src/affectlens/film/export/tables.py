@@ -1,7 +1,8 @@
 """A timeline as tables: a row for each sampled frame, and a row for each shot.
 
 In CSV and Parquet every number has a column of its own; JSON Lines keeps emotions together, as in the output
-of `affectlens predict`. A missing value is an empty field, null or None.
+of `affectlens predict`. A missing value is an empty field, null or None. CSV has true and false, as that of
+`predict` (before 0.2 True and False).
 
 Columns of frames: second, frame, shot, top, one for each emotion as the model predicted, one for each
 smoothed (`smoothed_` before its name), polarity, valence and arousal where there are any, uncertainty,
@@ -11,7 +12,8 @@ its standard error (`error_` before its name), polarity, key_second, samples.
 A rating that the model predicts, as valence and arousal, is smoothed, as polarity is; of a frame there are
 also the interval of a single picture around it (`_low` and `_high` after its name) and the frame's own
 prediction (`unsmoothed_` before its name). Unusual is whether a frame is, and of a shot how many of its
-samples are; both only where the model knows it.
+samples are; both only where the model knows it. Faded is the same of frames that a fade dims, only where
+the film has such.
 """
 
 import csv
@@ -24,6 +26,7 @@ from typing import Any
 from affectlens.emotions import polarity_score
 from affectlens.files import atomic_write
 from affectlens.film.timeline import Sample, Shot, Timeline, frame_interval
+from affectlens.inference.output.csv_rows import csv_cell
 
 DIGITS = 6
 SUFFIXES = ("csv", "jsonl", "parquet")
@@ -44,6 +47,7 @@ def write_tables(folder: Path, timeline: Timeline, suffix: str) -> list[Path]:
 def sample_rows(timeline: Timeline) -> Iterator[ExportRow]:
     """Return a row for each sampled frame, by time."""
     words = timeline.vocabulary.words
+    has_fades = any(sample.faded for sample in timeline.samples)
     for index, sample in enumerate(timeline.samples):
         yield {
             "second": sample.second,
@@ -61,6 +65,7 @@ def sample_rows(timeline: Timeline) -> Iterator[ExportRow]:
             "uncertainty": round(sample.uncertainty, DIGITS),
             "reused": sample.reused,
             **({} if sample.unusual is None else {"unusual": sample.unusual}),
+            **({"faded": sample.faded} if has_fades else {}),
         }
 
 
@@ -82,6 +87,7 @@ def _ratings_of(timeline: Timeline, sample: Sample) -> dict[str, float]:
 def shot_rows(timeline: Timeline) -> Iterator[ExportRow]:
     """Return a row for each shot, by time."""
     words = timeline.vocabulary.words
+    has_fades = any(sample.faded for sample in timeline.samples)
     for shot in timeline.shots:
         polarity = polarity_score(timeline.distribution(shot.emotions))
         yield {
@@ -99,6 +105,7 @@ def shot_rows(timeline: Timeline) -> Iterator[ExportRow]:
             "key_second": shot.key_second,
             "samples": shot.count,
             **_unusual_in(timeline, shot),
+            **({"faded": sum(each.faded for each in timeline.samples_of(shot))} if has_fades else {}),
         }
 
 
@@ -134,7 +141,7 @@ def _top(words: Sequence[str], values: Sequence[float]) -> str:
 
 def _csv(rows: list[ExportRow]) -> bytes:
     text = io.StringIO(newline="")
-    flattened = [flat(row) for row in rows]
+    flattened = [{name: csv_cell(value) for name, value in flat(row).items()} for row in rows]
     writer = csv.DictWriter(text, list(flattened[0]) if flattened else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(flattened)

@@ -18,8 +18,9 @@ from affectlens.film.report.curves import (
     bands,
     curves,
     leading_runs,
+    left_out_kinds,
+    left_out_spans,
     rating_curves,
-    unusual_spans,
 )
 from affectlens.film.report.text import ON_AVERAGE, film_name
 from affectlens.film.timeline import Timeline
@@ -61,7 +62,7 @@ def draw_chart(timeline: Timeline) -> Figure:
     for panel, each in zip(panels[len(panels) - len(rated) :], rated, strict=True):
         _draw_rating(panel, found, each)
     for panel in panels:
-        _draw_unusual(panel, timeline)
+        _draw_left_out(panel, timeline)
         _draw_gaps(panel, timeline)
     last: Axes = panels[-1]
     last.set_xlim(found.begin, max(found.end, found.begin + 1e-3))
@@ -72,10 +73,12 @@ def draw_chart(timeline: Timeline) -> Figure:
 
 
 def _reading(timeline: Timeline) -> list[str]:
-    """Explain what is drawn of ratings and unusual frames, where there are any."""
+    """Explain what is drawn of ratings and of frames that are left out, where there are any."""
     ratings = "Around ratings: the interval that holds people's mean for nine of ten pictures."
-    unusual = "Hatched in grey: unusual frames, of which predictions mean little."
-    return [*([ratings] if timeline.scales else []), *([unusual] if unusual_spans(timeline) else [])]
+    are_unusual, are_faded = left_out_kinds(timeline)
+    kinds = [*(["unusual frames"] if are_unusual else []), *(["frames within a fade"] if are_faded else [])]
+    hatched = f"Hatched in grey: {' and '.join(kinds)}, of which predictions mean little."
+    return [*([ratings] if timeline.scales else []), *([hatched] if kinds else [])]
 
 
 def _draw_stack(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
@@ -125,9 +128,9 @@ def _draw_gaps(axes: Axes, timeline: Timeline) -> None:
         )
 
 
-def _draw_unusual(axes: Axes, timeline: Timeline) -> None:
-    """Veil the stretches of unusual frames: what was predicted there means little."""
-    for begin, end in unusual_spans(timeline):
+def _draw_left_out(axes: Axes, timeline: Timeline) -> None:
+    """Veil the stretches of unusual and faded frames: what was predicted there means little."""
+    for begin, end in left_out_spans(timeline):
         axes.axvspan(begin, end, facecolor="#ffffffb0", edgecolor="#8a8a8a", linewidth=0.6, hatch=r"\\\\",
                      zorder=3)  # fmt: skip
 

@@ -40,7 +40,7 @@ class EmotionCurves:
         polarity: (P,) in -1..1, or None
         averaged_over: seconds that each point is the mean over; 0 where points are samples
         ratings: (P, R) smoothed
-        unusual: (P,) share of the point's samples, by time, that are unusual, in 0..1
+        unusual, faded: (P,) shares of the point's samples, by time, that are, in 0..1
     """
 
     begin: float
@@ -51,6 +51,7 @@ class EmotionCurves:
     averaged_over: float
     ratings: NDArray[np.float64]
     unusual: NDArray[np.float64]
+    faded: NDArray[np.float64]
 
     def position(self, second: float) -> float:
         """Return where a second lies between begin and end, in 0..1."""
@@ -99,7 +100,8 @@ def curves(timeline: Timeline, max_points: int = MAX_POINTS) -> EmotionCurves:
     ratings = np.array([s.smoothed_ratings for s in timeline.samples]).reshape(
         len(values), len(timeline.scales)
     )
-    unusual = np.array([s.unusual is True for s in timeline.samples], dtype=np.float64)
+    marks = [(s.unusual is True, s.faded) for s in timeline.samples]
+    unusual, faded = np.array(marks, dtype=np.float64).reshape(-1, 2).T
     polarity = None if timeline.polarity is None else np.array(timeline.polarity, dtype=np.float64)
     if len(values) > max_points:
         edges, spans = np.linspace(begin, end, max_points + 1), sample_spans(timeline)
@@ -111,7 +113,7 @@ def curves(timeline: Timeline, max_points: int = MAX_POINTS) -> EmotionCurves:
             None if polarity is None else _averaged(spans, polarity[:, None], edges)[:, 0],
             (end - begin) / max_points,
             _averaged(spans, ratings, edges),
-            _averaged(spans, unusual[:, None], edges)[:, 0],
+            *_averaged(spans, np.stack([unusual, faded], axis=1), edges).T,
         )
     seconds, samples = _with_cuts(timeline)
     return EmotionCurves(
@@ -123,6 +125,7 @@ def curves(timeline: Timeline, max_points: int = MAX_POINTS) -> EmotionCurves:
         0.0,
         ratings[samples],
         unusual[samples],
+        faded[samples],
     )
 
 
@@ -141,15 +144,21 @@ def rating_curves(timeline: Timeline, found: EmotionCurves) -> list[RatingCurve]
     return all_curves
 
 
-def unusual_spans(timeline: Timeline) -> list[Span]:
-    """Return the stretches that unusual samples stand for, those that follow one another as one."""
-    marked = zip((sample.unusual is True for sample in timeline.samples), sample_spans(timeline), strict=True)
+def left_out_spans(timeline: Timeline) -> list[Span]:
+    """Return the stretches that unusual and faded samples stand for, those that follow one another as one."""
+    marked = zip((sample.is_left_out for sample in timeline.samples), sample_spans(timeline), strict=True)
     found = []
-    for unusual, group in groupby(marked, key=lambda pair: pair[0]):
+    for is_left_out, group in groupby(marked, key=lambda pair: pair[0]):
         spans = [span for _, span in group]
-        if unusual and spans[-1][1] > spans[0][0]:
+        if is_left_out and spans[-1][1] > spans[0][0]:
             found.append((spans[0][0], spans[-1][1]))
     return found
+
+
+def left_out_kinds(timeline: Timeline) -> tuple[bool, bool]:
+    """Return whether any sample is unusual, and whether any is faded."""
+    samples = timeline.samples
+    return any(sample.unusual is True for sample in samples), any(sample.faded for sample in samples)
 
 
 def extent(timeline: Timeline) -> Span:

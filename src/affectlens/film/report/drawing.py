@@ -23,8 +23,8 @@ from affectlens.film.report.curves import (
     Span,
     bands,
     leading_runs,
+    left_out_spans,
     rating_curves,
-    unusual_spans,
 )
 from affectlens.film.timeline import Timeline
 from affectlens.ratings import COVERAGE
@@ -224,9 +224,9 @@ def gaps(found: EmotionCurves, timeline: Timeline) -> list[Span]:
     return _across(found, timeline.gaps)
 
 
-def unusual(found: EmotionCurves, timeline: Timeline) -> list[Span]:
-    """Return left end and width, in percent of a chart, of the stretches of unusual frames."""
-    return _across(found, unusual_spans(timeline))
+def left_out(found: EmotionCurves, timeline: Timeline) -> list[Span]:
+    """Return left end and width, in percent of a chart, of the stretches of unusual and faded frames."""
+    return _across(found, left_out_spans(timeline))
 
 
 def _across(found: EmotionCurves, spans: Sequence[Span]) -> list[Span]:

@@ -27,13 +27,21 @@ from affectlens.explain.text import READING
 from affectlens.film.report import drawing
 from affectlens.film.report.circumplex import film_circumplex
 from affectlens.film.report.curves import EmotionCurves, curves, strip_shots
-from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name, peak_in_words, summary, watched
+from affectlens.film.report.text import (
+    ON_AVERAGE,
+    PHOTOGRAPHS,
+    film_name,
+    left_out_in_words,
+    peak_in_words,
+    summary,
+    watched,
+)
 from affectlens.film.timeline import Moment, Shot, Timeline, up_to_milliseconds
 from affectlens.images import Pixels, resize
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.ratings import AROUSAL, VALENCE
 from affectlens.report import html
-from affectlens.report.figures import jpeg_url, svg_url
+from affectlens.report.figures import jpeg_url, themed_urls
 from affectlens.report.text import headline, likeliest, printable_in_files
 
 # Pictures of the strip, and rows of tables, at most.
@@ -43,7 +51,7 @@ LONGEST, _STRIP_LONGEST = 360, 200
 _QUALITY, _STRIP_QUALITY = 78, 66
 # Width of a numbered mark by that of a phone's chart, and rows of them.
 _PIN_WIDTH, _PIN_LANES = 0.075, 2
-_MOSTLY = 0.5  # share of a point's time, from which on it is called unusual
+_MOSTLY = 0.5  # share of a point's time, from which on it is called unusual or faded
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,8 @@ def render_page(timeline: Timeline, pictures: FilmPictures, film_url: str | None
         "emotions": [(_css(timeline, word), word, value) for word, value in emotions.weights.items()],
         "rated": list(zip(timeline.rating_names, timeline.ratings, strict=True)),
         "circumplex": _circumplex(timeline),
-        "all_unusual": all(sample.unusual is True for sample in timeline.samples),
+        "all_left_out": all(sample.is_left_out for sample in timeline.samples),
+        "veiled": left_out_in_words(timeline),
         "chart": _chart(timeline, found),
         "strip": _strip(timeline, pictures),
         "peaks": _peaks(timeline, pictures),
@@ -156,7 +165,7 @@ def _chart(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
         "ribbon": drawing.ribbon(timeline),
         "cuts": drawing.cuts(found, timeline),
         "gaps": drawing.gaps(found, timeline),
-        "unusual": drawing.unusual(found, timeline),
+        "left_out": drawing.left_out(found, timeline),
         "ratings": drawing.ratings(timeline, found),
         "polarity": drawing.polarity(timeline, found),
         "axis": drawing.axis(found),
@@ -204,7 +213,7 @@ def _tile(timeline: Timeline, shot: Shot, pictures: FilmPictures) -> dict[str, A
         "value": emotions[emotions.top],
         "css": _css(timeline, emotions.top),
         "picture": _still(pictures, shot.key_second, _STRIP_LONGEST, _STRIP_QUALITY),
-        "unusual": all(sample.unusual is True for sample in timeline.samples_of(shot)),
+        "left_out": timeline.left_out_as(shot),
     }
 
 
@@ -263,18 +272,20 @@ def _shots(timeline: Timeline) -> dict[str, Any]:
             "likeliest": likeliest(timeline.distribution(shot.emotions).weights),
             "ratings": shot.ratings,
             "unusual": sum(sample.unusual is True for sample in timeline.samples_of(shot)),
+            "faded": sum(sample.faded for sample in timeline.samples_of(shot)),
             "samples": shot.count,
         }
         for shot in sorted(longest, key=lambda shot: shot.start)
     ]
     with_polarity = any(row["polarity"] is not None for row in rows)
-    with_unusual = any(row["unusual"] for row in rows)
+    with_unusual, with_faded = (any(row[name] for row in rows) for name in ("unusual", "faded"))
     return {
         "rows": rows,
         "total": len(timeline.shots),
         "polarity": with_polarity,
         "ratings": timeline.rating_names,
         "unusual": with_unusual,
+        "faded": with_faded,
     }
 
 
@@ -285,7 +296,7 @@ def _circumplex(timeline: Timeline) -> dict[str, str] | None:
         return None
     means = dict(zip(timeline.rating_names, timeline.ratings, strict=True))
     return {
-        "source": svg_url(drawn),
+        **themed_urls(drawn),
         "alternative": f"Path of the film through valence and arousal, around a mean of {means[VALENCE]:.1f} "
         f"and {means[AROUSAL]:.1f}",
     }
@@ -317,10 +328,11 @@ def _data(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
 
 
 def _rated_data(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
-    """Return the ratings of each point, and which are unusual, where there are any of these."""
+    """Return the ratings of each point, and which are unusual or faded, where there are any of these."""
     values: dict[str, Any] = {"ratings": np.round(found.ratings, 2).tolist()} if timeline.scales else {}
-    if found.unusual.any():
-        values["unusual"] = (found.unusual > _MOSTLY).astype(int).tolist()
+    for name, shares in (("unusual", found.unusual), ("faded", found.faded)):
+        if shares.any():
+            values[name] = (shares > _MOSTLY).astype(int).tolist()
     return values
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_score
 from affectlens.film.events import WatchProgress
+from affectlens.film.report.curves import left_out_kinds
 from affectlens.film.timeline import Moment, Timeline
 from affectlens.ratings import RatingScale
 from affectlens.report.text import clock, duration, likeliest, listed, percent, printable_in_files, signed
@@ -100,6 +101,17 @@ def ratings_in_words(timeline: Timeline) -> str:
 
 def _range(scale: RatingScale) -> str:
     return f"{scale.low:g} to {scale.high:g}, \N{PLUS-MINUS SIGN}{scale.half_width():.1f}"
+
+
+def left_out_in_words(timeline: Timeline) -> str:
+    """Name the kinds of frames that are left out; "" where there are none."""
+    are_unusual, are_faded = left_out_kinds(timeline)
+    kinds = [
+        *(["unusual frames, unlike the photographs that the model was made for, as title cards"]
+          if are_unusual else []),
+        *(["frames that a fade dims"] if are_faded else []),
+    ]  # fmt: skip
+    return "; ".join(kinds)
 
 
 def live_line(progress: WatchProgress, vocabulary: Vocabulary) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from affectlens.errors import NoPictures
+from affectlens.files import bounded_lines
 from affectlens.inference.output.json_lines import JsonRow, row_of_cells
 from affectlens.inference.output.rows import (
     AT_COVERAGE,
@@ -32,7 +34,7 @@ class CsvRows:
     def encode(self, row: PredictionRow) -> bytes:
         """Return a row as a line, or as several where a name has line ends."""
         cells = flatten(row, self.columns).values()
-        return self._line(_TRUTH[cell] if isinstance(cell, bool) else cell for cell in cells)
+        return self._line(map(csv_cell, cells))
 
     def decode(self, record: bytes) -> StoredRow:
         """Read a row. Raises `ValueError` for other columns."""
@@ -51,6 +53,7 @@ class CsvRows:
             row["error_type"] != "",
             row["engine"] or None,
             row["precision"] or None,
+            row["error_type"] == NoPictures.__name__,
         )
 
     def is_complete(self, record: bytes) -> bool:
@@ -64,11 +67,20 @@ class CsvRows:
         return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
 
 
+def csv_cell(value: Any) -> Any:
+    """Write a truth value as a cell of CSV; what is none stays.
+
+    >>> csv_cell(True), csv_cell(1)
+    ('true', 1)
+    """
+    return _TRUTH[value] if isinstance(value, bool) else value
+
+
 def read_cells(file: Path) -> Iterator[JsonRow]:
     """Read the rows of a file. Raises `ValueError` for one that is something else, and `OSError`."""
     # As `CsvRows` writes it, and with the mark that a spreadsheet puts at its beginning.
     with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
-        lines = csv.reader(text, strict=True)
+        lines = csv.reader(bounded_lines(text), strict=True)
         try:
             names = next(lines, [])
             found = columns_among(names)

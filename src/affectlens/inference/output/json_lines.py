@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from affectlens.emotions import POLARITY
-from affectlens.files import json_text
+from affectlens.errors import NoPictures
+from affectlens.files import bounded_lines, json_text
 from affectlens.inference.output.rows import (
     MADE_BY,
     OtherOption,
@@ -51,8 +52,11 @@ class JsonLines:
         if row.error is None and names != self.attributes:
             raise ValueError(f"its attributes are {', '.join(names)}")
         failed = row.error is not None
+        empty = row.error is not None and row.error.type == NoPictures.__name__
         self._check_besides(row)
-        return StoredRow(row.image, row.model, row.weights, row.version, failed, row.engine, row.precision)
+        return StoredRow(
+            row.image, row.model, row.weights, row.version, failed, row.engine, row.precision, empty
+        )
 
     def _check_besides(self, row: "JsonRow") -> None:
         """Raise `ValueError` where a row has other things besides emotions and attributes."""
@@ -122,7 +126,7 @@ def _json_row(plain: Any) -> JsonRow:
 def read_lines(file: Path) -> Iterator[JsonRow]:
     """Read the rows of a file. Raises `ValueError` for one that is something else, and `OSError`."""
     with file.open("rb") as lines:
-        yield from (read_row(line) for line in lines if line.strip())
+        yield from (read_row(line) for line in bounded_lines(lines) if line.strip())
 
 
 def row_of_cells(cells: Mapping[str, Any], found: RowColumns) -> JsonRow:

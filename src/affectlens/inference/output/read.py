@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from affectlens.errors import DatasetError
+from affectlens.errors import DatasetError, first_line
 from affectlens.extras import require
-from affectlens.files import is_pipe_or_device
+from affectlens.files import exists, is_file, is_folder, is_pipe_or_device
 from affectlens.inference.output.formats import FORMATS, journal_of
 from affectlens.inference.output.json_lines import JsonRow
 
@@ -20,7 +20,7 @@ class RowsFile:
 
 def is_rows_file(name: str) -> bool:
     """Whether a name is that of a result file, by its suffix; a folder is none."""
-    return Path(name).suffix.lower() in FORMATS and not Path(name).is_dir()
+    return Path(name).suffix.lower() in FORMATS and not is_folder(name)
 
 
 def read_rows_file(file: Path) -> RowsFile:
@@ -31,8 +31,8 @@ def read_rows_file(file: Path) -> RowsFile:
     """
     if is_pipe_or_device(file):
         raise DatasetError(f"The file of predictions {file} is a pipe or a device. Save it as a file first.")
-    if not file.is_file():
-        unfinished = journal_of(file).exists()
+    if not is_file(file):
+        unfinished = exists(journal_of(file))
         hint = "Its job was interrupted: finish it by --resume." if unfinished else "Check its spelling."
         raise DatasetError(f"There is no file of predictions at {file}. {hint}")
     row_format = FORMATS[file.suffix.lower()]
@@ -45,7 +45,7 @@ def read_rows_file(file: Path) -> RowsFile:
     except ValueError as error:
         raise DatasetError(
             f"{file}, row {len(rows) + 1}, is not a prediction as `affectlens predict --out` writes it: "
-            f"{error}. A job that was interrupted within a row is finished by --resume."
+            f"{first_line(error)}. A job that was interrupted within a row is finished by --resume."
         ) from None
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror or error}.") from None

@@ -29,11 +29,13 @@ class KeptRows:
         rows: their number
         failed: how many of them are errors
         by: what made the last of them
+        empty: how many are of inputs without pictures
     """
 
     rows: int = 0
     failed: int = 0
     by: MadeBy = NOT_KNOWN
+    empty: int = 0
 
 
 def keep_rows(
@@ -56,7 +58,7 @@ def keep_rows(
             return 0, KeptRows(), inputs
         raise OutputError(f"{file} {OTHER_COLUMNS}")
     end = position = len(encoding.header)
-    kept, failed = KeptRows(), 0
+    kept, failed, empty = KeptRows(), 0, 0
     batch: list[Input] = []
     for number, record in enumerate(_records(stream, encoding), start=1):
         try:
@@ -78,9 +80,10 @@ def keep_rows(
         check_made_by(file, (stored.engine, stored.precision), by)
         position += len(record)
         failed += stored.failed
+        empty += stored.empty
         batch.append(given)
         if len(batch) == batch_size:
-            end, kept = position, KeptRows(number, failed, (stored.engine, stored.precision))
+            end, kept = position, KeptRows(number, failed, (stored.engine, stored.precision), empty)
             batch.clear()
     return end, kept, chain(batch, inputs)
 

@@ -25,6 +25,7 @@ PredictionRow: TypeAlias = Mapping[str, Any]  # as `Prediction.to_row` returns i
 
 SET, AT_COVERAGE, MIN_CONFIDENCE, UNUSUAL = "set", "coverage", "min_confidence", "unusual"
 STRUCTURED = (PREDICTED, EVIDENCE)  # attributes that are JSON in a cell
+RATING_DIGITS = 3  # of ratings: their intervals are some units wide
 _ENDS = ("", "_low", "_high")  # of the columns of a rating
 MADE_BY = ("model", "weights", "version", "engine", "precision")  # what made a row
 ABOUT_ERRORS = ("error_type", "error_message")
@@ -123,6 +124,7 @@ class StoredRow:
         weights: `Card.weights_id` of the model; None where it was not saved
         version: of the package
         engine, precision: what answered; None where that is not known
+        empty: whether it is of an input without pictures
     """
 
     image: str
@@ -132,6 +134,7 @@ class StoredRow:
     failed: bool
     engine: str | None = None
     precision: str | None = None
+    empty: bool = False
 
 
 class RowEncoding(Protocol):
@@ -186,6 +189,11 @@ def columns_among(names: Sequence[str]) -> RowColumns:
 def is_rating(value: Any) -> bool:
     """Whether a value of a row is a rating with its interval."""
     return isinstance(value, dict) and tuple(value) == Rating._fields
+
+
+def rating_row(rating: Rating | None) -> dict[str, float] | None:
+    """Return a rating with its interval as rows have it; None where there is none."""
+    return None if rating is None else {k: round(v, RATING_DIGITS) for k, v in rating._asdict().items()}
 
 
 def flatten(row: PredictionRow, names: Iterable[str]) -> dict[str, Any]:

@@ -41,8 +41,9 @@
     const ranked = values.map((value, index) => [value, data.words[index]]).sort((a, b) => b[0] - a[0]);
     const likeliest = ranked.slice(0, 2).map(([value, word]) => `${word} ${Math.round(value / 10)}\u00a0%`).join(", ");
     document.getElementById("when").textContent = `${clock(now)}, shot ${data.first + shot}`;
-    const unusual = data.unusual?.[indexAt(data.seconds, now)];
-    if (unusual) document.getElementById("when").textContent += ", unusual frame";
+    for (const kind of ["unusual", "faded"]) {
+      if (data[kind]?.[indexAt(data.seconds, now)]) document.getElementById("when").textContent += `, ${kind} frame`;
+    }
     if (data.ratings) rate(data.ratings[indexAt(data.seconds, now)]);
     chart.setAttribute("aria-valuenow", now.toFixed(2));
     chart.setAttribute("aria-valuetext", `${clock(now)}: ${likeliest}`);
