@@ -5,8 +5,8 @@
 `--ratings` holds `oasis-dev`: 274 photographs of OASIS (Kurdi, Lozano and Banaji, "Introducing the Open
 Affective Standardized Image Set (OASIS)", Behavior Research Methods 2017) with mean ratings of valence and
 arousal, and in a second table of beauty, from 1 to 7. Their names name themes ("Beach 1"), which are groups.
-Each CASE of `CASES`, all by default, is one run in `--work`, embeddings included. What it reported, its scores
-and its time go to benchmarks/results/own_model.json, which docs/own_model.md quotes
+Each CASE of `CASES`, all by default, is one run in `--work`, embeddings included. What it reported, its
+scores and its time go to benchmarks/results/own_model.json, which docs/own_model.md quotes
 (tests/benchmarks/test_own_model.py).
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import own_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_model.md"
-MEASURED = ("ratings", "labels", "words")
+MEASURED = ("ratings", "labels", "words", "words at depth last")
 
 
 def test_what_the_page_quotes_was_measured() -> None:
@@ -14,6 +14,8 @@ def test_what_the_page_quotes_was_measured() -> None:
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
     assert all(line in page for line in found["labels"]["findings"])
     assert all(line in page for line in found["words"]["findings"])
+    *of_depth, _no_curve = found["words at depth last"]["findings"]
+    assert len(of_depth) == 5 and all(line in page for line in of_depth)
     of_beauty = found["ratings"]["findings"][:4]
     assert len(of_beauty) == 4 and all("beauty" in line and line in page for line in of_beauty)
     for name in MEASURED:
