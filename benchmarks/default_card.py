@@ -17,10 +17,12 @@ from affectlens import library, model_folder
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown, summary
 from affectlens.files import atomic_write
-from affectlens.model_folder import GRAPH, HEADS, WEIGHTS
+from affectlens.library.text import readme_beginning
+from affectlens.model_folder import GRAPH, HEADS, WEIGHTS, Card
 from default_model import AS_SHIPPED
 
 RESULT = Path(__file__).parent / "results" / "default_model.json"
+LIMITS = "## Limits\n"
 LISTED = Path(library.__file__).parent / "default_models.json"
 
 
@@ -29,11 +31,12 @@ def hashes(folder: Path) -> list[str]:
     return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, GRAPH, HEADS)]
 
 
-def with_scores(readme: str, former: Scores, new: Scores) -> str:
-    """Replace a card's tables of scores."""
+def with_scores(readme: str, former: Scores, card: Card) -> str:
+    """Replace a README's beginning, whose header has scores too, and its tables of scores."""
     begin = readme.index(summary(former))
     end = readme.index("\n## ", begin)
-    return f"{readme[:begin]}{markdown(new)}{readme[end:]}"
+    kept = readme[readme.index(LIMITS) : begin]
+    return f"{readme_beginning(card)}\n{kept}{markdown(Scores.from_json(card.scores))}{readme[end:]}"
 
 
 def main() -> None:
@@ -48,11 +51,11 @@ def main() -> None:
     scores = Scores.from_json(row)
     if result["weights"] != card.weights_hash or scores.temperature != card.temperature:
         raise SystemExit(f"{RESULT} is of other weights or of another temperature: measure it anew.")
-    plain = {**card.scores, **scores.to_json()}  # which has the split as well
+    changed = replace(card, scores={**card.scores, **scores.to_json()})  # which has the split as well
     before, answers = hashes(folder), card.answers_hash
-    readme = with_scores(model_folder.read_readme(folder), Scores.from_json(card.scores), scores)
+    readme = with_scores(model_folder.read_readme(folder), Scores.from_json(card.scores), changed)
     model_folder.write_model(
-        folder, replace(card, scores=plain), weights, readme, dtype="float16",
+        folder, changed, weights, readme, dtype="float16",
         for_others=model_folder.for_others(folder), graph=(folder / GRAPH).read_bytes(), heads=heads,
     )  # fmt: skip
     assert (hashes(folder), model_folder.load_card(folder).answers_hash) == (before, answers)
