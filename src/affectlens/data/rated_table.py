@@ -52,7 +52,7 @@ def read_ratings(
     return found
 
 
-def require_scale(scale: Sequence[float]) -> None:
+def require_scale(scale: Sequence[float] | str) -> None:
     """Raise `SettingsError` for ends of a scale that are not two numbers, the second above the first."""
     try:
         low, high = map(float, () if isinstance(scale, str) else scale)
