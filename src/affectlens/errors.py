@@ -114,6 +114,17 @@ def backslash_hint(path: Path | str) -> str:
     return " It has backslashes: here folders are separated by /."
 
 
+def is_denied(path: Path | str) -> bool:
+    """Whether what lies at a path, or does not, may not be looked at."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
 class PictureError(AffectLensError):
     """One picture that cannot be used: the path and the reason."""
 
@@ -201,6 +212,8 @@ class DatasetNotFound(DatasetError):
             found = "leads nowhere, or cannot be opened"
         else:
             found = "does not exist"
+            if is_denied(expected):
+                found, remedy = "may not be looked at", "Change the rights of its folder."
         super().__init__(f"{title} is not here: {expected} {found}. {remedy}{backslash_hint(expected)}")
 
 

@@ -7,6 +7,7 @@ from affectlens.data import folder, splits, table
 from affectlens.data.records import ALL, require_listed
 from affectlens.errors import DatasetError, DatasetNotFound, OutputError, PictureDenied, UnknownName
 from affectlens.images import read_pixels
+from affectlens.inference.output.read import read_rows_file
 from refusals import Refusals
 
 
@@ -182,3 +183,16 @@ def test_next_to_splits_and_tables_anything_is_written(tmp_path: Path) -> None:
         folder.require_apart(tmp_path / "train" / "run", source)
     (tmp_path / "splits.tsv").write_text("path\tlabel\na.jpg\tawe\n")
     folder.require_apart(tmp_path / "run", table.read(tmp_path / "splits.tsv", name="fi"))
+
+
+def test_a_folder_below_one_that_may_not_be_entered_is_not_reported_as_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    with pytest.raises(DatasetNotFound, match=r"may not be looked at\. Change the rights"):
+        folder.read(tmp_path / "locked" / "data")
+    with pytest.raises(DatasetError, match=r"may not be looked at\. Change the rights"):
+        read_rows_file(tmp_path / "locked" / "rows.csv")

@@ -83,12 +83,6 @@ def test_the_table_of_a_data_set_is_found_by_its_name_or_its_file(tmp_path: Path
     assert table_of(f"folder:{tmp_path}") is None and table_of(str(tmp_path)) is None
 
 
-def test_a_picture_that_is_rated_twice_is_an_error_by_whatever_path(tmp_path: Path) -> None:
-    file = written(tmp_path, "path,valence\na.jpg,5\nb.jpg,5\n./b/../a.jpg,7\n")
-    with pytest.raises(BadRow, match=r"line 4: .*a\.jpg has ratings in line 2 already"):
-        read_ratings(file, tmp_path, NAMES, (1, 9))
-
-
 @pytest.mark.parametrize("scale", [(1,), "19", (1, "x"), (1, float("inf")), (1, 2, 3)])
 def test_what_is_no_scale_is_refused(scale: Any, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="must rise, as 1 9"):

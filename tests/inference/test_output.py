@@ -518,3 +518,17 @@ def test_rows_before_what_a_power_cut_left_as_nulls_are_kept(tmp_path: Path, suf
     rows.write_bytes(data[:-40] + bytes(40) + b"\n")
     assert write(file, NAMES, resume=True) == BATCH
     assert file.read_bytes() == complete.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b'{"my": "notes"}', b"\xff\xd8\xff\xe0 a picture", b"zeros\0\0\nlast\n"])
+def test_what_no_job_wrote_is_not_overwritten_by_resuming_it(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(OutputError, match="not answers of a model, and is not overwritten"):
+        write(file, NAMES, resume=True)
+    assert file.read_bytes() == content
+    write(tmp_path / "ours.jsonl", NAMES)
+    (row,) = (tmp_path / "ours.jsonl").read_bytes().splitlines()[:1]
+    for left in (row[:5], row[:30], b"\0" * 50, row[:5] + b"\0" * 50):
+        file.write_bytes(left)  # as a kill or a power cut leaves it
+        assert write(file, NAMES, resume=True) == 0

@@ -10,6 +10,7 @@ Letters: N pictures, R ratings.
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,9 +177,9 @@ def merged_pictures(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], 
 
     Raises `DatasetError` for a picture whose rows name several splits or groups.
     """
-    rows: dict[Path, list[RatedPicture]] = {}
+    rows: dict[str, list[RatedPicture]] = {}
     for each in rated:
-        rows.setdefault(each.path, []).append(each)
+        rows.setdefault(os.path.normpath(each.path), []).append(each)
     merged = []
     for same in rows.values():
         first = same[0]

@@ -4,7 +4,6 @@ A row may lack a rating; its other columns are not read here. Letters: N picture
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,24 +32,19 @@ def read_ratings(
     """Read the rows of a table that have one of the ratings; none where the table has no such column.
 
     `names` are columns, `scale` the ends of what they may hold, of all or of each by its name. Raises
-    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale and
-    for a picture that is rated twice, and what reading the table raises.
+    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale,
+    and what reading the table raises. A picture may have several rows, of several raters.
     """
     scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(names, scale)
     for ends in scales.values() if isinstance(scale, Mapping) else (scale,):
         require_rising(*ends)
     found = []
-    lines: dict[str, int] = {}
     for number, row in rows_of(file):
         given = {name: row[name.lower()] for name in names if row.get(name.lower()) not in (None, "")}
         if not given:
             continue
         key = key_below(picture_of(file, number, row), root)
         values = {name: _value(file, number, name, cell, scales[name]) for name, cell in given.items()}
-        first = lines.setdefault(os.path.normpath(root / key), number)
-        if first != number:
-            reason = f"{key} has ratings in line {first} already. Write one row for it, with the mean of all."
-            raise BadRow(file, number, reason)
         group = str(row.get("group") or "").strip()
         found.append(RatedPicture(key, root / key, split_of(file, number, row), group, values))
     return found

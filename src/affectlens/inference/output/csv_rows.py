@@ -26,6 +26,8 @@ _TRUTH = {True: "true", False: "false"}  # as JSON has them, and spreadsheets re
 class CsvRows:
     """The rows of a CSV file, whose first line names the columns."""
 
+    begin = b""  # by a name
+
     def __init__(self, schema: RowSchema) -> None:
         self._schema = schema
         self.columns = schema.columns

@@ -27,6 +27,7 @@ class JsonLines:
     """The rows of a file of JSON Lines."""
 
     header = b""
+    begin = b'{"image": "'
 
     def __init__(self, schema: RowSchema) -> None:
         self.schema = schema

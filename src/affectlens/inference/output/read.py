@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from affectlens.errors import DatasetError, first_line
+from affectlens.errors import DatasetError, first_line, is_denied
 from affectlens.extras import require
 from affectlens.files import exists, is_file, is_folder, is_pipe_or_device
 from affectlens.inference.output.formats import FORMATS, journal_of
@@ -34,6 +34,8 @@ def read_rows_file(file: Path) -> RowsFile:
     if not is_file(file):
         unfinished = exists(journal_of(file))
         hint = "Its job was interrupted: finish it by --resume." if unfinished else "Check its spelling."
+        if is_denied(file):
+            raise DatasetError(f"{file} may not be looked at. Change the rights of its folder.")
         raise DatasetError(f"There is no file of predictions at {file}. {hint}")
     row_format = FORMATS[file.suffix.lower()]
     if row_format.extra:

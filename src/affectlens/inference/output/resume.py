@@ -85,6 +85,13 @@ def keep_rows(
         if len(batch) == batch_size:
             end, kept = position, KeptRows(number, failed, (stored.engine, stored.precision), empty)
             batch.clear()
+    stream.seek(position)
+    # What a kill cut off is dropped, and what a power cut left as zeros; a file of another kind is not.
+    rest = stream.read(len(encoding.begin)).partition(b"\0")[0]
+    if not encoding.begin.startswith(rest):
+        raise OutputError(
+            f"{file} has lines that are not answers of a model, and is not overwritten. Name another file."
+        )
     return end, kept, chain(batch, inputs)
 
 

@@ -138,9 +138,15 @@ class StoredRow:
 
 
 class RowEncoding(Protocol):
-    """How rows become bytes, one after the other, in a file that may be cut off at any byte."""
+    """How rows become bytes, one after the other, in a file that may be cut off at any byte.
+
+    Attributes:
+        header: what stands before the first row
+        begin: what every row begins with
+    """
 
     header: bytes
+    begin: bytes
 
     def encode(self, row: PredictionRow) -> bytes:
         """Return the bytes of a row, its line end included."""
