@@ -1,5 +1,6 @@
 """Methods explain ratings: planted ones are found, and what adds up adds up to the rating."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,22 @@ def test_cam_of_a_rating_lays_out_by_attention_what_a_transformer_keeps_in_its_t
     details = found.details
     assert abs(details["by_attention"]) > 1e-3 < abs(details["on_maps"])
     assert details["on_maps"] + details["by_attention"] == pytest.approx(rated - before, abs=1e-3)
+
+
+@pytest.mark.needs("torch")
+def test_cam_of_a_label_in_percent_sums_to_its_difference_in_percents(network: Any) -> None:
+    """It is the logistic function of what is linear: each part has its share of the difference."""
+    head = replace(network.head, offsets=np.zeros(2, np.float32), percents=np.array([True, False]))
+    model = replace(network, head=head)
+    cam: Any = catalog.make("cam")
+    image, question = image_of(model), why(model, "valence")
+    found = cam(model, image, question)
+    ends = np.concatenate([image, cam.make_baseline(model, image)])
+    rated, before = question.read(model.answer_images(ends)).tolist()
+    assert abs(rated - before) > 1 and 1 < rated < 99
+    assert found.sums_up and float(found.values.sum()) == pytest.approx(rated - before, abs=0.01)
+    plain = cam(replace(model, head=replace(head, percents=None)), image, question).values
+    np.testing.assert_allclose(found.values, plain * (found.values.sum() / plain.sum()), atol=1e-4)
 
 
 @pytest.mark.needs("torch")

@@ -11,14 +11,19 @@ is divided among cells without loss, but for what is on no map:
                   transformer keeps in its class token is on no map: its amount is exact, and it is laid out
                   by gradient-weighted attention
 
+A label in percent is the logistic function of such a sum: each part has its share of the difference, as along
+the straight path between both sums (Aumann and Shapley, "Values of Non-Atomic Games", 1974).
+
 Cells of a deep layer have seen more of the picture than what lies below them, as those of any CAM.
 
 Letters: B pictures, E emotions, C channels, D and F features, h x w pixels of the network's input.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +44,9 @@ from affectlens.models.maps import (
     transformers,
 )
 from affectlens.preprocess import Images
+from affectlens.ratings import percent
+
+_SAME = 1e-3  # log-odds that differ by less are taken for the same
 
 
 def divide(model: DifferentiableModel, image: Images, baseline: Images, question: Question) -> DividedAnswer:
@@ -132,18 +140,34 @@ def divide_rating(
         picture, against = model.tensor(image), model.tensor(baseline)
         last = linear_layers(model.network, *image.shape[2:])
         cells, elsewhere = _cells_of_rating(model, last, picture, against, question)
-        ends = model.answer_images(baseline), model.answer_images(image)
-    difference = float(ends[1].ratings[0, question.index] - ends[0].ratings[0, question.index])
-    error = sum(float(each.sum()) for each in cells) + elsewhere - difference
+        begin, end = (_before_percent(model, each, question.index) for each in (baseline, image))
+    error = sum(float(each.sum()) for each in cells) + elsewhere - (end - begin)
     if abs(error) > EXACT * max(1.0, abs(elsewhere) + sum(float(each.abs().sum()) for each in cells)):
         raise SettingsError(
             f"{question.name} of {model.name} is not linear in the maps that it is read of, so cam cannot "
             "divide it. Use occlusion or grad_cam."
         )
+    if model.head is not None and model.head.is_percent(question.index):
+        slope = _percent_slope(begin, end)
+        cells, elsewhere, error = [slope * each for each in cells], slope * elsewhere, slope * error
     attention = _attention(model, picture, question, elsewhere)
-    return _divided(
-        cells, elsewhere, attention, [*(each.path for each in last), *model.feature_layers], error
-    )
+    layers = [*(each.path for each in last), *model.feature_layers]
+    return _divided(cells, elsewhere, attention, layers, error)
+
+
+def _before_percent(model: DifferentiableModel, image: Images, index: int) -> float:
+    """A rating of one image; of a label in percent, the log-odds that are read."""
+    if model.head is not None and model.head.is_percent(index):
+        model = replace(model, head=replace(model.head, percents=None))
+    return float(model.answer_images(image).ratings[0, index])
+
+
+def _percent_slope(begin: float, end: float) -> float:
+    """Percents for each unit of log-odds between two of them."""
+    if abs(end - begin) < _SAME:
+        begin, end = begin - _SAME, begin + _SAME
+    first, last = percent(np.array([begin, end])).tolist()
+    return float((last - first) / (end - begin))
 
 
 def _cells_of_rating(
