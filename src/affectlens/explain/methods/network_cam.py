@@ -148,8 +148,8 @@ def divide_rating(
             "divide it. Use occlusion or grad_cam."
         )
     if model.head is not None and model.head.is_percent(question.index):
-        slope = _percent_slope(begin, end)
-        cells, elsewhere, error = [slope * each for each in cells], slope * elsewhere, slope * error
+        factor = _percents_each(begin, end)
+        cells, elsewhere, error = [factor * each for each in cells], factor * elsewhere, factor * error
     attention = _attention(model, picture, question, elsewhere)
     layers = [*(each.path for each in last), *model.feature_layers]
     return _divided(cells, elsewhere, attention, layers, error)
@@ -162,7 +162,7 @@ def _before_percent(model: DifferentiableModel, image: Images, index: int) -> fl
     return float(model.answer_images(image).ratings[0, index])
 
 
-def _percent_slope(begin: float, end: float) -> float:
+def _percents_each(begin: float, end: float) -> float:
     """Percents for each unit of log-odds between two of them."""
     if abs(end - begin) < _SAME:
         begin, end = begin - _SAME, begin + _SAME
