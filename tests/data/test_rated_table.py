@@ -7,7 +7,7 @@ import pytest
 
 from affectlens.data import table
 from affectlens.data.catalog import table_of
-from affectlens.data.rated_table import read_ratings
+from affectlens.data.rated_table import mean_ratings, read_ratings
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import BadRow, SettingsError
 
@@ -83,10 +83,14 @@ def test_the_table_of_a_data_set_is_found_by_its_name_or_its_file(tmp_path: Path
     assert table_of(f"folder:{tmp_path}") is None and table_of(str(tmp_path)) is None
 
 
-def test_a_picture_that_is_rated_twice_is_an_error_by_whatever_path(tmp_path: Path) -> None:
+def test_a_picture_that_several_rows_rate_has_their_mean_by_whatever_path(tmp_path: Path) -> None:
     file = written(tmp_path, "path,valence\na.jpg,5\nb.jpg,5\n./b/../a.jpg,7\n")
-    with pytest.raises(BadRow, match=r"line 4: .*a\.jpg has ratings in line 2 already"):
-        read_ratings(file, tmp_path, NAMES, (1, 9))
+    found, notes = mean_ratings(read_ratings(file, tmp_path, NAMES, (1, 9)))
+    assert [(each.key, each.ratings) for each in found] == [
+        ("a.jpg", {"valence": 6}),
+        ("b.jpg", {"valence": 5}),
+    ]
+    assert "3 rows rate 2 pictures" in notes[0]
 
 
 @pytest.mark.parametrize("scale", [(1,), "19", (1, "x"), (1, float("inf")), (1, 2, 3)])

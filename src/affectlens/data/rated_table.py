@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from affectlens.data.table import is_number, key_below, picture_of, rows_of, split_of
-from affectlens.errors import BadRow, SettingsError
+from affectlens.errors import BadRow, DatasetError, SettingsError
 
 ScaleEnds: TypeAlias = tuple[float, float]  # its ends
 
@@ -33,27 +33,47 @@ def read_ratings(
     """Read the rows of a table that have one of the ratings; none where the table has no such column.
 
     `names` are columns, `scale` the ends of what they may hold, of all or of each by its name. Raises
-    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale and
-    for a picture that is rated twice, and what reading the table raises.
+    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale, and
+    what reading the table raises. A picture that several rows rate has as many (`mean_ratings`).
     """
     scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(names, scale)
     for ends in scales.values() if isinstance(scale, Mapping) else (scale,):
         require_rising(*ends)
     found = []
-    lines: dict[str, int] = {}
     for number, row in rows_of(file):
         given = {name: row[name.lower()] for name in names if row.get(name.lower()) not in (None, "")}
         if not given:
             continue
         key = key_below(picture_of(file, number, row), root)
         values = {name: _value(file, number, name, cell, scales[name]) for name, cell in given.items()}
-        first = lines.setdefault(os.path.normpath(root / key), number)
-        if first != number:
-            reason = f"{key} has ratings in line {first} already. Write one row for it, with the mean of all."
-            raise BadRow(file, number, reason)
         group = str(row.get("group") or "").strip()
         found.append(RatedPicture(key, root / key, split_of(file, number, row), group, values))
     return found
+
+
+def mean_ratings(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tuple[str, ...]]:
+    """Return each picture once, with the mean of the ratings that it has; with a note where rows were many.
+
+    Raises `DatasetError` for a picture whose rows name several splits or groups.
+    """
+    rows: dict[str, list[RatedPicture]] = {}
+    for each in rated:
+        rows.setdefault(os.path.normpath(each.path), []).append(each)
+    merged = []
+    for same in rows.values():
+        first = same[0]
+        if any((each.split, each.group) != (first.split, first.group) for each in same):
+            raise DatasetError(f"Rows of {first.key} name several splits or groups. Give all of them one.")
+        of_each: dict[str, list[float]] = {}
+        for each in same:
+            for name, value in each.ratings.items():
+                of_each.setdefault(name, []).append(value)
+        means = {name: math.fsum(values) / len(values) for name, values in of_each.items()}
+        merged.append(RatedPicture(first.key, first.path, first.split, first.group, means))
+    if len(merged) == len(rated):
+        return merged, ()
+    note = f"{len(rated):,} rows rate {len(merged):,} pictures: what is learned is the mean rating of each"
+    return merged, (note,)
 
 
 def require_rising(*ends: Any) -> None:
