@@ -47,7 +47,7 @@ def test_a_rating_of_any_name_keeps_its_scale_and_a_known_one_is_brought_to_the_
 
 
 def test_rows_of_several_raters_are_one_picture_with_their_mean(tmp_path: Path) -> None:
-    file = table(tmp_path, "path,cosiness", *cosy_rows(), "0.png,4", "0.png,7")
+    file = table(tmp_path, "path,cosiness", *cosy_rows(), "0.png,4", "other/../0.png,7")
     found = open_rated_source(f"csv:{file}", COSINESS, CARD)
     keys = [record.key for record in found.records]
     assert len(keys) == len(set(keys)) == FEWEST

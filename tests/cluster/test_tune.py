@@ -22,7 +22,7 @@ from affectlens.cluster.connection import Cluster, connected
 from affectlens.cluster.search_record import RoundEnd
 from affectlens.cluster.tune import RAY, SearchEvent, SearchFinished, SearchRequest, plan_search, search
 from affectlens.data import folder
-from affectlens.errors import ClusterError, OutputInUse, RunError, SettingsError
+from affectlens.errors import ClusterError, OutputError, OutputInUse, RunError, SettingsError
 from affectlens.models.saved import load_model
 from affectlens.training import lineage
 from affectlens.training.intervals import state_file
@@ -128,6 +128,12 @@ def test_a_search_that_gets_no_cluster_leaves_nothing_behind(
     with pytest.raises(ClusterError):
         search(request(data, tmp_path / "search"), ignore)
     assert not (tmp_path / "search").exists()
+
+
+def test_a_search_is_not_begun_among_its_pictures(data: Path) -> None:
+    with pytest.raises(OutputError, match="read as an emotion"):
+        search(request(data, data / "search"), ignore)
+    assert not (data / "search").exists()
 
 
 def test_a_search_needs_a_score(data: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from affectlens.data import table
 from affectlens.data.catalog import table_of
-from affectlens.data.rated_table import read_ratings
+from affectlens.data.rated_table import mean_ratings, read_ratings
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import BadRow, SettingsError
 
@@ -81,6 +81,16 @@ def test_the_table_of_a_data_set_is_found_by_its_name_or_its_file(tmp_path: Path
     assert table_of(str(file)) == table_of(f"csv:{file}") == (file, tmp_path)
     assert table_of(f"csv:{file}@{pictures}") == table_of(f"{file}@{pictures}") == (file, pictures)
     assert table_of(f"folder:{tmp_path}") is None and table_of(str(tmp_path)) is None
+
+
+def test_a_picture_that_several_rows_rate_has_their_mean_by_whatever_path(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,valence\na.jpg,5\nb.jpg,5\n./b/../a.jpg,7\n")
+    found, notes = mean_ratings(read_ratings(file, tmp_path, NAMES, (1, 9)))
+    assert [(each.key, each.ratings) for each in found] == [
+        ("a.jpg", {"valence": 6}),
+        ("b.jpg", {"valence": 5}),
+    ]
+    assert "3 rows rate 2 pictures" in notes[0]
 
 
 @pytest.mark.parametrize("scale", [(1,), "19", (1, "x"), (1, float("inf")), (1, 2, 3)])

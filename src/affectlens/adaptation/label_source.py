@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from affectlens.adaptation.rated_source import merged_pictures, require_rating_name, source_of_pictures
+from affectlens.adaptation.rated_source import require_rating_name, source_of_pictures
 from affectlens.data.catalog import table_of
-from affectlens.data.rated_table import RatedPicture
+from affectlens.data.rated_table import RatedPicture, mean_ratings
 from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import LABEL_COLUMNS, LABELS, LabelRow, key_below, picture_of, rows_of, split_of
@@ -92,7 +92,7 @@ def open_label_source(spec: str, start: Card) -> LabelSource:
     known = sorted({plain_word(word) for word in spellings})
     for word in known:
         require_rating_name(word, start.vocabulary)
-    merged, notes = merged_pictures(
+    merged, notes = mean_ratings(
         [_picture(file, root, number, row, given[number], known) for number, row in rows]
     )
     source = source_of_pictures(root, merged, start.vocabulary)
@@ -125,7 +125,7 @@ def labelled_percents(file: Path, root: Path, words: Sequence[str]) -> list[Rate
     given = [_picture(file, root, number, row, _words(file, number, row), words) for number, row in rows]
     return [
         replace(each, ratings={word: MOST_PERCENT * share for word, share in each.ratings.items()})
-        for each in merged_pictures(given)[0]
+        for each in mean_ratings(given)[0]
     ]
 
 

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.adaptation.label_source import labelled_percents
-from affectlens.adaptation.rated_source import merged_pictures
 from affectlens.data.catalog import open_data, table_of
 from affectlens.data.prefetch import batched, map_ahead
-from affectlens.data.rated_table import RatedPicture, read_ratings
+from affectlens.data.rated_table import RatedPicture, mean_ratings, read_ratings
 from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
@@ -79,7 +78,7 @@ def open_own_pictures(
     """
     table = table_of(spec)
     names = [each.name for each in card.ratings]
-    rated = [] if table is None else merged_pictures(read_ratings(*table, names, scale))[0]
+    rated = [] if table is None else mean_ratings(read_ratings(*table, names, scale))[0]
     percents = [] if table is None else labelled_percents(*table, _labels_of(card))
     found = {each.key: _on_scales(each.ratings, card, scale) for each in rated}
     for each in percents:

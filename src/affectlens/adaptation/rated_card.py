@@ -1,6 +1,7 @@
 """What a model with learned ratings states about itself: its card and its README."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,7 +102,9 @@ def _facts_on_all(start: Card, scales: Sequence[RatingScale], learned: LearnedFa
     figures |= {f"{OWN_PICTURES} {name}": dict(figure) for name, figure in learned.figures.items()}
     known = facts.get("pictures", ())
     hashes = {*(known if isinstance(known, (list, tuple)) else ())}
-    hashes |= {content_hash(record.path) for record in learned.records}
+    for record in learned.records:
+        with suppress(OSError):  # of a file that cannot be read any more
+            hashes.add(content_hash(record.path))
     if not kept:
         facts.pop("siblings_alone", None)
     return {**facts, "figures": figures, "pictures": sorted(hashes)}

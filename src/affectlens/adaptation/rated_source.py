@@ -10,7 +10,6 @@ Letters: N pictures, R ratings.
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from affectlens.data.catalog import table_of
-from affectlens.data.rated_table import RatedPicture, ScaleEnds, read_ratings, require_rising
+from affectlens.data.rated_table import RatedPicture, ScaleEnds, mean_ratings, read_ratings, require_rising
 from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import ENDS, PATH_COLUMNS, RATINGS, has_emotions, rows_of
@@ -133,7 +132,7 @@ def open_rated_source(spec: str, scales: Mapping[str, ScaleEnds], start: Card) -
         require_rising(*ends)
     rated = read_ratings(*table, list(scales), scales)
     _require_columns(table[0], scales)
-    merged, notes = merged_pictures(rated)
+    merged, notes = mean_ratings(rated)
     source = source_of_pictures(table[1], merged, start.vocabulary)
     require_pictures(source)
     require_disjoint(source)
@@ -170,31 +169,6 @@ def _require_columns(file: Path, names: Iterable[str]) -> None:
             raise UnknownName(
                 "column", name, [each for each in columns if each not in PATH_COLUMNS], str(file)
             )
-
-
-def merged_pictures(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tuple[str, ...]]:
-    """Return each picture once, with the mean of the ratings that it has; with a note where rows were many.
-
-    Raises `DatasetError` for a picture whose rows name several splits or groups.
-    """
-    rows: dict[str, list[RatedPicture]] = {}
-    for each in rated:
-        rows.setdefault(os.path.normpath(each.path), []).append(each)
-    merged = []
-    for same in rows.values():
-        first = same[0]
-        if any((each.split, each.group) != (first.split, first.group) for each in same):
-            raise DatasetError(f"Rows of {first.key} name several splits or groups. Give all of them one.")
-        of_each: dict[str, list[float]] = {}
-        for each in same:
-            for name, value in each.ratings.items():
-                of_each.setdefault(name, []).append(value)
-        means = {name: math.fsum(values) / len(values) for name, values in of_each.items()}
-        merged.append(RatedPicture(first.key, first.path, first.split, first.group, means))
-    if len(merged) == len(rated):
-        return merged, ()
-    note = f"{len(rated):,} rows rate {len(merged):,} pictures: what is learned is the mean rating of each"
-    return merged, (note,)
 
 
 def source_of_pictures(root: Path, rated: Sequence[RatedPicture], words: Vocabulary) -> DataSource:

@@ -27,6 +27,7 @@ from affectlens.cluster.member import MEMBER, SAMPLE, SAMPLED_FROM, Assignment, 
 from affectlens.cluster.resources import default_resources, require_resources
 from affectlens.cluster.schedulers import PausingMembers, name_of, scheduler_for
 from affectlens.cluster.search_record import MAX_DEATHS, RoundEnd, SearchRecord
+from affectlens.data.folder import require_apart
 from affectlens.data.records import DataSource
 from affectlens.errors import AffectLensError, ClusterError, RunError, SettingsError
 from affectlens.locks import locked_folder
@@ -194,6 +195,7 @@ def _opened(request: SearchRequest) -> tuple[Session, RowMixtures]:
         length = request.plan.with_length(session.settings, len(session.training))
         session = replace(session.with_settings(length), num_workers=length.num_workers)
         require_no_run(out)
+        require_apart(out, run.source)
         rows = session.start().rows
     return session, rows
 

@@ -4,13 +4,14 @@ A row may lack a rating; its other columns are not read here. Letters: N picture
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from affectlens.data.table import is_number, key_below, picture_of, rows_of, split_of
-from affectlens.errors import BadRow, SettingsError
+from affectlens.errors import BadRow, DatasetError, SettingsError
 
 ScaleEnds: TypeAlias = tuple[float, float]  # its ends
 
@@ -32,8 +33,8 @@ def read_ratings(
     """Read the rows of a table that have one of the ratings; none where the table has no such column.
 
     `names` are columns, `scale` the ends of what they may hold, of all or of each by its name. Raises
-    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale,
-    and what reading the table raises. A picture may have several rows, of several raters.
+    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale, and
+    what reading the table raises. A picture that several rows rate has as many (`mean_ratings`).
     """
     scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(names, scale)
     for ends in scales.values() if isinstance(scale, Mapping) else (scale,):
@@ -48,6 +49,31 @@ def read_ratings(
         group = str(row.get("group") or "").strip()
         found.append(RatedPicture(key, root / key, split_of(file, number, row), group, values))
     return found
+
+
+def mean_ratings(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tuple[str, ...]]:
+    """Return each picture once, with the mean of the ratings that it has; with a note where rows were many.
+
+    Raises `DatasetError` for a picture whose rows name several splits or groups.
+    """
+    rows: dict[str, list[RatedPicture]] = {}
+    for each in rated:
+        rows.setdefault(os.path.normpath(each.path), []).append(each)
+    merged = []
+    for same in rows.values():
+        first = same[0]
+        if any((each.split, each.group) != (first.split, first.group) for each in same):
+            raise DatasetError(f"Rows of {first.key} name several splits or groups. Give all of them one.")
+        of_each: dict[str, list[float]] = {}
+        for each in same:
+            for name, value in each.ratings.items():
+                of_each.setdefault(name, []).append(value)
+        means = {name: math.fsum(values) / len(values) for name, values in of_each.items()}
+        merged.append(RatedPicture(first.key, first.path, first.split, first.group, means))
+    if len(merged) == len(rated):
+        return merged, ()
+    note = f"{len(rated):,} rows rate {len(merged):,} pictures: what is learned is the mean rating of each"
+    return merged, (note,)
 
 
 def require_rising(*ends: Any) -> None:
