@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -129,6 +130,11 @@ def test_a_run_is_not_begun_twice_nor_resumed_with_other_pictures(
         run(request(others, fitted, with_graph, resume=True))
     with pytest.raises(RunError, match="seed"):
         run(request(data, fitted, with_graph, resume=True, seed=3))
+    warmer = tmp_path / with_graph.name
+    shutil.copytree(with_graph, warmer)
+    rewrite(warmer, lambda ours: ours.update(temperature=2.0))
+    with pytest.raises(RunError, match="answers differ"):
+        run(request(data, fitted, warmer, resume=True))
 
 
 def test_embeddings_are_shared_and_not_mixed_between_models(

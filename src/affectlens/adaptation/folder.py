@@ -134,6 +134,7 @@ def open_folder(
         "depth": request.depth,
         "start": start.name,
         "weights": start.weights_hash,
+        "answers": start.answers_hash,  # ratings and sets of the start are kept, so they are part of the run
         "name": request.name,
         "engine": request.engine,
         "seed": request.seed,
@@ -159,7 +160,8 @@ def open_folder(
         raise RunError(f"{request.out} holds no run to resume: {SETTINGS} is not there.") from None
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{file} cannot be read: {error}.") from None
-    found.setdefault("depth", HEAD)
+    # Which runs of earlier versions did not write.
+    found = {"depth": HEAD, "answers": wanted["answers"], **found}
     differing = [name for name, value in wanted.items() if found.get(name) != value]
     if differing:
         raise RunError(
