@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.data.prefetch import batched, map_ahead
 from affectlens.data.records import Record
 from affectlens.errors import DatasetError, OutputError, PictureError
 from affectlens.files import atomic_write, read_file
-from affectlens.images import Pixels, read_pixels
+from affectlens.images import Pixels
 from affectlens.inference.engine import Engine
+from affectlens.inference.predictions import answered_batches
 from affectlens.model_folder import GRAPH_EMBEDDING
 
 PART = 128  # pictures of a file: some seconds of work
@@ -99,29 +99,17 @@ def embed_files(
 ) -> tuple[Features, list[PictureError]]:
     """Embed some pictures: (n, D) of those that can be read, in order, and the errors of the others."""
     preprocessing = engine.card.preprocessing
+
+    def features_of(pixels: Pixels) -> Features:
+        return engine.output(preprocessing.normalise(pixels), output)
+
+    parts: list[Features] = []
     errors: list[PictureError] = []
-
-    def read(file: Path | str) -> Pixels | PictureError:
-        try:
-            return preprocessing.fit_pixels(read_pixels(file, at_least=preprocessing.at_least))
-        except PictureError as error:
-            return error
-
-    def readable(decoded: Iterator[Pixels | PictureError]) -> Iterator[Pixels]:
-        for found in decoded:
-            if isinstance(found, PictureError):
-                errors.append(found)
-            else:
-                yield found
-
-    def features_of(pixels: list[Pixels]) -> Features:
-        return engine.output(preprocessing.normalise(np.stack(pixels)), output)
-
-    with (
-        closing(map_ahead(read, files)) as decoded,  # type: ignore[type-var]
-        closing(engine.map(features_of, batched(readable(decoded), engine.at_once(PART)))) as found,
-    ):
-        parts = list(found)
+    named = ((str(file), file) for file in files)
+    with closing(answered_batches(engine, named, features_of, PART)) as answered:
+        for batch in answered:
+            parts += [] if batch.found is None else [batch.found]
+            errors += [each.error for each in batch.unreadable]
     return (np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)), errors
 
 

@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 
 from affectlens.adaptation.label_source import labelled_percents
 from affectlens.data.catalog import open_data, table_of
-from affectlens.data.prefetch import batched, map_ahead
 from affectlens.data.rated_table import RatedPicture, mean_ratings, read_ratings
 from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
 from affectlens.emotions import Vocabulary
-from affectlens.errors import DatasetError, EmptySplit, PictureError
+from affectlens.errors import DatasetError, EmptySplit
 from affectlens.evaluation.evaluate import matched_words
 from affectlens.files import read_file
-from affectlens.images import Pixels, read_pixels
 from affectlens.inference.engine import Answers, Engine
-from affectlens.inference.predictions import Unreadable, as_logits, require_readable
+from affectlens.inference.predictions import Unreadable, answered_batches, as_logits, require_readable
 from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
 from affectlens.ratings import HIGHEST, LOWEST, rescaled
@@ -203,36 +201,16 @@ def answer_own_pictures(
 
     Raises `DatasetError` when not one picture could be read.
     """
-    preprocessing = engine.card.preprocessing
-
-    def read(numbered: tuple[int, Record]) -> tuple[int, Pixels] | Unreadable:
-        number, record = numbered
-        try:
-            pixels = read_pixels(record.path, at_least=preprocessing.at_least)
-        except PictureError as error:
-            return Unreadable(record.key, error)
-        return number, preprocessing.fit_pixels(pixels)
-
-    def predict(
-        batch: list[tuple[int, Pixels] | Unreadable],
-    ) -> tuple[list[int], Answers | None, list[Unreadable]]:
-        good = [each for each in batch if not isinstance(each, Unreadable)]
-        bad = [each for each in batch if isinstance(each, Unreadable)]
-        answers = engine.answer(np.stack([pixels for _, pixels in good])) if good else None
-        return [number for number, _ in good], answers, bad
-
     rows: list[int] = []
     found: list[Answers] = []
     unreadable: list[Unreadable] = []
-    with (
-        closing(map_ahead(read, enumerate(records), ahead=2 * batch_size)) as decoded,  # type: ignore[type-var]
-        closing(engine.map(predict, batched(decoded, engine.at_once(batch_size)))) as predicted,
-    ):
-        for numbers, answers, bad in predicted:
-            rows += numbers
-            found += [answers] if answers else []
-            unreadable += bad
-            progress(len(numbers) + len(bad))
+    files = ((record.key, record.path) for record in records)
+    with closing(answered_batches(engine, files, engine.answer, batch_size)) as answered:
+        for batch in answered:
+            rows += batch.rows
+            found += [batch.found] if batch.found else []
+            unreadable += batch.unreadable
+            progress(len(batch.rows) + len(batch.unreadable))
     require_readable(len(rows), unreadable)
     probabilities = np.concatenate([each.probabilities for each in found])
     ratings = [np.zeros((len(p.probabilities), 0)) if p.ratings is None else p.ratings for p in found]

@@ -5,10 +5,11 @@ Training predicts by its network in torch instead: `inference.labelled`.
 Letters: N pictures, E emotions, W words of an attribute.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,7 @@ from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import Engine
 from affectlens.inference.predictor import Answer, Predictor
 
+Found = TypeVar("Found")
 Truth: TypeAlias = Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
 
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)  # stands for probabilities that are 0 in float32
@@ -147,6 +149,54 @@ def predict_records(
         return from_answers(answers(), engine.card.temperature)
 
 
+@dataclass(frozen=True)
+class AnsweredBatch(Generic[Found]):
+    """What an engine answered for some pictures.
+
+    Attributes:
+        rows: positions of those that could be read, among all pictures
+        found: what was answered for these; None where there are none
+        unreadable: the others
+    """
+
+    rows: list[int]
+    found: Found | None
+    unreadable: list[Unreadable]
+
+
+def answered_batches(
+    engine: Engine,
+    pictures: Iterable[tuple[str, Path | str]],
+    answer: Callable[[Pixels], Found],
+    batch_size: int = 64,
+) -> Generator[AnsweredBatch[Found], None, None]:
+    """Answer pictures, given by key and path, read ahead in as many threads as there are cores.
+
+    `answer` gets fitted pixels, uint8 (B, H, W, 3), of those that can be read, and may call the engine. A
+    picture is in the same batch whether or not others can be read.
+    """
+    preprocessing = engine.card.preprocessing
+
+    def read(numbered: tuple[int, tuple[str, Path | str]]) -> tuple[int, Pixels] | Unreadable:
+        number, (key, path) = numbered
+        try:
+            return number, preprocessing.fit_pixels(read_pixels(path, at_least=preprocessing.at_least))
+        except PictureError as error:
+            return Unreadable(key, error)
+
+    def predict(batch: list[tuple[int, Pixels] | Unreadable]) -> AnsweredBatch[Found]:
+        good = [each for each in batch if not isinstance(each, Unreadable)]
+        bad = [each for each in batch if isinstance(each, Unreadable)]
+        found = answer(np.stack([pixels for _, pixels in good])) if good else None
+        return AnsweredBatch([number for number, _ in good], found, bad)
+
+    with (
+        closing(map_ahead(read, enumerate(pictures), ahead=2 * batch_size)) as decoded,  # type: ignore[type-var]
+        closing(engine.map(predict, batched(decoded, engine.at_once(batch_size)))) as answered,
+    ):
+        yield from answered
+
+
 def predict_attributes(
     engine: Engine,
     records: Sequence[Record],
@@ -159,38 +209,21 @@ def predict_attributes(
     `attributes` are those whose truth is wanted; `progress` as for `predict_records`. Raises `DatasetError`
     when not one picture could be read, and what `data.records.encode_attributes` does.
     """
-    preprocessing = engine.card.preprocessing
-
-    def read(record: Record) -> tuple[Record, Pixels] | Unreadable:
-        try:
-            pixels = read_pixels(record.path, at_least=preprocessing.at_least)
-        except PictureError as error:
-            return Unreadable(record.key, error)
-        return record, preprocessing.fit_pixels(pixels)
-
-    def predict(
-        batch: list[tuple[Record, Pixels] | Unreadable],
-    ) -> tuple[int, AttributePredictions | None, list[Unreadable]]:
-        good = [each for each in batch if not isinstance(each, Unreadable)]
-        bad = [each for each in batch if isinstance(each, Unreadable)]
-        if not good:
-            return len(batch), None, bad
-        _, explained = engine.explain(np.stack([pixels for _, pixels in good]))
-        of = [record for record, _ in good]
-        targets = np.array([record.target.probabilities for record in of], dtype=np.float32)
-        found = labelled_attributes(explained, targets, encode_attributes(attributes, of))
-        return len(batch), found, bad
-
     parts: list[AttributePredictions] = []
     unreadable: list[Unreadable] = []
-    with (
-        closing(map_ahead(read, records, ahead=2 * batch_size)) as decoded,  # type: ignore[type-var]
-        closing(engine.map(predict, batched(decoded, engine.at_once(batch_size)))) as predicted,
-    ):
-        for count, found, bad in predicted:
-            parts += [found] if found else []
-            unreadable += bad
-            progress(count)
+    files = ((record.key, record.path) for record in records)
+
+    def explained(pixels: Pixels) -> ExplainedAttributes:
+        return engine.explain(pixels)[1]
+
+    with closing(answered_batches(engine, files, explained, batch_size)) as answered:
+        for batch in answered:
+            of = [records[row] for row in batch.rows]
+            if batch.found is not None:
+                targets = np.array([record.target.probabilities for record in of], dtype=np.float32)
+                parts.append(labelled_attributes(batch.found, targets, encode_attributes(attributes, of)))
+            unreadable += batch.unreadable
+            progress(len(of) + len(batch.unreadable))
     require_readable(len(parts), unreadable)
     return concatenate_attributes(parts)
 
