@@ -1,11 +1,12 @@
 """What storing or computing the default model in fewer bits gains, and what it costs.
 
-    python benchmarks/precisions.py --data fi:PATH [--pictures 2272]
+    python benchmarks/precisions.py --data fi:PATH [--pictures 2272] [--times]
     python benchmarks/precisions.py
 
 With --data it exports the model in each precision, predicts pictures of the validation split of FI by each
 file, and takes their times in turns, of one core. Ranges of activations for int8 are found on pictures of the
-training split. Writes benchmarks/results/precisions.json; in any case it then writes
+training split. With --times only times are taken anew, for when the machine does nothing else. Writes
+benchmarks/results/precisions.json; in any case it then writes
 docs/results/precisions.md from that file.
 """
 
@@ -85,29 +86,43 @@ def in_turns(answers: dict[str, Any], images: Images) -> dict[str, list[float]]:
     return found
 
 
-def run(data: str, count: int) -> None:
+def exported(calibration: Images) -> dict[str, Any]:
+    """Return the default model's graph in each precision."""
     folder = library.find(library.DEFAULT)
-    card, splits = library.card(), open_data(data).splits
-    train, val = (splits[name][:: max(1, len(splits[name]) // most)][:most]
-                  for name, most in (("train", CALIBRATION), ("val", count)))  # fmt: skip
-    calibration = images_of(list(train), card)
-    whole = standalone_graph(folder)
-    graphs = {
-        "float32": whole,
+    complete = standalone_graph(folder)
+    return {
+        "float32": complete,
         "float16": standalone_graph(folder, "float16"),
-        "int8": quantised(whole, calibration),
-        "int8 with convolutions": quantised(whole, calibration, all_layers),
+        "int8": quantised(complete, calibration),
+        "int8 with convolutions": quantised(complete, calibration, all_layers),
     }
+
+
+def chosen(data: str, split: str, most: int) -> list[Record]:
+    """Return pictures of a split, equally far apart in its order."""
+    records = open_data(data).splits[split]
+    return list(records[:: max(1, len(records) // most)][:most])
+
+
+def milliseconds(graphs: dict[str, Any], images: Images) -> dict[str, list[float]]:
+    several = {f"ONNX Runtime, {name}": onnx_answers(serialised(each)) for name, each in graphs.items()}
+    several |= {f"OpenVINO, {name}": openvino_answers(each) for name, each in graphs.items()}
+    return in_turns(several, images)
+
+
+def run(data: str, count: int) -> None:
+    card = library.card()
+    train, val = chosen(data, "train", CALIBRATION), chosen(data, "val", count)
+    calibration = images_of(train, card)
+    graphs = exported(calibration)
     answers = {name: onnx_answers(serialised(graph)) for name, graph in graphs.items()}
     predicted: dict[str, list[NDArray[np.float32]]] = {name: [] for name in graphs}
     for begin in range(0, len(val), 64):
-        images = images_of(list(val[begin : begin + 64]), card)
+        images = images_of(val[begin : begin + 64], card)
         for name, answer in answers.items():
             parts = [answer(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
             predicted[name].append(np.concatenate(parts))
         print(f"{begin + len(images)} of {len(val)} pictures", flush=True)
-    several = {f"ONNX Runtime, {name}": each for name, each in answers.items()}
-    several |= {f"OpenVINO, {name}": openvino_answers(graph) for name, graph in graphs.items()}
     targets = np.array([record.target.probabilities for record in val], dtype=np.float32)
     document = {
         "machine": describe(), "weights": card.weights_id,
@@ -117,8 +132,18 @@ def run(data: str, count: int) -> None:
              **figures(np.concatenate(found), np.concatenate(predicted["float32"]), targets, card)}
             for name, found in predicted.items()
         ],
-        "milliseconds": in_turns(several, calibration),
+        "milliseconds": milliseconds(graphs, calibration),
     }  # fmt: skip
+    with atomic_write(RESULT, "w") as file:
+        file.write(json.dumps(document, indent=1) + "\n")
+
+
+def again(data: str) -> None:
+    """Take the times anew, of the same files."""
+    document = json.loads(RESULT.read_text(encoding="utf-8"))
+    calibration = images_of(chosen(data, "train", CALIBRATION), library.card())
+    document["milliseconds"] = milliseconds(exported(calibration), calibration)
+    document["machine"] = describe()
     with atomic_write(RESULT, "w") as file:
         file.write(json.dumps(document, indent=1) + "\n")
 
@@ -195,8 +220,13 @@ def main() -> None:
     )
     parser.add_argument("--data", help="fi:PATH; without it the page is written from the last result")
     parser.add_argument("--pictures", type=int, default=2272)
+    parser.add_argument(
+        "--times", action="store_true", help="take the times of --data anew, and nothing else"
+    )
     given = parser.parse_args()
-    if given.data:
+    if given.data and given.times:
+        again(given.data)
+    elif given.data:
         run(given.data, given.pictures)
     document = json.loads(RESULT.read_text(encoding="utf-8"))
     result_page.write(result_page.RESULTS / "precisions.md", "precisions.template.md", parts(document))
