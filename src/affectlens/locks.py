@@ -32,7 +32,7 @@ _BYTE = 1 << 30
 _NEITHER_LINK_NOR_WAIT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 # How a lock's file begins, and how long it may be.
 _PROCESS, _LONGEST = b"process ", 400
-_ATTEMPTS = 20  # to open a file in a folder that others make and remove
+_TRIES = 20  # to open a file in a folder that others make and remove
 
 
 @dataclass
@@ -163,14 +163,14 @@ def _acquired(file: Path, output: Path) -> int:
 
 def _opened_in_folder(file: Path, output: Path) -> int:
     """Open the lock's file, and make its folder, which another process may remove as it ends."""
-    for attempt in range(_ATTEMPTS):
+    for number in range(_TRIES):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _opened(file, output)
         except FileNotFoundError:
-            if attempt == _ATTEMPTS - 1:
+            if number == _TRIES - 1:
                 raise
-    raise AssertionError("the last attempt returns or raises")
+    raise AssertionError("the last returns or raises")
 
 
 def _opened(file: Path, output: Path) -> int:

@@ -106,6 +106,8 @@ def evaluate_ratings(
     groups = [own.records[row].group or own.records[row].key for row in answers.rows]
     scores = score_ratings(answers.ratings, own.ratings[answers.rows], engine.card.ratings, groups)
     if not scores:
-        raise DatasetError(f"Fewer than three pictures of {spec} have a rating that can be compared.")
+        unread = answers.unreadable
+        reason = f" {len(unread):,} cannot be read, the first: {unread[0].error}" if unread else ""
+        raise DatasetError(f"Fewer than three pictures of {spec} have a rating that can be compared.{reason}")
     about = calibrated_on(engine.card, own.hash)
     return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable, about)
