@@ -266,3 +266,8 @@ def test_a_name_that_no_system_has_is_a_table_that_is_not_there() -> None:
     for spec in ("csv:" + "x" * 500, "x" * 500 + ".csv@y", "folder:" + "x" * 500, "csv:a@" + "x" * 500):
         with pytest.raises(AffectLensError):
             open_data(spec)
+
+
+def test_ratings_are_no_labels_and_the_error_names_them(tmp_path: Path) -> None:
+    with pytest.raises(BadRow, match=r"nor weights by emotion\. Its ratings are no emotions"):
+        table.read(write(tmp_path, "a.csv", "path,valence\na.jpg,5\n"))
