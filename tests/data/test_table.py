@@ -252,7 +252,7 @@ def test_a_fold_of_thousands_of_digits_is_an_error_of_its_line(tmp_path: Path) -
         table.read(tmp_path / "t.csv")
 
 
-def test_columns_about_ratings_sets_and_confidence_are_no_emotions(tmp_path: Path) -> None:
+def test_columns_about_ratings_sets_and_confidence_are_not_emotions(tmp_path: Path) -> None:
     words = ",".join(MIKELS.words)
     numbers = ",".join(["1", *["0"] * 7])
     about = "calm,calm_low,calm_high,valence,valence_low,valence_high,unusual,set,coverage,min_confidence"
@@ -269,5 +269,5 @@ def test_a_name_that_no_system_has_is_a_table_that_is_not_there() -> None:
 
 
 def test_ratings_are_no_labels_and_the_error_names_them(tmp_path: Path) -> None:
-    with pytest.raises(BadRow, match=r"nor weights by emotion\. Its ratings are no emotions"):
+    with pytest.raises(BadRow, match=r"nor weights by emotion\. Its ratings are not labels"):
         table.read(write(tmp_path, "a.csv", "path,valence\na.jpg,5\n"))

@@ -286,7 +286,7 @@ def _words(file: Path, number: int, row: LabelRow) -> Iterable[str]:
         raise BadRow(file, number, f"a picture that could not be predicted ({reason}). Remove the row.")
     words = [word.strip() for word in _weights(row)]
     if not words:
-        rated = " Its ratings are no emotions." if any(row.get(name) for name in RATINGS) else ""
+        rated = " Its ratings are not labels." if any(row.get(name) for name in RATINGS) else ""
         raise BadRow(file, number, f"neither a label (column 'label') nor weights by emotion.{rated}")
     return words
 
