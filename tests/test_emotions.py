@@ -3,6 +3,7 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -322,3 +323,14 @@ def test_all_that_is_known_of_words_is_written_and_read_back() -> None:
     for name in ("name", "words", "aliases", "polarity", "colours", "valence"):
         assert getattr(read, name) == getattr(words, name), name
     assert to_plain(MIKELS) == {"name": "mikels-8", "words": list(MIKELS.words)}
+
+
+@pytest.mark.parametrize("words", ["ab", ("a", 5), None, ("a", None)])
+def test_words_are_texts(words: Any) -> None:
+    with pytest.raises(BadVocabulary, match=r"vocabulary own (are|cannot have)"):
+        Vocabulary("own", words)
+
+
+def test_probabilities_are_numbers() -> None:
+    with pytest.raises(BadDistribution, match="must be numbers"):
+        EmotionDistribution(POLARITY, ("a", "b"))  # type: ignore[arg-type]

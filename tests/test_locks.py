@@ -160,3 +160,20 @@ def test_a_file_in_the_path_of_a_folder_is_named(lock: Any, tmp_path: Path) -> N
     inner = tmp_path / "file" / "a" if lock is locked_file else tmp_path / "file"
     with pytest.raises(OutputError, match=r"file is a file\. Expected a folder"), lock(inner):
         pass
+
+
+def test_a_folder_that_another_process_removes_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, times = locks._opened, []
+
+    def opening(file: Path, output: Path) -> int:
+        if len(times) < 3:
+            times.append(file)
+            file.parent.rmdir()
+        return opened(file, output)
+
+    monkeypatch.setattr(locks, "_opened", opening)
+    with locked_file(tmp_path / "new" / "a.jsonl"):
+        assert (tmp_path / "new").is_dir()
+    assert len(times) == 3

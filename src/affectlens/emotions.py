@@ -79,6 +79,7 @@ class Vocabulary:
     lost: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        _require_texts(self.name, self.words)
         if len(set(self.words)) != len(self.words) or not self.words:
             raise BadVocabulary(f"The vocabulary {self.name} repeats a word or has none: {self.words}.")
         for problem in _wrong_facts(self):
@@ -170,7 +171,11 @@ class EmotionDistribution:
             raise BadDistribution(
                 f"{len(values)} probabilities for the {len(self.vocabulary)} words of {self.vocabulary.name}."
             )
-        if not all(-TOLERANCE <= value <= 1 + TOLERANCE for value in values):
+        try:
+            is_inside = all(-TOLERANCE <= value <= 1 + TOLERANCE for value in values)
+        except TypeError:
+            raise BadDistribution(f"Probabilities must be numbers: {values}.") from None
+        if not is_inside:
             raise BadDistribution(f"Probabilities must lie between 0 and 1: {values}.")
         if abs(math.fsum(values) - 1) > TOLERANCE:
             raise BadDistribution(f"Probabilities must sum to 1, not {math.fsum(values):.6f}.")
@@ -474,6 +479,15 @@ def _wrong_word(word: str) -> str:
     if word in RESERVED or word.startswith(RESERVED_BEGINNINGS):
         return "tables have a column of this name. Choose another word, as a plural"
     return ""
+
+
+def _require_texts(name: str, words: object) -> None:
+    """Raise `BadVocabulary` for words that are not several texts, as one text or numbers."""
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise BadVocabulary(f"The words of the vocabulary {name} are a tuple of words, not {words!r}.")
+    for word in words:
+        if not isinstance(word, str):
+            raise BadVocabulary(f"The vocabulary {name} cannot have the word {word!r}: it is not text.")
 
 
 def _wrong_facts(given: Vocabulary) -> Iterable[str]:

@@ -32,6 +32,7 @@ _BYTE = 1 << 30
 _NEITHER_LINK_NOR_WAIT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 # How a lock's file begins, and how long it may be.
 _PROCESS, _LONGEST = b"process ", 400
+_TRIES = 20  # to open a file in a folder that others make and remove
 
 
 @dataclass
@@ -133,9 +134,8 @@ def _locked(file: Path, output: Path) -> Iterator[None]:
 def _acquired(file: Path, output: Path) -> int:
     """Return the descriptor of the lock's file, locked where that is possible."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            descriptor = _opened(file, output)
+            descriptor = _opened_in_folder(file, output)
             try:
                 _lock(descriptor)
             except OSError as error:
@@ -159,6 +159,18 @@ def _acquired(file: Path, output: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, _this_process().encode())
     return descriptor
+
+
+def _opened_in_folder(file: Path, output: Path) -> int:
+    """Open the lock's file, and make its folder, which another process may remove as it ends."""
+    for number in range(_TRIES):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _opened(file, output)
+        except FileNotFoundError:
+            if number == _TRIES - 1:
+                raise
+    raise AssertionError("the last returns or raises")
 
 
 def _opened(file: Path, output: Path) -> int:

@@ -16,8 +16,11 @@ import without_torch
 from affectlens import Predictor
 from affectlens.adaptation.calibrate import CalibrationProgress, NotCalibrated, calibrate
 from affectlens.adaptation.own_pictures import open_own_pictures
+from affectlens.data.catalog import open_data
+from affectlens.data.records import ALL
 from affectlens.emotions import MIKELS
 from affectlens.errors import BadRow, DatasetError, MissingExtra, OutputError, SettingsError
+from affectlens.evaluation.evaluate import evaluate
 from affectlens.inference.engine import load_engine
 from affectlens.metrics import softmax
 from affectlens.model_folder import (
@@ -151,6 +154,10 @@ def test_what_cannot_be_read_is_left_out_and_reported(
         file.write("broken.png,awe\n")
     found = calibrate(str(graph_model), data, tmp_path / "mine", engine="onnxruntime")
     assert found.report.pictures == COUNT and len(found.report.unreadable) == 1
+    for model, noted in ((found.model, True), (graph_model, False)):
+        engine = load_engine(str(model), "onnxruntime", "cpu")
+        notes = evaluate(engine, open_data(str(data)), ALL).notes
+        assert any("calibrated on these very pictures" in note for note in notes) is noted
 
 
 def test_a_folder_that_holds_something_is_not_replaced(

@@ -121,3 +121,13 @@ def test_a_pipe_has_no_content_that_a_model_learned_from(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(OSError, match="a pipe or a device"):
         content_hash(tmp_path / "pipe.jpg")
+
+
+def test_too_few_pictures_that_can_be_read_are_an_error_with_the_reason(
+    rated: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.png").write_bytes(b"torn")
+    values = {str(photos / NAMES[0]): 5.0, str(photos / NAMES[1]): 6.0, str(tmp_path / "torn.png"): 5.0}
+    spec = table(photos, tmp_path / "own.csv", values)
+    with pytest.raises(DatasetError, match=r"1 cannot be read, the first: .*torn\.png"):
+        evaluate_ratings(load_engine(str(rated), ONNX_RUNTIME), spec, "")

@@ -22,12 +22,12 @@ def written(folder: Path, text: str, name: str = "ratings.csv") -> Path:
 
 def test_rows_have_the_ratings_that_they_have_and_others_are_left_out(tmp_path: Path) -> None:
     file = written(
-        tmp_path, "File,Valence,arousal,group,split\na.jpg,2.5,7,sea,val\nb.jpg,,,sea,val\nc.jpg,,9,,\n"
+        tmp_path, "File,Valence,arousal,group,split\na.jpg,2.5,7,sea,val\nb.jpg,,,sea,val\nc.jpg,,9,,train\n"
     )
     found = read_ratings(file, tmp_path, NAMES, (1, 9))
     assert [(each.key, each.ratings, each.group, each.split) for each in found] == [
         ("a.jpg", {"valence": 2.5, "arousal": 7.0}, "sea", "val"),
-        ("c.jpg", {"arousal": 9.0}, "", "all"),
+        ("c.jpg", {"arousal": 9.0}, "", "train"),
     ]
     assert found[0].path == tmp_path / "a.jpg"
 
@@ -97,3 +97,21 @@ def test_a_picture_that_several_rows_rate_has_their_mean_by_whatever_path(tmp_pa
 def test_what_is_no_scale_is_refused(scale: Any, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="must rise, as 1 9"):
         read_ratings(written(tmp_path, "path,valence\na.jpg,5\n"), tmp_path, NAMES, scale)
+
+
+def test_a_row_without_a_split_among_others_is_an_error(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,valence,split\na.jpg,5,train\nb.jpg,5,\n")
+    with pytest.raises(BadRow, match="line 3: no split, though other rows have one"):
+        read_ratings(file, tmp_path, NAMES, (1, 9))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [("a.csv", "path\tvalence\na.jpg\t5\n", "by tabs"), ("a.tsv", "path,valence\na.jpg,5\n", "by commas")],
+)
+def test_a_table_with_the_suffix_of_another_is_an_error_that_names_it(
+    name: str, content: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BadRow, match=f"line 1: its columns are separated {reason}"):
+        read_ratings(tmp_path / name, tmp_path, NAMES, (1, 9))

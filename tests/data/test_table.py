@@ -261,7 +261,7 @@ def test_ratings_of_any_name_in_a_table_of_predictions_are_not_emotions(tmp_path
     assert record.target.vocabulary == MIKELS
 
 
-def test_columns_about_ratings_sets_and_confidence_are_no_emotions(tmp_path: Path) -> None:
+def test_columns_about_ratings_sets_and_confidence_are_not_emotions(tmp_path: Path) -> None:
     words = ",".join(MIKELS.words)
     numbers = ",".join(["1", *["0"] * 7])
     about = "calm,calm_low,calm_high,valence,valence_low,valence_high,unusual,set,coverage,min_confidence"
@@ -275,3 +275,8 @@ def test_a_name_that_no_system_has_is_a_table_that_is_not_there() -> None:
     for spec in ("csv:" + "x" * 500, "x" * 500 + ".csv@y", "folder:" + "x" * 500, "csv:a@" + "x" * 500):
         with pytest.raises(AffectLensError):
             open_data(spec)
+
+
+def test_ratings_are_no_labels_and_the_error_names_them(tmp_path: Path) -> None:
+    with pytest.raises(BadRow, match=r"nor weights by emotion\. Its ratings are not labels"):
+        table.read(write(tmp_path, "a.csv", "path,valence\na.jpg,5\n"))

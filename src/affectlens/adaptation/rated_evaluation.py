@@ -10,6 +10,7 @@ from affectlens.data.catalog import table_of
 from affectlens.data.table import LABELS, has_emotions, rows_of
 from affectlens.emotions import MIKELS, Vocabulary, own_name
 from affectlens.errors import DatasetError
+from affectlens.evaluation.evaluate import calibrated_on
 from affectlens.evaluation.ratings import RatingScores, score_ratings
 from affectlens.inference.engine import Engine
 from affectlens.inference.output.read import RowsFile
@@ -26,12 +27,14 @@ class RatedEvaluation:
         hash: of the pictures (`data.records.digest`)
         learned: how many pictures were left out, since the model's ratings were learned from them
         unreadable: pictures that are in no score
+        about: what should be known of the pictures, as `notes` has it
     """
 
     scores: tuple[RatingScores, ...]
     hash: str
     learned: int
     unreadable: tuple[Unreadable, ...]
+    about: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -45,10 +48,11 @@ class RatedEvaluation:
     def notes(self, name: str) -> tuple[str, ...]:
         """State what should be known of the scores, sentences without a full stop."""
         if not self.learned:
-            return ()
-        return (
-            f"{self.learned:,} pictures are left out, since the ratings of {name} were learned from them",
+            return self.about
+        left_out = (
+            f"{self.learned:,} pictures are left out, since the ratings of {name} were learned from them"
         )
+        return (left_out, *self.about)
 
 
 def has_own_ratings(spec: str, card: Card) -> tuple[bool, bool]:
@@ -109,5 +113,8 @@ def evaluate_ratings(
     groups = [own.records[row].group or own.records[row].key for row in answers.rows]
     scores = score_ratings(answers.ratings, own.ratings[answers.rows], engine.card.ratings, groups)
     if not scores:
-        raise DatasetError(f"Fewer than three pictures of {spec} have a rating that can be compared.")
-    return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable)
+        unread = answers.unreadable
+        reason = f" {len(unread):,} cannot be read, the first: {unread[0].error}" if unread else ""
+        raise DatasetError(f"Fewer than three pictures of {spec} have a rating that can be compared.{reason}")
+    about = calibrated_on(engine.card, own.hash)
+    return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable, about)

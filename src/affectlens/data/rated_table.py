@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from affectlens.data.table import is_number, key_below, picture_of, rows_of, split_of
+from affectlens.data.records import ALL
+from affectlens.data.table import WITHOUT_SPLIT, is_number, key_below, picture_of, rows_of, split_of
 from affectlens.errors import BadRow, DatasetError, SettingsError
 
 ScaleEnds: TypeAlias = tuple[float, float]  # its ends
@@ -33,13 +34,15 @@ def read_ratings(
     """Read the rows of a table that have one of the ratings; none where the table has no such column.
 
     `names` are columns, `scale` the ends of what they may hold, of all or of each by its name. Raises
-    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale, and
-    what reading the table raises. A picture that several rows rate has as many (`mean_ratings`).
+    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale and
+    for a row without a split where others have one, and what reading the table raises. A picture that several
+    rows rate has as many (`mean_ratings`).
     """
     scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(names, scale)
     for ends in scales.values() if isinstance(scale, Mapping) else (scale,):
         require_rising(*ends)
     found = []
+    first_of: dict[str, int] = {}  # line, by split
     for number, row in rows_of(file):
         given = {name: row[name.lower()] for name in names if row.get(name.lower()) not in (None, "")}
         if not given:
@@ -47,7 +50,11 @@ def read_ratings(
         key = key_below(picture_of(file, number, row), root)
         values = {name: _value(file, number, name, cell, scales[name]) for name, cell in given.items()}
         group = str(row.get("group") or "").strip()
-        found.append(RatedPicture(key, root / key, split_of(file, number, row), group, values))
+        split = split_of(file, number, row)
+        first_of.setdefault(split, number)
+        found.append(RatedPicture(key, root / key, split, group, values))
+    if ALL in first_of and len(first_of) > 1:
+        raise BadRow(file, first_of[ALL], WITHOUT_SPLIT)
     return found
 
 

@@ -58,6 +58,7 @@ RATINGS = (VALENCE, AROUSAL)
 ENDS = ("_low", "_high")
 RATING_COLUMNS = (*(f"{name}{end}" for name in RATINGS for end in ENDS), "coverage", "min_confidence")
 SUMS = frozenset(POLARITY.words)
+WITHOUT_SPLIT = "no split, though other rows have one. Give every row one, or none."
 LabelRow = Mapping[str, Any]
 
 
@@ -92,7 +93,7 @@ def read(
         splits[split_of(file, number, row)].append(Record(key, root / key, target, group=group))
     if ALL in splits and len(splits) > 1:
         number = next(number for number, row in rows if split_of(file, number, row) == ALL)
-        raise BadRow(file, number, "no split, though other rows have one. Give every row one, or none.")
+        raise BadRow(file, number, WITHOUT_SPLIT)
     return DataSource(name, root, vocabulary, dict(splits), notes)
 
 
@@ -189,9 +190,18 @@ def has_emotions(rows: Iterable[tuple[int, LabelRow]], vocabulary: Vocabulary) -
 
 
 def _require_commas(file: Path, names: Sequence[str]) -> None:
-    """Raise `BadRow` for a table as spreadsheets write it where a comma begins the decimals."""
-    if len(names) == 1 and ";" in names[0]:
+    """Raise `BadRow` for a table as spreadsheets write it where a comma begins the decimals, or by tabs.
+
+    In a .tsv file tabs separate the columns, and commas are wrong.
+    """
+    if len(names) != 1:
+        return
+    if ";" in names[0]:
         raise BadRow(file, 1, "its columns are separated by semicolons. Save it with commas, or as .jsonl.")
+    if "\t" in names[0]:
+        raise BadRow(file, 1, "its columns are separated by tabs. Give it the suffix .tsv.")
+    if "," in names[0]:
+        raise BadRow(file, 1, "its columns are separated by commas. Give it the suffix .csv.")
 
 
 def _require_different(file: Path, names: Iterable[str], line: int = 1) -> None:
@@ -278,7 +288,8 @@ def _words(file: Path, number: int, row: LabelRow) -> Iterable[str]:
         raise BadRow(file, number, f"a picture that could not be predicted ({reason}). Remove the row.")
     words = [word.strip() for word in _weights(row)]
     if not words:
-        raise BadRow(file, number, "neither a label (column 'label') nor weights by emotion.")
+        rated = " Its ratings are not labels." if any(row.get(name) for name in RATINGS) else ""
+        raise BadRow(file, number, f"neither a label (column 'label') nor weights by emotion.{rated}")
     return words
 
 

@@ -1,7 +1,7 @@
 """Evaluate a model on a split of a data set: what `affectlens evaluate` does."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from affectlens.inference.predictions import (
 )
 from affectlens.machine import describe
 from affectlens.metrics import softmax
-from affectlens.model_folder import Card
+from affectlens.model_folder import CALIBRATED, Card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +135,16 @@ def evaluate(
         ),
         attribute_scores=named,
         set_scores=_set_scores(card, found),
-        notes=source.notes[len(given.notes) :],
+        notes=(*source.notes[len(given.notes) :], *calibrated_on(card, digest(records))),
     )
+
+
+def calibrated_on(card: Card, hashed: str) -> tuple[str, ...]:
+    """Note where a model was calibrated on the very pictures of a hash (`data.records.digest`)."""
+    facts = card.training.get(CALIBRATED)
+    if not isinstance(facts, Mapping) or facts.get("hash") != hashed:
+        return ()
+    return (f"{card.name} was calibrated on these very pictures: on others figures are likely worse",)
 
 
 def _set_scores(card: Card, found: Predictions) -> tuple[SetScores, ...]:
