@@ -165,7 +165,8 @@ def test_a_file_in_the_path_of_a_folder_is_named(lock: Any, tmp_path: Path) -> N
 def test_a_folder_that_another_process_removes_meanwhile_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, times = locks._opened, []
+    opened = locks._opened
+    times: list[Path] = []
 
     def opening(file: Path, output: Path) -> int:
         if len(times) < 3:
