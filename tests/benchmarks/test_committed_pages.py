@@ -12,6 +12,7 @@ import default_page
 import explanations
 import film
 import label_noise
+import precisions
 import rating_maps
 import result_page
 import screening
@@ -38,6 +39,7 @@ def of_label_noise() -> None:
         ("explanations", explanations.main, []),
         ("film", film.main, ["--report"]),
         ("label_noise", of_label_noise, []),
+        ("precisions", precisions.main, []),
         ("rating_maps", rating_maps.main, []),
         ("screening", screening.main, ["report"]),
         ("search", search_comparison.main, ["report", "--out"]),

@@ -1,13 +1,13 @@
 """A graph in whole numbers of eight bits: static quantisation by calibration pictures (ONNX Runtime).
 
-Weights are int8 with a scale for each channel, activations uint8 with one scale for each tensor, found on the
-calibration pictures; the graph has pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX Runtime
-and OpenVINO fuse. Of transformers, products with weights are quantised: convolutions next to them are not,
-since that made the default model no faster and moved its answers as much again
-(docs/results/precisions.md). Of other networks, convolutions are. The last linear layers, which cost
-nothing and read every answer, and products of two activations, as attention's, stay in float32. Sources:
-Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", CVPR 2018; ONNX Runtime's documentation of quantisation.
+Weights are int8 with a scale for each channel, activations uint8 with one scale for each tensor, found on
+the calibration pictures; the graph has pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX
+Runtime and OpenVINO fuse. Of transformers, products with weights are quantised: convolutions next to them
+are not, since that cost the default model accuracy and made it hardly faster (docs/results/precisions.md).
+Of other networks, convolutions are. The last linear layers, which cost nothing and read every answer, and
+products of two activations, as attention's, stay in float32. Sources: Jacob et al., "Quantization and
+Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018; ONNX Runtime's
+documentation of quantisation.
 
 Letters: N pictures, H x W pixels of the network's input.
 """
