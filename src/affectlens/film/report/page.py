@@ -161,7 +161,7 @@ def _chart(timeline: Timeline, found: EmotionCurves) -> dict[str, Any]:
         "averaged_over": found.averaged_over,
         "pins": pins,
         "lanes": 1 + max((pin["lane"] for pin in pins), default=0),
-        "stack": drawing.stack(found, timeline.vocabulary),
+        "stack": drawing.stack(found, timeline),
         "ribbon": drawing.ribbon(timeline),
         "cuts": drawing.cuts(found, timeline),
         "gaps": drawing.gaps(found, timeline),
