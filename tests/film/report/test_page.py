@@ -276,6 +276,9 @@ def test_faded_frames_are_veiled_named_and_counted_next_to_unusual_ones() -> Non
 
 def test_a_film_of_unusual_frames_alone_does_not_claim_that_they_are_left_out() -> None:
     text = Outline(page_of(rated(timeline_of(), *range(1, 7)))).text
+    assert (
+        "how far that is off is not known of unusual frames" in text and "nine of ten photographs" not in text
+    )
     assert "here it is all that there is" in text and "left out of means" not in text
 
 
