@@ -74,8 +74,8 @@ def open_own_pictures(
 
     `split` is by default all but a split `test`; `scale` has the ends of what ratings may be. Decodes no
     picture. Raises `DatasetError` for pictures that the model learned from, those that are not there, and
-    what has neither labels nor ratings; `SettingsError` for a scale of none; `VocabularyMismatch`, `EmptySplit`,
-    and what the readers raise.
+    what has neither labels nor ratings; `SettingsError` for a scale without ratings; `VocabularyMismatch`,
+    `EmptySplit`, and what the readers raise.
     """
     table = table_of(spec)
     names = [each.name for each in card.ratings]
