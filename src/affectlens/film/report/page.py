@@ -121,6 +121,7 @@ def render_page(timeline: Timeline, pictures: FilmPictures, film_url: str | None
         "rated": list(zip(timeline.rating_names, timeline.ratings, strict=True)),
         "circumplex": _circumplex(timeline),
         "all_left_out": all(sample.is_left_out for sample in timeline.samples),
+        "any_unusual": any(sample.unusual is True for sample in timeline.samples),
         "veiled": left_out_in_words(timeline),
         "chart": _chart(timeline, found),
         "strip": _strip(timeline, pictures),
