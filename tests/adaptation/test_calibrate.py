@@ -326,6 +326,9 @@ def test_ratings_off_their_scale_and_scales_that_do_not_rise_are_errors(
         open_own_pictures(str(off), card, scale=(1, 7))
     with pytest.raises(SettingsError, match="must rise"):
         open_own_pictures(str(off), card, scale=(7, 1))
+    plain = table(tmp_path / "plain.csv", ["path", "label"], [(photos[0], "awe"), (photos[1], "fear")])
+    with pytest.raises(SettingsError, match=r"no ratings that .* predicts: leave out their scale"):
+        open_own_pictures(f"csv:{plain}", card, scale=(1, 7))
     some = table(tmp_path / "some.csv", ["path", *NAMES], [(photos[0], 3, ""), (photos[1], 7, 1)])
     own = open_own_pictures(f"csv:{some}", card, scale=(1, 7))
     np.testing.assert_allclose(own.ratings, np.array([[1 + 2 * 8 / 6, np.nan], [9, 1]]))

@@ -96,6 +96,22 @@ def test_the_command_prints_and_writes_the_scores_of_a_table_without_labels(
     assert written["model"] == "rated" and written["scores"][0]["name"] == "valence"
 
 
+def test_of_a_table_with_labels_and_ratings_it_is_stated_which_are_scored(
+    rated: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{name},{5 + number / 10},awe" for number, name in enumerate(NAMES)]
+    (tmp_path / "both.csv").write_text("\n".join(["path,valence,label", *rows]) + "\n")
+    words = ["evaluate", str(rated), "--data", f"csv:{tmp_path / 'both.csv'}@{photos}", "--split", "all"]
+    for options, printed, noted in (
+        ([], "accuracy", "labels are scored, and ratings of the table with --scale"),
+        (["--scale", "1", "9"], "| valence |", "ratings are scored, and labels of the table without --scale"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *options])
+        found = capsys.readouterr()
+        assert not ended.value.code and printed in found.out and noted in found.err
+
+
 def test_a_scale_for_data_without_ratings_is_wrong_use(rated: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label\n0.png,awe\n1.png,fear\n")
     spec = f"csv:{tmp_path / 'labels.csv'}@{photos}"

@@ -36,6 +36,9 @@ def test_an_engine_without_class_maps_is_explained_by_perturbing(graph_model: Pa
     model = load_explained(str(graph_model), engine="onnxruntime")
     assert suitable_for(model) == ["occlusion", "rise"]
     assert default_for(model) == "rise"
+    message = "cam needs maps of .* leave out engine=onnxruntime, or take occlusion or rise"
+    with pytest.raises(SettingsError, match=message):
+        load_explained(str(graph_model), ["cam"], engine="onnxruntime")
     assert not any(find(name).suits(model) for name in ("cam", "grad_cam", "gradient", "lime"))
 
 
@@ -58,7 +61,8 @@ def test_where_torch_is_installed_a_model_is_a_network_unless_an_engine_suffices
 def test_a_network_has_maps_that_a_graph_without_class_maps_does_not_return(tiny_model: Path) -> None:
     from affectlens.explain.core.differentiable import DifferentiableModel
 
-    assert isinstance(load_explained(str(tiny_model), ["cam"], "cpu"), DifferentiableModel)
+    for engine in ("auto", "torch"):
+        assert isinstance(load_explained(str(tiny_model), ["cam"], "cpu", engine), DifferentiableModel)
 
 
 # ----------------------------------------------------------------------------------------- without torch

@@ -20,7 +20,7 @@ from affectlens.data.records import ALL, DataSource, Record, digest, require_lis
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
 from affectlens.emotions import Vocabulary
-from affectlens.errors import DatasetError, EmptySplit
+from affectlens.errors import DatasetError, EmptySplit, SettingsError
 from affectlens.evaluation.evaluate import matched_words
 from affectlens.files import read_file
 from affectlens.inference.engine import Answers, Engine
@@ -72,12 +72,15 @@ def open_own_pictures(
 
     `split` is by default all but a split `test`; `scale` has the ends of what ratings may be. Decodes no
     picture. Raises `DatasetError` for pictures that the model learned from, those that are not there, and
-    what has neither labels nor ratings; `VocabularyMismatch`, `EmptySplit`, and what the readers raise.
+    what has neither labels nor ratings; `SettingsError` for a scale without ratings; `VocabularyMismatch`,
+    `EmptySplit`, and what the readers raise.
     """
     table = table_of(spec)
     names = [each.name for each in card.ratings]
     rated = [] if table is None else mean_ratings(read_ratings(*table, names, scale))[0]
     percents = [] if table is None else labelled_percents(*table, _labels_of(card))
+    if not rated and not percents and tuple(scale) != SCALE:
+        raise SettingsError(f"{spec} has no ratings that {card.name} predicts: leave out their scale.")
     found = {each.key: _on_scales(each.ratings, card, scale) for each in rated}
     for each in percents:
         found[each.key] = {**each.ratings, **found.get(each.key, {})}

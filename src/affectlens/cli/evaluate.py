@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # Options for models, of which a file of predictions has no use.
 OF_MODELS = ("attributes", "scale", "batch_size", "device", "precision", "engine", "workers")
 
+# Of a table that has both, one is scored: the other would be missed without a word.
+_RATINGS_ALONE = "ratings are scored, and labels of the table without --scale"
+_LABELS_ALONE = "labels are scored, and ratings of the table with --scale LOW HIGH, as --scale 1 9"
+
 SETS_CAPTION = "Sets of emotions by coverage: how many pictures have theirs in the set, and how large it is"
 
 
@@ -27,7 +31,7 @@ SETS_CAPTION = "Sets of emotions by coverage: how many pictures have theirs in t
               help="Scores of the attributes that the model predicts as well, in a second pass.")  # fmt: skip
 @click.option("--out", type=options.OutputFile(".json"), help="JSON file for the scores.")
 @click.option("--scale", nargs=2, type=float, metavar="LOW HIGH",
-              help="Ends of the scale of ratings in a table, and scores of the model's own as well. A table "
+              help="Ends of the scale of ratings in a table, which are scored instead of its labels. A table "
                    "that has ratings alone needs it where they are not from 1 to 9.")  # fmt: skip
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Batch size.")
 @click.option(
@@ -88,6 +92,8 @@ def evaluate(
     rated, labelled = has_own_ratings(data, card)
     if scale and not rated:
         raise click.UsageError(f"{data} has no ratings that {card.name} predicts: leave out --scale.")
+    if rated and labelled:
+        echo(f"Note: {_RATINGS_ALONE if scale else _LABELS_ALONE}.", err=True)
     if rated and (scale or not labelled):
         if out:
             context.with_resource(locked_file(out))

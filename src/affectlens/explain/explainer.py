@@ -66,6 +66,7 @@ from affectlens.inference.stores import PictureBytes
 from affectlens.machine import wait_passively
 from affectlens.preprocess import Images, View
 from affectlens.ratings import Rating, RatingScale, with_intervals
+from affectlens.report.text import listed
 
 if TYPE_CHECKING:
     from affectlens.explain.core.differentiable import DifferentiableModel
@@ -524,8 +525,15 @@ def load_explained(
     # Many: explaining one picture perturbs it hundreds of times.
     model = EngineModel(load_engine(name, engine, device, "float32", many=True))
     lacking = [method for method in named if not methods.find(method).suits(model)]
+    if not lacking:
+        return model
     # A network can have maps that its graph does not return.
-    return _load_network(name, device, f"The method {lacking[0]}") if lacking and engine == AUTO else model
+    if engine in (AUTO, TORCH):
+        return _load_network(name, device, f"The method {lacking[0]}")
+    raise SettingsError(
+        f"The method {lacking[0]} needs maps of {model.name} that {engine} does not return: leave out "
+        f"engine={engine}, or take {listed(methods.suitable_for(model), 'or')}."
+    )
 
 
 def _load_network(name: str, device: str, what: str) -> "DifferentiableModel":

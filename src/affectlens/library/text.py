@@ -188,8 +188,8 @@ def _sets_lines(measured: Mapping[str, Any]) -> Iterator[str]:
     """Write coverage and size of sets, and what abstaining leaves, of a card of the default model."""
     for level, found in measured.get("held_out", {}).items():
         yield (
-            f"    - {100 * float(level):g} % sets: {100 * found['coverage']['value']:.1f} % hold it, of "
-            f"{found['worst_emotion']} {100 * found['worst_coverage']:.1f} %; "
+            f"    - {100 * float(level):g} % sets: {100 * found['coverage']['value']:.1f} % hold it, of the "
+            f"worst emotion, {found['worst_emotion']}, {100 * found['worst_coverage']:.1f} %; "
             f"{found['size']['value']:.2f} words."
         )
     rows = measured.get("abstaining", {}).get("rows", [])

@@ -1,5 +1,6 @@
 """The three sentences of a story, and when they are silent."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,14 @@ def test_of_regions_with_nearly_the_same_effect_the_smallest_is_named() -> None:
         "the left third" in story_of(effects)[1]
     )  # of the two thirds the stronger; a ninth has too little of it
     assert "the top left ninth" in story_of({**effects, "the top left ninth": -2.1})[1]
+
+
+def test_of_regions_whose_sizes_differ_by_a_pixel_the_strongest_is_named() -> None:
+    found = effects_of({"the bottom third": -1.2, "the middle column": -0.9}, noise=0.1)
+    pixels = {"the bottom third": 75 / 224, "the middle column": 74 / 224}
+    regions = [replace(each, area=pixels.get(each.name, each.area)) for each in found.perturbations]
+    sentence = story(replace(found, perturbations=tuple(regions)))[1]
+    assert sentence.startswith("What speaks most for fear is the bottom third")
 
 
 def test_a_region_that_does_no_more_than_others_of_its_size_is_not_named() -> None:

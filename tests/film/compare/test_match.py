@@ -104,3 +104,28 @@ def test_films_without_a_common_shot_have_means_of_ratings_and_no_difference() -
     one, other = rated(timeline_of([(10.0, "awe")])), rated(timeline_of([(10.0, "anger")]))
     found = compare(one, other, "shots")
     assert [(each.one, each.other, each.distance) for each in found.ratings] == [(5.0, 5.0, None)] * 2
+
+
+def test_what_shows_unusual_frames_is_in_no_difference_over_time() -> None:
+    one = rated(timeline_of([(10.0, "awe"), (10.0, "fear")]))
+    cards = rated(timeline_of([(10.0, "awe"), (10.0, "sadness")]), 2)
+    apart = compare(one, rated(cards), "time")
+    assert apart.mean_distance > 0.1 and apart.compared == 1
+    found = compare(one, cards, "time")
+    assert found.mean_distance == 0 and not found.spans and found.compared == pytest.approx(0.5, abs=0.02)
+    assert found.to_json()["compared"] == found.compared
+    assert {each.name: each.distance for each in found.ratings} == {"valence": 0, "arousal": 0}
+    # Of a film that has no others they count.
+    alone = compare(one, rated(timeline_of([(10.0, "awe"), (10.0, "sadness")]), 1, 2), "time")
+    assert alone.mean_distance == apart.mean_distance and alone.compared == 1
+
+
+def test_what_shows_unusual_frames_is_in_no_difference_over_shots() -> None:
+    one = rated(timeline_of(CUT_SCRIPT), 2)
+    assert one.shots[1].duration == 3
+    changed = replace(one.shots[1], emotions=one.shots[0].emotions, ratings=(9.0, 9.0))
+    other = replace(one, shots=(one.shots[0], changed, *one.shots[2:]))
+    found = compare(one, other, "shots")
+    assert len(found.pairs) == len(one.shots)  # both begin alike
+    assert found.mean_distance == 0 and not found.spans and found.ratings[0].distance == 0
+    assert found.compared == pytest.approx(1 - 3 / sum(shot.duration for shot in one.shots))

@@ -33,6 +33,17 @@ def test_films_are_called_the_first_and_the_second_and_a_single_shot_is_no_plura
     )
 
 
+def test_a_shot_of_unusual_frames_in_one_film_alone_evokes_nothing_known() -> None:
+    complete = rated(timeline_of(CUT_SCRIPT), 3)
+    text = Outline(
+        render_page(compare(complete, rated(shortened(timeline_of(CUT_SCRIPT), 3, 6)), "shots"))
+    ).text
+    alone = text[text.index("Only in") :]
+    assert "unusual pictures" in alone and "contentment" not in alone
+    assert "disgust" in alone  # that of the sixth, which is an ordinary one
+    assert "without frames below a grey veil" in text
+
+
 def test_other_films_have_a_page_with_the_stretches_that_differ_most() -> None:
     one, other = timeline_of([(10.0, "awe"), (10.0, "fear")]), timeline_of([(30.0, "awe"), (30.0, "sadness")])
     outline = Outline(render_page(compare(one, other, "time")))

@@ -45,3 +45,12 @@ def test_ratings_have_rows_and_a_sentence() -> None:
     rows = list(means_table(found))
     assert rows[-2].split() == ["valence", "5.0", "5.0", "0.0"] and len({len(row) for row in rows}) == 1
     assert "Mean absolute difference over the same: valence 0.0 and arousal 0.0." in summary(found)
+
+
+def test_what_is_not_compared_is_stated_and_so_is_a_film_of_unusual_frames_alone() -> None:
+    one, other = rated(timeline_of()), rated(timeline_of(), 1)
+    assert not any("nusual" in line for line in summary(compare(one, one, "time")))
+    lines = summary(compare(one, other, "time"))
+    assert "Unusual frames and frames that a fade dims are left out: of the time, 82 % is compared." in lines
+    lines = summary(compare(one, rated(timeline_of(), *range(1, 7)), "time"))
+    assert "All sampled frames of the second are unusual or faded: do not rely on what differs." in lines

@@ -153,3 +153,10 @@ def test_clips_of_a_model_with_ratings_have_their_means() -> None:
     found = [clip["metadata"]["affectlens"]["ratings"] for clip in clips]
     assert [list(each) for each in found] == [["valence", "arousal"]] * len(timeline.shots)
     assert found[0]["valence"] == pytest.approx(timeline.shots[0].ratings[0], abs=1e-6)
+
+
+def test_clips_of_unusual_frames_alone_are_marked() -> None:
+    timeline = rated(timeline_of(), 2)
+    clips = json.loads(otio(timeline, ExportOptions()))["tracks"]["children"][0]["children"]
+    marks = [clip["metadata"]["affectlens"].get("left_out") for clip in clips]
+    assert marks == [None, "unusual", None, None, None, None]

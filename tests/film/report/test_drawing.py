@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from affectlens.film.report.curves import EmotionCurves
-from affectlens.film.report.drawing import axis
+from affectlens.film.report.curves import EmotionCurves, curves
+from affectlens.film.report.drawing import axis, left_out, stack
+from rated import rated
+from timelines import timeline_of
 
 
 @pytest.mark.parametrize("begin", [0.0, 7.5, 1e6])
@@ -16,3 +18,22 @@ def test_an_axis_has_few_marks_however_long_a_film_is(begin: float, length: floa
     assert len(marks) <= 7
     assert len(marks) >= 3 or length <= 10
     assert all(0 <= mark.x < 97 for mark in marks)
+
+
+def test_words_stand_where_no_veil_covers_them() -> None:
+    script = [(4.0, "sadness"), (6.0, "awe"), (4.0, "sadness"), (6.0, "fear")]
+    usual, cards = rated(timeline_of(script)), rated(timeline_of(script), 1, 3)
+    assert {"sadness", "awe", "fear"} <= {label.word for label in stack(curves(usual), usual).labels}
+    found = stack(curves(cards), cards).labels
+    assert "sadness" not in {label.word for label in found} and {"awe", "fear"} <= {
+        each.word for each in found
+    }
+    half = 4.0  # percent of the width: half of a word's
+    for label in found:
+        for left, width in left_out(curves(cards), cards):
+            assert label.x + half <= left + 1 or label.x - half >= left + width - 1
+
+
+def test_what_is_nowhere_known_has_no_words() -> None:
+    cards = rated(timeline_of([(4.0, "sadness")]), 1)
+    assert stack(curves(cards), cards).labels == []

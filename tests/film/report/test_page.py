@@ -254,6 +254,8 @@ def test_unusual_frames_are_veiled_with_a_legend_and_their_shots_greyed() -> Non
     outline = Outline(page)
     veils = [each for each in outline.all("span") if each.get("class") == "veil"]
     assert len(veils) == 2 and "Grey veil: unusual frames" in outline.text
+    assert "wider where frames are unusual" in outline.text
+    assert "wider where" not in Outline(page_of(rated(timeline_of()))).text
     tiles = [each for each in outline.all("button") if each.get("class") == "unusual"]
     assert len(tiles) == 2 and all("unusual" in (each["aria-label"] or "") for each in tiles)
     assert "10 of 10" in outline.text, "of the table of shots"
@@ -276,6 +278,9 @@ def test_faded_frames_are_veiled_named_and_counted_next_to_unusual_ones() -> Non
 
 def test_a_film_of_unusual_frames_alone_does_not_claim_that_they_are_left_out() -> None:
     text = Outline(page_of(rated(timeline_of(), *range(1, 7)))).text
+    assert (
+        "how far that is off is not known of unusual frames" in text and "nine of ten photographs" not in text
+    )
     assert "here it is all that there is" in text and "left out of means" not in text
 
 

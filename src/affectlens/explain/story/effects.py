@@ -42,7 +42,8 @@ FINE_DETAIL = 1 / 32  # of the shorter side: what is smaller is gone without det
 ROUGH = 1 / 6  # of the shorter side: what is smaller is gone where a region is blurred
 SOFT_EDGE = 1 / 40  # of the shorter side: standard deviation of the transition around a blurred region
 DIGITS = 4
-_SAME_AREA = 0.02  # of a picture: areas that differ by less are the same
+# Share of a picture: areas that differ by less are the same.
+SAME_AREA = 0.02
 _AT_ONCE = 16
 _WORKING = 4  # times the size that the network needs: larger pictures are shrunk before they are perturbed
 
@@ -135,7 +136,7 @@ class PictureEffects:
         others = [
             each.effect
             for each in self.perturbations
-            if each.kind == "region" and each is not region and abs(each.area - region.area) < _SAME_AREA
+            if each.kind == "region" and each is not region and abs(each.area - region.area) < SAME_AREA
         ]
         return math.fsum(others) / len(others) if others else None
 

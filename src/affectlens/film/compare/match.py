@@ -9,11 +9,15 @@ A shot is in both where the predictions agree: its first sample, or its mean, is
 other's, and the order of shots is the same. Of all ways to pair shots in order, the one that covers most
 time is taken. Pictures are not compared, so two shots that evoke the same may be taken for one.
 
+Unusual and faded frames, of which predictions mean little, are in no difference, as they are in no mean:
+parts of the time and shots that show them in either film are left out, unless a film has no others.
+
 Letters: A, B shots of the two films, P parts of the time, E emotions, R ratings.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +39,8 @@ MIN_DISTANCE = 0.001
 MIN_SHARED = 0.5
 # Pairs of shots up to which films are compared by shots: some hundred megabytes, films of 5,000 shots each.
 MAX_PAIRS = 25_000_000
+# Share of a point's frames that are unusual or faded, from which on it is left out.
+_LEFT_OUT = 0.5
 # Equal parts of the time.
 PARTS = 100
 # Parts in a stretch that is reported: shorter ones mean nothing in two different films.
@@ -86,6 +92,7 @@ class Comparison:
         only_one, only_other: shots that are in one film alone; none where films are compared by time
         spans: where they differ most, the most first; none where they hardly do
         mean_distance: mean total variation distance over time, or over the time of shots in both: 0..1
+        compared: share of that time of which it is the mean: what shows unusual or faded frames is left out
         ratings: those that both films have, as valence and arousal
     """
 
@@ -98,6 +105,7 @@ class Comparison:
     spans: tuple[AlignedSpan, ...]
     mean_distance: float
     ratings: tuple[RatingDifference, ...] = ()
+    compared: float = 1.0
 
     @property
     def means(self) -> list[tuple[str, float, float]]:
@@ -126,6 +134,7 @@ class Comparison:
             "polarity": self.polarities,
             **({"ratings": self._ratings_as_plain()} if self.ratings else {}),
             "arc_difference": self.mean_distance,
+            **({"compared": self.compared} if self.compared < 1 else {}),
             "pairs": [list(pair) for pair in self.pairs],
             "only_in_first": [shot.number for shot in self.only_one],
             "only_in_second": [shot.number for shot in self.only_other],
@@ -227,6 +236,26 @@ def _points(found: EmotionCurves, parts: int) -> NDArray[np.int64]:
     return np.clip(np.searchsorted(found.seconds, middles, side="right") - 1, 0, None)
 
 
+def _counted_parts(one: Timeline, other: Timeline) -> NDArray[np.bool_]:
+    """Return which parts of the time show what counts in both films; all where there is none: (P,)."""
+    counted = np.ones(PARTS, dtype=bool)
+    for timeline in (one, other):
+        found = curves(timeline)
+        usual = (found.unusual + found.faded < _LEFT_OUT)[_points(found, PARTS)]
+        counted &= usual | ~usual.any()
+    return counted | ~counted.any()
+
+
+def _counted_pairs(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Return which pairs of shots count in both films; all where none does."""
+    counted = np.ones(len(pairs), dtype=bool)
+    for side, timeline in enumerate((one, other)):
+        usual = np.array([timeline.left_out_as(shot) is None for shot in timeline.shots])
+        if usual.any():
+            counted &= usual[[pair[side] for pair in pairs]] if pairs else True
+    return counted | ~counted.any()
+
+
 def _same(one: Timeline, other: Timeline) -> NDArray[np.bool_]:
     """Return whether two shots' predictions are those of the same pictures: (A, B)."""
     found = np.zeros((len(one.shots), len(other.shots)), dtype=bool)
@@ -260,6 +289,7 @@ def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], 
     first, second = _means(one), _means(other)
     names = shared_ratings(one, other)
     changes = np.array([_changes(one, other, pair, names) for pair in pairs]).reshape(len(pairs), len(names))
+    counted = _counted_pairs(one, other, pairs)
     spans, weights = [], []
     for (row, column), change in zip(pairs, changes, strict=True):
         here, there = one.shots[row], other.shots[column]
@@ -267,6 +297,7 @@ def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], 
         times = (here.start, here.end), (there.start, there.end)
         spans.append(_span(one.vocabulary, *times, difference, _by_name(names, change)))
         weights.append(max(min(here.duration, there.duration), 1e-3))
+    shared = np.array(weights)
     in_one, in_other = {row for row, _ in pairs}, {column for _, column in pairs}
     distances = [span.distance for span in spans]
     return Comparison(
@@ -276,9 +307,10 @@ def _by_shots(one: Timeline, other: Timeline, pairs: Sequence[tuple[int, int]], 
         pairs=tuple((one.shots[row].number, other.shots[column].number) for row, column in pairs),
         only_one=tuple(shot for index, shot in enumerate(one.shots) if index not in in_one),
         only_other=tuple(shot for index, shot in enumerate(other.shots) if index not in in_other),
-        spans=_most_different(spans, max_spans),
-        mean_distance=float(np.average(distances, weights=weights)) if pairs else 1.0,
-        ratings=_differences(one, other, names, changes, np.array(weights)),
+        spans=_most_different(list(compress(spans, counted)), max_spans),
+        mean_distance=float(np.average(distances, weights=shared * counted)) if pairs else 1.0,
+        ratings=_differences(one, other, names, changes, shared * counted),
+        compared=float(shared[counted].sum() / shared.sum()) if pairs else 1.0,
     )
 
 
@@ -315,12 +347,16 @@ def _by_time(one: Timeline, other: Timeline, max_spans: int) -> Comparison:
     arcs = arc(one), arc(other)
     names = shared_ratings(one, other)
     changes = rating_arc(other, names) - rating_arc(one, names)  # (P, R)
+    counted = _counted_parts(one, other)
     spans = []
     for begin in range(0, PARTS, _PARTS_REPORTED):
         end = begin + _PARTS_REPORTED
-        difference = (arcs[1][begin:end] - arcs[0][begin:end]).mean(axis=0)
+        within = np.flatnonzero(counted[begin:end]) + begin
+        if not len(within):
+            continue
+        difference = (arcs[1][within] - arcs[0][within]).mean(axis=0)
         here, there = (_seconds(film, begin / PARTS, end / PARTS) for film in (one, other))
-        named = _by_name(names, changes[begin:end].mean(axis=0))
+        named = _by_name(names, changes[within].mean(axis=0))
         spans.append(_span(one.vocabulary, here, there, difference, named))
     return Comparison(
         alignment="time",
@@ -330,8 +366,9 @@ def _by_time(one: Timeline, other: Timeline, max_spans: int) -> Comparison:
         only_one=(),
         only_other=(),
         spans=_most_different(spans, max_spans),
-        mean_distance=float((np.abs(arcs[1] - arcs[0]).sum(axis=1) / 2).mean()),
-        ratings=_differences(one, other, names, changes, np.ones(PARTS)),
+        mean_distance=float((np.abs(arcs[1] - arcs[0]).sum(axis=1) / 2)[counted].mean()),
+        ratings=_differences(one, other, names, changes, counted.astype(np.float64)),
+        compared=float(counted.mean()),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from affectlens.film.compare.match import SAME_SHOT, Comparison
 from affectlens.film.compare.text import summary
+from affectlens.film.export.subtitles import LEFT_OUT
 from affectlens.film.report import drawing
 from affectlens.film.report.curves import curves
 from affectlens.film.report.text import ON_AVERAGE, PHOTOGRAPHS, film_name
@@ -65,7 +66,7 @@ def _film(name: str, timeline: Timeline, only_here: tuple[Shot, ...]) -> dict[st
     return {
         "name": name,
         "likeliest": likeliest(timeline.distribution(timeline.emotions).weights),
-        "stack": drawing.stack(found, timeline.vocabulary),
+        "stack": drawing.stack(found, timeline),
         "gaps": drawing.gaps(found, timeline),
         "left_out": drawing.left_out(found, timeline),
         "ratings": drawing.ratings(timeline, found),
@@ -76,7 +77,9 @@ def _film(name: str, timeline: Timeline, only_here: tuple[Shot, ...]) -> dict[st
                 "number": shot.number,
                 "start": shot.start,
                 "duration": shot.duration,
-                "likeliest": likeliest(timeline.distribution(shot.emotions).weights),
+                "likeliest": LEFT_OUT[left_out]
+                if (left_out := timeline.left_out_as(shot))
+                else likeliest(timeline.distribution(shot.emotions).weights),
             }
             for shot in sorted(longest, key=lambda shot: shot.start)
         ],

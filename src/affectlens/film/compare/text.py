@@ -20,6 +20,7 @@ def summary(found: Comparison) -> list[str]:
         f"Mean total variation distance over {'shots in both' if found.alignment == 'shots' else 'time'}: "
         f"{percent(found.mean_distance)}.",
         *_ratings(found),
+        *_left_out(found),
         _models(found),
     ]
 
@@ -29,6 +30,22 @@ def _ratings(found: Comparison) -> list[str]:
     known = [each for each in found.ratings if each.distance is not None]
     apart = listed([f"{each.name} {each.distance:.1f}" for each in known])
     return [f"Mean absolute difference over the same: {apart}."] if known else []
+
+
+def _left_out(found: Comparison) -> list[str]:
+    """State which part of the time is not compared, and of which film all is what a model does not know."""
+    lines = []
+    if found.compared < 1:
+        lines.append(
+            "Unusual frames and frames that a fade dims are left out: of the time, "
+            f"{percent(found.compared)} is compared."
+        )
+    for which, each in (("first", found.one), ("second", found.other)):
+        if all(sample.is_left_out for sample in each.samples):
+            lines.append(
+                f"All sampled frames of the {which} are unusual or faded: do not rely on what differs."
+            )
+    return lines
 
 
 def _models(found: Comparison) -> str:

@@ -227,12 +227,16 @@ def _name(timeline: Timeline) -> str:
     return printable_in_files(Path(timeline.film.name).name)
 
 
-def _predicted(timeline: Timeline, shot: Shot) -> dict[str, dict[str, float]]:
-    """Return a shot's mean emotions and, of a model with ratings, these."""
+def _predicted(timeline: Timeline, shot: Shot) -> dict[str, Any]:
+    """Return a shot's mean emotions and, of a model with ratings, these; and why both mean little, if so."""
     named = {"emotions": zip(timeline.vocabulary.words, shot.emotions, strict=True)}
     if timeline.scales:
         named["ratings"] = zip(timeline.rating_names, shot.ratings, strict=True)
-    return {what: {name: round(value, 6) for name, value in pairs} for what, pairs in named.items()}
+    left_out = timeline.left_out_as(shot)
+    return {
+        **{what: {name: round(value, 6) for name, value in pairs} for what, pairs in named.items()},
+        **({"left_out": left_out} if left_out else {}),
+    }
 
 
 def _clip(name: str, media: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:

@@ -140,15 +140,16 @@ class TimeMark:
     second: float
 
 
-def stack(found: EmotionCurves, vocabulary: Vocabulary) -> StackDrawing:
+def stack(found: EmotionCurves, timeline: Timeline) -> StackDrawing:
     """Draw emotions over time."""
+    vocabulary = timeline.vocabulary
     words = by_polarity(vocabulary)
     x = np.array([found.position(second) for second in found.seconds.tolist()])
     if not len(x):
         return StackDrawing([], None, [])
     above = _above(found, vocabulary)
     areas = [(css_class(vocabulary, word), _area(x, above[:, index])) for index, word in enumerate(words)]
-    return StackDrawing(areas, _hatching(x, above, vocabulary), _labels(x, above, vocabulary))
+    return StackDrawing(areas, _hatching(x, above, vocabulary), _labels(x, above, timeline, found))
 
 
 def ribbon(timeline: Timeline) -> list[tuple[str, str, Span]]:
@@ -306,10 +307,18 @@ def _hatching(x: NDArray[np.float64], above: NDArray[np.float64], vocabulary: Vo
     return f"0 100%,0 {100 * border[0]:.1f}%,{corners},100% {100 * border[-1]:.1f}%,100% 100%"
 
 
-def _labels(x: NDArray[np.float64], above: NDArray[np.float64], vocabulary: Vocabulary) -> list[WordLabel]:
-    """Return where each word fits into its area; a word that fits nowhere has no label."""
+def _labels(
+    x: NDArray[np.float64], above: NDArray[np.float64], timeline: Timeline, found: EmotionCurves
+) -> list[WordLabel]:
+    """Return where each word fits into its area; a word that fits nowhere has no label.
+
+    Where nothing or little is known the chart is covered, which would cut words in two: none stands there.
+    """
+    vocabulary = timeline.vocabulary
     grid = np.linspace(0, 1, 201)
     lines = np.column_stack([np.interp(grid, x, column) for column in above.T])
+    for left, width in (*left_out(found, timeline), *gaps(found, timeline)):
+        lines[(grid > left / 100) & (grid < (left + width) / 100)] = 0.0
     labels = []
     for index, word in enumerate(by_polarity(vocabulary)):
         for on_phone, width in ((True, _WIDTH_ON_PHONE), (False, _WIDTH_ON_DESK)):

@@ -95,6 +95,10 @@ def summary(timeline: Timeline, shown: int = 5) -> list[str]:
 def ratings_in_words(timeline: Timeline) -> str:
     """Name a film's mean ratings, with half the interval of a single picture: a mean's own is not known."""
     rated = zip(timeline.scales, timeline.ratings, strict=True)
+    if timeline.samples and all(sample.unusual is True for sample in timeline.samples):
+        # The interval was measured on photographs alone.
+        means = [f"{printable_in_files(s.name)} {value:.1f} ({s.low:g} to {s.high:g})" for s, value in rated]
+        return f"Mean {listed(means)}: how far that is off is not known of unusual frames"
     means = [f"{printable_in_files(scale.name)} {value:.1f} ({_range(scale)})" for scale, value in rated]
     return f"Mean {listed(means)}: predictions for nine of ten photographs are off by no more than that"
 
