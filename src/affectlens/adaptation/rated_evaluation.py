@@ -10,6 +10,7 @@ from affectlens.data.catalog import table_of
 from affectlens.data.table import LABELS, has_emotions, rows_of
 from affectlens.emotions import MIKELS, Vocabulary, own_name
 from affectlens.errors import DatasetError
+from affectlens.evaluation.picture_tables import PictureTable, ratings_of_pictures
 from affectlens.evaluation.ratings import RatingScores, score_ratings
 from affectlens.inference.engine import Engine
 from affectlens.inference.output.read import RowsFile
@@ -26,12 +27,14 @@ class RatedEvaluation:
         hash: of the pictures (`data.records.digest`)
         learned: how many pictures were left out, since the model's ratings were learned from them
         unreadable: pictures that are in no score
+        pictures: a row for each picture, what was predicted next to people's ratings
     """
 
     scores: tuple[RatingScores, ...]
     hash: str
     learned: int
     unreadable: tuple[Unreadable, ...]
+    pictures: PictureTable
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -110,4 +113,11 @@ def evaluate_ratings(
     scores = score_ratings(answers.ratings, own.ratings[answers.rows], engine.card.ratings, groups)
     if not scores:
         raise DatasetError(f"Fewer than three pictures of {spec} have a rating that can be compared.")
-    return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable)
+    pictures = ratings_of_pictures(
+        [record.key for record in own.records],
+        dict(zip(answers.rows.tolist(), answers.ratings, strict=True)),
+        own.ratings,
+        engine.card.ratings,
+        answers.unreadable,
+    )
+    return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable, pictures)

@@ -13,6 +13,7 @@ from affectlens.emotions import POLARITY, VOCABULARIES, NoConversion, Vocabulary
 from affectlens.errors import DatasetError, VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.matching import match_rows
+from affectlens.evaluation.picture_tables import PictureTable, emotions_of_pictures
 from affectlens.evaluation.scores import Scores, score
 from affectlens.evaluation.sets import SetScores, score_members, score_sets
 from affectlens.files import atomic_write
@@ -55,7 +56,8 @@ class Evaluation:
     """Scores, what they were measured on, and the pictures that are in none of them.
 
     `attribute_scores` are there where they were requested, `set_scores` where the model, or rows, have sets.
-    `notes` is what should be known of the predictions, sentences without a full stop.
+    `notes` is what should be known of the predictions, sentences without a full stop. `pictures` has a row
+    for each picture, what was predicted next to its target.
     """
 
     scores: Scores
@@ -67,6 +69,7 @@ class Evaluation:
     attribute_scores: AttributeScores | None = None
     set_scores: tuple[SetScores, ...] = ()
     notes: tuple[str, ...] = ()
+    pictures: PictureTable | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; an unreadable picture by its key and reason."""
@@ -136,6 +139,7 @@ def evaluate(
         attribute_scores=named,
         set_scores=_set_scores(card, found),
         notes=source.notes[len(given.notes) :],
+        pictures=emotions_of_pictures(found, source, split, card.temperature),
     )
 
 
@@ -182,6 +186,7 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
         ),
         set_scores=set_scores,
         notes=(*source.notes[len(original.notes) :], *matched.notes, *set_notes),
+        pictures=emotions_of_pictures(found, source, split, temperature=1.0),
     )
 
 
