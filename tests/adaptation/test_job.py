@@ -13,9 +13,13 @@ import rated_models
 from affectlens import Predictor
 from affectlens.adaptation.embeddings import EmbeddingProgress
 from affectlens.adaptation.folder import Finetuned, FinetuneRequest, ValidationProgress
-from affectlens.adaptation.job import fit_head
+from affectlens.adaptation.job import fit_head, open_target
+from affectlens.adaptation.report import Report
 from affectlens.data.catalog import open_data
+from affectlens.data.records import DataSource
 from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError
+from affectlens.evaluation.evaluate import evaluate
+from affectlens.inference.engine import ONNX_RUNTIME, load_engine
 from affectlens.library import card
 from affectlens.model_folder import load_card
 from halves import LIBRARIES
@@ -86,6 +90,9 @@ def test_the_report_holds_each_picture_once_and_its_page_needs_no_network(fitted
     assert all(abs(sum(float(row[word]) for word in WORDS) - 1) < 1e-4 for row in rows)
     report = json.loads((fitted / "report.json").read_text(encoding="utf-8"))
     assert report["pictures"] == 42 and report["divisions"] == 1
+    own = report["estimates"]["own"]["accuracy"]
+    assert report["scores"]["intervals"]["accuracy"] == [own["low"], own["high"]], "of the same resamples"
+    assert report["scores"]["intervals"].keys() >= {"balanced_accuracy", "macro_f1", "brier"}
     page = (fitted / "report.html").read_text(encoding="utf-8")
     assert "ångest" in page and "http" not in page.replace("http-equiv", "")
 
@@ -266,6 +273,41 @@ def test_votes_are_learned_as_shares_and_not_as_the_word_with_the_most(
     for colour, share in (("red", 2 / 3), ("blue", 1 / 3)):
         emotions = found.predict_file(data / colour / "0.png").emotions
         assert emotions is not None and abs(emotions["cosy"] - share) < 0.12
+
+
+def test_rows_of_several_raters_are_one_picture_with_shares_everywhere(
+    data: Path, with_graph: Path, tmp_path: Path
+) -> None:
+    """Two of three raters name a picture's word, the third another; one of them by another path."""
+    rows: list[Sequence[str]] = [("path", "label")]
+    for word, other in zip(WORDS, (*WORDS[1:], WORDS[0]), strict=True):
+        for number in range(14):
+            rows += [(f"{word}/{number}.png", word), (f"./{word}/../{word}/{number}.png", word)]
+            rows.append((str(data / word / f"{number}.png"), other))
+    table = tmp_path / "raters.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    target = open_target(f"csv:{table}@{data}", str(with_graph), {})
+    assert isinstance(target, DataSource)
+    assert target.notes[-1].startswith("126 rows label 42 pictures")
+    made = run(request(data, tmp_path / "out", with_graph, source=target))
+    assert isinstance(made.report, Report) and made.report.scores.count == 42
+    target_of = target.split("all")[0].target.weights
+    assert sorted(target_of.values()) == pytest.approx([0, 1 / 3, 2 / 3])
+
+    found = evaluate(load_engine(str(made.model), ONNX_RUNTIME), open_data(f"csv:{table}@{data}"), "all")
+    assert found.scores.count == 42 and found.notes == target.notes[-1:]
+
+
+def test_pictures_that_are_all_for_a_test_are_not_learned_from(
+    data: Path, with_graph: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "t.csv"
+    rows = [f"{word}/{number}.png,{word},test" for word in WORDS for number in range(14)]
+    table.write_text("\n".join(["path,label,split", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"All pictures of .* are of the split 'test'"):
+        run(request(data, tmp_path / "out", with_graph, source=open_data(f"csv:{table}@{data}")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_is_not_begun_among_pictures_or_over_files_of_others(

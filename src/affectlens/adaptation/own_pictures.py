@@ -17,7 +17,7 @@ from affectlens.adaptation.label_source import labelled_percents
 from affectlens.data.catalog import open_data, table_of
 from affectlens.data.prefetch import batched, map_ahead
 from affectlens.data.rated_table import RatedPicture, mean_ratings, read_ratings
-from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
+from affectlens.data.records import ALL, DataSource, Record, digest, require_listed, with_shares
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
 from affectlens.emotions import Vocabulary
@@ -88,7 +88,7 @@ def open_own_pictures(
     source = open_data(spec) if labelled else _of_ratings(spec, rated, card.vocabulary)
     _require_new(source, card, split)
     if labelled:
-        source = matched_words(source, card.vocabulary)
+        source = with_shares(matched_words(source, card.vocabulary))
     require_listed(source)
     require_pictures(source)
     require_disjoint(source)

@@ -68,6 +68,7 @@ def evaluate(
     from affectlens.adaptation.rated_evaluation import has_own_ratings, require_labels
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
+    from affectlens.data.records import with_shares
     from affectlens.evaluation.evaluate import evaluate as evaluate_engine
     from affectlens.evaluation.evaluate import evaluate_rows
     from affectlens.evaluation.picture_tables import require_table_file
@@ -99,7 +100,7 @@ def evaluate(
             load_engine(model, engine, device, precision), data, split, scale, (out, table), batch_size
         )
     source = open_data(data)
-    number = len(source.split(split))
+    number = len(with_shares(source).split(split))
     _lock(context, out, table)
     loaded = load_engine(model, engine, device, precision, many=number >= MANY)
     with counter("predicting", number) as advance:

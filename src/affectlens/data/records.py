@@ -1,6 +1,8 @@
 """What every data set becomes: a list of records, without opening a picture."""
 
 import hashlib
+import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from affectlens.attributes import Attribute, BadAttribute
 from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known
-from affectlens.errors import EmptySplit, PictureError
+from affectlens.errors import DatasetError, EmptySplit, PictureError
 
 FOLD = re.compile(r"fold ?(\d{1,9})", re.IGNORECASE)  # a split of a data set divided for cross-validation
 ALL = "all"  # the one split of a data set that comes without a division
@@ -66,6 +68,42 @@ class DataSource:
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by split and top emotion, in vocabulary order."""
         return {name: count_emotions(self.vocabulary, part) for name, part in self.splits.items()}
+
+
+def with_shares(source: DataSource) -> DataSource:
+    """Return a data set with each picture of a split once: rows of one picture are several people's.
+
+    Its target is their mean: of labels, the share of the rows that name each. A note names how many rows
+    there were. Raises `DatasetError` for a picture whose rows name several groups.
+    """
+    rows, pictures = 0, 0
+    splits: dict[str, list[Record]] = {}
+    for name, part in source.splits.items():
+        same: dict[str, list[Record]] = {}
+        for record in part:
+            same.setdefault(os.path.normpath(record.path), []).append(record)
+        splits[name] = [_mean(of_one) for of_one in same.values()]
+        rows, pictures = rows + len(part), pictures + len(same)
+    if rows == pictures:
+        return source
+    note = f"{rows:,} rows label {pictures:,} pictures: what counts is the share of a picture's rows by word"
+    return replace(source, splits=splits, notes=(*source.notes, note))
+
+
+def _mean(records: Sequence[Record]) -> Record:
+    """Join the rows of one picture."""
+    first = records[0]
+    if len(records) == 1:
+        return first
+    groups = {record.group for record in records if record.group}
+    if len(groups) > 1:
+        raise DatasetError(
+            f"Rows of {first.key} name several groups: {', '.join(sorted(groups)[:3])}. Give all of them one."
+        )
+    words = first.target.vocabulary.words
+    columns = zip(*(record.target.probabilities for record in records), strict=True)
+    means = {word: math.fsum(column) / len(records) for word, column in zip(words, columns, strict=True)}
+    return replace(first, target=first.target.vocabulary.distribution(means), group="".join(groups))
 
 
 def require_listed(source: DataSource) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from affectlens.data.records import DataSource, digest, in_vocabulary, with_words_of
+from affectlens.data.records import DataSource, digest, in_vocabulary, with_shares, with_words_of
 from affectlens.emotions import POLARITY, VOCABULARIES, NoConversion, Vocabulary, own_name
 from affectlens.errors import DatasetError, VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
@@ -112,7 +112,7 @@ def evaluate(
     and `SettingsError` for attributes that data and model do not share or that the engine does not answer.
     """
     card, given = engine.card, source
-    source = matched_words(given, card.vocabulary)
+    source = with_shares(matched_words(given, card.vocabulary))
     records = source.split(split)
     shared = shared_attributes(card.attributes, source) if attributes else ()
     if shared:
@@ -165,6 +165,7 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
     elif words and not any(set(words) == set(v.words) for v in (source.vocabulary, *VOCABULARIES.values())):
         polarity = {word: side for word, side in source.vocabulary.polarity.items() if word in words}
         source = with_words_of(source, Vocabulary(own_name(words), words, polarity=polarity))
+    source = with_shares(source)
     matched = match_rows(given, source, split)
     found = from_answers(matched.answers)
     scores = score(found.logits, found.targets, source.vocabulary, unreadable=len(found.unreadable))
