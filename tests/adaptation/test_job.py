@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -296,7 +297,18 @@ def test_rows_of_several_raters_are_one_picture_with_shares_everywhere(
     assert sorted(target_of.values()) == pytest.approx([0, 1 / 3, 2 / 3])
 
     found = evaluate(load_engine(str(made.model), ONNX_RUNTIME), open_data(f"csv:{table}@{data}"), "all")
-    assert found.scores.count == 42 and found.notes == target.notes[-1:]
+    assert found.scores.count == 42 and found.notes[:-1] == target.notes[-1:]
+    assert "learned from 42 of these pictures" in found.notes[-1]
+
+
+def test_scores_of_pictures_that_were_not_learned_from_have_no_note(
+    fitted: Path, data: Path, tmp_path: Path
+) -> None:
+    fewer = shutil.copytree(data, tmp_path / "others")
+    (fewer / "cosy" / "0.png").unlink()
+    engine = load_engine(str(fitted / "model"), ONNX_RUNTIME)
+    assert evaluate(engine, open_data(f"folder:{data}"), "all").notes
+    assert not evaluate(engine, open_data(f"folder:{fewer}"), "all").notes
 
 
 def test_pictures_that_are_all_for_a_test_are_not_learned_from(

@@ -22,7 +22,7 @@ from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
 from affectlens.emotions import Vocabulary
 from affectlens.errors import DatasetError, EmptySplit, PictureError
-from affectlens.evaluation.evaluate import matched_words
+from affectlens.evaluation.evaluate import learned_hashes, matched_words
 from affectlens.files import read_file
 from affectlens.images import Pixels, read_pixels
 from affectlens.inference.engine import Answers, Engine
@@ -163,10 +163,7 @@ def _chosen(source: DataSource, split: str) -> list[Record]:
 
 def _require_new(source: DataSource, card: Card, split: str) -> None:
     """Raise `DatasetError` where a model learned from one of the splits: on these it is surer than it is."""
-    data = card.training.get("data", {})
-    hashes = data.get("hashes", {}) if isinstance(data, Mapping) else {}
-    kept_apart = {TEST} if "adapted" in card.training else {TEST, "val"}
-    learned = {hashed for name, hashed in hashes.items() if name not in kept_apart}
+    learned = learned_hashes(card)
     for name, part in source.splits.items():
         is_used = name == split if split and split != ALL else name != TEST or split == ALL
         if is_used and part and digest(part) in learned:

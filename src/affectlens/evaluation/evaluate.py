@@ -1,14 +1,15 @@
 """Evaluate a model on a split of a data set: what `affectlens evaluate` does."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from affectlens.data.records import DataSource, digest, in_vocabulary, with_shares, with_words_of
+from affectlens.data.records import ALL, DataSource, digest, in_vocabulary, with_shares, with_words_of
+from affectlens.data.splits import TEST, VAL
 from affectlens.emotions import POLARITY, VOCABULARIES, NoConversion, Vocabulary, own_name
 from affectlens.errors import DatasetError, VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
@@ -138,9 +139,30 @@ def evaluate(
         ),
         attribute_scores=named,
         set_scores=_set_scores(card, found),
-        notes=source.notes[len(given.notes) :],
+        notes=(*source.notes[len(given.notes) :], *_learned_from(card, source, split)),
         pictures=emotions_of_pictures(found, source, split, card.temperature),
     )
+
+
+def _learned_from(card: Card, source: DataSource, split: str) -> tuple[str, ...]:
+    """State it where a model learned from the pictures that it is scored on, as far as its card shows it."""
+    learned = learned_hashes(card)
+    used = [part for name, part in source.splits.items() if part and split in (name, ALL)]
+    number = sum(len(part) for part in used if digest(part) in learned)
+    if not number:
+        return ()
+    return (
+        f"{card.name} learned from {number:,} of these pictures: their scores are too good for others. Its "
+        "card has scores of pictures that it did not learn from",
+    )
+
+
+def learned_hashes(card: Card) -> set[str]:
+    """Return the hashes of splits (`data.records.digest`) that a model learned from, as its card has them."""
+    data = card.training.get("data", {})
+    hashes = data.get("hashes", {}) if isinstance(data, Mapping) else {}
+    kept_apart = {TEST} if "adapted" in card.training else {TEST, VAL}
+    return {hashed for name, hashed in hashes.items() if name not in kept_apart}
 
 
 def _set_scores(card: Card, found: Predictions) -> tuple[SetScores, ...]:
