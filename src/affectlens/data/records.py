@@ -82,7 +82,7 @@ def with_shares(source: DataSource) -> DataSource:
         same: dict[str, list[Record]] = {}
         for record in part:
             same.setdefault(os.path.normpath(record.path), []).append(record)
-        splits[name] = [_mean(of_one) for of_one in same.values()]
+        splits[name] = [_joined_rows(of_one) for of_one in same.values()]
         rows, pictures = rows + len(part), pictures + len(same)
     if rows == pictures:
         return source
@@ -90,7 +90,7 @@ def with_shares(source: DataSource) -> DataSource:
     return replace(source, splits=splits, notes=(*source.notes, note))
 
 
-def _mean(records: Sequence[Record]) -> Record:
+def _joined_rows(records: Sequence[Record]) -> Record:
     """Join the rows of one picture."""
     first = records[0]
     if len(records) == 1:
