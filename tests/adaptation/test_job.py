@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,11 @@ import rated_models
 from affectlens import Predictor
 from affectlens.adaptation.embeddings import EmbeddingProgress
 from affectlens.adaptation.folder import Finetuned, FinetuneRequest, ValidationProgress
-from affectlens.adaptation.job import fit_head, open_target
+from affectlens.adaptation.job import finetune, fit_head, open_target
 from affectlens.adaptation.report import Report
 from affectlens.data.catalog import open_data
 from affectlens.data.records import DataSource
-from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError
+from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError, SettingsError
 from affectlens.evaluation.evaluate import evaluate
 from affectlens.inference.engine import ONNX_RUNTIME, load_engine
 from affectlens.library import card
@@ -319,6 +320,15 @@ def test_pictures_that_are_all_for_a_test_are_not_learned_from(
     table.write_text("\n".join(["path,label,split", *rows]) + "\n", encoding="utf-8")
     with pytest.raises(DatasetError, match=r"All pictures of .* are of the split 'test'"):
         run(request(data, tmp_path / "out", with_graph, source=open_data(f"csv:{table}@{data}")))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", [{"device": "cuda"}, {"assignments": ["epochs=2"]}])
+def test_what_fitting_a_last_layer_has_no_use_for_is_refused_in_python_too(
+    data: Path, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    with pytest.raises(SettingsError, match="leave assignments and device out"):
+        finetune(f"folder:{data}", tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
 
 

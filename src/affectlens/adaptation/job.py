@@ -129,6 +129,11 @@ def finetune(
         affectlens.Predictor.load("my-model")("beach.jpg")
     """
     out = output_path(out)
+    if depth == HEAD and (assignments or device != "auto"):
+        raise SettingsError(
+            f"Settings and a device are of training, for which the depth {HEAD!r} has no use: leave "
+            "assignments and device out, or give another depth."
+        )
     request = FinetuneRequest(
         **requested_target(open_target(str(data), start, ratings)),
         out=out,
