@@ -323,6 +323,30 @@ def test_pictures_that_are_all_for_a_test_are_not_learned_from(
     assert not (tmp_path / "out").exists()
 
 
+def test_words_that_no_picture_has_are_not_answered(with_graph: Path, tmp_path: Path) -> None:
+    """Of a known vocabulary, with its polarity, of which the pictures have three words; and a bare folder."""
+    data = colour_set(tmp_path / "some", ("awe", "fear", "sadness"), each=14)
+    (data / "anger").mkdir()
+    target = open_target(f"folder:{data}", str(with_graph), {})
+    assert isinstance(target, DataSource)
+    assert "no picture is labelled amusement, contentment, excitement, anger, disgust" in target.notes[-1]
+    model = run(request(data, tmp_path / "out", with_graph, source=target)).model
+    assert load_card(model).vocabulary.polarity == {
+        "awe": "positive",
+        "fear": "negative",
+        "sadness": "negative",
+    }
+    found = Predictor.load(str(model))(data / "awe" / "0.png")
+    assert list(found.weights) == ["awe", "fear", "sadness"] and found.top == "awe"
+
+    table = tmp_path / "t.csv"
+    rows = [f"{word}/{n}.png,{word},{'test' if word == 'awe' else 'train'}"
+            for word in ("awe", "fear", "sadness") for n in range(14)]  # fmt: skip
+    table.write_text("\n".join(["path,label,split", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="All pictures of 'awe' are of the split 'test'"):
+        open_target(f"csv:{table}@{data}", str(with_graph), {})
+
+
 @pytest.mark.parametrize("given", [{"device": "cuda"}, {"assignments": ["epochs=2"]}])
 def test_what_fitting_a_last_layer_has_no_use_for_is_refused_in_python_too(
     data: Path, tmp_path: Path, given: dict[str, Any]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.attributes import Attribute, BadAttribute
-from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known
+from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known, own_name
 from affectlens.errors import DatasetError, EmptySplit, PictureError
 
 FOLD = re.compile(r"fold ?(\d{1,9})", re.IGNORECASE)  # a split of a data set divided for cross-validation
@@ -130,6 +130,39 @@ def with_words_of(source: DataSource, target: Vocabulary) -> DataSource:
 
     splits = {name: [renamed(record) for record in part] for name, part in source.splits.items()}
     return replace(source, vocabulary=target, splits=splits)
+
+
+def with_used_words(source: DataSource, held_out: str) -> DataSource:
+    """Return a data set without the words that no picture has, which nothing can be learned of; with a note.
+
+    Unchanged where fewer than two words would be left. Raises `DatasetError` for a word whose pictures are
+    all of the split `held_out`, which is not learned from.
+    """
+
+    def used(splits: Iterable[str]) -> set[str]:
+        records = (record for name in splits for record in source.splits[name])
+        return {word for record in records for word, weight in record.target.weights.items() if weight > 0}
+
+    words = source.vocabulary
+    learned = used(name for name in source.splits if name != held_out)
+    if len(learned) < 2 or len(learned) == len(words):
+        return source
+    if alone := sorted(used(source.splits) - learned):
+        raise DatasetError(
+            f"All pictures of {', '.join(map(repr, alone))} are of the split {held_out!r}, from which "
+            "nothing is learned. Give some another split, or leave the word out."
+        )
+    kept = tuple(word for word in words.words if word in learned)
+    left_out = ", ".join(word for word in words.words if word not in learned)
+    facts = {
+        name: {word: value for word, value in getattr(words, name).items() if word in learned}
+        for name in ("polarity", "colours", "valence")
+    }
+    aliases = {alias: word for alias, word in words.aliases.items() if word in learned}
+    fewer = Vocabulary(own_name(kept), kept, aliases, lost=words.lost, **facts)
+    note = f"no picture is labelled {left_out}, so that the model will not know these words"
+    found = with_words_of(source, fewer)
+    return replace(found, notes=(*source.notes, note))
 
 
 def in_vocabulary(source: DataSource, target: Vocabulary) -> DataSource:
