@@ -94,6 +94,8 @@ def test_the_report_holds_each_picture_once_and_its_page_needs_no_network(fitted
     assert report["pictures"] == 42 and report["divisions"] == 1
     own = report["estimates"]["own"]["accuracy"]
     assert report["scores"]["intervals"]["accuracy"] == [own["low"], own["high"]], "of the same resamples"
+    readme = (fitted / "model" / "README.md").read_text(encoding="utf-8")
+    assert "2,000 bootstrap resamples of groups of pictures" in readme
     assert report["scores"]["intervals"].keys() >= {"balanced_accuracy", "macro_f1", "brier"}
     page = (fitted / "report.html").read_text(encoding="utf-8")
     assert "ångest" in page and "http" not in page.replace("http-equiv", "")

@@ -77,11 +77,13 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:
-    """How intervals were made: number of resamples (0 for none), seed, and level."""
+    """How intervals were made: number of resamples (0 for none), seed, level, and whether groups of pictures
+    were sampled instead of single ones."""
 
     resamples: int
     seed: int
     level: float = 0.95
+    groups: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,8 @@ class Scores:
         """Return plain data that can be written as JSON, without NaN; `from_json` reads it."""
         data = {name: value for name, value in asdict(self).items() if (name, value) != _NOT_KNOWN}
         data["words"] = list(self.words)
+        if not self.bootstrap.groups:  # as versions wrote it that knew single pictures alone
+            del data["bootstrap"]["groups"]
         data["confusion"] = {
             "labels": list(self.confusion.labels),
             "rows": [list(row) for row in self.confusion.rows],
@@ -179,7 +183,9 @@ def score(
         divergence = terms["negative_log_likelihood"] - metrics.entropy(targets)
         terms["kullback_leibler"] = np.maximum(divergence, 0)
     means = {name: float(rows.mean()) for name, rows in terms.items()}
-    settings = Bootstrap(resamples=resamples if times is None else times.shape[1], seed=seed)
+    settings = Bootstrap(
+        resamples=resamples if times is None else times.shape[1], seed=seed, groups=times is not None
+    )
     return Scores(
         vocabulary=vocabulary.name,
         words=vocabulary.words,
