@@ -41,9 +41,20 @@ def test_what_is_not_a_list_of_paths_is_refused(paths: list[Path], tmp_path: Pat
         Embedding().transform(str(paths[0]))
     with pytest.raises(SettingsError, match="empty"):
         Embedding().transform([])
-    with pytest.raises(SettingsError, match="not by a float"):
+    with pytest.raises(SettingsError, match="not NoneType"):
+        Embedding().transform(None)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="not by float"):
         Embedding().transform([0.5])  # type: ignore[list-item]
     with pytest.raises(PictureError, match=r"nothing\.png"):
         Embedding().transform([paths[0], tmp_path / "nothing.png"])
     with pytest.raises(ModelNotFound):
         Embedding(model="no such model").fit()
+
+
+def test_features_have_names_by_which_they_become_data_frames(paths: list[Path]) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = Embedding().set_output(transform="pandas").fit_transform(paths[:3])
+    assert isinstance(table, pandas.DataFrame) and len(table) == 3
+    assert list(table.columns[:2]) == ["embedding0", "embedding1"]
+    np.testing.assert_array_equal(table.to_numpy(), Embedding().fit_transform(paths[:3]))
+    assert list(Embedding().get_feature_names_out()) == list(table.columns)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,13 @@ import rated_models
 from affectlens import Predictor
 from affectlens.adaptation.embeddings import EmbeddingProgress
 from affectlens.adaptation.folder import Finetuned, FinetuneRequest, ValidationProgress
-from affectlens.adaptation.job import fit_head
+from affectlens.adaptation.job import finetune, fit_head, open_target
+from affectlens.adaptation.report import Report
 from affectlens.data.catalog import open_data
-from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError
+from affectlens.data.records import DataSource
+from affectlens.errors import AffectLensError, DatasetError, OutputError, RunError, SettingsError
+from affectlens.evaluation.evaluate import evaluate
+from affectlens.inference.engine import ONNX_RUNTIME, load_engine
 from affectlens.library import card
 from affectlens.model_folder import load_card
 from halves import LIBRARIES
@@ -87,6 +92,11 @@ def test_the_report_holds_each_picture_once_and_its_page_needs_no_network(fitted
     assert all(abs(sum(float(row[word]) for word in WORDS) - 1) < 1e-4 for row in rows)
     report = json.loads((fitted / "report.json").read_text(encoding="utf-8"))
     assert report["pictures"] == 42 and report["divisions"] == 1
+    own = report["estimates"]["own"]["accuracy"]
+    assert report["scores"]["intervals"]["accuracy"] == [own["low"], own["high"]], "of the same resamples"
+    readme = (fitted / "model" / "README.md").read_text(encoding="utf-8")
+    assert "2,000 bootstrap resamples of groups of pictures" in readme
+    assert report["scores"]["intervals"].keys() >= {"balanced_accuracy", "macro_f1", "brier"}
     page = (fitted / "report.html").read_text(encoding="utf-8")
     assert "ångest" in page and "http" not in page.replace("http-equiv", "")
 
@@ -272,6 +282,85 @@ def test_votes_are_learned_as_shares_and_not_as_the_word_with_the_most(
     for colour, share in (("red", 2 / 3), ("blue", 1 / 3)):
         emotions = found.predict_file(data / colour / "0.png").emotions
         assert emotions is not None and abs(emotions["cosy"] - share) < 0.12
+
+
+def test_rows_of_several_raters_are_one_picture_with_shares_everywhere(
+    data: Path, with_graph: Path, tmp_path: Path
+) -> None:
+    """Two of three raters name a picture's word, the third another; one of them by another path."""
+    rows: list[Sequence[str]] = [("path", "label")]
+    for word, other in zip(WORDS, (*WORDS[1:], WORDS[0]), strict=True):
+        for number in range(14):
+            rows += [(f"{word}/{number}.png", word), (f"./{word}/../{word}/{number}.png", word)]
+            rows.append((str(data / word / f"{number}.png"), other))
+    table = tmp_path / "raters.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    target = open_target(f"csv:{table}@{data}", str(with_graph), {})
+    assert isinstance(target, DataSource)
+    assert target.notes[-1].startswith("126 rows label 42 pictures")
+    made = run(request(data, tmp_path / "out", with_graph, source=target))
+    assert isinstance(made.report, Report) and made.report.scores.count == 42
+    target_of = target.split("all")[0].target.weights
+    assert sorted(target_of.values()) == pytest.approx([0, 1 / 3, 2 / 3])
+
+    found = evaluate(load_engine(str(made.model), ONNX_RUNTIME), open_data(f"csv:{table}@{data}"), "all")
+    assert found.scores.count == 42 and found.notes[:-1] == target.notes[-1:]
+    assert "learned from 42 of these pictures" in found.notes[-1]
+
+
+def test_scores_of_pictures_that_were_not_learned_from_have_no_note(
+    fitted: Path, data: Path, tmp_path: Path
+) -> None:
+    fewer = shutil.copytree(data, tmp_path / "others")
+    (fewer / "cosy" / "0.png").unlink()
+    engine = load_engine(str(fitted / "model"), ONNX_RUNTIME)
+    assert evaluate(engine, open_data(f"folder:{data}"), "all").notes
+    assert not evaluate(engine, open_data(f"folder:{fewer}"), "all").notes
+
+
+def test_pictures_that_are_all_for_a_test_are_not_learned_from(
+    data: Path, with_graph: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "t.csv"
+    rows = [f"{word}/{number}.png,{word},test" for word in WORDS for number in range(14)]
+    table.write_text("\n".join(["path,label,split", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"All pictures of .* are of the split 'test'"):
+        run(request(data, tmp_path / "out", with_graph, source=open_data(f"csv:{table}@{data}")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_words_that_no_picture_has_are_not_answered(with_graph: Path, tmp_path: Path) -> None:
+    """Of a known vocabulary, with its polarity, of which the pictures have three words; and a bare folder."""
+    data = colour_set(tmp_path / "some", ("awe", "fear", "sadness"), each=14)
+    (data / "anger").mkdir()
+    target = open_target(f"folder:{data}", str(with_graph), {})
+    assert isinstance(target, DataSource)
+    assert "no picture is labelled amusement, contentment, excitement, anger, disgust" in target.notes[-1]
+    model = run(request(data, tmp_path / "out", with_graph, source=target)).model
+    assert load_card(model).vocabulary.polarity == {
+        "awe": "positive",
+        "fear": "negative",
+        "sadness": "negative",
+    }
+    found = Predictor.load(str(model))(data / "awe" / "0.png")
+    assert list(found.weights) == ["awe", "fear", "sadness"] and found.top == "awe"
+
+    table = tmp_path / "t.csv"
+    rows = [f"{word}/{n}.png,{word},{'test' if word == 'awe' else 'train'}"
+            for word in ("awe", "fear", "sadness") for n in range(14)]  # fmt: skip
+    table.write_text("\n".join(["path,label,split", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="All pictures of 'awe' are of the split 'test'"):
+        open_target(f"csv:{table}@{data}", str(with_graph), {})
+
+
+@pytest.mark.parametrize("given", [{"device": "cuda"}, {"assignments": ["epochs=2"]}])
+def test_what_fitting_a_last_layer_has_no_use_for_is_refused_in_python_too(
+    data: Path, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    with pytest.raises(SettingsError, match="leave assignments and device out"):
+        finetune(f"folder:{data}", tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_is_not_begun_among_pictures_or_over_files_of_others(

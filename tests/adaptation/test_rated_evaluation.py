@@ -147,3 +147,25 @@ def test_too_few_pictures_that_can_be_read_are_an_error_with_the_reason(
     spec = table(photos, tmp_path / "own.csv", values)
     with pytest.raises(DatasetError, match=r"1 cannot be read, the first: .*torn\.png"):
         evaluate_ratings(load_engine(str(rated), ONNX_RUNTIME), spec, "")
+
+
+def test_a_table_has_each_picture_s_ratings_next_to_people_s(
+    rated: Path, photos: Path, tmp_path: Path
+) -> None:
+    of_people = {name: 2.0 + number % 4 for number, name in enumerate(NAMES)}
+    broken, out = tmp_path / "broken.png", tmp_path / "pictures.csv"
+    broken.write_bytes(b"not a picture")
+    spec = table(photos, tmp_path / "own.csv", {**of_people, str(broken): 3.0})
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(rated), "--data", spec, "--split", "all", "--predictions", str(out)])
+    assert ended.value.code == 1, "a picture cannot be read"
+    with out.open(newline="", encoding="utf-8") as text:
+        rows = {row["image"]: row for row in csv.DictReader(text)}
+    failed = rows.pop(str(broken))
+    assert "broken.png" in failed["error"] and failed["valence"] == failed["valence_rated"] == ""
+    answers = predicted(rated, photos)
+    assert rows.keys() == answers.keys()
+    for name, row in rows.items():
+        assert float(row["valence"]) == pytest.approx(answers[name], abs=1e-3)
+        assert float(row["valence_low"]) <= float(row["valence"]) <= float(row["valence_high"])
+        assert float(row["valence_rated"]) == of_people[name] and row["error"] == ""

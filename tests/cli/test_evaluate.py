@@ -1,5 +1,6 @@
 """`affectlens evaluate` with a model, and with the predictions that the model made before."""
 
+import csv
 import json
 import os
 import sys
@@ -161,3 +162,44 @@ def test_a_folder_that_cannot_be_listed_is_not_read_and_the_rest_is_scored(
     assert [each["image"] for each in found["unreadable"]] == ["awe/more"]
     assert found["scores"]["count"] == 2 * len(MIKELS)
     assert "more: the folder cannot be listed" in capsys.readouterr().err
+
+
+def table_of(file: Path) -> list[dict[str, str]]:
+    """Read a table back by programs that are not ours, every cell as text."""
+    if file.suffix == ".csv":
+        with file.open(newline="", encoding="utf-8") as text:
+            return list(csv.DictReader(text))
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(file).to_pylist()
+    return [{name: "" if cell is None else str(cell) for name, cell in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("suffix", [each for each in SUFFIXES if each != ".jsonl"])
+def test_a_table_has_what_was_predicted_for_each_picture_next_to_its_target(
+    graph_model: Path, data: Path, tmp_path: Path, suffix: str
+) -> None:
+    table, of_rows = tmp_path / f"pictures{suffix}", tmp_path / f"again{suffix}"
+    scores = evaluated(graph_model, data, tmp_path / "model.json", "--predictions", table)["scores"]
+    found = table_of(table)
+    (broken,) = [row for row in found if row["error"]]
+    assert broken["image"].endswith("awe/broken.png") and broken["label"] == "awe"
+    assert "broken.png" in broken["error"] and broken["top"] == broken["awe"] == broken["awe_target"] == ""
+    read = [row for row in found if not row["error"]]
+    assert len(read) == 40 and {Path(row["image"]).parent.name for row in read} == set(MIKELS.words)
+    right = 0
+    for row in read:
+        assert row["label"] == Path(row["image"]).parent.name
+        probabilities = {word: float(row[word]) for word in MIKELS.words}
+        assert row["top"] == max(probabilities, key=lambda word: probabilities[word])
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert {word for word in MIKELS.words if float(row[f"{word}_target"])} == {row["label"]}
+        right += row["top"] == row["label"]
+    assert right / len(read) == pytest.approx(scores["accuracy"])
+
+    answers = tmp_path / "answers.jsonl"
+    assert status("predict", data, "--model", graph_model, "--out", answers) == 1
+    evaluated(answers, data, tmp_path / "rows.json", "--predictions", of_rows)
+    for row, same in zip(read, (row for row in table_of(of_rows) if not row["error"]), strict=True):
+        assert (row["image"], row["label"], row["top"]) == (same["image"], same["label"], same["top"])
+        assert float(row["fear"]) == pytest.approx(float(same["fear"]), abs=2 * ROUNDING)

@@ -2,6 +2,7 @@
 
 On disk:
     FOLDER/manifest.json      which weights, preprocessing and engine the embeddings are of
+    FOLDER/OUTPUT/            the same of features of another kind (`folder_of_output`)
     FOLDER/HASH.npy           features of up to `PART` pictures, float32; HASH is of their names, sizes, dates
 
 A part is written completely or not at all, so that an interrupted computation goes on after the last one.
@@ -43,6 +44,18 @@ class EmbeddingProgress:
 
     done: int
     total: int
+
+
+def folder_of_output(folder: Path, output: str = GRAPH_EMBEDDING) -> Path:
+    """Return where features of a kind are in a folder: in itself, or below it where it has those of another.
+
+    So that words and ratings of the same pictures can share a folder, whichever were first.
+    """
+    try:
+        found = json.loads(read_file(folder / MANIFEST).decode("utf-8")).get("output", GRAPH_EMBEDDING)
+    except (OSError, ValueError, AttributeError):
+        return folder  # none yet, or one that `embed` reports
+    return folder if found == output else folder / output
 
 
 def embed(

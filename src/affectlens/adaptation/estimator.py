@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from affectlens import library
 from affectlens.adaptation.embeddings import Features, embed_files
@@ -70,6 +71,17 @@ class Embedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise errors[0]
         return features
 
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Name the features, embedding0 and so on, (D,): for data frames (`set_output`) and compositions.
+
+        `input_features` are not looked at. Raises what `fit` does.
+        """
+        engine = getattr(self, "features_of_", None) or _loaded(self.model, self.engine, many=False)
+        size = engine.card.preprocessing
+        blank = size.normalise(np.zeros((1, size.height, size.width, 3), dtype=np.uint8))
+        number = engine.output(blank, GRAPH_EMBEDDING).shape[1]
+        return np.array([f"embedding{feature}" for feature in range(number)], dtype=object)
+
     def __sklearn_tags__(self) -> Any:
         """Nothing is learned from pictures, which are not a table."""
         tags = super().__sklearn_tags__()
@@ -95,8 +107,10 @@ def _loaded(model: str, name: str, *, many: bool) -> Engine:
 def _paths(pictures: Iterable[Path | str]) -> Sequence[Path | str]:
     if isinstance(pictures, (str, Path, bytes)):
         raise SettingsError(f"Pictures are a list of paths, not one path: write [{str(pictures)!r}].")
+    if not isinstance(pictures, Iterable):
+        raise SettingsError(f"Pictures are a list of paths, not {type(pictures).__name__}.")
     found = [str(each) if isinstance(each, np.str_) else each for each in pictures]
     strange = next((each for each in found if not isinstance(each, (str, Path))), None)
     if strange is not None:
-        raise SettingsError(f"A picture is named by its path here, not by a {type(strange).__name__}.")
+        raise SettingsError(f"A picture is named by its path here, not by {type(strange).__name__}.")
     return found

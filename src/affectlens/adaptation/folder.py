@@ -32,7 +32,7 @@ from affectlens.adaptation.report import Report, mean_probabilities
 from affectlens.adaptation.validation import Labelled, OutOfFold, cross_fitted
 from affectlens.data import splits
 from affectlens.data.folder import require_apart
-from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
+from affectlens.data.records import DataSource, Record, digest, require_listed
 from affectlens.errors import RunError
 from affectlens.files import atomic_write, clear_leftovers, json_text, read_file
 from affectlens.inference.engine import ONNX_RUNTIME
@@ -111,7 +111,7 @@ def learnable_records(source: DataSource) -> list[Record]:
     splits.require_pictures(source)
     splits.require_disjoint(source)
     left = {name: part for name, part in source.splits.items() if name != splits.TEST}
-    records = [record for part in left.values() for record in part] or source.split(ALL)
+    records = [record for part in left.values() for record in part]
     return sorted(records, key=lambda record: record.key)
 
 

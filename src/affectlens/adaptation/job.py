@@ -46,7 +46,8 @@ from affectlens.adaptation.validation import (
 )
 from affectlens.data.catalog import open_data
 from affectlens.data.rated_table import ScaleEnds
-from affectlens.data.records import DataSource
+from affectlens.data.records import DataSource, with_shares, with_used_words
+from affectlens.data.splits import TEST
 from affectlens.errors import SettingsError
 from affectlens.extras import ADAPT, require
 from affectlens.files import output_path
@@ -129,6 +130,11 @@ def finetune(
         affectlens.Predictor.load("my-model")("beach.jpg")
     """
     out = output_path(out)
+    if depth == HEAD and (assignments or device != "auto"):
+        raise SettingsError(
+            f"Settings and a device are of training, for which the depth {HEAD!r} has no use: leave "
+            "assignments and device out, or give another depth."
+        )
     request = FinetuneRequest(
         **requested_target(open_target(str(data), start, ratings)),
         out=out,
@@ -175,7 +181,9 @@ def open_target(
         return open_rated_source(data, found, library.card(start))
     if scale is not None:
         raise SettingsError(f"{data} has labels, which have no scale. Leave the scale out, or name ratings.")
-    return open_label_source(data, library.card(start)) if several else open_data(data)
+    if several:
+        return open_label_source(data, library.card(start))
+    return with_used_words(with_shares(open_data(data)), TEST)
 
 
 def _fit(request: FinetuneRequest, start: Start, data: Labelled) -> Iterator[FinetuneEvent]:

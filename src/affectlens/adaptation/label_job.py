@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.adaptation.depths import HEAD
-from affectlens.adaptation.embeddings import EmbeddingProgress, embed, read_embeddings
+from affectlens.adaptation.embeddings import EmbeddingProgress, embed, folder_of_output, read_embeddings
 from affectlens.adaptation.folder import (
     EMBEDDINGS,
     PAGE,
@@ -71,7 +71,7 @@ def _embeddings(
     request: FinetuneRequest, start: Start, labels: LabelSource
 ) -> Generator[EmbeddingProgress, None, tuple[NDArray[np.float32], Groups]]:
     """Embed the pictures, or read what was kept, and find those that belong together."""
-    records, cache = labels.records, request.cache or request.out / EMBEDDINGS
+    records, cache = labels.records, folder_of_output(request.cache or request.out / EMBEDDINGS)
     engine = load_engine(str(start.folder), request.engine, precision="float32", many=len(records) >= MANY)
     yield from embed(engine, records, cache)
     return read_embeddings(records, cache), find_groups(records, search_for(len(records)))

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from affectlens.adaptation.label_source import labelled_percents
 from affectlens.data.catalog import open_data, table_of
 from affectlens.data.rated_table import RatedPicture, mean_ratings, read_ratings
-from affectlens.data.records import ALL, DataSource, Record, digest, require_listed
+from affectlens.data.records import ALL, DataSource, Record, digest, require_listed, with_shares
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
 from affectlens.emotions import Vocabulary
 from affectlens.errors import DatasetError, EmptySplit, SettingsError
-from affectlens.evaluation.evaluate import matched_words
+from affectlens.evaluation.evaluate import learned_hashes, matched_words
 from affectlens.files import read_file
 from affectlens.inference.engine import Answers, Engine
 from affectlens.inference.predictions import Unreadable, answered_batches, as_logits, require_readable
@@ -89,7 +89,7 @@ def open_own_pictures(
     source = open_data(spec) if labelled else _of_ratings(spec, rated, card.vocabulary)
     _require_new(source, card, split)
     if labelled:
-        source = matched_words(source, card.vocabulary)
+        source = with_shares(matched_words(source, card.vocabulary))
     require_listed(source)
     require_pictures(source)
     require_disjoint(source)
@@ -164,10 +164,7 @@ def _chosen(source: DataSource, split: str) -> list[Record]:
 
 def _require_new(source: DataSource, card: Card, split: str) -> None:
     """Raise `DatasetError` where a model learned from one of the splits: on these it is surer than it is."""
-    data = card.training.get("data", {})
-    hashes = data.get("hashes", {}) if isinstance(data, Mapping) else {}
-    kept_apart = {TEST} if "adapted" in card.training else {TEST, "val"}
-    learned = {hashed for name, hashed in hashes.items() if name not in kept_apart}
+    learned = learned_hashes(card)
     for name, part in source.splits.items():
         is_used = name == split if split and split != ALL else name != TEST or split == ALL
         if is_used and part and digest(part) in learned:

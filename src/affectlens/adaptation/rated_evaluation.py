@@ -11,6 +11,7 @@ from affectlens.data.table import LABELS, has_emotions, rows_of
 from affectlens.emotions import MIKELS, Vocabulary, own_name
 from affectlens.errors import DatasetError
 from affectlens.evaluation.evaluate import calibrated_on
+from affectlens.evaluation.picture_tables import PictureTable, ratings_of_pictures
 from affectlens.evaluation.ratings import RatingScores, score_ratings
 from affectlens.inference.engine import Engine
 from affectlens.inference.output.read import RowsFile
@@ -27,6 +28,7 @@ class RatedEvaluation:
         hash: of the pictures (`data.records.digest`)
         learned: how many pictures were left out, since the model's ratings were learned from them
         unreadable: pictures that are in no score
+        pictures: a row for each picture, what was predicted next to people's ratings
         about: what should be known of the pictures, as `notes` has it
     """
 
@@ -34,6 +36,7 @@ class RatedEvaluation:
     hash: str
     learned: int
     unreadable: tuple[Unreadable, ...]
+    pictures: PictureTable
     about: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -116,5 +119,12 @@ def evaluate_ratings(
         unread = answers.unreadable
         reason = f" {len(unread):,} cannot be read, the first: {unread[0].error}" if unread else ""
         raise DatasetError(f"Fewer than three pictures of {spec} have a rating that can be compared.{reason}")
+    pictures = ratings_of_pictures(
+        [record.key for record in own.records],
+        dict(zip(answers.rows.tolist(), answers.ratings, strict=True)),
+        own.ratings,
+        engine.card.ratings,
+        answers.unreadable,
+    )
     about = calibrated_on(engine.card, own.hash)
-    return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable, about)
+    return RatedEvaluation(scores, own.hash, own.learned, answers.unreadable, pictures, about)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.adaptation.depths import HEAD
-from affectlens.adaptation.embeddings import EmbeddingProgress, embed, read_embeddings
+from affectlens.adaptation.embeddings import EmbeddingProgress, embed, folder_of_output, read_embeddings
 from affectlens.adaptation.folder import (
     EMBEDDINGS,
     PAGE,
@@ -85,9 +85,9 @@ def _features(
 ) -> Generator[EmbeddingProgress, None, RatedFeatures]:
     """Compute what ratings are read from, or read what was kept, and find pictures that belong together."""
     records, opened = rated.records, start.opened
-    cache = request.cache or request.out / EMBEDDINGS
     engine = load_engine(str(start.folder), request.engine, precision="float32", many=len(records) >= MANY)
     output = features_output(opened.graph.graph)
+    cache = folder_of_output(request.cache or request.out / EMBEDDINGS, output)
     yield from embed(engine, records, cache, output)
     features = read_embeddings(records, cache)
     blocks = [layer.features for layer in opened.layers]

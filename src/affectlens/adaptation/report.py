@@ -215,7 +215,7 @@ def make_report(
         strengths=found.strengths,
         trained=trained,
         temperature=temperature,
-        scores=_scores(scaled, targets, vocabulary, found.divisions, temperature),
+        scores=_scores(scaled, targets, vocabulary, found.divisions, temperature, times, seed),
         estimates={name: each.estimates(LEVEL) for name, each in resampled.items()},
         differences={name: resampled[OWN].differences(resampled[name], level) for name in simpler},
         curve=_curve(data, found, curve, targets, times),
@@ -224,10 +224,16 @@ def make_report(
 
 
 def _scores(
-    logits: Doubles, targets: Doubles, vocabulary: Vocabulary, divisions: int, temperature: float
+    logits: Doubles,
+    targets: Doubles,
+    vocabulary: Vocabulary,
+    divisions: int,
+    temperature: float,
+    times: Doubles,
+    seed: int,
 ) -> Scores:
     """Measure scaled answers; of several divisions counts are means, so that they are those of pictures."""
-    found = score(logits, targets, vocabulary, resamples=0)
+    found = score(logits, targets, vocabulary, times=times, seed=seed)
     rows = tuple(tuple(count / divisions for count in row) for row in found.confusion.rows)
     return replace(
         found,

@@ -10,7 +10,7 @@ import numpy as np
 
 from affectlens import library
 from affectlens.adaptation.classifier import ClassifierFolder, open_classifier
-from affectlens.adaptation.embeddings import EmbeddingProgress, embed, read_embeddings
+from affectlens.adaptation.embeddings import EmbeddingProgress, embed, folder_of_output, read_embeddings
 from affectlens.adaptation.folder import EMBEDDINGS, FinetuneRequest, ValidationProgress
 from affectlens.adaptation.head import known_directions
 from affectlens.adaptation.validation import LARGE, Labelled
@@ -46,7 +46,7 @@ def label_embeddings(
     request: FinetuneRequest, start: Start, records: Sequence[Record]
 ) -> Generator[EmbeddingProgress, None, Labelled]:
     """Embed the pictures, or read what was kept, and find those that belong together."""
-    cache = request.cache or request.out / EMBEDDINGS
+    cache = folder_of_output(request.cache or request.out / EMBEDDINGS)
     engine = load_engine(str(start.folder), request.engine, precision="float32", many=len(records) >= MANY)
     yield from embed(engine, records, cache)
     features = read_embeddings(records, cache)

@@ -30,6 +30,9 @@ SETS_CAPTION = "Sets of emotions by coverage: how many pictures have theirs in t
 @click.option("--attributes", is_flag=True,
               help="Scores of the attributes that the model predicts as well, in a second pass.")  # fmt: skip
 @click.option("--out", type=options.OutputFile(".json"), help="JSON file for the scores.")
+@click.option("--predictions", "table", type=options.OutputFile(".csv", ".parquet"),
+              help="Table to write: for each picture what was predicted, next to its label or ratings. "
+                   ".csv or .parquet.")  # fmt: skip
 @click.option("--scale", nargs=2, type=float, metavar="LOW HIGH",
               help="Ends of the scale of ratings in a table, which are scored instead of its labels. A table "
                    "that has ratings alone needs it where they are not from 1 to 9.")  # fmt: skip
@@ -49,6 +52,7 @@ def evaluate(
     split: str,
     attributes: bool,
     out: Path | None,
+    table: Path | None,
     scale: tuple[float, float] | None,
     batch_size: int,
     workers: int | None,
@@ -68,21 +72,23 @@ def evaluate(
     from affectlens.adaptation.rated_evaluation import has_own_ratings, require_labels
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
+    from affectlens.data.records import with_shares
     from affectlens.evaluation.evaluate import evaluate as evaluate_engine
     from affectlens.evaluation.evaluate import evaluate_rows
+    from affectlens.evaluation.picture_tables import require_table_file
     from affectlens.inference.engine import MANY, load_engine
     from affectlens.inference.output.read import is_rows_file, read_rows_file
     from affectlens.library import card as card_of
-    from affectlens.locks import locked_file
 
+    if table:
+        require_table_file(table)
     if is_rows_file(model):
         _refuse_options_of_models(context, model)
         rows = read_rows_file(Path(model))
         require_labels(rows, data)
         source = open_data(data)
-        if out:
-            context.with_resource(locked_file(out))
-        return _report(evaluate_rows(rows, source, split), source, out)
+        _lock(context, out, table)
+        return _report(evaluate_rows(rows, source, split), source, out, table)
     if workers is not None:
         note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
         echo(note, err=True)
@@ -95,21 +101,28 @@ def evaluate(
     if rated and labelled:
         echo(f"Note: {_RATINGS_ALONE if scale else _LABELS_ALONE}.", err=True)
     if rated and (scale or not labelled):
-        if out:
-            context.with_resource(locked_file(out))
+        _lock(context, out, table)
         return _evaluate_ratings(
-            load_engine(model, engine, device, precision), data, split, scale, out, batch_size
+            load_engine(model, engine, device, precision), data, split, scale, (out, table), batch_size
         )
     source = open_data(data)
-    number = len(source.split(split))
-    if out:
-        context.with_resource(locked_file(out))
+    number = len(with_shares(source).split(split))
+    _lock(context, out, table)
     loaded = load_engine(model, engine, device, precision, many=number >= MANY)
     with counter("predicting", number) as advance:
         result = evaluate_engine(
             loaded, source, split, attributes=attributes, batch_size=batch_size, progress=advance
         )
-    return _report(result, source, out)
+    return _report(result, source, out, table)
+
+
+def _lock(context: click.Context, *files: Path | None) -> None:
+    """Keep the files that are written from other processes until the command ends."""
+    from affectlens.locks import locked_file
+
+    for file in files:
+        if file:
+            context.with_resource(locked_file(file))
 
 
 def _evaluate_ratings(
@@ -117,7 +130,7 @@ def _evaluate_ratings(
     data: str,
     split: str,
     scale: tuple[float, float] | None,
-    out: Path | None,
+    files: tuple[Path | None, Path | None],
     batch_size: int,
 ) -> int:
     import json
@@ -130,6 +143,9 @@ def _evaluate_ratings(
 
     with counter("predicting", None) as advance:
         found = evaluate_ratings(engine, data, split, scale or SCALE, batch_size, advance)
+    out, table = files
+    if table:
+        found.pictures.write(table)
     if out:
         about = {"model": engine.card.name, "weights": engine.card.weights_hash, "split": split}
         with atomic_write(out, "w") as file:
@@ -147,11 +163,13 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
         raise click.UsageError(f"{file} holds what was predicted before: leave out {option}.")
 
 
-def _report(result: "Evaluation", source: "DataSource", out: Path | None) -> int:
+def _report(result: "Evaluation", source: "DataSource", out: Path | None, table: Path | None) -> int:
     from affectlens.evaluation.sets import sets_table
     from affectlens.evaluation.tables import print_scores
     from affectlens.report.text import print_table
 
+    if table and result.pictures:
+        result.pictures.write(table)
     if out:
         result.write(out)
     console = table_console()

@@ -285,7 +285,7 @@ def show_finetuning(events: "Iterator[FinetuneEvent]") -> None:
                 if isinstance(event.report, Report):
                     print_scores(event.report.scores, table_console())
                 else:
-                    echo(event.report.markdown())
+                    echo(event.report.markdown(), several_lines=True)
                 for line in event.report.findings():
                     echo(line)
                 echo(f"Report: {event.page}")

@@ -1,6 +1,8 @@
 """What every data set becomes: a list of records, without opening a picture."""
 
 import hashlib
+import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.attributes import Attribute, BadAttribute
-from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known
-from affectlens.errors import EmptySplit, PictureError
+from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known, own_name
+from affectlens.errors import DatasetError, EmptySplit, PictureError
 
 FOLD = re.compile(r"fold ?(\d{1,9})", re.IGNORECASE)  # a split of a data set divided for cross-validation
 ALL = "all"  # the one split of a data set that comes without a division
@@ -68,6 +70,42 @@ class DataSource:
         return {name: count_emotions(self.vocabulary, part) for name, part in self.splits.items()}
 
 
+def with_shares(source: DataSource) -> DataSource:
+    """Return a data set with each picture of a split once: rows of one picture are several people's.
+
+    Its target is their mean: of labels, the share of the rows that name each. A note names how many rows
+    there were. Raises `DatasetError` for a picture whose rows name several groups.
+    """
+    rows, pictures = 0, 0
+    splits: dict[str, list[Record]] = {}
+    for name, part in source.splits.items():
+        same: dict[str, list[Record]] = {}
+        for record in part:
+            same.setdefault(os.path.normpath(record.path), []).append(record)
+        splits[name] = [_joined_rows(of_one) for of_one in same.values()]
+        rows, pictures = rows + len(part), pictures + len(same)
+    if rows == pictures:
+        return source
+    note = f"{rows:,} rows label {pictures:,} pictures: what counts is the share of a picture's rows by word"
+    return replace(source, splits=splits, notes=(*source.notes, note))
+
+
+def _joined_rows(records: Sequence[Record]) -> Record:
+    """Join the rows of one picture."""
+    first = records[0]
+    if len(records) == 1:
+        return first
+    groups = {record.group for record in records if record.group}
+    if len(groups) > 1:
+        raise DatasetError(
+            f"Rows of {first.key} name several groups: {', '.join(sorted(groups)[:3])}. Give all of them one."
+        )
+    words = first.target.vocabulary.words
+    columns = zip(*(record.target.probabilities for record in records), strict=True)
+    means = {word: math.fsum(column) / len(records) for word, column in zip(words, columns, strict=True)}
+    return replace(first, target=first.target.vocabulary.distribution(means), group="".join(groups))
+
+
 def require_listed(source: DataSource) -> None:
     """Raise the `PictureError` of a folder that cannot be listed: what lies there would be missing unseen."""
     for error in source.unlisted:
@@ -92,6 +130,39 @@ def with_words_of(source: DataSource, target: Vocabulary) -> DataSource:
 
     splits = {name: [renamed(record) for record in part] for name, part in source.splits.items()}
     return replace(source, vocabulary=target, splits=splits)
+
+
+def with_used_words(source: DataSource, held_out: str) -> DataSource:
+    """Return a data set without the words that no picture has, which nothing can be learned of; with a note.
+
+    Unchanged where fewer than two words would be left. Raises `DatasetError` for a word whose pictures are
+    all of the split `held_out`, which is not learned from.
+    """
+
+    def used(splits: Iterable[str]) -> set[str]:
+        records = (record for name in splits for record in source.splits[name])
+        return {word for record in records for word, weight in record.target.weights.items() if weight > 0}
+
+    words = source.vocabulary
+    learned = used(name for name in source.splits if name != held_out)
+    if len(learned) < 2 or len(learned) == len(words):
+        return source
+    if alone := sorted(used(source.splits) - learned):
+        raise DatasetError(
+            f"All pictures of {', '.join(map(repr, alone))} are of the split {held_out!r}, from which "
+            "nothing is learned. Give some another split, or leave the word out."
+        )
+    kept = tuple(word for word in words.words if word in learned)
+    left_out = ", ".join(word for word in words.words if word not in learned)
+    facts = {
+        name: {word: value for word, value in getattr(words, name).items() if word in learned}
+        for name in ("polarity", "colours", "valence")
+    }
+    aliases = {alias: word for alias, word in words.aliases.items() if word in learned}
+    fewer = Vocabulary(own_name(kept), kept, aliases, lost=words.lost, **facts)
+    note = f"no picture is labelled {left_out}, so that the model will not know these words"
+    found = with_words_of(source, fewer)
+    return replace(found, notes=(*source.notes, note))
 
 
 def in_vocabulary(source: DataSource, target: Vocabulary) -> DataSource:

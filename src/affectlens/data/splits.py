@@ -220,8 +220,8 @@ def with_validation(
 def require_learnable(source: DataSource) -> None:
     """Raise `DatasetError` for labels that nothing can be learned from.
 
-    That is where one word alone has pictures that are not for tests, or where a word of the data set's own,
-    or every word, has a single one, which cannot be both learned and validated.
+    That is where all pictures are for tests, those that are not are of one word alone, or a word of the data
+    set's own, or every word, has a single one, which cannot be both learned and validated.
     """
     counts = Counter(
         word
@@ -231,6 +231,11 @@ def require_learnable(source: DataSource) -> None:
         for word, weight in record.target.weights.items()
         if weight > 0
     )
+    if not counts:
+        raise DatasetError(
+            f"All pictures of {source.root} are of the split {TEST!r}, which is set apart: none is left to "
+            "learn from. Give those to learn from the split 'train', or leave the column out."
+        )
     if len(counts) == 1:
         raise DatasetError(
             f"All training pictures of {source.root} are labelled {next(iter(counts))!r}: there is nothing "

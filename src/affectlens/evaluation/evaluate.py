@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from affectlens.data.records import DataSource, digest, in_vocabulary, with_words_of
+from affectlens.data.records import ALL, DataSource, digest, in_vocabulary, with_shares, with_words_of
+from affectlens.data.splits import TEST, VAL
 from affectlens.emotions import POLARITY, VOCABULARIES, NoConversion, Vocabulary, own_name
 from affectlens.errors import DatasetError, VocabularyMismatch
 from affectlens.evaluation.attributes import AttributeScores, score_attributes, shared_attributes
 from affectlens.evaluation.matching import match_rows
+from affectlens.evaluation.picture_tables import PictureTable, emotions_of_pictures
 from affectlens.evaluation.scores import Scores, score
 from affectlens.evaluation.sets import SetScores, score_members, score_sets
 from affectlens.files import atomic_write
@@ -55,7 +57,8 @@ class Evaluation:
     """Scores, what they were measured on, and the pictures that are in none of them.
 
     `attribute_scores` are there where they were requested, `set_scores` where the model, or rows, have sets.
-    `notes` is what should be known of the predictions, sentences without a full stop.
+    `notes` is what should be known of the predictions, sentences without a full stop. `pictures` has a row
+    for each picture, what was predicted next to its target.
     """
 
     scores: Scores
@@ -67,6 +70,7 @@ class Evaluation:
     attribute_scores: AttributeScores | None = None
     set_scores: tuple[SetScores, ...] = ()
     notes: tuple[str, ...] = ()
+    pictures: PictureTable | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; an unreadable picture by its key and reason."""
@@ -109,7 +113,7 @@ def evaluate(
     and `SettingsError` for attributes that data and model do not share or that the engine does not answer.
     """
     card, given = engine.card, source
-    source = matched_words(given, card.vocabulary)
+    source = with_shares(matched_words(given, card.vocabulary))
     records = source.split(split)
     shared = shared_attributes(card.attributes, source) if attributes else ()
     if shared:
@@ -135,8 +139,34 @@ def evaluate(
         ),
         attribute_scores=named,
         set_scores=_set_scores(card, found),
-        notes=(*source.notes[len(given.notes) :], *calibrated_on(card, digest(records))),
+        notes=(
+            *source.notes[len(given.notes) :],
+            *_learned_from(card, source, split),
+            *calibrated_on(card, digest(records)),
+        ),
+        pictures=emotions_of_pictures(found, source, split, card.temperature),
     )
+
+
+def _learned_from(card: Card, source: DataSource, split: str) -> tuple[str, ...]:
+    """State it where a model learned from the pictures that it is scored on, as far as its card shows it."""
+    learned = learned_hashes(card)
+    used = [part for name, part in source.splits.items() if part and split in (name, ALL)]
+    number = sum(len(part) for part in used if digest(part) in learned)
+    if not number:
+        return ()
+    return (
+        f"{card.name} learned from {number:,} of these pictures: their scores are too good for others. Its "
+        "card has scores of pictures that it did not learn from",
+    )
+
+
+def learned_hashes(card: Card) -> set[str]:
+    """Return the hashes of splits (`data.records.digest`) that a model learned from, as its card has them."""
+    data = card.training.get("data", {})
+    hashes = data.get("hashes", {}) if isinstance(data, Mapping) else {}
+    kept_apart = {TEST} if "adapted" in card.training else {TEST, VAL}
+    return {hashed for name, hashed in hashes.items() if name not in kept_apart}
 
 
 def calibrated_on(card: Card, hashed: str) -> tuple[str, ...]:
@@ -169,6 +199,7 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
     elif words and not any(set(words) == set(v.words) for v in (source.vocabulary, *VOCABULARIES.values())):
         polarity = {word: side for word, side in source.vocabulary.polarity.items() if word in words}
         source = with_words_of(source, Vocabulary(own_name(words), words, polarity=polarity))
+    source = with_shares(source)
     matched = match_rows(given, source, split)
     found = from_answers(matched.answers)
     scores = score(found.logits, found.targets, source.vocabulary, unreadable=len(found.unreadable))
@@ -190,6 +221,7 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
         ),
         set_scores=set_scores,
         notes=(*source.notes[len(original.notes) :], *matched.notes, *set_notes),
+        pictures=emotions_of_pictures(found, source, split, temperature=1.0),
     )
 
 

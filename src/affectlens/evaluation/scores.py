@@ -77,11 +77,13 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:
-    """How intervals were made: number of resamples (0 for none), seed, and level."""
+    """How intervals were made: number of resamples (0 for none), seed, level, and whether groups of pictures
+    were sampled instead of single ones."""
 
     resamples: int
     seed: int
     level: float = 0.95
+    groups: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,8 @@ class Scores:
         """Return plain data that can be written as JSON, without NaN; `from_json` reads it."""
         data = {name: value for name, value in asdict(self).items() if (name, value) != _NOT_KNOWN}
         data["words"] = list(self.words)
+        if not self.bootstrap.groups:  # as versions wrote it that knew single pictures alone
+            del data["bootstrap"]["groups"]
         data["confusion"] = {
             "labels": list(self.confusion.labels),
             "rows": [list(row) for row in self.confusion.rows],
@@ -147,12 +151,14 @@ def score(
     temperature: float = 1.0,
     resamples: int = 1000,
     seed: int = 0,
+    times: Doubles | None = None,
     unreadable: int = 0,
 ) -> Scores:
     """Measure predictions on one set of pictures: (N, E) logits and (N, E) target distributions.
 
     Columns are the vocabulary's words in its order. Probabilities are softmax(logits / temperature).
-    `resamples` = 0 leaves out intervals; the same `seed` gives the same ones. `unreadable` is
+    `resamples` = 0 leaves out intervals; the same `seed` gives the same ones. `times` are resamples to take
+    instead, as of groups: how often each has each picture, (N, R), made with this seed. `unreadable` is
     passed on, so that no one takes a part of the data set for all of it. Raises `SettingsError`,
     and `NotMeasurable` for no pictures, shapes that differ, NaN, and targets that are not distributions.
     """
@@ -177,7 +183,9 @@ def score(
         divergence = terms["negative_log_likelihood"] - metrics.entropy(targets)
         terms["kullback_leibler"] = np.maximum(divergence, 0)
     means = {name: float(rows.mean()) for name, rows in terms.items()}
-    settings = Bootstrap(resamples=resamples, seed=seed)
+    settings = Bootstrap(
+        resamples=resamples if times is None else times.shape[1], seed=seed, groups=times is not None
+    )
     return Scores(
         vocabulary=vocabulary.name,
         words=vocabulary.words,
@@ -197,7 +205,7 @@ def score(
         label_distribution={name: means[name] for name in metrics.DISTRIBUTION_METRICS} if soft else None,
         per_emotion=_per_emotion(confusion, vocabulary),
         confusion=Confusion(labels=vocabulary.words, rows=tuple(tuple(row) for row in confusion.tolist())),
-        intervals=_intervals(terms, cells, polarity, logits.shape[1], settings),
+        intervals=_intervals(terms, cells, polarity, logits.shape[1], settings, times),
         bootstrap=settings,
     )
 
@@ -266,6 +274,7 @@ def _intervals(
     polarity: tuple[Doubles, Doubles, Doubles] | None,
     size: int,
     settings: Bootstrap,
+    given: Doubles | None,
 ) -> dict[str, tuple[float, float]]:
     """Measure resamples of the pictures and give the middle `level` of each metric's values.
 
@@ -281,8 +290,9 @@ def _intervals(
     at_once = max(1, SAMPLES_AT_ONCE // count)
     values: dict[str, list[Doubles]] = {}
     for start in range(0, settings.resamples, at_once):
-        times = times_sampled(sampler, count, min(at_once, settings.resamples - start))
-        resampled = dict(zip(terms, table @ times / count, strict=True))
+        end = min(start + at_once, settings.resamples)
+        times = times_sampled(sampler, count, end - start) if given is None else given[:, start:end]
+        resampled = dict(zip(terms, table @ times / times.sum(axis=0), strict=True))
         confusion = confusions(cells, times, size)
         resampled["balanced_accuracy"] = metrics.mean_recall(confusion)
         resampled["macro_f1"] = metrics.mean_f1(confusion)

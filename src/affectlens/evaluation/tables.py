@@ -78,9 +78,10 @@ def summary(scores: Scores) -> str:
     else:
         parts.append(f"Temperature {scores.temperature:.3g}.")
     if scores.intervals:
+        what = "groups of pictures" if scores.bootstrap.groups else "the pictures"
         parts.append(
             f"In brackets {100 * scores.bootstrap.level:g} % intervals: percentiles over "
-            f"{_count(scores.bootstrap.resamples)} bootstrap resamples of the pictures."
+            f"{_count(scores.bootstrap.resamples)} bootstrap resamples of {what}."
         )
     return " ".join(parts)
 

@@ -7,7 +7,7 @@ from affectlens.emotions import EmotionDistribution, polarity_sums
 from affectlens.inference.attribute_evidence import evidence_lines
 from affectlens.inference.predictor import Prediction
 from affectlens.ratings import Rating
-from affectlens.report.text import printable, stands_out
+from affectlens.report.text import padded, printable, stands_out, terminal_columns
 
 SHOWN_EMOTIONS = 3
 LIKE_EVEN = 0.1  # of probability
@@ -40,8 +40,8 @@ def title_text(prediction: Prediction) -> str:
 def emotion_rows(prediction: Prediction) -> list[tuple[str, float, str]]:
     """Return word, probability and percent of each emotion, the most likely first, texts of equal width."""
     assert prediction.emotions is not None
-    width = max(map(len, prediction.emotions.vocabulary.words))
-    return [(f"{word:<{width}}", value, f"{value:>6.1%}") for word, value in prediction.emotions.ranked]
+    width = max(map(terminal_columns, prediction.emotions.vocabulary.words))
+    return [(padded(word, width), value, f"{value:>6.1%}") for word, value in prediction.emotions.ranked]
 
 
 def notes_text(prediction: Prediction, model: str) -> str:

@@ -34,6 +34,23 @@ def percent(share: float) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def terminal_columns(text: str) -> int:
+    """Count the columns of a terminal that a text fills: letters of East Asia two, marks on others none.
+
+    >>> terminal_columns("cosy"), terminal_columns("\u4e0d\u6c17\u5473"), terminal_columns("a\u030angest")
+    (4, 6, 6)
+    """
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
+        for letter in text
+    )
+
+
+def padded(text: str, width: int) -> str:
+    """Fill a text up with spaces to so many columns."""
+    return text + " " * (width - terminal_columns(text))
+
+
 def signed(value: float, digits: int = 2) -> str:
     """Write a number with its sign and a true minus.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from affectlens.film.compare.match import Comparison
 from affectlens.film.timeline import Timeline
 from affectlens.model_folder import WEIGHTS_ID_DIGITS
-from affectlens.report.text import duration, listed, percent, signed
+from affectlens.report.text import duration, listed, padded, percent, signed, terminal_columns
 
 # Two means that differ by less are called the same.
 _SAME_MEAN = 0.005
@@ -97,14 +97,14 @@ def _largest_difference(found: Comparison) -> str:
 
 def means_table(found: Comparison) -> Iterator[str]:
     """Yield a line for each emotion, polarity and ratings where known: both means, and their difference."""
-    width = max(map(len, (*found.one.vocabulary.words, *(each.name for each in found.ratings))))
+    width = max(map(terminal_columns, (*found.one.vocabulary.words, *(each.name for each in found.ratings))))
     for word, first, second in found.means:
-        yield f"{word:<{width}} {first:>6.1%} {second:>6.1%}  {signed(100 * (second - first), 1):>6}"
+        yield f"{padded(word, width)} {first:>6.1%} {second:>6.1%}  {signed(100 * (second - first), 1):>6}"
     first_polarity, second_polarity = found.polarities
     if first_polarity is not None and second_polarity is not None:
         difference = signed(second_polarity - first_polarity)
         both = f"{signed(first_polarity):>6} {signed(second_polarity):>6}"
-        yield f"{'polarity':<{width}} {both}  {difference:>6}"
+        yield f"{padded('polarity', width)} {both}  {difference:>6}"
     for each in found.ratings:
         means = f"{each.one:>6.1f} {each.other:>6.1f}"
-        yield f"{each.name:<{width}} {means}  {signed(each.other - each.one, 1):>6}"
+        yield f"{padded(each.name, width)} {means}  {signed(each.other - each.one, 1):>6}"
