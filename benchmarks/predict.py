@@ -378,7 +378,9 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
                 f"{result['times_as_fast_is_ours']:.2f}", f"{result['peak_mebibytes']:,.0f}",
             ])  # fmt: skip
         given[f"{slot}_TABLE"] = markdown_table(
-            ["", "pictures/s", "ours with the same network is, times", "peak memory, MiB"], rows, left=1
+            ["", "pictures/s", "ours with the same network is times as fast", "peak memory, MiB"],
+            rows,
+            left=1,
         )
         given[f"{slot}_COUNT"], given[f"{slot}_SIZE"] = f"{job['pictures']:,}", f"{job['mean_kilobytes']:,}"
         best = min(
