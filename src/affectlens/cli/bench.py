@@ -50,7 +50,7 @@ def bench(
     with progress_bar("starting") as bar:
         report = measure_stages(predictor, given, count, lambda stage: bar.start(stage, None))
     if as_json:
-        echo(json.dumps(report.to_json(), indent=2))
+        echo(json.dumps(report.to_json(), indent=2), several_lines=True)
     else:
         _print_stages(report)
     return 1 if report.unreadable else 0

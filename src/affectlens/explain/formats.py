@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from affectlens.emotions import Vocabulary
 from affectlens.files import atomic_write, slug
-from affectlens.ratings import RatingScale
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
     from affectlens.explain.explainer import Explanation, ExplanationRequest
+    from affectlens.ratings import RatingScale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class ExplanationFormat:
     pixels: bool = False
     effects: bool = False
     faithfulness: bool = False
-    require: Callable[[Vocabulary, Sequence[RatingScale]], None] = lambda _, _ratings: None
+    require: Callable[[Vocabulary, Sequence["RatingScale"]], None] = lambda _, _ratings: None
 
 
 def _write_figure(file: Path, explanation: "Explanation") -> None:
@@ -84,7 +84,7 @@ def _write_wheel(file: Path, explanation: "Explanation", *, plutchik: bool = Fal
 
 
 def _require_wheel(
-    vocabulary: Vocabulary, _ratings: Sequence[RatingScale], *, plutchik: bool = False
+    vocabulary: Vocabulary, _ratings: Sequence["RatingScale"], *, plutchik: bool = False
 ) -> None:
     from affectlens.report import wheel
 
@@ -101,7 +101,7 @@ def _write_plane(file: Path, explanation: "Explanation") -> None:
     figures.write_plane(file, explanation)
 
 
-def _require_plane(_vocabulary: Vocabulary, ratings: Sequence[RatingScale]) -> None:
+def _require_plane(_vocabulary: Vocabulary, ratings: Sequence["RatingScale"]) -> None:
     from affectlens.report import circumplex
 
     circumplex.plane_of(ratings)
