@@ -12,7 +12,7 @@ import numpy as np
 from affectlens.adaptation.label_source import LabelSource
 from affectlens.adaptation.label_validation import ANSWERS, LabelOutOfFold
 from affectlens.adaptation.rated_report import COVERAGES, cell_text
-from affectlens.adaptation.report import measured_text
+from affectlens.adaptation.report import measured_text, with_more_pictures
 from affectlens.adaptation.validation import KNOWN, MOST_FREQUENT, OWN
 from affectlens.evaluation.resampling import RESAMPLES, Measured, times_sampled_by_groups
 from affectlens.metrics import Doubles, bootstrap_interval
@@ -168,9 +168,7 @@ class LabelsReport:
             f"From {fewer.pictures:,} to {most.pictures:,} pictures to learn from, the mean Brier score "
             f"changes by {signed(-gain.value, 3)} ({signed(-gain.high, 3)} to {signed(-gain.low, 3)})"
         )
-        if gain.low > 0:
-            return f"{begin}: more pictures would probably help."
-        return f"{begin}: it is not shown that more pictures would help."
+        return with_more_pictures(begin, gain)
 
     def rows(self) -> list[list[str]]:
         """Return a table of all labels: a header, and a row for each."""

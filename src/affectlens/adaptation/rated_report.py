@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from affectlens.adaptation.rated_source import RatingColumn
 from affectlens.adaptation.rated_validation import MEAN, START, RatedOutOfFold
+from affectlens.adaptation.report import validated_pictures, with_more_pictures
 from affectlens.adaptation.ridge import group_folds
 from affectlens.adaptation.validation import KNOWN, OWN
 from affectlens.evaluation.resampling import RESAMPLES, Measured, times_sampled_by_groups
@@ -112,13 +113,7 @@ class RatingReport:
         ]
 
     def _how_near(self) -> str:
-        what = (
-            f"{self.parts}-fold cross-validation over {self.pictures:,} pictures"
-            if self.parts > 1
-            else f"{self.predicted:,} of {self.pictures:,} pictures that were held out"
-        )
-        groups = f" in {self.groups:,} groups" if self.groups < self.pictures else ""
-        groups += f", divided {self.divisions} times," if self.divisions > 1 else ""
+        what = validated_pictures(self.parts, self.pictures, self.predicted, self.groups, self.divisions)
         own = self.estimates[OWN]
         error, r = own[ERROR], own[R]
         assert error is not None, "an error is a mean"
@@ -129,7 +124,7 @@ class RatingReport:
         covered += f"{100 * self.coverage.high:.0f} %)"
         ends = f"{self.scale.low:g} to {self.scale.high:g}"
         return (
-            f"In {what}{groups} predicted {self.name}, {ends}, {follows} and "
+            f"In {what} predicted {self.name}, {ends}, {follows} and "
             f"is off by {_range(error)} on average; its {COVERAGE:g} intervals hold {covered}."
         )
 
@@ -153,9 +148,7 @@ class RatingReport:
             f"From {fewer.pictures:,} to {most.pictures:,} pictures to learn {self.name} from, the mean "
             f"error changes by {signed(-gain.value)} ({signed(-gain.high)} to {signed(-gain.low)})"
         )
-        if gain.low > 0:
-            return f"{begin}: more pictures would probably help."
-        return f"{begin}: it is not shown that more pictures would help."
+        return with_more_pictures(begin, gain)
 
 
 def _range(found: Measured) -> str:

@@ -136,16 +136,10 @@ class Report:
         ]
 
     def _how_validated(self) -> str:
-        what = (
-            f"{self.parts}-fold cross-validation over {self.pictures:,} pictures"
-            if self.parts > 1
-            else f"{self.predicted:,} of {self.pictures:,} pictures that were held out"
-        )
-        groups = f" in {self.groups:,} groups" if self.groups < self.pictures else ""
-        groups += f", divided {self.divisions} times," if self.divisions > 1 else ""
+        what = validated_pictures(self.parts, self.pictures, self.predicted, self.groups, self.divisions)
         accuracy = self.estimates[OWN]["accuracy"]
         return (
-            f"In {what}{groups} the likeliest word is right for {100 * accuracy.value:.0f} % of the pictures "
+            f"In {what} the likeliest word is right for {100 * accuracy.value:.0f} % of the pictures "
             f"(95 % interval {100 * accuracy.low:.0f} to {100 * accuracy.high:.0f} %)."
         )
 
@@ -158,9 +152,25 @@ class Report:
             f"From {fewer.pictures:,} to {most.pictures:,} pictures to learn from, the negative "
             f"log-likelihood changes by {signed(-gain.value)} ({signed(-gain.high)} to {signed(-gain.low)})"
         )
-        if gain.low > 0:
-            return f"{begin}: more pictures would probably help."
-        return f"{begin}: it is not shown that more pictures would help."
+        return with_more_pictures(begin, gain)
+
+
+def with_more_pictures(begin: str, gain: Measured) -> str:
+    """End a sentence on how much more pictures gained, and by that would gain."""
+    if gain.low > 0:
+        return f"{begin}: more pictures would probably help."
+    return f"{begin}: it is not shown that more pictures would help."
+
+
+def validated_pictures(parts: int, pictures: int, predicted: int, groups: int, divisions: int) -> str:
+    """Write on which pictures a model was measured, as the begin of a sentence after "In"."""
+    what = (
+        f"{parts}-fold cross-validation over {pictures:,} pictures"
+        if parts > 1
+        else f"{predicted:,} of {pictures:,} pictures that were held out"
+    )
+    what += f" in {groups:,} groups" if groups < pictures else ""
+    return what + (f", divided {divisions} times," if divisions > 1 else "")
 
 
 def measured_text(found: Measured) -> str:

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.data.prefetch import batched, map_ahead
-from affectlens.errors import DatasetError, PictureError, SettingsError
+from affectlens.errors import PictureError, SettingsError
 from affectlens.export.graph_file import PROBABILITIES
 from affectlens.export.quantise import INT8
 from affectlens.images import Pixels, read_pixels
 from affectlens.inference.engine import CPU_BATCH, Engine
 from affectlens.inference.inputs import Input, load_rows, opened, renamed
+from affectlens.inference.predictions import Unreadable, require_readable
 from affectlens.machine import usable_cores
 from affectlens.model_folder import GRAPH_CLASS_MAPS
 from affectlens.preprocess import Preprocessing
@@ -110,9 +111,7 @@ def compare_answers(
         given = np.stack([each.pixels for each in batch]) if exported.takes_pixels else images
         found.append(_differences(engine, images, exported.run(given), has_maps))
         progress(len(batch))
-    if not found:
-        first = f" The first: {unreadable[0]}" if unreadable else ""
-        raise DatasetError(f"Not one picture could be read to compare answers on.{first}")
+    require_readable(len(found), [Unreadable(each.path, each) for each in unreadable])
     return _agreement(found, tuple(unreadable))
 
 

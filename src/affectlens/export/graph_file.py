@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from affectlens.errors import MissingExtra, SettingsError
 from affectlens.extras import ONNX
-from affectlens.model_folder import GRAPH, GRAPH_LOGITS, Card, read_graph, read_readme
+from affectlens.model_folder import GRAPH, GRAPH_LOGITS, Card, read_graph
 from affectlens.version import VERSION
 
 PROBABILITIES = "probabilities"  # an output of exported files, (B, E)
@@ -49,6 +49,7 @@ def standalone_graph(folder: Path, precision: str = "float32") -> Any:
     """Read a model folder's graph and its weights into one `onnx.ModelProto`, weights in `precision`.
 
     In float16 weights take half the room; what is computed stays float32, so that answers hardly change.
+    Metadata are added by `set_metadata`.
     Raises `ModelNotFound`, `BadModelFolder`, also where the folder has no graph, `MissingExtra`, and
     `SettingsError` for weights that float16 does not hold, or too many for one file.
     """
@@ -57,7 +58,6 @@ def standalone_graph(folder: Path, precision: str = "float32") -> Any:
     model = onnx.load(str(folder / GRAPH))  # which reads the weights at their offsets
     _store_weights(model.graph, precision)
     _add_probabilities(model.graph, card.temperature)
-    set_metadata(model, {METADATA: facts(card, precision), CARD: read_readme(folder)})
     model.producer_name, model.producer_version = "affectlens", VERSION
     return model
 

@@ -64,10 +64,7 @@ def quantised(model: Any, images: Images, choose: Callable[[Any], list[str]] | N
             )  # fmt: skip
         except Exception as error:  # the library raises whatever a graph leads it to
             raise SettingsError(f"This network cannot be quantised: {first_line(error)}.") from None
-        found = onnx.load(made)
-    del found.metadata_props[:]
-    found.metadata_props.extend(model.metadata_props)
-    return found
+        return onnx.load(made)
 
 
 def quantisable(graph: Any) -> list[str]:

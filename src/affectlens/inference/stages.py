@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectlens.data.prefetch import batched, map_ahead
-from affectlens.errors import DatasetError, PictureError
+from affectlens.errors import PictureError
 from affectlens.files import is_file
 from affectlens.images import Pixels, read_pixels
 from affectlens.inference.engine import CPU_BATCH, ONNX_RUNTIME, OPENVINO, Engine
 from affectlens.inference.inputs import Input, load_rows, name_of, opened
 from affectlens.inference.job import PredictionJob
-from affectlens.inference.predictor import Predictor
+from affectlens.inference.predictions import Unreadable, require_readable
+from affectlens.inference.predictor import Prediction, Predictor
 from affectlens.machine import cpu_multiplies_bfloat16, usable_cores
 
 READ, DECODE, RESIZE, NETWORK, WRITE = STAGES = ("read", "decode", "resize", "network", "write")
@@ -135,20 +136,20 @@ def measure_stages(
     given = list(islice(pictures, count))
     progress("reading, decoding, resizing")
     prepared, unreadable = _prepare(predictor, given)
-    if not prepared:
-        first = f" The first: {unreadable[0]}" if unreadable else ""
-        raise DatasetError(f"Not one picture could be read, so that nothing can be measured.{first}")
+    require_readable(len(prepared), [Unreadable(each.path, each) for each in unreadable])
     seconds = np.array([each.seconds for each in prepared]).mean(axis=0) * 1000
     progress("network")
     network = median(_network_seconds(predictor.engine, prepared) for _ in range(ROUNDS))
     on_cpu = predictor.engine.device == "cpu"
     progress("jobs")
-    jobs, write = zip(*(_job_seconds(predictor, given) for _ in range(ROUNDS)), strict=True)
+    job = median(_job_seconds(predictor, given) for _ in range(ROUNDS))
+    predictions = list(predictor.predict_files(given))
+    write = median(_write_seconds(predictor, predictions) for _ in range(ROUNDS))
     per_picture = 1000 / len(prepared)
     milliseconds = {
         **dict(zip(STAGES, seconds.tolist(), strict=False)),
         NETWORK: network * per_picture * (usable_cores() if on_cpu else 1),
-        WRITE: median(write) * per_picture,
+        WRITE: write * per_picture,
     }
     return StageReport(
         pictures=len(prepared),
@@ -158,7 +159,7 @@ def measure_stages(
         precision=predictor.engine.precision,
         device=predictor.engine.device,
         milliseconds=milliseconds,
-        job=median(jobs) * per_picture,
+        job=job * per_picture,
         megapixels=float(np.mean([each.area for each in prepared])) / 1e6,
         megabytes=float(np.mean([each.size for each in prepared])) / 1e6,
     )
@@ -209,16 +210,17 @@ def _network_seconds(engine: Engine, prepared: Sequence[_TimedPicture]) -> float
     return time.perf_counter() - begin
 
 
-def _job_seconds(predictor: Predictor, given: Sequence[Input]) -> tuple[float, float]:
-    """Seconds of a job that writes a file, and of writing its rows alone."""
+def _job_seconds(predictor: Predictor, given: Sequence[Input]) -> float:
     with TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        job = PredictionJob(predictor, iter(given))
-        job.write(Path(folder) / "rows.jsonl")
-        seconds = time.perf_counter() - begin
-        predictions = list(predictor.predict_files(given))
+        PredictionJob(predictor, iter(given)).write(Path(folder) / "rows.jsonl")
+        return time.perf_counter() - begin
+
+
+def _write_seconds(predictor: Predictor, predictions: Sequence[Prediction]) -> float:
+    with TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        with PredictionJob(predictor, iter(())).open(Path(folder) / "again.jsonl", resume=False) as writer:
+        with PredictionJob(predictor, iter(())).open(Path(folder) / "rows.jsonl", resume=False) as writer:
             for prediction in predictions:
                 writer.write(prediction.to_row(predictor.card))
-        return seconds, time.perf_counter() - begin
+        return time.perf_counter() - begin
