@@ -90,7 +90,7 @@ def test_without_onnx_the_error_names_what_to_install(folder: Path, monkeypatch:
 def test_onnx_runtime_fuses_normalisation_and_activations_with_convolutions(
     folder: Path, tmp_path: Path
 ) -> None:
-    # Which it can only where nothing is left to be computed of constants: then it is a third faster.
+    # Which it can only where nothing is left to be computed of constants.
     add_graph(folder)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

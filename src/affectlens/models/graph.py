@@ -60,8 +60,8 @@ def _fold_constants(model: Any) -> None:
     """Compute what depends on no picture once and for all, but for what weights become.
 
     ONNX Runtime folds no `CastLike`, by which the exporter makes offsets of zero and the ends of activations;
-    without these as constants it fuses neither normalisation nor activations with convolutions, and takes a
-    third longer. Weights stay what the weights file holds, so that the graph can refer to it.
+    without these as constants it fuses neither normalisation nor activations with convolutions, which takes
+    longer. Weights stay what the weights file holds, so that the graph can refer to it.
     """
     from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
