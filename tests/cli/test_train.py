@@ -156,5 +156,6 @@ def test_interrupting_is_reported_and_the_run_goes_on_later(data: Path, tmp_path
     os.kill(process.pid, signal.SIGINT)
     assert forked.wait(process, 60) == 130
     errors = (tmp_path / "log").read_text()
-    assert "Interrupted" in errors and "Traceback" not in errors
+    assert errors.split("\n")[-4:] == ["What was done is kept; go on with --resume.", "", "Interrupted.", ""]
+    assert "Traceback" not in errors
     assert (out / "settings.toml").is_file()

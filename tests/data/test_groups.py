@@ -120,6 +120,18 @@ def test_a_picture_in_two_splits_is_an_error_before_training() -> None:
         splits.require_disjoint(source)
 
 
+@pytest.mark.parametrize("link", ["hardlink_to", "symlink_to"])
+def test_links_to_one_picture_in_two_splits_are_an_error_too(root: Path, tmp_path: Path, link: str) -> None:
+    other = tmp_path / "other.png"
+    getattr(other, link)(root / "awe/00.png")
+    records = [Record(path.name, path, MIKELS.only("awe")) for path in (root / "awe/00.png", other)]
+    source = DataSource("fi", Path(), MIKELS, {"train": records[:1], "val": records[1:]})
+    with pytest.raises(DatasetError, match=r"other\.png in train and val"):
+        splits.require_disjoint(source)
+    (source.splits["val"][0].path).unlink()
+    splits.require_disjoint(source)
+
+
 some_counts = st.lists(st.integers(0, 40), min_size=8, max_size=8).filter(any)
 
 

@@ -1,11 +1,13 @@
 """`affectlens explain compare DATA`."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
 
 from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
+from affectlens.cli.interrupts import hint_to_resume
 
 
 @click.command()
@@ -81,7 +83,8 @@ def compare(
         resume=resume,
     )
     rows: list[Measurement] = []
-    with counter("comparing", job.total) as advance:
+    kept: AbstractContextManager[None] = hint_to_resume(out) if out else nullcontext()
+    with kept, counter("comparing", job.total) as advance:
         for row in job.measurements():
             rows.append(row)
             advance(1)

@@ -4,6 +4,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from affectlens.cli.console import echo
+from affectlens.files import is_file
 
 
 @contextmanager
@@ -17,3 +21,14 @@ def on_interrupt(act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def hint_to_resume(kept: Path) -> Iterator[None]:
+    """Report how to go on where Ctrl-C ends the block, if the file by which the work is resumed is there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if is_file(kept):
+            echo("What was done is kept; go on with --resume.", err=True)
+        raise

@@ -12,6 +12,7 @@ import click
 from affectlens.adaptation.depths import DEPTHS, HEAD
 from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
+from affectlens.cli.interrupts import hint_to_resume
 from affectlens.report.text import printable
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def train(
     from affectlens.data.vocabularies import own_words
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.run import fit
-    from affectlens.training.run_folder import TrainingRequest, read_run_settings
+    from affectlens.training.run_folder import SETTINGS, TrainingRequest, read_run_settings
     from affectlens.training.trackers import require_trackers, tracked
 
     require_trackers(trackers)
@@ -214,7 +215,8 @@ def train(
         events = fit_on_ray(request, workers, cluster)
     else:
         events = fit(request)
-    show(tracked(events, request, trackers, partial(echo, err=True)))
+    with hint_to_resume(out / SETTINGS):
+        show(tracked(events, request, trackers, partial(echo, err=True)))
 
 
 def _refuse_options_of_training(context: click.Context, depth: str) -> None:
@@ -233,7 +235,7 @@ def finetune(
 
     `given` are fields of the request by name; None is its default.
     """
-    from affectlens.adaptation.folder import FinetuneRequest
+    from affectlens.adaptation.folder import SETTINGS, FinetuneRequest
     from affectlens.adaptation.job import adapt, open_target, requested_target
     from affectlens.adaptation.rated_source import rating_scales
     from affectlens.cli.portable_command import portable_command
@@ -250,13 +252,11 @@ def finetune(
     values = {name: value for name, value in given.items() if value is not None}
     values.setdefault("name", printable(given["out"].resolve().name))
     command = portable_command(sys.argv[1:])
-    show_finetuning(
-        adapt(
-            FinetuneRequest(
-                **requested_target(target), data=data.partition(":")[0], command=command, **values
-            )
-        )
+    request = FinetuneRequest(
+        **requested_target(target), data=data.partition(":")[0], command=command, **values
     )
+    with hint_to_resume(request.out / SETTINGS):
+        show_finetuning(adapt(request))
 
 
 def show_finetuning(events: "Iterator[FinetuneEvent]") -> None:

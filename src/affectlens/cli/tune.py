@@ -13,7 +13,7 @@ import click
 from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
 from affectlens.cli.default_command import DefaultCommand
-from affectlens.cli.interrupts import on_interrupt
+from affectlens.cli.interrupts import hint_to_resume, on_interrupt
 from affectlens.files import is_file
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
     from affectlens.cli.progress import counter
     from affectlens.training.replay import ReplayedInterval, replay_request, replay_session, winners_line
     from affectlens.training.replay import replay as run_replay
+    from affectlens.training.run_folder import SETTINGS
     from affectlens.training.search_plan import SearchFile
     from affectlens.training.text import replayed_text
 
@@ -240,7 +241,7 @@ def replay(folder: Path, data: str, out: Path | None, cache: Path | None, resume
     command = portable_command(sys.argv[1:])
     run = replay_request(folder, data, out=target, cache=cache, resume=resume, device=device, command=command)
     session = replay_session(folder, run)
-    with counter("intervals", len(line)) as advance:
+    with hint_to_resume(target / SETTINGS), counter("intervals", len(line)) as advance:
         for event in run_replay(run, session, line, SearchFile.read(folder).plan.threads):
             if isinstance(event, ReplayedInterval):
                 advance(1)

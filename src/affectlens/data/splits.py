@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,18 +84,34 @@ def with_fold(source: DataSource, number: int) -> DataSource:
 
 
 def require_disjoint(source: DataSource) -> None:
-    """Raise `DatasetError` where one picture is in two splits: what was trained on would be tested on."""
-    seen: dict[Path, str] = {}
+    """Raise `DatasetError` where one file is in two splits: what was trained on would be tested on.
+
+    Links lead to the file that they name, so a picture is found under other names too.
+    """
+    seen: dict[Hashable, str] = {}
     twice = []
     for name, part in source.splits.items():
-        twice += [(record.key, seen[record.path], name) for record in part if record.path in seen]
-        seen.update({record.path: name for record in part})
+        files = [_identity(record.path) for record in part]
+        twice += [
+            (record.key, seen[file], name) for record, file in zip(part, files, strict=True) if file in seen
+        ]
+        seen.update(dict.fromkeys(files, name))
     if twice:
         key, first, second = twice[0]
         raise DatasetError(
             f"{len(twice):,} pictures of {source.name} are in two splits, as {key} in {first} and {second}. "
             "Leave each in one."
         )
+
+
+def _identity(path: Path) -> Hashable:
+    """What two names of one file have in common; of one that is not there, the name."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return path
+    # Some file systems number no files.
+    return (found.st_dev, found.st_ino) if found.st_ino else path
 
 
 def digest_of_splits(source: DataSource) -> str:
