@@ -120,16 +120,76 @@ def test_a_scale_for_data_without_ratings_is_wrong_use(rated: Path, photos: Path
     assert ended.value.code == 2
 
 
-def test_rows_of_predictions_are_not_scored_by_ratings_alone(
-    rated: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def run(*words: str | Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words)])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_rows_of_predictions_have_the_scores_of_their_model(
+    rated: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
-    rows = tmp_path / "rows.csv"
-    for words in (["predict", photos, "--out", rows, "--model", rated], ["evaluate", rows, "--split", "all"]):
-        spec = table(photos, tmp_path / "own.csv", dict.fromkeys(NAMES, 5.0))
-        with pytest.raises(SystemExit) as ended:
-            main([*map(str, words), *(["--data", spec] if words[0] == "evaluate" else [])])
-    assert ended.value.code == 2
-    assert "has ratings alone" in capsys.readouterr().err
+    """The model is not in the library here: ratings of rows are on the scale of the table, as is noted."""
+    rows, of_people = tmp_path / f"rows{suffix}", {name: 2.0 + n % 4 for n, name in enumerate(NAMES)}
+    spec = table(photos, tmp_path / "own.csv", of_people)
+    assert run("predict", photos, "--out", rows, "--model", rated) == 0
+    found = {}
+    for name, given in (("model", rated), ("rows", rows)):
+        out, pictures = tmp_path / f"{name}.json", tmp_path / f"{name}.csv"
+        words: list[str | Path] = [
+            "evaluate",
+            given,
+            "--data",
+            spec,
+            "--split",
+            "all",
+            "--out",
+            out,
+            "--predictions",
+            pictures,
+        ]
+        assert run(*words) == 0
+        found[name] = json.loads(out.read_text())
+    assert "not in the library" in capsys.readouterr().err
+    assert (tmp_path / "model.csv").read_text() == (tmp_path / "rows.csv").read_text()
+    assert found["rows"]["predictions"] == rows.name and found["rows"]["model"] == "rated"
+    (one,), (other,) = found["model"]["scores"], found["rows"]["scores"]
+    assert other["r"]["value"] == pytest.approx(one["r"]["value"], abs=1e-3)
+    assert other["error"]["value"] == pytest.approx(one["error"]["value"], abs=1e-3)
+    assert (other["coverage"], other["wanted"]) == (one["coverage"], 0.9)
+
+
+def test_rows_of_a_model_of_the_library_are_on_its_scale_and_leave_out_what_it_learned(
+    rated: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card, weights, heads = read_model(rated)
+    card = replace(card, training={"ratings": {"pictures": [content_hash(photos / NAMES[0])]}})
+    write_model(tmp_path / "models/rated", card, weights, "", dtype="float32", for_others={}, heads=heads,
+                graph=(rated / "model.onnx").read_bytes())  # fmt: skip
+    monkeypatch.setenv("AFFECTLENS_MODELS", str(tmp_path / "models"))
+    percent = {name: (value - 1) / 8 * 100 for name, value in predicted(rated, photos).items()}
+    spec, rows = table(photos, tmp_path / "own.csv", percent), tmp_path / "rows.jsonl"
+    assert run("predict", photos, "--out", rows, "--model", "rated") == 0
+    words = ("evaluate", rows, "--data", spec, "--split", "all", "--scale", "0", "100")
+    assert run(*words, "--out", tmp_path / "scores.json") == 0
+    shown = capsys.readouterr()
+    assert "1 pictures are left out" in shown.err and "library" not in shown.err
+    (valence,) = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert valence["pictures"] == 11 and valence["error"]["value"] < 1e-2
+
+
+def test_rows_without_ratings_have_none_to_score(photos: Path, rated: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    assert run("predict", photos, "--out", rows, "--model", rated) == 0
+    bare = [{k: v for k, v in json.loads(line).items() if k != "valence"} for line in rows.open()]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in bare))
+    spec = table(photos, tmp_path / "own.csv", dict.fromkeys(NAMES, 5.0))
+    assert run("evaluate", rows, "--data", spec, "--split", "all", "--scale", "1", "9") == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")

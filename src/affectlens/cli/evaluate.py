@@ -1,5 +1,6 @@
 """`affectlens evaluate MODEL --data NAME:PATH`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,13 @@ from affectlens.cli import options
 from affectlens.cli.console import echo, table_console
 
 if TYPE_CHECKING:
+    from affectlens.adaptation.rated_evaluation import RatedEvaluation
     from affectlens.data.records import DataSource
     from affectlens.evaluation.evaluate import Evaluation
     from affectlens.inference.engine import Engine
 
 # Options for models, of which a file of predictions has no use.
-OF_MODELS = ("attributes", "scale", "batch_size", "device", "precision", "engine", "workers")
+OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "workers")
 
 # Of a table that has both, one is scored: the other would be missed without a word.
 _RATINGS_ALONE = "ratings are scored, and labels of the table without --scale"
@@ -69,7 +71,12 @@ def evaluate(
     95 % intervals by bootstrap. Of a table with people's ratings of valence or arousal, it prints how near
     the model's come. Choose between models on `val`; report `test` once.
     """
-    from affectlens.adaptation.rated_evaluation import has_own_ratings, require_labels
+    from affectlens.adaptation.own_pictures import SCALE
+    from affectlens.adaptation.rated_evaluation import (
+        evaluate_rated_rows,
+        has_own_ratings,
+        rows_have_ratings,
+    )
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
     from affectlens.data.records import with_shares
@@ -85,9 +92,14 @@ def evaluate(
     if is_rows_file(model):
         _refuse_options_of_models(context, model)
         rows = read_rows_file(Path(model))
-        require_labels(rows, data)
-        source = open_data(data)
+        scores_ratings = _scores_ratings(rows_have_ratings(rows, data), data, rows.rows[0].model, scale)
         _lock(context, out, table)
+        if scores_ratings:
+            first = rows.rows[0]
+            about = {"model": first.model, "weights": first.weights or None, "predictions": rows.file.name}
+            found = evaluate_rated_rows(rows, data, split, scale or SCALE)
+            return _report_ratings(found, {**about, "split": split}, first.model, (out, table))
+        source = open_data(data)
         return _report(evaluate_rows(rows, source, split), source, out, table)
     if workers is not None:
         note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
@@ -95,12 +107,7 @@ def evaluate(
     card = card_of(model)  # before pictures are listed for a model that is not there
     if attributes and not card.attributes:
         raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
-    rated, labelled = has_own_ratings(data, card)
-    if scale and not rated:
-        raise click.UsageError(f"{data} has no ratings that {card.name} predicts: leave out --scale.")
-    if rated and labelled:
-        echo(f"Note: {_RATINGS_ALONE if scale else _LABELS_ALONE}.", err=True)
-    if rated and (scale or not labelled):
+    if _scores_ratings(has_own_ratings(data, card), data, card.name, scale):
         _lock(context, out, table)
         return _evaluate_ratings(
             load_engine(model, engine, device, precision), data, split, scale, (out, table), batch_size
@@ -114,6 +121,16 @@ def evaluate(
             loaded, source, split, attributes=attributes, batch_size=batch_size, progress=advance
         )
     return _report(result, source, out, table)
+
+
+def _scores_ratings(has: tuple[bool, bool], data: str, name: str, scale: tuple[float, float] | None) -> bool:
+    """Whether ratings of a table are scored, not labels: `has` states which of both it has."""
+    rated, labelled = has
+    if scale and not rated:
+        raise click.UsageError(f"{data} has no ratings that {name} predicts: leave out --scale.")
+    if rated and labelled:
+        echo(f"Note: {_RATINGS_ALONE if scale else _LABELS_ALONE}.", err=True)
+    return rated and (bool(scale) or not labelled)
 
 
 def _lock(context: click.Context, *files: Path | None) -> None:
@@ -133,25 +150,35 @@ def _evaluate_ratings(
     files: tuple[Path | None, Path | None],
     batch_size: int,
 ) -> int:
-    import json
-
     from affectlens.adaptation.own_pictures import SCALE
     from affectlens.adaptation.rated_evaluation import evaluate_ratings
     from affectlens.cli.progress import counter
-    from affectlens.evaluation.ratings import ratings_markdown
-    from affectlens.files import atomic_write
 
     with counter("predicting", None) as advance:
         found = evaluate_ratings(engine, data, split, scale or SCALE, batch_size, advance)
+    about = {"model": engine.card.name, "weights": engine.card.weights_hash, "split": split}
+    return _report_ratings(found, about, engine.card.name, files)
+
+
+def _report_ratings(
+    found: "RatedEvaluation",
+    about: Mapping[str, str | None],
+    name: str,
+    files: tuple[Path | None, Path | None],
+) -> int:
+    import json
+
+    from affectlens.evaluation.ratings import ratings_markdown
+    from affectlens.files import atomic_write
+
     out, table = files
     if table:
         found.pictures.write(table)
     if out:
-        about = {"model": engine.card.name, "weights": engine.card.weights_hash, "split": split}
         with atomic_write(out, "w") as file:
             file.write(json.dumps({**about, **found.to_json()}, indent=2) + "\n")
     echo(ratings_markdown(found.scores), several_lines=True)
-    for note in found.notes(engine.card.name):
+    for note in found.notes(name):
         echo(f"Note: {note}.", err=True)
     for missing in found.unreadable[:10]:
         echo(f"Not read: {missing.error}", err=True)

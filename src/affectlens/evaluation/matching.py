@@ -54,8 +54,39 @@ def match_rows(given: RowsFile, source: DataSource, split: str) -> MatchedRows:
     a row whose probabilities are not a distribution.
     """
     records = source.split(split)
-    _require_one_model(given)
     _require_emotions(given, source.vocabulary)
+    numbers, notes = rows_of_records(given, records, split)
+    answers: list[tuple[Record, Answer]] = []
+    hidden = 0
+    for record, number in zip(records, numbers, strict=True):
+        answer = _answer(given, number, record, source.vocabulary)
+        if isinstance(answer, EmotionDistribution):
+            hidden += _hides_target(answer, record)
+            answer = _with_zeros_filled(answer)
+        answers.append((record, answer))
+    if hidden:
+        notes.append(
+            f"for {_count(hidden, 'picture')} an emotion of the label has the probability 0 in the {DIGITS} "
+            f"digits of the row; {ROUNDED_TO_ZERO:.7f} is taken for it"
+        )
+    rows = tuple(given.rows[number] for number in numbers)
+    abstaining = sum(row.top is None and row.error is None for row in rows)
+    if abstaining:
+        notes.append(
+            f"{_count(abstaining, 'row')} name{'s' * (abstaining == 1)} no first emotion, since none was as "
+            "probable as the least confidence; the likeliest is scored"
+        )
+    return MatchedRows(tuple(answers), rows, tuple(notes))
+
+
+def rows_of_records(
+    given: RowsFile, records: Sequence[Record], split: str
+) -> tuple[tuple[int, ...], list[str]]:
+    """Find the number of each picture's row, and notes on how they were found and which are left out.
+
+    Raises `DatasetError` as above.
+    """
+    _require_one_model(given)
     found, notes = _find(given, records, split)
     for record, numbers in zip(records, found, strict=True):
         _require_same(given, record, numbers)
@@ -67,27 +98,17 @@ def match_rows(given: RowsFile, source: DataSource, split: str) -> MatchedRows:
     if repeated:
         notes.append(f"left out: {_count(len(repeated), 'repeated row')}")
     notes += _several_ways(given)
-    answers: list[tuple[Record, Answer]] = []
-    hidden = 0
-    for record, (number, *_) in zip(records, found, strict=True):
-        answer = _answer(given, number, record, source.vocabulary)
-        if isinstance(answer, EmotionDistribution):
-            hidden += _hides_target(answer, record)
-            answer = _with_zeros_filled(answer)
-        answers.append((record, answer))
-    if hidden:
-        notes.append(
-            f"for {_count(hidden, 'picture')} an emotion of the label has the probability 0 in the {DIGITS} "
-            f"digits of the row; {ROUNDED_TO_ZERO:.7f} is taken for it"
-        )
-    rows = tuple(given.rows[number] for number, *_ in found)
-    abstaining = sum(row.top is None and row.error is None for row in rows)
-    if abstaining:
-        notes.append(
-            f"{_count(abstaining, 'row')} name{'s' * (abstaining == 1)} no first emotion, since none was as "
-            "probable as the least confidence; the likeliest is scored"
-        )
-    return MatchedRows(tuple(answers), rows, tuple(notes))
+    return tuple(number for number, *_ in found), notes
+
+
+def picture_error(row: JsonRow, record: Record) -> PictureError | None:
+    """Return why the picture of a row could not be read, None where it was."""
+    if row.error is None:
+        return None
+    kinds = {kind.__name__: kind for kind in PictureError.__subclasses__()}
+    # In the words of an evaluation that reads the picture itself.
+    reason = row.error.message.removeprefix(f"{row.image}: ")
+    return kinds.get(row.error.type, PictureError)(record.path, reason)
 
 
 def _require_one_model(given: RowsFile) -> None:
@@ -195,7 +216,7 @@ def _endings(path: str, deepest: int) -> Iterator[str]:
 def _require_same(given: RowsFile, record: Record, numbers: Sequence[int]) -> None:
     first, *others = (given.rows[number] for number in numbers)
     for number, other in zip(numbers[1:], others, strict=True):
-        if (other.top, other.emotions) != (first.top, first.emotions):
+        if (other.top, other.emotions, other.ratings) != (first.top, first.emotions, first.ratings):
             raise DatasetError(
                 f"{given.file}, rows {numbers[0] + 1} and {number + 1}, give different answers for "
                 f"{record.key!r}. Keep one of them."
@@ -216,11 +237,9 @@ def _several_ways(given: RowsFile) -> list[str]:
 
 def _answer(given: RowsFile, number: int, record: Record, vocabulary: Vocabulary) -> Answer:
     row = given.rows[number]
-    if row.error is not None:
-        kinds = {kind.__name__: kind for kind in PictureError.__subclasses__()}
-        # In the words of an evaluation that reads the picture itself.
-        reason = row.error.message.removeprefix(f"{row.image}: ")
-        return kinds.get(row.error.type, PictureError)(record.path, reason)
+    error = picture_error(row, record)
+    if error is not None:
+        return error
     try:
         return _distribution(row, vocabulary)
     except BadDistribution as error:

@@ -21,7 +21,7 @@ from affectlens.files import atomic_write
 from affectlens.inference.output.rows import text_of
 from affectlens.inference.predictions import Predictions, Unreadable
 from affectlens.metrics import Doubles, softmax
-from affectlens.ratings import RatingScale
+from affectlens.ratings import Rating
 
 SUFFIXES = (".csv", ".parquet")
 _TEXTS = ("image", "label", "top", "error")  # all other columns are numbers
@@ -105,30 +105,27 @@ def emotions_of_pictures(
 
 def ratings_of_pictures(
     keys: Sequence[str],
-    read: Mapping[int, Doubles],
+    predicted: Mapping[int, Sequence[Rating]],
     rated: Doubles,
-    scales: Sequence[RatingScale],
+    names: Sequence[str],
     unreadable: Sequence[Unreadable],
 ) -> PictureTable:
-    """Table ratings of N pictures, in order: predictions by their rows, people's (N, R), NaN for none.
+    """Table ratings of N pictures, in order: R predictions by their rows, people's (N, R), NaN for none.
 
-    Predictions are those before they are cut off at the ends of their scales. Raises `OutputError` where a
-    rating's name is another's column.
+    Raises `OutputError` where a rating's name is another's column.
     """
     ends = ("", "_low", "_high", "_rated")
-    columns = ["image", *(f"{scale.name}{end}" for scale in scales for end in ends), "error"]
-    failed = _failed(unreadable, len(ends) * len(scales))
+    columns = ["image", *(f"{name}{end}" for name in names for end in ends), "error"]
+    failed = _failed(unreadable, len(ends) * len(names))
     rows: list[tuple[Cell, ...]] = []
     for row, key in enumerate(keys):
-        if row not in read:
+        if row not in predicted:
             rows.append((key, *failed[key]))
             continue
         cells: list[Cell] = [key]
-        for scale, value, own in zip(scales, read[row], rated[row], strict=True):
-            answer = scale.rating(float(value))
-            known = round(float(own), _RATING_DIGITS) if math.isfinite(own) else None
-            cells += [round(each, _RATING_DIGITS) for each in (answer.mean, answer.low, answer.high)]
-            cells.append(known)
+        for answer, own in zip(predicted[row], rated[row], strict=True):
+            cells += [round(each, _RATING_DIGITS) for each in answer]
+            cells.append(round(float(own), _RATING_DIGITS) if math.isfinite(own) else None)
         rows.append((*cells, None))
     return _table(columns, rows)
 

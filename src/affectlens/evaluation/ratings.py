@@ -5,7 +5,7 @@ Pictures of one group (a theme, a scene) are alike, so that intervals are of a b
 Letters: N pictures, R ratings of a model, B resamples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from affectlens.evaluation.resampling import RESAMPLES, Measured, times_sampled_by_groups
 from affectlens.metrics import Doubles, bootstrap_interval
-from affectlens.ratings import COVERAGE, RatingScale
+from affectlens.ratings import COVERAGE, Rating, RatingScale
 from affectlens.report.text import markdown_table
 
 _FEWEST = 3  # pictures, of which a correlation can be computed
@@ -28,7 +28,8 @@ class RatingScores:
         pictures, groups: how many have this rating, and of how many groups
         r: Pearson's correlation with people's mean; None where all of either are the same
         error: mean absolute error, in units of the scale
-        coverage: share of the pictures whose rating lies in the interval of .9
+        coverage: share of the pictures whose rating lies in the interval
+        wanted: the coverage that intervals were made for
         width: of that interval, on average
     """
 
@@ -39,6 +40,7 @@ class RatingScores:
     error: Measured
     coverage: Measured
     width: float
+    wanted: float = COVERAGE
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -57,44 +59,61 @@ def score_ratings(
     NaN stands for a rating that a picture does not have; a scale of which fewer than three pictures have one
     has no scores. `groups` names the group of each picture.
     """
+    predicted = {
+        scale.name: [scale.rating(float(value)) for value in read[:, index]]
+        for index, scale in enumerate(scales)
+    }
+    return score_predicted_ratings(predicted, rated, groups, seed=seed)
+
+
+def score_predicted_ratings(
+    predicted: Mapping[str, Sequence[Rating]],
+    rated: NDArray[np.floating],
+    groups: Sequence[str],
+    *,
+    wanted: float = COVERAGE,
+    seed: int = 0,
+) -> tuple[RatingScores, ...]:
+    """Score predictions with their intervals, N of each of R ratings by its name, as `score_ratings` does.
+
+    `wanted` is the coverage that the intervals were made for.
+    """
     found = []
-    for index, scale in enumerate(scales):
-        rows = np.flatnonzero(np.isfinite(rated[:, index]))
+    for column, (name, answers) in zip(rated.T, predicted.items(), strict=True):
+        rows = np.flatnonzero(np.isfinite(column))
         if len(rows) < _FEWEST:
             continue
         own = [groups[int(row)] for row in rows]
         times = np.concatenate(
             [np.ones((len(rows), 1)), times_sampled_by_groups(own, RESAMPLES, seed)], axis=1
         )
-        predicted = [scale.rating(float(value)) for value in read[rows, index]]
-        mean = np.array([each.mean for each in predicted])
-        truth: Doubles = rated[rows, index].astype(np.float64)
-        within = np.array(
-            [each.low <= value <= each.high for each, value in zip(predicted, truth, strict=True)]
-        )
+        mean, low, high = np.array([answers[int(row)] for row in rows], dtype=np.float64).T
+        truth: Doubles = column[rows].astype(np.float64)
         found.append(
             RatingScores(
-                name=scale.name,
+                name=name,
                 pictures=len(rows),
                 groups=len(set(own)),
                 r=_measured(_correlations(mean, truth, times)),
                 error=_resampled_mean(np.abs(mean - truth), times),
-                coverage=_resampled_mean(within.astype(np.float64), times),
-                width=float(np.mean([each.high - each.low for each in predicted])),
+                coverage=_resampled_mean(((low <= truth) & (truth <= high)).astype(np.float64), times),
+                width=float((high - low).mean()),
+                wanted=wanted,
             )
         )
     return tuple(found)
 
 
 def ratings_markdown(scores: Sequence[RatingScores]) -> str:
-    """Write a table of ratings, as Markdown."""
+    """Write a table of ratings, as Markdown; their intervals are of one coverage."""
+    wanted = next((each.wanted for each in scores), COVERAGE)
     header = [
         "rating",
         "pictures",
         "groups",
         "r with people's",
         "mean error",
-        f"in {COVERAGE:g} intervals",
+        f"in {wanted:g} intervals",
         "width",
     ]
     rows = []
