@@ -15,13 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.layers.attention import Attention
-from timm.layers.layer_scale import LayerScale
-from timm.layers.mlp import Mlp
-from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from affectlens.models.backbones import pools_token
+from affectlens.models.backbones import has_plain_last_block
 from affectlens.models.maps import as_maps, frozen, transformers
 
 _SAME = 1e-3  # of the largest gradient: by how much ours may be off autograd's
@@ -57,7 +53,7 @@ def find_reader(network: nn.Module, height: int, width: int) -> ClassTokenReader
     The network is run on noise, and what is found there is compared with autograd.
     """
     paths = transformers(network)
-    if len(paths) != 1 or not _is_plain(network.get_submodule(paths[0])):
+    if len(paths) != 1 or not has_plain_last_block(network.get_submodule(paths[0])):
         return None
     reader = ClassTokenReader(paths[0])
     like = next(network.parameters())
@@ -65,23 +61,6 @@ def find_reader(network: nn.Module, height: int, width: int) -> ClassTokenReader
     with frozen(network):
         factor = _compared(network, reader, noise)
     return None if factor is None else ClassTokenReader(paths[0], factor)
-
-
-def _is_plain(trunk: Any) -> bool:
-    if type(trunk) is not VisionTransformer or not pools_token(trunk):
-        return False
-    block: Any = trunk.blocks[-1]
-    if [type(each) for each in (block, block.attn, block.mlp)] != [Block, Attention, Mlp]:
-        return False
-    nothing = (block.attn.q_norm, block.attn.k_norm, block.attn.norm, block.mlp.norm, trunk.fc_norm)
-    return (
-        all(isinstance(each, nn.Identity) for each in nothing)
-        and all(isinstance(each, nn.Identity | LayerScale) for each in (block.ls1, block.ls2))
-        and getattr(block.attn, "gate", None) is None
-        and isinstance(trunk.head, nn.Linear)
-        and isinstance(block.mlp.act, nn.GELU)
-        and all(isinstance(each, nn.LayerNorm) for each in (block.norm2, trunk.norm))
-    )
 
 
 def read_patches(network: nn.Module, reader: ClassTokenReader, read: Mapping[str, Tensor]) -> Tensor:
