@@ -48,6 +48,7 @@ HEADS = "heads.safetensors"
 # Images (B, 3, H, W), normalised, float32, become logits (B, E), float32, before the temperature.
 GRAPH_INPUT, GRAPH_LOGITS = "images", "logits"
 GRAPH_CLASS_MAPS, GRAPH_EMBEDDING = "class_maps", "embedding"  # which not every graph has
+GRAPH_ATTENTION_MAPS = "attention_maps"  # of one with class maps that contains a transformer besides
 # Of models with ratings: what these are read from, where it is more than the embedding; and one for each
 # rating.
 GRAPH_FEATURES, GRAPH_RATINGS = "features", "ratings/"

@@ -1,10 +1,19 @@
 """Class maps add up to the logits, and the embedding is what the last layer reads."""
 
+from typing import Any
+
 import pytest
 import torch
+from timm.layers.layer_scale import LayerScale
 from torch import Tensor, nn
 
-from affectlens.model_folder import GRAPH_CLASS_MAPS, GRAPH_EMBEDDING, GRAPH_LOGITS
+from affectlens.explain.methods.attention import attention_weights
+from affectlens.model_folder import (
+    GRAPH_ATTENTION_MAPS,
+    GRAPH_CLASS_MAPS,
+    GRAPH_EMBEDDING,
+    GRAPH_LOGITS,
+)
 from affectlens.models.graph_outputs import GraphNetwork
 from planted import small_member
 
@@ -54,6 +63,38 @@ def test_of_mlm_class_maps_are_those_of_its_deep_map_alone() -> None:
     found = outputs(small_member("mlm_paper", backbone="test_resnet", reduction=2))
     sums, logits = found[GRAPH_CLASS_MAPS].sum(dim=(2, 3)), centred(found[GRAPH_LOGITS])
     assert not torch.allclose(sums[0] - sums[1], logits[0] - logits[1], rtol=1e-2)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_of_a_pair_a_class_token_reads_its_last_attention_times_its_gradient(scaled: bool) -> None:
+    pair: Any = small_member("pair", transformer="test_vit", convolutional="test_efficientnet")
+    if scaled:
+        last_block: Any = pair.transformer.blocks[-1]
+        width = pair.transformer.num_features
+        last_block.ls1, last_block.ls2 = (LayerScale(width, init_values=v) for v in (0.5, 2.0))
+    found = outputs(pair)
+    with attention_weights(pair, ["transformer"]) as captured:
+        logits = centred(pair(images()))
+        last = captured["transformer"][-1]
+        for emotion in range(logits.shape[1]):
+            (gradients,) = torch.autograd.grad(logits[:, emotion].sum(), last, retain_graph=True)
+            expected = (last * gradients).sum(dim=1)[:, 0, -found[GRAPH_ATTENTION_MAPS][0, 0].numel() :]
+            ours = found[GRAPH_ATTENTION_MAPS][:, emotion].flatten(1)
+            torch.testing.assert_close(ours, expected.detach(), rtol=1e-3, atol=1e-6)
+    assert found[GRAPH_CLASS_MAPS].shape[1] == logits.shape[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transformer": "test_vit", "mirror": True},  # one picture is two for it
+        {"transformer": "test_vit2"},  # which averages its patches
+        {"transformer": "test_vit3"},  # whose pooling attends to them once more
+    ],
+)
+def test_where_the_last_attention_cannot_be_taken_apart_there_are_no_maps(options: dict[str, Any]) -> None:
+    found = outputs(small_member("pair", convolutional="test_efficientnet", **options))
+    assert GRAPH_ATTENTION_MAPS not in found and GRAPH_CLASS_MAPS not in found
 
 
 @pytest.mark.parametrize(("name", "options"), [("test_vit", {}), ("mam_paper", {"backbone": "test_resnet"})])

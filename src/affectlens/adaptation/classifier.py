@@ -21,6 +21,7 @@ from affectlens.graph_weights import StoredWeight, name_in_file, refer, stored_w
 from affectlens.metrics import Doubles
 from affectlens.model_folder import (
     GRAPH,
+    GRAPH_ATTENTION_MAPS,
     GRAPH_CLASS_MAPS,
     GRAPH_EMBEDDING,
     GRAPH_LOGITS,
@@ -243,6 +244,8 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
     """
     from onnx import numpy_helper
 
+    # What a transformer's class token reads follows from its classifier, whose rows are others now.
+    without_outputs(graph, [GRAPH_ATTENTION_MAPS])
     held = next((weight for weight in graph.initializer if weight.name == _MAP_WEIGHTS), None)
     if held is None:
         return

@@ -14,7 +14,7 @@ Letters: B pictures, H x W pixels of the network's input, E emotions, R ratings,
 
 import os
 import platform
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
@@ -101,6 +101,9 @@ class Engine(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what `output` returns: logits, and class maps and an embedding where there are any."""
+
+    def read_outputs(self, images: Images, names: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Several of `outputs` in one run; see `output`."""
 
     def output(self, images: Images, name: str) -> NDArray[np.float32]:
         """Return a named output for normalised images: (B, 3, H, W) -> (B, ...).

@@ -143,9 +143,14 @@ class GraphEngine(ABC):
 
     def output(self, images: Images, name: str) -> NDArray[np.float32]:
         """Return a named output of the graph: (B, 3, H, W) -> (B, ...)."""
-        if name not in self.outputs:
-            raise SettingsError(f"The graph of {self.card.name} has no output {name!r}.")
-        return self._outputs(images, [name])[0]
+        return self.read_outputs(images, [name])[0]
+
+    def read_outputs(self, images: Images, names: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Return named outputs of the graph, of one run: (B, 3, H, W) -> (B, ...) each."""
+        for name in names:
+            if name not in self.outputs:
+                raise SettingsError(f"The graph of {self.card.name} has no output {name!r}.")
+        return self._outputs(images, names)
 
     @property
     def explains(self) -> bool:

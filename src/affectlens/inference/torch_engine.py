@@ -16,7 +16,7 @@ Letters: B pictures, H x W pixels, E emotions.
 """
 
 import copy
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -139,7 +139,11 @@ class TorchEngine:
 
     def output(self, images: Images, name: str) -> NDArray[np.float32]:
         """Refuse: other outputs are a graph's."""
-        raise SettingsError(f"The engine {TORCH} returns no output {name!r}: use an engine for graphs.")
+        return self.read_outputs(images, [name])[0]
+
+    def read_outputs(self, images: Images, names: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Refuse, as `output` does."""
+        raise SettingsError(f"The engine {TORCH} returns no output {names[0]!r}: use an engine for graphs.")
 
     def _probabilities(self, logits: Tensor) -> Probabilities:
         # In float64, so that not even many words' rounding errors add up to anything.

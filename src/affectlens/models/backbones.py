@@ -20,9 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
 from timm.layers.attention import Attention
+from timm.layers.layer_scale import LayerScale
+from timm.layers.mlp import Mlp
 from timm.layers.patch_dropout import PatchDropout
 from timm.models.efficientnet import EfficientNet
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from affectlens import hub
@@ -328,6 +330,27 @@ def pools_token(network: nn.Module) -> bool:
     """Whether one of timm's transformers answers from its class token, not from the mean of all tokens."""
     pool = getattr(network, "global_pool", "token")
     return bool(num_prefix_tokens(network)) and pool in ("token", "")
+
+
+def has_plain_last_block(trunk: Any) -> bool:
+    """Whether one of timm's networks is a plain transformer that answers from its class token.
+
+    Its last block is then attention and a perceptron between layer norms, with a scale for each or none.
+    """
+    if type(trunk) is not VisionTransformer or not pools_token(trunk):
+        return False
+    block: Any = trunk.blocks[-1]
+    if [type(each) for each in (block, block.attn, block.mlp)] != [Block, Attention, Mlp]:
+        return False
+    nothing = (block.attn.q_norm, block.attn.k_norm, block.attn.norm, block.mlp.norm, trunk.fc_norm)
+    return (
+        all(isinstance(each, nn.Identity) for each in nothing)
+        and all(isinstance(each, nn.Identity | LayerScale) for each in (block.ls1, block.ls2))
+        and getattr(block.attn, "gate", None) is None
+        and isinstance(trunk.head, nn.Linear)
+        and isinstance(block.mlp.act, nn.GELU)
+        and all(isinstance(each, nn.LayerNorm) for each in (block.norm2, trunk.norm))
+    )
 
 
 def input_size(network: nn.Module, default: tuple[int, int]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.model_folder import (
+    GRAPH_ATTENTION_MAPS,
     GRAPH_ATTRIBUTES,
     GRAPH_CLASS_MAPS,
     GRAPH_CONTRIBUTIONS,
@@ -27,6 +28,13 @@ from affectlens.model_folder import (
     GRAPH_USUAL_WORDS,
 )
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
+from affectlens.models.class_token import (
+    ClassTokenCapture,
+    ClassTokenReader,
+    find_reader,
+    patch_maps,
+    read_patches,
+)
 from affectlens.models.features import pooled, submodule
 from affectlens.models.maps import (
     MapLayer,
@@ -50,7 +58,9 @@ class GraphNetwork(nn.Module):
     logits      (B, E)
     class_maps  (B, E, rows, columns): what each cell of the last map adds to each emotion's logit, less the
                 mean over emotions; of networks that read that map linearly (Zhou et al., "Learning Deep
-                Features for Discriminative Localization", CVPR 2016) and have no transformer
+                Features for Discriminative Localization", CVPR 2016), and have no transformer besides or
+                one whose last attention can be taken apart:
+    attention_maps  (B, E, rows, columns): what its class token reads of each patch (`class_token`)
     embedding   (B, D): what the last linear layers read, side by side
     features    (B, F): the embedding and the pooled `layers` (`features.pooled`), where there are `layers`
     ratings/NAME (B,): what `rated` reads of the features, before it is cut off at the ends of its scale
@@ -77,7 +87,8 @@ class GraphNetwork(nn.Module):
         """
         super().__init__()
         self.network = network = _of_size(network.eval(), height, width)
-        self._layer = _map_layer(network, height, width)
+        self._token = find_reader(network, height, width)
+        self._layer = _map_layer(network, height, width, self._token)
         with torch.no_grad():
             logits = network(_noise(network, height, width))
         self._readers = last_layers(network, height, width, logits.shape[1])
@@ -95,6 +106,7 @@ class GraphNetwork(nn.Module):
         self.names = (
             GRAPH_LOGITS,
             *([GRAPH_CLASS_MAPS] if self._layer else []),
+            *([GRAPH_ATTENTION_MAPS] if self._layer and self._token else []),
             *([GRAPH_EMBEDDING] if self._readers else []),
             *([GRAPH_FEATURES] if self._pooled else []),
             *(f"{GRAPH_RATINGS}{name}" for name in self._rated),
@@ -123,17 +135,22 @@ class GraphNetwork(nn.Module):
         if self._layer:
             layer = self.network.get_submodule(self._layer.path)
             hooks.append(layer.register_forward_hook(lambda _module, _inputs, values: keep("", values)))
+        capture = ClassTokenCapture(self.network, self._token) if self._layer and self._token else None
         try:
             explained = self.network.explain(images) if isinstance(self.network, HasAttributes) else None
             logits = explained.logits if explained else self.network(images)
         finally:
             for hook in hooks:
                 hook.remove()
+            if capture:
+                capture.remove()
         found = [logits]
         if self._layer:
             maps = as_maps(read[""], images.shape[2], images.shape[3])
             assert maps is not None, "`last_map` finds maps alone"
             found.append(self._class_maps(maps))
+        if capture and self._token:
+            found.append(self._attention_maps(self._token, capture.read, images))
         if self._readers:
             embedding = torch.cat([read[name] for name in self._readers], dim=1)
             found += [embedding, *self._read_features(embedding, read, images)]
@@ -155,6 +172,10 @@ class GraphNetwork(nn.Module):
             return ()
         with torch.no_grad():
             return tuple(_of_attributes(self.network.explain(_noise(self.network, height, width))))
+
+    def _attention_maps(self, token: ClassTokenReader, read: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        added = read_patches(self.network, token, read)
+        return patch_maps(added, self.network.get_submodule(token.path), images.shape[2], images.shape[3])
 
     def _class_maps(self, maps: Tensor) -> Tensor:
         """(B, C, rows, columns) -> (B, E, rows, columns)."""
@@ -194,9 +215,14 @@ def _of_attributes(found: AttributeExplanation) -> dict[str, Tensor]:
     }
 
 
-def _map_layer(network: nn.Module, height: int, width: int) -> MapLayer | None:
-    """Return the one layer whose output is all that is read of the picture by position, if there is one."""
-    if transformers(network) or not reads_linearly(network):
+def _map_layer(
+    network: nn.Module, height: int, width: int, token: ClassTokenReader | None
+) -> MapLayer | None:
+    """Return the one layer whose output is read of the picture by position, if there is one.
+
+    Besides that a transformer may read the picture, of which it is known what its class token reads.
+    """
+    if (transformers(network) and token is None) or not reads_linearly(network):
         return None
     layers = linear_layers(network, height, width)
     return layers[0] if len(layers) == 1 and not layers[0].is_input else None

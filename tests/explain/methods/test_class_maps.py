@@ -40,9 +40,24 @@ def test_it_is_the_default_of_a_graph_with_class_maps(with_graph: Path) -> None:
     assert suitable_for(model) == ["cam", "occlusion", "rise"]
 
 
-def test_a_graph_without_class_maps_is_refused_with_what_explains_it() -> None:
-    model = EngineModel(load_engine("default", "onnxruntime"))
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_of_the_default_model_it_is_the_map_of_the_network(engine: str) -> None:
+    """Of both its networks: the cells of one, and what the class token of the other reads."""
+    by_graph = EngineModel(load_engine("default", engine))
+    by_network = DifferentiableModel.of(saved.load("default"))
+    assert default_for(by_graph) == default_for(by_network) == "cam"
+    image = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
+    question = make_question(by_graph.vocabulary, "fear", None)
+    ours, theirs = (Cam()(model, image, question) for model in (by_graph, by_network))
+    assert ours.sums_up and theirs.sums_up
+    np.testing.assert_allclose(ours.values, theirs.values, atol=1e-3 * float(np.abs(theirs.values).max()))
+    assert ours.details["by_attention"] == pytest.approx(theirs.details["by_attention"], abs=1e-4)
+
+
+def test_a_graph_without_class_maps_is_refused_with_what_explains_it(graph_model: Path) -> None:
+    model = EngineModel(load_engine(str(graph_model), "onnxruntime"))
     assert default_for(model) == "rise"
-    image = np.zeros((1, 3, 224, 224), np.float32)
+    side = model.preprocessing.height
+    image = np.zeros((1, 3, side, side), np.float32)
     with pytest.raises(SettingsError, match=r"no class maps\. Use rise"):
         Cam()(model, image, make_question(model.vocabulary, "fear"))

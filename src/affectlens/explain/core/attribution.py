@@ -5,7 +5,7 @@ Letters: B pictures, h x w pixels of the network's input, E emotions.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,20 @@ class MarksUnusual(Protocol):
         """Whether a normalised image, (1, 3, h, w), is unlike those; None where that is not known."""
 
 
+class ClassMaps(NamedTuple):
+    """What parts of pictures add to calibrated logits, (B, E, rows, columns), but for a number common to all.
+
+    Attributes:
+        logits: the calibrated logits, (B, E)
+        cells: those of the last map that is read linearly; exact
+        attended: what a transformer's class token reads of each patch; None where there is none
+    """
+
+    logits: NDArray[np.float32]
+    cells: NDArray[np.float32]
+    attended: NDArray[np.float32] | None = None
+
+
 @runtime_checkable
 class HasClassMaps(Protocol):
     """Models whose last maps are known, as what each cell adds to each emotion's logit."""
@@ -76,8 +90,8 @@ class HasClassMaps(Protocol):
     def has_class_maps(self) -> bool:
         """Whether this model's are."""
 
-    def class_maps(self, images: Images) -> NDArray[np.float32]:
-        """What cells add to calibrated logits, but for a number common to all: -> (B, E, rows, columns)."""
+    def class_maps(self, images: Images) -> "ClassMaps":
+        """What cells of the last map, and patches that a class token attends to, add to calibrated logits."""
 
 
 @runtime_checkable

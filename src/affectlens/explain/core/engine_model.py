@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from affectlens.emotions import Vocabulary
+from affectlens.explain.core.attribution import ClassMaps
 from affectlens.explain.core.question import ImageAnswers
 from affectlens.images import Pixels
 from affectlens.inference.attribute_evidence import evidence_of
@@ -18,7 +18,7 @@ from affectlens.inference.engine import Answers, Engine, Out, in_batches
 from affectlens.inference.output.rows import made_by
 from affectlens.inference.unusual import UsualPictures
 from affectlens.metrics import Doubles
-from affectlens.model_folder import GRAPH_CLASS_MAPS
+from affectlens.model_folder import GRAPH_ATTENTION_MAPS, GRAPH_CLASS_MAPS, GRAPH_LOGITS
 from affectlens.preprocess import Images, Preprocessing
 from affectlens.ratings import RatingScale
 
@@ -66,12 +66,12 @@ class EngineModel:
         """Whether the engine's graph returns class maps."""
         return GRAPH_CLASS_MAPS in self.engine.outputs
 
-    def class_maps(self, images: Images) -> NDArray[np.float32]:
-        """What cells add to calibrated logits, but for a number common to all: -> (B, E, rows, columns)."""
-        found: NDArray[np.float32] = (
-            self.engine.output(images, GRAPH_CLASS_MAPS) / self.engine.card.temperature
-        )
-        return found
+    def class_maps(self, images: Images) -> ClassMaps:
+        """What cells and patches add to calibrated logits; see the protocol."""
+        wanted = (GRAPH_LOGITS, GRAPH_CLASS_MAPS, GRAPH_ATTENTION_MAPS)
+        names = [name for name in wanted if name in self.engine.outputs]
+        found = self.engine.read_outputs(images, names)
+        return ClassMaps(*(each / self.engine.card.temperature for each in found))
 
     def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
         """Attributes of one picture, and which of them speak for its first emotion; see the protocol."""

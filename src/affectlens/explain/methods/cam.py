@@ -9,10 +9,11 @@ Log-odds are not sums of logits, but a difference of log-odds is one of differen
 cells, and the cells add up to it but for rounding.
 
 What does not pass the last map of a convolutional network is not on the map of its cells. In `pair` that is
-the transformer's half of the answer: exactly so, since the mean of log-probabilities is one of logits but for
-a number that counts for nothing. That half is spread over the picture by gradient-weighted attention
-(`attention`): its amount is exact, its distribution over the picture is not. In MLM it is the contribution of
-the Gram branches; it is left out, and `details` has its amount.
+the transformer's half of the answer: exactly so, since the mean of log-probabilities is one of logits but
+for a number that counts for nothing. That half is spread over the picture by what the class token reads of
+each patch in its last attention (`models.class_token`), as far as that has the sign of the half: its amount
+is exact, its distribution over the picture is not. In MLM it is the contribution of the Gram branches; it is
+left out, and `details` has its amount.
 
 Ratings are read of earlier layers as well, so that of a rating the maps of these are divided, too
 (`network_cam.divide_rating`): of a network in torch alone, for a graph does not return them.
@@ -32,6 +33,7 @@ from affectlens.explain.core.baselines import BaselineOptions
 from affectlens.explain.core.logit_weights import logit_weights
 from affectlens.explain.core.question import AnyQuestion, RatingQuestion
 from affectlens.explain.core.upsampling import upsample_all
+from affectlens.metrics import Doubles
 from affectlens.preprocess import Images
 
 EXACT = 1e-3  # of the difference that is divided: more than the error of rounding
@@ -122,10 +124,22 @@ def _divided(model: ExplainedModel, image: Images, baseline: Images, question: A
         )
     if not isinstance(model, HasClassMaps) or not model.has_class_maps:
         raise SettingsError("This model's graph has no class maps. Use rise, or the network in torch.")
-    images = np.concatenate([baseline, image])
-    before, after = np.log(np.maximum(model.predict_images(images), np.finfo(np.float64).tiny))
+    logits, maps, attention = model.class_maps(np.concatenate([baseline, image]))
+    before, after = logits.astype(np.float64)
     weights = logit_weights(question, before, after)
-    maps = model.class_maps(images)
     cells = np.tensordot(weights, (maps[1] - maps[0]).astype(np.float64), axes=1)
     elsewhere = float(weights @ (after - before) - cells.sum())
-    return DividedAnswer(cells=(cells.astype(np.float32),), elsewhere=elsewhere)
+    if attention is None:
+        return DividedAnswer(cells=(cells.astype(np.float32),), elsewhere=elsewhere)
+    attended = laid_out(elsewhere, weights, attention[1].astype(np.float64))
+    return DividedAnswer(cells=(cells.astype(np.float32),), attended=(attended,))
+
+
+def laid_out(amount: float, weights: Doubles, attention: Doubles) -> Map:
+    """Lay an amount of the question out over patches: (E,), (E, rows, columns) -> (rows, columns).
+
+    By what a class token reads of each patch for the question, or against it where the amount is below 0.
+    """
+    speaks = np.maximum(np.sign(amount) * np.tensordot(weights, attention, axes=1), 0)
+    found: Map = (speaks / max(speaks.sum(), 1e-12) * amount).astype(np.float32)
+    return found

@@ -22,17 +22,26 @@ Letters: B pictures, E emotions, C channels, D and F features, h x w pixels of t
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.explain.core.differentiable import DifferentiableModel, to_map
 from affectlens.explain.core.logit_weights import logit_weights
 from affectlens.explain.core.question import AnyQuestion, Question, RatingQuestion
 from affectlens.explain.methods.attention import relevance
-from affectlens.explain.methods.cam import EXACT, DividedAnswer
+from affectlens.explain.methods.cam import EXACT, DividedAnswer, laid_out
+from affectlens.metrics import Doubles
+from affectlens.models.class_token import (
+    ClassTokenCapture,
+    ClassTokenReader,
+    find_reader,
+    patch_maps,
+    read_patches,
+)
 from affectlens.models.features import SMALLEST_VARIANCE, FeatureNetwork
 from affectlens.models.maps import (
     MapLayer,
@@ -46,6 +55,7 @@ from affectlens.models.maps import (
 from affectlens.preprocess import Images
 from affectlens.ratings import percent
 
+_READERS: WeakKeyDictionary[nn.Module, dict[tuple[int, int], ClassTokenReader | None]] = WeakKeyDictionary()
 _SAME = 1e-3  # log-odds that differ by less are taken for the same
 
 
@@ -57,12 +67,42 @@ def divide(model: DifferentiableModel, image: Images, baseline: Images, question
     with frozen(model.network):
         picture, against = model.tensor(image), model.tensor(baseline)
         layers = linear_layers(model.network, *image.shape[2:])
-        cells, elsewhere, error = _divide(model, layers, picture, against, question)
+        cells, elsewhere, error, weights = _divide(model, layers, picture, against, question)
     tolerance = EXACT * max(1.0, abs(elsewhere) + sum(float(each.abs().sum()) for each in cells))
     if abs(error) > tolerance:
         raise SettingsError("This network does not read its last map linearly. Use grad_cam.")
-    attention = _attention(model, picture, question, elsewhere)
-    return _divided(cells, elsewhere, attention, [layer.path for layer in layers], error)
+    paths = [layer.path for layer in layers]
+    patches = _class_token_maps(model, picture)
+    if patches is not None:
+        attended = laid_out(elsewhere, weights, patches)
+        return DividedAnswer(
+            cells=tuple(map(to_map, cells)), attended=(attended,), layers=tuple(paths), error=error
+        )
+    return _divided(cells, elsewhere, _attention(model, picture, question, elsewhere), paths, error)
+
+
+def _class_token_maps(model: DifferentiableModel, image: Tensor) -> Doubles | None:
+    """What a class token reads of each patch for each logit, calibrated: (E, h, w); None if not known."""
+    reader = _reader_of(model.network, (image.shape[2], image.shape[3]))
+    if reader is None:
+        return None
+    capture = ClassTokenCapture(model.network, reader)
+    try:
+        with frozen(model.network), torch.no_grad():
+            model.network(image)
+            added = read_patches(model.network, reader, capture.read) / model.temperature
+    finally:
+        capture.remove()
+    maps = patch_maps(added, model.network.get_submodule(reader.path), image.shape[2], image.shape[3])
+    found: Doubles = maps[0].double().cpu().numpy()
+    return found
+
+
+def _reader_of(network: nn.Module, size: tuple[int, int]) -> ClassTokenReader | None:
+    """Find it once for each network: that takes longer than an explanation."""
+    if size not in _READERS.setdefault(network, {}):
+        _READERS[network][size] = find_reader(network, *size)
+    return _READERS[network][size]
 
 
 def _divided(
@@ -94,8 +134,10 @@ def _attention(
 
 def _divide(
     model: DifferentiableModel, layers: list[MapLayer], image: Tensor, against: Tensor, question: Question
-) -> tuple[list[Tensor], float, float]:
-    """Cells of each map (rows, columns), what is not on them, and the error of both; in log-odds."""
+) -> tuple[list[Tensor], float, float, Doubles]:
+    """Cells of each map (rows, columns), what is not on them, and the error of both, in log-odds; and the
+    weights of the logits, (E,).
+    """
     with torch.no_grad():
         with captured(model.network, layers) as before:
             begin = model.logits(against)
@@ -110,7 +152,8 @@ def _divide(
         for layer, gradient in zip(layers, gradients, strict=True)
     ]
     difference = float(answer.detach() - begin[0] @ weights)
-    return cells, elsewhere, sum(float(each.sum()) for each in cells) + elsewhere - difference
+    error = sum(float(each.sum()) for each in cells) + elsewhere - difference
+    return cells, elsewhere, error, weights.double().cpu().numpy()
 
 
 def _weights(question: Question, begin: Tensor, end: Tensor) -> Tensor:

@@ -1,0 +1,181 @@
+"""What a transformer's class token reads of each patch in its last attention, for each emotion.
+
+After the last attention no patch matters to a transformer that answers from its class token. There its answer
+is linear in what the token attends to, as far as its last layers, a perceptron and two norms, are replaced by
+their gradient at the picture: each patch adds its attention times the gradient by it (Chefer, Gur and Wolf,
+"Generic Attention-Model Explainability", ICCV 2021, eq. 5, of the last block alone and with its sign). These
+layers are few, so that the gradient is written out here, for all emotions at once: a graph has no gradients.
+
+Letters: B pictures, E emotions, N tokens, K heads with d channels each, C = K d channels, h x w patches.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from affectlens.models.backbones import has_plain_last_block
+from affectlens.models.maps import as_maps, frozen, transformers
+
+_SAME = 1e-3  # of the largest gradient: by how much ours may be off autograd's
+
+
+@dataclass(frozen=True)
+class ClassTokenReader:
+    """A transformer within a network, whose class token's last attention can be taken apart.
+
+    Attributes:
+        path: of the transformer, "" for the network itself
+        factor: of its logits in those of the network, but for a number that all emotions have in common
+    """
+
+    path: str
+    factor: float = 1.0
+
+    @property
+    def captured(self) -> Mapping[str, tuple[str, bool]]:
+        """What is read as the network runs, by name: the module's path, and whether it is its input."""
+        begin = f"{self.path}." if self.path else ""
+        return {
+            "qkv": (f"{begin}blocks.-1.attn.qkv", False),
+            "attended": (f"{begin}blocks.-1.norm2", True),
+            "hidden": (f"{begin}blocks.-1.mlp.fc1", False),
+            "last": (f"{begin}norm", True),
+        }
+
+
+def find_reader(network: nn.Module, height: int, width: int) -> ClassTokenReader | None:
+    """Find the transformer whose attention can be taken apart: None for several, or one of other parts.
+
+    The network is run on noise, and what is found there is compared with autograd.
+    """
+    paths = transformers(network)
+    if len(paths) != 1 or not has_plain_last_block(network.get_submodule(paths[0])):
+        return None
+    reader = ClassTokenReader(paths[0])
+    like = next(network.parameters())
+    noise = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(like)
+    with frozen(network):
+        factor = _compared(network, reader, noise)
+    return None if factor is None else ClassTokenReader(paths[0], factor)
+
+
+def read_patches(network: nn.Module, reader: ClassTokenReader, read: Mapping[str, Tensor]) -> Tensor:
+    """What each token adds to each emotion's logit, less the mean over emotions: (B, E, N).
+
+    `read` holds what `ClassTokenReader.captured` names, of the same pictures.
+    """
+    trunk: Any = network.get_submodule(reader.path)
+    block = trunk.blocks[-1]
+    attention, perceptron = block.attn, block.mlp
+    batch, tokens, _ = read["qkv"].shape
+    heads = read["qkv"].reshape(batch, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    query, key, value = heads.float().unbind(0)  # (B, K, N, d) each
+    weights = ((query[:, :, :1] * attention.scale) @ key.transpose(-2, -1)).softmax(dim=-1)[:, :, 0]
+    attended, hidden, last = (read[name][:, 0].float() for name in ("attended", "hidden", "last"))
+    centred = trunk.head.weight - trunk.head.weight.mean(dim=0, keepdim=True)
+    gradient = _through_norm(centred.float().expand(batch, -1, -1), last, trunk.norm)  # (B, E, C)
+    inner = (_scaled(gradient, block.ls2) @ perceptron.fc2.weight.float()) * _gelu_slope(hidden)[:, None]
+    inner = _through_norm(inner @ perceptron.fc1.weight.float(), attended, block.norm2)
+    # As a product with the weights' transpose, as the layer has it: OpenVINO takes weights that a graph reads
+    # in both ways, and that are square, for the same in both.
+    outer = _scaled(gradient + inner, block.ls1)
+    by_channel = attention.proj.weight.float().t() @ outer.transpose(1, 2)  # (B, C, E)
+    by_head = by_channel.reshape(batch, attention.num_heads, value.shape[-1], -1)
+    added = by_head.transpose(-2, -1) @ value.transpose(-2, -1) * weights[:, :, None]  # (B, K, E, N)
+    found: Tensor = reader.factor * added.sum(dim=1)
+    return found
+
+
+def _through_norm(gradient: Tensor, given: Tensor, norm: Any) -> Tensor:
+    """Gradients by what enters a layer norm of those by what leaves it: (B, E, C), (B, C) -> (B, E, C)."""
+    offset = given - given.mean(dim=1, keepdim=True)
+    deviation = (offset.square().mean(dim=1, keepdim=True) + norm.eps).sqrt()
+    normal = (offset / deviation)[:, None]
+    scaled = gradient * norm.weight.float()
+    inner = scaled - scaled.mean(dim=2, keepdim=True) - normal * (scaled * normal).mean(dim=2, keepdim=True)
+    found: Tensor = inner / deviation[:, None]
+    return found
+
+
+def _scaled(gradient: Tensor, scale: Any) -> Tensor:
+    return gradient if isinstance(scale, nn.Identity) else gradient * scale.gamma.float()
+
+
+def _gelu_slope(given: Tensor) -> Tensor:
+    density = (-0.5 * given.square()).exp() / math.sqrt(2 * math.pi)
+    return 0.5 * (1 + torch.erf(given / math.sqrt(2))) + given * density
+
+
+class ClassTokenCapture:
+    """Hooks that keep what a reader needs as a network runs."""
+
+    def __init__(self, network: nn.Module, reader: ClassTokenReader) -> None:
+        self.read: dict[str, Tensor] = {}
+        self._hooks = [
+            self._hook(_submodule(network, path), name, is_input)
+            for name, (path, is_input) in reader.captured.items()
+        ]
+
+    def _hook(self, module: nn.Module, name: str, is_input: bool) -> torch.utils.hooks.RemovableHandle:
+        if is_input:
+            return module.register_forward_pre_hook(
+                lambda _module, inputs: self.read.__setitem__(name, inputs[0])
+            )
+        return module.register_forward_hook(
+            lambda _module, _inputs, values: self.read.__setitem__(name, values)
+        )
+
+    def remove(self) -> None:
+        """Take the hooks off."""
+        for hook in self._hooks:
+            hook.remove()
+
+
+def _submodule(network: nn.Module, path: str) -> nn.Module:
+    found: Any = network
+    for part in path.split("."):
+        found = found[int(part)] if part.lstrip("-").isdigit() else getattr(found, part)
+    module: nn.Module = found
+    return module
+
+
+def _compared(network: nn.Module, reader: ClassTokenReader, image: Tensor) -> float | None:
+    """The factor of the transformer's logits, None where ours are not what autograd finds."""
+    trunk: Any = network.get_submodule(reader.path)
+    module = trunk.blocks[-1].attn
+    kept: list[Tensor] = []
+
+    def capture(_module: nn.Module, _inputs: object, weights: Tensor) -> Tensor:
+        kept.append(weights.detach().requires_grad_())
+        return kept[-1]
+
+    was, module.fused_attn = module.fused_attn, False
+    hook, capturing = module.attn_drop.register_forward_hook(capture), ClassTokenCapture(network, reader)
+    try:
+        with torch.enable_grad():
+            logits = network(image)[0]
+            centred = logits - logits.mean()
+            if len(kept) != 1 or len(kept[0]) != 1:  # one that averages a picture with its mirror image
+                return None
+            gradients = [torch.autograd.grad(each, kept[0], retain_graph=True)[0] for each in centred]
+    finally:
+        hook.remove()
+        capturing.remove()
+        module.fused_attn = was
+    theirs = torch.stack([(kept[0] * each)[0, :, 0].sum(dim=0) for each in gradients]).detach()  # (E, N)
+    with torch.no_grad():
+        ours = read_patches(network, reader, {k: v.detach() for k, v in capturing.read.items()})[0]
+    factor = float((ours * theirs).sum() / ours.square().sum().clamp_min(1e-30))
+    is_same = (factor * ours - theirs).abs().max() <= _SAME * theirs.abs().max()
+    return factor if bool(is_same) and factor else None
+
+
+def patch_maps(added: Tensor, trunk: Any, height: int, width: int) -> Tensor:
+    """Arrange what tokens add as maps of a picture of height x width pixels: (B, E, N) -> (B, E, h, w)."""
+    maps = as_maps(added[:, :, trunk.num_prefix_tokens :].transpose(1, 2), height, width)
+    assert maps is not None, "tokens of a plain transformer cover the picture"
+    return maps
