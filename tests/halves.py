@@ -24,16 +24,18 @@ HELPERS = (TESTS, TESTS.parent / "benchmarks", TESTS.parent / "scripts")
 SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
-    "captum", "mlflow", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif", "playwright", "pyarrow",
-    "ray", "scipy", "skimage", "sklearn", "tensorboard", "threadpoolctl", "timm", "tomli_w",
-    "torch", "torchmetrics", "torchvision", "transformers", "wandb",
+    "captum", "fastapi", "mlflow", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif",
+    "playwright", "prometheus_client", "pyarrow", "python_multipart", "ray", "scipy",
+    "skimage", "sklearn", "tensorboard", "threadpoolctl", "timm", "tomli_w", "torch", "torchmetrics",
+    "torchvision", "transformers", "uvicorn", "wandb",
 )  # fmt: skip
-# Rooms that build models.
+# Rooms that build models, and the service.
 ROOMS = (
     "affectlens.cluster",
     "affectlens.losses",
     "affectlens.models",
     "affectlens.recipes",
+    "affectlens.serve",
     "affectlens.training",
 )
 # What else cannot be imported without one of these libraries. A module that no longer needs one leaves the

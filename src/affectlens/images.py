@@ -227,6 +227,13 @@ def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation
     return np.array(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), resampling))
 
 
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Write pixels, uint8 (H, W, 3), or (H, W, 4) with opacity, as the bytes of a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
+    return file.getvalue()
+
+
 class Animation(NamedTuple):
     """A WebP with several pictures: size, number of pictures, seconds that they are shown together."""
 
@@ -391,14 +398,23 @@ def _decode_in_child(
 _is_child = False
 
 
+def decode_in_this_process(most_pixels: int = MAX_PIXELS) -> None:
+    """Start no child process for what may take long: this process is one, and another ends it.
+
+    Pictures of more than `most_pixels` are refused from here on, as those of more than `MAX_PIXELS` were.
+    """
+    global _is_child, MAX_PIXELS, MAX_STORED_PIXELS
+    _is_child = True
+    MAX_PIXELS, MAX_STORED_PIXELS = most_pixels, min(4 * most_pixels, MAX_STORED_PIXELS)
+    Image.MAX_IMAGE_PIXELS = None  # ours is the limit
+
+
 def decode_for_parent(at_least: str) -> None:
     """Decode the picture on standard input; write a line of JSON, then its pixels, to standard output.
 
     What a child process of `read_pixels` does. `at_least` is JSON: null, or height and width.
     """
-    global _is_child
-    _is_child = True
-    Image.MAX_IMAGE_PIXELS = None  # ours, which is checked below, is the limit
+    decode_in_this_process()
     if hasattr(signal, "alarm"):  # should the parent be gone
         signal.alarm(int(MAX_SECONDS) + 10)
     size = json.loads(at_least)

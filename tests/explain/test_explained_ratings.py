@@ -13,6 +13,7 @@ from PIL import Image
 from affectlens import Explainer, Predictor
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.explain import figures, page
+from affectlens.explain.colour_scale import scale_of
 from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.question import ImageAnswers, RatingQuestion
 from affectlens.explain.explainer import Explanation, ExplanationRequest
@@ -277,5 +278,5 @@ def test_a_model_of_other_ratings_has_them_on_its_page_without_a_plane(
 def test_maps_in_different_units_do_not_share_a_scale(both: Explanation) -> None:
     exact = [replace(each, sums_up=True) for each in both.heatmaps]
     assert "points of 1 to 9" in exact[0].unit and "log-odds" in exact[1].unit
-    assert figures.scale_of(exact[:1]).full > 0
-    assert figures.scale_of(exact).full == 0
+    assert scale_of(exact[:1]).full > 0
+    assert scale_of(exact).full == 0

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from affectlens.emotions import MIKELS
 from affectlens.errors import OutputError, SettingsError
+from affectlens.explain.colour_scale import scale_of
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.explainer import Explanation
-from affectlens.explain.figures import displayed, draw_figure, laid_on, scale_of, write_figure
+from affectlens.explain.figures import displayed, draw_figure, laid_on, write_figure
 from affectlens.explain.text import doubts
 from heat import FAITHFUL, explanation_of, grey_picture, heatmap_of, with_patch
 

@@ -67,7 +67,7 @@ def test_every_package_of_the_base_is_imported_by_the_use_half() -> None:
 
 
 def test_what_is_imported_comes_with_the_base_or_with_an_extra() -> None:
-    comes_with_others = {"markupsafe", "pandas"}  # with Jinja2, and with Ray
+    comes_with_others = {"markupsafe", "pandas", "pydantic", "starlette"}  # with Jinja2, Ray and FastAPI
     for of_use_half in (True, False):
         assert imported_by(modules(of_use_half)) <= BASE | FOR_USERS | comes_with_others
 

@@ -153,12 +153,8 @@ def _print(explanation: "Explanation", written: list[Path], with_story: bool) ->
     for line in evidence_lines(explanation.attributes or {}):
         echo(f"  {line}")
     if with_story:
-        are_known = False
-        for index, heatmap in enumerate(explanation.heatmaps):
-            # The first sentence on an emotion is nearly the same for each.
-            for sentence in explanation.story(index)[1 if are_known and heatmap.rating is None else 0 :]:
-                echo(f"  {sentence}")
-            are_known = are_known or heatmap.rating is None
+        for sentence in explanation.sentences():
+            echo(f"  {sentence}")
     for file in written:
         echo(f"  {printable(str(file))}")
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "models": "List models and networks, or show a model's card.",
     "film": "Predict which emotions films evoke on average, moment by moment.",
     "explain": "Show why a model answers as it does, and what its layers detect.",
+    "serve": "Serve predictions and explanations over HTTP, and a page.",
     "data": "Check a data set, or divide it into splits.",
     "bench": "Measure where the time of predictions goes on this machine.",
 }

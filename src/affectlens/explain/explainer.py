@@ -173,6 +173,16 @@ class Explanation:
         disagrees = "" if doubts([self.heatmaps[index]]) else disagreement(found, self.regions[index])
         return [*story(found), *([disagrees] if disagrees else [])]
 
+    def sentences(self) -> list[str]:
+        """Return `story` of all questions; what is nearly the same for every emotion stands there once."""
+        found: list[str] = []
+        are_known = False
+        for index, heatmap in enumerate(self.heatmaps):
+            is_emotion = heatmap.rating is None
+            found += self.story(index)[1 if are_known and is_emotion else 0 :]
+            are_known = are_known or is_emotion
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return all but maps and pixels as plain data; the same keys for every picture."""
         error = self.error
@@ -334,6 +344,16 @@ class Explainer:
                 kept = _for_display(source, size, pixels) if displayed else None
         except PictureError as error:
             raise renamed(error, picture) from None
+        return self.prepare_pixels(_name_of(picture), size, pixels, kept)
+
+    def prepare_pixels(
+        self, name: str, size: tuple[int, int], pixels: Pixels, displayed: Pixels | None = None
+    ) -> PreparedPicture:
+        """Predict the emotions of a picture that was decoded elsewhere; see `PreparedPicture`.
+
+        `pixels` are as `images.read_pixels` returns them with `at_least` of the model's preprocessing.
+        """
+        preprocessing = self.model.preprocessing
         image = preprocessing.normalise(preprocessing.fit_pixels(pixels)[None])
         with self._lock:
             answers = answer_questions(self.model, image, _about_each(self.ratings))
@@ -341,9 +361,7 @@ class Explainer:
         view = preprocessing.view(*pixels.shape[:2])
         emotions = EmotionDistribution(self.vocabulary, tuple(answers.probabilities[0].tolist()))
         rated = with_intervals(self.ratings, answers.ratings[0].tolist(), unusual=unusual is True)
-        return PreparedPicture(
-            _name_of(picture), size, pixels, view, image, emotions, answers, kept, rated, unusual
-        )
+        return PreparedPicture(name, size, pixels, view, image, emotions, answers, displayed, rated, unusual)
 
     def explain(
         self, prepared: PreparedPicture, question: AnyQuestion, removal: RemovalOptions | None = None
@@ -440,13 +458,18 @@ class Explainer:
                 if isinstance(given, PictureError):
                     raise given
                 prepared = self.prepare(given, displayed=request.keep_pixels)
-                yield self._explain_all(prepared, request, progress)
+                yield self.explain_prepared(prepared, request, progress)
             except PictureError as error:
                 yield Explanation(name_of(given), error=error, **self._of_model())
 
-    def _explain_all(
-        self, prepared: PreparedPicture, request: ExplanationRequest, progress: Callable[[int], None]
+    def explain_prepared(
+        self,
+        prepared: PreparedPicture,
+        request: ExplanationRequest,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> Explanation:
+        """Answer all of a request about a picture, as `explain_files` does. Raises as `check`."""
+        self.check(request)
         questions = self._questions(prepared, request)
         heatmaps, method = [], self._chosen(questions)[0]
         for question, answer in zip(questions, self._answers(prepared, questions), strict=True):

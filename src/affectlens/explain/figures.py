@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from affectlens.errors import SettingsError
+from affectlens.explain.colour_scale import full_strength, scale_of
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.text import doubts, ends_of, how_made, reading, title, unusual_in_words, why
 from affectlens.images import Pixels, resize
@@ -111,20 +112,11 @@ def displayed(explanation: "Explanation", longest: int) -> Pixels:
     return resize(pixels, height, width, "bicubic")
 
 
-def scale_of(heatmaps: Sequence[Heatmap]) -> ColourScale:
-    """Choose one scale for maps in one unit that are shown together; others have each its own."""
-    if not all(each.sums_up for each in heatmaps) or len({each.unit for each in heatmaps}) > 1:
-        return ColourScale(0.0, "relative to the maximum" + (" of each map" if len(heatmaps) > 1 else ""))
-    values = np.concatenate([each.seen().ravel() for each in heatmaps])
-    return ColourScale.of(values, heatmaps[0].unit)
-
-
 def laid_on(heatmap: Heatmap, pixels: Pixels, scale: ColourScale | None = None) -> Picture:
     """Lay a map on its picture, uint8 (H, W, 3) upright, of any size -> uint8 (H, W, 3)."""
     scale = scale or scale_of([heatmap])
-    full = scale.full or float(np.abs(heatmap.seen()).max()) or 1.0
     values = heatmap.at(*pixels.shape[:2]).astype(np.float64)
-    return overlay(values, pixels, full)
+    return overlay(values, pixels, full_strength(heatmap, scale))
 
 
 def _caption(heatmaps: Sequence[Heatmap]) -> str:

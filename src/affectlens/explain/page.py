@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectlens.emotions import MIKELS, EmotionDistribution
+from affectlens.explain.colour_scale import scale_of
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.core.question import AnyQuestion, RatingQuestion
-from affectlens.explain.figures import displayed, draw_plane, laid_on, scale_of
+from affectlens.explain.figures import displayed, draw_plane, laid_on
 from affectlens.explain.story.effects import SHIFT, PerturbationEffect, PictureEffects
 from affectlens.explain.story.text import points
 from affectlens.explain.text import (

@@ -9,7 +9,7 @@ The answer is how likely a picture is to evoke each emotion in those who look at
 does not describe the feelings of any person.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from io import IOBase
@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 import numpy as np
 
 from affectlens import library
-from affectlens.attributes import MEASURED, measure
+from affectlens.attributes import MEASURED
 from affectlens.data.prefetch import map_ahead
 from affectlens.emotions import EmotionDistribution, Vocabulary, polarity_sums
 from affectlens.errors import PictureError, SettingsError
-from affectlens.images import Pixels, Source, Tensor, read_pixels
+from affectlens.images import Source, Tensor
 from affectlens.inference.attribute_evidence import EVIDENCE, PREDICTED, evidence_of
 from affectlens.inference.coverage import PredictionSets
 from affectlens.inference.engine import AUTO, Answers, Engine, load_engine, require_attributes
+from affectlens.inference.fitting import FittedPicture, fit_picture
 from affectlens.inference.inputs import Input, load_rows, name_of, opened, renamed
 from affectlens.inference.output.rows import (
     AT_COVERAGE,
@@ -188,14 +189,6 @@ class _Answered:
     unusual: bool | None = None
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A picture fitted to the network, and what was measured of it before; None if not requested."""
-
-    pixels: Pixels
-    measured: dict[str, float] | None
-
-
 class Predictor:
     """Predict which emotions pictures evoke.
 
@@ -318,6 +311,31 @@ class Predictor:
         answer = made if isinstance(made, PictureError) else self._predict([made], requested)[0]
         return self._prediction(given, answer, requested)
 
+    def predict_fitted(
+        self,
+        pictures: Sequence[tuple[str, FittedPicture]],
+        *,
+        attributes: bool = False,
+        coverage: float | None = None,
+    ) -> list[Prediction]:
+        """Predict pictures, by their names, that were fitted to this model elsewhere, all in one batch.
+
+        As `predict_files` does with files. Where attributes are requested, they were measured when the
+        pictures were fitted. Raises `SettingsError`.
+        """
+        requested = self._requested(attributes, coverage, None)
+        answers = self._predict([fitted for _, fitted in pictures], requested)
+        return [
+            self._prediction(name, answer, requested)
+            for (name, _), answer in zip(pictures, answers, strict=True)
+        ]
+
+    def failed(
+        self, error: PictureError, *, attributes: bool = False, coverage: float | None = None
+    ) -> Prediction:
+        """Return the answer about a picture that could not be read, under the error's path."""
+        return self._prediction(error, error, self._requested(attributes, coverage, None))
+
     def row_schema(
         self,
         *,
@@ -377,13 +395,13 @@ class Predictor:
     def _answers(
         self, sources: Iterable[Given], batch_size: int, requested: _Requested
     ) -> Generator[tuple[Given, _Answered | PictureError], None, None]:
-        def read(source: Given) -> tuple[Given, _Prepared | PictureError]:
+        def read(source: Given) -> tuple[Given, FittedPicture | PictureError]:
             return source, self._read(source, requested)
 
         def predict(
-            batch: list[tuple[Given, _Prepared | PictureError]],
+            batch: list[tuple[Given, FittedPicture | PictureError]],
         ) -> list[tuple[Given, _Answered | PictureError]]:
-            readable = [made for _, made in batch if isinstance(made, _Prepared)]
+            readable = [made for _, made in batch if isinstance(made, FittedPicture)]
             predicted = iter(self._predict(readable, requested))
             return [
                 (source, made if isinstance(made, PictureError) else next(predicted))
@@ -410,22 +428,19 @@ class Predictor:
 
     def _read(
         self, given: Source | PictureBytes | PictureError, requested: _Requested
-    ) -> _Prepared | PictureError:
+    ) -> FittedPicture | PictureError:
         """Read a picture, measure it if requested, and fit it to the network; or return its error."""
         if isinstance(given, PictureError):
             return given
-        preprocessing = self.card.preprocessing
         # Pillow loads a picture when it is first used, and two threads must not do that to the same one.
         guard = nullcontext() if isinstance(given, (str, Path, bytes, PictureBytes)) else self._in_memory
         try:
             with guard:
-                pixels = read_pixels(opened(given), at_least=preprocessing.at_least)
-                measured = measure(pixels) if requested.attributes else None
-                return _Prepared(preprocessing.fit_pixels(pixels), measured)
+                return fit_picture(opened(given), self.card.preprocessing, measured=requested.attributes)
         except PictureError as error:
             return renamed(error, given)
 
-    def _predict(self, prepared: list[_Prepared], requested: _Requested) -> list[_Answered]:
+    def _predict(self, prepared: list[FittedPicture], requested: _Requested) -> list[_Answered]:
         """Predict pictures. Where they were measured, a model with attributes adds its own."""
         if not prepared:
             return []

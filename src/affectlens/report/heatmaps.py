@@ -51,6 +51,16 @@ def overlay(values: NDArray[np.float64], picture: Picture, full: float) -> Pictu
     return _bytes(laid)
 
 
+def overlay_layer(values: NDArray[np.float32], full: float) -> NDArray[np.uint8]:
+    """Draw a map, (H, W), as a layer to be laid over its picture: uint8 (H, W, 4), with opacity.
+
+    Where a value is NaN nothing is drawn. `full` is the strength with full colour.
+    """
+    strength = np.where(np.isnan(values), 0, values / full)
+    hue = np.where(strength[..., None] >= 0, FOR, AGAINST)
+    return _bytes(np.concatenate([hue, opacity_of(strength)[..., None]], axis=2))
+
+
 def tinted(grey: NDArray[np.float64], strength: NDArray[np.float64]) -> Colours:
     """Tint a grey picture: (H, W) in 0..1 and strengths in -1..1 (beyond is cut) -> (H, W, 3)."""
     opacity = opacity_of(strength)[..., None]

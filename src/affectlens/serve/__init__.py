@@ -1,0 +1,1 @@
+"""The service: pictures and films over HTTP in, emotions and explanations out."""

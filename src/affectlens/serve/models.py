@@ -1,0 +1,172 @@
+"""A model as the service holds it: loaded once, for predictions and for explanations."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from affectlens.decoding import Cancelled
+from affectlens.emotions import POLARITY
+from affectlens.errors import PictureError
+from affectlens.explain.colour_scale import full_strength, scale_of
+from affectlens.explain.core.engine_model import EngineModel
+from affectlens.explain.core.heatmap import Heatmap
+from affectlens.explain.explainer import Explainer, Explanation, ExplanationRequest
+from affectlens.explain.faithfulness.curves import RemovalOptions
+from affectlens.images import encode_png
+from affectlens.inference.engine import AUTO, Engine, Out, load_engine
+from affectlens.inference.fitting import FittedPicture
+from affectlens.inference.output.rows import PredictionRow
+from affectlens.inference.predictor import Predictor
+from affectlens.preprocess import Images
+from affectlens.report.emotion_colours import colours_of
+from affectlens.report.heatmaps import overlay_layer
+from affectlens.report.html import data_url
+from affectlens.serve.decoders import DecodedPicture
+from affectlens.serve.requests import ExplainFields
+from affectlens.version import VERSION
+
+MAP_SIDE, OVERLAY_SIDE = 48, 768  # of the longer side: of the map as numbers, and as a layer for the picture
+MAP_DIGITS = 4
+METHOD = "occlusion"  # where none is named: it suits every model, and needs the fewest perturbed pictures
+
+
+class RowOptions(NamedTuple):
+    """What is requested of a row besides emotions, as `Predictor.predict_files` takes it."""
+
+    attributes: bool = False
+    coverage: float | None = None
+
+
+@dataclass(frozen=True)
+class InterruptibleModel(EngineModel):
+    """A model that stops answering, by `Cancelled`, once an event is set: between two of its batches."""
+
+    stop: Event = field(default_factory=Event)
+
+    def _run(self, predict: Callable[[Images], Out], images: Images) -> list[Out]:
+        def unless_stopped(part: Images) -> Out:
+            if self.stop.is_set():
+                raise Cancelled
+            return predict(part)
+
+        return super()._run(unless_stopped, images)
+
+
+class ServedModel:
+    """One model. May be used from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.card = engine, engine.card
+        self.predictor = Predictor(engine)
+
+    @classmethod
+    def load(
+        cls, name: str, engine: str = AUTO, device: str = "auto", precision: str = "auto"
+    ) -> "ServedModel":
+        """Load a model by name or folder. Raises as `inference.engine.load_engine`."""
+        return cls(load_engine(name, engine, device, precision))
+
+    def check(self, options: RowOptions) -> None:
+        """Raise `SettingsError` for what cannot be requested of this model."""
+        self.predictor.row_schema(**options._asdict())
+
+    def rows(self, options: RowOptions, pictures: Sequence[tuple[str, FittedPicture]]) -> list[PredictionRow]:
+        """Predict pictures by their names, in one batch, and return their rows."""
+        found = self.predictor.predict_fitted(pictures, **options._asdict())
+        return [each.to_row(self.card) for each in found]
+
+    def failed(self, options: RowOptions, error: PictureError) -> PredictionRow:
+        """Return the row of a picture that could not be read."""
+        return self.predictor.failed(error, **options._asdict()).to_row(self.card)
+
+    def check_explanation(self, fields: ExplainFields) -> None:
+        """Raise `SettingsError` or `UnknownName` for what this model cannot explain."""
+        Explainer(EngineModel(self.engine), fields.method or METHOD).check(_request_of(fields))
+
+    def explain(
+        self, name: str, picture: DecodedPicture, fields: ExplainFields, stop: Event
+    ) -> dict[str, Any]:
+        """Explain a decoded picture. Raises `SettingsError`, `UnknownName`, and `Cancelled`."""
+        explainer = Explainer(InterruptibleModel(self.engine, stop), fields.method or METHOD)
+        prepared = explainer.prepare_pixels(name, picture.size, picture.pixels)
+        fitted = FittedPicture(self.card.preprocessing.fit_pixels(picture.pixels))
+        (row,) = self.rows(RowOptions(), [(name, fitted)])
+        explanation = explainer.explain_prepared(prepared, _request_of(fields))
+        return {
+            "prediction": row,
+            "width": picture.size[1],
+            "height": picture.size[0],
+            "method": explanation.heatmaps[0].method,
+            "explanations": _maps_of(explanation, fields),
+            "story": explanation.sentences() if fields.story else None,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the model to clients."""
+        card, colours = self.card, colours_of(self.card.vocabulary)
+        sides = {1: POLARITY.words[0], -1: POLARITY.words[1]}
+        signs = card.vocabulary.signs
+        return {
+            "name": card.name,
+            "weights": card.weights_id or None,
+            "version": VERSION,
+            "engine": self.engine.name,
+            "precision": self.engine.precision,
+            "emotions": [
+                {"name": word, "polarity": sides.get(signs[word]), "colour": colours[word]}
+                for word in card.vocabulary.words
+            ],
+            "ratings": [{"name": scale.name, "low": scale.low, "high": scale.high} for scale in card.ratings],
+            "attributes": list(self.predictor.attribute_names),
+            "coverage": bool(card.prediction_sets),
+            "licences": dict(card.licences),
+            "limits": list(card.limits),
+        }
+
+
+def _request_of(fields: ExplainFields) -> ExplanationRequest:
+    return ExplanationRequest(
+        emotions=tuple(fields.emotions),
+        against=fields.against,
+        effects=fields.story,
+        removal=RemovalOptions() if fields.faithfulness else None,
+        keep_pixels=False,
+    )
+
+
+def _maps_of(explanation: Explanation, fields: ExplainFields) -> list[dict[str, Any]]:
+    """Describe each heat map: as numbers, and as a layer; all on one scale of colours."""
+    found = explanation.to_json()["explanations"]
+    layers = [each.at(*_within(each.size, OVERLAY_SIDE)) for each in explanation.heatmaps]
+    scale = scale_of(explanation.heatmaps)
+    return [
+        {
+            "emotion": "+".join(heatmap.question.favour) or plain["rating"],
+            "against": fields.against,
+            "question": plain["question"],
+            "unit": plain["unit"],
+            "map": _map_of(heatmap),
+            "overlay": data_url(encode_png(overlay_layer(layer, full_strength(heatmap, scale))), "image/png"),
+            "regions": plain["places"],
+            "faithfulness": plain["details"].get("faithfulness"),
+        }
+        for heatmap, plain, layer in zip(explanation.heatmaps, found, layers, strict=True)
+    ]
+
+
+def _map_of(heatmap: Heatmap) -> dict[str, Any]:
+    """Write a map as rows of cells over the complete picture; None where the model did not see it."""
+    rows, columns = _within(heatmap.size, MAP_SIDE)
+    values = heatmap.at(rows, columns).ravel()
+    plain = [None if np.isnan(value) else round(float(value), MAP_DIGITS) for value in values]
+    return {"rows": rows, "columns": columns, "values": plain}
+
+
+def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Bring (H, W) to the longer side given."""
+    height, width = size
+    shrink = longest / max(size)
+    return max(1, round(height * shrink)), max(1, round(width * shrink))

@@ -1,0 +1,87 @@
+"""Settings of the service: where it listens, who may call it, and the limits of what it reads at once."""
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from affectlens.errors import SettingsError
+from affectlens.machine import usable_cores
+
+LOOPBACK_NAME = "localhost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """How the service answers.
+
+    Attributes:
+        host, port: where it listens; port 0 takes a free one
+        token: what requests must carry as `Authorization: Bearer TOKEN`; None for no such check
+        allow_origins: origins, as `https://example.org`, whose pages may call the service
+        allow_hosts: names by which it may be called, besides `host`, localhost and addresses in numbers
+        request_bytes: of a request's body, without films
+        picture_pixels: of a picture as it is stored
+        pictures: of a request
+        waiting: pictures that wait or are answered; requests beyond are refused
+        waiting_explanations: explanations that wait or are made
+        memory_bytes: of all bodies that are held at once
+        connections: that are open at once
+        header_seconds, body_seconds: for a client to send a request's head, and its body
+        decode_seconds: for one picture to be decoded
+        answer_seconds, explain_seconds: from a body that is complete to its predictions, and explanations
+        shutdown_seconds: for accepted requests to end after a signal
+        decoders: processes that decode pictures
+        batch_size: pictures that are predicted together
+        film_bytes, film_seconds: of a film
+        films: of the service: waiting, running and finished ones
+        film_keep_seconds: for which a finished film is kept
+    Raises `SettingsError` for a number below 1, and for an empty token.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = field(default=None, repr=False)
+    allow_origins: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
+    request_bytes: int = 64_000_000
+    picture_pixels: int = 64_000_000
+    pictures: int = 64
+    waiting: int = 256
+    waiting_explanations: int = 8
+    memory_bytes: int = 512_000_000
+    connections: int = 512
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    decode_seconds: float = 20.0
+    answer_seconds: float = 60.0
+    explain_seconds: float = 300.0
+    shutdown_seconds: float = 30.0
+    decoders: int = field(default_factory=usable_cores)
+    batch_size: int = 8
+    film_bytes: int = 2_000_000_000
+    film_seconds: float = 3 * 3600.0
+    films: int = 8
+    film_keep_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "port" and isinstance(value, int | float) and not value > 0:
+                raise SettingsError(f"{name} must be more than 0, not {value}.")
+        if not 0 <= self.port < 1 << 16:
+            raise SettingsError(f"port must lie in 0..65535, not {self.port}.")
+        if self.token is not None and not (self.token.strip() and self.token.isascii()):
+            raise SettingsError("The token is empty or not ASCII. Give letters and digits, or none.")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of this machine can reach the service."""
+        if self.host == LOOPBACK_NAME:
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def limits(self) -> dict[str, int | float]:
+        """Return the limits that clients should know."""
+        names = ("request_bytes", "picture_pixels", "pictures", "film_bytes", "film_seconds")
+        return {name: getattr(self, name) for name in names}
