@@ -1,5 +1,6 @@
 """`affectlens serve [--model M] [--port N]`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +26,9 @@ from affectlens.extras import SERVE, require
               help="Origin, as https://example.org, whose pages may call the service.")  # fmt: skip
 @click.option("--allow-host", "allow_hosts", multiple=True, metavar="NAME",
               help="Name by which the service may be called, besides its own.")  # fmt: skip
+@click.option("--game", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
+              help="Folder of pictures that the page offers for guessing; labels.csv and ratings.csv in it, "
+                   "or .tsv, hold what people answered.")  # fmt: skip
 @options.engine
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from affectlens.serve.bodies import ClientDisconnect
 from affectlens.serve.guard import Guard
+from affectlens.serve.page import page_router
 from affectlens.serve.problems import Problem, problem_response
 from affectlens.serve.requests import SentPicture
 from affectlens.serve.responses import ProblemAnswer
@@ -50,6 +51,7 @@ def create_app(service: Service, settings: ServeSettings) -> FastAPI:
     )
     app.include_router(picture_router(service, settings))
     app.include_router(health_router(service))
+    app.include_router(page_router(service, settings))
     _handle_errors(app, service)
     app.add_middleware(Guard, settings=settings, metrics=service.metrics)
     _describe(app)

@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from affectlens.errors import SettingsError
 from affectlens.machine import usable_cores
@@ -34,6 +35,7 @@ class ServeSettings:
         film_bytes, film_seconds: of a film
         films: of the service: waiting, running and finished ones
         film_keep_seconds: for which a finished film is kept
+        game: folder of pictures that the page offers for guessing (`game.read_game`); None for none
     Raises `SettingsError` for a number below 1, and for an empty token.
     """
 
@@ -61,6 +63,7 @@ class ServeSettings:
     film_seconds: float = 3 * 3600.0
     films: int = 8
     film_keep_seconds: float = 3600.0
+    game: Path | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

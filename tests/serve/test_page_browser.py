@@ -1,0 +1,233 @@
+"""The page of the service in a real browser, against a real server: what people see and press."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from affectlens.data.table import read as read_table
+from affectlens.images import encode_png
+from affectlens.inference.output.read import read_rows_file
+from browsers import chromium
+from services import running
+
+DESK: Any = {"viewport": {"width": 1280, "height": 900}}
+TELEPHONE: Any = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+LEVELS = {"dark.png": 0, "grey.png": 120, "bright.png": 255}
+expect.set_options(timeout=15_000)
+DROP = """
+([name, bytes]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+  for (const kind of ["dragover", "drop"]) {
+    const options = { dataTransfer: carried, bubbles: true, cancelable: true };
+    document.body.dispatchEvent(new DragEvent(kind, options));
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(rated_graph: Path) -> Iterator[str]:
+    with running(rated_graph, decoders=1) as found:
+        yield found.address
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures whose upper left quarters differ, and so their valence: dark, grey and bright."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, level in LEVELS.items():
+        pixels = np.random.default_rng(level).integers(60, 180, (90, 120, 3), dtype=np.uint8)
+        pixels[:45, :60] = level
+        (folder / name).write_bytes(encode_png(pixels))
+    return [folder / name for name in LEVELS]
+
+
+@contextmanager
+def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
+    """A page, ready; nothing may have gone wrong in it by the end of the block."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    problems: list[str] = []
+    page.on("console", lambda each: problems.append(each.text))
+    page.on("pageerror", lambda each: problems.append(str(each)))
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    yield page
+    assert problems == []
+    context.close()
+
+
+def require_accessible(page: Page) -> None:
+    """Fail for what axe finds serious or critical."""
+    found = Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:100] for node in each["nodes"]]) for each in serious] == []
+
+
+def require_no_wider_than_the_screen(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_dropped_picture_has_its_bars_and_each_emotion_a_map_of_its_own(
+    browser: Browser, address: str, pictures: list[Path]
+) -> None:
+    with opened(browser, address, **DESK) as page:
+        page.evaluate(DROP, [pictures[2].name, list(pictures[2].read_bytes())])
+        rows = page.locator(".bars button")
+        expect(rows).to_have_count(8)
+        percents = [
+            float(re.sub(r"[^\d.]", "", each)) for each in page.locator(".bars .value").all_inner_texts()
+        ]
+        assert percents == sorted(percents, reverse=True) and 90 < sum(percents) < 110
+        expect(page.get_by_role("img", name=re.compile(r"bright.png: valence \d"))).to_be_visible()
+        maps = []
+        for index in (0, 1):
+            rows.nth(index).click()
+            word = rows.nth(index).locator(".word").inner_text()
+            expect(page.locator(".stage .map")).to_have_attribute("data-emotion", word)
+            expect(rows.nth(index)).to_have_attribute("aria-pressed", "true")
+            maps.append(page.locator(".stage .map").get_attribute("src"))
+        assert maps[0] != maps[1]
+        page.locator(".fade input").fill("30")
+        expect(page.locator(".stage .map")).to_have_css("opacity", "0.3")
+        require_accessible(page)
+
+
+def test_several_pictures_are_sorted_saved_and_compared(
+    browser: Browser, address: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    with opened(browser, address, **TELEPHONE) as page:
+        page.set_input_files("#files", pictures)
+        names = page.locator(".tile .name")
+        expect(names).to_have_text(list(LEVELS))
+        page.select_option("#order", "valence")
+        expect(names).to_have_text(["bright.png", "grey.png", "dark.png"])
+        with page.expect_download() as saved:
+            page.click("#save")
+        saved.value.save_as(tmp_path / "saved.csv")
+        for name in ("bright.png", "dark.png"):
+            page.get_by_label(f"Compare {name}").check()
+        page.get_by_role("button", name="Compare the two").click()
+        sentences = page.locator(".finding")
+        expect(sentences.nth(0)).to_contain_text(
+            "bright.png is more pleasant than dark.png, and by more than noise"
+        )
+        expect(sentences.nth(1)).to_contain_text("No difference in arousal beyond noise")
+        require_no_wider_than_the_screen(page)
+        require_accessible(page)
+    rows = read_rows_file(tmp_path / "saved.csv").rows
+    assert [row.image for row in rows] == ["bright.png", "grey.png", "dark.png"]
+    assert all(row.emotions and {"valence", "arousal"} == set(row.ratings) for row in rows)
+
+
+def test_a_picture_that_cannot_be_read_is_reported_next_to_the_others(
+    browser: Browser, address: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not a picture at all")
+    with opened(browser, address, **DESK) as page:
+        page.set_input_files("#files", [pictures[0], broken])
+        page.locator(".tile", has_text="could not be read").click()
+        expect(page.get_by_role("heading", name="This picture could not be read")).to_be_focused()
+        expect(page.locator(".detail .doubt")).to_contain_text("broken.png")
+
+
+def test_all_can_be_done_by_keys(browser: Browser, address: str) -> None:
+    with opened(browser, address, **DESK) as page:
+        page.keyboard.press("Tab")
+        expect(page.locator(".skip")).to_be_focused()
+        press_until(page, "#sample")
+        page.keyboard.press("Enter")
+        first, second = (page.locator(".bars button").nth(index) for index in (0, 1))
+        expect(first).to_be_visible()
+        expect(page.locator("#live")).to_contain_text("sample.jpg: ")
+        press_until(page, ".bars li:nth-child(2) button")
+        page.keyboard.press("Enter")
+        expect(second).to_have_attribute("aria-pressed", "true")
+        expect(page.locator("#live")).to_contain_text("Heat map of")
+        expect(second).to_be_focused()
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        # Backwards from there to the beginning: nothing holds the focus.
+        for _ in range(30):
+            page.keyboard.press("Shift+Tab")
+            if page.evaluate("document.activeElement.classList.contains('skip')"):
+                break
+        expect(page.locator(".skip")).to_be_focused()
+
+
+def press_until(page: Page, selector: str) -> None:
+    """Press Tab until an element has the focus, as people do."""
+    for _ in range(40):
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{selector} was not reached by Tab")
+
+
+def test_a_service_with_a_token_wants_it_once(browser: Browser, rated_graph: Path) -> None:
+    with running(rated_graph, decoders=1, token="open-sesame") as service:
+        page = browser.new_page()
+        page.goto(service.address)
+        for given in ("wrong", "open-sesame"):
+            page.locator("#token-field").fill(given)
+            page.keyboard.press("Enter")
+            if given == "wrong":
+                expect(page.locator("#problem")).to_contain_text("token")
+        page.wait_for_selector("html[data-ready]")
+        page.click("#sample")
+        expect(page.locator(".bars button")).to_have_count(8)
+        page.close()
+
+
+def test_in_the_game_a_guess_comes_before_the_answer_and_answers_are_saved_as_labels(
+    browser: Browser, rated_graph: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    folder = pictures[0].parent
+    (folder / "labels.csv").write_text("path,label\n" + "".join(f"{name},awe\n" for name in LEVELS))
+    with (
+        running(rated_graph, decoders=1, game=folder) as service,
+        opened(browser, f"{service.address}#game", **TELEPHONE) as page,
+    ):
+        page.click("#play")
+        for number in range(len(LEVELS)):
+            expect(page.get_by_role("heading", name="What does this make you feel?")).to_be_focused()
+            assert page.locator(".bars, .wheel text:has-text('%')").count() == 0  # nothing is given away
+            guess = page.get_by_role("button", name="awe", exact=True)
+            if number:
+                guess.click()
+            else:
+                require_accessible(page)
+                guess.focus()
+                page.keyboard.press("Enter")
+            expect(page.locator(".answer")).to_have_text(
+                re.compile("You and the model agree: awe|You feel awe, the model predicts")
+            )
+            expect(page.get_by_text("People: awe over 99.9")).to_be_visible()
+            expect(page.locator(".stage .map")).to_be_visible()
+            require_no_wider_than_the_screen(page)
+            page.click("#next")
+        expect(page.locator(".answer")).to_have_text(
+            re.compile(r"You and the model agree on \d of 3 pictures")
+        )
+        require_accessible(page)
+        with page.expect_download() as saved:
+            page.click("#save-answers")
+        saved.value.save_as(folder / "answers.csv")
+    source = read_table(folder / "answers.csv")
+    assert {record.key for record in source.split("all")} == set(LEVELS)
+    assert all(record.target.top == "awe" and record.path.is_file() for record in source.split("all"))
