@@ -1,5 +1,6 @@
 """The page of the service in a real browser, against a real server: what people see and press."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+import films
 from affectlens.data.table import read as read_table
+from affectlens.film.timeline import Timeline
 from affectlens.images import encode_png
 from affectlens.inference.output.read import read_rows_file
 from browsers import chromium
 from services import running
+from timelines import CUT_SCRIPT, timeline_of
 
 DESK: Any = {"viewport": {"width": 1280, "height": 900}}
 TELEPHONE: Any = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
@@ -231,3 +235,79 @@ def test_in_the_game_a_guess_comes_before_the_answer_and_answers_are_saved_as_la
     source = read_table(folder / "answers.csv")
     assert {record.key for record in source.split("all")} == set(LEVELS)
     assert all(record.target.top == "awe" and record.path.is_file() for record in source.split("all"))
+
+
+def events_of(timeline: Timeline) -> Iterator[tuple[str, Any]]:
+    """What a service sends while it watches a film: ten frames at a time, and the timeline."""
+    words = timeline.vocabulary.words
+    frames = [
+        {"time": s.second, "emotions": dict(zip(words, s.emotions, strict=True))} for s in timeline.samples
+    ]
+    for begin in range(0, len(frames), 10):
+        some = frames[begin : begin + 10]
+        yield "progress", {"seconds": some[-1]["time"], "duration": timeline.film.duration, "frames": some}
+    yield "done", {"timeline": timeline.to_json()}
+
+
+def send_film(page: Page, events: list[tuple[str, Any]], film: Path) -> list[str]:
+    """Have the page send a film to a service that answers with these events; requests that remove it."""
+    text = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
+    links = {"self": "/v1/film/1", "events": "/v1/film/1/events"}
+    removed: list[str] = []
+
+    def remove(route: Route) -> None:
+        removed.append(route.request.method)
+        route.fulfill(status=204)
+
+    page.route("**/v1/film", lambda route: route.fulfill(status=202, json={"id": "1", "links": links}))
+    page.route("**/v1/film/1", remove)
+    page.route(
+        "**/v1/film/1/events", lambda route: route.fulfill(content_type="text/event-stream", body=text)
+    )
+    page.set_input_files("#film-file", film)
+    return removed
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shades = (films.plain((10 * number, 90, 200)) for number in range(24))
+    file = tmp_path_factory.mktemp("films") / "night train.webm"
+    return films.write(file, shades, rate=1, codec="libvpx", options={"deadline": "realtime"})
+
+
+def test_a_films_emotions_are_drawn_and_its_moments_reached_by_click_and_key(
+    browser: Browser, address: str, film: Path, tmp_path: Path
+) -> None:
+    timeline = timeline_of(CUT_SCRIPT)
+    with opened(browser, f"{address}#film", **TELEPHONE) as page:
+        removed = send_film(page, list(events_of(timeline)), film)
+        peaks = [moment for moment in timeline.moments if moment.kind == "peak"]
+        expect(page.locator(".peaks tbody tr")).to_have_count(len(peaks))
+        expect(page.locator(".chart path[d^=M]")).to_have_count(8)
+        assert removed == ["DELETE"]  # nothing of it stays on the service
+        page.locator(".peaks button").nth(3).click()
+        second = sorted(peak.second for peak in peaks)[3]
+        assert page.evaluate("document.querySelector('video').currentTime") == pytest.approx(second, abs=0.01)
+        chart = page.get_by_role("slider", name="Time in the film")
+        chart.focus()
+        before = float(chart.get_attribute("aria-valuenow") or "nan")
+        page.keyboard.press("ArrowRight")
+        expect(chart).to_have_attribute("aria-valuetext", re.compile(r"^0:\d\d\.\d: \w+ \d+"))
+        assert float(chart.get_attribute("aria-valuenow") or "nan") > before
+        with page.expect_download() as saved:
+            page.click("#save-timeline")
+        saved.value.save_as(tmp_path / "timeline.json")
+        require_no_wider_than_the_screen(page)
+        require_accessible(page)
+    assert Timeline.read(tmp_path / "timeline.json") == timeline
+
+
+def test_a_film_that_fails_shows_what_was_watched_and_why_it_ended(
+    browser: Browser, address: str, film: Path
+) -> None:
+    events = [*list(events_of(timeline_of(CUT_SCRIPT)))[:2], ("failed", {"detail": "The film is damaged."})]
+    with opened(browser, f"{address}#film", **DESK) as page:
+        send_film(page, events, film)
+        expect(page.locator("#problem")).to_have_text("The film is damaged.")
+        expect(page.locator(".chart path[d^=M]")).to_have_count(8)
+        expect(page.get_by_role("button", name="Cancel")).to_be_hidden()

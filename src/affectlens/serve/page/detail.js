@@ -24,9 +24,9 @@ export function detailOf(item, facts) {
     element("p", { class: "file" }, file.name),
     heading(`${headline(row.emotions)} `, element("em", {}, top)),
     row.unusual && element("p", { class: "doubt", role: "note" }, `${capital(facts.unusual)}. Its intervals and sets are wider, and may still miss more often.`),
-    element("div", { class: "pair" }, stage.element, element("div", {}, bars,
+    element("div", { class: "pair" }, stage.element, element("div", { class: "found" }, bars,
       [polaritySentence(row), setSentence(row, facts)].filter(Boolean).map((text) => element("p", { class: "note" }, text)),
-      ratingsOf(item), attributesOf(row), madeBy(row))));
+      ratingsOf(item)), element("div", {}, attributesOf(row), madeBy(row))));
 }
 
 function ratingsOf({ row, model, file }) {

@@ -1,6 +1,6 @@
 // The view of films: a film is sent, and its timeline grows while the service watches it.
 
-import { announce, byId, element, replace, showProblem } from "./dom.js";
+import { announce, byId, element, replace, saveText, showProblem } from "./dom.js";
 import { eventsOf } from "./events.js";
 import { FilmChart } from "./film_chart.js";
 import { deleteFilm, startFilm } from "./service.js";
@@ -34,6 +34,7 @@ export class FilmView {
       if (stopped.signal.aborted) { await deleteFilm(job.links); return; }
       this.links = job.links;
       for await (const { name, data } of eventsOf(job.links.events, stopped.signal)) this.take(name, data);
+      if (this.links === job.links) throw new Error("The service ended before it had watched the film. Choose it again.");
     } catch (error) {
       if (error.name !== "AbortError") { this.end(); showProblem(error); }
     }
@@ -56,7 +57,8 @@ export class FilmView {
     this.chart.complete(timeline);
     const peaks = timeline.moments.filter(({ kind }) => kind === "peak").sort((one, other) => one.second - other.second);
     replace(this.peaks, element("h2", {}, plural(peaks.length, "peak")), peaks.length ? this.peakTable(peaks)
-      : element("p", {}, "No emotion rises above what is around it by enough to be called a peak."));
+      : element("p", {}, "No emotion rises above what is around it by enough to be called a peak."),
+      element("button", { type: "button", id: "save-timeline", onclick: () => saveText("timeline.json", "application/json", JSON.stringify(timeline)) }, "Save the timeline"));
     announce(`The film was watched to its end; ${plural(peaks.length, "peak")} found.`);
   }
 

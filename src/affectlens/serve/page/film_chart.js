@@ -15,13 +15,14 @@ export class FilmChart {
     this.duration = 0;
     this.second = 0;
     this.areas = new Map(stacked(model).map((word) => [word, drawing("path", { fill: emotionOf(model, word).colour })]));
+    this.hatch = element("div", { class: "hatch" });
     this.head = element("div", { class: "head" });
     const svg = drawing("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...this.areas.values());
     this.slider = element("div", { class: "chart", role: "slider", tabindex: "0", "aria-label": "Time in the film", "aria-valuemin": "0", "aria-valuemax": "0", "aria-valuenow": "0",
-      onclick: (event) => this.seekAt(event), onkeydown: (event) => this.key(event) }, svg, this.head);
+      onclick: (event) => this.seekAt(event), onkeydown: (event) => this.key(event) }, svg, this.hatch, this.head);
     const words = [...this.areas.keys()].map((word) => element("li", {}, swatch(word, model), word));
     this.element = element("div", {}, this.slider, element("ul", { class: "legend plain" }, words),
-      element("p", { class: "note" }, "The thickness of an area is the probability of its emotion. Click to go to a moment; on the chart, arrow keys go frame by frame."));
+      element("p", { class: "note" }, "The thickness of an area is the probability of its emotion; negative emotions are hatched. Click to go to a moment; on the chart, arrow keys go frame by frame."));
   }
 
   add(frames, duration) {
@@ -46,7 +47,18 @@ export class FilmChart {
       this.frames.forEach(({ emotions }, index) => { base[index] += emotions[word] ?? 0; });
       path.setAttribute("d", this.frames.length ? this.area(below, base) : "");
     }
+    this.hatch.style.setProperty("clip-path", this.negativePart());
     this.moveTo(this.second);
+  }
+
+  // Negative emotions are the lowest areas. They are hatched by CSS, as an SVG's own hatching would be stretched.
+  negativePart() {
+    const others = this.model.emotions.filter(({ polarity }) => polarity !== "negative").map(({ name }) => name);
+    const share = ({ emotions }) => others.reduce((sum, word) => sum + (emotions[word] ?? 0), 0);
+    const corners = this.frames.map((frame) => [this.across(frame.time) / (WIDTH / 100), 100 * share(frame)]);
+    if (!corners.length) return "polygon(0 0)";
+    const ends = [[corners.at(-1)[0], 100], [corners[0][0], 100]];
+    return `polygon(${[...corners, ...ends].map(([x, y]) => `${x.toFixed(2)}% ${y.toFixed(2)}%`).join(", ")})`;
   }
 
   area(below, above) {
