@@ -1,4 +1,4 @@
-"""What strangers send: cut off, slow, of the wrong type, bombs; a service that goes on, and writes nothing."""
+"""What strangers send: cut off, slow, of the wrong type, bombs; a service that goes on and writes nothing."""
 
 import json
 import os

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from affectlens.serve.bodies import ClientDisconnect
+from affectlens.serve.film_routes import film_router
 from affectlens.serve.guard import GONE, Guard
 from affectlens.serve.problems import Problem, problem_response
 from affectlens.serve.requests import SentPicture
@@ -47,6 +48,7 @@ def create_app(service: Service, settings: ServeSettings) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(picture_router(service, settings))
+    app.include_router(film_router(service, settings))
     app.include_router(health_router(service))
     _handle_errors(app, service)
     app.add_middleware(Guard, settings=settings, metrics=service.metrics)
