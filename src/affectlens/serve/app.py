@@ -1,6 +1,5 @@
 """The application: routes, problems and the guard around them, put together."""
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -12,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from affectlens.serve.bodies import ClientDisconnect
-from affectlens.serve.guard import Guard
+from affectlens.serve.film_routes import film_router
+from affectlens.serve.guard import GONE, Guard
 from affectlens.serve.page import page_router
 from affectlens.serve.problems import Problem, problem_response
 from affectlens.serve.requests import SentPicture
@@ -22,7 +22,6 @@ from affectlens.serve.service import Service
 from affectlens.serve.settings import ServeSettings
 from affectlens.version import VERSION
 
-_log = logging.getLogger("affectlens.serve")
 _DESCRIPTION = (
     "Which emotions pictures and films evoke in those who look at them, on average. It does not measure what "
     "any person feels."
@@ -50,6 +49,7 @@ def create_app(service: Service, settings: ServeSettings) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(picture_router(service, settings))
+    app.include_router(film_router(service, settings))
     app.include_router(health_router(service))
     app.include_router(page_router(service, settings))
     _handle_errors(app, service)
@@ -70,18 +70,11 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
         return problem_response(status, "http", str(error.detail), request.url.path, error.headers)
 
     async def gone(_: Request, __: Exception) -> Response:
-        return Response(status_code=499)  # which no one reads
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
-        service.metrics.errors.labels("internal").inc()
-        detail = "The service failed on this request; its log has the reason."
-        return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail, request.url.path)
+        return Response(status_code=GONE)  # which no one reads
 
     app.add_exception_handler(Problem, as_problem)
     app.add_exception_handler(HTTPException, as_http)
     app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, unexpected)
 
 
 def _describe(app: FastAPI) -> None:

@@ -6,20 +6,24 @@ Origin          a page of another origin is refused, unless it is among those th
 Authorization   where the service has a token, all but the page and the checks of health need it
 """
 
+import asyncio
 import hmac
 import ipaddress
+import logging
 import time
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from affectlens.serve.metrics import ServeMetrics
-from affectlens.serve.problems import CLOSE, Problem
+from affectlens.serve.problems import CLOSE, Problem, problem_response
 from affectlens.serve.settings import LOOPBACK_NAME, ServeSettings
 
+_log = logging.getLogger("affectlens.serve")
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'self'; "
@@ -34,6 +38,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 # What can be read without the token: whether the service is there, and the page, which holds no answers.
+GONE = 499  # the client went away: the status that nginx has for it
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", "/sample.jpg"})
 _OPEN_FOLDER = "/static/"
 _SAFE = frozenset({"GET", "HEAD"})
@@ -54,7 +59,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        begin, status = time.perf_counter(), 499  # 499: the client went away, as nginx has it
+        begin, status = time.perf_counter(), GONE
         origin = self._allowed_origin(Headers(scope=scope))
 
         async def send_guarded(message: Message) -> None:
@@ -62,15 +67,30 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(MutableHeaders(scope=message), origin)
-            await send(message)
+            # A client that does not read its answer would hold it for ever.
+            async with asyncio.timeout(self._settings.body_seconds):
+                await send(message)
 
         try:
             refused = self._refusal(scope, origin)
             await (refused or self._app)(scope, receive, send_guarded)
+        except TimeoutError:
+            raise ClientDisconnect from None
+        except Exception as error:
+            if status != GONE:  # its answer has begun
+                raise
+            await self._failure(scope, error)(scope, receive, send_guarded)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - begin)
+
+    def _failure(self, scope: Scope, error: Exception) -> Response:
+        """Return what is answered where the service itself fails; its log has no part of the request."""
+        _log.error("%s %s failed", scope["method"], scope.get("route"), exc_info=error)
+        self._metrics.errors.labels("internal").inc()
+        detail = "The service failed on this request; its log has the reason."
+        return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail, scope["path"])
 
     def _refusal(self, scope: Scope, origin: str | None) -> Response | None:
         """Return what is answered to a request that may not reach the routes; None for one that may."""

@@ -47,7 +47,7 @@ class Form:
 
 @dataclass
 class _OpenPart:
-    head: dict[str, str] = field(default_factory=dict)
+    head: dict[str, bytes] = field(default_factory=dict)
     size: int = 0
     name: str = ""
     filename: str | None = None
@@ -128,13 +128,13 @@ class FormReader:
 
     def _end_header(self) -> None:
         name = bytes(self._field).decode("latin-1").lower()
-        self._part.head[name] = bytes(self._value).decode("utf-8", "replace")
+        self._part.head[name] = bytes(self._value)
         self._field.clear()
         self._value.clear()
 
     def _end_head(self) -> None:
         part = self._part
-        kind, options = parse_options_header(part.head.get("content-disposition", ""))
+        kind, options = parse_options_header(part.head.get("content-disposition"))
         if kind != b"form-data" or b"name" not in options:
             raise malformed("A part of the form has no name. Give each a Content-Disposition with one.")
         part.name = options[b"name"].decode("utf-8", "replace")

@@ -8,6 +8,7 @@ import uvicorn
 
 from affectlens.errors import SettingsError
 from affectlens.serve.app import create_app
+from affectlens.serve.connections import bounded_connections
 from affectlens.serve.service import Service
 from affectlens.serve.settings import ServeSettings
 
@@ -38,6 +39,7 @@ def run_service(service: Service, settings: ServeSettings, ready: Callable[[str]
     host, port = listening.getsockname()[:2]
     config = uvicorn.Config(
         create_app(service, settings),
+        http=bounded_connections(settings),
         log_level="warning",
         access_log=False,  # names of pictures are no one's business
         server_header=False,

@@ -31,9 +31,10 @@ class ServeSettings:
         answer_seconds, explain_seconds: from a body that is complete to its predictions, and explanations
         shutdown_seconds: for accepted requests to end after a signal
         decoders: processes that decode pictures
-        batch_size: pictures that are predicted together
+        batch_size: pictures that go through the network together, on other devices than the CPU
         film_bytes, film_seconds: of a film
         films: of the service: waiting, running and finished ones
+        upload_seconds: for a client to send a film
         film_keep_seconds: for which a finished film is kept
         game: folder of pictures that the page offers for guessing (`game.read_game`); None for none
     Raises `SettingsError` for a number below 1, and for an empty token.
@@ -58,10 +59,11 @@ class ServeSettings:
     explain_seconds: float = 300.0
     shutdown_seconds: float = 30.0
     decoders: int = field(default_factory=usable_cores)
-    batch_size: int = 8
-    film_bytes: int = 2_000_000_000
+    batch_size: int = 16
+    film_bytes: int = 1_000_000_000
     film_seconds: float = 3 * 3600.0
     films: int = 8
+    upload_seconds: float = 600.0
     film_keep_seconds: float = 3600.0
     game: Path | None = None
 
