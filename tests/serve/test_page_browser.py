@@ -311,3 +311,12 @@ def test_a_film_that_fails_shows_what_was_watched_and_why_it_ended(
         expect(page.locator("#problem")).to_have_text("The film is damaged.")
         expect(page.locator(".chart path[d^=M]")).to_have_count(8)
         expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_a_film_is_watched_by_the_service_itself(browser: Browser, address: str, film: Path) -> None:
+    with opened(browser, f"{address}#film", **DESK) as page:
+        page.set_input_files("#film-file", film)
+        expect(page.locator("#film h2")).to_have_text(re.compile(r"^\d+ peaks?$"), timeout=60_000)
+        expect(page.locator(".now")).to_have_text(re.compile(r"^0:00\.0: \w+ \d+"))
+        expect(page.locator(".busy:visible, progress:visible")).to_have_count(0)
+        assert page.get_by_role("slider", name="Time in the film").get_attribute("aria-valuemax") == "24.00"
