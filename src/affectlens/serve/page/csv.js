@@ -6,7 +6,8 @@ const MADE_BY = ["model", "weights", "version", "engine", "precision"];
 // Rows of one model, in the order that they are shown in.
 export function predictionsCsv(rows, model) {
   const columns = columnsOf(rows, model);
-  return csvText([columns, ...rows.map((row) => { const cells = flat(row, model); return columns.map((name) => cells[name]); })]);
+  const cellsOf = (cells) => columns.map((name) => cells[name]);
+  return csvText([columns, ...rows.map((row) => cellsOf(flat(row, model)))]);
 }
 
 // RFC 4180, with the line ends of Unix.
@@ -15,18 +16,34 @@ export const csvText = (lines) => lines.map((cells) => cells.map(field).join(","
 function columnsOf(rows, model) {
   const words = model.emotions.map((each) => each.name);
   const emotions = words.some((word) => POLARITY.includes(word))
-    ? [...POLARITY.filter((word) => words.includes(word)), ...words] : [...words, ...POLARITY];
+    ? [...POLARITY.filter((word) => words.includes(word)), ...words]
+    : [...words, ...POLARITY];
   const has = (key) => rows.some((row) => row[key] !== undefined);
   const attributes = [...new Set(rows.flatMap((row) => Object.keys(row.attributes ?? {})))];
-  return [...new Set(["image", "top", ...emotions, ...model.ratings.flatMap(({ name }) => [name, `${name}_low`, `${name}_high`]),
-    ...(has("unusual") ? ["unusual"] : []), ...(has("set") ? ["set", "coverage"] : []), ...attributes, ...MADE_BY, "error_type", "error_message"])];
+  const ratings = model.ratings.flatMap(({ name }) => [name, `${name}_low`, `${name}_high`]);
+  const unusual = has("unusual") ? ["unusual"] : [];
+  const sets = has("set") ? ["set", "coverage"] : [];
+  const rest = [...unusual, ...sets, ...attributes, ...MADE_BY, "error_type", "error_message"];
+  return [...new Set(["image", "top", ...emotions, ...ratings, ...rest])];
 }
 
 function flat(row, model) {
-  const ratings = model.ratings.filter(({ name }) => row[name]).flatMap(({ name }) =>
-    [[name, row[name].mean], [`${name}_low`, row[name].low], [`${name}_high`, row[name].high]]);
-  return { ...row, ...row.attributes, ...row.polarity, ...row.emotions, ...Object.fromEntries(ratings),
-    error_type: row.error?.type, error_message: row.error?.message };
+  const ratings = model.ratings
+    .filter(({ name }) => row[name])
+    .flatMap(({ name }) => [
+      [name, row[name].mean],
+      [`${name}_low`, row[name].low],
+      [`${name}_high`, row[name].high],
+    ]);
+  return {
+    ...row,
+    ...row.attributes,
+    ...row.polarity,
+    ...row.emotions,
+    ...Object.fromEntries(ratings),
+    error_type: row.error?.type,
+    error_message: row.error?.message,
+  };
 }
 
 function field(value) {

@@ -17,13 +17,46 @@ export function replace(parent, ...children) {
   return fill(parent, {}, children);
 }
 
+export const note = (...content) => element("p", { class: "note" }, ...content);
+
+export const warning = (text) => element("p", { class: "doubt", role: "note" }, text);
+
+// The heading of an answer; it gets the focus, so that keys and screen readers go on there.
+export const answerHeading = (...content) => element("h2", { tabindex: "-1", class: "answer" }, ...content);
+
+// rows: lists of elements and texts; the first cell of each is its header.
+export function table(names, rows, properties = {}) {
+  const head = names.map((name) => element("th", { scope: "col" }, name));
+  const body = rows.map(([first, ...cells]) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, first),
+      cells.map((cell) => element("td", {}, cell)),
+    ),
+  );
+  return element(
+    "table",
+    properties,
+    element("thead", {}, element("tr", {}, head)),
+    element("tbody", {}, body),
+  );
+}
+
+// What may be wider than a telephone, and is reached by keys.
+export function scrolling(label, content) {
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, content);
+}
+
 export const byId = (id) => document.getElementById(id);
 
 // Reported by screen readers; the same text twice is reported twice.
 export function announce(text) {
   const live = byId("live");
   live.textContent = "";
-  setTimeout(() => { live.textContent = text; }, 50);
+  setTimeout(() => {
+    live.textContent = text;
+  }, 50);
 }
 
 export function showProblem(error) {
@@ -43,10 +76,13 @@ function fill(made, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "style") Object.entries(value).forEach(([key, each]) => made.style.setProperty(key, each));
+    else if (name === "style")
+      Object.entries(value).forEach(([key, each]) => made.style.setProperty(key, each));
     else if (name === "value" || name === "checked") made[name] = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return made;
 }

@@ -20,7 +20,10 @@ export async function* eventsOf(url, signal) {
 // An event without data, as a comment that keeps the connection open, is none.
 export function parsed(block) {
   const lines = block.split(/\r?\n/);
-  const valueOf = (field) => lines.filter((line) => line.startsWith(`${field}:`)).map((line) => line.slice(field.length + 1).replace(/^ /, ""));
+  const valueOf = (field) =>
+    lines
+      .filter((line) => line.startsWith(`${field}:`))
+      .map((line) => line.slice(field.length + 1).replace(/^ /, ""));
   const data = valueOf("data").join("\n");
   return data ? { name: valueOf("event")[0] ?? "message", data: JSON.parse(data) } : null;
 }

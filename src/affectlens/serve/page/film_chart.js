@@ -1,10 +1,14 @@
 // Emotions over a film's time: areas as thick as they are likely, below a head that can be moved.
 
-import { drawing, element } from "./dom.js";
+import { drawing, element, note } from "./dom.js";
 import { coloured, emotionOf } from "./bars.js";
 import { clock, percent, ranked } from "./words.js";
 
 const [WIDTH, HEIGHT] = [1000, 240];
+
+const HELP =
+  "The thickness of an area is the probability of its emotion; negative emotions are hatched. Click to go to a " +
+  "moment; on the chart, arrow keys go frame by frame.";
 
 // frames: [{ time, emotions }], in the order of time. `events`: onSeek(second), onMove(frame).
 export class FilmChart {
@@ -14,15 +18,37 @@ export class FilmChart {
     this.frames = [];
     this.duration = 0;
     this.second = 0;
-    this.areas = new Map(stacked(model).map((word) => [word, drawing("path", { fill: emotionOf(model, word).colour })]));
+    this.areas = new Map(
+      stacked(model).map((word) => [word, drawing("path", { fill: emotionOf(model, word).colour })]),
+    );
     this.hatch = element("div", { class: "hatch" });
     this.head = element("div", { class: "head" });
-    const svg = drawing("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...this.areas.values());
-    this.slider = element("div", { class: "chart", role: "slider", tabindex: "0", "aria-label": "Time in the film", "aria-valuemin": "0", "aria-valuemax": "0", "aria-valuenow": "0",
-      onclick: (event) => this.seekAt(event), onkeydown: (event) => this.key(event) }, svg, this.hatch, this.head);
+    const stretched = {
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    };
+    const svg = drawing("svg", stretched, ...this.areas.values());
+    const properties = {
+      class: "chart",
+      role: "slider",
+      tabindex: "0",
+      "aria-label": "Time in the film",
+      "aria-valuemin": "0",
+      "aria-valuemax": "0",
+      "aria-valuenow": "0",
+      onclick: (event) => this.seekAt(event),
+      onkeydown: (event) => this.key(event),
+    };
+    this.slider = element("div", properties, svg, this.hatch, this.head);
     const words = [...this.areas.keys()].map((word) => element("li", {}, swatch(word, model), word));
-    this.element = element("div", {}, this.slider, element("ul", { class: "legend plain" }, words),
-      element("p", { class: "note" }, "The thickness of an area is the probability of its emotion; negative emotions are hatched. Click to go to a moment; on the chart, arrow keys go frame by frame."));
+    this.element = element(
+      "div",
+      {},
+      this.slider,
+      element("ul", { class: "legend plain" }, words),
+      note(HELP),
+    );
   }
 
   add(frames, duration) {
@@ -33,7 +59,8 @@ export class FilmChart {
 
   // All of a finished film, smoothed within its shots as in the report.
   complete({ samples, vocabulary, film }) {
-    const named = (values) => Object.fromEntries(vocabulary.words.map((word, index) => [word, values[index]]));
+    const named = (values) =>
+      Object.fromEntries(vocabulary.words.map((word, index) => [word, values[index]]));
     this.frames = samples.map(({ second, smoothed }) => ({ time: second, emotions: named(smoothed) }));
     this.duration = film.duration || this.frames.at(-1)?.time || 0;
     this.redraw();
@@ -44,7 +71,9 @@ export class FilmChart {
     const base = this.frames.map(() => 0);
     for (const [word, path] of this.areas) {
       const below = [...base];
-      this.frames.forEach(({ emotions }, index) => { base[index] += emotions[word] ?? 0; });
+      this.frames.forEach(({ emotions }, index) => {
+        base[index] += emotions[word] ?? 0;
+      });
       path.setAttribute("d", this.frames.length ? this.area(below, base) : "");
     }
     this.hatch.style.setProperty("clip-path", this.negativePart());
@@ -53,16 +82,22 @@ export class FilmChart {
 
   // Negative emotions are the lowest areas. They are hatched by CSS, as an SVG's own hatching would be stretched.
   negativePart() {
-    const others = this.model.emotions.filter(({ polarity }) => polarity !== "negative").map(({ name }) => name);
+    const others = this.model.emotions
+      .filter(({ polarity }) => polarity !== "negative")
+      .map(({ name }) => name);
     const share = ({ emotions }) => others.reduce((sum, word) => sum + (emotions[word] ?? 0), 0);
     const corners = this.frames.map((frame) => [this.across(frame.time) / (WIDTH / 100), 100 * share(frame)]);
     if (!corners.length) return "polygon(0 0)";
-    const ends = [[corners.at(-1)[0], 100], [corners[0][0], 100]];
+    const ends = [
+      [corners.at(-1)[0], 100],
+      [corners[0][0], 100],
+    ];
     return `polygon(${[...corners, ...ends].map(([x, y]) => `${x.toFixed(2)}% ${y.toFixed(2)}%`).join(", ")})`;
   }
 
   area(below, above) {
-    const point = (value, index) => `${this.across(this.frames[index].time).toFixed(1)} ${(HEIGHT * value).toFixed(1)}`;
+    const point = (value, index) =>
+      `${this.across(this.frames[index].time).toFixed(1)} ${(HEIGHT * value).toFixed(1)}`;
     const edge = above.map(point);
     const back = below.map(point).reverse();
     return `M${edge.join("L")}L${back.join("L")}Z`;
@@ -84,7 +119,8 @@ export class FilmChart {
   }
 
   nearest(second) {
-    return this.frames.reduce((best, each) => (best && Math.abs(best.time - second) <= Math.abs(each.time - second) ? best : each), null);
+    const distance = ({ time }) => Math.abs(time - second);
+    return this.frames.reduce((best, each) => (best && distance(best) <= distance(each) ? best : each), null);
   }
 
   seekAt(event) {
@@ -94,17 +130,28 @@ export class FilmChart {
 
   key(event) {
     const index = this.frames.indexOf(this.nearest(this.second));
-    const target = { ArrowLeft: index - 1, ArrowDown: index - 1, ArrowRight: index + 1, ArrowUp: index + 1, Home: 0, End: this.frames.length - 1 }[event.key];
-    if (target === undefined || !this.frames.length) return;
+    const last = this.frames.length - 1;
+    const [before, after] = [Math.max(index - 1, 0), Math.min(index + 1, last)];
+    const keys = {
+      ArrowLeft: before,
+      ArrowDown: before,
+      ArrowRight: after,
+      ArrowUp: after,
+      Home: 0,
+      End: last,
+    };
+    const target = keys[event.key];
+    if (target === undefined || last < 0) return;
     event.preventDefault();
-    this.events.onSeek(this.frames[Math.min(Math.max(target, 0), this.frames.length - 1)].time);
+    this.events.onSeek(this.frames[target].time);
   }
 }
 
 // Positive emotions above, negative ones below, as in the reports.
 function stacked({ emotions }) {
   const rank = { positive: 0, negative: 2 };
-  return [...emotions].sort((one, other) => (rank[one.polarity] ?? 1) - (rank[other.polarity] ?? 1)).map(({ name }) => name);
+  const order = ({ polarity }) => rank[polarity] ?? 1;
+  return [...emotions].sort((one, other) => order(one) - order(other)).map(({ name }) => name);
 }
 
 function swatch(word, model) {

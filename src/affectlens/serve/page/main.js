@@ -57,20 +57,31 @@ function takePictures(pictures) {
   files.multiple = true;
   byId("send").hidden = true;
   for (const input of [files, byId("camera")]) {
-    input.addEventListener("change", () => { pictures.add(input.files); input.value = ""; });
+    input.addEventListener("change", () => {
+      pictures.add(input.files);
+      input.value = "";
+    });
   }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (event.submitter === byId("sample")) addSample(pictures);
   });
-  document.addEventListener("paste", (event) => isShown("pictures") && pictures.add(event.clipboardData.files));
+  document.addEventListener(
+    "paste",
+    (event) => isShown("pictures") && pictures.add(event.clipboardData.files),
+  );
   takeDrops(form, (dropped) => isShown("pictures") && pictures.add(dropped));
 }
 
 // Dropped next to the form as well: else the browser would leave the page for the picture.
 function takeDrops(form, onFiles) {
-  document.addEventListener("dragover", (event) => { event.preventDefault(); form.classList.add("over"); });
-  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) form.classList.remove("over"); });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    form.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) form.classList.remove("over");
+  });
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     form.classList.remove("over");

@@ -7,6 +7,7 @@ import { predict } from "./service.js";
 import { Sheet } from "./sheet.js";
 import { headline, plural, ranked } from "./words.js";
 
+const AT_ONCE = 8; // pictures of a request: the first answers are shown while the others are predicted
 const SLACK = 65536; // bytes of a request around its pictures
 
 // One picture with its answer: { file, url, row, model, maps: emotion to a promise of its explanation }.
@@ -17,7 +18,7 @@ export function batchesOf(files, { pictures, request_bytes: bytes }) {
   const batches = [];
   let room = 0;
   for (const file of files) {
-    if (!batches.length || batches.at(-1).length >= pictures || file.size > room) {
+    if (!batches.length || batches.at(-1).length >= Math.min(pictures, AT_ONCE) || file.size > room) {
       batches.push([]);
       room = bytes - SLACK;
     }
@@ -29,7 +30,11 @@ export function batchesOf(files, { pictures, request_bytes: bytes }) {
 
 // Items of files, batch by batch as they are answered; shared with the game.
 export async function* predictedItems(files, model, { limits, facts }) {
-  const options = { model: model.name, coverage: model.coverage ? facts.coverage : null, attributes: model.attributes.length > 0 };
+  const options = {
+    model: model.name,
+    coverage: model.coverage ? facts.coverage : null,
+    attributes: model.attributes.length > 0,
+  };
   for (const batch of batchesOf(files, limits)) {
     const rows = await predict(batch, options);
     yield batch.map((file, index) => itemOf(file, rows[index], model));
@@ -60,12 +65,17 @@ export class PicturesView {
     try {
       this.showBusy(0, files.length);
       for await (const items of predictedItems(files, model, this.context)) {
+        const isFirst = this.items.length === before;
         this.items.push(...items);
         this.showBusy(this.items.length - before, files.length);
         this.arrange(model);
+        if (isFirst) this.open(items[0]);
       }
-      this.open(this.items[before]);
-      announce(this.items.length - before === 1 ? summaryOf(this.items[before]) : `${plural(files.length, "picture")} predicted.`);
+      announce(
+        this.items.length - before === 1
+          ? summaryOf(this.items[before])
+          : `${plural(files.length, "picture")} predicted.`,
+      );
     } catch (error) {
       showProblem(error);
     } finally {
@@ -75,13 +85,16 @@ export class PicturesView {
 
   arrange(model) {
     if (this.items.length < 2) {
-      this.answers.replaceChildren(this.shown);
+      if (!this.shown.isConnected) this.answers.replaceChildren(this.shown);
       return;
     }
     this.sheet ??= new Sheet(model, {
       onOpen: (item) => this.open(item, { isFocused: true }),
       onCompare: (pair) => this.show(comparisonOf(pair), { isFocused: true }),
-      onClear: () => { this.clear(); byId("files").focus(); },
+      onClear: () => {
+        this.clear();
+        byId("files").focus();
+      },
     });
     this.sheet.set(this.items);
     if (!this.sheet.element.isConnected) this.answers.replaceChildren(this.sheet.element, this.shown);
@@ -108,10 +121,13 @@ export class PicturesView {
   showBusy(done, all) {
     const busy = byId("busy");
     busy.hidden = false;
-    busy.textContent = all === 1 ? "The picture is being predicted …" : `${done} of ${plural(all, "picture")} predicted …`;
+    busy.textContent =
+      all === 1 ? "The picture is being predicted …" : `${done} of ${plural(all, "picture")} predicted …`;
   }
 }
 
 function summaryOf({ file, row }) {
-  return row.error ? `${file.name} could not be read.` : `${file.name}: ${headline(row.emotions)} ${ranked(row.emotions)[0][0]}.`;
+  return row.error
+    ? `${file.name} could not be read.`
+    : `${file.name}: ${headline(row.emotions)} ${ranked(row.emotions)[0][0]}.`;
 }

@@ -6,7 +6,9 @@ const UNAUTHORISED = 401;
 let token = "";
 
 // A service that was started with a token answers only requests that carry it. Kept until the page is closed.
-export const setToken = (value) => { token = value; };
+export const setToken = (value) => {
+  token = value;
+};
 
 export const needsToken = (error) => error instanceof ServiceProblem && error.status === UNAUTHORISED;
 
@@ -26,7 +28,7 @@ export const explain = (file, { model, emotions }) =>
 
 export const startFilm = (file, { model }) => send("v1/film", { fields: { model }, files: [["film", file]] });
 
-export const deleteFilm = (links) => open(links.self, { method: "DELETE" });
+export const deleteFilm = (links) => open(links.self, { method: "DELETE", keepalive: true });
 
 // A response with a status of success. Raises `ServiceProblem`.
 export async function open(url, options = {}) {

@@ -16,15 +16,34 @@ export class Sheet {
     this.compared = [];
     this.boxes = new Map();
     this.heading = element("h2", {});
-    this.order = element("select", { id: "order", onchange: () => this.render() },
-      [ADDED, ...model.emotions.map(({ name }) => name), ...model.ratings.map(({ name }) => name)].map((name) => element("option", {}, name)));
-    this.compareButton = element("button", { type: "button", disabled: true, onclick: () => events.onCompare(this.compared) }, "Compare the two");
+    this.order = element(
+      "select",
+      { id: "order", onchange: () => this.render() },
+      [ADDED, ...model.emotions.map(({ name }) => name), ...model.ratings.map(({ name }) => name)].map(
+        (name) => element("option", {}, name),
+      ),
+    );
+    this.compareButton = element(
+      "button",
+      { type: "button", disabled: true, onclick: () => events.onCompare(this.compared) },
+      "Compare the two",
+    );
     this.list = element("ul", { class: "sheet" });
-    this.element = element("section", { "aria-label": "Contact sheet" }, this.heading,
-      element("div", { class: "row" }, element("label", { for: "order" }, "Sort by "), this.order, this.compareButton,
+    this.element = element(
+      "section",
+      { "aria-label": "Contact sheet" },
+      this.heading,
+      element(
+        "div",
+        { class: "row" },
+        element("label", { for: "order" }, "Sort by "),
+        this.order,
+        this.compareButton,
         element("button", { type: "button", id: "save", onclick: () => this.save() }, "Save as CSV"),
-        element("button", { type: "button", onclick: () => events.onClear() }, "Remove all")),
-      this.list);
+        element("button", { type: "button", onclick: () => events.onClear() }, "Remove all"),
+      ),
+      this.list,
+    );
   }
 
   set(items) {
@@ -50,20 +69,35 @@ export class Sheet {
     const { row, file, url, model } = item;
     const label = row.error ? "could not be read" : this.caption(row);
     const top = row.error ? null : ranked(row.emotions)[0];
-    const open = element("button", { type: "button", class: "tile", onclick: () => this.events.onOpen(item) },
+    const open = element(
+      "button",
+      { type: "button", class: "tile", onclick: () => this.events.onOpen(item) },
       element("img", { src: url, alt: "", loading: "lazy" }),
       top && coloured("span", top[0], model, { width: `${100 * top[1]}%` }),
-      element("span", { class: "name" }, file.name), element("span", { class: "found" }, label));
-    const box = element("input", { type: "checkbox", checked: this.compared.includes(item), disabled: Boolean(row.error),
-      onchange: () => this.choose(item, box.checked), "aria-label": `Compare ${file.name}` });
+      element("span", { class: "name" }, file.name),
+      element("span", { class: "found" }, label),
+    );
+    const box = element("input", {
+      type: "checkbox",
+      checked: this.compared.includes(item),
+      disabled: Boolean(row.error),
+      onchange: () => this.choose(item, box.checked),
+      "aria-label": `Compare ${file.name}`,
+    });
     this.boxes.set(item, box);
-    return element("li", { class: row.unusual ? "unusual" : null }, open, element("label", { class: "choose" }, box, "compare"));
+    return element(
+      "li",
+      { class: row.unusual ? "unusual" : null },
+      open,
+      element("label", { class: "choose" }, box, "compare"),
+    );
   }
 
   caption(row) {
     const key = this.order.value;
     const [word, value] = ranked(row.emotions)[0];
-    const shown = row.emotions[key] === undefined || key === word ? "" : `, ${key} ${percent(row.emotions[key])}`;
+    const shown =
+      row.emotions[key] === undefined || key === word ? "" : `, ${key} ${percent(row.emotions[key])}`;
     const rated = row[key]?.mean === undefined ? "" : `, ${key} ${row[key].mean.toFixed(1)}`;
     return `${word} ${percent(value)}${shown}${rated}${row.unusual ? ", unusual" : ""}`;
   }
@@ -77,6 +111,13 @@ export class Sheet {
   }
 
   save() {
-    saveText("predictions.csv", "text/csv", predictionsCsv(this.sorted().map(({ row }) => row), this.model));
+    saveText(
+      "predictions.csv",
+      "text/csv",
+      predictionsCsv(
+        this.sorted().map(({ row }) => row),
+        this.model,
+      ),
+    );
   }
 }

@@ -12,9 +12,26 @@ export class Stage {
     this.image = element("img", { src: item.url, alt: item.file.name, onerror: () => this.withoutPicture() });
     this.map = element("img", { class: "map", alt: "", hidden: true });
     this.picture = element("div", { class: "stage" }, this.image, this.map);
-    this.slider = element("input", { type: "range", min: "0", max: "100", value: "80", "aria-label": "Strength of the heat map over the picture", oninput: () => this.fade() });
-    this.fader = element("div", { class: "fade", hidden: true }, element("span", {}, "picture"), this.slider, element("span", {}, "map"));
-    this.reading = element("figcaption", { class: "note" }, "Choose an emotion to see which parts of the picture speak for it.");
+    this.slider = element("input", {
+      type: "range",
+      min: "0",
+      max: "100",
+      value: "80",
+      "aria-label": "Strength of the heat map over the picture",
+      oninput: () => this.fade(),
+    });
+    this.fader = element(
+      "div",
+      { class: "fade", hidden: true },
+      element("span", {}, "picture"),
+      this.slider,
+      element("span", {}, "map"),
+    );
+    this.reading = element(
+      "figcaption",
+      { class: "note" },
+      "Choose an emotion to see which parts of the picture speak for it.",
+    );
     this.element = element("figure", {}, this.picture, this.fader, this.reading);
   }
 
@@ -65,7 +82,12 @@ export class Stage {
   legend(word, unit, method) {
     const swatch = (colour) => element("i", { class: "swatch", style: { "background-color": colour } });
     const { positive, negative } = this.facts.map_colours;
-    return [swatch(positive), `speaks for ${word} `, swatch(negative), `speaks against it; ${unit}. Method: ${method}.`];
+    return [
+      swatch(positive),
+      `speaks for ${word} `,
+      swatch(negative),
+      `speaks against it; ${unit}. Method: ${method}.`,
+    ];
   }
 
   fade() {

@@ -17,12 +17,17 @@ export function listed(names, last = "and") {
 export const interval = (rating) => `${rating.low.toFixed(1)} to ${rating.high.toFixed(1)}`;
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-export const plural = (count, one, several = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : several}`;
+export const plural = (count, one, several = `${one}s`) =>
+  `${count.toLocaleString("en")} ${count === 1 ? one : several}`;
 
 export function clock(seconds, digits = 0) {
   const units = Math.floor(Math.max(0, seconds) * 10 ** digits + 1e-6);
   const all = Math.floor(units / 10 ** digits);
-  const [hours, minutes, rest] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, String(all % 60).padStart(2, "0")];
+  const [hours, minutes, rest] = [
+    Math.floor(all / 3600),
+    Math.floor(all / 60) % 60,
+    String(all % 60).padStart(2, "0"),
+  ];
   const text = hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
   return digits ? `${text}.${String(units % 10 ** digits).padStart(digits, "0")}` : text;
 }
@@ -54,11 +59,17 @@ export function evidenceSentences(attributes) {
   const seen = Object.entries(attributes.predicted_attributes ?? {})
     .map(([name, words]) => [name, [words].flat().filter((each) => each.probability >= 0.2)])
     .filter(([, words]) => words.length)
-    .map(([name, words]) => `${name.replaceAll("_", " ")} ${words.map((each) => `${each.word} (${percent(each.probability)})`).join(", ")}`);
+    .map(
+      ([name, words]) =>
+        `${name.replaceAll("_", " ")} ${words.map((each) => `${each.word} (${percent(each.probability)})`).join(", ")}`,
+    );
   if (seen.length) found.push(`Seen: ${seen.join(", ")}.`);
   const reasons = attributes.because ?? [];
   if (reasons.length) {
-    const named = reasons.map((each) => `${each.attribute === null ? "what has no name" : `${each.absent ? "no " : ""}${each.attribute} ${each.word}`} (${percent(each.share)})`);
+    const named = reasons.map(
+      (each) =>
+        `${each.attribute === null ? "what has no name" : `${each.absent ? "no " : ""}${each.attribute} ${each.word}`} (${percent(each.share)})`,
+    );
     found.push(`${capital(reasons[0].emotion)} because of ${named.join(", ")}.`);
   }
   return found;
