@@ -25,16 +25,19 @@ DESK: Any = {"viewport": {"width": 1280, "height": 900}}
 TELEPHONE: Any = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 LEVELS = {"dark.png": 0, "grey.png": 120, "bright.png": 255}
 expect.set_options(timeout=15_000)
-DROP = """
-([name, bytes]) => {
+CARRY = """
+([name, bytes, type]) => {
   const carried = new DataTransfer();
-  carried.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
-  for (const kind of ["dragover", "drop"]) {
-    const options = { dataTransfer: carried, bubbles: true, cancelable: true };
-    document.body.dispatchEvent(new DragEvent(kind, options));
-  }
+  carried.items.add(new File([new Uint8Array(bytes)], name, { type }));
+  const options = { dataTransfer: carried, clipboardData: carried, bubbles: true, cancelable: true };
+  HERE
 }
 """
+DROP = CARRY.replace(
+    "HERE",
+    "['dragover', 'drop'].forEach((kind) => document.body.dispatchEvent(new DragEvent(kind, options)));",
+)
+PASTE = CARRY.replace("HERE", "document.body.dispatchEvent(new ClipboardEvent('paste', options));")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,11 @@ def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     context.close()
 
 
+def carried(file: Path, kind: str = "image/png") -> tuple[str, list[int], str]:
+    """What `DROP` and `PASTE` carry."""
+    return file.name, list(file.read_bytes()), kind
+
+
 def require_accessible(page: Page) -> None:
     """Fail for what axe finds serious or critical."""
     found = Axe().run(page).response["violations"]
@@ -91,7 +99,7 @@ def test_a_dropped_picture_has_its_bars_and_each_emotion_a_map_of_its_own(
     browser: Browser, address: str, pictures: list[Path]
 ) -> None:
     with opened(browser, address, **DESK) as page:
-        page.evaluate(DROP, [pictures[2].name, list(pictures[2].read_bytes())])
+        page.evaluate(DROP, carried(pictures[2]))
         rows = page.locator(".bars button")
         expect(rows).to_have_count(8)
         percents = [
@@ -149,6 +157,29 @@ def test_a_picture_that_cannot_be_read_is_reported_next_to_the_others(
         page.locator(".tile", has_text="could not be read").click()
         expect(page.get_by_role("heading", name="This picture could not be read")).to_be_focused()
         expect(page.locator(".detail .doubt")).to_contain_text("broken.png")
+
+
+def test_pictures_are_pasted_and_photographed_and_what_is_unlike_photographs_has_a_warning(
+    browser: Browser, address: str, pictures: list[Path]
+) -> None:
+    def unusual(route: Route) -> None:
+        answer = route.fetch()
+        (row,) = answer.json()["predictions"]
+        changed = {**row, "unusual": True, "set": list(row["emotions"])[:2], "coverage": 0.9}
+        route.fulfill(response=answer, json={"predictions": [changed]})
+
+    with opened(browser, address, **DESK) as page:
+        page.route("**/v1/predict", unusual)
+        page.evaluate(PASTE, carried(pictures[0]))
+        expect(page.locator(".detail .doubt")).to_contain_text("do not rely on this answer")
+        expect(page.locator(".detail")).to_contain_text("in about 90; here the set is: amusement or awe.")
+        page.unroute("**/v1/predict")
+        assert page.locator("#camera").get_attribute("capture") == "environment"
+        page.set_input_files("#camera", pictures[1])
+        expect(page.locator(".tile")).to_have_count(2)
+        expect(page.locator(".detail .file")).to_have_text("grey.png")
+        page.evaluate(DROP, carried(pictures[0], "text/plain"))
+        expect(page.locator(".tile")).to_have_count(2)  # what is not a picture is left
 
 
 def test_all_can_be_done_by_keys(browser: Browser, address: str) -> None:
@@ -315,7 +346,7 @@ def test_a_film_that_fails_shows_what_was_watched_and_why_it_ended(
 
 def test_a_film_is_watched_by_the_service_itself(browser: Browser, address: str, film: Path) -> None:
     with opened(browser, f"{address}#film", **DESK) as page:
-        page.set_input_files("#film-file", film)
+        page.evaluate(DROP, carried(film, "video/webm"))
         expect(page.locator("#film h2")).to_have_text(re.compile(r"^\d+ peaks?$"), timeout=60_000)
         expect(page.locator(".now")).to_have_text(re.compile(r"^0:00\.0: \w+ \d+"))
         expect(page.locator(".busy:visible, progress:visible")).to_have_count(0)

@@ -44,6 +44,10 @@ export class FilmView {
     );
   }
 
+  take(files) {
+    return this.start(files[0]);
+  }
+
   async start(file) {
     if (!file) return;
     await this.stop();
@@ -69,7 +73,7 @@ export class FilmView {
         return;
       }
       this.links = job.links;
-      for await (const { name, data } of eventsOf(job.links.events, stopped.signal)) this.take(name, data);
+      for await (const { name, data } of eventsOf(job.links.events, stopped.signal)) this.follow(name, data);
       if (this.links === job.links) throw new Error(ENDED);
     } catch (error) {
       if (error.name !== "AbortError") {
@@ -79,7 +83,7 @@ export class FilmView {
     }
   }
 
-  take(name, data) {
+  follow(name, data) {
     if (name === "progress") {
       this.chart.add(data.frames, data.duration);
       const length = data.duration ? clock(data.duration) : "an unknown length";

@@ -20,7 +20,7 @@ export class GameView {
   }
 
   makeSetup(offered) {
-    const chosen = () => this.playFiles(files.files);
+    const chosen = () => this.take(files.files);
     const files = element("input", {
       type: "file",
       id: "game-files",
@@ -48,9 +48,8 @@ export class GameView {
     );
   }
 
-  playFiles(files) {
-    const cardOf = (file) => ({ name: file.name, load: async () => file, people: null, ratings: {} });
-    return this.play([...files].map(cardOf));
+  take(files) {
+    if (!this.setup.hidden) this.play([...files].map(cardOf));
   }
 
   async playOffered() {
@@ -199,6 +198,8 @@ export class GameView {
     return this.rounds.filter(({ guess, top }) => guess === top).length;
   }
 }
+
+const cardOf = (file) => ({ name: file.name, load: async () => file, people: null, ratings: {} });
 
 function answerSentences(row, guess, top) {
   const likeliest = `${headline(row.emotions)} ${top}, ${percent(row.emotions[top])}`;

@@ -8,6 +8,8 @@ import { Sheet } from "./sheet.js";
 import { headline, plural, ranked } from "./words.js";
 
 const AT_ONCE = 8; // pictures of a request: the first answers are shown while the others are predicted
+// Dropped with pictures; a type that the browser does not know may be one.
+const OTHERS = /^(audio|text|video)\//;
 const SLACK = 65536; // bytes of a request around its pictures
 
 // One picture with its answer: { file, url, row, model, maps: emotion to a promise of its explanation }.
@@ -51,8 +53,8 @@ export class PicturesView {
   }
 
   // Files that come while others are predicted wait for their turn.
-  add(files) {
-    const pictures = [...files];
+  take(files) {
+    const pictures = [...files].filter(({ type }) => !OTHERS.test(type));
     if (pictures.length) this.waiting = this.waiting.then(() => this.predict(pictures));
     return this.waiting;
   }
