@@ -133,6 +133,18 @@ def test_impossible_settings_are_errors(settings: dict[str, object], part: str) 
         ServeSettings(**settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("assignment", "part"),
+    [("picture=3", "Did you mean 'pictures'"), ("pictures=x", "whole number"), ("token=x", "not a limit"),
+     ("decode_seconds=nan", "more than 0")],
+)  # fmt: skip
+def test_limits_are_changed_by_name(assignment: str, part: str) -> None:
+    changed = ServeSettings().assigned(["pictures=3", "decode_seconds=0.5"])
+    assert (changed.pictures, changed.decode_seconds) == (3, 0.5)
+    with pytest.raises(SettingsError, match=part):
+        ServeSettings().assigned([assignment])
+
+
 def test_a_port_that_is_taken_is_an_error_that_names_it(service: Running, graph_model: Path) -> None:
     given = ["serve", "--port", str(service.port), "--model", str(graph_model)]
     ended = subprocess.run([sys.executable, "-m", "affectlens", *given], capture_output=True, text=True)
