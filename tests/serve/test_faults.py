@@ -178,6 +178,11 @@ def test_a_body_that_states_to_be_too_long_is_refused_before_it_is_read(service:
     assert found.startswith(b"HTTP/1.1 413") and b"400,000 bytes" in found
 
 
+def test_a_client_that_sends_all_of_a_body_that_is_too_long_gets_the_answer(service: Running) -> None:
+    reply = service.post_form("/v1/predict", [("pictures", "a", b"x" * 3_000_000)])
+    assert reply.status == 413 and "400,000 bytes" in reply.json["detail"]
+
+
 def test_a_body_that_turns_out_to_be_too_long_is_refused(service: Running) -> None:
     start = head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     part = b"10000\r\n" + b"x" * 65_536 + b"\r\n"

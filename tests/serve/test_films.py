@@ -169,6 +169,7 @@ def test_folders_of_services_that_were_killed_are_removed_and_those_of_others_ar
         (living,) = tmp_path.glob(f"{PREFIX}*")
         (tmp_path / f"{PREFIX}left").mkdir()
         (tmp_path / f"{PREFIX}left" / "film").write_bytes(b"x")
+        film_folder.remove_stale()
         own = FilmFolder()
         found = own.open()
         assert {each.name for each in tmp_path.glob(f"{PREFIX}*")} == {living.name, found.name}

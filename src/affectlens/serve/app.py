@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from affectlens.serve.bodies import ClientDisconnect
+from affectlens.serve.bodies import discard_body
 from affectlens.serve.film_routes import film_router
 from affectlens.serve.guard import GONE, Guard
 from affectlens.serve.page import page_router
@@ -62,6 +62,8 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
     async def as_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
         service.metrics.errors.labels(error.kind).inc()
+        if error.leaves_body:
+            await discard_body(request.scope, request.receive)
         return error.response(request.url.path)
 
     async def as_http(request: Request, error: Exception) -> Response:

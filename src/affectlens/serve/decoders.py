@@ -56,6 +56,7 @@ class DecoderProcess:
             sys.executable, "-c", call,
             stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_BUFFER, env={**os.environ, **one_thread},
         )  # fmt: skip
+        _widen(self._process)
         async with asyncio.timeout(_READY_SECONDS):
             await self._read()
 
@@ -184,3 +185,16 @@ class DecoderPool:
     async def _replace(self, decoder: DecoderProcess) -> None:
         self._replaced()
         await decoder.end()
+
+
+def _widen(process: Process) -> None:
+    """Give a process wide pipes, where the system can: a photograph then passes in few parts."""
+    if sys.platform != "linux":
+        return
+    import fcntl
+
+    transport: Any = process._transport  # type: ignore[attr-defined]
+    for number in (0, 1):
+        with suppress(OSError):
+            pipe = transport.get_pipe_transport(number).get_extra_info("pipe")
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _BUFFER)

@@ -25,9 +25,8 @@ class FilmFolder:
         self.path: Path | None = None
 
     def open(self) -> Path:
-        """Make the folder at its first use, and remove those of services that were killed."""
+        """Make the folder at its first use."""
         if self.path is None:
-            remove_stale()
             path = Path(tempfile.mkdtemp(prefix=PREFIX))
             self._held.enter_context(locked_folder(path))
             self.path = path

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from affectlens.serve.bodies import discard_body, noting_the_end
 from affectlens.serve.metrics import ServeMetrics
 from affectlens.serve.problems import CLOSE, Problem, problem_response
 from affectlens.serve.settings import LOOPBACK_NAME, ServeSettings
@@ -61,6 +62,7 @@ class Guard:
             return
         begin, status = time.perf_counter(), GONE
         origin = self._allowed_origin(Headers(scope=scope))
+        receive = noting_the_end(scope, receive)
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
@@ -73,6 +75,8 @@ class Guard:
 
         try:
             refused = self._refusal(scope, origin)
+            if refused is not None and scope["method"] not in _SAFE:
+                await discard_body(scope, receive)
             await (refused or self._app)(scope, receive, send_guarded)
         except TimeoutError:
             raise ClientDisconnect from None

@@ -102,6 +102,11 @@ class ServedModel:
         (found,) = self.engine.map(predict, [batch])
         return [each.to_row(self.card) for each in found[: len(pictures)]]
 
+    def warm_up(self) -> None:
+        """Predict once, so that the first picture need not wait for what is made then."""
+        size = self.card.preprocessing
+        self.rows(RowOptions(), [("", FittedPicture(np.zeros((size.height, size.width, 3), np.uint8)))])
+
     def failed(self, options: RowOptions, error: PictureError) -> PredictionRow:
         """Return the row of a picture that could not be read."""
         return self.predictor.failed(error, **options._asdict()).to_row(self.card)

@@ -16,6 +16,7 @@ from affectlens.inference.output.rows import PredictionRow
 from affectlens.serve.batches import Batches
 from affectlens.serve.bodies import BodyMemory
 from affectlens.serve.decoders import DecoderPool
+from affectlens.serve.film_folder import remove_stale
 from affectlens.serve.films import Films
 from affectlens.serve.metrics import ServeMetrics
 from affectlens.serve.models import RowOptions, ServedModel
@@ -71,8 +72,11 @@ class Service:
         return cls([ServedModel.load(name, size, engine, device, precision) for name in names], settings)
 
     async def start(self) -> None:
-        """Start what answers need, and answer once."""
-        await self.decoders.start()
+        """Start what answers need, and remove films of services that were killed."""
+        await asyncio.to_thread(remove_stale)
+        await asyncio.gather(
+            self.decoders.start(), *(asyncio.to_thread(each.warm_up) for each in self.models.values())
+        )
         self.is_ready = True
 
     async def stop(self) -> None:

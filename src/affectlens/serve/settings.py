@@ -1,10 +1,11 @@
 """Settings of the service: where it listens, who may call it, and the limits of what it reads at once."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from affectlens.errors import SettingsError
+from affectlens.errors import SettingsError, UnknownName
 from affectlens.machine import usable_cores
 
 LOOPBACK_NAME = "localhost"
@@ -86,7 +87,27 @@ class ServeSettings:
         except ValueError:
             return False
 
+    def assigned(self, assignments: Iterable[str]) -> "ServeSettings":
+        """Return these with limits changed by texts as `pictures=8`. Raises `SettingsError`."""
+        changed: dict[str, int | float] = {}
+        for assignment in assignments:
+            name, _, text = assignment.partition("=")
+            known = getattr(self, name, None) if name in _LIMITS else None
+            if known is None:
+                raise SettingsError(str(UnknownName("limit", name, _LIMITS, "the service")))
+            try:
+                changed[name] = type(known)(text)
+            except ValueError:
+                kind = "a whole number" if isinstance(known, int) else "a number"
+                raise SettingsError(f"{name} must be {kind}, not {text!r}.") from None
+        return replace(self, **changed)  # type: ignore[arg-type]
+
     def limits(self) -> dict[str, int | float]:
         """Return the limits that clients should know."""
         names = ("request_bytes", "picture_pixels", "pictures", "film_bytes", "film_seconds")
         return {name: getattr(self, name) for name in names}
+
+
+_LIMITS = tuple(
+    each.name for each in fields(ServeSettings) if each.type in (int, float) and each.name != "port"
+)
