@@ -174,6 +174,7 @@ def test_pictures_are_pasted_and_photographed_and_what_is_unlike_photographs_has
         expect(page.locator(".detail .doubt")).to_contain_text("do not rely on this answer")
         expect(page.locator(".detail")).to_contain_text("in about 90; here the set is: amusement or awe.")
         page.unroute("**/v1/predict")
+        assert page.locator("#send").is_hidden()
         assert page.locator("#camera").get_attribute("capture") == "environment"
         page.set_input_files("#camera", pictures[1])
         expect(page.locator(".tile")).to_have_count(2)

@@ -18,6 +18,7 @@ from affectlens.serve.page_facts import set_sentence
 from affectlens.serve.page_files import SAMPLE, static_files
 from affectlens.serve.problems import Problem, invalid
 from affectlens.serve.requests import ExplainFields, PredictFields
+from affectlens.serve.routes import unless_gone
 from affectlens.serve.service import Service
 from affectlens.serve.settings import ServeSettings
 
@@ -34,10 +35,13 @@ async def answer_form(service: Service, settings: ServeSettings, request: Reques
         picture = _picture_of(form.files.get(PICTURE, []), is_sample=SAMPLE_BUTTON in form.fields)
         described = _described(service, name)
         coverage = COVERAGE if described["coverage"] else None
-        (row,) = await service.predict([picture], PredictFields(coverage=coverage, model=name))
+        fields = PredictFields(coverage=coverage, model=name)
+        (row,) = await unless_gone(request, service.predict([picture], fields))
         if row["error"]:
             raise invalid(row["error"]["message"])
-        explained = await _explained(service, picture, name) if MAP in form.fields else {}
+        explained = {}
+        if MAP in form.fields:
+            explained = await unless_gone(request, _explained(service, picture, name))
         return {**_answer_values(picture, row, described), **explained}
 
 
@@ -81,6 +85,7 @@ def _answer_values(picture: FilePart, row: Mapping[str, Any], model: Mapping[str
         sentences.append(set_sentence(row["set"], len(emotions), row["coverage"]))
     return {
         "problem": None,
+        "default": model["name"],  # chosen again for the next picture
         "name": printable_in_files(picture.name),
         "headline": headline(emotions),
         "top": ranked[0][0],
