@@ -46,6 +46,7 @@ def test_names_that_are_not_the_services_are_refused(host: str, status: int, ser
         ({"Origin": "http://localhost:81", "Host": "localhost:80"}, 403),
         ({"Origin": "null"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200),
     ],
 )
@@ -56,6 +57,11 @@ def test_pages_of_other_origins_are_refused(
     reply = service.send("POST", "/v1/predict", body, {**FORM, **headers})
     assert reply.status == status
     assert "access-control-allow-origin" not in reply.headers
+
+
+def test_a_link_of_another_page_may_lead_to_the_service(service: Running) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert service.send("GET", "/healthz", headers=headers).status == 200
 
 
 def test_an_allowed_origin_may_call_after_a_request_before(guarded: Running) -> None:
