@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import without_torch
 from affectlens.cli.main import affectlens
 from affectlens.errors import SettingsError
 from affectlens.serve.guard import HEADERS
@@ -156,9 +155,3 @@ def test_a_port_that_is_taken_is_an_error_that_names_it(service: Running, graph_
     ended = subprocess.run([sys.executable, "-m", "affectlens", *given], capture_output=True, text=True)
     assert ended.returncode == 2
     assert f"cannot listen on 127.0.0.1 port {service.port}" in ended.stderr
-
-
-def test_without_the_extra_the_command_names_it() -> None:
-    ended = without_torch.run(without_torch.COMMAND, "serve")
-    assert ended.returncode == 2
-    assert 'pip install "affectlens[serve]"' in ended.stderr and "Traceback" not in ended.stderr
