@@ -256,6 +256,35 @@ def test_no_byte_of_a_picture_goes_to_disk(service: Running, folder: Path, photo
 # ----------------------------------------------------------------------------------------------- the service
 
 
+def test_a_picture_that_takes_too_long_is_a_row_with_an_error(
+    graph_model: Path, photographs: Pictures
+) -> None:
+    with running(graph_model, decode_seconds=0.0001, decoders=1) as service:
+        (row,) = service.predict(photographs[0])
+        assert row["error"]["type"] == "PictureTooLarge" and "takes longer" in row["error"]["message"]
+        assert b"affectlens_decoders_replaced_total 1.0" in service.get("/metrics").body
+
+
+def test_a_client_that_goes_away_ends_its_explanation(graph_model: Path, photographs: Pictures) -> None:
+    with running(graph_model) as service:
+        body = form([("picture", *photographs[0])], [("method", "rise"), ("faithfulness", "true")])
+        sent = head(len(body)).replace(b"/v1/predict", b"/v1/explain") + body
+        counts = service.get("/metrics").body
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            connection.sendall(sent)
+            end = time.monotonic() + 10
+            while b"affectlens_explanations_waiting 1.0" not in counts and time.monotonic() < end:
+                counts = service.get("/metrics").body
+        assert b"affectlens_explanations_waiting 1.0" in counts
+        end = time.monotonic() + 5
+        while b"affectlens_explanations_waiting 0.0" not in service.get("/metrics").body:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        processor = psutil.Process(service.process.pid).cpu_times().user
+        time.sleep(1.0)
+        assert psutil.Process(service.process.pid).cpu_times().user - processor < 0.5
+
+
 def test_more_than_the_service_takes_is_refused_with_a_time_to_try_again(
     graph_model: Path, photographs: Pictures
 ) -> None:

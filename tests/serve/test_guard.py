@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import without_torch
 from affectlens.cli.main import affectlens
 from affectlens.errors import SettingsError
 from affectlens.serve.guard import HEADERS
@@ -46,6 +45,7 @@ def test_names_that_are_not_the_services_are_refused(host: str, status: int, ser
         ({"Origin": "http://localhost:81", "Host": "localhost:80"}, 403),
         ({"Origin": "null"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200),
     ],
 )
@@ -56,6 +56,11 @@ def test_pages_of_other_origins_are_refused(
     reply = service.send("POST", "/v1/predict", body, {**FORM, **headers})
     assert reply.status == status
     assert "access-control-allow-origin" not in reply.headers
+
+
+def test_a_link_of_another_page_may_lead_to_the_service(service: Running) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert service.send("GET", "/healthz", headers=headers).status == 200
 
 
 def test_an_allowed_origin_may_call_after_a_request_before(guarded: Running) -> None:
@@ -150,9 +155,3 @@ def test_a_port_that_is_taken_is_an_error_that_names_it(service: Running, graph_
     ended = subprocess.run([sys.executable, "-m", "affectlens", *given], capture_output=True, text=True)
     assert ended.returncode == 2
     assert f"cannot listen on 127.0.0.1 port {service.port}" in ended.stderr
-
-
-def test_without_the_extra_the_command_names_it() -> None:
-    ended = without_torch.run(without_torch.COMMAND, "serve")
-    assert ended.returncode == 2
-    assert 'pip install "affectlens[serve]"' in ended.stderr and "Traceback" not in ended.stderr

@@ -101,7 +101,7 @@ class Guard:
         headers, path = Headers(scope=scope), scope["path"]
         try:
             self._check_host(headers)
-            self._check_origin(headers, origin)
+            self._check_origin(headers, scope["method"], origin)
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 return Response(status_code=HTTPStatus.NO_CONTENT)
             self._check_token(headers, scope["method"], path)
@@ -134,9 +134,11 @@ class Guard:
         origin = headers.get("origin", "")
         return origin if origin.lower() in self._origins else None
 
-    def _check_origin(self, headers: Headers, allowed: str | None) -> None:
+    def _check_origin(self, headers: Headers, method: str, allowed: str | None) -> None:
         origin = headers.get("origin")
-        if allowed is not None or (origin is None and headers.get("sec-fetch-site") != "cross-site"):
+        is_elsewhere = headers.get("sec-fetch-site") == "cross-site"
+        follows_link = headers.get("sec-fetch-mode") == "navigate" and method in _SAFE
+        if allowed is not None or (origin is None and (not is_elsewhere or follows_link)):
             return
         if origin is not None and urlsplit(origin).netloc.lower() == headers.get("host", "").lower():
             return
