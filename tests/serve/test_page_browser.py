@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 import films
+from affectlens import Predictor
 from affectlens.data.table import read as read_table
 from affectlens.film.timeline import Timeline
 from affectlens.images import encode_png
@@ -121,7 +122,7 @@ def test_a_dropped_picture_has_its_bars_and_each_emotion_a_map_of_its_own(
 
 
 def test_several_pictures_are_sorted_saved_and_compared(
-    browser: Browser, address: str, pictures: list[Path], tmp_path: Path
+    browser: Browser, address: str, pictures: list[Path], rated_graph: Path, tmp_path: Path
 ) -> None:
     with opened(browser, address, **TELEPHONE) as page:
         page.set_input_files("#files", pictures)
@@ -142,6 +143,8 @@ def test_several_pictures_are_sorted_saved_and_compared(
         expect(sentences.nth(1)).to_contain_text("No difference in arousal beyond noise")
         require_no_wider_than_the_screen(page)
         require_accessible(page)
+    header = (tmp_path / "saved.csv").read_text().splitlines()[0]
+    assert header.split(",") == Predictor.load(str(rated_graph)).row_schema(attributes=True).columns
     rows = read_rows_file(tmp_path / "saved.csv").rows
     assert [row.image for row in rows] == ["bright.png", "grey.png", "dark.png"]
     assert all(row.emotions and {"valence", "arousal"} == set(row.ratings) for row in rows)

@@ -50,6 +50,14 @@ export class PicturesView {
     this.answers = byId("answers");
     this.shown = element("div", {});
     this.waiting = Promise.resolve();
+    byId("model")?.addEventListener("change", () => this.predictAgain());
+  }
+
+  // By the model that was chosen now: answers of two models are not shown together.
+  predictAgain() {
+    const files = this.items.map(({ file }) => file);
+    this.clear();
+    return this.take(files);
   }
 
   // Files that come while others are predicted wait for their turn.
@@ -61,22 +69,21 @@ export class PicturesView {
 
   async predict(files) {
     const model = this.context.model();
-    if (this.items.length && this.items[0].model !== model) this.clear();
     showProblem(null);
-    const before = this.items.length;
+    const { items: into } = this; // another list once all are removed, whereupon what still comes is left
+    const before = into.length;
     try {
       this.showBusy(0, files.length);
       for await (const items of predictedItems(files, model, this.context)) {
-        const isFirst = this.items.length === before;
-        this.items.push(...items);
-        this.showBusy(this.items.length - before, files.length);
+        if (this.items !== into) return;
+        const isFirst = into.length === before;
+        into.push(...items);
+        this.showBusy(into.length - before, files.length);
         this.arrange(model);
         if (isFirst) this.open(items[0]);
       }
       announce(
-        this.items.length - before === 1
-          ? summaryOf(this.items[before])
-          : `${plural(files.length, "picture")} predicted.`,
+        files.length === 1 ? summaryOf(into[before]) : `${plural(files.length, "picture")} predicted.`,
       );
     } catch (error) {
       showProblem(error);

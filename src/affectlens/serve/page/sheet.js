@@ -14,7 +14,7 @@ export class Sheet {
     this.events = events;
     this.items = [];
     this.compared = [];
-    this.boxes = new Map();
+    this.tiles = new Map(); // { element, found, box } by item
     this.heading = element("h2", {});
     this.order = element(
       "select",
@@ -59,41 +59,40 @@ export class Sheet {
     return [...this.items].sort((one, other) => value(other) - value(one));
   }
 
+  // Tiles are made once, and only moved: pictures that were decoded stay so.
   render() {
     this.heading.textContent = plural(this.items.length, "picture");
-    this.list.replaceChildren(...this.sorted().map((item) => this.tile(item)));
-    this.compareButton.disabled = this.compared.length !== 2;
+    for (const item of this.items) {
+      if (!this.tiles.has(item)) this.tiles.set(item, this.tileOf(item));
+      this.tiles.get(item).found.textContent = this.caption(item.row);
+    }
+    this.list.append(...this.sorted().map((item) => this.tiles.get(item).element));
   }
 
-  tile(item) {
+  tileOf(item) {
     const { row, file, url, model } = item;
-    const label = row.error ? "could not be read" : this.caption(row);
     const top = row.error ? null : ranked(row.emotions)[0];
+    const found = element("span", { class: "found" });
     const open = element(
       "button",
       { type: "button", class: "tile", onclick: () => this.events.onOpen(item) },
-      element("img", { src: url, alt: "", loading: "lazy" }),
+      element("img", { src: url, alt: "", loading: "lazy", decoding: "async" }),
       top && coloured("span", top[0], model, { width: `${100 * top[1]}%` }),
       element("span", { class: "name" }, file.name),
-      element("span", { class: "found" }, label),
+      found,
     );
     const box = element("input", {
       type: "checkbox",
-      checked: this.compared.includes(item),
       disabled: Boolean(row.error),
       onchange: () => this.choose(item, box.checked),
       "aria-label": `Compare ${file.name}`,
     });
-    this.boxes.set(item, box);
-    return element(
-      "li",
-      { class: row.unusual ? "unusual" : null },
-      open,
-      element("label", { class: "choose" }, box, "compare"),
-    );
+    const choose = element("label", { class: "choose" }, box, "compare");
+    return { found, box, element: element("li", { class: row.unusual ? "unusual" : null }, open, choose) };
   }
 
   caption(row) {
+    if (row.error) return "could not be read";
     const key = this.order.value;
     const [word, value] = ranked(row.emotions)[0];
     const shown =
@@ -106,18 +105,12 @@ export class Sheet {
   choose(item, isChosen) {
     const others = this.compared.filter((each) => each !== item);
     this.compared = (isChosen ? [...others, item] : others).slice(-2);
-    for (const [each, box] of this.boxes) box.checked = this.compared.includes(each);
+    for (const [each, { box }] of this.tiles) box.checked = this.compared.includes(each);
     this.compareButton.disabled = this.compared.length !== 2;
   }
 
   save() {
-    saveText(
-      "predictions.csv",
-      "text/csv",
-      predictionsCsv(
-        this.sorted().map(({ row }) => row),
-        this.model,
-      ),
-    );
+    const rows = this.sorted().map(({ row }) => row);
+    saveText("predictions.csv", "text/csv", predictionsCsv(rows, this.model));
   }
 }

@@ -6,11 +6,12 @@ import { percent, ranked } from "./words.js";
 
 const RADIUS = 120;
 const LABELS = RADIUS + 14;
+const LETTER = 7.5; // width of one, on average
 const RINGS = [0.1, 0.25, 0.5, 1];
 
 // Words of a model in the order of its wheel, each with the angle of its middle in radians, counterclockwise.
 export function petalsOf(model, wheels) {
-  const words = model.emotions.map(({ name }) => name);
+  const words = wordsOf(model);
   const known = wheels.find(
     (each) => each.words.length === words.length && words.every((word) => each.words.includes(word)),
   );
@@ -48,7 +49,7 @@ export function guessWheel(model, wheels, onGuess) {
       label(petal, [petal.word]),
     );
   });
-  return wheel({ class: "wheel guess", role: "group", "aria-label": "Emotions" }, petals);
+  return wheel({ class: "wheel guess", role: "group", "aria-label": "Emotions" }, petals, wordsOf(model));
 }
 
 // The area of a petal is its probability; the guess has a thick edge.
@@ -68,10 +69,20 @@ export function answerWheel(emotions, guess, model, wheels) {
   const text = ranked(emotions)
     .map(([word, value]) => `${word} ${percent(value)}`)
     .join(", ");
-  return wheel({ class: "wheel", role: "img", "aria-label": `The model’s wheel: ${text}` }, petals);
+  return wheel(
+    { class: "wheel", role: "img", "aria-label": `The model’s wheel: ${text}` },
+    petals,
+    wordsOf(model),
+  );
 }
 
-const wheel = (properties, petals) => drawing("svg", { viewBox: "-215 -165 430 330", ...properties }, petals);
+const wordsOf = (model) => model.emotions.map(({ name }) => name);
+
+// As wide as its longest word.
+function wheel(properties, petals, words) {
+  const half = LABELS + LETTER * Math.max(...words.map((word) => word.length));
+  return drawing("svg", { viewBox: `${-half} -165 ${2 * half} 330`, ...properties }, petals);
+}
 
 function sector({ angle, width }, radius) {
   const [from, to] = [angle - width * 0.48, angle + width * 0.48].map(
