@@ -18,6 +18,7 @@ from affectlens.data.table import read as read_table
 from affectlens.film.timeline import Timeline
 from affectlens.images import encode_png
 from affectlens.inference.output.read import read_rows_file
+from affectlens.report.wheel import PLUTCHIK_WHEEL
 from browsers import chromium
 from services import running
 from timelines import CUT_SCRIPT, timeline_of
@@ -355,3 +356,20 @@ def test_a_film_is_watched_by_the_service_itself(browser: Browser, address: str,
         expect(page.locator(".now")).to_have_text(re.compile(r"^0:00\.0: \w+ \d+"))
         expect(page.locator(".busy:visible, progress:visible")).to_have_count(0)
         assert page.get_by_role("slider", name="Time in the film").get_attribute("aria-valuemax") == "24.00"
+
+
+def test_on_plutchiks_wheel_the_answer_is_converted_and_the_loss_is_stated(
+    browser: Browser, address: str, pictures: list[Path]
+) -> None:
+    with opened(browser, f"{address}#game", **DESK) as page:
+        page.locator("#on-plutchik").check()
+        page.set_input_files("#game-files", pictures[0])
+        words = page.locator(".guess .petal")
+        expect(words).to_have_count(8)
+        shown = [words.nth(index).get_attribute("data-emotion") for index in range(8)]
+        assert shown == list(PLUTCHIK_WHEEL)
+        page.get_by_role("button", name="trust").click()
+        # Of this picture the model predicts disgust, which both have.
+        expect(page.locator(".answer")).to_have_text("You feel trust, the model predicts disgust")
+        expect(page.locator(".game .note").first).to_contain_text("of the answer has no counterpart on it")
+        expect(page.locator(".stage .map")).to_have_attribute("data-emotion", "disgust")

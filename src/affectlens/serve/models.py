@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectlens.decoding import Cancelled
-from affectlens.emotions import POLARITY
+from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.errors import PictureError
 from affectlens.explain.colour_scale import full_strength, scale_of
 from affectlens.explain.core.engine_model import EngineModel
@@ -135,25 +135,34 @@ class ServedModel:
 
     def describe(self) -> dict[str, Any]:
         """Describe the model to clients."""
-        card, colours = self.card, colours_of(self.card.vocabulary)
-        sides = {1: POLARITY.words[0], -1: POLARITY.words[1]}
-        signs = card.vocabulary.signs
+        card = self.card
         return {
             "name": card.name,
             "weights": card.weights_id or None,
             "version": VERSION,
             "engine": self.engine.name,
             "precision": self.engine.precision,
-            "emotions": [
-                {"name": word, "polarity": sides.get(signs[word]), "colour": colours[word]}
-                for word in card.vocabulary.words
-            ],
+            "emotions": describe_emotions(card.vocabulary),
             "ratings": [{"name": scale.name, "low": scale.low, "high": scale.high} for scale in card.ratings],
             "attributes": list(self.predictor.attribute_names),
             "coverage": bool(card.prediction_sets),
             "licences": dict(card.licences),
             "limits": list(card.limits),
         }
+
+
+def describe_emotions(vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """Describe the words of a vocabulary to clients: name, polarity (or None) and colour.
+
+    >>> describe_emotions(POLARITY)[1]["polarity"]
+    'negative'
+    """
+    colours, signs = colours_of(vocabulary), vocabulary.signs
+    sides = dict(zip((1, -1), POLARITY.words, strict=True))
+    return [
+        {"name": word, "polarity": sides.get(signs[word]), "colour": colours[word]}
+        for word in vocabulary.words
+    ]
 
 
 def _request_of(fields: ExplainFields) -> ExplanationRequest:

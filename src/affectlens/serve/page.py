@@ -38,10 +38,11 @@ def page_router(service: Service, settings: ServeSettings) -> APIRouter:
     """Return the routes of the page: itself, its files, and the answer for browsers without scripts."""
     router = APIRouter(include_in_schema=False)
     game = read_game(settings.game) if settings.game is not None else []
+    vocabularies = {name: model.card.vocabulary for name, model in service.models.items()}
 
     @router.get("/")
     def page() -> Response:
-        values = {**common_values(service), "facts": json_for_script(facts(len(game)))}
+        values = {**common_values(service), "facts": json_for_script(facts(vocabularies, len(game)))}
         return HTMLResponse(render("serve.html", values), headers=HEADERS)
 
     @router.post("/")

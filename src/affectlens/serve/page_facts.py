@@ -1,14 +1,22 @@
 """What the scripts of the page take from the package: sentences, wheels and colours of the reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affectlens.emotions import MIKELS_CIRCLE
+from affectlens.emotions import (
+    MIKELS_CIRCLE,
+    PLUTCHIK,
+    AllDropped,
+    NoConversion,
+    Vocabulary,
+    convert,
+)
 from affectlens.inference.text import UNUSUAL
 from affectlens.ratings import COVERAGE
 from affectlens.report.heatmaps import AGAINST, FOR
 from affectlens.report.text import listed
 from affectlens.report.wheel import PLUTCHIK_WHEEL
+from affectlens.serve.models import describe_emotions
 
 # Of a picture's set of emotions; the scripts fill in the same two.
 SET_SENTENCE = (
@@ -28,8 +36,12 @@ def set_sentence(words: Sequence[str], of: int, coverage: float) -> str:
     return SET_SENTENCE.format(hundredths=round(100 * coverage), words=named)
 
 
-def facts(game: int) -> dict[str, Any]:
-    """Return plain data for the page; `game` is how many pictures the service offers for guessing."""
+def facts(vocabularies: Mapping[str, Vocabulary], game: int) -> dict[str, Any]:
+    """Return plain data for the page.
+
+    `vocabularies` are those of the models, by name; `game` is how many pictures the service offers for
+    guessing.
+    """
     return {
         "coverage": COVERAGE,
         "set_sentence": SET_SENTENCE,
@@ -40,8 +52,31 @@ def facts(game: int) -> dict[str, Any]:
             {"words": list(MIKELS_CIRCLE), "clockwise": False},
             {"words": list(PLUTCHIK_WHEEL), "clockwise": True},
         ],
+        "plutchik": describe_emotions(PLUTCHIK),
+        "to_plutchik": {name: _to_plutchik(vocabulary) for name, vocabulary in vocabularies.items()},
         "game": game,
     }
+
+
+def _to_plutchik(vocabulary: Vocabulary) -> dict[str, Any] | None:
+    """Return which of Plutchik's emotions stands for each word, None for one without, and what is lost.
+
+    None for a vocabulary that is Plutchik's, or from which no conversion is known.
+    """
+    if vocabulary == PLUTCHIK:
+        return None
+    words: dict[str, str | None] = {}
+    lost = ""
+    for word in vocabulary.words:
+        try:
+            converted = convert(vocabulary.only(word), PLUTCHIK)
+        except AllDropped:
+            words[word] = None
+        except NoConversion:
+            return None
+        else:
+            words[word], lost = converted.distribution.top, converted.lost
+    return {"words": words, "lost": lost}
 
 
 def _hex(colour: tuple[float, float, float]) -> str:

@@ -21,7 +21,15 @@ export class FilmView {
       accept: "video/*,.mkv",
       onchange: () => this.start(this.pick.files[0]),
     });
-    this.cancel = element("button", { type: "button", hidden: true, onclick: () => this.stop() }, "Cancel");
+    this.cancel = element(
+      "button",
+      {
+        type: "button",
+        hidden: true,
+        onclick: () => this.stop().then(() => announce("The film was cancelled.")),
+      },
+      "Cancel",
+    );
     this.busy = element("p", { class: "busy", hidden: true });
     this.progress = element("progress", {
       max: 1,

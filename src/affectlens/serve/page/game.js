@@ -6,6 +6,7 @@ import { summaryOf } from "./game_summary.js";
 import { predictedItems } from "./pictures.js";
 import { open } from "./service.js";
 import { Stage } from "./stage.js";
+import { ownWheel, plutchikWheel } from "./game_wheels.js";
 import { answerWheel, guessWheel } from "./wheel.js";
 import { headline, interval, percent, plural, ranked } from "./words.js";
 
@@ -36,12 +37,17 @@ export class GameView {
         { type: "button", class: "main", id: "play", onclick: () => this.playOffered() },
         text,
       );
+    this.onPlutchik = element("input", { type: "checkbox", id: "on-plutchik" });
+    const converts = Object.values(this.context.facts.to_plutchik).some(Boolean);
+    const wheel =
+      converts &&
+      element("label", {}, this.onPlutchik, " on Plutchik’s wheel, to which the answer converts with a loss");
     const label = element("label", { for: "game-files" }, offered ? "or choose your own" : "Choose pictures");
     return element(
       "div",
       { class: "drop" },
       element("p", { class: "invitation" }, "Guess first, then see what the model predicts"),
-      element("div", { class: "row" }, button, label, files),
+      element("div", { class: "row" }, button, label, files, wheel),
       note(
         "There are no wrong answers: the model predicts what people feel on average, and you are one of them.",
       ),
@@ -66,8 +72,11 @@ export class GameView {
     if (!cards.length) return;
     showProblem(null);
     this.setup.hidden = true;
+    this.model = this.context.model();
+    const plutchik = this.onPlutchik.checked && plutchikWheel(this.model, this.context.facts);
+    this.wheel = plutchik || ownWheel(this.model);
     this.cards = shuffled(cards);
-    this.rounds = []; // [{ card, guess, item, top }]
+    this.rounds = []; // [{ card, guess, item, emotions: the model’s on this wheel, top: the likeliest of them }]
     await this.next();
   }
 
@@ -77,20 +86,19 @@ export class GameView {
       this.sumUp();
       return;
     }
-    const model = this.context.model();
     try {
       const file = await card.load();
       // Predicted while the player is still thinking.
-      const item = firstItem(file, model, this.context);
+      const item = firstItem(file, this.model, this.context);
       item.catch(() => {});
-      this.pose({ card, file, model, item });
+      this.pose({ card, file, item });
     } catch (error) {
       this.setup.hidden = false;
       showProblem(error);
     }
   }
 
-  pose({ card, file, model, item }) {
+  pose({ card, file, item }) {
     const heading = answerHeading("What does this make you feel?");
     const url = URL.createObjectURL(file);
     const picture = element("img", {
@@ -98,7 +106,7 @@ export class GameView {
       alt: "The picture to guess",
       onload: () => URL.revokeObjectURL(url),
     });
-    const guessed = (guess) => this.reveal({ card, model, item, guess });
+    const guessed = (guess) => this.reveal({ card, item, guess });
     replace(
       this.table,
       this.status(`Picture ${this.rounds.length + 1} of ${this.cards.length}`),
@@ -110,7 +118,7 @@ export class GameView {
         element(
           "div",
           {},
-          guessWheel(model, this.context.facts.wheels, guessed),
+          guessWheel(this.wheel, this.context.facts.wheels, guessed),
           note("Choose the emotion that comes nearest."),
         ),
       ),
@@ -118,14 +126,15 @@ export class GameView {
     heading.focus();
   }
 
-  async reveal({ card, model, item, guess }) {
+  async reveal({ card, item, guess }) {
     if (this.isRevealing) return;
     this.isRevealing = true;
     try {
       const found = await item;
       if (found.row.error) throw new Error(`${card.name} is passed over: ${found.row.error.message}`);
-      this.rounds.push({ card, guess, item: found, top: ranked(found.row.emotions)[0][0] });
-      this.showAnswer(this.rounds.at(-1), model);
+      const emotions = this.wheel.read(found.row.emotions);
+      this.rounds.push({ card, guess, item: found, emotions, top: ranked(emotions)[0][0] });
+      this.showAnswer(this.rounds.at(-1));
     } catch (error) {
       showProblem(error);
       this.cards = this.cards.filter((each) => each !== card);
@@ -135,7 +144,7 @@ export class GameView {
     }
   }
 
-  showAnswer({ card, guess, item, top }, model) {
+  showAnswer({ card, guess, item, emotions, top }) {
     const { row } = item;
     const { facts } = this.context;
     const before = guess === top ? "You and the model agree: " : `You feel ${guess}, the model predicts `;
@@ -146,19 +155,22 @@ export class GameView {
       this.status(card.name),
       heading,
       row.unusual && warning(`${facts.unusual}.`),
-      [...answerSentences(row, guess, top), ...peopleSentences(card, row)].map((text) =>
-        element("p", {}, text),
-      ),
+      [
+        ...answerSentences(emotions, guess, top),
+        ...setSentences(row, guess, top),
+        ...peopleSentences(card, row),
+      ].map((text) => element("p", {}, text)),
+      this.wheel.lost && note(lossSentence(emotions, this.wheel.lost)),
       element(
         "div",
         { class: "pair even" },
         stage.element,
-        answerWheel(row.emotions, guess, model, facts.wheels),
+        answerWheel(emotions, guess, this.wheel, facts.wheels),
       ),
-      this.choices(stage, guess === top ? null : guess),
+      this.choices(stage, guess !== top && guess in row.emotions ? guess : null),
     );
     heading.focus();
-    stage.show(top);
+    stage.show(ranked(row.emotions)[0][0]);
   }
 
   choices(stage, guess) {
@@ -201,16 +213,26 @@ export class GameView {
 
 const cardOf = (file) => ({ name: file.name, load: async () => file, people: null, ratings: {} });
 
-function answerSentences(row, guess, top) {
-  const likeliest = `${headline(row.emotions)} ${top}, ${percent(row.emotions[top])}`;
+function answerSentences(emotions, guess, top) {
+  const likeliest = `${headline(emotions)} ${top}, ${percent(emotions[top])}`;
   if (guess === top) return [`${likeliest}.`];
-  const sentences = [`${likeliest}; the model gives your ${guess} ${percent(row.emotions[guess])}.`];
-  if (!row.set) return sentences;
+  return [`${likeliest}; the model gives your ${guess} ${percent(emotions[guess])}.`];
+}
+
+// Of the model's own words alone: its sets hold no others.
+function setSentences(row, guess, top) {
+  if (!row.set || guess === top || !(guess in row.emotions)) return [];
   const isIn = row.set.includes(guess);
   const set = isIn
     ? "is in the model’s set of emotions: it did not rule it out"
     : "is not in the model’s set of emotions";
-  return [...sentences, `Your answer ${set}.`];
+  return [`Your answer ${set}.`];
+}
+
+function lossSentence(emotions, lost) {
+  const kept = Object.values(emotions).reduce((sum, value) => sum + value, 0);
+  const dropped = percent(Math.max(0, 1 - kept));
+  return `On Plutchik’s wheel by a mapping that loses something: ${lost}. ${dropped} of the answer has no counterpart on it.`;
 }
 
 // What people answered, and their mean rating next to the model's, where these are known.

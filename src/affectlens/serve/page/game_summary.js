@@ -4,7 +4,7 @@ import { element, note, saveText, scrolling, table } from "./dom.js";
 import { csvText } from "./csv.js";
 import { listed, percent } from "./words.js";
 
-// rounds: [{ card, guess, item, top }]; again() begins a new game.
+// rounds: those of game.js; again() begins a new game.
 export function summaryOf(rounds, again) {
   const parted = rounds.filter(({ guess, top }) => guess !== top);
   const save = () => saveText("answers.csv", "text/csv", labelsCsv(rounds));
@@ -45,9 +45,9 @@ function oftenSentence(parted) {
 }
 
 function partedTable(parted) {
-  const rows = parted.map(({ card, guess, item, top }) => {
+  const rows = parted.map(({ card, guess, item, emotions, top }) => {
     const picture = element("img", { class: "thumb", src: item.url, alt: "" });
-    return [[picture, card.name], guess, top, percent(item.row.emotions[guess])];
+    return [[picture, card.name], guess, top, percent(emotions[guess])];
   });
   return table(["Picture", "you", "model", "it gives yours"], rows);
 }
