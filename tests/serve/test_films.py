@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,21 @@ def test_the_folder_of_films_is_private_and_gone_with_the_service(
         (made,) = tmp_path.glob(f"{PREFIX}*")
         assert os.name == "nt" or made.stat().st_mode & 0o777 == 0o700
     assert not list(tmp_path.glob(f"{PREFIX}*"))
+
+
+def test_a_service_ends_while_a_film_is_followed(graph_model: Path, tmp_path: Path) -> None:
+    colours = ((number * 7 % 256, number * 13 % 256, 90) for number in range(700))
+    noise = films.write(tmp_path / "noise.mp4", (films.plain(each, 240, 320) for each in colours))
+    (tmp_path / "temporary").mkdir()
+    environment = {"TMPDIR": str(tmp_path / "temporary"), "TEMP": str(tmp_path / "temporary")}
+    with running(graph_model, environment) as service, ThreadPoolExecutor(1) as pool:
+        sent(service, noise.read_bytes())
+        found = pool.submit(events_of, service, sent(service, noise.read_bytes()))
+        time.sleep(0.5)
+        service.process.terminate()
+        assert service.process.wait(20) == 0
+        assert found.result()[-1] == ("cancelled", {})
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_folders_of_services_that_were_killed_are_removed_and_those_of_others_are_kept(

@@ -180,9 +180,10 @@ def _maps_of(explanation: Explanation, fields: ExplainFields) -> list[dict[str, 
     found = explanation.to_json()["explanations"]
     layers = [each.at(*_within(each.size, OVERLAY_SIDE)) for each in explanation.heatmaps]
     scale = scale_of(explanation.heatmaps)
+    names = fields.emotions or [explanation.heatmaps[0].question.favour[0]]  # else the likeliest
     return [
         {
-            "emotion": "+".join(heatmap.question.favour) or plain["rating"],
+            "emotion": emotion,
             "against": fields.against,
             "question": plain["question"],
             "unit": plain["unit"],
@@ -191,7 +192,7 @@ def _maps_of(explanation: Explanation, fields: ExplainFields) -> list[dict[str, 
             "regions": plain["places"],
             "faithfulness": plain["details"].get("faithfulness"),
         }
-        for heatmap, plain, layer in zip(explanation.heatmaps, found, layers, strict=True)
+        for emotion, heatmap, plain, layer in zip(names, explanation.heatmaps, found, layers, strict=True)
     ]
 
 
