@@ -216,7 +216,9 @@ const cardOf = (file) => ({ name: file.name, load: async () => file, people: nul
 function answerSentences(emotions, guess, top) {
   const likeliest = `${headline(emotions)} ${top}, ${percent(emotions[top])}`;
   if (guess === top) return [`${likeliest}.`];
-  return [`${likeliest}; the model gives your ${guess} ${percent(emotions[guess])}.`];
+  // Exactly 0 is what a conversion never gives; a model's own emotions are all above it.
+  const yours = emotions[guess] ? percent(emotions[guess]) : "nothing, as it never does";
+  return [`${likeliest}; the model gives your ${guess} ${yours}.`];
 }
 
 // Of the model's own words alone: its sets hold no others.

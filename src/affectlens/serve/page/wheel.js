@@ -63,7 +63,7 @@ export function answerWheel(emotions, guess, model, wheels) {
       { class: petal.word === guess ? "petal guessed" : "petal" },
       drawing("path", { d: sector(petal, RADIUS), class: "whole" }),
       drawing("path", { d: sector(petal, radius), fill: emotionOf(model, petal.word).colour }),
-      label(petal, [petal.word, percent(value)]),
+      label(petal, [petal.word, value ? percent(value) : "none"]),
     );
   });
   const text = ranked(emotions)
