@@ -258,8 +258,9 @@ def test_in_the_game_a_guess_comes_before_the_answer_and_answers_are_saved_as_la
                 re.compile("You and the model agree: awe|You feel awe, the model predicts")
             )
             expect(page.get_by_text("People: awe over 99.9")).to_be_visible()
-            expect(page.locator(".stage .map")).to_be_visible()
-            require_no_wider_than_the_screen(page)
+            if not number:
+                expect(page.locator(".stage .map")).to_be_visible()
+                require_no_wider_than_the_screen(page)
             page.click("#next")
         expect(page.locator(".answer")).to_have_text(
             re.compile(r"You and the model agree on \d of 3 pictures")

@@ -9,7 +9,7 @@ import { capital, evidenceSentences, headline, interval, polaritySentence, setSe
 const MEASURED = ["brightness", "colourfulness"];
 
 // item: { file, url, row, model, maps }; see pictures.js.
-export function detailOf(item, facts) {
+export function detailOf(item, facts, signal) {
   const { row, file } = item;
   if (row.error) {
     return element(
@@ -20,7 +20,7 @@ export function detailOf(item, facts) {
       element("p", { class: "doubt" }, row.error.message),
     );
   }
-  const stage = new Stage(item, facts);
+  const stage = new Stage(item, facts, signal);
   const choose = (word) => {
     markChosen(bars, word);
     stage.show(word);

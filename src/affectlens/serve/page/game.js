@@ -81,6 +81,7 @@ export class GameView {
   }
 
   async next() {
+    this.left?.abort();
     const card = this.cards[this.rounds.length];
     if (!card) {
       this.sumUp();
@@ -149,7 +150,8 @@ export class GameView {
     const { facts } = this.context;
     const before = guess === top ? "You and the model agree: " : `You feel ${guess}, the model predicts `;
     const heading = answerHeading(before, element("em", {}, top));
-    const stage = new Stage(item, facts);
+    this.left = new AbortController();
+    const stage = new Stage(item, facts, this.left.signal);
     replace(
       this.table,
       this.status(card.name),
@@ -187,6 +189,7 @@ export class GameView {
   }
 
   sumUp() {
+    this.left?.abort();
     const heading = answerHeading(
       `You and the model agree on ${this.agreed()} of ${plural(this.rounds.length, "picture")}`,
     );

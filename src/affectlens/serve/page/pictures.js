@@ -110,7 +110,9 @@ export class PicturesView {
   }
 
   open(item, options) {
-    this.show(detailOf(item, this.context.facts), options);
+    this.left?.abort();
+    this.left = new AbortController();
+    this.show(detailOf(item, this.context.facts, this.left.signal), options);
   }
 
   // What someone opened gets the focus, so that keys and screen readers go on there.
@@ -120,6 +122,7 @@ export class PicturesView {
   }
 
   clear() {
+    this.left?.abort();
     for (const { url } of this.items) URL.revokeObjectURL(url);
     this.items = [];
     this.sheet = undefined;

@@ -23,8 +23,9 @@ export async function predict(files, { model, coverage, attributes }) {
   return answer.predictions;
 }
 
-export const explain = (file, { model, emotions }) =>
-  send("v1/explain", { fields: { model, emotion: emotions }, files: [["picture", file]] });
+// A signal that aborts has the service give the explanation up.
+export const explain = (file, { model, emotions, signal }) =>
+  send("v1/explain", { fields: { model, emotion: emotions }, files: [["picture", file]], signal });
 
 export const startFilm = (file, { model }) => send("v1/film", { fields: { model }, files: [["film", file]] });
 
@@ -46,11 +47,11 @@ export async function open(url, options = {}) {
   throw Object.assign(new ServiceProblem(text), { status: response.status });
 }
 
-async function send(url, { fields, files }) {
+async function send(url, { fields, files, signal }) {
   const body = new FormData();
   for (const [name, values] of Object.entries(fields)) {
     for (const value of [values].flat()) body.append(name, value);
   }
   for (const [name, file] of files) body.append(name, file, file.name);
-  return (await open(url, { method: "POST", body })).json();
+  return (await open(url, { method: "POST", body, signal })).json();
 }

@@ -6,7 +6,9 @@ import { explain } from "./service.js";
 const MOST_TOGETHER = 12; // emotions that one request explains: each has a picture of its own in the answer
 
 export class Stage {
-  constructor(item, facts) {
+  // The signal aborts once the picture is left, whereupon no map of it is needed.
+  constructor(item, facts, signal) {
+    this.signal = signal;
     this.item = item;
     this.facts = facts;
     this.image = element("img", { src: item.url, alt: item.file.name, onerror: () => this.withoutPicture() });
@@ -44,7 +46,7 @@ export class Stage {
       const answer = await this.mapOf(word);
       if (this.wanted === word) this.lay(word, answer);
     } catch (error) {
-      if (this.wanted !== word) return;
+      if (this.wanted !== word || this.signal.aborted) return;
       this.reading.textContent = `There is no heat map of ${word}: ${error.message}`;
       showProblem(error);
     } finally {
@@ -60,7 +62,7 @@ export class Stage {
     const together = words.length <= MOST_TOGETHER ? words : [word];
     const key = together.join("\n");
     if (!this.item.maps.has(key)) {
-      const wanted = explain(file, { model: model.name, emotions: together });
+      const wanted = explain(file, { model: model.name, emotions: together, signal: this.signal });
       wanted.catch(() => this.item.maps.delete(key));
       this.item.maps.set(key, wanted);
     }
