@@ -13,6 +13,10 @@ from affectlens.inference.engine import load_engine
 from affectlens.inference.fitting import fit_picture
 from affectlens.serve.batches import Batches
 from affectlens.serve.models import RowOptions, ServedModel
+from affectlens.serve.multipart import FilePart
+from affectlens.serve.requests import PredictFields
+from affectlens.serve.service import Service
+from affectlens.serve.settings import ServeSettings
 from services import Pictures
 
 
@@ -121,3 +125,26 @@ def test_measured_attributes_stay_with_their_picture_in_a_filled_batch(
     fitted = replace(fit_picture(pixels, model.card.preprocessing), measured={"brightness": 0.5})
     (row,) = model.rows(RowOptions(attributes=True), [("one", fitted)])
     assert row["attributes"] == {"brightness": 0.5}
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "torch"])
+def test_each_engine_answers_many_requests_as_it_answers_one(
+    engine: str, with_graph: Path, photographs: Pictures
+) -> None:
+    """A real network, whose products of matrices may round otherwise in another batch or on more cores."""
+
+    async def run() -> tuple[list[Any], list[Any]]:
+        files = [FilePart(*each) for each in photographs]
+        settings = ServeSettings(decoders=1)
+        service = Service.load([str(with_graph)], settings, engine=engine)
+        await service.start()
+        alone = [(await service.predict([file], PredictFields()))[0] for file in files]
+        many = await asyncio.gather(
+            *(service.predict([files[n % 12], files[(n + 5) % 12]], PredictFields()) for n in range(24))
+        )
+        await service.stop()
+        return alone, many
+
+    alone, many = asyncio.run(run())
+    assert alone[0]["engine"] == engine
+    assert many == [[alone[n % 12], alone[(n + 5) % 12]] for n in range(24)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import struct
@@ -171,6 +172,25 @@ def test_a_body_that_is_not_what_it_should_be_is_a_problem(
     assert reply.status == status, reply.body
     assert reply.headers["content-type"] == "application/problem+json"
     assert reply.json["status"] == status and reply.json["detail"]
+
+
+def test_bodies_that_are_damaged_at_random_are_answered_or_refused(
+    service: Running, photographs: Pictures
+) -> None:
+    rng = random.Random(0)
+    whole = form([("pictures", "a.png", photographs[0][1][:300])], [("attributes", "true")])
+    plain = b'{"pictures": [{"name": "a", "data": "aaaa"}], "coverage": 0.9}'
+    found = set()
+    for number in range(400):
+        content_type, body = [(FORM["content-type"], whole), ("application/json", plain)][number % 2]
+        damaged = bytearray(body)
+        for _ in range(rng.randrange(1, 6)):
+            index = rng.randrange(len(damaged))
+            damaged[index : index + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+        damaged = damaged[: rng.randrange(len(damaged))] if rng.random() < 0.2 else damaged
+        headers = {"content-type": content_type}
+        found.add(service.send("POST", "/v1/predict", bytes(damaged), headers).status)
+    assert found <= {200, 400, 413, 422} and len(found) >= 3
 
 
 def test_a_body_that_states_to_be_too_long_is_refused_before_it_is_read(service: Running) -> None:
