@@ -24,8 +24,8 @@ HELPERS = (TESTS, TESTS.parent / "benchmarks", TESTS.parent / "scripts")
 SOURCES = Path(affectlens.__file__).parent.parent
 # Libraries of the extras, as they are imported.
 LIBRARIES = (
-    "captum", "fastapi", "mlflow", "onnx", "onnxscript", "openvino", "pandas", "pillow_heif",
-    "playwright", "prometheus_client", "pyarrow", "python_multipart", "ray", "scipy",
+    "axe_playwright_python", "captum", "fastapi", "mlflow", "onnx", "onnxscript", "openvino", "pandas",
+    "pillow_heif", "playwright", "prometheus_client", "pyarrow", "python_multipart", "ray", "scipy",
     "skimage", "sklearn", "tensorboard", "threadpoolctl", "timm", "tomli_w", "torch", "torchmetrics",
     "torchvision", "transformers", "uvicorn", "wandb",
 )  # fmt: skip

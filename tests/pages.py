@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "img", "input", "path", "br", "source"}
+VOID = {"meta", "img", "input", "path", "br", "source", "link"}
 
 
 class Outline(HTMLParser):

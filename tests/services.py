@@ -51,6 +51,10 @@ class Running:
     port: int
     process: "subprocess.Popen[str]"
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Reply:
@@ -107,7 +111,7 @@ def running(
 ) -> Iterator[Running]:
     """Run a service until the block ends, and have it end by itself then."""
     plain = asdict(ServeSettings(port=0, **settings))
-    given = json.dumps({"models": [str(model)], "settings": plain})
+    given = json.dumps({"models": [str(model)], "settings": plain}, default=str)
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, given],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})},

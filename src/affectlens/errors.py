@@ -46,6 +46,7 @@ AffectLensError
     NotCalibrated           in adaptation/calibrate.py: own pictures that make no part of a calibration better
     BadRatings              in ratings.py: numbers that cannot be ratings, their scale or what reads them
     BadPredictionSets       in inference/coverage.py: thresholds that cannot be those of prediction sets
+    Problem                 in serve/problems.py: a request over HTTP that is not answered
 """
 
 import os

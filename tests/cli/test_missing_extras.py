@@ -24,6 +24,7 @@ REFUSED = {
     "predict photo.jpg s3://bucket/photos": "parquet",
     "predict photo.jpg --workers 2 --out out.csv": "cluster",
     "film film.mp4 --format html,parquet --out out": "parquet",
+    "serve --port 0": "serve",
 }
 
 

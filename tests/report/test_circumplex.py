@@ -101,7 +101,7 @@ def test_in_a_dark_page_inks_are_light_and_data_keep_their_colours() -> None:
     themed = {"#1a1a1a", "#5c5c5c", "#d0d0d0", "#ffffff"}  # ink, pale ink, lines, ground
     assert themed <= of_light and not themed & of_dark
     assert {"#ececec", "#aeb3b8", "#3a3e43", "#15171a"} <= of_dark
-    css = (Path(figures.__file__).parent / "templates" / "page.css").read_text()
+    css = (Path(figures.__file__).parent / "templates" / "tokens.css").read_text()
     for colour in ("#ececec", "#aeb3b8", "#3a3e43", "#15171a", "#ffb066"):
         assert colour in css.partition("prefers-color-scheme: dark")[2]
     assert len(light) == len(dark)

@@ -82,8 +82,11 @@ def test_all_and_dev_have_every_extra_of_users_but_trackers() -> None:
     assert names_of(EXTRAS["dev"]) >= (FOR_USERS - TRACKERS) | names_of(EXTRAS["test"])
 
 
+OF_TESTS = {"axe_playwright_python", "playwright", "scipy", "torchmetrics", "transformers"}
+
+
 def test_the_lists_of_libraries_are_those_of_the_extras() -> None:
-    comes_with_ray, of_tests = {"pandas"}, {"playwright", "scipy", "torchmetrics", "transformers"}
+    comes_with_ray, of_tests = {"pandas"}, OF_TESTS
     assert set(LIBRARIES) == imports_of(FOR_USERS) | comes_with_ray | of_tests
     assert imports_of(names_of(EXTRAS["train"]) - names_of(EXTRAS["parquet"])) == BUILD_HALF
 

@@ -106,6 +106,18 @@ def test_several_emotions_and_ratings_are_explained_against_one(
     assert found[0]["question"] == "awe rather than sadness"
 
 
+def test_what_is_explained_has_the_name_that_was_requested(rated_graph: Path, photographs: Pictures) -> None:
+    picture = {"name": photographs[0][0], "data": base64_of(photographs[0][1])}
+    with running(rated_graph) as service:
+        wanted = {"picture": picture, "emotions": ["positive", "valence"]}
+        found = service.post_json("/v1/explain", wanted).json
+        likeliest = service.post_json("/v1/explain", {"picture": picture}).json
+    assert [each["emotion"] for each in found["explanations"]] == ["positive", "valence"]
+    assert found["explanations"][1]["unit"].startswith(("points", "relative"))
+    assert likeliest["explanations"][0]["emotion"] == likeliest["prediction"]["top"]
+    assert likeliest["method"] == "occlusion" and likeliest["story"] is None
+
+
 @pytest.mark.parametrize(
     ("fields", "part"),
     [

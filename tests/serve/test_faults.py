@@ -1,7 +1,8 @@
-"""What strangers send: cut off, slow, of the wrong type, bombs; a service that goes on, and writes nothing."""
+"""What strangers send: cut off, slow, of the wrong type, bombs; a service that goes on and writes nothing."""
 
 import json
 import os
+import random
 import signal
 import socket
 import struct
@@ -173,9 +174,33 @@ def test_a_body_that_is_not_what_it_should_be_is_a_problem(
     assert reply.json["status"] == status and reply.json["detail"]
 
 
+def test_bodies_that_are_damaged_at_random_are_answered_or_refused(
+    service: Running, photographs: Pictures
+) -> None:
+    rng = random.Random(0)
+    whole = form([("pictures", "a.png", photographs[0][1][:300])], [("attributes", "true")])
+    plain = b'{"pictures": [{"name": "a", "data": "aaaa"}], "coverage": 0.9}'
+    found = set()
+    for number in range(400):
+        content_type, body = [(FORM["content-type"], whole), ("application/json", plain)][number % 2]
+        damaged = bytearray(body)
+        for _ in range(rng.randrange(1, 6)):
+            index = rng.randrange(len(damaged))
+            damaged[index : index + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+        damaged = damaged[: rng.randrange(len(damaged))] if rng.random() < 0.2 else damaged
+        headers = {"content-type": content_type}
+        found.add(service.send("POST", "/v1/predict", bytes(damaged), headers).status)
+    assert found <= {200, 400, 413, 422} and len(found) >= 3
+
+
 def test_a_body_that_states_to_be_too_long_is_refused_before_it_is_read(service: Running) -> None:
     found = exchange(service, head(10_000_000_000))
     assert found.startswith(b"HTTP/1.1 413") and b"400,000 bytes" in found
+
+
+def test_a_client_that_sends_all_of_a_body_that_is_too_long_gets_the_answer(service: Running) -> None:
+    reply = service.post_form("/v1/predict", [("pictures", "a", b"x" * 3_000_000)])
+    assert reply.status == 413 and "400,000 bytes" in reply.json["detail"]
 
 
 def test_a_body_that_turns_out_to_be_too_long_is_refused(service: Running) -> None:
@@ -249,6 +274,35 @@ def test_no_byte_of_a_picture_goes_to_disk(service: Running, folder: Path, photo
 
 
 # ----------------------------------------------------------------------------------------------- the service
+
+
+def test_a_picture_that_takes_too_long_is_a_row_with_an_error(
+    graph_model: Path, photographs: Pictures
+) -> None:
+    with running(graph_model, decode_seconds=0.0001, decoders=1) as service:
+        (row,) = service.predict(photographs[0])
+        assert row["error"]["type"] == "PictureTooLarge" and "takes longer" in row["error"]["message"]
+        assert b"affectlens_decoders_replaced_total 1.0" in service.get("/metrics").body
+
+
+def test_a_client_that_goes_away_ends_its_explanation(graph_model: Path, photographs: Pictures) -> None:
+    with running(graph_model) as service:
+        body = form([("picture", *photographs[0])], [("method", "rise"), ("faithfulness", "true")])
+        sent = head(len(body)).replace(b"/v1/predict", b"/v1/explain") + body
+        counts = service.get("/metrics").body
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            connection.sendall(sent)
+            end = time.monotonic() + 10
+            while b"affectlens_explanations_waiting 1.0" not in counts and time.monotonic() < end:
+                counts = service.get("/metrics").body
+        assert b"affectlens_explanations_waiting 1.0" in counts
+        end = time.monotonic() + 5
+        while b"affectlens_explanations_waiting 0.0" not in service.get("/metrics").body:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        processor = psutil.Process(service.process.pid).cpu_times().user
+        time.sleep(1.0)
+        assert psutil.Process(service.process.pid).cpu_times().user - processor < 0.5
 
 
 def test_more_than_the_service_takes_is_refused_with_a_time_to_try_again(

@@ -1,5 +1,6 @@
 """`affectlens serve [--model M] [--port N]`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,12 +26,23 @@ from affectlens.extras import SERVE, require
               help="Origin, as https://example.org, whose pages may call the service.")  # fmt: skip
 @click.option("--allow-host", "allow_hosts", multiple=True, metavar="NAME",
               help="Name by which the service may be called, besides its own.")  # fmt: skip
+@click.option("--game", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
+              help="Folder of pictures that the page offers for guessing; labels.csv and ratings.csv in it, "
+                   "or .tsv, hold what people answered.")  # fmt: skip
+@click.option("--set", "assignments", multiple=True, metavar="LIMIT=VALUE",
+              help="Limit to change, as pictures=8; docs/serve.md lists them.")  # fmt: skip
 @options.engine
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,
               help="Number format: auto, float32 or bfloat16.")  # fmt: skip
 def serve(
-    names: tuple[str, ...], opens: bool, engine: str, device: str, precision: str, **given: Any
+    names: tuple[str, ...],
+    opens: bool,
+    assignments: tuple[str, ...],
+    engine: str,
+    device: str,
+    precision: str,
+    **given: Any,
 ) -> None:
     """Serve predictions and explanations over HTTP, to programs and to a page.
 
@@ -42,7 +54,7 @@ def serve(
     from affectlens.serve.service import Service
     from affectlens.serve.settings import ServeSettings
 
-    settings = ServeSettings(**given)
+    settings = ServeSettings(**given).assigned(assignments)
     if not settings.is_loopback and settings.token is None:
         echo(
             f"WARNING: anyone who reaches {settings.host} can use this service, without a token and without "

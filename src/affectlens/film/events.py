@@ -1,6 +1,6 @@
 """A request to watch a film, and the events that watching yields."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from affectlens.film.settings import FilmSettings
 if TYPE_CHECKING:
     from threading import Event as Flag
 
+    from affectlens.film.analysis.build import FramePrediction
     from affectlens.film.timeline import Timeline
     from affectlens.inference.engine import Engine
     from affectlens.video import Film
@@ -60,6 +61,7 @@ class WatchProgress:
 
     `share` is the share of the watched part, in 0..1; None for what has no end. `ratings` of the newest
     prediction are by name, and empty of a model without; `unusual` is as in `film.timeline.Sample`.
+    `predictions` are those since the last such event.
     """
 
     second: float
@@ -73,6 +75,7 @@ class WatchProgress:
     newest: tuple[float, ...] | None = None
     ratings: Mapping[str, float] = field(default_factory=dict)
     unusual: bool | None = None
+    predictions: "Sequence[FramePrediction]" = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ def _watch(
             record.write(batch, found)
             # Of a live source each prediction is reported once: its last batch may hold none.
             if found or not video.live:
-                yield _progress(sampler, batch, predictions)
+                yield _progress(sampler, batch, predictions, found)
     predictions += predict_missing_shots(sampler, engine, record, predictions)
     if not predictions:
         _check_begin(request.settings, video.film, sampler.video.decoded.end)
@@ -112,7 +112,12 @@ def _check_begin(settings: FilmSettings, film: Film, end: float | None) -> None:
         )
 
 
-def _progress(sampler: FrameSampler, batch: FrameBatch, predictions: list[FramePrediction]) -> WatchProgress:
+def _progress(
+    sampler: FrameSampler,
+    batch: FrameBatch,
+    predictions: list[FramePrediction],
+    found: list[FramePrediction],
+) -> WatchProgress:
     state, begin, end = batch.state, sampler.begin, sampler.end
     share = None
     if end is not None and end > begin:
@@ -131,6 +136,7 @@ def _progress(sampler: FrameSampler, batch: FrameBatch, predictions: list[FrameP
         newest=newest.emotions if newest else None,
         ratings=dict(zip(names, newest.ratings, strict=True)) if newest else {},
         unusual=newest.unusual if newest else None,
+        predictions=found,
     )
 
 

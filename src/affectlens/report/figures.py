@@ -69,7 +69,7 @@ def jpeg_url(picture: NDArray[np.uint8], quality: int) -> str:
 def themed_urls(figure: Figure, *, style: Any = STYLE) -> dict[str, str]:
     """Write a figure as addresses that hold it as SVG on a clear ground, for pages of both themes.
 
-    `light` has its own colours; in `dark` inks, lines and white are those of `templates/page.css` there.
+    `light` has its own colours; in `dark` inks, lines and white are those of `templates/tokens.css` there.
     """
     file = io.BytesIO()
     with matplotlib.rc_context(style):

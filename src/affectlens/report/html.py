@@ -51,6 +51,14 @@ def data_url(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
+def static(name: str) -> Markup:
+    """Return the text of a style sheet or script of `templates/`, to be put into a page as it is."""
+    loader = _environment().loader
+    assert loader is not None
+    text, _, _ = loader.get_source(_environment(), name)
+    return Markup(text)
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
@@ -61,13 +69,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(FILTERS)
-    environment.globals["static"] = _static
+    environment.globals["static"] = static
     return environment
-
-
-def _static(name: str) -> Markup:
-    """Text of a style sheet or script of `templates/`, to be put into a page as it is."""
-    loader = _environment().loader
-    assert loader is not None
-    text, _, _ = loader.get_source(_environment(), name)
-    return Markup(text)

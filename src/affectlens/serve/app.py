@@ -7,11 +7,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from affectlens.serve.bodies import ClientDisconnect
+from affectlens.serve.bodies import discard_body
+from affectlens.serve.film_routes import film_router
 from affectlens.serve.guard import GONE, Guard
+from affectlens.serve.page import page_router
 from affectlens.serve.problems import Problem, problem_response
 from affectlens.serve.requests import SentPicture
 from affectlens.serve.responses import ProblemAnswer
@@ -47,7 +49,9 @@ def create_app(service: Service, settings: ServeSettings) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(picture_router(service, settings))
+    app.include_router(film_router(service, settings))
     app.include_router(health_router(service))
+    app.include_router(page_router(service, settings))
     _handle_errors(app, service)
     app.add_middleware(Guard, settings=settings, metrics=service.metrics)
     _describe(app)
@@ -58,6 +62,8 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
     async def as_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
         service.metrics.errors.labels(error.kind).inc()
+        if error.leaves_body:
+            await discard_body(request.scope, request.receive)
         return error.response(request.url.path)
 
     async def as_http(request: Request, error: Exception) -> Response:

@@ -31,11 +31,11 @@ class Batches(Generic[Key, Item, Result]):
     def __init__(
         self,
         predict: Callable[[Key, list[Item]], list[Result]],
-        size: int,
+        size: Callable[[Key], int],
         threads: int,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
-        """Take up to `size` items a batch; `observe` is called with how many there are."""
+        """Take up to `size(key)` items a batch; `observe` is called with how many there are."""
         self._predict, self._size, self._observe = predict, size, observe
         self._waiting: deque[_Waiting[Key, Item, Result]] = deque()
         self._threads = threads
@@ -73,7 +73,7 @@ class Batches(Generic[Key, Item, Result]):
         """Take the first that waits, and those behind it that go with it."""
         left: deque[_Waiting[Key, Item, Result]] = deque()
         batch: list[_Waiting[Key, Item, Result]] = []
-        while self._waiting and len(batch) < self._size:
+        while self._waiting and (not batch or len(batch) < self._size(batch[0].key)):
             each = self._waiting.popleft()
             if each.result.done():
                 continue

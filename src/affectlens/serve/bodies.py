@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope
 
 from affectlens.serve.multipart import Form, FormReader, Sink
 from affectlens.serve.problems import CLOSE, Problem, malformed, overloaded, too_large
 from affectlens.serve.settings import ServeSettings
 
+DISCARD_SECONDS = 3.0
+_COMPLETE = "affectlens.body_is_complete"
 JSON, FORM = "application/json", "multipart/form-data"
 
 
@@ -118,17 +122,31 @@ async def read_file_to(
     return reader.finish()
 
 
+async def discard_body(scope: Scope, receive: Receive) -> None:
+    """Read what a client still sends, for a moment, before it is refused.
+
+    Most clients read no answer before they have sent all; where the connection is closed on them, they find
+    it broken instead. Who sends more than that finds just this.
+    """
+    if "expect" in Headers(scope=scope):  # it waits for a word before it sends
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while not scope.get(_COMPLETE):
+                await receive()
+
+
+def noting_the_end(scope: Scope, receive: Receive) -> Receive:
+    """Have a request's scope know when its body was received to its end, or its client went away."""
+
+    async def receive_noting() -> Message:
+        message = await receive()
+        if not message.get("more_body"):
+            scope[_COMPLETE] = True
+        return message
+
+    return receive_noting
+
+
 def _content_type(request: Request) -> bytes:
     return request.headers["content-type"].encode("latin-1")
-
-
-__all__ = [
-    "FORM",
-    "JSON",
-    "BodyMemory",
-    "ClientDisconnect",
-    "kind_of",
-    "read_bytes",
-    "read_file_to",
-    "read_form",
-]

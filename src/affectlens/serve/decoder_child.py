@@ -30,9 +30,10 @@ def serve_orders(most_pixels: str) -> None:
     _limit_resources(int(most_pixels) * _BYTES_PER_PIXEL + _BASE)
     given, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # where libraries in C may print
-    write_answer(answers, {"ready": True})
+    write_answer(answers, {"order": 0})
     while (order := read_order(given)) is not None:
-        write_answer(answers, *_answer(order, given.read(order["bytes"])))
+        plain, pixels = _answer(order, given.read(order["bytes"]))
+        write_answer(answers, {**plain, "order": order["order"]}, pixels)
 
 
 def read_order(stream: IO[bytes]) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ class DecoderProcess:
     def __init__(self, most_pixels: int) -> None:
         self._most_pixels = most_pixels
         self._process: Process | None = None
+        self._orders = 0
 
     async def start(self) -> None:
         """Start the process if it is not there, and wait until it is ready."""
@@ -56,16 +57,24 @@ class DecoderProcess:
             sys.executable, "-c", call,
             stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_BUFFER, env={**os.environ, **one_thread},
         )  # fmt: skip
-        async with asyncio.timeout(_READY_SECONDS):
-            await self._read()
+        try:
+            _widen(self._process)
+            async with asyncio.timeout(_READY_SECONDS):
+                await self._read()
+        except BaseException:  # where no one waits any more, its first word would be taken for an answer
+            await self.end()
+            raise
 
     async def order(self, plain: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
         """Send an order and wait for its answer."""
         assert self._process is not None and self._process.stdin is not None
-        self._process.stdin.write(packed({**plain, "bytes": len(data)}))
+        self._orders += 1
+        self._process.stdin.write(packed({**plain, "bytes": len(data), "order": self._orders}))
         self._process.stdin.write(data)
         await self._process.stdin.drain()
         answer = await self._read()
+        if answer["order"] != self._orders:  # that of another picture, which no client may ever get
+            raise ConnectionError("the decoder is out of step")
         if "height" not in answer:
             return answer, None
         assert self._process.stdout is not None
@@ -168,8 +177,8 @@ class DecoderPool:
     ) -> tuple[dict[str, Any], Pixels | None]:
         """Send an order, twice where the process ends: it may have been ended by someone else."""
         for is_last in (False, True):
-            await decoder.start()
             try:
+                await decoder.start()
                 async with asyncio.timeout(self._seconds):
                     return await decoder.order(plain, data)
             except _GONE as error:
@@ -184,3 +193,16 @@ class DecoderPool:
     async def _replace(self, decoder: DecoderProcess) -> None:
         self._replaced()
         await decoder.end()
+
+
+def _widen(process: Process) -> None:
+    """Give a process wide pipes, where the system can: a photograph then passes in few parts."""
+    if sys.platform != "linux":
+        return
+    import fcntl
+
+    transport: Any = process._transport  # type: ignore[attr-defined]
+    for number in (0, 1):
+        with suppress(OSError):
+            pipe = transport.get_pipe_transport(number).get_extra_info("pipe")
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _BUFFER)

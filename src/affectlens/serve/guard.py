@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from affectlens.serve.bodies import discard_body, noting_the_end
 from affectlens.serve.metrics import ServeMetrics
 from affectlens.serve.problems import CLOSE, Problem, problem_response
 from affectlens.serve.settings import LOOPBACK_NAME, ServeSettings
@@ -61,6 +62,7 @@ class Guard:
             return
         begin, status = time.perf_counter(), GONE
         origin = self._allowed_origin(Headers(scope=scope))
+        receive = noting_the_end(scope, receive)
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
@@ -73,6 +75,8 @@ class Guard:
 
         try:
             refused = self._refusal(scope, origin)
+            if refused is not None and scope["method"] not in _SAFE:
+                await discard_body(scope, receive)
             await (refused or self._app)(scope, receive, send_guarded)
         except TimeoutError:
             raise ClientDisconnect from None
@@ -97,7 +101,7 @@ class Guard:
         headers, path = Headers(scope=scope), scope["path"]
         try:
             self._check_host(headers)
-            self._check_origin(headers, origin)
+            self._check_origin(headers, scope["method"], origin)
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 return Response(status_code=HTTPStatus.NO_CONTENT)
             self._check_token(headers, scope["method"], path)
@@ -130,9 +134,11 @@ class Guard:
         origin = headers.get("origin", "")
         return origin if origin.lower() in self._origins else None
 
-    def _check_origin(self, headers: Headers, allowed: str | None) -> None:
+    def _check_origin(self, headers: Headers, method: str, allowed: str | None) -> None:
         origin = headers.get("origin")
-        if allowed is not None or (origin is None and headers.get("sec-fetch-site") != "cross-site"):
+        is_elsewhere = headers.get("sec-fetch-site") == "cross-site"
+        follows_link = headers.get("sec-fetch-mode") == "navigate" and method in _SAFE
+        if allowed is not None or (origin is None and (not is_elsewhere or follows_link)):
             return
         if origin is not None and urlsplit(origin).netloc.lower() == headers.get("host", "").lower():
             return

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectlens.decoding import Cancelled
-from affectlens.emotions import POLARITY
+from affectlens.emotions import POLARITY, Vocabulary
 from affectlens.errors import PictureError
 from affectlens.explain.colour_scale import full_strength, scale_of
 from affectlens.explain.core.engine_model import EngineModel
@@ -19,7 +19,7 @@ from affectlens.images import encode_png
 from affectlens.inference.engine import AUTO, Engine, Out, load_engine
 from affectlens.inference.fitting import FittedPicture
 from affectlens.inference.output.rows import PredictionRow
-from affectlens.inference.predictor import Predictor
+from affectlens.inference.predictor import Prediction, Predictor
 from affectlens.preprocess import Images
 from affectlens.report.emotion_colours import colours_of
 from affectlens.report.heatmaps import overlay_layer
@@ -58,25 +58,54 @@ class InterruptibleModel(EngineModel):
 class ServedModel:
     """One model. May be used from several threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, batch_size: int = 1) -> None:
+        """Hold a model; `batch_size` is of devices other than the CPU.
+
+        On a CPU pictures that are predicted at the same time have a core each: batches were not faster.
+        """
         self.engine, self.card = engine, engine.card
+        self.at_once = 1 if engine.device == "cpu" else batch_size
         self.predictor = Predictor(engine)
+        self.loading = {
+            "model": "",
+            "engine": engine.name,
+            "device": engine.device,
+            "precision": engine.precision,
+        }
 
     @classmethod
     def load(
-        cls, name: str, engine: str = AUTO, device: str = "auto", precision: str = "auto"
+        cls, name: str, batch_size: int, engine: str = AUTO, device: str = "auto", precision: str = "auto"
     ) -> "ServedModel":
         """Load a model by name or folder. Raises as `inference.engine.load_engine`."""
-        return cls(load_engine(name, engine, device, precision))
+        model = cls(load_engine(name, engine, device, precision), batch_size)
+        model.loading["model"] = name
+        return model
 
     def check(self, options: RowOptions) -> None:
         """Raise `SettingsError` for what cannot be requested of this model."""
         self.predictor.row_schema(**options._asdict())
 
     def rows(self, options: RowOptions, pictures: Sequence[tuple[str, FittedPicture]]) -> list[PredictionRow]:
-        """Predict pictures by their names, in one batch, and return their rows."""
-        found = self.predictor.predict_fitted(pictures, **options._asdict())
-        return [each.to_row(self.card) for each in found]
+        """Predict up to `at_once` pictures by their names, and return their rows.
+
+        A row is the same to the last digit, whatever other pictures are predicted with it: all go through
+        the network in batches of one size, on a CPU of one picture and on one core.
+        """
+        blank = FittedPicture(np.zeros_like(pictures[0][1].pixels), {})
+        batch = [*pictures, *[("", blank)] * (self.at_once - len(pictures))]
+
+        def predict(several: Sequence[tuple[str, FittedPicture]]) -> list[Prediction]:
+            return self.predictor.predict_fitted(several, **options._asdict())
+
+        # By `map`, which has it done on one core.
+        (found,) = self.engine.map(predict, [batch])
+        return [each.to_row(self.card) for each in found[: len(pictures)]]
+
+    def warm_up(self) -> None:
+        """Predict once, so that the first picture need not wait for what is made then."""
+        size = self.card.preprocessing
+        self.rows(RowOptions(), [("", FittedPicture(np.zeros((size.height, size.width, 3), np.uint8)))])
 
     def failed(self, options: RowOptions, error: PictureError) -> PredictionRow:
         """Return the row of a picture that could not be read."""
@@ -106,25 +135,34 @@ class ServedModel:
 
     def describe(self) -> dict[str, Any]:
         """Describe the model to clients."""
-        card, colours = self.card, colours_of(self.card.vocabulary)
-        sides = {1: POLARITY.words[0], -1: POLARITY.words[1]}
-        signs = card.vocabulary.signs
+        card = self.card
         return {
             "name": card.name,
             "weights": card.weights_id or None,
             "version": VERSION,
             "engine": self.engine.name,
             "precision": self.engine.precision,
-            "emotions": [
-                {"name": word, "polarity": sides.get(signs[word]), "colour": colours[word]}
-                for word in card.vocabulary.words
-            ],
+            "emotions": describe_emotions(card.vocabulary),
             "ratings": [{"name": scale.name, "low": scale.low, "high": scale.high} for scale in card.ratings],
             "attributes": list(self.predictor.attribute_names),
             "coverage": bool(card.prediction_sets),
             "licences": dict(card.licences),
             "limits": list(card.limits),
         }
+
+
+def describe_emotions(vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """Describe the words of a vocabulary to clients: name, polarity (or None) and colour.
+
+    >>> describe_emotions(POLARITY)[1]["polarity"]
+    'negative'
+    """
+    colours, signs = colours_of(vocabulary), vocabulary.signs
+    sides = dict(zip((1, -1), POLARITY.words, strict=True))
+    return [
+        {"name": word, "polarity": sides.get(signs[word]), "colour": colours[word]}
+        for word in vocabulary.words
+    ]
 
 
 def _request_of(fields: ExplainFields) -> ExplanationRequest:
@@ -142,9 +180,10 @@ def _maps_of(explanation: Explanation, fields: ExplainFields) -> list[dict[str, 
     found = explanation.to_json()["explanations"]
     layers = [each.at(*_within(each.size, OVERLAY_SIDE)) for each in explanation.heatmaps]
     scale = scale_of(explanation.heatmaps)
+    names = fields.emotions or [explanation.heatmaps[0].question.favour[0]]  # else the likeliest
     return [
         {
-            "emotion": "+".join(heatmap.question.favour) or plain["rating"],
+            "emotion": emotion,
             "against": fields.against,
             "question": plain["question"],
             "unit": plain["unit"],
@@ -153,7 +192,7 @@ def _maps_of(explanation: Explanation, fields: ExplainFields) -> list[dict[str, 
             "regions": plain["places"],
             "faithfulness": plain["details"].get("faithfulness"),
         }
-        for heatmap, plain, layer in zip(explanation.heatmaps, found, layers, strict=True)
+        for emotion, heatmap, plain, layer in zip(names, explanation.heatmaps, found, layers, strict=True)
     ]
 
 

@@ -31,6 +31,11 @@ class Problem(AffectLensError):
         self.status, self.kind, self.detail = status, kind, detail
         self.headers = dict(headers or {})
 
+    @property
+    def leaves_body(self) -> bool:
+        """Whether the body may not have been read to its end; of a slow one no more is waited for."""
+        return CLOSE.items() <= self.headers.items() and self.status != HTTPStatus.REQUEST_TIMEOUT
+
     def response(self, instance: str) -> Response:
         """Return it as a response about the path of a request."""
         return problem_response(self.status, self.kind, self.detail, instance, self.headers)

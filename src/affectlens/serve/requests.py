@@ -40,6 +40,12 @@ class PredictFields(_Sent):
     model: _Name | None = None
 
 
+class FilmFields(_Sent):
+    """What is requested of a film."""
+
+    model: _Name | None = None
+
+
 class PredictBody(PredictFields):
     """A request for predictions in JSON."""
 
@@ -72,7 +78,7 @@ async def read_predict(
         pictures = form.files.get(PICTURES, [])
         if not pictures:
             raise invalid(f"There is no picture. Send each as a file in a part named {PICTURES}.")
-        return pictures, _validated(PredictFields, _single(form))
+        return pictures, read_fields(PredictFields, form)
     body = _validated_json(PredictBody, await read_bytes(request, settings, add))
     if len(body.pictures) > settings.pictures:
         raise invalid(f"There are more than {settings.pictures} pictures. Send several requests.")
@@ -91,6 +97,11 @@ async def read_explain(
         return form.files[PICTURE][0], _validated(ExplainFields, {**_single(form), "emotions": emotions})
     body = _validated_json(ExplainBody, await read_bytes(request, settings, add))
     return _file_of(body.picture, add), body
+
+
+def read_fields(kind: type[Kind], form: Form) -> Kind:
+    """Validate the fields of a form. Raises `Problem`."""
+    return _validated(kind, _single(form))
 
 
 def _single(form: Form) -> dict[str, str]:

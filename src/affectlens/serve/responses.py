@@ -1,6 +1,6 @@
 """Answers as OpenAPI describes them; what is sent is plain data, written as files of rows are."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -93,6 +93,18 @@ class ExplanationsAnswer(BaseModel):
     method: str
     explanations: list[ExplanationAnswer]
     story: list[str] | None
+
+
+class FilmAnswer(BaseModel):
+    """A film: how far it is, and its timeline once it is done."""
+
+    id: str
+    status: Literal["waiting", "running", "done", "failed", "cancelled"]
+    seconds: float
+    duration: float | None
+    links: dict[str, str]
+    timeline: dict[str, Any] | None = None
+    problem: ProblemAnswer | None = None
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

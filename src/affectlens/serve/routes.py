@@ -6,10 +6,9 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from affectlens.serve.bodies import ClientDisconnect
 from affectlens.serve.problems import json_response, overloaded
 from affectlens.serve.requests import (
     PICTURE,

@@ -16,10 +16,12 @@ from affectlens.inference.output.rows import PredictionRow
 from affectlens.serve.batches import Batches
 from affectlens.serve.bodies import BodyMemory
 from affectlens.serve.decoders import DecoderPool
+from affectlens.serve.film_folder import remove_stale
+from affectlens.serve.films import Films
 from affectlens.serve.metrics import ServeMetrics
 from affectlens.serve.models import RowOptions, ServedModel
 from affectlens.serve.multipart import FilePart
-from affectlens.serve.problems import Problem, invalid, overloaded
+from affectlens.serve.problems import CLOSE, Problem, invalid, overloaded
 from affectlens.serve.requests import ExplainFields, PredictFields
 from affectlens.serve.settings import ServeSettings
 
@@ -40,13 +42,17 @@ class Service:
         self.default = models[0].card.name
         self.memory = BodyMemory(settings.memory_bytes)
         self.is_ready = False
-        self.stopping = asyncio.Event()
+        self.stopping = False
         self.decoders = DecoderPool(
             settings.decoders, settings.decode_seconds, settings.picture_pixels, self.metrics.replaced.inc
         )
         self._batches: Batches[_Batch, tuple[str, FittedPicture], PredictionRow] = Batches(
-            self._predict, settings.batch_size, cores(), self.metrics.batches.observe
+            self._predict,
+            lambda batch: self.models[batch[0]].at_once,
+            cores(),
+            self.metrics.batches.observe,
         )
+        self.films = Films(settings, self.metrics)
         self._explaining = ThreadPoolExecutor(1, "explain")
         self._pictures = self._explanations = 0
 
@@ -61,26 +67,30 @@ class Service:
         precision: str = "auto",
     ) -> "Service":
         """Load models by name or folder. Raises as `inference.engine.load_engine`, and `SettingsError`."""
-        models = [ServedModel.load(name, engine, device, precision) for name in names]
-        return cls(models, settings or ServeSettings())
+        settings = settings or ServeSettings()
+        size = settings.batch_size
+        return cls([ServedModel.load(name, size, engine, device, precision) for name in names], settings)
 
     async def start(self) -> None:
-        """Start what answers need, and answer once."""
-        await self.decoders.start()
+        """Start what answers need, and remove films of services that were killed."""
+        await asyncio.to_thread(remove_stale)
+        await asyncio.gather(
+            self.decoders.start(), *(asyncio.to_thread(each.warm_up) for each in self.models.values())
+        )
         self.is_ready = True
 
     async def stop(self) -> None:
         """End all processes and threads; what was accepted is answered before."""
-        self.is_ready = False
-        self.stopping.set()
+        self.begin_to_stop()
+        await self.films.stop()
         self._batches.stop()
         self._explaining.shutdown(wait=True, cancel_futures=True)
         await self.decoders.stop()
 
     def begin_to_stop(self) -> None:
-        """Accept nothing more; what was accepted goes on."""
+        """Accept nothing more; what was accepted goes on. A handler of signals may call it."""
         self.is_ready = False
-        self.stopping.set()
+        self.stopping = self.films.stopping = True
 
     def describe(self) -> dict[str, Any]:
         """Describe models and limits to clients."""
@@ -92,7 +102,7 @@ class Service:
 
         Raises `Problem`.
         """
-        model = self._model(fields.model)
+        model = self.model(fields.model)
         options = RowOptions(fields.attributes, fields.coverage)
         with _as_problems():
             model.check(options)
@@ -105,7 +115,7 @@ class Service:
 
     async def explain(self, picture: FilePart, fields: ExplainFields) -> dict[str, Any]:
         """Explain a picture. Raises `Problem`, also for a picture that cannot be read."""
-        model = self._model(fields.model)
+        model = self.model(fields.model)
         with _as_problems():
             model.check_explanation(fields)
             with self._accepted_explanation():
@@ -136,11 +146,17 @@ class Service:
         name, options = key
         return self.models[name].rows(options, pictures)
 
-    def _model(self, name: str | None) -> ServedModel:
+    def model(self, name: str | None) -> ServedModel:
+        """Return the model of a name that a client gave. Raises `Problem`; nothing is loaded."""
         name = name or self.default
         if name not in self.models:
             raise invalid(str(UnknownName("model", name, self.models, "this service")))
         return self.models[name]
+
+    def require_running(self) -> None:
+        """Raise `Problem` where nothing more is accepted."""
+        if self.stopping:
+            raise overloaded("The service is being stopped.", CLOSE)
 
     @contextmanager
     def _accepted_pictures(self, number: int) -> Generator[None, None, None]:
@@ -165,8 +181,7 @@ class Service:
             self.metrics.explanations.set(self._explanations)
 
     def _require_room(self, number: int, most: int, what: str) -> None:
-        if self.stopping.is_set():
-            raise overloaded("The service is being stopped.")
+        self.require_running()
         if number > most:
             raise overloaded(f"More {what} wait than the service takes at once ({most}). Try again soon.")
 

@@ -1,9 +1,11 @@
 """Settings of the service: where it listens, who may call it, and the limits of what it reads at once."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 
-from affectlens.errors import SettingsError
+from affectlens.errors import SettingsError, UnknownName
 from affectlens.machine import usable_cores
 
 LOOPBACK_NAME = "localhost"
@@ -30,10 +32,12 @@ class ServeSettings:
         answer_seconds, explain_seconds: from a body that is complete to its predictions, and explanations
         shutdown_seconds: for accepted requests to end after a signal
         decoders: processes that decode pictures
-        batch_size: pictures that are predicted together
+        batch_size: pictures that go through the network together, on other devices than the CPU
         film_bytes, film_seconds: of a film
         films: of the service: waiting, running and finished ones
+        upload_seconds: for a client to send a film
         film_keep_seconds: for which a finished film is kept
+        game: folder of pictures that the page offers for guessing (`game.read_game`); None for none
     Raises `SettingsError` for a number below 1, and for an empty token.
     """
 
@@ -56,11 +60,13 @@ class ServeSettings:
     explain_seconds: float = 300.0
     shutdown_seconds: float = 30.0
     decoders: int = field(default_factory=usable_cores)
-    batch_size: int = 8
-    film_bytes: int = 2_000_000_000
+    batch_size: int = 16
+    film_bytes: int = 1_000_000_000
     film_seconds: float = 3 * 3600.0
     films: int = 8
+    upload_seconds: float = 600.0
     film_keep_seconds: float = 3600.0
+    game: Path | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -81,7 +87,27 @@ class ServeSettings:
         except ValueError:
             return False
 
+    def assigned(self, assignments: Iterable[str]) -> "ServeSettings":
+        """Return these with limits changed by texts as `pictures=8`. Raises `SettingsError`."""
+        changed: dict[str, int | float] = {}
+        for assignment in assignments:
+            name, _, text = assignment.partition("=")
+            known = getattr(self, name, None) if name in _LIMITS else None
+            if known is None:
+                raise SettingsError(str(UnknownName("limit", name, _LIMITS, "the service")))
+            try:
+                changed[name] = type(known)(text)
+            except ValueError:
+                kind = "a whole number" if isinstance(known, int) else "a number"
+                raise SettingsError(f"{name} must be {kind}, not {text!r}.") from None
+        return replace(self, **changed)  # type: ignore[arg-type]
+
     def limits(self) -> dict[str, int | float]:
         """Return the limits that clients should know."""
         names = ("request_bytes", "picture_pixels", "pictures", "film_bytes", "film_seconds")
         return {name: getattr(self, name) for name in names}
+
+
+_LIMITS = tuple(
+    each.name for each in fields(ServeSettings) if each.type in (int, float) and each.name != "port"
+)

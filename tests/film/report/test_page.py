@@ -305,7 +305,7 @@ def test_words_have_contrast_on_every_colour_and_marks_do_not_overlap() -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_words_have_enough_contrast(dark: bool) -> None:
-    style = (Path(html.__file__).parent / "templates" / "page.css").read_text()
+    style = (Path(html.__file__).parent / "templates" / "tokens.css").read_text()
     part = style.split("prefers-color-scheme: dark")[1] if dark else style
     found = dict(re.findall(r"--(page|ink|pale|accent|focus): (#[0-9a-f]{3,6})", part)[:5])
 
