@@ -24,6 +24,8 @@ from affectlens.report.text import TextTable, markdown_table
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explanations.json"
 COMPLETENESS = HERE / "results" / "completeness.json"
+# By `affectlens explain compare ... --methods cam --checked 2`, since `cam` lays a half of answers out otherwise.
+CAM = HERE / "results" / "explanations_cam.json"
 
 
 def measure(given: argparse.Namespace) -> None:
@@ -52,8 +54,22 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
         "CHECKED": str(len(checked)),
         "CHECKS": markdown(tables.checks_table(summary)),
         **completeness_parts(json.loads(COMPLETENESS.read_text(encoding="utf-8"))),
+        "CAM": cam_today(json.loads(CAM.read_text(encoding="utf-8"))),
         "MACHINE": machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}",
     }
+
+
+def cam_today(document: dict[str, Any]) -> str:
+    """Text about `cam` as it is since it lays a transformer's half out by its last attention."""
+    summary = summarise(
+        [Measurement.from_json(row) for row in document["rows"]], resamples=document["resamples"]
+    )
+    version = document["machine"]["versions"]["affectlens"]
+    return (
+        f"Measured on {document['date'][:10]} with version {version}, on the same pictures (split hash "
+        f"`{document['data']['hash']}`); random maps and the order of steps were sampled anew:\n\n"
+        + markdown(tables.curves_table(summary))
+    )
 
 
 def markdown(rows: TextTable) -> str:

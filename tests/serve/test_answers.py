@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -104,6 +105,16 @@ def test_several_emotions_and_ratings_are_explained_against_one(
     found = service.post_json("/v1/explain", wanted).json["explanations"]
     assert [(each["emotion"], each["against"]) for each in found] == [("awe", "sadness"), ("fear", "sadness")]
     assert found[0]["question"] == "awe rather than sadness"
+
+
+def test_the_default_model_is_explained_by_its_graph_alone(photographs: Pictures) -> None:
+    picture = {"name": photographs[0][0], "data": base64_of(photographs[0][1])}
+    with running("default") as service:
+        found = service.post_json("/v1/explain", {"picture": picture, "emotions": ["awe", "fear"]}).json
+        mixed = service.post_json("/v1/explain", {"picture": picture, "emotions": ["awe", "valence"]}).json
+    assert (found["method"], mixed["method"]) == ("cam", "occlusion")
+    awe, fear = (np.array(each["map"]["values"], dtype=float) for each in found["explanations"])
+    assert not np.allclose(awe, fear)
 
 
 def test_what_is_explained_has_the_name_that_was_requested(rated_graph: Path, photographs: Pictures) -> None:

@@ -15,6 +15,7 @@ from affectlens.explain.core.engine_model import EngineModel
 from affectlens.explain.core.heatmap import Heatmap
 from affectlens.explain.explainer import Explainer, Explanation, ExplanationRequest
 from affectlens.explain.faithfulness.curves import RemovalOptions
+from affectlens.explain.methods.catalog import default_for
 from affectlens.images import encode_png
 from affectlens.inference.engine import AUTO, Engine, Out, load_engine
 from affectlens.inference.fitting import FittedPicture
@@ -28,9 +29,10 @@ from affectlens.serve.decoders import DecodedPicture
 from affectlens.serve.requests import ExplainFields
 from affectlens.version import VERSION
 
+# A model whose own method this is, is explained by the other, which needs far fewer perturbed pictures.
+SLOW, INSTEAD_OF_SLOW = "rise", "occlusion"
 MAP_SIDE, OVERLAY_SIDE = 48, 768  # of the longer side: of the map as numbers, and as a layer for the picture
 MAP_DIGITS = 4
-METHOD = "occlusion"  # where none is named: it suits every model, and needs the fewest perturbed pictures
 
 
 class RowOptions(NamedTuple):
@@ -113,13 +115,18 @@ class ServedModel:
 
     def check_explanation(self, fields: ExplainFields) -> None:
         """Raise `SettingsError` or `UnknownName` for what this model cannot explain."""
-        Explainer(EngineModel(self.engine), fields.method or METHOD).check(_request_of(fields))
+        Explainer(EngineModel(self.engine), self._method(fields)).check(_request_of(fields))
+
+    def _method(self, fields: ExplainFields) -> str | None:
+        """The method that was named, None for the model's own, or one in place of its own that is slow."""
+        own = default_for(EngineModel(self.engine))
+        return fields.method or (INSTEAD_OF_SLOW if own == SLOW else None)
 
     def explain(
         self, name: str, picture: DecodedPicture, fields: ExplainFields, stop: Event
     ) -> dict[str, Any]:
         """Explain a decoded picture. Raises `SettingsError`, `UnknownName`, and `Cancelled`."""
-        explainer = Explainer(InterruptibleModel(self.engine, stop), fields.method or METHOD)
+        explainer = Explainer(InterruptibleModel(self.engine, stop), self._method(fields))
         prepared = explainer.prepare_pixels(name, picture.size, picture.pixels)
         fitted = FittedPicture(self.card.preprocessing.fit_pixels(picture.pixels))
         (row,) = self.rows(RowOptions(), [(name, fitted)])

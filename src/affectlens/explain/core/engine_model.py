@@ -3,8 +3,9 @@
 Letters: B pictures, h x w pixels of the network's input, E emotions.
 """
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class EngineModel:
     """An `ExplainedModel` in any engine: ONNX Runtime, OpenVINO or torch."""
 
     engine: Engine
+    _last_maps: dict[bytes, ClassMaps] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -68,10 +70,15 @@ class EngineModel:
 
     def class_maps(self, images: Images) -> ClassMaps:
         """What cells and patches add to calibrated logits; see the protocol."""
-        wanted = (GRAPH_LOGITS, GRAPH_CLASS_MAPS, GRAPH_ATTENTION_MAPS)
-        names = [name for name in wanted if name in self.engine.outputs]
-        found = self.engine.read_outputs(images, names)
-        return ClassMaps(*(each / self.engine.card.temperature for each in found))
+        key = hashlib.blake2b(images.tobytes()).digest()
+        if key not in self._last_maps:
+            wanted = (GRAPH_LOGITS, GRAPH_CLASS_MAPS, GRAPH_ATTENTION_MAPS)
+            names = [name for name in wanted if name in self.engine.outputs]
+            found = self.engine.read_outputs(images, names)
+            # Questions about one picture come one after another.
+            self._last_maps.clear()
+            self._last_maps[key] = ClassMaps(*(each / self.engine.card.temperature for each in found))
+        return self._last_maps[key]
 
     def attribute_evidence(self, pixels: Pixels) -> dict[str, Any] | None:
         """Attributes of one picture, and which of them speak for its first emotion; see the protocol."""
