@@ -24,7 +24,7 @@ from affectlens.report.text import TextTable, markdown_table
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explanations.json"
 COMPLETENESS = HERE / "results" / "completeness.json"
-# By `affectlens explain compare ... --methods cam --checked 2`, since `cam` lays a half of answers out otherwise.
+# By `affectlens explain compare ... --methods cam`, since `cam` lays the half of a transformer out otherwise.
 CAM = HERE / "results" / "explanations_cam.json"
 
 
