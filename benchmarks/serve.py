@@ -10,7 +10,10 @@ clients run on the same machine, and take a part of its processors from both ali
     python benchmarks/serve.py [--pictures FOLDER] [--weights FOLDER] [--seconds 20] [--rounds 3]
                                [--clients 1,8,64]
 
-Without a folder, pictures of 1/f noise are made: 1280 x 960 as JPEG. Writes benchmarks/results/serve.json.
+    python benchmarks/serve.py --report
+
+Without a folder, pictures of 1/f noise are made: 1280 x 960 as JPEG. Writes benchmarks/results/serve.json,
+and with `--report` docs/results/serve.md from it.
 """
 
 import argparse
@@ -31,7 +34,9 @@ from typing import Any
 
 from PIL import Image
 
+import result_page
 from affectlens.machine import describe
+from affectlens.report.text import markdown_table
 from noise import photo_like, photographs
 from predict import save_network
 
@@ -55,7 +60,12 @@ def main() -> None:
     parser.add_argument("--clients", default="1,8,64", help="numbers of clients, separated by commas")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--pipeline", nargs=2, metavar=("MODEL", "PORT"), help=argparse.SUPPRESS)
+    parser.add_argument("--report", action="store_true", help="write the page from the last result")
     arguments = parser.parse_args()
+    if arguments.report:
+        document = json.loads(RESULT.read_text(encoding="utf-8"))
+        result_page.write(result_page.RESULTS / "serve.md", "serve.template.md", parts(document))
+        return
     if arguments.pipeline:
         serve_pipeline(arguments.pipeline[0], int(arguments.pipeline[1]))
         return
@@ -226,6 +236,38 @@ def summary(rounds: list[dict[str, dict[int, list[float]]]], number: int) -> dic
     pairs = zip(*(found[title]["requests_per_second"] for title in PATHS), strict=True)
     found["times_as_fast_is_ours"] = round(statistics.median(ours / theirs for ours, theirs in pairs), 2)
     return found
+
+
+def parts(document: dict[str, Any]) -> dict[str, str]:
+    """Text of each slot of the page."""
+    machine, settings = document["machine"], document["settings"]
+    rows = []
+    for number, found in document["clients"].items():
+        for title in PATHS:
+            each, ratio = found[title], f"{found['times_as_fast_is_ours']:.2f}"
+            speeds = each["requests_per_second"]
+            times = [f"{each[f'p{cut}_milliseconds']:,.0f}" for cut in (50, 95, 99)]
+            speed = f"{statistics.median(speeds):.1f} ({min(speeds):.1f} to {max(speeds):.1f})"
+            rows.append([f"{number}: {title}", speed, ratio if title == OURS else "", *times])
+    most = max(document["clients"].items(), key=lambda item: item[1]["times_as_fast_is_ours"])
+    alone = document["clients"].get("1")
+    sentence = f"With {most[0]} clients ours is {most[1]['times_as_fast_is_ours']:.2f} times as fast."
+    if alone and alone["times_as_fast_is_ours"] < 1:
+        sentence += (
+            f" One client alone waits longer for it ({alone['times_as_fast_is_ours']:.2f} times as fast): a "
+            "picture goes to a decoder and back, and through the network on one core."
+        )
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return {
+        "ABOUT": f"{document['date']}, {machine['cpu']}, {machine['cores']} cores, "
+        f"{settings['rounds']} rounds of {settings['seconds']:g} seconds in which both took turns; "
+        f"{versions}.",
+        "KILOBYTES": str(settings["mean_kilobytes"]),
+        "TABLE": markdown_table(
+            ["clients", "requests/s", "ours is times as fast", "p50, ms", "p95, ms", "p99, ms"], rows, left=1
+        ),
+        "SENTENCE": sentence,
+    }
 
 
 def show(document: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ import result_page
 import screening
 import search_comparison
 import seeds
+import serve
 import third_branch
 import tuning
 
@@ -51,6 +52,7 @@ def of_label_noise() -> None:
         ("screening", screening.main, ["report"]),
         ("search", search_comparison.main, ["report", "--out"]),
         ("seeds", seeds.main, ["report", "--out"]),
+        ("serve", serve.main, ["--report"]),
         ("third_branch", third_branch.main, ["report"]),
         ("tuning", tuning.main, ["report", "--out"]),
     ],
