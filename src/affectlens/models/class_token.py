@@ -78,7 +78,7 @@ def read_patches(network: nn.Module, reader: ClassTokenReader, read: Mapping[str
     attended, hidden, last = (read[name][:, 0].float() for name in ("attended", "hidden", "last"))
     centred = trunk.head.weight - trunk.head.weight.mean(dim=0, keepdim=True)
     gradient = _through_norm(centred.float().expand(batch, -1, -1), last, trunk.norm)  # (B, E, C)
-    inner = (_scaled(gradient, block.ls2) @ perceptron.fc2.weight.float()) * _gelu_slope(hidden)[:, None]
+    inner = (_scaled(gradient, block.ls2) @ perceptron.fc2.weight.float()) * _gelu_gradient(hidden)[:, None]
     inner = _through_norm(inner @ perceptron.fc1.weight.float(), attended, block.norm2)
     # As a product with the weights' transpose, as the layer has it: OpenVINO takes weights that a graph reads
     # in both ways, and that are square, for the same in both.
@@ -105,7 +105,7 @@ def _scaled(gradient: Tensor, scale: Any) -> Tensor:
     return gradient if isinstance(scale, nn.Identity) else gradient * scale.gamma.float()
 
 
-def _gelu_slope(given: Tensor) -> Tensor:
+def _gelu_gradient(given: Tensor) -> Tensor:
     density = (-0.5 * given.square()).exp() / math.sqrt(2 * math.pi)
     return 0.5 * (1 + torch.erf(given / math.sqrt(2))) + given * density
 
