@@ -27,6 +27,7 @@ DESK: Any = {"viewport": {"width": 1280, "height": 900}}
 TELEPHONE: Any = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 LEVELS = {"dark.png": 0, "grey.png": 120, "bright.png": 255}
 expect.set_options(timeout=15_000)
+NO_ANSWER = "The service does not answer. Is it still running? Then try again."
 CARRY = """
 ([name, bytes, type]) => {
   const carried = new DataTransfer();
@@ -119,6 +120,8 @@ def test_a_dropped_picture_has_its_bars_and_each_emotion_a_map_of_its_own(
         assert maps[0] != maps[1]
         page.locator(".fade input").fill("30")
         expect(page.locator(".stage .map")).to_have_css("opacity", "0.3")
+        slider = page.locator(".fade").bounding_box()
+        assert slider is not None and slider["width"] <= 281  # no wider than this small picture, or a thumb
         require_accessible(page)
 
 
@@ -142,6 +145,8 @@ def test_several_pictures_are_sorted_saved_and_compared(
             "bright.png is more pleasant than dark.png, and by more than noise"
         )
         expect(sentences.nth(1)).to_contain_text("No difference in arousal beyond noise")
+        expect(page.locator(".key")).to_have_text(["bright.png", "dark.png"])
+        assert page.locator(".plane .mark").count() == 2
         require_no_wider_than_the_screen(page)
         require_accessible(page)
     header = (tmp_path / "saved.csv").read_text().splitlines()[0]
@@ -158,6 +163,7 @@ def test_a_picture_that_cannot_be_read_is_reported_next_to_the_others(
     broken.write_bytes(b"not a picture at all")
     with opened(browser, address, **DESK) as page:
         page.set_input_files("#files", [pictures[0], broken])
+        expect(page.locator(".tile img.unshown")).to_have_count(1)  # and no sign of a broken picture
         page.locator(".tile", has_text="could not be read").click()
         expect(page.get_by_role("heading", name="This picture could not be read")).to_be_focused()
         expect(page.locator(".detail .doubt")).to_contain_text("broken.png")
@@ -176,7 +182,7 @@ def test_pictures_are_pasted_and_photographed_and_what_is_unlike_photographs_has
         page.route("**/v1/predict", unusual)
         page.evaluate(PASTE, carried(pictures[0]))
         expect(page.locator(".detail .doubt")).to_contain_text("do not rely on this answer")
-        expect(page.locator(".detail")).to_contain_text("in about 90; here the set is: amusement or awe.")
+        expect(page.locator(".detail")).to_contain_text("What to expect: amusement or awe. Of a hundred")
         page.unroute("**/v1/predict")
         assert page.locator("#send").is_hidden()
         assert page.locator("#camera").get_attribute("capture") == "environment"
@@ -184,7 +190,8 @@ def test_pictures_are_pasted_and_photographed_and_what_is_unlike_photographs_has
         expect(page.locator(".tile")).to_have_count(2)
         expect(page.locator(".detail .file")).to_have_text("grey.png")
         page.evaluate(DROP, carried(pictures[0], "text/plain"))
-        expect(page.locator(".tile")).to_have_count(2)  # what is not a picture is left
+        expect(page.locator("#problem")).to_have_text("dark.png is not a picture and was left out.")
+        expect(page.locator(".tile")).to_have_count(2)
 
 
 def test_all_can_be_done_by_keys(browser: Browser, address: str) -> None:
@@ -257,7 +264,7 @@ def test_in_the_game_a_guess_comes_before_the_answer_and_answers_are_saved_as_la
             expect(page.locator(".answer")).to_have_text(
                 re.compile("You and the model agree: awe|You feel awe, the model predicts")
             )
-            expect(page.get_by_text("People: awe over 99.9")).to_be_visible()
+            expect(page.get_by_text("People: awe.", exact=True)).to_be_visible()
             if not number:
                 expect(page.locator(".stage .map")).to_be_visible()
                 require_no_wider_than_the_screen(page)
@@ -348,6 +355,29 @@ def test_a_film_that_fails_shows_what_was_watched_and_why_it_ended(
         expect(page.locator("#problem")).to_have_text("The film is damaged.")
         expect(page.locator(".chart path[d^=M]")).to_have_count(8)
         expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+        assert page.locator("#film-file").input_value() == ""  # the same film can be chosen again
+        send_film(page, events[-1:], film)
+        expect(page.locator(".chart, video")).to_have_count(0)
+        expect(page.locator("#problem")).to_have_text("The film is damaged.")
+
+
+def test_what_cannot_be_loaded_is_reported_with_what_to_do(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    lost = re.compile(r"/(sample\.jpg|static/game\.js)$")
+    page.route(lost, lambda route: route.abort())
+    page.click("#sample")
+    expect(page.locator("#problem")).to_have_text(NO_ANSWER)
+    page.get_by_role("link", name="Film").click()
+    expect(page.locator("#film .drop")).to_be_visible()
+    expect(page.locator("#problem")).to_be_hidden()  # it was about what is no longer shown
+    page.get_by_role("link", name="Guess first").click()
+    expect(page.locator("#problem")).to_contain_text("Then reload the page.")
+    page.unroute(lost)
+    page.reload()
+    expect(page.locator("#game .drop")).to_be_visible()
+    page.close()
 
 
 def test_a_film_is_watched_by_the_service_itself(browser: Browser, address: str, film: Path) -> None:

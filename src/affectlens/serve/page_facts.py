@@ -20,8 +20,8 @@ from affectlens.serve.models import describe_emotions
 
 # Of a picture's set of emotions; the scripts fill in the same two.
 SET_SENTENCE = (
-    "Of a hundred pictures like those of the calibration, a set of the model holds their own emotion in "
-    "about {hundredths}; here the set is: {words}."
+    "What to expect: {words}. Of a hundred pictures like those that the model was calibrated on, such sets "
+    "hold their own emotion in about {hundredths}."
 )
 ANY_EMOTION = "any of its emotions"
 
@@ -29,8 +29,8 @@ ANY_EMOTION = "any of its emotions"
 def set_sentence(words: Sequence[str], of: int, coverage: float) -> str:
     """Write a set of emotions for people; one of all `of` emotions names none.
 
-    >>> set_sentence(["awe", "fear"], 8, 0.9).partition("; ")[2]
-    'here the set is: awe or fear.'
+    >>> set_sentence(["awe", "fear"], 8, 0.9).partition(". ")[0]
+    'What to expect: awe or fear'
     """
     named = ANY_EMOTION if len(words) == of else listed(words, "or")
     return SET_SENTENCE.format(hundredths=round(100 * coverage), words=named)

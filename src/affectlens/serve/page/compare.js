@@ -1,8 +1,8 @@
 // Two pictures, and whether what differs between them is more than the model's usual error.
 
-import { answerHeading, element, note, scrolling, table, warning } from "./dom.js";
+import { answerHeading, element, note, scrolling, table, thumbnail, warning } from "./dom.js";
 import { bar } from "./bars.js";
-import { affectPlane, hasPlane } from "./plane.js";
+import { affectPlane, hasPlane, planeKey } from "./plane.js";
 import { interval, listed, percent } from "./words.js";
 
 const OVERLAPS =
@@ -31,14 +31,14 @@ export function comparisonOf([one, other]) {
     element(
       "div",
       { class: "row" },
-      [one, other].map(({ file, url }) => element("img", { class: "compared", src: url, alt: file.name })),
+      [one, other].map(({ file, url }) => thumbnail({ class: "compared", src: url, alt: file.name })),
     ),
     sentences.map((text) => element("p", { class: "finding" }, text)),
     element(
       "div",
       { class: "pair even" },
       emotionTable(one, other),
-      element("div", {}, hasPlane(one.model) && affectPlane(points, one.model)),
+      element("div", {}, hasPlane(one.model) && [affectPlane(points, one.model), planeKey(points)]),
     ),
     note(OVERLAPS),
   );

@@ -48,6 +48,30 @@ export function scrolling(label, content) {
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, content);
 }
 
+// A button that opens files, as fields of files would state "no file chosen" next to what was just taken.
+export function fileButton(text, { id, onFiles, ...properties }) {
+  const input = element("input", {
+    type: "file",
+    id,
+    class: "unseen",
+    ...properties,
+    onchange: () => takeChosen(input, onFiles),
+  });
+  return element("label", { class: "button", for: id }, text, input);
+}
+
+// Of a field that then has none chosen, so that the same file can be chosen again.
+export function takeChosen(input, onFiles) {
+  const files = [...input.files];
+  input.value = "";
+  onFiles(files);
+}
+
+// A small picture next to its name; nothing where the browser cannot show it.
+export function thumbnail(properties) {
+  return element("img", { ...properties, onerror: (event) => event.currentTarget.classList.add("unshown") });
+}
+
 export const byId = (id) => document.getElementById(id);
 
 // Reported by screen readers; the same text twice is reported twice.

@@ -1,13 +1,14 @@
 // Server-sent events of a film, read by fetch rather than EventSource, which cannot send a token.
 
-import { open } from "./service.js";
+import { connected, open } from "./service.js";
 
 // Yields { name, data } until the service ends the stream or the signal aborts it.
 export async function* eventsOf(url, signal) {
   const response = await open(url, { signal, headers: { accept: "text/event-stream" } });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
+  const read = () => connected(reader.read());
+  for (let { value, done } = await read(); !done; { value, done } = await read()) {
     const blocks = (text + value).split(/\r?\n\r?\n/);
     text = blocks.pop();
     for (const block of blocks) {

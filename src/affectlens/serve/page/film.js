@@ -1,6 +1,6 @@
 // The view of films: a film is sent, and its timeline grows while the service watches it.
 
-import { announce, byId, element, note, replace, saveText, showProblem, table } from "./dom.js";
+import { announce, byId, element, fileButton, note, replace, saveText, showProblem, table } from "./dom.js";
 import { eventsOf } from "./events.js";
 import { FilmChart } from "./film_chart.js";
 import { deleteFilm, startFilm } from "./service.js";
@@ -15,18 +15,21 @@ export class FilmView {
     this.context = context;
     // A page that is left does not leave its film on the service.
     window.addEventListener("pagehide", () => this.stop());
-    this.pick = element("input", {
-      type: "file",
+    const pick = fileButton("Choose a film", {
       id: "film-file",
       accept: "video/*,.mkv",
-      onchange: () => this.start(this.pick.files[0]),
+      onFiles: (files) => this.take(files),
     });
     this.cancel = element(
       "button",
       {
         type: "button",
         hidden: true,
-        onclick: () => this.stop().then(() => announce("The film was cancelled.")),
+        onclick: async () => {
+          await this.stop();
+          this.leave();
+          announce("The film was cancelled.");
+        },
       },
       "Cancel",
     );
@@ -42,8 +45,13 @@ export class FilmView {
       element(
         "div",
         { class: "drop" },
-        element("p", { class: "invitation" }, element("label", { for: "film-file" }, "Choose a film")),
-        element("div", { class: "row" }, this.pick, this.cancel),
+        element(
+          "p",
+          { class: "invitation" },
+          "See what a film evokes, moment by moment",
+          element("span", { class: "desk" }, ": choose one, or drop it here"),
+        ),
+        element("div", { class: "row" }, pick, this.cancel),
         this.busy,
         this.progress,
         note(KEPT),
@@ -85,8 +93,7 @@ export class FilmView {
       if (this.links === job.links) throw new Error(ENDED);
     } catch (error) {
       if (error.name !== "AbortError") {
-        this.end();
-        showProblem(error);
+        this.fail(error);
       }
     }
   }
@@ -100,9 +107,19 @@ export class FilmView {
     } else if (name === "done") {
       this.finish(data.timeline);
     } else {
-      this.end();
-      showProblem(new Error(name === "failed" ? (data.detail ?? data.title) : "The film was cancelled."));
+      this.fail(new Error(name === "failed" ? (data.detail ?? data.title) : "The film was cancelled."));
     }
+  }
+
+  fail(error) {
+    this.end();
+    this.leave();
+    showProblem(error);
+  }
+
+  // What was watched stays; where that is nothing, no empty chart does.
+  leave() {
+    if (!this.chart.frames.length) this.shown.replaceChildren();
   }
 
   finish(timeline) {
@@ -155,6 +172,7 @@ export class FilmView {
     this.peaks = element("section", { "aria-label": "Peaks" });
     replace(
       this.shown,
+      element("p", { class: "file" }, file.name),
       element("div", { class: "watch" }, this.video, this.now),
       this.chart.element,
       this.peaks,

@@ -1,10 +1,10 @@
 // Guess first: a picture, one's own answer on the wheel, then the model's with its heat map, and people's
 // where they are known. Pictures are one's own, or those that the service was started with.
 
-import { answerHeading, byId, element, note, replace, showProblem, warning } from "./dom.js";
+import { answerHeading, byId, element, fileButton, note, replace, showProblem, warning } from "./dom.js";
 import { summaryOf } from "./game_summary.js";
-import { predictedItems } from "./pictures.js";
-import { open } from "./service.js";
+import { picturesAmong, predictedItems } from "./pictures.js";
+import { connected, open } from "./service.js";
 import { Stage } from "./stage.js";
 import { ownWheel, plutchikWheel } from "./game_wheels.js";
 import { answerWheel, guessWheel } from "./wheel.js";
@@ -21,13 +21,11 @@ export class GameView {
   }
 
   makeSetup(offered) {
-    const chosen = () => this.take(files.files);
-    const files = element("input", {
-      type: "file",
+    const files = fileButton(offered ? "Choose your own pictures" : "Choose pictures", {
       id: "game-files",
       accept: "image/*",
       multiple: true,
-      onchange: chosen,
+      onFiles: (chosen) => this.take(chosen),
     });
     const text = `Play with the ${plural(offered, "picture")} of this service`;
     const button =
@@ -42,12 +40,11 @@ export class GameView {
     const wheel =
       converts &&
       element("label", {}, this.onPlutchik, " on Plutchik’s wheel, to which the answer converts with a loss");
-    const label = element("label", { for: "game-files" }, offered ? "or choose your own" : "Choose pictures");
     return element(
       "div",
       { class: "drop" },
       element("p", { class: "invitation" }, "Guess first, then see what the model predicts"),
-      element("div", { class: "row" }, button, label, files, wheel),
+      element("div", { class: "row" }, button, files, wheel),
       note(
         "There are no wrong answers: the model predicts what people feel on average, and you are one of them.",
       ),
@@ -55,12 +52,16 @@ export class GameView {
   }
 
   take(files) {
-    if (!this.setup.hidden) this.play([...files].map(cardOf));
+    if (this.setup.hidden) return;
+    const { pictures, problem } = picturesAmong(files);
+    showProblem(problem);
+    this.play(pictures.map(cardOf));
   }
 
   async playOffered() {
     try {
-      const { pictures } = await (await open("game")).json();
+      showProblem(null);
+      const { pictures } = await connected((await open("game")).json());
       await this.play(pictures.map(({ url, ...card }) => ({ ...card, load: () => fileOf(url, card.name) })));
     } catch (error) {
       showProblem(error);
@@ -70,7 +71,6 @@ export class GameView {
   // cards: [{ name, people: emotions or null, ratings: by name, load(): a promise of the file }]
   async play(cards) {
     if (!cards.length) return;
-    showProblem(null);
     this.setup.hidden = true;
     this.model = this.context.model();
     const plutchik = this.onPlutchik.checked && plutchikWheel(this.model, this.context.facts);
@@ -245,7 +245,8 @@ function peopleSentences({ people, ratings }, row) {
   const named = ranked(people ?? {})
     .filter(([, part]) => part > 0)
     .slice(0, MOST_SHOWN);
-  const emotions = named.map(([word, part]) => `${word} ${percent(part)}`).join(", ");
+  // All of them named the same one, perhaps a single person: a percent would claim more than is known.
+  const emotions = named.map(([word, part]) => (named.length > 1 ? `${word} ${percent(part)}` : word)).join(", ");
   const rated = Object.entries(ratings)
     .filter(([name]) => row[name])
     .map(([name, mean]) => {
@@ -261,7 +262,7 @@ async function firstItem(file, model, context) {
 }
 
 async function fileOf(url, name) {
-  const blob = await (await open(url)).blob();
+  const blob = await connected((await open(url)).blob());
   return new File([blob], name, { type: blob.type });
 }
 

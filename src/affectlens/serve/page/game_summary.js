@@ -1,6 +1,6 @@
 // The end of the game: where the player and the model part, and the answers as a table of labels.
 
-import { element, note, saveText, scrolling, table } from "./dom.js";
+import { element, note, saveText, scrolling, table, thumbnail } from "./dom.js";
 import { csvText } from "./csv.js";
 import { listed, percent } from "./words.js";
 
@@ -46,7 +46,7 @@ function oftenSentence(parted) {
 
 function partedTable(parted) {
   const rows = parted.map(({ card, guess, item, emotions, top }) => {
-    const picture = element("img", { class: "thumb", src: item.url, alt: "" });
+    const picture = thumbnail({ class: "thumb", src: item.url, alt: "" });
     return [[picture, card.name], guess, top, percent(emotions[guess])];
   });
   return table(["Picture", "you", "model", "it gives yours"], rows);

@@ -1,8 +1,8 @@
 // Wires the page: where files come from, which view takes them, which model answers.
 
-import { byId, showProblem } from "./dom.js";
+import { byId, showProblem, takeChosen } from "./dom.js";
 import { PicturesView } from "./pictures.js";
-import { loadModels, needsToken, setToken } from "./service.js";
+import { connected, loadModels, needsToken, open, setToken } from "./service.js";
 import { takeDrops, takePastes } from "./sources.js";
 import { Views } from "./views.js";
 
@@ -58,12 +58,12 @@ function givenToken() {
 function wireForm(pictures) {
   for (const each of document.querySelectorAll(".scripted")) each.hidden = false;
   for (const each of document.querySelectorAll(".without-scripts")) each.hidden = true;
-  byId("files").multiple = true;
-  for (const input of [byId("files"), byId("camera")]) {
-    input.addEventListener("change", () => {
-      pictures.take(input.files);
-      input.value = ""; // so that the same file can be chosen again
-    });
+  const files = byId("files");
+  files.multiple = true;
+  files.classList.add("unseen"); // its label is the button, as that of the camera
+  files.parentElement.classList.add("button");
+  for (const input of [files, byId("camera")]) {
+    input.addEventListener("change", () => takeChosen(input, (files) => pictures.take(files)));
   }
   byId("pick").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -72,8 +72,8 @@ function wireForm(pictures) {
 }
 
 async function takeSample(pictures) {
-  const response = await fetch("sample.jpg");
-  await pictures.take([new File([await response.blob()], "sample.jpg", { type: "image/jpeg" })]);
+  const response = await open("sample.jpg");
+  await pictures.take([new File([await connected(response.blob())], "sample.jpg", { type: "image/jpeg" })]);
 }
 
 start().catch(showProblem);

@@ -5,7 +5,7 @@ import { comparisonOf } from "./compare.js";
 import { detailOf } from "./detail.js";
 import { predict } from "./service.js";
 import { Sheet } from "./sheet.js";
-import { headline, plural, ranked } from "./words.js";
+import { headline, listed, plural, ranked } from "./words.js";
 
 const AT_ONCE = 8; // pictures of a request: the first answers are shown while the others are predicted
 // Dropped with pictures; a type that the browser does not know may be one.
@@ -43,6 +43,19 @@ export async function* predictedItems(files, model, { limits, facts }) {
   }
 }
 
+// Pictures, and for what is none an error that names it; null where all are pictures.
+export function picturesAmong(files) {
+  const all = [...files];
+  const others = all.filter(({ type }) => OTHERS.test(type));
+  const are = others.length === 1 ? "is not a picture and was" : "are not pictures and were";
+  const hint = others.some(({ type }) => type.startsWith("video/")) ? " A film is sent under “Film”." : "";
+  const text = `${listed(others.map(({ name }) => name))} ${are} left out.${hint}`;
+  return {
+    pictures: all.filter((file) => !others.includes(file)),
+    problem: others.length > 0 ? new Error(text) : null,
+  };
+}
+
 export class PicturesView {
   constructor(context) {
     this.context = context; // { limits, facts, model(): the chosen model }
@@ -62,14 +75,15 @@ export class PicturesView {
 
   // Files that come while others are predicted wait for their turn.
   take(files) {
-    const pictures = [...files].filter(({ type }) => !OTHERS.test(type));
-    if (pictures.length) this.waiting = this.waiting.then(() => this.predict(pictures));
+    const { pictures, problem } = picturesAmong(files);
+    if (pictures.length) this.waiting = this.waiting.then(() => this.predict(pictures, problem));
+    else showProblem(problem);
     return this.waiting;
   }
 
-  async predict(files) {
+  async predict(files, problem) {
     const model = this.context.model();
-    showProblem(null);
+    showProblem(problem);
     const { items: into } = this; // another list once all are removed, whereupon what still comes is left
     const before = into.length;
     try {

@@ -1,6 +1,6 @@
 // Valence and arousal in one plane (report/circumplex.py): a point for each picture, a cross for its intervals.
 
-import { drawing } from "./dom.js";
+import { drawing, element } from "./dom.js";
 import { interval } from "./words.js";
 
 const SIDE = 300;
@@ -35,9 +35,19 @@ export function affectPlane(points, model) {
       "aria-label": label,
     },
     grid(across, up, x, y),
-    points.map((point, index) => cross(point, index, points.length, x, y)),
+    points.map((point, index) => cross(point, index, x, y)),
   );
 }
+
+// Which point is which picture: by colour and shape. Names in the plane would lie on each other's crosses.
+export const planeKey = (points) =>
+  element(
+    "p",
+    { class: "legend" },
+    points.map(({ name }, index) =>
+      element("span", { class: `key n${index + 1}` }, element("i", { class: "swatch" }), name),
+    ),
+  );
 
 function grid(across, up, x, y) {
   const [middle, half] = [LEFT + SIDE / 2, TOP + SIDE / 2];
@@ -70,26 +80,20 @@ function grid(across, up, x, y) {
   return drawing("g", { class: "grid" }, axes, quarters, ticks, levels, names);
 }
 
-function cross({ row, name }, index, count, x, y) {
+function cross({ row }, index, x, y) {
   const { valence, arousal } = row;
   const [cx, cy] = [x(valence.mean), y(arousal.mean)];
-  const onLeft = cx < LEFT + SIDE / 2;
   return drawing(
     "g",
     { class: `point n${index + 1}${row.unusual ? " unusual" : ""}` },
     drawing("path", {
       d: `M${x(valence.low)} ${cy}H${x(valence.high)}M${cx} ${y(arousal.low)}V${y(arousal.high)}`,
     }),
-    drawing("circle", { cx, cy, r: 6 }),
-    count > 1 &&
-      drawing(
-        "text",
-        { x: cx + (onLeft ? 9 : -9), y: cy + (index ? 19 : -9), "text-anchor": onLeft ? "start" : "end" },
-        shortened(name),
-      ),
+    index
+      ? drawing("rect", { class: "mark", x: cx - 5, y: cy - 5, width: 10, height: 10 })
+      : drawing("circle", { class: "mark", cx, cy, r: 6 }),
   );
 }
 
 const scaleOf = (model, name) => model.ratings.find((each) => each.name === name);
 const ticksOf = ({ low, high }) => [low, (low + high) / 2, high];
-const shortened = (name) => (name.length > 18 ? `${name.slice(0, 17)}…` : name);

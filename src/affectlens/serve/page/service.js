@@ -2,6 +2,7 @@
 
 export class ServiceProblem extends Error {}
 
+const NO_ANSWER = "The service does not answer. Is it still running? Then try again.";
 const UNAUTHORISED = 401;
 let token = "";
 
@@ -13,7 +14,7 @@ export const setToken = (value) => {
 export const needsToken = (error) => error instanceof ServiceProblem && error.status === UNAUTHORISED;
 
 export async function loadModels() {
-  return (await open("v1/models")).json();
+  return connected((await open("v1/models")).json());
 }
 
 // Rows in the order of the files; a picture that cannot be read is a row with an error.
@@ -31,16 +32,21 @@ export const startFilm = (file, { model }) => send("v1/film", { fields: { model 
 
 export const deleteFilm = (links) => open(links.self, { method: "DELETE", keepalive: true });
 
+// What is still to come over the network. Browsers word a broken connection each in its own way, and none states
+// what to do. Raises `ServiceProblem`.
+export async function connected(coming) {
+  try {
+    return await coming;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServiceProblem(NO_ANSWER);
+  }
+}
+
 // A response with a status of success. Raises `ServiceProblem`.
 export async function open(url, options = {}) {
   const headers = { ...options.headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
-  let response;
-  try {
-    response = await fetch(url, { ...options, headers });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ServiceProblem("The service does not answer. Is it still running? Then try again.");
-  }
+  const response = await connected(fetch(url, { ...options, headers }));
   if (response.ok) return response;
   const plain = await response.json().catch(() => ({}));
   const text = plain.detail || plain.title || `The service answered with status ${response.status}.`;
@@ -53,5 +59,6 @@ async function send(url, { fields, files, signal }) {
     for (const value of [values].flat()) body.append(name, value);
   }
   for (const [name, file] of files) body.append(name, file, file.name);
-  return (await open(url, { method: "POST", body, signal })).json();
+  const response = await open(url, { method: "POST", body, signal });
+  return connected(response.json());
 }

@@ -1,11 +1,12 @@
 // Several pictures as a contact sheet: sorted, saved as CSV, and two of them chosen to be compared.
 
-import { element, saveText } from "./dom.js";
+import { element, saveText, thumbnail } from "./dom.js";
 import { predictionsCsv } from "./csv.js";
 import { coloured } from "./bars.js";
 import { percent, plural, ranked } from "./words.js";
 
 const ADDED = "as added";
+const MARK_TWO = "Mark two to compare";
 
 // `events`: onOpen(item), onCompare([item, item]), onClear().
 export class Sheet {
@@ -26,7 +27,7 @@ export class Sheet {
     this.compareButton = element(
       "button",
       { type: "button", disabled: true, onclick: () => events.onCompare(this.compared) },
-      "Compare the two",
+      MARK_TWO,
     );
     this.list = element("ul", { class: "sheet" });
     this.element = element(
@@ -76,7 +77,7 @@ export class Sheet {
     const open = element(
       "button",
       { type: "button", class: "tile", onclick: () => this.events.onOpen(item) },
-      element("img", { src: url, alt: "", loading: "lazy", decoding: "async" }),
+      thumbnail({ src: url, alt: "", loading: "lazy", decoding: "async" }),
       top && coloured("span", top[0], model, { width: `${100 * top[1]}%` }),
       element("span", { class: "name" }, file.name),
       found,
@@ -106,7 +107,9 @@ export class Sheet {
     const others = this.compared.filter((each) => each !== item);
     this.compared = (isChosen ? [...others, item] : others).slice(-2);
     for (const [each, { box }] of this.tiles) box.checked = this.compared.includes(each);
-    this.compareButton.disabled = this.compared.length !== 2;
+    const isPair = this.compared.length === 2;
+    this.compareButton.disabled = !isPair;
+    this.compareButton.textContent = isPair ? "Compare the two" : MARK_TWO;
   }
 
   save() {

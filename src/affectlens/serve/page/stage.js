@@ -41,7 +41,7 @@ export class Stage {
   async show(word) {
     this.wanted = word;
     this.picture.setAttribute("aria-busy", "true");
-    this.reading.textContent = `The heat map of ${word} is being computed, which takes some seconds …`;
+    this.reading.textContent = `The heat map of ${word} is being computed …`;
     try {
       const answer = await this.mapOf(word);
       if (this.wanted === word) this.lay(word, answer);
@@ -88,7 +88,7 @@ export class Stage {
       swatch(positive),
       `speaks for ${word} `,
       swatch(negative),
-      `speaks against it; ${unit}. Method: ${method}.`,
+      `speaks against it. Strength: ${unit}. Method: ${method}.`,
     ];
   }
 
