@@ -150,13 +150,32 @@ def test_what_cannot_be_requested_is_a_problem_that_states_why(
 
 
 @pytest.mark.parametrize(
-    ("fields", "part"), [({"emotion": "awesome"}, "Did you mean 'awe'"), ({"method": "gradient"}, "gradient")]
-)
+    ("fields", "part"),
+    [
+        ({"emotion": "awesome"}, "Did you mean 'awe'"), ({"method": "gradient"}, "gradient"),
+        ({"emotions": "awe"}, "a field of its own, emotion"),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_explained_is_a_problem(
     fields: dict[str, str], part: str, service: Running, photographs: Pictures
 ) -> None:
     reply = service.post_form("/v1/explain", [("picture", *photographs[0])], **fields)
     assert reply.status == 422 and part in reply.json["detail"]
+
+
+def test_an_emotion_that_was_left_empty_in_a_form_is_the_likeliest(
+    service: Running, photographs: Pictures
+) -> None:
+    found = service.post_form("/v1/explain", [("picture", *photographs[0])], emotion="", model="").json
+    assert [each["emotion"] for each in found["explanations"]] == [found["prediction"]["top"]]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v2", 404), ("PUT", "/v1/predict", 405)])
+def test_a_request_that_there_is_not_states_where_all_are_listed(
+    method: str, path: str, status: int, service: Running
+) -> None:
+    reply = service.send(method, path)
+    assert reply.status == status and "/openapi.json" in reply.json["detail"]
 
 
 def test_a_picture_that_cannot_be_explained_as_it_cannot_be_read_is_a_problem(service: Running) -> None:

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from affectlens.serve.settings import ServeSettings
@@ -36,4 +38,18 @@ def test_the_command_serves_until_a_signal_and_names_its_address(
     finally:
         process.send_signal(number)
         rest = process.communicate(timeout=60)[1]
+    assert (process.returncode, rest) == (0, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sessions of POSIX")
+def test_ctrl_c_in_a_terminal_ends_a_service_that_still_starts_without_an_error(graph_model: Path) -> None:
+    command = [sys.executable, "-m", "affectlens", "serve", "--model", str(graph_model), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("Serving tiny")
+    end = time.monotonic() + 30
+    while not psutil.Process(process.pid).children() and time.monotonic() < end:  # its decoders begin
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes of the command
+    rest = process.communicate(timeout=60)[1]
     assert (process.returncode, rest) == (0, "")

@@ -175,6 +175,20 @@ def test_a_service_ends_while_a_film_is_followed(graph_model: Path, tmp_path: Pa
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_a_service_ends_with_films_that_were_kept_long_enough(
+    graph_model: Path, tmp_path: Path, film: Path
+) -> None:
+    environment = {"TMPDIR": str(tmp_path), "TEMP": str(tmp_path)}
+    with running(graph_model, environment, film_keep_seconds=2) as service:
+        link = sent(service, film.read_bytes())
+        assert events_of(service, link)[-1][0] == "done"
+        time.sleep(2.1)  # nothing is requested meanwhile, so that the film is found to be old at the end
+        service.process.terminate()
+        out, error = service.process.communicate(timeout=60)
+        assert (service.process.returncode, out, error) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_folders_of_services_that_were_killed_are_removed_and_those_of_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graph_model: Path, film: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Who may call the service, and the headers of its answers."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ def test_names_that_are_not_the_services_are_refused(host: str, status: int, ser
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "http://localhost:81", "Host": "localhost:80"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://[::1"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200),
@@ -131,11 +134,34 @@ def test_beyond_this_machine_without_a_token_there_is_a_warning() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "part"),
-    [({"token": " "}, "token"), ({"pictures": 0}, "pictures"), ({"port": 70_000}, "port")],
+    [
+        ({"token": " "}, "token"),
+        ({"token": "a\n"}, "line ends"),
+        ({"token": "a b"}, "spaces"),
+        ({"pictures": 0}, "pictures"),
+        ({"port": 70_000}, "port"),
+        ({"shutdown_seconds": math.inf}, "shutdown_seconds must be"),
+        ({"picture_pixels": 10**30}, "at most"),
+        ({"host": ""}, "not a host"),
+        ({"host": "127.0.0.1:80"}, "not a host"),
+        ({"allow_hosts": ("a.example:80",)}, "not a host"),
+        ({"allow_hosts": ("https://a.example",)}, "not a host"),
+        ({"allow_hosts": ("[x",)}, "not a host"),
+        ({"allow_origins": ("a.example",)}, "not an origin"),
+        ({"allow_origins": ("*",)}, "not an origin"),
+        ({"allow_origins": ("http://[",)}, "not an origin"),
+        ({"allow_origins": ("https://a.example/page",)}, "not an origin"),
+        ({"allow_origins": ("https://a.example:443",)}, "not an origin"),
+    ],
 )
 def test_impossible_settings_are_errors(settings: dict[str, object], part: str) -> None:
     with pytest.raises(SettingsError, match=part):
         ServeSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_hosts_and_origins_may_be_given_as_people_write_them() -> None:
+    hosts, origins = ("Pictures.lan", "::1", "[::1]"), ("https://A.example/", "http://localhost:5173")
+    ServeSettings(host="0.0.0.0", allow_hosts=hosts, allow_origins=origins)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,13 @@ _DESCRIPTION = (
     "Which emotions pictures and films evoke in those who look at them, on average. It does not measure what "
     "any person feels."
 )
+_NEXT_STEPS = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this path. GET /openapi.json lists what there is.",
+    HTTPStatus.METHOD_NOT_ALLOWED: (
+        "This path has no such method: the header Allow lists those that it has, "
+        "and GET /openapi.json what there is."
+    ),
+}
 
 
 def create_app(service: Service, settings: ServeSettings) -> FastAPI:
@@ -69,7 +76,8 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
     async def as_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        return problem_response(status, "http", str(error.detail), request.url.path, error.headers)
+        detail = _NEXT_STEPS.get(status, str(error.detail))
+        return problem_response(status, "http", detail, request.url.path, error.headers)
 
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=GONE)  # which no one reads

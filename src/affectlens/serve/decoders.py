@@ -56,6 +56,7 @@ class DecoderProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", call,
             stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_BUFFER, env={**os.environ, **one_thread},
+            start_new_session=True,  # Ctrl-C in a terminal is for the service, which still needs it
         )  # fmt: skip
         try:
             _widen(self._process)

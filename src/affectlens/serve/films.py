@@ -99,7 +99,8 @@ class Films:
         """End all films, and remove what is on disk."""
         self.stopping = True
         for film in list(self._films.values()):
-            await self.remove(film.number)
+            with suppress(Problem):  # it was forgotten or removed meanwhile
+                await self.remove(film.number)
         self._folder.close()
 
     @contextmanager
@@ -207,6 +208,7 @@ class Films:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", call,
             stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, limit=_LONGEST_LINE, env=dict(os.environ),
+            start_new_session=True,  # Ctrl-C in a terminal is for the service, which then ends it
         )  # fmt: skip
         try:
             assert process.stdout is not None

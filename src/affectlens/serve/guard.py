@@ -140,7 +140,7 @@ class Guard:
         follows_link = headers.get("sec-fetch-mode") == "navigate" and method in _SAFE
         if allowed is not None or (origin is None and (not is_elsewhere or follows_link)):
             return
-        if origin is not None and urlsplit(origin).netloc.lower() == headers.get("host", "").lower():
+        if origin is not None and _host_of(origin) == headers.get("host", "").lower():
             return
         detail = "Pages of other origins may not call the service. Have it started with --allow-origin."
         raise Problem(HTTPStatus.FORBIDDEN, "origin", detail, CLOSE)
@@ -166,3 +166,11 @@ class Guard:
             headers["access-control-allow-methods"] = _METHODS
             headers["access-control-allow-headers"] = _ALLOWED_HEADERS
             headers["cross-origin-resource-policy"] = "cross-origin"
+
+
+def _host_of(origin: str) -> str | None:
+    """Return the host of an origin, with its port, in small letters; None for what is not one."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

@@ -93,7 +93,9 @@ async def read_explain(
         form = await read_form(request, settings, add, frozenset({PICTURE}), 1)
         if PICTURE not in form.files:
             raise invalid(f"There is no picture. Send it as a file in a part named {PICTURE}.")
-        emotions = form.fields.pop("emotion", [])
+        emotions = [each for each in form.fields.pop("emotion", []) if each]
+        if "emotions" in form.fields:  # the name that it has in JSON
+            raise invalid("emotions: forms name each in a field of its own, emotion.")
         return form.files[PICTURE][0], _validated(ExplainFields, {**_single(form), "emotions": emotions})
     body = _validated_json(ExplainBody, await read_bytes(request, settings, add))
     return _file_of(body.picture, add), body

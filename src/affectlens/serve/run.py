@@ -1,5 +1,6 @@
 """Running the application in uvicorn, until a signal ends it."""
 
+import math
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -44,7 +45,7 @@ def run_service(service: Service, settings: ServeSettings, ready: Callable[[str]
         access_log=False,  # names of pictures are no one's business
         server_header=False,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=int(settings.shutdown_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
         lifespan="on",
         ws="none",
     )

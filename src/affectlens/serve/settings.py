@@ -4,11 +4,14 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.machine import usable_cores
 
 LOOPBACK_NAME = "localhost"
+MOST = 10**12  # of any limit: what systems take as sizes and times, with room to multiply
+_PORTS_OF_SCHEMES = {"http": 80, "https": 443}  # which browsers leave out of an origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,8 @@ class ServeSettings:
         upload_seconds: for a client to send a film
         film_keep_seconds: for which a finished film is kept
         game: folder of pictures that the page offers for guessing (`game.read_game`); None for none
-    Raises `SettingsError` for a number below 1, and for an empty token.
+    Raises `SettingsError` for a limit that is not in (0, `MOST`], for a token that no header could carry, and
+    for a host, a name or an origin that no request could have.
     """
 
     host: str = "127.0.0.1"
@@ -70,12 +74,26 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name != "port" and isinstance(value, int | float) and not value > 0:
-                raise SettingsError(f"{name} must be more than 0, not {value}.")
+            if name != "port" and isinstance(value, int | float) and not 0 < value <= MOST:
+                raise SettingsError(f"{name} must be more than 0 and at most {MOST:,}, not {value}.")
         if not 0 <= self.port < 1 << 16:
             raise SettingsError(f"port must lie in 0..65535, not {self.port}.")
-        if self.token is not None and not (self.token.strip() and self.token.isascii()):
-            raise SettingsError("The token is empty or not ASCII. Give letters and digits, or none.")
+        if self.token is not None and not _is_token(self.token):
+            raise SettingsError(
+                "The token is empty, or has spaces, line ends or letters beyond ASCII. "
+                "Give letters and digits, or none."
+            )
+        for name in (self.host, *self.allow_hosts):
+            if not _is_host(name):
+                raise SettingsError(
+                    f"{name!r} is not a host. Give a name or an address alone, as example.org."
+                )
+        for origin in self.allow_origins:
+            if not _is_origin(origin):
+                raise SettingsError(
+                    f"{origin!r} is not an origin as browsers send it. Give scheme and host, and the port "
+                    "where it is not the scheme's own, as https://example.org."
+                )
 
     @property
     def is_loopback(self) -> bool:
@@ -111,3 +129,31 @@ class ServeSettings:
 _LIMITS = tuple(
     each.name for each in fields(ServeSettings) if each.type in (int, float) and each.name != "port"
 )
+
+
+def _is_token(text: str) -> bool:
+    """Whether a header can carry it: clients and servers strip spaces around a value."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        return bool(text) and urlsplit(f"//{text}").hostname == text.lower()
+    except ValueError:
+        return False
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    has_only = f"{parts.scheme}://{parts.netloc}".lower() == text.rstrip("/").lower() and "@" not in text
+    return has_only and bool(parts.hostname) and (port is None or port != _PORTS_OF_SCHEMES.get(parts.scheme))
