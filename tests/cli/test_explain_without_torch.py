@@ -90,7 +90,7 @@ def test_a_method_that_needs_torch_is_refused_with_how_to_get_it(
 def test_methods_are_listed_with_what_those_need_that_cannot_run(graph_model: Path) -> None:
     ended = explain("methods")
     assert ended.returncode == 0, ended.stderr
-    assert re.search(r"^rise .*\(default of default\)$", ended.stdout, re.MULTILINE)
+    assert re.search(r"^cam .*\(default of default\)$", ended.stdout, re.MULTILINE)
     assert "masks=1000" in ended.stdout
     assert "The method gradient needs torch" in ended.stdout
     suiting = explain("methods", "--model", graph_model).stdout
