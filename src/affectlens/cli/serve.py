@@ -26,7 +26,8 @@ from affectlens.extras import SERVE, require
               help="Origin, as https://example.org, whose pages may call the service.")  # fmt: skip
 @click.option("--allow-host", "allow_hosts", multiple=True, metavar="NAME",
               help="Name by which the service may be called, besides its own.")  # fmt: skip
-@click.option("--game", type=options.NamedPath(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
+@click.option("--game", metavar="FOLDER",
+              type=options.NamedPath(exists=True, file_okay=False, path_type=Path),
               help="Folder of pictures that the page offers for guessing; labels.csv and ratings.csv in it, "
                    "or .tsv, hold what people answered.")  # fmt: skip
 @click.option("--set", "assignments", multiple=True, metavar="LIMIT=VALUE",
