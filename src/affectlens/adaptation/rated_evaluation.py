@@ -193,7 +193,7 @@ def _rating_names(given: RowsFile) -> tuple[str, ...]:
 
 
 def _words_of_rows(given: RowsFile) -> Vocabulary:
-    words = tuple(dict.fromkeys(word for row in given.rows for word in row.emotions or ())) or MIKELS.words
+    words = given.words or MIKELS.words
     return MIKELS if set(words) == set(MIKELS.words) else Vocabulary(own_name(words), words)
 
 

@@ -193,7 +193,7 @@ def evaluate_rows(given: RowsFile, source: DataSource, split: str) -> Evaluation
     could be read and for a set of other words.
     """
     original = source
-    words = tuple(dict.fromkeys(word for row in given.rows for word in row.emotions or ()))
+    words = given.words
     if set(words) == set(POLARITY.words):
         source = _with_polarity(original)
     elif words and not any(set(words) == set(v.words) for v in (source.vocabulary, *VOCABULARIES.values())):

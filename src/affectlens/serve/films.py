@@ -18,7 +18,7 @@ from affectlens.serve.film_child import DONE, FAILED
 from affectlens.serve.film_folder import FilmFolder
 from affectlens.serve.metrics import ServeMetrics
 from affectlens.serve.models import ServedModel
-from affectlens.serve.problems import CLOSE, Problem, overloaded
+from affectlens.serve.problems import CLOSE, Problem, overloaded, problem_json
 from affectlens.serve.settings import ServeSettings
 
 FilmStatus = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -74,14 +74,9 @@ class SentFilm:
 
     def problem(self) -> dict[str, Any]:
         """Return why it failed, as RFC 9457 has it."""
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return {
-            "type": "urn:affectlens:problem:film",
-            "title": status.phrase,
-            "status": int(status),
-            "detail": self.detail,
-            "instance": f"/v1/film/{self.number}",
-        }
+        assert self.detail is not None, "a film that failed has its reason"
+        instance = f"/v1/film/{self.number}"
+        return problem_json(HTTPStatus.UNPROCESSABLE_ENTITY, "film", self.detail, instance)
 
 
 class Films:

@@ -45,14 +45,19 @@ def problem_response(
     status: HTTPStatus, kind: str, detail: str, instance: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Write a problem as a response."""
-    plain = {
+    plain = problem_json(status, kind, detail, instance)
+    return Response(json_text(plain), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_json(status: HTTPStatus, kind: str, detail: str, instance: str) -> dict[str, Any]:
+    """Return a problem as plain data."""
+    return {
         "type": f"urn:affectlens:problem:{kind}",
         "title": status.phrase,
         "status": int(status),
         "detail": detail,
         "instance": instance,
     }
-    return Response(json_text(plain), status, dict(headers or {}), MEDIA_TYPE)
 
 
 def json_response(plain: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -17,6 +17,11 @@ class RowsFile:
     file: Path
     rows: tuple[JsonRow, ...]
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The emotions of all rows, in the order of their first row."""
+        return tuple(dict.fromkeys(word for row in self.rows for word in row.emotions or ()))
+
 
 def is_rows_file(name: str) -> bool:
     """Whether a name is that of a result file, by its suffix; a folder is none."""
