@@ -11,14 +11,14 @@ Letters: B pictures, E emotions, N tokens, K heads with d channels each, C = K d
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from affectlens.models.backbones import has_plain_last_block
-from affectlens.models.maps import as_maps, frozen, transformers
+from affectlens.models.maps import as_maps, frozen, noise_for, transformers
 
 _SAME = 1e-3  # of the largest gradient: by how much ours may be off autograd's
 
@@ -29,20 +29,23 @@ class ClassTokenReader:
 
     Attributes:
         path: of the transformer, "" for the network itself
+        last_block: the index of its last block
         factor: of its logits in those of the network, but for a number that all emotions have in common
     """
 
     path: str
+    last_block: int
     factor: float = 1.0
 
     @property
     def captured(self) -> Mapping[str, tuple[str, bool]]:
         """What is read as the network runs, by name: the module's path, and whether it is its input."""
         begin = f"{self.path}." if self.path else ""
+        block = f"{begin}blocks.{self.last_block}"
         return {
-            "qkv": (f"{begin}blocks.-1.attn.qkv", False),
-            "attended": (f"{begin}blocks.-1.norm2", True),
-            "hidden": (f"{begin}blocks.-1.mlp.fc1", False),
+            "qkv": (f"{block}.attn.qkv", False),
+            "attended": (f"{block}.norm2", True),
+            "hidden": (f"{block}.mlp.fc1", False),
             "last": (f"{begin}norm", True),
         }
 
@@ -55,12 +58,11 @@ def find_reader(network: nn.Module, height: int, width: int) -> ClassTokenReader
     paths = transformers(network)
     if len(paths) != 1 or not has_plain_last_block(network.get_submodule(paths[0])):
         return None
-    reader = ClassTokenReader(paths[0])
-    like = next(network.parameters())
-    noise = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(like)
+    trunk: Any = network.get_submodule(paths[0])
+    reader = ClassTokenReader(paths[0], len(trunk.blocks) - 1)
     with frozen(network):
-        factor = _compared(network, reader, noise)
-    return None if factor is None else ClassTokenReader(paths[0], factor)
+        factor = _compared(network, reader, noise_for(network, height, width))
+    return None if factor is None else replace(reader, factor=factor)
 
 
 def read_patches(network: nn.Module, reader: ClassTokenReader, read: Mapping[str, Tensor]) -> Tensor:
@@ -116,7 +118,7 @@ class ClassTokenCapture:
     def __init__(self, network: nn.Module, reader: ClassTokenReader) -> None:
         self.read: dict[str, Tensor] = {}
         self._hooks = [
-            self._hook(_submodule(network, path), name, is_input)
+            self._hook(network.get_submodule(path), name, is_input)
             for name, (path, is_input) in reader.captured.items()
         ]
 
@@ -133,14 +135,6 @@ class ClassTokenCapture:
         """Take the hooks off."""
         for hook in self._hooks:
             hook.remove()
-
-
-def _submodule(network: nn.Module, path: str) -> nn.Module:
-    found: Any = network
-    for part in path.split("."):
-        found = found[int(part)] if part.lstrip("-").isdigit() else getattr(found, part)
-    module: nn.Module = found
-    return module
 
 
 def _compared(network: nn.Module, reader: ClassTokenReader, image: Tensor) -> float | None:

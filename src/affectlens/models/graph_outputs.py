@@ -43,6 +43,7 @@ from affectlens.models.maps import (
     captured,
     frozen,
     linear_layers,
+    noise_for,
     reads_linearly,
     transformers,
 )
@@ -90,7 +91,7 @@ class GraphNetwork(nn.Module):
         self._token = find_reader(network, height, width)
         self._layer = _map_layer(network, height, width, self._token)
         with torch.no_grad():
-            logits = network(_noise(network, height, width))
+            logits = network(noise_for(network, height, width))
         self._readers = last_layers(network, height, width, logits.shape[1])
         self._pooled, self._rated = tuple(layers), tuple(rated)
         self._percents = frozenset(percents)
@@ -171,7 +172,7 @@ class GraphNetwork(nn.Module):
         if not isinstance(self.network, HasAttributes):
             return ()
         with torch.no_grad():
-            return tuple(_of_attributes(self.network.explain(_noise(self.network, height, width))))
+            return tuple(_of_attributes(self.network.explain(noise_for(self.network, height, width))))
 
     def _attention_maps(self, token: ClassTokenReader, read: Mapping[str, Tensor], images: Tensor) -> Tensor:
         added = read_patches(self.network, token, read)
@@ -230,7 +231,7 @@ def _map_layer(
 
 def _map_weights(network: nn.Module, layer: MapLayer, height: int, width: int) -> Tensor:
     """Weights by which centred logits are read from the last map: (E, C, rows, columns), or (E, C, 1, 1)."""
-    image = _noise(network, height, width)
+    image = noise_for(network, height, width)
     with frozen(network), torch.enable_grad(), captured(network, [layer]) as maps:
         logits = network(image)[0]
         centred = logits - logits.mean()
@@ -255,13 +256,8 @@ def last_layers(network: nn.Module, height: int, width: int, emotions: int) -> t
     ]
     try:
         with torch.no_grad():
-            network(_noise(network, height, width))
+            network(noise_for(network, height, width))
     finally:
         for hook in hooks:
             hook.remove()
     return tuple(found) if len(set(found)) == len(found) else ()
-
-
-def _noise(network: nn.Module, height: int, width: int) -> Tensor:
-    like = next(network.parameters(), torch.empty(0))
-    return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(like)

@@ -101,8 +101,7 @@ def reads_linearly(network: nn.Module) -> bool:
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
         return False
     size = backbones.input_size(network, default=(_SIDE, _SIDE))
-    like = next(network.parameters())
-    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like)
+    noise = noise_for(network, *size)
     try:
         with frozen(network), torch.no_grad():
             layers = linear_layers(network, *size)
@@ -115,6 +114,12 @@ def reads_linearly(network: nn.Module) -> bool:
     except SettingsError:
         return False
     return torch.allclose(twice - once, once - zero, rtol=1e-3, atol=1e-3 * float((once - zero).abs().max()))
+
+
+def noise_for(network: nn.Module, height: int, width: int) -> Tensor:
+    """One image of noise for a network, always the same: (1, 3, height, width), of its weights' format."""
+    like = next(network.parameters(), torch.empty(0))
+    return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(like)
 
 
 @contextmanager
