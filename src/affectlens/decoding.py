@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -104,16 +104,22 @@ def can_have_child() -> bool:
     return name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
 
 
+def call_in_child(function: str, arguments: Sequence[str]) -> str:
+    """Write the program by which another Python calls a function, "module:name", found as by this one."""
+    module, name = function.split(":")
+    return (
+        f"import sys; sys.path[:] = {sys.path!r}; from {module} import {name} as call; "
+        f"call(*{list(arguments)!r})"
+    )
+
+
 def in_child(function: str, file: IO[bytes], arguments: list[str], seconds: float) -> IO[bytes]:
     """Call a function in a child process: `function` is "module:name", called with `arguments`.
 
     `file` is its standard input. Returns a file, at its beginning, with what it wrote to standard output;
     close it. Raises `ChildFailed`, and `Cancelled`.
     """
-    module, name = function.split(":")
-    call = (
-        f"import sys; sys.path[:] = {sys.path!r}; from {module} import {name} as call; call(*{arguments!r})"
-    )
+    call = call_in_child(function, arguments)
     result: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         with _as_input(file) as given, _child(call, given, result) as child:

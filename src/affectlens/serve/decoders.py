@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from affectlens import errors
+from affectlens.decoding import call_in_child
 from affectlens.errors import PictureDamaged, PictureError, PictureTooLarge
 from affectlens.images import Pixels
 from affectlens.inference.fitting import FittedPicture
@@ -48,10 +49,7 @@ class DecoderProcess:
         """Start the process if it is not there, and wait until it is ready."""
         if self._process is not None and self._process.returncode is None:
             return
-        call = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from affectlens.serve.decoder_child import serve_orders; serve_orders('{self._most_pixels}')"
-        )
+        call = call_in_child("affectlens.serve.decoder_child:serve_orders", [str(self._most_pixels)])
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", call,

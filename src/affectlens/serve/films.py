@@ -14,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from affectlens.decoding import call_in_child
 from affectlens.serve.film_child import DONE, FAILED
 from affectlens.serve.film_folder import FilmFolder
 from affectlens.serve.metrics import ServeMetrics
@@ -196,10 +197,7 @@ class Films:
             "most_seconds": self._settings.film_seconds,
             **film.model.loading,
         }
-        call = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from affectlens.serve.film_child import watch_film; watch_film({json.dumps(order)!r})"
-        )
+        call = call_in_child("affectlens.serve.film_child:watch_film", [json.dumps(order)])
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", call,
             stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, limit=_LONGEST_LINE, env=dict(os.environ),
