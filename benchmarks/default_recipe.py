@@ -7,8 +7,8 @@ Start it again after any interruption: what is there is not made again, and a tr
     folds.tsv                   five folds, and `test`, a tenth of FI that nothing learns from or is chosen on
     data.tsv                    the same for training: `val`, a fourth of fold 1, only fits temperatures
     features.npz, teacher.csv   frozen networks' features; answers of classifiers that did not see the picture
-    transformer, convolutional  two runs, each with its model
-    model                       both as one, with its scores on `test`
+    MEMBER                      a run for each member of the plan, with its model
+    model                       all as one, with its scores on `test`
 
 `--plan default_recipe_large.toml` is the same for a GPU and networks some hundred times larger.
 """
@@ -20,6 +20,7 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,12 @@ from frozen_heads import SIDE, Stored, features_of, out_of_fold
 PLAN = Path(__file__).with_name("default_recipe.toml")
 FOLDS, TEST_SHARE = 5, 0.1
 QUARTERS = 4  # of fold 1, of which the first is `val`
-TRANSFORMER, CONVOLUTIONAL = "transformer", "convolutional"
 COMMAND = "python benchmarks/default_recipe.py --fi PATH --weights FOLDER --out FOLDER"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One of both models: a recipe, or a network, and settings on top of it."""
+    """One of the models that are joined: a recipe, or a network, and settings on top of it."""
 
     recipe: str
     set: tuple[str, ...] = ()
@@ -65,11 +65,10 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained, and by which networks' frozen maps it is taught."""
+    """What is trained, in the order of joining, and by which networks' frozen maps it is taught."""
 
     frozen: Mapping[str, tuple[int, ...]]
-    transformer: Member
-    convolutional: Member
+    members: Mapping[str, Member]
 
     @classmethod
     def read(cls, file: Path = PLAN) -> "Plan":
@@ -110,9 +109,8 @@ def make(plan: Plan, paths: Paths, name: str = "default") -> Path:
         ("data.tsv", lambda out: _set_validation_apart(paths, out)),
         ("features.npz", lambda out: _write_features(plan, paths, out)),
         ("teacher.csv", lambda out: _teach(paths, out)),
-        (f"{TRANSFORMER}/{MODEL}", lambda out: _train(plan.transformer, paths, out)),
-        (f"{CONVOLUTIONAL}/{MODEL}", lambda out: _train(plan.convolutional, paths, out)),
-        (MODEL, lambda out: _join(paths, out, name)),
+        *((f"{run}/{MODEL}", partial(_train, member, paths)) for run, member in plan.members.items()),
+        (MODEL, lambda out: _join(plan, paths, out, name)),
     )
     paths.out.mkdir(parents=True, exist_ok=True)
     for what, stage in stages:
@@ -195,12 +193,9 @@ def _train(member: Member, paths: Paths, model: Path) -> None:
     _affectlens(*words)
 
 
-def _join(paths: Paths, out: Path, name: str) -> None:
-    """Join both models, fit the temperature on `val`, and score `test`, once."""
-    transformer, convolutional = (
-        saved.load(str(paths.out / run / MODEL)) for run in (TRANSFORMER, CONVOLUTIONAL)
-    )
-    joined = join(transformer, convolutional, name)
+def _join(plan: Plan, paths: Paths, out: Path, name: str) -> None:
+    """Join all models, fit the temperature on `val`, and score `test`, once."""
+    joined = join([saved.load(str(paths.out / run / MODEL)) for run in plan.members], name)
     source = paths.table("data.tsv")
     saved.round_weights(joined.network, "float16")
     network, shape = joined.network, joined.card.preprocessing

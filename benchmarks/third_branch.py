@@ -30,7 +30,7 @@ from affectlens.evaluation.resampling import Measured, Resampled, times_sampled_
 from affectlens.machine import describe, keep_freed_memory
 from affectlens.metrics import softmax
 from affectlens.models import saved
-from affectlens.models.join import branch_of
+from affectlens.models.join import branches_of
 from affectlens.models.saved import Model
 from affectlens.report.text import markdown_table, signed
 from default_candidate import Rated
@@ -66,7 +66,8 @@ def measure(run: Path, data: str, ratings: Path) -> None:
     """Predict all pictures by all three networks, and write what follows."""
     keep_freed_memory()
     default, new = saved.load(), saved.load(str(run))
-    models = {name: branch_of(default, name) for name in ("transformer", "convolutional")} | {"new": new}
+    branches = dict(zip(("transformer", "convolutional"), branches_of(default), strict=True))
+    models = branches | {"new": new}
     records = open_data(data).split("val")
     rated = {name: Rated.read(ratings / name) for name in RATED}
     sets = {"val": records, **{name: records_of(each) for name, each in rated.items()}}

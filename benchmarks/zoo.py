@@ -32,6 +32,8 @@ from affectlens.training.settings import Settings
 FACTS = Path(__file__).with_name("zoo.toml")
 OUT = result_page.RESULTS.parent / "zoo"
 EMOTIONS = 8
+# Of networks that are not named after theirs.
+MODULES = {"pair": "ensemble", "vit_attributes": "vit_attributes"}
 # Of the data set that a network with attributes is made for, some.
 ATTRIBUTES = (Attribute("scene", ("beach", "street", "forest")), Attribute("brightness", ("dark", "light")))
 
@@ -190,7 +192,7 @@ def _file_of(entry: catalog.NetworkEntry) -> str:
     """Link the file of a network of our own."""
     if entry.timm_name:
         return ""
-    module = entry.name.partition("_")[0] if entry.name != "vit_attributes" else entry.name
+    module = MODULES.get(entry.name, entry.name.partition("_")[0])
     file = inspect.getsourcefile(import_module(f"affectlens.models.{module}"))
     assert file is not None
     return f" and [models/{module}.py](../../src/affectlens/models/{module}.py)"

@@ -20,10 +20,17 @@ WORDS = ("awe", "anger", "sadness")
 SMALL = ("epochs=1", "batch_size=16", "distillation=0.5", "num_workers=0")
 PLAN = Plan(
     frozen={"test_efficientnet": (0, 1), "test_vit": (0,)},
-    transformer=Member(recipe="test_vit", set=(*SMALL, "preprocessing.height=64", "preprocessing.width=64")),
-    convolutional=Member(
-        recipe="test_efficientnet", set=(*SMALL, "preprocessing.height=32", "preprocessing.width=32")
-    ),
+    members={
+        "transformer": Member(
+            recipe="test_vit", set=(*SMALL, "preprocessing.height=64", "preprocessing.width=64")
+        ),
+        "convolutional": Member(
+            recipe="test_efficientnet", set=(*SMALL, "preprocessing.height=32", "preprocessing.width=32")
+        ),
+        "another": Member(
+            recipe="test_efficientnet", set=(*SMALL, "preprocessing.height=64", "preprocessing.width=64")
+        ),
+    },
 )
 
 
@@ -46,11 +53,12 @@ def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
     taught = {line.split(",")[0] for line in (paths.out / "teacher.csv").read_text().splitlines()[1:]}
     assert taught == train | val
     model = saved.load(str(folder))
-    assert model.card.network_options["convolutional_size"] == 32 and model.card.preprocessing.height == 64
+    assert model.card.network_options["sizes"] == [0, 32, 0] and model.card.preprocessing.height == 64
     assert (model.card.scores["split"], model.card.scores["count"]) == ("test", 9)
     assert model.card.training["data"]["counts"]["test"]["awe"] == 3
-    for branch in ("transformer", "convolutional"):
-        assert "teacher.csv" in json.dumps(model.card.training["joined"][branch])
+    assert len(model.card.training["joined"]) == 3
+    for origin in model.card.training["joined"].values():
+        assert "teacher.csv" in json.dumps(origin)
     assert "nothing was chosen on" in (folder / "README.md").read_text()
     picture = paths.table("data.tsv").split(ALL)[0].path
     (answer,) = Predictor.load(str(folder)).predict_files([picture])
@@ -74,7 +82,7 @@ def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
 @pytest.mark.parametrize("file", ["default_recipe.toml", "default_recipe_large.toml"])
 def test_the_plans_settings_are_settings_and_their_networks_have_the_levels(file: str) -> None:
     plan = Plan.read(default_recipe.PLAN.with_name(file))
-    for member in (plan.transformer, plan.convolutional):
+    for member in plan.members.values():
         settings = changed_recipe(member.recipe, None, member.set)
         assert settings.distillation == 0.5 and settings.epochs >= 5
     for name, levels in plan.frozen.items():

@@ -20,6 +20,7 @@ from affectlens.models.capabilities import (
 PROTOCOLS = (HasAuxiliary, HasBranches, HasEmbedding, HasAttributes, HasParts, HasTokens)
 SMALL: dict[str, dict[str, Any]] = {
     "pair": {"transformer": "test_vit.r160_in1k", "convolutional": "test_efficientnet.r160_in1k"},
+    "ensemble": {"members": ["test_resnet", "test_efficientnet"], "sizes": [0, 64]},
     "mlm_paper": {"backbone": "test_resnet"},
     "mlm_release": {"backbone": "test_resnet"},
     "mam_paper": {"backbone": "test_resnet"},
@@ -31,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 CAN: dict[str, set[type]] = {
     "pair": {HasBranches, HasParts},
+    "ensemble": {HasBranches, HasParts},
     "mlm_paper": {HasEmbedding, HasParts},
     "mlm_release": {HasEmbedding, HasParts},
     "mam_paper": {HasEmbedding, HasParts, HasTokens},

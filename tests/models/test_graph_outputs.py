@@ -43,6 +43,22 @@ def test_of_a_convolutional_network_class_maps_add_up_to_differences_of_logits(n
     assert found[GRAPH_CLASS_MAPS].shape[2] > 1
 
 
+def test_maps_of_several_networks_are_added_on_the_grid_that_holds_the_cells_of_each() -> None:
+    members = ["test_resnet", "test_efficientnet"]
+    network = small_member("ensemble", members=members, sizes=[0, 64])
+    found = outputs(network)
+    sums, logits = found[GRAPH_CLASS_MAPS].sum(dim=(2, 3)), centred(found[GRAPH_LOGITS])
+    torch.testing.assert_close(sums[0] - sums[1], logits[0] - logits[1], rtol=1e-3, atol=1e-5)
+    assert float((logits[0] - logits[1]).abs().max()) > 1e-3
+    cells = [outputs(small_member(name))[GRAPH_CLASS_MAPS].shape[2] for name in members]
+    assert cells == [3, 3] and found[GRAPH_CLASS_MAPS].shape[2:] == (6, 6)  # 3 of 96 pixels, 2 of 64
+
+
+def test_a_grid_of_too_many_cells_is_no_map() -> None:
+    network = small_member("ensemble", members=["test_resnet", "test_efficientnet"], sizes=[0, 224])
+    assert GRAPH_CLASS_MAPS not in GraphNetwork(network, 352, 352).names  # of 11 and 7 cells a side
+
+
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit"])
 def test_the_embedding_times_the_last_layers_weights_are_the_logits(name: str) -> None:
     network = small_member(name)

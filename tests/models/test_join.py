@@ -1,4 +1,4 @@
-"""Two models become one: its answer is the mean of theirs, its card names both."""
+"""Several models become one: its answer is the mean of theirs, its card names all."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_the_answer_is_the_mean_of_both_models_calibrated_log_probabilities(
     transformer: Model, convolutional: Model
 ) -> None:
     before = {name: value.clone() for name, value in transformer.network.state_dict().items()}
-    joined = join(transformer, convolutional, "both")
+    joined = join([transformer, convolutional], "both")
     pixels = pixels_of(64)
     one, other = calibrated(transformer, pixels), calibrated(convolutional, pixels)
     assert float((one - other).abs().max()) > 0.5 and float(one.std(dim=0).max()) > 1e-3
@@ -87,7 +87,7 @@ def test_the_answer_is_the_mean_of_both_models_calibrated_log_probabilities(
 def test_a_joined_model_is_saved_and_answers_the_same_when_it_is_loaded(
     transformer: Model, convolutional: Model, tmp_path: Path
 ) -> None:
-    joined = join(transformer, convolutional, "both")
+    joined = join([transformer, convolutional], "both")
     save_model(tmp_path / "both", joined.network, joined.card, joined_readme(joined.card))
     loaded, pixels = load_model(tmp_path / "both"), pixels_of(64)
     torch.testing.assert_close(calibrated(loaded, pixels), calibrated(joined, pixels), rtol=0, atol=1e-6)
@@ -95,46 +95,90 @@ def test_a_joined_model_is_saved_and_answers_the_same_when_it_is_loaded(
 
 def test_its_card_names_both_and_has_no_scores(transformer: Model, convolutional: Model) -> None:
     first = Model(transformer.network, replace(transformer.card, weights_hash="ab" * 32, version="0.2.0"))
-    card = join(first, convolutional, "both").card
-    assert (card.name, card.network, card.scores, card.temperature) == ("both", "pair", {}, 1.0)
+    card = join([first, convolutional], "both").card
+    assert (card.name, card.network, card.scores, card.temperature) == ("both", "ensemble", {}, 1.0)
     origins = card.training["joined"]
-    assert (origins["transformer"]["name"], origins["transformer"]["weights_hash"]) == ("test_vit", "ab" * 32)
-    assert origins["convolutional"]["temperature"] == 1.7
+    assert (origins["test_vit"]["name"], origins["test_vit"]["weights_hash"]) == ("test_vit", "ab" * 32)
+    assert origins["test_efficientnet"]["temperature"] == 1.7
     assert card.limits == ("It predicts the average.", "Trained on fi.", "Trained on folder.")
     assert card.licences["weights"].startswith("research use") and licence("fi") in card.licences["data"]
     text = joined_readme(card)
     assert "license_name: research-use" in text and "test_efficientnet" in text and "ab" * 32 in text
 
 
-def test_models_of_other_sizes_need_one_for_both(transformer: Model, convolutional: Model) -> None:
+def test_all_members_see_one_size_where_it_is_given(transformer: Model, convolutional: Model) -> None:
     larger = with_preprocessing(convolutional, height=96, width=96)
-    with pytest.raises(SettingsError, match=r"64x64 pixels and test_efficientnet 96x96.*--size"):
-        join(transformer, larger, "both")
-    joined = join(transformer, larger, "both", size=96)
+    joined = join([transformer, larger], "both", size=96)
     assert (joined.card.preprocessing.height, joined.card.preprocessing.width) == (96, 96)
     pixels = pixels_of(96)
     mean = (calibrated(transformer, pixels) + calibrated(larger, pixels)) / 2
     torch.testing.assert_close(calibrated(joined, pixels), mean.log_softmax(dim=1), rtol=0, atol=1e-5)
     with pytest.raises(SettingsError, match="take no pictures of 50x50"):
-        join(transformer, larger, "both", size=50)
+        join([transformer, larger], "both", size=50)
 
 
-def test_a_convolutional_model_of_smaller_pictures_sees_the_same_picture_made_smaller(
+def test_models_of_other_sizes_that_are_no_squares_need_one_for_all(
+    transformer: Model, convolutional: Model
+) -> None:
+    wide = with_preprocessing(convolutional, height=64, width=96)
+    with pytest.raises(SettingsError, match=r"test_vit sees 64x64 pixels and another model 96x64.*--size"):
+        join([transformer, wide], "both")
+
+
+def seen_smaller(model: Model, pixels: Tensor, side: int) -> Tensor:
+    """Log-probabilities of a model for a picture that is normalised and then made smaller."""
+    images = normalise(pixels, model.card.preprocessing)
+    with torch.inference_mode():
+        smaller = functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+        found: Tensor = model.network(smaller)
+    return (found / model.card.temperature).log_softmax(dim=1)
+
+
+def test_a_model_of_smaller_pictures_sees_the_same_picture_made_smaller(
     transformer: Model, convolutional: Model, tmp_path: Path
 ) -> None:
-    joined = join(transformer, with_preprocessing(convolutional, height=48, width=48), "both")
-    assert joined.card.preprocessing.height == 64 and joined.card.network_options["convolutional_size"] == 48
+    small = with_preprocessing(convolutional, height=48, width=48)
+    joined = join([transformer, small], "both")
+    assert joined.card.preprocessing.height == 64 and joined.card.network_options["sizes"] == [0, 48]
     pixels = pixels_of(64)
-    seen = normalise(pixels, convolutional.card.preprocessing)
-    with torch.inference_mode():
-        smaller = functional.interpolate(seen, size=(48, 48), mode="bilinear", antialias=True)
-        other = (convolutional.network(smaller) / 1.7).log_softmax(dim=1)
-    mean = (calibrated(transformer, pixels) + other) / 2
+    mean = (calibrated(transformer, pixels) + seen_smaller(small, pixels, 48)) / 2
     torch.testing.assert_close(calibrated(joined, pixels), mean.log_softmax(dim=1), rtol=0, atol=1e-5)
     save_model(tmp_path / "both", joined.network, joined.card, joined_readme(joined.card))
     loaded = load_model(tmp_path / "both")
     torch.testing.assert_close(calibrated(loaded, pixels), calibrated(joined, pixels), rtol=0, atol=1e-6)
     assert add_graph(tmp_path / "both") < 1e-4
+
+
+def test_the_order_decides_by_whose_mean_pictures_are_normalised_and_nothing_else(
+    transformer: Model, convolutional: Model
+) -> None:
+    small = with_preprocessing(convolutional, height=48, width=48)
+    one, other = join([transformer, small], "both"), join([small, transformer], "both")
+    assert other.card.preprocessing.mean == small.card.preprocessing.mean
+    assert other.card.preprocessing.height == 64 and other.card.network_options["sizes"] == [48, 0]
+    pixels = pixels_of(64)
+    torch.testing.assert_close(calibrated(other, pixels), calibrated(one, pixels), rtol=0, atol=1e-4)
+
+
+def test_of_three_models_each_counts_alike_and_two_may_be_of_one_network(
+    transformer: Model, convolutional: Model
+) -> None:
+    third = with_preprocessing(model_of(CONVOLUTIONAL, 0.5, seed=2), height=48, width=48)
+    joined = join([transformer, convolutional, third], "three")
+    pixels = pixels_of(64)
+    logs = [
+        calibrated(transformer, pixels),
+        calibrated(convolutional, pixels),
+        seen_smaller(third, pixels, 48),
+    ]
+    mean = torch.stack(logs).mean(dim=0).log_softmax(dim=1)
+    torch.testing.assert_close(calibrated(joined, pixels), mean, rtol=0, atol=1e-5)
+    names = ["test_vit", "test_efficientnet", "test_efficientnet_2"]
+    assert list(joined.card.training["joined"]) == names
+    assert joined.card.network_options == {
+        "members": [TRANSFORMER, CONVOLUTIONAL, CONVOLUTIONAL],
+        "sizes": [0, 0, 48],
+    }
 
 
 @pytest.mark.parametrize(
@@ -149,32 +193,34 @@ def test_models_that_see_pictures_differently_are_not_joined(
     transformer: Model, convolutional: Model, changes: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(SettingsError, match=problem):
-        join(transformer, with_preprocessing(convolutional, **changes), "both")
+        join([transformer, with_preprocessing(convolutional, **changes)], "both")
 
 
 def test_models_that_fill_with_other_colours_are_not_joined(transformer: Model, convolutional: Model) -> None:
     padded = [with_preprocessing(model, fit="pad") for model in (transformer, convolutional)]
     with pytest.raises(SettingsError, match="fit is pad"):
-        join(padded[0], padded[1], "both")
+        join(padded, "both")
 
 
-def test_only_plain_networks_of_one_vocabulary_in_their_order_are_joined(
-    transformer: Model, convolutional: Model
-) -> None:
-    with pytest.raises(SettingsError, match="first and that of the convolutional network second"):
-        join(convolutional, transformer, "both")
+def test_only_plain_networks_of_one_vocabulary_are_joined(transformer: Model, convolutional: Model) -> None:
     with pytest.raises(SettingsError, match="other emotions"):
-        join(transformer, Model(convolutional.network, replace(convolutional.card, vocabulary=EKMAN)), "both")
+        join(
+            [transformer, Model(convolutional.network, replace(convolutional.card, vocabulary=EKMAN))], "both"
+        )
     other = Model(convolutional.network, replace(convolutional.card, name="other", network="mlm_paper"))
-    with pytest.raises(SettingsError, match="mlm_paper of other cannot be a branch"):
-        join(transformer, other, "three")
+    with pytest.raises(SettingsError, match="mlm_paper of other cannot be a member"):
+        join([transformer, other], "three")
+    with pytest.raises(SettingsError, match="Name two models or more"):
+        join([transformer], "one")
 
 
-def test_of_a_pair_its_branch_is_joined(transformer: Model, convolutional: Model) -> None:
-    pair = join(transformer, convolutional, "both")
-    again = join(pair, pair, "again")
-    size = pair.card.preprocessing
-    images = torch.randn(2, 3, size.height, size.width, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        torch.testing.assert_close(again.network(images), pair.network(images))
-    assert again.card.training["joined"]["transformer"]["name"] == "both, its transformer branch"
+def test_an_ensemble_gives_its_branches(transformer: Model, convolutional: Model) -> None:
+    small = with_preprocessing(convolutional, height=48, width=48)
+    third = model_of(CONVOLUTIONAL, 0.5, seed=2)
+    at_once = join([transformer, small, third], "three")
+    in_turn = join([join([transformer, small], "both"), third], "again")
+    pixels = pixels_of(64)
+    torch.testing.assert_close(calibrated(in_turn, pixels), calibrated(at_once, pixels), rtol=0, atol=1e-5)
+    assert in_turn.card.network_options == at_once.card.network_options
+    names = [origin["name"] for origin in in_turn.card.training["joined"].values()]
+    assert names == ["both, its branch test_vit", "both, its branch test_efficientnet", third.card.name]

@@ -24,6 +24,14 @@ ATTRIBUTES = {"scene": {"words": 3, "several": False}, "object": {"words": 5, "s
 # Each built the way its entry of the catalogue is; the plain ones of the catalogue are all built alike.
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "pair": ("pair", {"transformer": "test_vit", "convolutional": "test_efficientnet", "dropout": 0.1}),
+    "ensemble": (
+        "ensemble",
+        {
+            "members": ["test_vit", "test_efficientnet", "test_efficientnet"],
+            "sizes": [0, 0, 128],
+            "drop_path": 0.1,
+        },
+    ),
     "mlm_paper": ("mlm_paper", {"backbone": "test_resnet", "reduction": 2, "dropout": 0.1}),
     "mlm_release": ("mlm_release", {"backbone": "test_efficientnet", "dropout": 0.1}),
     "mlm added": ("mlm_paper", {"backbone": "test_resnet", "reduction": 1, "fusion": "add"}),
@@ -225,4 +233,4 @@ def test_a_pair_is_the_mean_of_the_answers_of_its_branches() -> None:
         branches = network.branches(images())  # type: ignore[operator]
         expected = torch.stack([logits.log_softmax(1) for logits in branches]).mean(0)
         torch.testing.assert_close(network(images()), expected)
-    assert not torch.allclose(branches.transformer, branches.convolutional)
+    assert not torch.allclose(*branches)

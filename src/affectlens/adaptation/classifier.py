@@ -246,11 +246,12 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
 
     # What a transformer's class token reads follows from its classifier, whose rows are others now.
     without_outputs(graph, [GRAPH_ATTENTION_MAPS])
-    held = next((weight for weight in graph.initializer if weight.name == _MAP_WEIGHTS), None)
-    if held is None:
+    every = [weight for weight in graph.initializer if weight.name.startswith(_MAP_WEIGHTS)]
+    if not every:
         return
+    held = every[0]
     before, rows = numpy_helper.to_array(held).astype(np.float64), _centred(former.weights)
-    if before.shape == (*rows.shape, 1, 1):
+    if len(every) == 1 and before.shape == (*rows.shape, 1, 1):
         scale = float((before[:, :, 0, 0] * rows).sum() / (rows**2).sum())
         if np.allclose(before[:, :, 0, 0], scale * rows, atol=1e-3 * np.abs(before).max()):
             made = (scale * _centred(new.weights))[:, :, None, None].astype(np.float32)

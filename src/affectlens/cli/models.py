@@ -1,4 +1,4 @@
-"""`affectlens models`, `affectlens models show NAME`, `affectlens models join NAME NAME --out FOLDER`."""
+"""`affectlens models`, `affectlens models show NAME`, `affectlens models join NAME... --out FOLDER`."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from affectlens.report.text import printable
 @click.group(invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List trained models, recipes and networks; `show` prints a card, `join` makes a pair of two models."""
+    """List trained models, recipes and networks; `show` prints a card, `join` makes one model of several."""
     if context.invoked_subcommand is None:
         _list()
 
@@ -48,27 +48,26 @@ def show(name: str, as_json: bool, with_engine: bool) -> None:
 
 
 @models.command()
-@click.argument("transformer")
-@click.argument("convolutional")
+@click.argument("names", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--out", required=True, type=options.NamedPath(path_type=Path), help="Model folder to write.")
 @click.option("--name", callback=options.model_title, help="Name of the model. Default: that of the folder.")
 @click.option("--size", type=click.IntRange(1), metavar="PIXELS",
-              help="Height and width of its input. Default: those of both models.")  # fmt: skip
+              help="Height and width of its input. Default: the largest that a MODEL has.")  # fmt: skip
 @options.weights_dtype
 @click.pass_context
 def join(
     context: click.Context,
-    transformer: str,
-    convolutional: str,
+    names: tuple[str, ...],
     out: Path,
     name: str | None,
     size: int | None,
     dtype: str,
 ) -> None:
-    """Make one model of TRANSFORMER and CONVOLUTIONAL, which were trained apart: a pair.
+    """Make one model of several, which were trained apart: an ensemble.
 
-    Both are models, named as in `affectlens models`, or folders of models or runs. The answer of the pair is
-    the mean of their calibrated log-probabilities.
+    Each MODEL is named as in `affectlens models`, or is the folder of a model or run. The answer of the
+    ensemble is the mean of their calibrated log-probabilities; a MODEL that is an ensemble itself gives its
+    branches.
     """
     from affectlens.errors import OutputError
     from affectlens.locks import locked_file
@@ -80,7 +79,7 @@ def join(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists and is not overwritten. Name another folder.")
     title = name or printable(out.name)
-    model = joining.join(saved.load(transformer), saved.load(convolutional), title, size)
+    model = joining.join([saved.load(each) for each in names], title, size)
     saved.save_model(out, model.network, model.card, joining.joined_readme(model.card), dtype)
     echo(f"Model: {out}")
 

@@ -126,6 +126,11 @@ def keep_all_patches(network: nn.Module) -> None:
             module.prob = 0.0
 
 
+def drops_patches(network: nn.Module) -> bool:
+    """Whether a transformer in a network leaves patches out in training."""
+    return any(isinstance(module, PatchDropout) for module in network.modules())
+
+
 Keep = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
 
 

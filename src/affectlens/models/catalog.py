@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, mam, mlm, pair, pdanet, vit_attributes, wscnet
+from affectlens.models import backbones, ensemble, mam, mlm, pdanet, vit_attributes, wscnet
 from affectlens.preprocess import ExpectedInput
 
 
@@ -25,7 +25,8 @@ class NetworkEntry:
         build: `(num_emotions, weights=..., **options) -> network` whose `forward` gives logits.
         options: what may be set, with its defaults; saved with a trained model.
         timm_name: of a network that is timm's own, so that timm can load what we save.
-        backbone: the option that names the timm network whose weights determine how images are normalised.
+        backbone: the option that names the timm network whose weights determine how images are normalised, or
+            a list of which the first does.
         attributes: whether it answers a data set's attributes, and has to be built for them
             (`training.attributes`).
     """
@@ -112,10 +113,15 @@ NETWORKS: Mapping[str, NetworkEntry] = {
     for entry in (
         composed("pair",
                  "a small transformer and a small convolutional network, averaged: the default model's",
-                 "ours, see models/pair.py", pair.Pair, pair.PairConfig,
+                 "ours, see models/ensemble.py", ensemble.pair, ensemble.PairConfig,
                  ("transformer", "convolutional", "drop_path", "dropout", "patch_dropout",
                   "convolutional_size", "mirror"),
                  backbone="transformer"),
+        composed("ensemble",
+                 "any number of plain networks, averaged: what `models join` makes of trained models",
+                 "ours, see models/ensemble.py", ensemble.ensemble, ensemble.EnsembleConfig,
+                 ("members", "sizes", "drop_path", "dropout", "patch_dropout", "mirror"),
+                 backbone="members"),
         composed("mlm_paper", "MLM: Gram matrices of stem, stage 1 and stage 2 with the deep features",
                  MLM_SOURCE, mlm.MLM, mlm.MLMConfig, (*MLM_OPTIONS, "reduction", "triangle"), release=False),
         composed("mlm_release", "MLM as its script computes it: each map one layer lower, raw Gram matrices",
@@ -169,8 +175,8 @@ def expected_input(name: str, options: Mapping[str, Any]) -> ExpectedInput:
     `options` are those that it is built with. Raises `UnknownName` for a network.
     """
     entry = find(name)
-    timm_name = entry.timm_name or {**entry.options, **options}[entry.backbone]
-    return backbones.expected_input(str(timm_name))
+    named = entry.timm_name or {**entry.options, **options}[entry.backbone]
+    return backbones.expected_input(named if isinstance(named, str) else next(iter(named), ""))
 
 
 def build(name: str, num_emotions: int, *, weights: str = backbones.NONE, **options: Any) -> nn.Module:

@@ -4,6 +4,7 @@ Letters: B images, E emotions, C channels and rows x columns of the last map, D 
 """
 
 import copy
+import math
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -50,6 +51,8 @@ from affectlens.models.maps import (
 from affectlens.ratings import MOST_PERCENT
 
 RatedRow: TypeAlias = tuple[Any, float]  # weights (F,), and an offset
+MAP_WEIGHTS = "map_weights"  # in the graph, and `_2` and so on behind it for further maps
+_CELLS = 64  # a side: a grid finer than that is larger than it is of use
 _POOLED = "pooled/"  # which a path of a layer that is read otherwise cannot begin with
 
 
@@ -60,7 +63,8 @@ class GraphNetwork(nn.Module):
     class_maps  (B, E, rows, columns): what each cell of the last map adds to each emotion's logit, less the
                 mean over emotions; of networks that read that map linearly (Zhou et al., "Learning Deep
                 Features for Discriminative Localization", CVPR 2016), and have no transformer besides or
-                one whose last attention can be taken apart:
+                one whose last attention can be taken apart. Of several such maps it is their sum, on the
+                coarsest grid that holds the cells of each whole:
     attention_maps  (B, E, rows, columns): what its class token reads of each patch (`class_token`)
     embedding   (B, D): what the last linear layers read, side by side
     features    (B, F): the embedding and the pooled `layers` (`features.pooled`), where there are `layers`
@@ -89,7 +93,7 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.network = network = _of_size(network.eval(), height, width)
         self._token = find_reader(network, height, width)
-        self._layer = _map_layer(network, height, width, self._token)
+        self._layers = _map_layers(network, height, width, self._token)
         with torch.no_grad():
             logits = network(noise_for(network, height, width))
         self._readers = last_layers(network, height, width, logits.shape[1])
@@ -102,12 +106,12 @@ class GraphNetwork(nn.Module):
             self.register_buffer("rating_weights", torch.stack(rows))
             offsets = [float(offset) for _, offset in rated.values()]
             self.register_buffer("rating_offsets", torch.tensor(offsets))
-        if self._layer:
-            self.register_buffer("map_weights", _map_weights(network, self._layer, height, width))
+        for index, layer in enumerate(self._layers):
+            self.register_buffer(_map_weights_of(index), _map_weights(network, layer, height, width))
         self.names = (
             GRAPH_LOGITS,
-            *([GRAPH_CLASS_MAPS] if self._layer else []),
-            *([GRAPH_ATTENTION_MAPS] if self._layer and self._token else []),
+            *([GRAPH_CLASS_MAPS] if self._layers else []),
+            *([GRAPH_ATTENTION_MAPS] if self._layers and self._token else []),
             *([GRAPH_EMBEDDING] if self._readers else []),
             *([GRAPH_FEATURES] if self._pooled else []),
             *(f"{GRAPH_RATINGS}{name}" for name in self._rated),
@@ -133,10 +137,13 @@ class GraphNetwork(nn.Module):
             )
             for path in self._pooled
         ]
-        if self._layer:
-            layer = self.network.get_submodule(self._layer.path)
-            hooks.append(layer.register_forward_hook(lambda _module, _inputs, values: keep("", values)))
-        capture = ClassTokenCapture(self.network, self._token) if self._layer and self._token else None
+        hooks += [
+            self.network.get_submodule(layer.path).register_forward_hook(
+                lambda _module, _inputs, values, index=index: keep(_map_weights_of(index), values)
+            )
+            for index, layer in enumerate(self._layers)
+        ]
+        capture = ClassTokenCapture(self.network, self._token) if self._layers and self._token else None
         try:
             explained = self.network.explain(images) if isinstance(self.network, HasAttributes) else None
             logits = explained.logits if explained else self.network(images)
@@ -146,10 +153,9 @@ class GraphNetwork(nn.Module):
             if capture:
                 capture.remove()
         found = [logits]
-        if self._layer:
-            maps = as_maps(read[""], images.shape[2], images.shape[3])
-            assert maps is not None, "`last_map` finds maps alone"
-            found.append(self._class_maps(maps))
+        if self._layers:
+            names = map(_map_weights_of, range(len(self._layers)))
+            found.append(_on_one_grid([self._class_maps(name, read[name], images) for name in names]))
         if capture and self._token:
             found.append(self._attention_maps(self._token, capture.read, images))
         if self._readers:
@@ -178,12 +184,33 @@ class GraphNetwork(nn.Module):
         added = read_patches(self.network, token, read)
         return patch_maps(added, self.network.get_submodule(token.path), images.shape[2], images.shape[3])
 
-    def _class_maps(self, maps: Tensor) -> Tensor:
-        """(B, C, rows, columns) -> (B, E, rows, columns)."""
-        weights = self.get_buffer("map_weights")
+    def _class_maps(self, name: str, values: Tensor, images: Tensor) -> Tensor:
+        """What each cell of one layer adds: values of the layer -> (B, E, rows, columns)."""
+        maps, weights = as_maps(values, images.shape[2], images.shape[3]), self.get_buffer(name)
+        assert maps is not None, "`last_map` finds maps alone"
         if weights.shape[2:] == (1, 1):
             return F.conv2d(maps, weights)
         return (maps[:, None] * weights).sum(dim=2)
+
+
+def _map_weights_of(index: int) -> str:
+    """Name the weights of one of the last maps, and what is kept of it."""
+    return f"{MAP_WEIGHTS}_{index + 1}" if index else MAP_WEIGHTS
+
+
+def _on_one_grid(maps: Sequence[Tensor]) -> Tensor:
+    """Add maps (B, E, rows, columns) of several sizes, each cell spread evenly over those that it covers."""
+    rows, columns = (math.lcm(*(each.shape[axis] for each in maps)) for axis in (2, 3))
+    found = [_spread(each, rows // each.shape[2], columns // each.shape[3]) for each in maps]
+    return sum(found[1:], start=found[0])
+
+
+def _spread(maps: Tensor, high: int, wide: int) -> Tensor:
+    if high == wide == 1:
+        return maps
+    batch, emotions, rows, columns = maps.shape
+    cells = (maps / (high * wide))[:, :, :, None, :, None].expand(-1, -1, -1, high, -1, wide)
+    return cells.reshape(batch, emotions, rows * high, columns * wide)
 
 
 def _of_size(network: nn.Module, height: int, width: int) -> nn.Module:
@@ -216,17 +243,28 @@ def _of_attributes(found: AttributeExplanation) -> dict[str, Tensor]:
     }
 
 
-def _map_layer(
+def _map_layers(
     network: nn.Module, height: int, width: int, token: ClassTokenReader | None
-) -> MapLayer | None:
-    """Return the one layer whose output is read of the picture by position, if there is one.
+) -> tuple[MapLayer, ...]:
+    """Return the layers whose output is read of the picture by position; none where others read it as well.
 
-    Besides that a transformer may read the picture, of which it is known what its class token reads.
+    Besides these a transformer may read the picture, of which it is known what its class token reads.
     """
     if (transformers(network) and token is None) or not reads_linearly(network):
-        return None
+        return ()
     layers = linear_layers(network, height, width)
-    return layers[0] if len(layers) == 1 and not layers[0].is_input else None
+    if any(layer.is_input for layer in layers) or _cells_of_one_grid(network, layers, height, width) > _CELLS:
+        return ()
+    return tuple(layers)
+
+
+def _cells_of_one_grid(network: nn.Module, layers: Sequence[MapLayer], height: int, width: int) -> int:
+    """How many cells a side the grid has that holds those of all layers' maps."""
+    image = noise_for(network, height, width)
+    with frozen(network), torch.no_grad(), captured(network, layers) as maps:
+        network(image)
+    shapes = [as_cells(each, image).shape[2:] for each in maps.values()]
+    return max(math.lcm(*sides) for sides in zip(*shapes, strict=True))
 
 
 def _map_weights(network: nn.Module, layer: MapLayer, height: int, width: int) -> Tensor:

@@ -1,13 +1,13 @@
-"""Two trained models -> one pair: their networks become its branches, and its answer is the mean of theirs.
+"""Trained models -> one ensemble: their networks become its branches, and its answer is the mean of theirs.
 
 Members that are trained for what they answer together lean on one another (Webb et al., "To Ensemble or Not
 Ensemble: When does End-To-End Training Fail?", ECML PKDD 2020; Jeffares et al., "Joint Training of Deep
-Ensembles Fails Due to Learner Collusion", NeurIPS 2023). A run of `pair` does not do that, it trains each
-branch by a loss of its own; but both have the same pictures, settings and steps, and are kept at the same
-epoch. Models that were trained in runs of their own may differ in all of these.
+Ensembles Fails Due to Learner Collusion", NeurIPS 2023). A run of `pair` or `ensemble` does not do that, it
+trains each branch by a loss of its own; but all have the same pictures, settings and steps, and are kept at
+the same epoch. Models that were trained in runs of their own may differ in all of these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,75 +21,76 @@ from affectlens.library.text import licences_text, markdown_list, readme_beginni
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
 from affectlens.models import backbones, catalog
-from affectlens.models.pair import Pair, PairConfig
+from affectlens.models.ensemble import Ensemble
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 from affectlens.version import VERSION
 
 
-def join(transformer: Model, convolutional: Model, name: str, size: int | None = None) -> Model:
-    """Make a pair of two plain networks of timm, each scaled by its temperature; the models stay unchanged.
+def join(models: Sequence[Model], name: str, size: int | None = None) -> Model:
+    """Make an ensemble of plain networks of timm, each scaled by its temperature; the models stay unchanged.
 
-    Its logits are the mean of both models' calibrated log-probabilities. A convolutional model of smaller
-    pictures, as high as wide, sees the pair's pictures made smaller. `size` is the height and width of the
-    pair's input in pixels, where those of the models do not go together, or are to be others. The card holds
-    where both come from, and no scores: these are not known before it is evaluated. Of a pair that one of the
-    models is, the branch in question is joined.
+    Its logits are the mean of the models' calibrated log-probabilities. A model that is an ensemble gives
+    its branches, each of which counts like any other member. The ensemble's pictures are as large as those
+    of the member that sees the largest; where others are as high as wide, these see them made smaller.
+    `size` is the height and width in pixels that all see instead. The card holds where the members come from,
+    and no scores: these are not known before it is evaluated.
 
-    Raises `SettingsError` for networks, emotions or preprocessing that do not go together.
+    Raises `SettingsError` for fewer than two members, and for networks, emotions or preprocessing that do not
+    go together.
     """
-    transformer = branch_of(transformer, "transformer")
-    convolutional = branch_of(convolutional, "convolutional")
-    first, second = transformer.card, convolutional.card
-    if first.vocabulary != second.vocabulary:
-        raise SettingsError(
-            f"The models know other emotions: {first.name} [{', '.join(first.vocabulary.words)}], "
-            f"{second.name} [{', '.join(second.vocabulary.words)}]. Join models of the same."
-        )
-    options: dict[str, Any] = {"transformer": _timm_name(first), "convolutional": _timm_name(second)}
-    _check_statistics(first, second, options)
-    smaller = size is None and _is_smaller_square(second.preprocessing, first.preprocessing)
-    if smaller:
-        options["convolutional_size"] = second.preprocessing.height
-    preprocessing = _common(first, second, first.preprocessing.height if smaller else size)
-    pair = _pair(len(first.vocabulary), options)
-    pair.transformer.load_state_dict(transformer.network.state_dict())
-    pair.convolutional.load_state_dict(convolutional.network.state_dict())
-    pair.scale_branches([first.temperature, second.temperature])
-    _check_size(pair.eval(), preprocessing)
+    members = [branch for model in models for branch in branches_of(model)]
+    if len(members) < 2:
+        raise SettingsError("An ensemble has several members. Name two models or more.")
+    cards = [member.card for member in members]
+    _check_vocabularies(cards)
+    networks = [_timm_name(card) for card in cards]
+    preprocessing, sizes = _common(cards, size)
+    _check_statistics(cards, networks)
+    options: dict[str, Any] = {"members": networks}
+    if any(sizes):
+        options["sizes"] = sizes
+    joined: Any = catalog.build("ensemble", len(cards[0].vocabulary), **options)
+    for branch, member in zip(joined.members, members, strict=True):
+        joined.get_submodule(branch).load_state_dict(member.network.state_dict())
+    joined.scale_branches([card.temperature for card in cards])
+    _check_size(joined.eval(), preprocessing)
+    origins = {branch: _origin(card) for branch, card in zip(joined.members, cards, strict=True)}
     card = Card(
         name=name,
-        network="pair",
+        network="ensemble",
         network_options=options,
-        vocabulary=first.vocabulary,
+        vocabulary=cards[0].vocabulary,
         preprocessing=preprocessing,
-        training={"joined": {"transformer": _origin(first), "convolutional": _origin(second)}},
-        licences=merged_licences([first.licences, second.licences]),
-        limits=tuple(dict.fromkeys([*first.limits, *second.limits])),
+        training={"joined": origins},
+        licences=merged_licences([card.licences for card in cards]),
+        limits=tuple(dict.fromkeys(limit for card in cards for limit in card.limits)),
     )
-    return Model(pair, card)
+    return Model(joined, card)
 
 
-def branch_of(model: Model, name: str) -> Model:
-    """Return a branch of a pair as a model of its own; its weights hold its temperature. Another as it is."""
-    if not isinstance(model.network, Pair):
-        return model
-    config = PairConfig(num_emotions=len(model.card.vocabulary), **model.card.network_options)
-    seen = model.card.preprocessing
-    if name == "convolutional":  # which sees what the pair's images are made for it
-        mean, std = backbones.statistics(config.convolutional)
-        side = config.convolutional_size
-        height, width = (side, side) if side else (seen.height, seen.width)
-        seen = replace(seen, mean=mean, std=std, height=height, width=width)
-    card = replace(
-        model.card,
-        name=f"{model.card.name}, its {name} branch",
-        network=getattr(config, name),
-        network_options={},
-        preprocessing=seen,
-        temperature=1.0,
-    )
-    return Model(getattr(model.network, name), card)
+def branches_of(model: Model) -> list[Model]:
+    """Return the branches of an ensemble as models of their own; a model of another network as it is.
+
+    Their weights hold their temperatures.
+    """
+    network = model.network
+    if not isinstance(network, Ensemble):
+        return [model]
+    found = []
+    for branch, member in network.members.items():
+        mean, std = backbones.statistics(member.backbone)
+        seen = replace(model.card.preprocessing, mean=mean, std=std)
+        card = replace(
+            model.card,
+            name=f"{model.card.name}, its branch {branch}",
+            network=member.backbone,
+            network_options={},
+            preprocessing=replace(seen, height=member.size, width=member.size) if member.size else seen,
+            temperature=1.0,
+        )
+        found.append(Model(network.get_submodule(branch), card))
+    return found
 
 
 def joined_readme(card: Card, scores: str = "") -> str:
@@ -102,7 +103,7 @@ def joined_readme(card: Card, scores: str = "") -> str:
         f"weights {origin['weights_hash'] or 'unsaved'}"
         for branch, origin in card.training["joined"].items()
     )
-    limits = markdown_list(card.limits) or "- Those of both models."
+    limits = markdown_list(card.limits) or "- Those of all members."
     command = f"Command: {markdown_code(card.training['command'])}\n" if "command" in card.training else ""
     return f"""{readme_beginning(card)}
 ## Limits
@@ -110,7 +111,7 @@ def joined_readme(card: Card, scores: str = "") -> str:
 
 {_scores(card, scores)}
 ## Training
-{command}Two models, joined by AffectLens {VERSION}; their answers are averaged:
+{command}Joined by AffectLens {VERSION} of models that were trained apart; their answers are averaged:
 
 {origins}
 
@@ -134,68 +135,82 @@ def _origin(card: Card) -> dict[str, Any]:
     return {name: getattr(card, name) for name in names}
 
 
+def _check_vocabularies(cards: Sequence[Card]) -> None:
+    first = cards[0]
+    for other in cards[1:]:
+        if other.vocabulary != first.vocabulary:
+            raise SettingsError(
+                f"The models know other emotions: {first.name} [{', '.join(first.vocabulary.words)}], "
+                f"{other.name} [{', '.join(other.vocabulary.words)}]. Join models of the same."
+            )
+
+
 def _timm_name(card: Card) -> str:
     name = catalog.find(card.network).timm_name
     if name is None:
         raise SettingsError(
-            f"The network {card.network} of {card.name} cannot be a branch of a pair, because it is not a "
-            "plain network of timm. Join a transformer, as deit_tiny, and a convolutional network."
+            f"The network {card.network} of {card.name} cannot be a member of an ensemble, because it is not "
+            "a plain network of timm. Join plain networks, as deit_tiny and mobilenetv2_100."
         )
     return name
 
 
-def _is_smaller_square(one: Preprocessing, other: Preprocessing) -> bool:
-    return one.height == one.width < other.height == other.width
+def _common(cards: Sequence[Card], size: int | None) -> tuple[Preprocessing, list[int]]:
+    """Preprocessing that all can use, normalised for the first, and the size of each that sees a smaller one.
 
-
-def _common(first: Card, second: Card, size: int | None) -> Preprocessing:
-    """Preprocessing that both can use; mean and standard deviation are the transformer's."""
-    one, other = first.preprocessing, second.preprocessing
+    Sizes are of squares, 0 for one that sees what the ensemble is given.
+    """
+    seen = [card.preprocessing for card in cards]
     if size is not None:
-        one, other = (replace(each, height=size, width=size) for each in (one, other))
-    if (one.height, one.width) != (other.height, other.width):
-        raise SettingsError(
-            f"{first.name} sees {one.width}x{one.height} pixels and {second.name} "
-            f"{other.width}x{other.height}. State the size for both, as --size 224."
-        )
+        seen = [replace(each, height=size, width=size) for each in seen]
+    largest = max(seen, key=lambda each: each.height * each.width)
+    sizes = [0 if _shape(each) == _shape(largest) else each.height for each in seen]
+    first = seen[0]
+    for card, each in zip(cards, seen, strict=True):
+        if _shape(each) != _shape(largest) and (each.height != each.width or largest.height != largest.width):
+            raise SettingsError(
+                f"{card.name} sees {each.width}x{each.height} pixels and another model "
+                f"{largest.width}x{largest.height}. State the size for all, as --size 224."
+            )
+        _check_alike(cards[0], card)
+    return replace(first, height=largest.height, width=largest.width), sizes
+
+
+def _shape(seen: Preprocessing) -> tuple[int, int]:
+    return seen.height, seen.width
+
+
+def _check_alike(first: Card, other: Card) -> None:
+    """Raise `SettingsError` where two models see more of a picture differently than its size."""
+    one, another = first.preprocessing, other.preprocessing
     for name in ("version", "fit", "crop_fraction", "interpolation"):
-        if getattr(one, name) != getattr(other, name):
+        if getattr(one, name) != getattr(another, name):
             raise SettingsError(
                 f"The models see pictures differently: {name} is {getattr(one, name)!r} for {first.name} and "
-                f"{getattr(other, name)!r} for {second.name}. Train them with the same preprocessing.{name}."
+                f"{getattr(another, name)!r} for {other.name}. Train them with the same preprocessing.{name}."
             )
-    if one.fit == "pad" and one.mean != other.mean:
+    if one.fit == "pad" and one.mean != another.mean:
         raise SettingsError(
-            f"{first.name} and {second.name} fill the edges of a picture with different colours, because "
+            f"{first.name} and {other.name} fill the edges of a picture with different colours, because "
             "preprocessing.fit is pad. Train them with squash or crop."
         )
-    return one
 
 
-def _check_statistics(first: Card, second: Card, options: Mapping[str, Any]) -> None:
-    """Raise `SettingsError` where the pair would not give the second network what it was trained on."""
-    given, expected = (np.array(backbones.statistics(options[o])) for o in ("transformer", "convolutional"))
+def _check_statistics(cards: Sequence[Card], networks: Sequence[str]) -> None:
+    """Raise `SettingsError` where the ensemble would not give a network what it was trained on."""
+    expected = [np.array(backbones.statistics(network)) for network in networks]
     pixels = np.array([[0.0], [1.0]])
-    one, other = first.preprocessing, second.preprocessing
+    one, given = cards[0].preprocessing, expected[0]
     normalised = (pixels - one.mean) / one.std
-    renormalised = (normalised * given[1] + given[0] - expected[0]) / expected[1]
-    if not np.allclose(renormalised, (pixels - other.mean) / other.std, atol=1e-4):
-        raise SettingsError(
-            f"{first.name} and {second.name} were not both trained with the mean and standard deviation that "
-            "their pretrained weights expect, so a pair cannot bring pictures from one to the other. Train "
-            "them from pretrained weights, without preprocessing.mean and preprocessing.std."
-        )
-
-
-def _pair(num_emotions: int, options: Mapping[str, Any]) -> Pair:
-    transformer = options["transformer"]
-    try:
-        return Pair(PairConfig(num_emotions=num_emotions, **options))
-    except TypeError as error:
-        raise SettingsError(
-            f"{transformer} is not a transformer whose input may have any size ({error}). Name "
-            "the model of the transformer first and that of the convolutional network second."
-        ) from None
+    for card, wanted in zip(cards[1:], expected[1:], strict=True):
+        other = card.preprocessing
+        renormalised = (normalised * given[1] + given[0] - wanted[0]) / wanted[1]
+        if not np.allclose(renormalised, (pixels - other.mean) / other.std, atol=1e-4):
+            raise SettingsError(
+                f"{cards[0].name} and {card.name} were not both trained with the mean and standard deviation "
+                "that their pretrained weights expect, so an ensemble cannot bring pictures from one to the "
+                "other. Train them from pretrained weights, without preprocessing.mean and preprocessing.std."
+            )
 
 
 def _check_size(network: nn.Module, preprocessing: Preprocessing) -> None:

@@ -57,8 +57,8 @@ def test_the_two_parts_of_a_pair_are_the_answers_of_its_branches_when_two_emotio
     found = Cam()(model, picture(), question)
     logits, without = (network.branches(model.tensor(each)) for each in (picture(), 0 * picture()))
     expected = [
-        float(question.score(getattr(logits, name)) - question.score(getattr(without, name))) / 2
-        for name in ("convolutional", "transformer")
+        float(question.score(logits[index]) - question.score(without[index])) / 2
+        for index in map(list(network.members).index, ("convolutional", "transformer"))
     ]
     assert [found.details["on_maps"], found.details["by_attention"]] == pytest.approx(expected, abs=1e-3)
 
