@@ -15,6 +15,7 @@ AffectLensError
         VideoNotFound           nothing at this path
         VideoDenied             the film may not be read
         NotAVideo               not in a film format that we read, or without a picture track
+            PictureInsteadOfFilm    a picture where a film is expected
         VideoDamaged            a film, but nothing of it can be decoded
         VideoUnreachable        a stream or camera that does not answer, or breaks off at once
     DatasetError
@@ -186,6 +187,10 @@ class VideoDenied(VideoError):
 
 class NotAVideo(VideoError):
     """Not in a film format that we read, or without a picture track."""
+
+
+class PictureInsteadOfFilm(NotAVideo):
+    """A picture where a film is expected."""
 
 
 class VideoDamaged(VideoError):

@@ -161,7 +161,7 @@ def read_pixels(source: Source, *, at_least: int | tuple[int, int] | None = None
         case bytes() | bytearray() | memoryview():
             data = bytes(source)
             if not data:
-                raise PictureEmpty("bytes in memory", f"there are none. Expected a picture: {READABLE}.")
+                raise PictureEmpty("bytes in memory", f"it is empty. Expected a picture: {READABLE}.")
             return _decode(io.BytesIO(data), f"{len(data):,} bytes in memory", size)
         case io.IOBase():
             return read_pixels(_bytes_of(source), at_least=at_least)

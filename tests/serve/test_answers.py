@@ -178,6 +178,22 @@ def test_a_request_that_there_is_not_states_where_all_are_listed(
     assert reply.status == status and "/openapi.json" in reply.json["detail"]
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/v1/models", "/openapi.json", "/nothing", "/v1/predict"])
+def test_head_is_answered_as_get_without_the_body(path: str, service: Running) -> None:
+    got, head = service.get(path), service.send("HEAD", path)
+    assert head.status == got.status and head.body == b"" and got.body
+    volatile = ("date", "content-length")
+    assert {k: v for k, v in head.headers.items() if k not in volatile} == {
+        k: v for k, v in got.headers.items() if k not in volatile
+    }
+    assert head.headers["content-length"] == str(len(got.body))
+
+
+def test_an_empty_file_is_an_error_that_calls_it_empty(service: Running) -> None:
+    (row,) = service.predict(("null", b""))
+    assert row["error"]["type"] == "PictureEmpty" and "null: it is empty" in row["error"]["message"]
+
+
 def test_a_picture_that_cannot_be_explained_as_it_cannot_be_read_is_a_problem(service: Running) -> None:
     reply = service.post_form("/v1/explain", [("picture", *BROKEN)])
     assert reply.status == 422

@@ -9,12 +9,14 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from click.testing import CliRunner
 
 import films
 from affectlens.cli.main import affectlens
+from affectlens.images import encode_png
 from affectlens.serve import film_folder
 from affectlens.serve.film_folder import PREFIX, FilmFolder
 from services import Reply, Running, running
@@ -87,7 +89,13 @@ def test_a_film_is_followed_to_the_timeline_that_the_command_writes(
 
 
 @pytest.mark.parametrize(
-    ("data", "part"), [(b"no film", "film.mp4"), (b"#EXTM3U\n/etc/passwd", "list of other")]
+    ("data", "part"),
+    [
+        (b"no film", "film.mp4"),
+        (b"#EXTM3U\n/etc/passwd", "list of other"),
+        (encode_png(np.zeros((8, 8, 3), np.uint8)), "Send it to /v1/predict"),
+    ],
+    ids=["text", "playlist", "picture"],
 )
 def test_what_is_not_a_film_fails_and_names_no_path_of_the_service(
     data: bytes, part: str, service: Running, folder: Path
@@ -105,6 +113,24 @@ def test_a_film_that_is_longer_than_allowed_fails(service: Running, tmp_path: Pa
     link = sent(service, long.read_bytes())
     name, problem = events_of(service, link)[-1]
     assert name == "failed" and "longer than 30 seconds" in problem["detail"]
+    service.send("DELETE", link)
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="limits of Linux")
+def test_a_film_that_the_disk_has_no_room_for_is_a_problem_and_leaves_nothing(
+    service: Running, film: Path, folder: Path
+) -> None:
+    process = psutil.Process(service.process.pid)
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (len(film.read_bytes()) // 2, before[1]))  # writing beyond it fails
+    try:
+        reply = send(service, film.read_bytes())
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
+    assert reply.status == 507 and "no room on its disk" in reply.json["detail"]
+    assert not list(folder.glob(f"{PREFIX}*/[0-9a-f]*"))
+    link = sent(service, film.read_bytes())
+    assert events_of(service, link)[-1][0] == "done"
     service.send("DELETE", link)
 
 

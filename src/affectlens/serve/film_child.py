@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
-from affectlens.errors import AffectLensError, VideoError
+from affectlens.errors import AffectLensError, PictureInsteadOfFilm, VideoError
 from affectlens.files import json_text
 from affectlens.film.events import WatchEvent, WatchFinished, WatchProgress, WatchRequest, WatchStarted
 from affectlens.film.watch import watch
@@ -36,6 +36,9 @@ def watch_film(order: str) -> None:
                     duration = event.film.duration
                 _require_short(event, duration, given)
                 _report(event, duration, words, given["name"])
+    except PictureInsteadOfFilm:
+        detail = "it is a picture, not a film. Send it to /v1/predict."
+        _print({"kind": FAILED, "detail": f"{given['name']}: {detail}"})
     except VideoError as error:
         _print({"kind": FAILED, "detail": f"{given['name']}: {error.reason}"})
     except AffectLensError as error:

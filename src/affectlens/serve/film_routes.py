@@ -35,7 +35,7 @@ def film_router(service: Service, settings: ServeSettings) -> APIRouter:
         "",
         status_code=HTTPStatus.ACCEPTED,
         response_model=FilmAnswer,
-        responses=problems(400, 401, 403, 408, 413, 415, 421, 422, 503),
+        responses=problems(400, 401, 403, 408, 413, 415, 421, 422, 503, 507),
         openapi_extra=_BODY,
     )
     async def send(request: Request) -> Response:

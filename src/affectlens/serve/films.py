@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import sys
@@ -22,6 +23,7 @@ from affectlens.serve.models import ServedModel
 from affectlens.serve.problems import CLOSE, Problem, overloaded, problem_json
 from affectlens.serve.settings import ServeSettings
 
+_log = logging.getLogger("affectlens.serve")
 FilmStatus = Literal["waiting", "running", "done", "failed", "cancelled"]
 STATUSES: tuple[FilmStatus, ...] = ("waiting", "running", "done", "failed", "cancelled")
 SILENT_SECONDS = 300.0  # after which a process that reports nothing is ended
@@ -103,19 +105,30 @@ class Films:
     def arriving(self) -> Generator[tuple[Path, IO[bytes]], None, None]:
         """Open a file for a film that is being sent; it is removed where it was not added.
 
-        Raises `Problem` where there are too many films.
+        Raises `Problem` where there are too many films, and where the disk has no room for it.
         """
         self._forget_old()
         if len(self._films) + self._arriving >= self._settings.films:
             most = self._settings.films
             raise overloaded(f"There are {most} films already. Remove one, or try again later.", CLOSE)
         self._arriving += 1
+        try:
+            with self._new_file() as (path, file):
+                yield path, file
+        except OSError as error:
+            _log.error("a film could not be stored: %s", error)
+            detail = "The service has no room on its disk for the film. Try again later, or send a part."
+            raise Problem(HTTPStatus.INSUFFICIENT_STORAGE, "storage", detail, CLOSE) from None
+        finally:
+            self._arriving -= 1
+
+    @contextmanager
+    def _new_file(self) -> Generator[tuple[Path, IO[bytes]], None, None]:
         path = self._folder.open() / secrets.token_hex(16)
         try:
             with path.open("xb") as file:
                 yield path, file
         finally:
-            self._arriving -= 1
             if not any(film.file == path for film in self._films.values()):
                 path.unlink(missing_ok=True)
 

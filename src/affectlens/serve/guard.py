@@ -4,6 +4,8 @@ Host            a name that is not the service's is refused: a page of a strange
                 this machine (DNS rebinding). Addresses in numbers cannot be rebound, and are allowed
 Origin          a page of another origin is refused, unless it is among those that are allowed
 Authorization   where the service has a token, all but the page and the checks of health need it
+
+HEAD is answered as GET is, without the body (RFC 9110, 9.3.2).
 """
 
 import asyncio
@@ -40,10 +42,11 @@ HEADERS = {
 }
 # What can be read without the token: whether the service is there, and the page, which holds no answers.
 GONE = 499  # the client went away: the status that nginx has for it
+ENDLESS = "/events"  # of paths whose answer goes on: these have GET alone
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", "/sample.jpg"})
 _OPEN_FOLDER = "/static/"
 _SAFE = frozenset({"GET", "HEAD"})
-_METHODS, _ALLOWED_HEADERS = "GET, POST, DELETE", "authorization, content-type"
+_METHODS, _ALLOWED_HEADERS = "GET, HEAD, POST, DELETE", "authorization, content-type"
 
 
 class Guard:
@@ -61,6 +64,8 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         begin, status = time.perf_counter(), GONE
+        if scope["method"] == "HEAD" and not scope["path"].endswith(ENDLESS):
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         origin = self._allowed_origin(Headers(scope=scope))
         receive = noting_the_end(scope, receive)
 
@@ -166,6 +171,13 @@ class Guard:
             headers["access-control-allow-methods"] = _METHODS
             headers["access-control-allow-headers"] = _ALLOWED_HEADERS
             headers["cross-origin-resource-policy"] = "cross-origin"
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 def _host_of(origin: str) -> str | None:

@@ -12,6 +12,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from affectlens.errors import (
     NotAVideo,
+    PictureInsteadOfFilm,
     SettingsError,
     VideoDamaged,
     VideoDenied,
@@ -148,7 +149,7 @@ def reason_of(error: BaseException) -> str:
 def video_stream(container: "av.container.InputContainer", name: str) -> "av.video.stream.VideoStream":
     """The picture track: the best by ffmpeg's rules, but never the cover of an album."""
     if _PICTURES.fullmatch(container.format.name):
-        raise NotAVideo(name, "this is a picture, not a film. Use `affectlens predict`.")
+        raise PictureInsteadOfFilm(name, "this is a picture, not a film. Use `affectlens predict`.")
     films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not films:
         kinds = sorted({stream.type for stream in container.streams})
