@@ -41,6 +41,19 @@ def test_a_folder_without_tables_or_pictures(folder: Path, tmp_path_factory: pyt
         read_game(tmp_path_factory.mktemp("empty"))
 
 
+def test_folders_named_by_emotions_are_labels_where_there_is_no_table(folder: Path) -> None:
+    for name in ("awe", "sad"):
+        (folder / "deep" / name).mkdir()
+    (folder / "a.png").rename(folder / "deep" / "awe" / "a.png")
+    (folder / "b.png").rename(folder / "deep" / "sad" / "b.png")
+    people = {each.key: each.people for each in read_game(folder / "deep")}
+    assert people["awe/a.png"]["awe"] == people["sad/b.png"]["sadness"] == 1 and not people["c.png"]
+    assert not any(each.people for each in read_game(folder)), "deep is not an emotion"
+    (folder / "deep" / "labels.csv").write_text("path,label\nawe/a.png,fear\n")
+    people = {each.key: each.people for each in read_game(folder / "deep")}
+    assert people["awe/a.png"]["fear"] == 1 and not people["sad/b.png"]
+
+
 def test_a_rating_beyond_its_scale_is_an_error_of_its_row(folder: Path) -> None:
     (folder / "ratings.csv").write_text("path,valence,arousal\na.png,12,3\n")
     with pytest.raises(BadRow, match=r"ratings\.csv"):

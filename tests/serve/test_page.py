@@ -104,9 +104,15 @@ def test_without_scripts_the_form_answers_with_a_complete_page(address: str) -> 
     outline = Outline(page)
     assert status == 200 and "sample.jpg" in outline.text
     assert re.search(r"(Most likely to evoke|the likeliest is) \w+", outline.text)
-    bars = [float(each["width"] or 0) for each in outline.all("rect")]
-    assert len(bars) == 8 and bars == sorted(bars, reverse=True) and sum(bars) == pytest.approx(100, abs=0.5)
-    assert {each["fill"] for each in outline.all("rect")} == {COLOURS[w] for w in mikels_in(outline.text)}
+    rects = [each for each in outline.all("rect") if (each["width"] or "").endswith("%")]
+    bars, hatched = (
+        [each for each in rects if (each["fill"] == "url(#hatch)") == is_hatch] for is_hatch in (0, 1)
+    )
+    widths = [float((each["width"] or "").rstrip("%")) for each in bars]
+    assert len(bars) == 8 and widths == sorted(widths, reverse=True)
+    assert sum(widths) == pytest.approx(100, abs=0.5)
+    assert {each["fill"] for each in bars} == {COLOURS[word] for word in mikels_in(outline.text)}
+    assert len(hatched) == 4 and len(outline.all("pattern")) == 1  # the negative emotions
     assert "valence" in outline.text and "Orange speaks for" in outline.text
     picture, heat_map = outline.all("img")[:2]
     assert (picture["src"] or "").startswith("data:image/jpeg")

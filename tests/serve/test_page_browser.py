@@ -20,6 +20,7 @@ from affectlens.images import encode_png
 from affectlens.inference.output.read import read_rows_file
 from affectlens.report.wheel import PLUTCHIK_WHEEL
 from browsers import chromium
+from rated import rated
 from services import running
 from timelines import CUT_SCRIPT, timeline_of
 
@@ -283,9 +284,14 @@ def test_in_the_game_a_guess_comes_before_the_answer_and_answers_are_saved_as_la
 
 def events_of(timeline: Timeline) -> Iterator[tuple[str, Any]]:
     """What a service sends while it watches a film: ten frames at a time, and the timeline."""
-    words = timeline.vocabulary.words
-    frames = [
-        {"time": s.second, "emotions": dict(zip(words, s.emotions, strict=True))} for s in timeline.samples
+    frames: list[dict[str, Any]] = [
+        {
+            "time": each.second,
+            "emotions": dict(zip(timeline.vocabulary.words, each.emotions, strict=True)),
+            "ratings": dict(zip(timeline.rating_names, each.ratings, strict=True)),
+            "unusual": each.unusual,
+        }
+        for each in timeline.samples
     ]
     for begin in range(0, len(frames), 10):
         some = frames[begin : begin + 10]
@@ -322,13 +328,22 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_films_emotions_are_drawn_and_its_moments_reached_by_click_and_key(
     browser: Browser, address: str, film: Path, tmp_path: Path
 ) -> None:
-    timeline = timeline_of(CUT_SCRIPT)
+    timeline = rated(timeline_of(CUT_SCRIPT), 2)
     with opened(browser, f"{address}#film", **TELEPHONE) as page:
         removed = send_film(page, list(events_of(timeline)), film)
         peaks = [moment for moment in timeline.moments if moment.kind == "peak"]
         expect(page.locator(".peaks tbody tr")).to_have_count(len(peaks))
         expect(page.locator(".chart path[d^=M]")).to_have_count(8)
         assert removed == ["DELETE"]  # nothing of it stays on the service
+        names = [f"{name.capitalize()}, 1 to 9" for name in timeline.rating_names]
+        assert page.locator(".rating-line span").all_inner_texts() == names
+        assert all(line.startswith("M") for line in drawn_lines(page)) and len(drawn_lines(page)) == 2
+        axis = page.locator(".axis span").all_inner_texts()
+        assert axis[0] == "0:00" and 4 <= len(axis) <= 9
+        assert veiled_part(page) == pytest.approx(
+            100 * timeline.shots[1].duration / (timeline.film.duration or 1), abs=1
+        )
+        expect(page.get_by_text("Veiled: frames unlike the pictures")).to_be_visible()
         page.locator(".peaks button").nth(3).click()
         second = sorted(peak.second for peak in peaks)[3]
         assert page.evaluate("document.querySelector('video').currentTime") == pytest.approx(second, abs=0.01)
@@ -346,6 +361,17 @@ def test_a_films_emotions_are_drawn_and_its_moments_reached_by_click_and_key(
     assert Timeline.read(tmp_path / "timeline.json") == timeline
 
 
+def drawn_lines(page: Page) -> list[str]:
+    return [each.get_attribute("d") or "" for each in page.locator(".rating-line path:not(.middle)").all()]
+
+
+def veiled_part(page: Page) -> float:
+    """How much of the chart's width lies below the veil, in percent."""
+    shape = page.locator(".chart .veil").evaluate("(veil) => veil.style.clipPath")
+    across = [float(x) for x in re.findall(r"([\d.]+)% 0%", shape)]
+    return sum(right - left for left, right in zip(across[::3], across[1::3], strict=True))
+
+
 def test_a_film_that_fails_shows_what_was_watched_and_why_it_ended(
     browser: Browser, address: str, film: Path
 ) -> None:
@@ -354,6 +380,8 @@ def test_a_film_that_fails_shows_what_was_watched_and_why_it_ended(
         send_film(page, events, film)
         expect(page.locator("#problem")).to_have_text("The film is damaged.")
         expect(page.locator(".chart path[d^=M]")).to_have_count(8)
+        assert drawn_lines(page) == ["", ""]  # there are none
+        expect(page.get_by_text("Veiled: ")).to_be_hidden()
         expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
         assert page.locator("#film-file").input_value() == ""  # the same film can be chosen again
         send_film(page, events[-1:], film)

@@ -1,14 +1,17 @@
 """Pictures to guess at: those of a folder, with what people answered where a table next to them has it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affectlens.data import folder as emotion_folders
 from affectlens.data import table
 from affectlens.data.rated_table import mean_ratings, read_ratings
-from affectlens.data.records import ALL, with_shares
-from affectlens.errors import PictureError, SettingsError
+from affectlens.data.records import ALL, DataSource, with_shares
+from affectlens.emotions import is_known
+from affectlens.errors import AffectLensError, PictureError, SettingsError
 from affectlens.listing import list_pictures
 from affectlens.ratings import AROUSAL, HIGHEST, LOWEST, VALENCE
 
@@ -39,7 +42,8 @@ class GamePicture:
 def read_game(folder: Path | str) -> list[GamePicture]:
     """List the pictures below a folder, with labels of `labels.csv` and ratings of `ratings.csv` (or `.tsv`).
 
-    The tables are those of `data.table`: `affectlens evaluate --data csv:labels.csv` reads the same. Raises
+    The tables are those of `data.table`: `affectlens evaluate --data csv:labels.csv` reads the same. Where
+    there is none of labels, folders named by the emotions of a vocabulary are (`data.folder`). Raises
     `SettingsError` for a folder without pictures, and what reading the tables raises.
     """
     folder = Path(folder)
@@ -54,10 +58,18 @@ def read_game(folder: Path | str) -> list[GamePicture]:
 def _people(folder: Path) -> dict[str, Mapping[str, float]]:
     """Read which part of people named which emotion, by picture; rows of one picture are several people's."""
     found: dict[str, Mapping[str, float]] = {}
-    for file in _tables(folder, LABELS):
-        source = with_shares(table.read(file))
-        found |= {record.key: record.target.weights for record in source.split(ALL)}
+    tables = list(_tables(folder, LABELS))
+    for source in map(table.read, tables) if tables else _by_folder(folder):
+        found |= {record.key: record.target.weights for record in with_shares(source).split(ALL)}
     return found
+
+
+def _by_folder(folder: Path) -> Iterator[DataSource]:
+    """Read a folder for each emotion; nothing where folders have other names."""
+    with suppress(AffectLensError):
+        source = emotion_folders.read(folder)
+        if is_known(source.vocabulary):
+            yield source
 
 
 def _ratings(folder: Path) -> dict[str, Mapping[str, float]]:

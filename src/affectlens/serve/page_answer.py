@@ -78,7 +78,7 @@ def _picture_of(sent: list[FilePart], *, is_sample: bool) -> FilePart:
 
 
 def _answer_values(picture: FilePart, row: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
-    emotions, colours = row["emotions"], {each["name"]: each["colour"] for each in model["emotions"]}
+    emotions, about = row["emotions"], {each["name"]: each for each in model["emotions"]}
     ratings = {each["name"]: Rating(**row[each["name"]]) for each in model["ratings"]}
     ranked = sorted(emotions.items(), key=lambda item: -item[1])
     sentences = [f"Ratings: {ratings_text(ratings)}."] if ratings else []
@@ -94,7 +94,7 @@ def _answer_values(picture: FilePart, row: Mapping[str, Any], model: Mapping[str
         "picture": _shown(picture.data),
         "map": None,
         "map_reading": None,
-        "emotions": [{"word": w, "probability": p, "colour": colours[w]} for w, p in ranked],
+        "emotions": [{**about[word], "probability": value} for word, value in ranked],
         "sentences": sentences,
         "plane": _plane(ratings, model, unusual=bool(row.get("unusual"))),
     }

@@ -179,12 +179,15 @@ export class FilmView {
     );
   }
 
-  describe({ time, emotions }) {
+  describe({ time, emotions, ratings, unusual }) {
     const likeliest = ranked(emotions)
       .slice(0, 3)
       .map(([word, value]) => `${word} ${percent(value)}`)
       .join(", ");
-    this.now.textContent = `${clock(time, 1)}: ${likeliest}`;
+    const rated = Object.entries(ratings ?? {})
+      .map(([name, value]) => `; ${name} ${value.toFixed(1)}`)
+      .join("");
+    this.now.textContent = `${clock(time, 1)}: ${likeliest}${rated}${unusual ? " (an unusual frame)" : ""}`;
   }
 
   seek(second) {

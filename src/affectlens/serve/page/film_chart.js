@@ -2,6 +2,7 @@
 
 import { drawing, element, note } from "./dom.js";
 import { coloured, emotionOf } from "./bars.js";
+import { RatingLines, timeAxis, veil } from "./film_axis.js";
 import { clock, percent, ranked } from "./words.js";
 
 const [WIDTH, HEIGHT] = [1000, 240];
@@ -9,8 +10,10 @@ const [WIDTH, HEIGHT] = [1000, 240];
 const HELP =
   "The thickness of an area is the probability of its emotion; negative emotions are hatched. Click to go to a " +
   "moment; on the chart, arrow keys go frame by frame.";
+const VEILED =
+  "Veiled: frames unlike the pictures that the model was made for, as title cards. What is predicted there means little.";
 
-// frames: [{ time, emotions }], in the order of time. `events`: onSeek(second), onMove(frame).
+// frames: [{ time, emotions, ratings, unusual }], in the order of time. `events`: onSeek(second), onMove(frame).
 export class FilmChart {
   constructor(model, events) {
     this.model = model;
@@ -22,7 +25,11 @@ export class FilmChart {
       stacked(model).map((word) => [word, drawing("path", { fill: emotionOf(model, word).colour })]),
     );
     this.hatch = element("div", { class: "hatch" });
+    this.veil = element("div", { class: "veil" });
     this.head = element("div", { class: "head" });
+    this.lines = new RatingLines(model);
+    this.axis = element("div", { class: "axis", "aria-hidden": "true" });
+    this.veiled = note(VEILED);
     const stretched = {
       viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
       preserveAspectRatio: "none",
@@ -40,14 +47,17 @@ export class FilmChart {
       onclick: (event) => this.seekAt(event),
       onkeydown: (event) => this.key(event),
     };
-    this.slider = element("div", properties, svg, this.hatch, this.head);
+    this.slider = element("div", properties, svg, this.hatch, this.veil, this.head);
     const words = [...this.areas.keys()].map((word) => element("li", {}, swatch(word, model), word));
     this.element = element(
       "div",
       {},
       this.slider,
+      this.lines.element,
+      this.axis,
       element("ul", { class: "legend plain" }, words),
       note(HELP),
+      this.veiled,
     );
   }
 
@@ -58,10 +68,15 @@ export class FilmChart {
   }
 
   // All of a finished film, smoothed within its shots as in the report.
-  complete({ samples, vocabulary, film }) {
-    const named = (values) =>
-      Object.fromEntries(vocabulary.words.map((word, index) => [word, values[index]]));
-    this.frames = samples.map(({ second, smoothed }) => ({ time: second, emotions: named(smoothed) }));
+  complete({ samples, vocabulary, scales, film }) {
+    const named = (names, values) => Object.fromEntries(names.map((name, index) => [name, values[index]]));
+    const rated = (scales ?? []).map(({ name }) => name);
+    this.frames = samples.map(({ second, smoothed, smoothed_ratings, unusual, faded }) => ({
+      time: second,
+      emotions: named(vocabulary.words, smoothed),
+      ratings: smoothed_ratings && named(rated, smoothed_ratings),
+      unusual: unusual || faded,
+    }));
     this.duration = film.duration || this.frames.at(-1)?.time || 0;
     this.redraw();
   }
@@ -77,6 +92,10 @@ export class FilmChart {
       path.setAttribute("d", this.frames.length ? this.area(below, base) : "");
     }
     this.hatch.style.setProperty("clip-path", this.negativePart());
+    this.veil.style.setProperty("clip-path", veil(this.frames, this.duration));
+    this.veiled.hidden = !this.frames.some(({ unusual }) => unusual);
+    this.lines.draw(this.frames, this.duration);
+    this.axis.replaceChildren(...timeAxis(this.duration));
     this.moveTo(this.second);
   }
 
