@@ -3,6 +3,7 @@
     affectlens data split fi:PATH --folds 5 --test 0.1 --out FOLDS.tsv
     python benchmarks/screening.py run --fi PATH --folds FOLDS.tsv --weights FOLDER --ratings FOLDER \\
         --out RUNS
+    python benchmarks/screening.py join --ratings FOLDER
     python benchmarks/screening.py report
 
 `run` trains what stands in screening.toml and has no result yet, one after another, and goes on with what
@@ -10,6 +11,7 @@ was cut short; start it again after any interruption. Each result is a line of r
 its answers to the pictures of its fold are in results/screening/. `--ratings` holds `oasis-dev` and
 `emdt-dev`, photographs with people's ratings, on which nothing is trained: how the probability of a positive
 feeling follows valence there is the second criterion. The split `test` of FOLDS.tsv is never read.
+`join` measures the plan's ensembles of rows that have results (screening_ensembles.py).
 """
 
 import argparse
@@ -28,6 +30,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import soft_answers
@@ -71,11 +74,27 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JoinedRows:
+    """Rows that answer together, and what was expected of that."""
+
+    name: str
+    rows: tuple[str, ...]
+    expects: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which rows are tried, on the folds of which hash."""
+    """Which rows are tried, on the folds of which hash, and which of them are joined."""
 
     division: str
     rows: tuple[Row, ...]
+    ensembles: tuple[JoinedRows, ...] = ()
+
+    @property
+    def expectations(self) -> dict[str, str]:
+        """What is expected of each row and ensemble, by name, in their order."""
+        of_rows = {row.name: row.expects for row in self.rows}
+        return of_rows | {ensemble.name: ensemble.expects for ensemble in self.ensembles}
 
 
 @dataclass(frozen=True)
@@ -110,9 +129,8 @@ class Paths:
 def read_plan(file: Path = PLAN) -> Plan:
     """Read the plan. Raises `ValueError` for two of one name, and for settings that are none."""
     plan = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Plan)
-    names = [row.name for row in plan.rows]
-    if len(set(names)) < len(names):
-        raise ValueError(f"{file} has two rows of one name: {sorted(names)}.")
+    if len(plan.expectations) < len(plan.rows) + len(plan.ensembles):
+        raise ValueError(f"{file} has two rows of one name among {', '.join(plan.expectations)}.")
     for row in plan.rows:
         changed_recipe(row.recipe, None, row.set)
     return plan
@@ -249,6 +267,7 @@ def result_of(job: Job, measured: Measured, paths: Paths) -> dict[str, Any]:
         "expected_calibration_error": scores.expected_calibration_error,
         "valence": {name: valence(*each) for name, each in measured.rated.items()},
         "seconds": round(measured.seconds),
+        "threads": torch.get_num_threads(),
         "parameters": measured.parameters,
         "machine": describe(),
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -328,12 +347,21 @@ def main() -> None:
         one.add_argument(f"--{name}", type=Path, required=True, help=what)
     one.add_argument("--results", type=Path, default=RESULTS, help="file that results are added to")
     one.add_argument("--only", action="append", default=[], help="row to train; may be given several times")
+    other = commands.add_parser("join", help="measure the plan's ensembles")
+    other.add_argument("--ratings", type=Path, required=True, help="folder of oasis-dev and emdt-dev")
+    other.add_argument("--results", type=Path, default=RESULTS, help="file that results are added to")
     commands.add_parser("report", help="write docs/results/screening.md")
     given = vars(parser.parse_args())
-    if given.pop("command") == "report":
+    command_name = given.pop("command")
+    if command_name == "report":
         import screening_report
 
         screening_report.write(read_plan(), read_results())
+        return
+    if command_name == "join":
+        import screening_ensembles
+
+        screening_ensembles.join(given["ratings"], given["results"])
         return
     only = given.pop("only")
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))

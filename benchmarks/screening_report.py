@@ -3,7 +3,6 @@
 Letters: N pictures, E emotions, R resamples.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from affectlens.metrics import (
 from affectlens.report.figures import INK, PALE, STYLE, new_figure, save_figure
 from affectlens.report.text import markdown_table, signed
 from screening import ANSWERS, RESULTS, Plan, Row
+from screening_ensembles import core_seconds, joined_logits
 
 RESAMPLES = 2000
 LEVEL = 0.05  # of all comparisons together
@@ -53,28 +53,43 @@ def write(
     """Write the page, and next to it its figure as SVG."""
     out = out or result_page.RESULTS / "screening.md"
     stored = folder or RESULTS.parent / ANSWERS
-    answers = {result["run"]: read_answers(stored / f"{result['run']}.npz") for result in results}
+    answers = read_answers(results, stored)
     figure = out.with_suffix(".svg")
     draw(results, figure)
-    hours = sum(result["seconds"] for result in results) / 3600
+    trained = [result for result in results if "members" not in result]
+    hours = sum(map(core_hours, trained))
     parts = {
-        "STATE": f"{_counted(len(results), 'run')} of {_counted(len({r['row'] for r in results}), 'row')}: "
-        f"{hours:.1f} hours.",
+        "STATE": f"{_counted(len(trained), 'run')} of {_counted(len({r['row'] for r in trained}), 'row')}: "
+        f"{hours:.1f} hours of one core.",
         "DIVISION": planned.division,
         "PLAN": plan(planned.rows),
-        "RUNS": runs(results, answers),
-        "JOINED": joined(results, answers),
-        "COMPARED": compared(planned.rows, results, answers),
-        "MACHINES": machines(results),
+        "RUNS": runs(trained, answers),
+        "ENSEMBLES": ensembles(planned, results, answers),
+        "COMPARED": compared(planned, results, answers),
+        "MACHINES": machines(trained),
         "FIGURE": figure.name,
     }
     result_page.write(out, "screening.template.md", parts)
 
 
-def read_answers(file: Path) -> Answers:
-    """Read what `screening.measure` stored of a run."""
-    with np.load(file, allow_pickle=False) as stored:
-        return Answers(stored["logits"].astype(np.float64), stored["labels"].astype(np.int64))
+def read_answers(results: Sequence[Result], folder: Path) -> dict[str, Answers]:
+    """Read what `screening.measure` stored of runs, and join those of ensembles; by the name of the run."""
+    by_run = {result["run"]: result for result in results}
+    found: dict[str, Answers] = {}
+    for result in results:
+        if "members" in result:
+            logits, targets = joined_logits([by_run[name] for name in result["members"]], folder)
+            found[result["run"]] = Answers(logits, targets.argmax(axis=1))
+            continue
+        with np.load(folder / f"{result['run']}.npz", allow_pickle=False) as stored:
+            logits, labels = stored["logits"].astype(np.float64), stored["labels"].astype(np.int64)
+        found[result["run"]] = Answers(logits, labels)
+    return found
+
+
+def core_hours(result: Result) -> float:
+    """Hours that a run took on one core."""
+    return core_seconds(result) / 3600
 
 
 def plan(rows: Sequence[Row]) -> str:
@@ -86,7 +101,7 @@ def plan(rows: Sequence[Row]) -> str:
 def runs(results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
     """Write a line for each run."""
     header = ["row", "fold", "seed", "accuracy", "balanced", "macro F1", "NLL", "calibration error"]
-    header += ["valence, OASIS", "valence, EMDT", "hours"]
+    header += ["valence, OASIS", "valence, EMDT", "core hours"]
     cells = [
         [
             f"`{result['row']}`",
@@ -96,7 +111,7 @@ def runs(results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
             f"{result['negative_log_likelihood']:.3f}",
             _calibration(result, results, answers),
             *(f"{result['valence'][name]['pearson']:.2f}" for name in ("oasis", "emdt")),
-            f"{result['seconds'] / 3600:.1f}",
+            f"{core_hours(result):.1f}",
         ]
         for result in results
     ]
@@ -118,57 +133,36 @@ def _calibration(result: Result, results: Sequence[Result], answers: Mapping[str
     return f"{adaptive_calibration_error(softmax(own.logits / temperature), own.targets):.3f}"
 
 
-def joined(results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
-    """Write what the mean of two rows' log-probabilities gives on a fold, as in a pair trained apart.
+def ensembles(planned: Plan, results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
+    """Write which rows each ensemble has, and what it was expected and measured to be."""
+    expected = {each.name: each for each in planned.ensembles}
+    lines = [
+        f"- `{each.name}`: {', '.join(f'`{row}`' for row in each.rows)}. Expected: {each.expects}."
+        for each in planned.ensembles
+    ]
+    table = runs([each for each in results if each["row"] in expected], answers)
+    return "\n".join([*lines, "", table])
 
-    Each is divided by the temperature that fits the fold, which selects nothing but its own calibration.
-    """
+
+def compared(planned: Plan, results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
+    """Write how each row and ensemble differs from the first row, over the folds and seeds that both have."""
+    names = list(planned.expectations)
+    by_row = {name: {(r["fold"], r["seed"]): r for r in results if r["row"] == name} for name in names}
+    first, others = by_row[names[0]], names[1:]
+    measured = [name for name in others if set(by_row[name]) & set(first)]
     cells = []
-    for one, other in itertools.combinations(results, 2):
-        if one["row"] == other["row"] or (one["fold"], one["seed"]) != (other["fold"], other["seed"]):
-            continue
-        ours, targets = answers[one["run"]], answers[one["run"]].targets
-        both = [softmax(answers[r["run"]].logits / r["temperature"]) for r in (one, other)]
-        mean: Doubles = np.log(both).mean(axis=0)
-        gains = [measure(mean, targets) for measure in (_accuracy, _balanced)]
-        own = [max(r["accuracy"] for r in (one, other)), max(r["balanced_accuracy"] for r in (one, other))]
-        assert (ours.labels == answers[other["run"]].labels).all(), "one fold, one order"
-        cells.append(
-            [
-                f"`{one['row']}`, `{other['row']}`",
-                str(one["fold"]),
-                str(one["seed"]),
-                *(f"{100 * gain:.1f}" for gain in gains),
-                *(signed(100 * (gain - best), 1) for gain, best in zip(gains, own, strict=True)),
-            ]
-        )
-    header = ["rows", "fold", "seed", "accuracy", "balanced", "over the better", "balanced, over the better"]
-    return markdown_table(header, cells, left=1) if cells else f"Pairs of rows: {MISSING}."
-
-
-def compared(rows: Sequence[Row], results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
-    """Write each row's difference from the first, over the folds and seeds that both have."""
-    by_row = {row.name: {(r["fold"], r["seed"]): r for r in results if r["row"] == row.name} for row in rows}
-    first, *others = rows
-    measured = [row for row in others if set(by_row[row.name]) & set(by_row[first.name])]
-    cells = []
-    for row in measured:
-        both = sorted(set(by_row[row.name]) & set(by_row[first.name]))
-        pairs = [
-            (answers[by_row[row.name][key]["run"]], answers[by_row[first.name][key]["run"]]) for key in both
-        ]
+    for name in measured:
+        ours = by_row[name]
+        both = sorted(set(ours) & set(first))
+        pairs = [(answers[ours[key]["run"]], answers[first[key]["run"]]) for key in both]
         tail = LEVEL / len(measured) / 2
-        hours, base = (
-            sum(by_row[name][key]["seconds"] for key in both)
-            / sum(by_row[first.name][key]["seconds"] for key in both)
-            for name in (row.name, first.name)
-        )
+        hours, base = (sum(core_hours(each[key]) for key in both) for each in (ours, first))
         cells.append(
             [
-                f"`{row.name}`",
+                f"`{name}`",
                 str(len(both)),
                 *(_difference(pairs, measure, tail) for measure in (_accuracy, _balanced)),
-                *(_gain(by_row[row.name], by_row[first.name], both, name) for name in ("oasis", "emdt")),
+                *(_gain(ours, first, both, rated) for rated in ("oasis", "emdt")),
                 f"{hours / base:.2f}",
             ]
         )
@@ -228,19 +222,19 @@ def _counted(number: int, noun: str) -> str:
 
 
 def draw(results: Sequence[Result], file: Path) -> None:
-    """Plot each row's mean accuracy and balanced accuracy against the hours of a run."""
+    """Plot each row's mean accuracy and balanced accuracy against the hours of a run, on one core."""
     with matplotlib.rc_context(STYLE):
         figure = new_figure(7, 4, layout="constrained")
         axes = figure.add_subplot()
         for name in dict.fromkeys(result["row"] for result in results):
             own = [result for result in results if result["row"] == name]
-            hours = sum(result["seconds"] for result in own) / len(own) / 3600
+            hours = sum(map(core_hours, own)) / len(own)
             for key, mark, colour in (("accuracy", "o", INK), ("balanced_accuracy", "s", PALE)):
                 points = [100 * result[key] for result in own]
                 axes.plot([hours] * len(own), points, mark, color=colour, markersize=4)
             axes.annotate(name, (hours, 100 * max(r["accuracy"] for r in own)), (0, 6),
                           textcoords="offset points", ha="center", fontsize=8, color=INK)  # fmt: skip
-        axes.set_xlabel("hours of a run")
+        axes.set_xlabel("hours of a run, on one core")
         axes.set_ylabel("accuracy (round), balanced (square), %")
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(0.15)

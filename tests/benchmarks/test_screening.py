@@ -9,13 +9,14 @@ import pytest
 
 import forked
 import screening
+import screening_ensembles
 import screening_report
 import soft_answers
 from affectlens.data import splits, table
 from affectlens.data.catalog import open_data
 from affectlens.data.records import ALL
 from affectlens.emotions import MIKELS
-from screening import Paths, Plan, Row, append, pending, read_plan, read_results
+from screening import JoinedRows, Paths, Plan, Row, append, pending, read_plan, read_results
 from screening_paths import paths_of
 
 SMALL = ("epochs=1", "batch_size=8", "preprocessing.height=32", "preprocessing.width=32")
@@ -26,9 +27,12 @@ def row(name: str, **options: object) -> Row:
 
 
 def test_the_plan_begins_with_the_recipe_before_and_every_row_has_an_expectation() -> None:
-    rows = read_plan().rows
+    planned = read_plan()
+    rows = planned.rows
     assert rows[0].recipe == "pair" and not rows[0].set
-    assert all(len(each.expects) > 20 for each in rows)
+    assert all(len(each) > 20 for each in planned.expectations.values())
+    trained = {"frozen_heads", *(each.name for each in rows)}
+    assert all(len(each.rows) > 1 and set(each.rows) <= trained for each in planned.ensembles)
 
 
 def test_folds_of_another_division_are_refused(paths: Paths) -> None:
@@ -73,22 +77,34 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     monkeypatch.setattr(screening, "read_plan", lambda: plan)
     monkeypatch.setattr(screening, "run_apart", run_apart)
     assert screening.run(paths, []) == 1
-    plan = Plan(division=division, rows=(plan.rows[0], row("second", folds=(1,))))
+    both = JoinedRows(name="both", rows=("first", "second"), expects="the same")
+    lacking = JoinedRows(name="lacking", rows=("first", "third"), expects="nothing")
+    plan = Plan(division=division, rows=(plan.rows[0], row("second", folds=(1,))), ensembles=(both, lacking))
     assert screening.run(paths, ["second"]) == 0
+    monkeypatch.setattr(screening_ensembles, "read_plan", lambda: plan)
+    for _ in range(2):  # what is measured is not measured again
+        screening_ensembles.join(paths.ratings, paths.results)
     results = read_results(paths.results)
-    assert [each["run"] for each in results] == ["first-fold1-seed0", "second-fold1-seed0"]
-    first, same = results
+    assert [each["run"] for each in results] == [
+        "first-fold1-seed0", "second-fold1-seed0", "both-fold1-seed0"
+    ]  # fmt: skip
+    first, same, joined = results
     assert first["accuracy"] == same["accuracy"], "the same settings, seed and fold"
     assert len({each["division"] for each in results}) == 1
     assert first["valence"]["emdt"]["pictures"] == 6
+    # Of two rows with the same answers.
+    assert joined["accuracy"] == first["accuracy"] and joined["members"] == [first["run"], same["run"]]
+    assert joined["negative_log_likelihood"] == pytest.approx(first["negative_log_likelihood"], abs=1e-3)
+    correlations = [each["valence"]["emdt"]["pearson"] for each in (joined, first)]
+    assert correlations[0] == pytest.approx(correlations[1], abs=1e-3)
 
     page = tmp_path / "page.md"
     screening_report.write(plan, results, page, paths.results.parent / screening.ANSWERS)
     text = page.read_text()
-    assert "| `second` | 1 | 0.0 (0.0 to 0.0) | 0.0 (0.0 to 0.0) |" in text
-    # Two rows of the same answers gain nothing by being joined.
-    both = f"| {100 * first['accuracy']:.1f} | {100 * first['balanced_accuracy']:.1f} | 0.0 | 0.0 |"
-    assert f"| `first`, `second` | 1 | 0 {both}" in text
+    for name in ("second", "both"):
+        assert f"| `{name}` | 1 | 0.0 (0.0 to 0.0) | 0.0 (0.0 to 0.0) |" in text
+    assert "- `both`: `first`, `second`. Expected: the same." in text
+    assert "2 runs of 2 rows" in text and f"| `both` | 1 | 0 | {100 * first['accuracy']:.1f} |" in text
     assert results[0]["division"] in text and page.with_suffix(".svg").is_file()
     card = json.loads((paths.out / "first-fold1-seed0" / "model" / "config.json").read_text())
     assert "select_by" in json.dumps(card)
