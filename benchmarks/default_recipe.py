@@ -47,7 +47,7 @@ from affectlens.models.join import join, joined_readme
 from affectlens.preprocess import Preprocessing
 from affectlens.training.finish import IN_USE
 from affectlens.training.run_folder import MODEL, SETTINGS
-from frozen_heads import SIDE, Stored, features_of, out_of_fold
+from frozen_heads import PERCEPTRONS, SIDE, Stored, features_of, out_of_fold
 
 PLAN = Path(__file__).with_name("default_recipe.toml")
 FOLDS, TEST_SHARE = 5, 0.1
@@ -164,14 +164,15 @@ def _write_features(plan: Plan, paths: Paths, out: Path) -> None:
     found = features_of([record.path for record in records], paths.weights, plan.frozen, SIDE)
     with atomic_write(out) as file:
         keys = np.array([record.key for record in records])
-        np.savez(file, keys=keys, fi=np.concatenate(list(found.values()), axis=1))
+        widths = np.array([part.shape[1] for part in found.values()])
+        np.savez(file, keys=keys, widths=widths, fi=np.concatenate(list(found.values()), axis=1))
 
 
 def _teach(paths: Paths, out: Path) -> None:
     """Write an answer to each picture of the folds, by a classifier of the other folds."""
     source = paths.table("folds.tsv")
     parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
-    logits, temperature = out_of_fold(Stored(paths.out / "features.npz"), parts)
+    logits, temperature = out_of_fold(Stored(paths.out / "features.npz"), parts, PERCEPTRONS)
     keys = [record.key for part in parts.values() for record in part]
     with atomic_write(out, "w") as file:
         rows = csv.writer(file)

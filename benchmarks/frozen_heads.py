@@ -1,23 +1,26 @@
-"""Linear classifiers on frozen features: how good they are, and soft answers out of fold to learn from.
+"""Classifiers on frozen features: how good they are, and soft answers out of fold to learn from.
 
     python benchmarks/frozen_heads.py features --fi PATH --weights FOLDER --ratings FOLDER --out FEATURES.npz
     python benchmarks/frozen_heads.py teach --features FEATURES.npz --fi PATH --folds FOLDS.tsv \\
-        --ratings FOLDER --fold 1
+        --ratings FOLDER --fold 1 [--perceptrons]
 
 `features` runs networks as they come from ImageNet over all pictures of FI and over photographs that people
 rated: of some levels of their maps the mean and the standard deviation of each channel, and what their own
-classifier reads. `teach` fits multinomial logistic regression to them. It stores an answer to every picture
+classifier reads. `teach` fits multinomial logistic regression to them, or perceptrons
+(frozen_perceptrons.py). It stores an answer to every picture
 of the other folds (soft_answers.py), by a classifier that saw neither that picture's fold nor the fold that
 is named: a network that learns from them, and is measured on the fold, is taught by nothing that saw it. The
-answers to the fold itself, by a classifier of all others, are a row of the screening, `frozen_heads`. For
-fold 0, which is none, there are answers to all folds and no row. The split `test` of FOLDS.tsv is never read.
+answers to the fold itself, by a classifier of all others, are a row of the screening, `frozen_heads` or
+`perceptrons`. For fold 0, which is none, there are answers to all folds and no row. The split `test` of
+FOLDS.tsv is never read.
 
 Letters: N pictures, D features, E emotions.
 """
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import frozen_perceptrons
 from affectlens.data.catalog import open_data
 from affectlens.data.prefetch import batched, map_ahead
 from affectlens.data.records import ALL, FOLD, Record
@@ -39,8 +43,6 @@ from affectlens.preprocess import Preprocessing
 from screening import RATED, RESULTS, Job, Measured, Paths, Row, append, read_ratings, result_of
 from soft_answers import file_of, store
 
-ROW = Row(name="frozen_heads", recipe="none", expects="")
-TEACHER = "frozen"  # the name of its soft answers
 # By network, which of its maps; all of a transformer's blocks have the same size, and much in common.
 LEVELS: Mapping[str, Sequence[int]] = {
     "deit_tiny_patch16_224": (3, 7, 11),
@@ -55,6 +57,22 @@ STEPS = 150
 Array = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What reads the features.
+
+    Attributes:
+        row: its name in the screening
+        teacher: the name of its soft answers
+        fit: features (N, D), labels (N,) and how many features each network has -> what answers, with
+            `parameters`
+    """
+
+    row: str
+    teacher: str
+    fit: Callable[[Array, NDArray[np.int64], Sequence[int]], Any]
+
+
 class Heads(NamedTuple):
     """A linear classifier: (N, D) -> logits (N, E), and how its features are standardised."""
 
@@ -62,6 +80,10 @@ class Heads(NamedTuple):
     spread: Array
     weights: Array
     offsets: Array
+
+    @property
+    def parameters(self) -> int:
+        return int(self.weights.size + self.offsets.size)
 
     def __call__(self, features: Array) -> Array:
         logits = (features - self.mean) / self.spread @ self.weights + self.offsets
@@ -136,16 +158,18 @@ def make_features(fi: Path, weights: Path, ratings: Path, out: Path) -> None:
     stacked = np.concatenate(list(every.values()), axis=1)
     ends = np.cumsum([len(part) for part in files.values()])
     parts: dict[str, Any] = dict(zip(files, np.split(stacked, ends[:-1]), strict=True))
-    np.savez(out, keys=np.array([record.key for record in records]), **parts)
+    widths = np.array([part.shape[1] for part in every.values()])
+    np.savez(out, keys=np.array([record.key for record in records]), widths=widths, **parts)
 
 
 class Stored:
-    """Features from a file, by record."""
+    """Features from a file, by record; `widths` is how many each network has, in order."""
 
     def __init__(self, file: Path) -> None:
         with np.load(file, allow_pickle=False) as stored:
             self._rows = {key: row for row, key in enumerate(stored["keys"].tolist())}
             self._parts = {n: stored[n].astype(np.float32) for n in ("fi", *RATED) if n in stored}
+            self.widths: list[int] = stored["widths"].tolist()
 
     def of(self, records: Sequence[Record]) -> Array:
         """Return the features of pictures of FI, (N, D)."""
@@ -163,36 +187,38 @@ def labels_of(records: Sequence[Record]) -> NDArray[np.int64]:
     return np.array([MIKELS.index(record.target.top) for record in records])
 
 
-def out_of_fold(stored: Stored, parts: Mapping[str, Sequence[Record]]) -> tuple[Array, float]:
+def out_of_fold(stored: Stored, parts: Mapping[str, Sequence[Record]], kind: Kind) -> tuple[Array, float]:
     """Answer for each part by a classifier of the others: logits (N, E) in order, and their temperature."""
     answers = []
     for name, part in parts.items():
         rest = [record for other, each in parts.items() if other != name for record in each]
-        answers.append(fit(stored.of(rest), labels_of(rest))(stored.of(part)))
+        classify = kind.fit(stored.of(rest), labels_of(rest), stored.widths)
+        answers.append(classify(stored.of(part)))
     logits = np.concatenate(answers)
     labels = np.concatenate([labels_of(part) for part in parts.values()])
     return logits, fit_temperature(logits, np.eye(len(MIKELS))[labels])
 
 
-def teach(features: Path, paths: Paths, fold: int) -> None:
+def teach(features: Path, paths: Paths, fold: int, kind: Kind) -> None:
     """Store soft answers for one fold, and how good the classifier of all other folds is on it."""
     stored, source, began = Stored(features), open_data(paths.data), time.monotonic()
     parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
     own = parts.pop(f"fold {fold}", None)
     every = [record for part in parts.values() for record in part]
-    logits, temperature = out_of_fold(stored, parts)
-    file = file_of(TEACHER, fold, paths.results.parent)
+    logits, temperature = out_of_fold(stored, parts, kind)
+    file = file_of(kind.teacher, fold, paths.results.parent)
     store(file, [record.key for record in every], MIKELS.words, softmax(logits / temperature))
     right = float((logits.argmax(axis=1) == labels_of(every)).mean())
     print(f"fold {fold}: {right:.3f} of {len(every):,} soft answers have the label first", flush=True)
     if own is not None:
-        heads = fit(stored.of(every), labels_of(every))
-        result = _measured(heads, temperature, stored, own, Job(ROW, fold, 0), paths, began)
+        classify = kind.fit(stored.of(every), labels_of(every), stored.widths)
+        job = Job(Row(name=kind.row, recipe="none", expects=""), fold, 0)
+        result = _measured(classify, temperature, stored, own, job, paths, began)
         print(f"fold {fold}: {result['accuracy']:.3f} / {result['balanced_accuracy']:.3f}", flush=True)
 
 
 def _measured(
-    heads: Heads,
+    classify: Any,
     temperature: float,
     stored: Stored,
     own: Sequence[Record],
@@ -201,20 +227,24 @@ def _measured(
     began: float,
 ) -> dict[str, Any]:
     def distributions(name: str) -> list[EmotionDistribution]:
-        rows = softmax(heads(stored.of_rated(name)) / temperature).tolist()
+        rows = softmax(classify(stored.of_rated(name)) / temperature).tolist()
         return [EmotionDistribution(MIKELS, tuple(row)) for row in rows]
 
     measured = Measured(
-        logits=heads(stored.of(own)),
+        logits=classify(stored.of(own)),
         targets=np.eye(len(MIKELS))[labels_of(own)],
         temperature=temperature,
         rated={name: (distributions(name), read_ratings(paths.ratings / f"{name}-dev")[1]) for name in RATED},
         seconds=time.monotonic() - began,
-        parameters=heads.weights.size + heads.offsets.size,
+        parameters=classify.parameters,
     )
     result = result_of(job, measured, paths)
     append(result, paths.results)
     return result
+
+
+LINEAR = Kind("frozen_heads", "frozen", lambda features, labels, _: fit(features, labels))
+PERCEPTRONS = Kind("perceptrons", "perceptrons", frozen_perceptrons.fit)
 
 
 def main() -> None:
@@ -234,16 +264,18 @@ def main() -> None:
         "--folds", type=Path, required=True, help="table of folds, from `affectlens data split`"
     )
     other.add_argument("--fold", type=int, action="append", required=True, help="may be given several times")
+    other.add_argument("--perceptrons", action="store_true", help="perceptrons, not linear classifiers")
     other.add_argument("--results", type=Path, default=RESULTS, help="file that results are added to")
     given = vars(parser.parse_args())
     if given.pop("command") == "features":
         make_features(**given)
         return
     features, folds = given.pop("features"), given.pop("fold")
+    kind = PERCEPTRONS if given.pop("perceptrons") else LINEAR
     # Nothing is trained from weights, nor is there a folder of runs.
     paths = Paths(**given, weights=features, out=features.parent)
     for fold in folds:
-        teach(features, paths, fold)
+        teach(features, paths, fold, kind)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from affectlens.emotions import MIKELS
 from affectlens.machine import describe
 from affectlens.metrics import balanced_accuracy, softmax
 from affectlens.report.text import markdown_table
-from frozen_heads import Stored, fit, labels_of, out_of_fold
+from frozen_heads import LINEAR, Stored, fit, labels_of, out_of_fold
 from screening import RESULTS
 from soft_answers import file_of
 
@@ -112,7 +112,7 @@ def without_worst(stored: Stored, source: DataSource, fold: int) -> list[dict[st
 
 
 def _probability_of_label(stored: Stored, parts: dict[str, Sequence[Record]]) -> Array:
-    logits, temperature = out_of_fold(stored, parts)
+    logits, temperature = out_of_fold(stored, parts, LINEAR)
     labels = np.concatenate([labels_of(part) for part in parts.values()])
     found: Array = softmax(logits / temperature)[np.arange(len(labels)), labels]
     return found

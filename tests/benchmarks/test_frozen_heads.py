@@ -1,11 +1,16 @@
 """Classifiers on frozen features: what each sees, and what is stored."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import frozen_heads
+import frozen_perceptrons
 import screening
 import soft_answers
 from affectlens.data.catalog import open_data
@@ -22,6 +27,14 @@ def paths(tmp_path: Path) -> screening.Paths:
     return paths_of(tmp_path, WORDS)
 
 
+@pytest.fixture(autouse=True)
+def _many_short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many steps on a few pictures as perceptrons take on many."""
+    monkeypatch.setattr(frozen_perceptrons, "EPOCHS", 150)
+    monkeypatch.setattr(frozen_perceptrons, "WARMUP", 10)
+    monkeypatch.setattr(frozen_perceptrons, "RATE", 3e-3)
+
+
 @pytest.fixture
 def features(paths: screening.Paths, tmp_path: Path) -> Path:
     """Features by which awe differs from the rest, and in which every picture has a channel of its own."""
@@ -31,12 +44,14 @@ def features(paths: screening.Paths, tmp_path: Path) -> Path:
     found[:, 0] += [4 * (record.target.top == "awe") for record in records]
     file = tmp_path / "features.npz"
     keys = np.array([record.key for record in records])
-    np.savez(file, keys=keys, fi=found, oasis=random.normal(size=(6, 3)), emdt=random.normal(size=(6, 3)))
+    oasis, emdt = random.normal(size=(2, 6, 3))
+    np.savez(file, keys=keys, widths=np.array([2, 1]), fi=found, oasis=oasis, emdt=emdt)
     return file
 
 
+@pytest.mark.parametrize("kind", [frozen_heads.LINEAR, frozen_heads.PERCEPTRONS], ids=lambda kind: kind.row)
 def test_answers_are_by_classifiers_that_saw_neither_the_fold_nor_the_one_that_is_measured(
-    paths: screening.Paths, features: Path, monkeypatch: pytest.MonkeyPatch
+    kind: frozen_heads.Kind, paths: screening.Paths, features: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_data(paths.data)
     fold_of = {record.key: name for name, part in source.splits.items() for record in part}
@@ -48,23 +63,22 @@ def test_answers_are_by_classifiers_that_saw_neither_the_fold_nor_the_one_that_i
         answered.append([record.key for record in records])
         return original(self, records)
 
-    fit = frozen_heads.fit
-
-    def noting(inputs: frozen_heads.Array, labels: object) -> frozen_heads.Heads:
+    def noting(inputs: frozen_heads.Array, labels: Any, widths: Sequence[int]) -> Any:
         seen.append({fold_of[key] for key in answered[-1]})
-        return fit(inputs, labels)  # type: ignore[arg-type]
+        assert widths == [2, 1]
+        return kind.fit(inputs, labels, widths)
 
     monkeypatch.setattr(frozen_heads.Stored, "of", of)
-    monkeypatch.setattr(frozen_heads, "fit", noting)
-    frozen_heads.teach(features, paths, 1)
+    frozen_heads.teach(features, paths, 1, replace(kind, fit=noting))
     assert seen == [{"fold 3"}, {"fold 2"}, {"fold 2", "fold 3"}]
-    with np.load(soft_answers.file_of("frozen", 1, paths.results.parent)) as stored:
+    with np.load(soft_answers.file_of(kind.teacher, 1, paths.results.parent)) as stored:
         assert {fold_of[key] for key in stored["keys"]} == {"fold 2", "fold 3"}
         is_awe = np.array([key.startswith("awe") for key in stored["keys"]])
         first = stored["log_probabilities"].argmax(axis=1) == MIKELS.index("awe")
     assert (first == is_awe).mean() > 0.8
     (result,) = screening.read_results(paths.results)
-    assert (result["row"], result["fold"]) == ("frozen_heads", 1) and result["accuracy"] > 0.4
+    assert (result["row"], result["fold"]) == (kind.row, 1) and result["accuracy"] > 0.4
+    assert result["parameters"] > 24
 
 
 def test_the_classifier_is_that_of_scikit_learn() -> None:
@@ -79,6 +93,32 @@ def test_the_classifier_is_that_of_scikit_learn() -> None:
     # Emotions that no picture has are what the penalty leaves to them.
     np.testing.assert_allclose(ours[:, :4], expected, atol=0.02)
     assert ours[:, 4:].max() < 0.02
+
+
+def test_a_perceptron_of_each_network_reads_its_own_features_alone() -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(600, 5)).astype(np.float32)
+    labels = np.where(inputs[:, 3] * inputs[:, 4] > 0, 1, 4)  # which no linear classifier reads
+    first, second = frozen_perceptrons.fit(inputs, labels, [3, 2], seeds=(0,)).members
+    other = np.concatenate([inputs[:, :3] + 9, inputs[:, 3:]], axis=1)
+    assert second.log_probabilities(inputs).equal(second.log_probabilities(other))
+    assert not first.log_probabilities(inputs).equal(first.log_probabilities(other))
+    right = (second.log_probabilities(inputs).argmax(dim=1).numpy() == labels).mean()
+    assert right > 0.85 > (first.log_probabilities(inputs).argmax(dim=1).numpy() == labels).mean()
+
+
+def test_perceptrons_are_the_same_each_time_and_their_answers_probabilities() -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(80, 4)).astype(np.float32)
+    labels = random.integers(0, 8, 80)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    once = frozen_perceptrons.fit(inputs, labels, [4])(inputs)
+    assert torch.get_rng_state().equal(before)
+    np.testing.assert_array_equal(once, frozen_perceptrons.fit(inputs, labels, [4])(inputs))
+    alone = [frozen_perceptrons.fit(inputs, labels, [4], seeds=(seed,))(inputs) for seed in (0, 1)]
+    np.testing.assert_allclose(once, np.mean(alone, axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.exp(alone[0]).sum(axis=1), 1, rtol=1e-5)
 
 
 def test_features_are_stored_by_picture_and_no_other_picture_changes_them(
