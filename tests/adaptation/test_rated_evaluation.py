@@ -96,20 +96,52 @@ def test_the_command_prints_and_writes_the_scores_of_a_table_without_labels(
     assert written["model"] == "rated" and written["scores"][0]["name"] == "valence"
 
 
-def test_of_a_table_with_labels_and_ratings_it_is_stated_which_are_scored(
+@pytest.fixture
+def both(photos: Path, tmp_path: Path) -> str:
+    """A table with labels of all pictures, and ratings of all but two."""
+    rated = {name: f"{5 + number / 10}" for number, name in enumerate(NAMES[2:])}
+    rows = [f"{name},{rated.get(name, '')},awe" for name in NAMES]
+    (tmp_path / "both.csv").write_text("\n".join(["path,valence,label", *rows]) + "\n")
+    return f"csv:{tmp_path / 'both.csv'}@{photos}"
+
+
+@pytest.mark.parametrize("of_rows", [False, True], ids=["model", "rows"])
+def test_of_a_table_with_labels_and_ratings_both_are_scored(
+    rated: Path, photos: Path, both: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], of_rows: bool
+) -> None:
+    given, out, pictures = rated, tmp_path / "scores.json", tmp_path / "pictures.csv"
+    if of_rows:
+        given = tmp_path / "rows.jsonl"
+        assert run("predict", photos, "--out", given, "--model", rated) == 0
+        capsys.readouterr()
+    words = ("evaluate", given, "--data", both, "--split", "all")
+    assert run(*words, "--out", out, "--predictions", pictures) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy" in printed and "| valence | 10 | 10 |" in printed
+    written = json.loads(out.read_text())
+    assert written["scores"]["count"] == 12 and written["ratings"]["scores"][0]["pictures"] == 10
+    with pictures.open(encoding="utf-8") as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 12 and {"label", "awe_target", "valence_rated", "error"} <= rows[NAMES[0]].keys()
+    assert all(row["label"] == "awe" and not row["error"] for row in rows.values())
+    rated_ones = [name for name, row in rows.items() if row["valence_rated"]]
+    assert sorted(rated_ones) == sorted(NAMES[2:])
+
+
+def test_ratings_beyond_the_scale_leave_the_labels_scores_unless_a_scale_is_stated(
     rated: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [f"{name},{5 + number / 10},awe" for number, name in enumerate(NAMES)]
+    rows = [f"{name},{10 * number},awe" for number, name in enumerate(NAMES)]
     (tmp_path / "both.csv").write_text("\n".join(["path,valence,label", *rows]) + "\n")
-    words = ["evaluate", str(rated), "--data", f"csv:{tmp_path / 'both.csv'}@{photos}", "--split", "all"]
-    for options, printed, noted in (
-        ([], "accuracy", "labels are scored, and ratings of the table with --scale"),
-        (["--scale", "1", "9"], "| valence |", "ratings are scored, and labels of the table without --scale"),
-    ):
-        with pytest.raises(SystemExit) as ended:
-            main([*words, *options])
-        found = capsys.readouterr()
-        assert not ended.value.code and printed in found.out and noted in found.err
+    words = ("evaluate", rated, "--data", f"csv:{tmp_path / 'both.csv'}@{photos}", "--split", "all")
+    assert run(*words) == 0
+    shown = capsys.readouterr()
+    assert (
+        "accuracy" in shown.out and "ratings are not scored: " in shown.err and "State the scale" in shown.err
+    )
+    assert run(*words, "--scale", "1", "9") == 2
+    assert run(*words, "--scale", "0", "200") == 0
+    assert "| valence | 12 | 12 |" in capsys.readouterr().out
 
 
 def test_a_scale_for_data_without_ratings_is_wrong_use(rated: Path, photos: Path, tmp_path: Path) -> None:

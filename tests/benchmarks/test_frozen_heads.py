@@ -30,7 +30,7 @@ def paths(tmp_path: Path) -> screening.Paths:
 @pytest.fixture(autouse=True)
 def _many_short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many steps on a few pictures as perceptrons take on many."""
-    monkeypatch.setattr(frozen_perceptrons, "EPOCHS", 150)
+    monkeypatch.setattr(frozen_perceptrons, "EPOCHS", 60)
     monkeypatch.setattr(frozen_perceptrons, "WARMUP", 10)
     monkeypatch.setattr(frozen_perceptrons, "RATE", 3e-3)
 

@@ -1,6 +1,7 @@
 """`affectlens evaluate MODEL --data NAME:PATH`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,12 @@ from affectlens.cli.console import echo, table_console
 
 if TYPE_CHECKING:
     from affectlens.adaptation.rated_evaluation import RatedEvaluation
-    from affectlens.data.records import DataSource
     from affectlens.evaluation.evaluate import Evaluation
-    from affectlens.inference.engine import Engine
+    from affectlens.evaluation.picture_tables import PictureTable
+    from affectlens.model_folder import Card
 
 # Options for models, of which a file of predictions has no use.
 OF_MODELS = ("attributes", "batch_size", "device", "precision", "engine", "workers")
-
-# Of a table that has both, one is scored: the other would be missed without a word.
-_RATINGS_ALONE = "ratings are scored, and labels of the table without --scale"
-_LABELS_ALONE = "labels are scored, and ratings of the table with --scale LOW HIGH, as --scale 1 9"
 
 SETS_CAPTION = "Sets of emotions by coverage: how many pictures have theirs in the set, and how large it is"
 
@@ -36,8 +33,7 @@ SETS_CAPTION = "Sets of emotions by coverage: how many pictures have theirs in t
               help="Table to write: for each picture what was predicted, next to its label or ratings. "
                    ".csv or .parquet.")  # fmt: skip
 @click.option("--scale", nargs=2, type=float, metavar="LOW HIGH",
-              help="Ends of the scale of ratings in a table, which are scored instead of its labels. A table "
-                   "that has ratings alone needs it where they are not from 1 to 9.")  # fmt: skip
+              help="Ends of the scale of ratings in a table. Default: 1 9.")  # fmt: skip
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Batch size.")
 @click.option(
     "--workers", type=click.IntRange(0), hidden=True, help="Number of processes: not used any more."
@@ -69,120 +65,142 @@ def evaluate(
 
     Prints accuracy, balanced accuracy, macro F1, calibration, scores by emotion and the confusion, with
     95 % intervals by bootstrap. Of a table with people's ratings of valence or arousal, it prints how near
-    the model's come. Choose between models on `val`; report `test` once.
+    the model's come; of one with labels as well, both. Choose between models on `val`; report `test` once.
     """
-    from affectlens.adaptation.own_pictures import SCALE
-    from affectlens.adaptation.rated_evaluation import (
-        evaluate_rated_rows,
-        has_own_ratings,
-        rows_have_ratings,
-    )
-    from affectlens.cli.progress import counter
-    from affectlens.data.catalog import open_data
-    from affectlens.data.records import with_shares
-    from affectlens.evaluation.evaluate import evaluate as evaluate_engine
-    from affectlens.evaluation.evaluate import evaluate_rows
     from affectlens.evaluation.picture_tables import require_table_file
-    from affectlens.inference.engine import MANY, load_engine
-    from affectlens.inference.output.read import is_rows_file, read_rows_file
+    from affectlens.inference.output.read import is_rows_file
     from affectlens.library import card as card_of
 
     if table:
         require_table_file(table)
     if is_rows_file(model):
         _refuse_options_of_models(context, model)
-        rows = read_rows_file(Path(model))
-        scores_ratings = _scores_ratings(rows_have_ratings(rows, data), data, rows.rows[0].model, scale)
-        _lock(context, out, table)
-        if scores_ratings:
-            first = rows.rows[0]
-            about = {"model": first.model, "weights": first.weights or None, "predictions": rows.file.name}
-            found = evaluate_rated_rows(rows, data, split, scale or SCALE)
-            return _report_ratings(found, {**about, "split": split}, first.model, (out, table))
-        source = open_data(data)
-        return _report(evaluate_rows(rows, source, split), source, out, table)
+        found = _score_rows(model, Wanted(context, data, split, scale, (out, table)))
+        return _report(found, out, table)
     if workers is not None:
         note = "Note: --workers has no effect: pictures are read in as many threads as there are cores."
         echo(note, err=True)
     card = card_of(model)  # before pictures are listed for a model that is not there
     if attributes and not card.attributes:
         raise click.UsageError(f"The model {card.name} does not predict attributes: leave out --attributes.")
-    if _scores_ratings(has_own_ratings(data, card), data, card.name, scale):
-        _lock(context, out, table)
-        return _evaluate_ratings(
-            load_engine(model, engine, device, precision), data, split, scale, (out, table), batch_size
-        )
-    source = open_data(data)
-    number = len(with_shares(source).split(split))
-    _lock(context, out, table)
-    loaded = load_engine(model, engine, device, precision, many=number >= MANY)
-    with counter("predicting", number) as advance:
-        result = evaluate_engine(
-            loaded, source, split, attributes=attributes, batch_size=batch_size, progress=advance
-        )
-    return _report(result, source, out, table)
+    wanted = Wanted(context, data, split, scale, (out, table))
+    runs_on = engine, device, precision
+    return _report(_score_model(model, card, wanted, attributes, batch_size, runs_on), out, table)
 
 
-def _scores_ratings(has: tuple[bool, bool], data: str, name: str, scale: tuple[float, float] | None) -> bool:
-    """Whether ratings of a table are scored, not labels: `has` states which of both it has."""
-    rated, labelled = has
-    if scale and not rated:
-        raise click.UsageError(f"{data} has no ratings that {name} predicts: leave out --scale.")
-    if rated and labelled:
-        echo(f"Note: {_RATINGS_ALONE if scale else _LABELS_ALONE}.", err=True)
-    return rated and (bool(scale) or not labelled)
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be scored: a data set with the ends of its scale of ratings, and the files to write."""
+
+    context: click.Context
+    data: str
+    split: str
+    scale: tuple[float, float] | None
+    files: tuple[Path | None, Path | None]
+
+    def what(self, has: tuple[bool, bool], name: str) -> tuple[bool, bool]:
+        """Whether ratings are scored, and whether emotions are, of which `has` states whether they are there.
+
+        The files that are written are kept from other processes until the command ends.
+        """
+        from affectlens.locks import locked_file
+
+        rated, labelled = has
+        if self.scale and not rated:
+            raise click.UsageError(f"{self.data} has no ratings that {name} predicts: leave out --scale.")
+        for file in filter(None, self.files):
+            self.context.with_resource(locked_file(file))
+        return rated, labelled or not rated
+
+    def score(self, ratings: "Callable[[], RatedEvaluation]", *, alone: bool) -> "Ratings":
+        """Score ratings; next to emotions, and without a scale, they need not be such as can be scored."""
+        from affectlens.errors import DatasetError
+
+        try:
+            return Ratings(ratings())
+        except DatasetError as error:
+            if alone or self.scale:
+                raise
+            return Ratings(None, (f"ratings are not scored: {str(error).rstrip('.')}",))
 
 
-def _lock(context: click.Context, *files: Path | None) -> None:
-    """Keep the files that are written from other processes until the command ends."""
-    from affectlens.locks import locked_file
+@dataclass(frozen=True)
+class Ratings:
+    """Scores of ratings, where they could be scored, and why they could not."""
 
-    for file in files:
-        if file:
-            context.with_resource(locked_file(file))
+    found: "RatedEvaluation | None" = None
+    notes: tuple[str, ...] = ()
 
 
-def _evaluate_ratings(
-    engine: "Engine",
-    data: str,
-    split: str,
-    scale: tuple[float, float] | None,
-    files: tuple[Path | None, Path | None],
-    batch_size: int,
-) -> int:
+@dataclass(frozen=True)
+class Found:
+    """What was scored: emotions, ratings or both.
+
+    Attributes:
+        model: its name
+        about: what JSON has of ratings alone: which model, and which pictures
+        notes: on the data set, sentences without a full stop
+    """
+
+    model: str
+    emotions: "Evaluation | None"
+    ratings: Ratings
+    about: Mapping[str, str | None]
+    notes: tuple[str, ...]
+
+
+def _score_rows(file: str, wanted: Wanted) -> Found:
     from affectlens.adaptation.own_pictures import SCALE
-    from affectlens.adaptation.rated_evaluation import evaluate_ratings
+    from affectlens.adaptation.rated_evaluation import evaluate_rated_rows, rows_have_ratings
+    from affectlens.data.catalog import open_data
+    from affectlens.evaluation.evaluate import evaluate_rows
+    from affectlens.inference.output.read import read_rows_file
+
+    rows = read_rows_file(Path(file))
+    first, split = rows.rows[0], wanted.split
+    rated, labelled = wanted.what(rows_have_ratings(rows, wanted.data), first.model)
+    source = open_data(wanted.data) if labelled else None
+    emotions = evaluate_rows(rows, source, split) if source else None
+    ratings = Ratings()
+    if rated:
+        scale = wanted.scale or SCALE
+        ratings = wanted.score(
+            lambda: evaluate_rated_rows(rows, wanted.data, split, scale), alone=not labelled
+        )
+    about = {"model": first.model, "weights": first.weights or None, "predictions": rows.file.name}
+    return Found(first.model, emotions, ratings, {**about, "split": split}, source.notes if source else ())
+
+
+def _score_model(
+    name: str, card: "Card", wanted: Wanted, attributes: bool, batch_size: int, runs_on: tuple[str, str, str]
+) -> Found:
+    from affectlens.adaptation.own_pictures import SCALE
+    from affectlens.adaptation.rated_evaluation import evaluate_ratings, has_own_ratings
     from affectlens.cli.progress import counter
+    from affectlens.data.catalog import open_data
+    from affectlens.data.records import with_shares
+    from affectlens.evaluation.evaluate import evaluate as evaluate_engine
+    from affectlens.inference.engine import MANY, load_engine
 
-    with counter("predicting", None) as advance:
-        found = evaluate_ratings(engine, data, split, scale or SCALE, batch_size, advance)
-    about = {"model": engine.card.name, "weights": engine.card.weights_hash, "split": split}
-    return _report_ratings(found, about, engine.card.name, files)
-
-
-def _report_ratings(
-    found: "RatedEvaluation",
-    about: Mapping[str, str | None],
-    name: str,
-    files: tuple[Path | None, Path | None],
-) -> int:
-    import json
-
-    from affectlens.evaluation.ratings import ratings_markdown
-    from affectlens.files import atomic_write
-
-    out, table = files
-    if table:
-        found.pictures.write(table)
-    if out:
-        with atomic_write(out, "w") as file:
-            file.write(json.dumps({**about, **found.to_json()}, indent=2) + "\n")
-    echo(ratings_markdown(found.scores), several_lines=True)
-    for note in found.notes(name):
-        echo(f"Note: {note}.", err=True)
-    for missing in found.unreadable[:10]:
-        echo(f"Not read: {missing.error}", err=True)
-    return 1 if found.unreadable else 0
+    rated, labelled = wanted.what(has_own_ratings(wanted.data, card), card.name)
+    source = open_data(wanted.data) if labelled else None
+    number = len(with_shares(source).split(wanted.split)) if source else 0
+    engine = load_engine(name, *runs_on, many=number >= MANY)
+    emotions, ratings = None, Ratings()
+    if source:
+        with counter("predicting", number) as advance:
+            emotions = evaluate_engine(
+                engine, source, wanted.split, attributes=attributes, batch_size=batch_size, progress=advance
+            )
+    if rated:
+        scale = wanted.scale or SCALE
+        with counter("predicting ratings", None) as advance:
+            ratings = wanted.score(
+                lambda: evaluate_ratings(engine, wanted.data, wanted.split, scale, batch_size, advance),
+                alone=not labelled,
+            )
+    about = {"model": card.name, "weights": card.weights_hash, "split": wanted.split}
+    return Found(card.name, emotions, ratings, about, source.notes if source else ())
 
 
 def _refuse_options_of_models(context: click.Context, file: str) -> None:
@@ -190,25 +208,62 @@ def _refuse_options_of_models(context: click.Context, file: str) -> None:
         raise click.UsageError(f"{file} holds what was predicted before: leave out {option}.")
 
 
-def _report(result: "Evaluation", source: "DataSource", out: Path | None, table: Path | None) -> int:
+def _report(found: Found, out: Path | None, table: Path | None) -> int:
+    """Write and print what was found; the exit status is 1 where a picture could not be read."""
+    emotions, ratings = found.emotions, found.ratings.found
+    if table:
+        _write_table(table, [each.pictures for each in (emotions, ratings) if each and each.pictures])
+    if out:
+        _write_json(out, found)
+    if emotions:
+        _print_emotions(emotions)
+    if ratings:
+        from affectlens.evaluation.ratings import ratings_markdown
+
+        echo(ratings_markdown(ratings.scores), several_lines=True)
+    for note in (
+        *found.notes,
+        *(emotions.notes if emotions else ()),
+        *found.ratings.notes,
+        *(ratings.notes(found.model) if ratings else ()),
+    ):
+        echo(f"Note: {note}.", err=True)
+    unreadable = {each.key: each for part in (emotions, ratings) if part for each in part.unreadable}
+    for missing in list(unreadable.values())[:10]:
+        echo(f"Not read: {missing.error}", err=True)
+    if unreadable:
+        echo(f"{len(unreadable)} pictures could not be read and are not in any score.", err=True)
+    return 1 if unreadable else 0
+
+
+def _write_table(file: Path, tables: "list[PictureTable]") -> None:
+    first, *others = tables
+    for other in others:
+        first = first.joined(other)
+    first.write(file)
+
+
+def _write_json(file: Path, found: Found) -> None:
+    import json
+
+    from affectlens.files import atomic_write
+
+    ratings = found.ratings.found.to_json() if found.ratings.found else None
+    if found.emotions:
+        found.emotions.write(file, ratings)
+        return
+    with atomic_write(file, "w") as out:
+        out.write(json.dumps({**found.about, **(ratings or {})}, indent=2) + "\n")
+
+
+def _print_emotions(found: "Evaluation") -> None:
     from affectlens.evaluation.sets import sets_table
     from affectlens.evaluation.tables import print_scores
     from affectlens.report.text import print_table
 
-    if table and result.pictures:
-        result.pictures.write(table)
-    if out:
-        result.write(out)
     console = table_console()
-    print_scores(result.scores, console)
-    if result.set_scores:
-        print_table(sets_table(result.set_scores), console, SETS_CAPTION)
-    if result.attribute_scores:
-        echo(result.attribute_scores.markdown(), several_lines=True)
-    for note in (*source.notes, *result.notes):
-        echo(f"Note: {note}.", err=True)
-    for missing in result.unreadable[:10]:
-        echo(f"Not read: {missing.error}", err=True)
-    if result.unreadable:
-        echo(f"{len(result.unreadable)} pictures could not be read and are not in any score.", err=True)
-    return 1 if result.unreadable else 0
+    print_scores(found.scores, console)
+    if found.set_scores:
+        print_table(sets_table(found.set_scores), console, SETS_CAPTION)
+    if found.attribute_scores:
+        echo(found.attribute_scores.markdown(), several_lines=True)

@@ -89,10 +89,11 @@ class Evaluation:
             **(self.attribute_scores.to_json() if self.attribute_scores else {}),
         }
 
-    def write(self, file: Path) -> None:
-        """Write it as JSON, with the machine that this runs on."""
+    def write(self, file: Path, ratings: Mapping[str, Any] | None = None) -> None:
+        """Write it as JSON, with the machine that this runs on, and scores of ratings beside it."""
+        rated = {"ratings": dict(ratings)} if ratings else {}
         with atomic_write(file, "w") as out:
-            out.write(json.dumps({**self.to_json(), "machine": describe()}, indent=2) + "\n")
+            out.write(json.dumps({**self.to_json(), **rated, "machine": describe()}, indent=2) + "\n")
 
 
 def evaluate(

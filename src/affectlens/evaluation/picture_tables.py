@@ -2,7 +2,8 @@
 
 Columns of emotions: image (the picture's key), label, top, for each word its probability (WORD) and the
 target (WORD_target), error. Of ratings: image, for each rating NAME, NAME_low, NAME_high and NAME_rated,
-error. A picture that could not be read has a row too, with an error and nothing else.
+error. A table of both has both, with one error. A picture that could not be read has a row too, with an error
+and nothing else.
 """
 
 import csv
@@ -42,6 +43,21 @@ class PictureTable:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+
+    def joined(self, other: "PictureTable") -> "PictureTable":
+        """Add the columns of another table about the same pictures, or some of them, and others.
+
+        Raises `OutputError` where both have a column of one name, besides image and error.
+        """
+        ours, theirs = ({row[0]: row for row in table.rows} for table in (self, other))
+        none = [(None,) * (len(table.columns) - 2) for table in (self, other)]
+        rows = []
+        for key in dict.fromkeys([*ours, *theirs]):
+            one, two = ours.get(key), theirs.get(key)
+            error = (one and one[-1]) or (two and two[-1]) or None
+            cells = (one[1:-1] if one else none[0], two[1:-1] if two else none[1])
+            rows.append((key, *cells[0], *cells[1], error))
+        return _table([*self.columns[:-1], *other.columns[1:]], rows)
 
     def write(self, file: Path) -> None:
         """Write it as CSV or Parquet, by the suffix.
