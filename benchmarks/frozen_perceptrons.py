@@ -25,7 +25,7 @@ INPUT_DROPOUT, DROPOUT = 0.3, 0.5
 RATE, DECAY, WARMUP = 1e-3, 0.05, 100  # of AdamW; steps until the rate is reached
 MIXUP = 0.4  # of features, Verma et al., "Manifold Mixup", ICML 2019
 ADJUSTMENT = 0.3  # of logits by how frequent emotions are, as recipes have it
-AVERAGE = 0.99  # of weights over steps
+EMA_DECAY = 0.99  # of the weights
 SEEDS = (0, 1)
 
 Array = NDArray[np.float32]
@@ -120,5 +120,5 @@ def _network(features: int) -> nn.Module:
 
 def _average(averaged: Tensor, newest: Tensor, seen: Tensor | int) -> Tensor:
     """A moving average, which in its first steps forgets faster."""
-    keep = min(AVERAGE, (1 + int(seen)) / (10 + int(seen)))
+    keep = min(EMA_DECAY, (1 + int(seen)) / (10 + int(seen)))
     return averaged.lerp(newest, 1 - keep)

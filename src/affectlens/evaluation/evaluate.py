@@ -90,7 +90,7 @@ class Evaluation:
         }
 
     def write(self, file: Path, ratings: Mapping[str, Any] | None = None) -> None:
-        """Write it as JSON, with the machine that this runs on, and scores of ratings beside it."""
+        """Write it as JSON, with the machine that this runs on, and scores of ratings next to it."""
         rated = {"ratings": dict(ratings)} if ratings else {}
         with atomic_write(file, "w") as out:
             out.write(json.dumps({**self.to_json(), **rated, "machine": describe()}, indent=2) + "\n")
