@@ -8,9 +8,12 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from affectlens.data import folder
 from affectlens.data.audit import Audit, audit
+from affectlens.data.catalog import open_with_ratings
 from affectlens.data.groups import SearchProgress
+from affectlens.data.rated_table import RatingSummary
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS
+from affectlens.errors import BadRow
 
 
 def photo(seed: int, height: int = 120, width: int = 160) -> Image.Image:
@@ -195,6 +198,39 @@ def test_a_data_set_of_nothing_readable_is_still_described(tmp_path: Path) -> No
     empty = audit(DataSource("none", tmp_path, MIKELS, {"train": []}))
     assert empty.pictures == 0
     assert empty.lines()
+
+
+def test_a_table_with_ratings_alone_is_checked_without_words_on_emotions(root: Path, tmp_path: Path) -> None:
+    rows = [f"train/awe/{number}.jpg,{number}.5,train" for number in range(6)]
+    rows += [f"val/awe/{number}.jpg,{number},val" for number in (8, 9)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["path,valence,split", *rows]) + "\n")
+    shutil.copy(root / "train/awe/0.jpg", root / "val/awe/8.jpg")
+    source, rated, labelled = open_with_ratings(f"csv:{tmp_path / 'ratings.csv'}@{root}")
+    found = audit(source, rated=rated, labelled=labelled)
+    assert not labelled and not found.sound
+    assert found.counts == {"train": {"rated": 6}, "val": {"rated": 2}} and found.vocabulary == ""
+    assert found.ratings == (RatingSummary("valence", 8, 0.5, pytest.approx(4.375), 9.0),)
+    shown = text(found)
+    assert "8 pictures with ratings: train 6, val 2." in shown
+    assert "valence: 8 pictures, from 0.5 to 9, mean 4.38." in shown
+    assert "train/awe/0.jpg (train) = val/awe/8.jpg (val)" in shown
+    assert "emotion" not in shown and "labelled" not in shown
+    assert json.loads(json.dumps(found.to_json()))["ratings"][0]["name"] == "valence"
+
+
+def test_a_table_with_labels_as_well_has_its_ratings_summarised(root: Path, tmp_path: Path) -> None:
+    rows = [f"train/awe/{number}.jpg,awe,{number}" for number in range(6)]
+    (tmp_path / "both.csv").write_text("\n".join(["path,label,arousal", *rows]) + "\n")
+    source, rated, labelled = open_with_ratings(f"csv:{tmp_path / 'both.csv'}@{root}")
+    found = audit(source, "off", rated=rated, labelled=labelled)
+    assert labelled and found.counts["all"]["awe"] == 6 and found.ratings[0].name == "arousal"
+    assert open_with_ratings(f"folder:{root}")[1:] == ([], True)
+
+
+def test_a_rating_that_is_no_number_is_an_error_of_its_row(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text("path,valence\ntrain/awe/0.jpg,5\ntrain/awe/1.jpg,high\n")
+    with pytest.raises(BadRow, match="line 3: valence is 'high', not a number"):
+        open_with_ratings(f"csv:{tmp_path / 'ratings.csv'}@{root}")
 
 
 def test_many_findings_are_counted_and_the_first_shown(root: Path) -> None:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from affectlens.adaptation.label_source import labelled_percents
 from affectlens.data.catalog import open_data, table_of
-from affectlens.data.rated_table import RatedPicture, mean_ratings, read_ratings
+from affectlens.data.rated_table import mean_ratings, read_ratings, source_of_ratings
 from affectlens.data.records import ALL, DataSource, Record, digest, require_listed, with_shares
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
-from affectlens.emotions import Vocabulary
 from affectlens.errors import DatasetError, EmptySplit, SettingsError
 from affectlens.evaluation.evaluate import learned_hashes, matched_words
 from affectlens.files import read_file
@@ -86,7 +85,9 @@ def open_own_pictures(
         found[each.key] = {**each.ratings, **found.get(each.key, {})}
     rated = list({each.key: each for each in (*percents, *rated)}.values())
     labelled = table is None or not rated or has_emotions(rows_of(table[0]), card.vocabulary)
-    source = open_data(spec) if labelled else _of_ratings(spec, rated, card.vocabulary)
+    source = (
+        open_data(spec) if table is None or labelled else source_of_ratings(table[1], rated, card.vocabulary)
+    )
     _require_new(source, card, split)
     if labelled:
         source = with_shares(matched_words(source, card.vocabulary))
@@ -137,18 +138,6 @@ def _on_scales(given: Mapping[str, float], card: Card, old: tuple[float, float])
 
 def _labels_of(card: Card) -> list[str]:
     return [each.name for each in card.ratings if each.is_percent]
-
-
-def _of_ratings(spec: str, rated: Sequence[RatedPicture], vocabulary: Vocabulary) -> DataSource:
-    """Make a data set of pictures that have ratings alone."""
-    alike = vocabulary.distribution(dict.fromkeys(vocabulary.words, 1.0))
-    splits: dict[str, list[Record]] = {}
-    for each in rated:
-        record = Record(each.key, each.path, alike, group=each.group)
-        splits.setdefault(each.split, []).append(record)
-    table = table_of(spec)
-    assert table is not None, "ratings are read from tables"
-    return DataSource("table", table[1], vocabulary, splits)
 
 
 def _chosen(source: DataSource, split: str) -> list[Record]:

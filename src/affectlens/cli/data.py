@@ -59,19 +59,19 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
     """Open every picture of a data set and report what is wrong with it.
 
     Unreadable pictures, copies and near-duplicates within and across splits, labels that contradict one
-    another, sizes and how unequal the emotions are. Exit status 1 when a picture cannot be read, is in two
+    another, sizes and how unequal the emotions are; of a table with ratings also these. Exit status 1 when a picture cannot be read, is in two
     splits or has two labels.
     """
     from affectlens.data.audit import audit
-    from affectlens.data.catalog import open_data
+    from affectlens.data.catalog import open_with_ratings
     from affectlens.data.records import ALL
     from affectlens.files import atomic_write
     from affectlens.locks import locked_file
 
-    source = open_data(spec)
+    source, rated, labelled = open_with_ratings(spec)
     with locked_file(out) if out else nullcontext():
         with _search_progress(len(source.split(ALL))) as progress:
-            found = audit(source, search, progress)
+            found = audit(source, search, progress, rated=rated, labelled=labelled)
         if out:
             with atomic_write(out, "w") as file:
                 file.write(json.dumps(found.to_json(), indent=2) + "\n")

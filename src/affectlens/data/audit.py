@@ -4,7 +4,7 @@ Checked are:
     unreadable pictures
     exact duplicates        files of the same bytes, within a split, across splits, with other labels
     near-duplicates         copies that were stored anew, scaled, mirrored, cut, framed or written on
-    sizes, counts, balance
+    sizes, counts, balance, and of tables with ratings which values they have
 
 `near_duplicates` has how copies are recognised and which are not. As two of one series, a moment apart, may
 be taken for one, findings are to be looked at, and never removed unseen.
@@ -17,6 +17,7 @@ from typing import Any
 
 from affectlens.data.fingerprints import Fingerprint, NoFingerprint, fingerprints
 from affectlens.data.groups import Search, SearchProgress, look_alike
+from affectlens.data.rated_table import RatedPicture, RatingSummary, summaries
 from affectlens.data.records import DataSource, Record
 
 _SHOWN = 5  # findings of one kind that `lines` writes out
@@ -24,7 +25,7 @@ _SHOWN = 5  # findings of one kind that `lines` writes out
 
 @dataclass(frozen=True)
 class PictureLocation:
-    """Where a picture is in a data set: its key and its split, with its top emotion."""
+    """Where a picture is in a data set: its key and its split, with its top emotion, "" where it has none."""
 
     key: str
     split: str
@@ -87,12 +88,15 @@ class Audit:
     """What was found in a data set, as plain data.
 
     Attributes:
-        counts: pictures by split and top emotion, the unreadable ones included
+        vocabulary: its name; "" where pictures have ratings alone
+        counts: pictures by split and top emotion, the unreadable ones included; where there are no emotions,
+            by split alone, as `rated`
         imbalance: pictures of the most frequent emotion for each of the rarest that has any
         absent: emotions of the vocabulary without a picture
         search: how near-duplicates were looked for
         smallest, largest: by number of pixels; None where no picture could be read
         notes: what the reader of the data set left out
+        ratings: valence and arousal of a table, one or both
     """
 
     data: str
@@ -108,6 +112,7 @@ class Audit:
     smallest: Size | None
     largest: Size | None
     notes: tuple[str, ...]
+    ratings: tuple[RatingSummary, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -132,18 +137,28 @@ class Audit:
 
     def _lines_on_counts(self) -> Iterator[str]:
         splits = ", ".join(f"{split} {sum(counts.values()):,}" for split, counts in self.counts.items())
-        yield f"{_count(self.pictures, 'picture')} labelled with {self.vocabulary}: {splits}."
-        for split, counts in self.counts.items():
-            yield f"{split}: {', '.join(f'{word} {number:,}' for word, number in counts.items())}."
-        yield f"The most frequent emotion has {self.imbalance:.1f} times the pictures of the rarest."
-        if self.absent:
-            yield f"Without a picture: {', '.join(self.absent)}."
+        labelled = f"labelled with {self.vocabulary}" if self.vocabulary else "with ratings"
+        yield f"{_count(self.pictures, 'picture')} {labelled}: {splits}."
+        if self.vocabulary:
+            yield from self._lines_on_balance()
+        for each in self.ratings:
+            yield (
+                f"{each.name}: {_count(each.pictures, 'picture')}, from {each.lowest:g} to {each.highest:g}, "
+                f"mean {each.mean:.2f}."
+            )
         if self.smallest and self.largest:
             small, large = self.smallest, self.largest
             yield (
                 f"The smallest picture has {small.width} x {small.height} pixels ({small.key}), "
                 f"the largest {large.width} x {large.height} ({large.key})."
             )
+
+    def _lines_on_balance(self) -> Iterator[str]:
+        for split, counts in self.counts.items():
+            yield f"{split}: {', '.join(f'{word} {number:,}' for word, number in counts.items())}."
+        yield f"The most frequent emotion has {self.imbalance:.1f} times the pictures of the rarest."
+        if self.absent:
+            yield f"Without a picture: {', '.join(self.absent)}."
 
     def _lines_on_unreadable(self) -> Iterator[str]:
         if not self.unreadable:
@@ -191,8 +206,14 @@ def audit(
     source: DataSource,
     search: Search = "thorough",
     progress: Callable[[SearchProgress], None] = lambda done: None,
+    *,
+    rated: Sequence[RatedPicture] = (),
+    labelled: bool = True,
 ) -> Audit:
     """Open all pictures of a data set, and look for near-duplicates as `groups.find_groups` does.
+
+    `rated` are those of its pictures that have ratings; `labelled` is whether it has emotions as well, or
+    ratings alone (`data.catalog.open_with_ratings`).
 
     Takes milliseconds a picture and core, and some three kilobytes of memory a picture; near-duplicates a
     time that grows with the square of their number.
@@ -202,8 +223,9 @@ def audit(
     for each in fingerprints((record for record, _ in listed), full_size=True):
         found.append(each)
         progress(SearchProgress(len(found)))
-    counts = source.counts()
-    totals = {word: sum(part[word] for part in counts.values()) for word in source.vocabulary.words}
+    counts = source.counts() if labelled else {s: {"rated": len(part)} for s, part in source.splits.items()}
+    words = source.vocabulary.words if labelled else ()
+    totals = {word: sum(part[word] for part in counts.values()) for word in words}
     present = [number for number in totals.values() if number]
     sizes = [
         Size(record.key, each.height, each.width)
@@ -216,7 +238,7 @@ def audit(
 
     return Audit(
         data=source.name,
-        vocabulary=source.vocabulary.name,
+        vocabulary=source.vocabulary.name if labelled else "",
         pictures=len(listed),
         counts=counts,
         imbalance=max(present) / min(present) if present else 1.0,
@@ -226,12 +248,13 @@ def audit(
             for (record, split), each in zip(listed, found, strict=True)
             if isinstance(each, NoFingerprint)
         ),
-        duplicates=tuple(_duplicates(listed, found)),
-        near_duplicates=tuple(_near_duplicates(listed, found, search, compared)),
+        duplicates=tuple(_duplicates(listed, found, labelled)),
+        near_duplicates=tuple(_near_duplicates(listed, found, search, labelled, compared)),
         search=search,
         smallest=min(sizes, key=_area, default=None),
         largest=max(sizes, key=_area, default=None),
         notes=source.notes,
+        ratings=summaries(rated),
     )
 
 
@@ -239,7 +262,7 @@ _Fingerprints = Sequence[Fingerprint | NoFingerprint]
 _Listed = Sequence[tuple[Record, str]]
 
 
-def _duplicates(listed: _Listed, found: _Fingerprints) -> Iterator[Duplicates]:
+def _duplicates(listed: _Listed, found: _Fingerprints, labelled: bool) -> Iterator[Duplicates]:
     by_content: dict[bytes, list[tuple[Record, str]]] = defaultdict(list)
     for one, each in zip(listed, found, strict=True):
         if isinstance(each, Fingerprint):
@@ -247,14 +270,18 @@ def _duplicates(listed: _Listed, found: _Fingerprints) -> Iterator[Duplicates]:
     for same in by_content.values():
         if len(same) > 1:
             yield Duplicates(
-                tuple(_location(record, split) for record, split in same),
+                tuple(_location(record, split, labelled) for record, split in same),
                 across_splits=len({split for _, split in same}) > 1,
                 conflicting=len({record.target for record, _ in same}) > 1,
             )
 
 
 def _near_duplicates(
-    listed: _Listed, found: _Fingerprints, search: Search, progress: Callable[[float], None]
+    listed: _Listed,
+    found: _Fingerprints,
+    search: Search,
+    labelled: bool,
+    progress: Callable[[float], None],
 ) -> Iterator[NearDuplicate]:
     """Pairs that look alike, files of the same bytes excepted."""
     if search == "off":
@@ -263,8 +290,8 @@ def _near_duplicates(
         earlier, later = sorted((match.picture, match.other))
         (record, split), (like, like_split) = listed[later], listed[earlier]
         yield NearDuplicate(
-            _location(record, split),
-            _location(like, like_split),
+            _location(record, split, labelled),
+            _location(like, like_split, labelled),
             agreement=match.agreement,
             mirrored=match.mirrored,
             across_splits=split != like_split,
@@ -272,8 +299,8 @@ def _near_duplicates(
         )
 
 
-def _location(record: Record, split: str) -> PictureLocation:
-    return PictureLocation(record.key, split, record.target.top)
+def _location(record: Record, split: str, labelled: bool) -> PictureLocation:
+    return PictureLocation(record.key, split, record.target.top if labelled else "")
 
 
 def _area(size: Size) -> int:
@@ -281,7 +308,7 @@ def _area(size: Size) -> int:
 
 
 def _named(picture: PictureLocation) -> str:
-    return f"{picture.key} ({picture.split}, {picture.emotion})"
+    return f"{picture.key} ({', '.join(filter(None, (picture.split, picture.emotion)))})"
 
 
 def _shown(findings: list[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from affectlens.data import emoset, fi, folder, table, vocabularies
+from affectlens.data.rated_table import RatedPicture, mean_ratings, read_ratings, source_of_ratings
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import SettingsError, UnknownName
@@ -145,6 +146,23 @@ def table_of(spec: str) -> tuple[Path, Path] | None:
     else:
         folder_of = given.parent
     return (given, folder_of) if is_named or is_file(given) else None
+
+
+def open_with_ratings(spec: str) -> tuple[DataSource, list[RatedPicture], bool]:
+    """Open a data set, and the ratings of its table if it is one: also a table that has ratings alone.
+
+    Returns the data set, the pictures that have valence or arousal, whatever their scale, and whether the
+    data set has emotions; without them all of its targets are alike. Raises what `open_data` and
+    `rated_table.read_ratings` raise.
+    """
+    found = table_of(spec)
+    if found is None:
+        return open_data(spec), [], True
+    file, root = found
+    rated, notes = mean_ratings(read_ratings(file, root, table.RATINGS, None))
+    if not rated or table.has_emotions(table.rows_of(file), MIKELS):
+        return open_data(spec), rated, True
+    return replace(source_of_ratings(root, rated, MIKELS), notes=notes), rated, False
 
 
 def _require_path(spec: str, path: str) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from affectlens.data.records import ALL
+from affectlens.data.records import ALL, DataSource, Record
 from affectlens.data.table import WITHOUT_SPLIT, is_number, key_below, picture_of, rows_of, split_of
+from affectlens.emotions import Vocabulary
 from affectlens.errors import BadRow, DatasetError, SettingsError
 
 ScaleEnds: TypeAlias = tuple[float, float]  # its ends
@@ -28,19 +29,31 @@ class RatedPicture:
     ratings: dict[str, float]
 
 
+@dataclass(frozen=True)
+class RatingSummary:
+    """What a table has of one rating: how many pictures, and which values."""
+
+    name: str
+    pictures: int
+    lowest: float
+    mean: float
+    highest: float
+
+
 def read_ratings(
-    file: Path, root: Path, names: Sequence[str], scale: ScaleEnds | Mapping[str, ScaleEnds]
+    file: Path, root: Path, names: Sequence[str], scale: ScaleEnds | Mapping[str, ScaleEnds] | None
 ) -> list[RatedPicture]:
     """Read the rows of a table that have one of the ratings; none where the table has no such column.
 
-    `names` are columns, `scale` the ends of what they may hold, of all or of each by its name. Raises
-    `SettingsError` for a scale that does not rise, `BadRow` for a cell that is not a number on the scale and
-    for a row without a split where others have one, and what reading the table raises. A picture that several
-    rows rate has as many (`mean_ratings`).
+    `names` are columns, `scale` the ends of what they may hold, of all or of each by its name; None where
+    they may hold any number. Raises `SettingsError` for a scale that does not rise, `BadRow` for a cell that
+    is not a number on the scale and for a row without a split where others have one, and what reading the
+    table raises. A picture that several rows rate has as many (`mean_ratings`).
     """
     scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(names, scale)
     for ends in scales.values() if isinstance(scale, Mapping) else (scale,):
-        require_rising(*ends)
+        if ends is not None:
+            require_rising(*ends)
     found = []
     first_of: dict[str, int] = {}  # line, by split
     for number, row in rows_of(file):
@@ -83,6 +96,28 @@ def mean_ratings(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tup
     return merged, (note,)
 
 
+def source_of_ratings(root: Path, rated: Sequence[RatedPicture], vocabulary: Vocabulary) -> DataSource:
+    """Make a data set of pictures that have ratings alone: all emotions of the vocabulary are alike."""
+    alike = vocabulary.distribution(dict.fromkeys(vocabulary.words, 1.0))
+    splits: dict[str, list[Record]] = {}
+    for each in rated:
+        record = Record(each.key, each.path, alike, group=each.group)
+        splits.setdefault(each.split, []).append(record)
+    return DataSource("table", root, vocabulary, splits)
+
+
+def summaries(rated: Sequence[RatedPicture]) -> tuple[RatingSummary, ...]:
+    """Summarise each rating that pictures have, in the order in which they come."""
+    values: dict[str, list[float]] = {}
+    for each in rated:
+        for name, value in each.ratings.items():
+            values.setdefault(name, []).append(value)
+    return tuple(
+        RatingSummary(name, len(found), min(found), math.fsum(found) / len(found), max(found))
+        for name, found in values.items()
+    )
+
+
 def require_rising(*ends: Any) -> None:
     """Raise `SettingsError` for ends of a scale that are not two finite numbers, or do not rise."""
     try:
@@ -95,9 +130,12 @@ def require_rising(*ends: Any) -> None:
         raise SettingsError(f"A scale of ratings must rise, as 1 9, not {shown}.")
 
 
-def _value(file: Path, number: int, name: str, cell: Any, scale: ScaleEnds) -> float:
+def _value(file: Path, number: int, name: str, cell: Any, scale: ScaleEnds | None) -> float:
     value = float(cell) if is_number(cell) else math.nan
-    if not scale[0] <= value <= scale[1]:
+    if scale is None:
+        if not math.isfinite(value):
+            raise BadRow(file, number, f"{name} is {str(cell)[:60]!r}, not a number.")
+    elif not scale[0] <= value <= scale[1]:
         raise BadRow(
             file, number, f"{name} is {str(cell)[:60]!r}, not a number from {scale[0]:g} to {scale[1]:g}. "
             "State the scale of your ratings by --scale LOW HIGH.",
