@@ -59,8 +59,8 @@ def check(spec: str, out: Path | None, search: "Search") -> int:
     """Open every picture of a data set and report what is wrong with it.
 
     Unreadable pictures, copies and near-duplicates within and across splits, labels that contradict one
-    another, sizes and how unequal the emotions are; of a table with ratings also these. Exit status 1 when a picture cannot be read, is in two
-    splits or has two labels.
+    another, sizes and how unequal the emotions are; of a table with ratings also these. Exit status 1 when a
+    picture cannot be read, is in two splits or has two labels.
     """
     from affectlens.data.audit import audit
     from affectlens.data.catalog import open_with_ratings
