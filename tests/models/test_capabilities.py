@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mam_release": {"backbone": "test_resnet"},
     "wscnet": {"backbone": "test_resnet"},
     "pdanet": {"backbone": "test_resnet"},
+    "multilevel": {"backbone": "test_efficientnet"},
     "vit_attributes": {"backbone": "test_vit", "attributes": {"scene": {"words": 3, "several": False}}},
     "test_vit": {},
 }
@@ -39,6 +40,7 @@ CAN: dict[str, set[type]] = {
     "mam_release": {HasEmbedding, HasParts, HasTokens},
     "wscnet": {HasAuxiliary},
     "pdanet": {HasEmbedding},
+    "multilevel": {HasEmbedding},
     "vit_attributes": {HasAttributes},
     "test_vit": set(),
 }

@@ -41,6 +41,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "wscnet": ("wscnet", {"backbone": "test_resnet"}),
     "wscnet, release": ("wscnet", {"backbone": "test_resnet", "pooling": "mean", "coupling": "mean"}),
     "pdanet": ("pdanet", {"backbone": "test_resnet"}),
+    "multilevel": ("multilevel", {"backbone": "test_efficientnet", "levels": [0, 2], "drop_path": 0.1}),
+    "multilevel, transformer": ("multilevel", {"backbone": "test_vit"}),
     "vit_attributes": ("vit_attributes", {"backbone": "test_vit", "attributes": ATTRIBUTES, "dropout": 0.1}),
     "vit_attributes, attributes alone": (
         "vit_attributes",

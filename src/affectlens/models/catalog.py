@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
-from affectlens.models import backbones, ensemble, mam, mlm, pdanet, vit_attributes, wscnet
+from affectlens.models import backbones, ensemble, mam, mlm, multilevel, pdanet, vit_attributes, wscnet
 from affectlens.preprocess import ExpectedInput
 
 
@@ -136,6 +136,9 @@ NETWORKS: Mapping[str, NetworkEntry] = {
         composed("pdanet", "PDANet: attention over channels and cells of ResNet-101's last map",
                  "Zhao et al., ACM MM 2019", pdanet.PDANet, pdanet.PDANetConfig,
                  ("backbone", "spatial_mean")),
+        composed("multilevel", "MultiLevel: a backbone read at several levels by a perceptron",
+                 "ours, see models/multilevel.py", multilevel.MultiLevel, multilevel.MultiLevelConfig,
+                 ("backbone", "levels", "hidden", "input_dropout", "dropout", "drop_path")),
         replace(
             composed("vit_attributes", "ViT-B/16 that names scene, objects and more, and predicts by them",
                      ATTRIBUTES_SOURCE, vit_attributes.AttributesNetwork, vit_attributes.AttributesConfig,
