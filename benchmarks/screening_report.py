@@ -146,7 +146,8 @@ def ensembles(planned: Plan, results: Sequence[Result], answers: Mapping[str, An
 
 def compared(planned: Plan, results: Sequence[Result], answers: Mapping[str, Answers]) -> str:
     """Write how each row and ensemble differs from the first row, over the folds and seeds that both have."""
-    names = list(planned.expectations)
+    # Classifiers on frozen networks are not rows of the plan.
+    names = list(dict.fromkeys([*planned.expectations, *(result["row"] for result in results)]))
     by_row = {name: {(r["fold"], r["seed"]): r for r in results if r["row"] == name} for name in names}
     first, others = by_row[names[0]], names[1:]
     measured = [name for name in others if set(by_row[name]) & set(first)]
