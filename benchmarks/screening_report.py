@@ -225,18 +225,22 @@ def _counted(number: int, noun: str) -> str:
 def draw(results: Sequence[Result], file: Path) -> None:
     """Plot each row's mean accuracy and balanced accuracy against the hours of a run, on one core."""
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(7, 4, layout="constrained")
+        figure = new_figure(8, 5, layout="constrained")
         axes = figure.add_subplot()
-        for name in dict.fromkeys(result["row"] for result in results):
-            own = [result for result in results if result["row"] == name]
+        every = {
+            name: [result for result in results if result["row"] == name]
+            for name in dict.fromkeys(result["row"] for result in results)
+        }
+        for name, own in every.items():
             hours = sum(map(core_hours, own)) / len(own)
             for key, mark, colour in (("accuracy", "o", INK), ("balanced_accuracy", "s", PALE)):
                 points = [100 * result[key] for result in own]
                 axes.plot([hours] * len(own), points, mark, color=colour, markersize=4)
-            axes.annotate(name, (hours, 100 * max(r["accuracy"] for r in own)), (0, 6),
-                          textcoords="offset points", ha="center", fontsize=8, color=INK)  # fmt: skip
+            # Turned, so that names of neighbours do not cover one another.
+            axes.annotate(name, (hours, 100 * max(r["accuracy"] for r in own)), (2, 5),
+                          textcoords="offset points", rotation=40, fontsize=7, color=INK)  # fmt: skip
         axes.set_xlabel("hours of a run, on one core")
         axes.set_ylabel("accuracy (round), balanced (square), %")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(0.15)
+        axes.margins(0.15, 0.3)
     save_figure(file, figure)
