@@ -1,6 +1,7 @@
 """Ensembles: the mean of their branches, each with a temperature of its own."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from affectlens.models import backbones, catalog
 from affectlens.models.ensemble import Ensemble
 
 VIT, NET, RESNET = "test_vit.r160_in1k", "test_efficientnet.r160_in1k", "test_resnet.r160_in1k"
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "pair": {"transformer": VIT, "convolutional": NET},
     "ensemble": {"members": [VIT, NET, RESNET, NET]},
 }
@@ -21,7 +22,7 @@ def images(count: int = 2, side: int = 64) -> Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def build(name: str, **changes: object) -> Ensemble:
+def build(name: str, **changes: Any) -> Ensemble:
     torch.manual_seed(0)
     network = catalog.build(name, 3, **{**OPTIONS[name], **changes}).eval()
     assert isinstance(network, Ensemble)
@@ -108,7 +109,7 @@ def test_an_ensemble_needs_members_with_a_size_for_each() -> None:
     ("ensemble", {"members": [NET, RESNET]}),
     ("pair", {"transformer": NET, "convolutional": RESNET}),
 ])  # fmt: skip
-def test_patches_can_be_left_out_where_there_are_any(name: str, changes: dict[str, object]) -> None:
+def test_patches_can_be_left_out_where_there_are_any(name: str, changes: dict[str, Any]) -> None:
     assert backbones.drops_patches(build(name, patch_dropout=0.5))
     with pytest.raises(SettingsError, match="patches to leave out"):
         catalog.build(name, 3, **changes, patch_dropout=0.5)
