@@ -181,15 +181,25 @@ def _difference(
         count = len(ours.labels)
         samples = sampler.rows(count, (RESAMPLES, count))
         means.append(measure(ours.logits, ours.targets) - measure(theirs.logits, theirs.targets))
-        resampled.append(
-            [
-                measure(ours.logits[rows], ours.targets[rows])
-                - measure(theirs.logits[rows], theirs.targets[rows])
-                for rows in samples
-            ]
-        )
+        one, other = (_resampled(each, samples, measure is _balanced) for each in (ours, theirs))
+        resampled.append(one - other)
     low, high = bootstrap_interval(np.mean(resampled, axis=0), (tail, 1 - tail))
     return f"{signed(100 * sum(means) / len(means), 1)} ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
+
+
+def _resampled(answers: Answers, samples: NDArray[np.integer], balanced: bool) -> Doubles:
+    """Accuracy of resampled pictures, or mean recall of the emotions among them: rows (R, N) -> (R,)."""
+    right, drawn = (answers.logits.argmax(axis=1) == answers.labels)[samples], answers.labels[samples]
+    if not balanced:
+        accuracy: Doubles = right.mean(axis=1)
+        return accuracy
+    recalls = []
+    for emotion in np.unique(answers.labels):
+        own = drawn == emotion
+        counts = own.sum(axis=1)
+        recalls.append(np.where(counts, (right & own).sum(axis=1) / np.maximum(counts, 1), np.nan))
+    mean: Doubles = np.nanmean(recalls, axis=0)
+    return mean
 
 
 def _accuracy(logits: Doubles, targets: Doubles) -> float:

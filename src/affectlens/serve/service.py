@@ -74,10 +74,15 @@ class Service:
     async def start(self) -> None:
         """Start what answers need, and remove films of services that were killed."""
         await asyncio.to_thread(remove_stale)
-        await asyncio.gather(
-            self.decoders.start(), *(asyncio.to_thread(each.warm_up) for each in self.models.values())
-        )
-        self.is_ready = True
+        try:
+            await asyncio.gather(
+                self.decoders.start(), *(asyncio.to_thread(each.warm_up) for each in self.models.values())
+            )
+        except (OSError, asyncio.IncompleteReadError):
+            # Ctrl-C reaches a decoder too, in the moment before it has a session of its own.
+            if not self.stopping:
+                raise
+        self.is_ready = not self.stopping
 
     async def stop(self) -> None:
         """End all processes and threads; what was accepted is answered before."""
