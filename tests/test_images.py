@@ -686,7 +686,7 @@ def test_paths_without_a_readable_file_are_errors_with_the_reason(tmp_path: Path
     ]:
         with pytest.raises(error, match=words):
             read_pixels(tmp_path / name)
-    with pytest.raises(PictureEmpty, match="none"):
+    with pytest.raises(PictureEmpty, match="it is empty"):
         read_pixels(b"")
 
 

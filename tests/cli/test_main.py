@@ -67,7 +67,7 @@ def test_what_the_system_refuses_is_status_two_with_its_name(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "no/table.csv")
 
-    monkeypatch.setattr("affectlens.data.catalog.open_data", refuse)
+    monkeypatch.setattr("affectlens.data.catalog.open_with_ratings", refuse)
     assert status("data", "check", "csv:no/table.csv") == 2
     assert capsys.readouterr().err.startswith("Error: no/table.csv cannot be used: Permission denied.")
 
