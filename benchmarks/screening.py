@@ -38,7 +38,7 @@ from affectlens.data.catalog import open_data
 from affectlens.data.records import digest
 from affectlens.data.splits import VAL, digest_of_splits, with_fold
 from affectlens.emotions import EmotionDistribution
-from affectlens.evaluation.scores import score
+from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.inference.predictor import Predictor
@@ -259,18 +259,25 @@ def result_of(job: Job, measured: Measured, paths: Paths) -> dict[str, Any]:
         "seed": job.seed,
         "division": digest_of_splits(source),
         "pictures": digest(with_fold(source, job.fold).split(VAL)),
-        "accuracy": scores.accuracy,
-        "balanced_accuracy": scores.balanced_accuracy,
-        "macro_f1": scores.macro_f1,
-        "temperature": measured.temperature,
-        "negative_log_likelihood": scores.negative_log_likelihood,
-        "expected_calibration_error": scores.expected_calibration_error,
+        **figures(scores, measured.temperature),
         "valence": {name: valence(*each) for name, each in measured.rated.items()},
         "seconds": round(measured.seconds),
         "threads": torch.get_num_threads(),
         "parameters": measured.parameters,
         "machine": describe(),
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
+    }
+
+
+def figures(scores: Scores, temperature: float) -> dict[str, Any]:
+    """Return what a line has of the scores on a fold, at a temperature."""
+    return {
+        "accuracy": scores.accuracy,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "macro_f1": scores.macro_f1,
+        "temperature": temperature,
+        "negative_log_likelihood": scores.negative_log_likelihood,
+        "expected_calibration_error": scores.expected_calibration_error,
     }
 
 

@@ -18,7 +18,17 @@ from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import score
 from affectlens.machine import describe
 from affectlens.metrics import Doubles, softmax
-from screening import ANSWERS, RATED, JoinedRows, append, read_plan, read_ratings, read_results, valence
+from screening import (
+    ANSWERS,
+    RATED,
+    JoinedRows,
+    append,
+    figures,
+    read_plan,
+    read_ratings,
+    read_results,
+    valence,
+)
 
 Result = Mapping[str, Any]
 
@@ -68,12 +78,7 @@ def _measured(members: Sequence[Result], ratings: Path, file: Path) -> dict[str,
     return {
         "members": [member["run"] for member in members],
         **{name: first[name] for name in ("fold", "seed", "division", "pictures")},
-        "accuracy": scores.accuracy,
-        "balanced_accuracy": scores.balanced_accuracy,
-        "macro_f1": scores.macro_f1,
-        "temperature": temperature,
-        "negative_log_likelihood": scores.negative_log_likelihood,
-        "expected_calibration_error": scores.expected_calibration_error,
+        **figures(scores, temperature),
         "valence": {name: _valence(members, name, temperature, folder, ratings) for name in RATED},
         "seconds": round(sum(map(core_seconds, members))),
         "threads": 1,

@@ -48,6 +48,9 @@ HEADS = "heads.safetensors"
 # Images (B, 3, H, W), normalised, float32, become logits (B, E), float32, before the temperature.
 GRAPH_INPUT, GRAPH_LOGITS = "images", "logits"
 GRAPH_CLASS_MAPS, GRAPH_EMBEDDING = "class_maps", "embedding"  # which not every graph has
+GRAPH_MAP_WEIGHTS = (
+    "map_weights"  # that class maps are read by; of further maps with `_2` and so on behind it
+)
 GRAPH_ATTENTION_MAPS = "attention_maps"  # of one with class maps that contains a transformer besides
 # Of models with ratings: what these are read from, where it is more than the embedding; and one for each
 # rating.

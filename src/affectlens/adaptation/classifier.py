@@ -25,13 +25,13 @@ from affectlens.model_folder import (
     GRAPH_CLASS_MAPS,
     GRAPH_EMBEDDING,
     GRAPH_LOGITS,
+    GRAPH_MAP_WEIGHTS,
     Card,
     Heads,
     read_graph,
     read_model,
 )
 
-_MAP_WEIGHTS = "map_weights"  # of `models.graph_outputs.GraphNetwork`
 _NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "I64": "int64"}
 _FLOATS = {"F16": np.float16, "F32": np.float32}
 
@@ -246,7 +246,7 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
 
     # What a transformer's class token reads follows from its classifier, whose rows are others now.
     without_outputs(graph, [GRAPH_ATTENTION_MAPS])
-    every = [weight for weight in graph.initializer if weight.name.startswith(_MAP_WEIGHTS)]
+    every = [weight for weight in graph.initializer if weight.name.startswith(GRAPH_MAP_WEIGHTS)]
     if not every:
         return
     held = every[0]
@@ -255,9 +255,9 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
         scale = float((before[:, :, 0, 0] * rows).sum() / (rows**2).sum())
         if np.allclose(before[:, :, 0, 0], scale * rows, atol=1e-3 * np.abs(before).max()):
             made = (scale * _centred(new.weights))[:, :, None, None].astype(np.float32)
-            held.CopyFrom(numpy_helper.from_array(made, _MAP_WEIGHTS))
+            held.CopyFrom(numpy_helper.from_array(made, GRAPH_MAP_WEIGHTS))
             for node in graph.node:
-                if _MAP_WEIGHTS in node.input:
+                if GRAPH_MAP_WEIGHTS in node.input:
                     del node.input[2:]  # offsets, which are zero, as many as there were words
             return
     without_outputs(graph, [GRAPH_CLASS_MAPS])

@@ -22,6 +22,7 @@ from affectlens.model_folder import (
     GRAPH_EMBEDDING,
     GRAPH_FEATURES,
     GRAPH_LOGITS,
+    GRAPH_MAP_WEIGHTS,
     GRAPH_RATINGS,
     GRAPH_RESIDUAL,
     GRAPH_USUAL,
@@ -51,7 +52,6 @@ from affectlens.models.maps import (
 from affectlens.ratings import MOST_PERCENT
 
 RatedRow: TypeAlias = tuple[Any, float]  # weights (F,), and an offset
-MAP_WEIGHTS = "map_weights"  # in the graph, and `_2` and so on behind it for further maps
 _CELLS = 64  # a side: a grid finer than that is larger than it is of use
 _POOLED = "pooled/"  # which a path of a layer that is read otherwise cannot begin with
 
@@ -195,7 +195,7 @@ class GraphNetwork(nn.Module):
 
 def _map_weights_of(index: int) -> str:
     """Name the weights of one of the last maps, and what is kept of it."""
-    return f"{MAP_WEIGHTS}_{index + 1}" if index else MAP_WEIGHTS
+    return f"{GRAPH_MAP_WEIGHTS}_{index + 1}" if index else GRAPH_MAP_WEIGHTS
 
 
 def _on_one_grid(maps: Sequence[Tensor]) -> Tensor:
