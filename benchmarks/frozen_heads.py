@@ -165,15 +165,16 @@ def make_features(fi: Path, weights: Path, ratings: Path, out: Path) -> None:
 class Stored:
     """Features from a file, by record; `widths` is how many each network has, in order."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *others: str) -> None:
+        """Read them; `others` are those of FI's pictures besides `fi`."""
         with np.load(file, allow_pickle=False) as stored:
             self._rows = {key: row for row, key in enumerate(stored["keys"].tolist())}
-            self._parts = {n: stored[n].astype(np.float32) for n in ("fi", *RATED) if n in stored}
+            self._parts = {n: stored[n].astype(np.float32) for n in ("fi", *others, *RATED) if n in stored}
             self.widths: list[int] = stored["widths"].tolist()
 
-    def of(self, records: Sequence[Record]) -> Array:
+    def of(self, records: Sequence[Record], part: str = "fi") -> Array:
         """Return the features of pictures of FI, (N, D)."""
-        found: Array = self._parts["fi"][[self._rows[record.key] for record in records]]
+        found: Array = self._parts[part][[self._rows[record.key] for record in records]]
         return found
 
     def of_rated(self, name: str) -> Array:
@@ -213,11 +214,11 @@ def teach(features: Path, paths: Paths, fold: int, kind: Kind) -> None:
     if own is not None:
         classify = kind.fit(stored.of(every), labels_of(every), stored.widths)
         job = Job(Row(name=kind.row, recipe="none", expects=""), fold, 0)
-        result = _measured(classify, temperature, stored, own, job, paths, began)
+        result = measured_on(classify, temperature, stored, own, job, paths, began)
         print(f"fold {fold}: {result['accuracy']:.3f} / {result['balanced_accuracy']:.3f}", flush=True)
 
 
-def _measured(
+def measured_on(
     classify: Any,
     temperature: float,
     stored: Stored,
@@ -226,6 +227,8 @@ def _measured(
     paths: Paths,
     began: float,
 ) -> dict[str, Any]:
+    """Append how well what answers features, with `parameters`, does on a fold, and return that line."""
+
     def distributions(name: str) -> list[EmotionDistribution]:
         rows = softmax(classify(stored.of_rated(name)) / temperature).tolist()
         return [EmotionDistribution(MIKELS, tuple(row)) for row in rows]

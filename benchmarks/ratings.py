@@ -40,7 +40,7 @@ from affectlens.models.features import FeatureNetwork
 from affectlens.models.graph_outputs import last_layers
 from affectlens.models.network_input import normalise, to_tensor
 from affectlens.models.saved import Model, add_graph, load_model
-from affectlens.ratings import AROUSAL, VALENCE, RatingScale, conformal_half_widths, rescaled
+from affectlens.ratings import AROUSAL, VALENCE, RatingHead, RatingScale, conformal_half_widths, rescaled
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "ratings.jsonl"
@@ -50,13 +50,18 @@ ROUNDS, PICTURES = 15, 20  # of the timing
 SEEDS = (0, 1, 2)  # of divisions into folds
 AT_ONCE = 16
 WEAK_STRENGTH = 0.3  # the inverse of the penalty
-TRANSFORMER = tuple(f"transformer.blocks.{index}" for index in range(12))
-CONVOLUTIONAL = tuple(f"convolutional.blocks.{index}" for index in range(7))
-LAYERS = (*TRANSFORMER, *CONVOLUTIONAL)
-# The block at three quarters of the depth of each branch and its last; the last of the convolutional branch
-# is all but its embedding, so that there it is the one before.
-CHOSEN = (TRANSFORMER[9], TRANSFORMER[11], CONVOLUTIONAL[4], CONVOLUTIONAL[5])
-EMBEDDING = ("transformer", "convolutional")
+BRANCHES = ("deit_tiny_patch16_224", "mobilenetv2_100", "multilevel")
+TRANSFORMER = tuple(f"{BRANCHES[0]}.blocks.{index}" for index in range(12))
+CONVOLUTIONAL = tuple(f"{BRANCHES[1]}.blocks.{index}" for index in range(7))
+FROZEN = tuple(f"{BRANCHES[2]}.pyramid.body.blocks.{index}" for index in range(7))
+LAYERS = (*TRANSFORMER, *CONVOLUTIONAL, *FROZEN)
+# The block at three quarters of the depth of each trained branch and its last; the last of the convolutional
+# branch is all but its embedding, so that there it is the one before.
+FOUR = (TRANSFORMER[9], TRANSFORMER[11], CONVOLUTIONAL[4], CONVOLUTIONAL[5])
+TRAINED = BRANCHES[:2]
+LEVELS = (FROZEN[2], FROZEN[4], FROZEN[6])
+CHOSEN = (*FOUR, *LEVELS)
+BLOCKS = (*TRAINED, *CHOSEN)  # that ratings are read of
 COVERAGES = (*(percent / 100 for percent in range(50, 95, 5)), 0.95, 0.98, 0.99)  # of stored intervals
 LEVEL = 0.9  # of measured ones
 DIVISIONS = 20
@@ -64,6 +69,7 @@ RESAMPLES = 2000
 OASIS, EMDT = "oasis", "emdt"
 RATED = {OASIS: "oasis-dev", EMDT: "emdt-dev"}
 RATINGS = (VALENCE, AROUSAL)
+POLARITY = "polarity/"  # before the name of a branch
 FACTS = ("values", "group", "source", "beauty", "name", "hash")
 MIDDLE, CLEAR = 5.0, 1.0  # a valence so far from the middle of the scale is clearly pleasant or unpleasant
 SURE = 0.5  # a probability
@@ -81,12 +87,11 @@ class Rated:
         source: (N,), OASIS or EMDT
         beauty: (N,), NaN where it was not rated
         blocks: by layer (N, F); also `logits/BRANCH`, (N, E), and `logits`
-        polarity: (2, D), what the branches' classifiers read of the embedding for positive less negative
+        polarity: by branch (d,), what its classifier reads of its embedding for positive less negative
         positive: (N,), log-odds of a positive feeling
         probabilities: (N, E), at the model's temperature
         names, hashes: (N,), of the files
-        weak: (F,), what logistic regression reads of the embedding and the four layers for the polarity of
-            FI's validation pictures
+        weak: (F,), what logistic regression reads of `BLOCKS` for the polarity of FI's validation pictures
     """
 
     values: Array
@@ -94,7 +99,7 @@ class Rated:
     source: NDArray[np.str_]
     beauty: Array
     blocks: Mapping[str, Array]
-    polarity: Array
+    polarity: Mapping[str, Array]
     positive: Array
     probabilities: Array
     names: NDArray[np.str_]
@@ -147,8 +152,8 @@ def feature_blocks(model: Model, files: Sequence[Path]) -> dict[str, Array]:
 
 def block_sizes(model: Model) -> dict[str, int]:
     """Return how many features each block has, in order: the branches' embeddings, then the layers."""
-    readers: list[Any] = [getattr(model.network, branch).get_classifier() for branch in EMBEDDING]
-    sizes = {branch: reader.in_features for branch, reader in zip(EMBEDDING, readers, strict=True)}
+    readers: list[Any] = [getattr(model.network, branch).get_classifier() for branch in BRANCHES]
+    sizes = {branch: reader.in_features for branch, reader in zip(BRANCHES, readers, strict=True)}
     for path in LAYERS:
         sizes[path] = 2 * channels(model.network.get_submodule(path))
     return sizes
@@ -168,17 +173,12 @@ def _divided(features: Array, sizes: Mapping[str, int]) -> dict[str, Array]:
     return dict(zip(sizes, np.split(features, ends[:-1], axis=1), strict=True))
 
 
-def polarity_rows(model: Model) -> Array:
-    """What each branch's classifier reads of the embedding for positive less negative words: (2, D)."""
+def polarity_rows(model: Model) -> dict[str, Array]:
+    """What each branch's classifier reads of its embedding for positive less negative words, (d,)."""
     signs = np.array([model.card.vocabulary.signs[word] for word in model.card.vocabulary.words])
-    read = [getattr(model.network, branch).get_classifier().weight for branch in EMBEDDING]  # (E, d)
-    first, second = (
-        each.detach().numpy()[signs > 0].mean(axis=0) - each.detach().numpy()[signs < 0].mean(axis=0)
-        for each in read
-    )
-    return np.stack([
-        np.concatenate([first, np.zeros_like(second)]), np.concatenate([np.zeros_like(first), second]),
-    ])  # fmt: skip
+    network: Any = model.network
+    read = {name: network.get_submodule(name).get_classifier().weight.detach().numpy() for name in BRANCHES}
+    return {name: each[signs > 0].mean(axis=0) - each[signs < 0].mean(axis=0) for name, each in read.items()}
 
 
 Try: TypeAlias = Callable[[Rated, int], Array]  # features, seed of the folds -> (N, 2)
@@ -193,11 +193,12 @@ def write_features(data: str, ratings: Path, cache: Path, name: str) -> None:
     for row in rows:
         row["name"], row["hash"] = row["file"].name, content_hash(row["file"])
     facts = {key: np.array([row[key] for row in rows]) for key in FACTS}
-    np.savez(cache / "rated.npz", allow_pickle=False, polarity=polarity_rows(model), **facts, **blocks)
+    polarity = {f"{POLARITY}{branch}": row for branch, row in polarity_rows(model).items()}
+    np.savez(cache / "rated.npz", allow_pickle=False, **polarity, **facts, **blocks)
     records = open_data(data).split("val")
     names = [record.target.top for record in records]
     blocks = feature_blocks(model, [record.path for record in records])
-    kept = {block: blocks[block] for block in (*EMBEDDING, *CHOSEN)}
+    kept = {block: blocks[block] for block in BLOCKS}
     np.savez(cache / "fi.npz", allow_pickle=False, words=np.array(names), **kept)
 
 
@@ -209,10 +210,11 @@ def read_features(cache: Path, name: str) -> Rated:
     probabilities = softmax(found["logits"].astype(np.float64) / card.temperature)
     signs = np.array([card.vocabulary.signs[word] for word in card.vocabulary.words])
     positive = probabilities[:, signs > 0].sum(axis=1)
-    facts = {key: found.pop(key) for key in (*FACTS, "polarity")}
+    facts = {key: found.pop(key) for key in FACTS}
+    polarity = {branch: found.pop(f"{POLARITY}{branch}") for branch in BRANCHES}
     return Rated(
         values=facts["values"], groups=facts["group"], source=facts["source"], beauty=facts["beauty"],
-        blocks=found, polarity=facts["polarity"], positive=np.log(positive / (1 - positive)),
+        blocks=found, polarity=polarity, positive=np.log(positive / (1 - positive)),
         probabilities=probabilities, names=facts["name"], hashes=facts["hash"],
         weak=weak_polarity(cache, signs, card.vocabulary.words),
     )  # fmt: skip
@@ -223,7 +225,7 @@ def weak_polarity(cache: Path, signs: Array, words: Sequence[str]) -> Array:
     from sklearn.linear_model import LogisticRegression
 
     with np.load(cache / "fi.npz") as stored:
-        blocks = {name: stored[name] for name in (*EMBEDDING, *CHOSEN)}
+        blocks = {name: stored[name] for name in BLOCKS}
         positive = [int(signs[list(words).index(word)] > 0) for word in stored["words"]]
     scales = [np.sqrt(block.shape[1]) * (block.std(axis=0) + 1e-6) for block in blocks.values()]
     scale = np.concatenate(scales)
@@ -237,23 +239,25 @@ def weak_polarity(cache: Path, signs: Array, words: Sequence[str]) -> Array:
 # ------------------------------------------------------------------------------------------------------ tries
 
 
-def features_of(rated: Rated, blocks: Sequence[str], directions: Array | None = None) -> RatedFeatures:
-    """Put blocks of features next to one another; `directions` read the first of them, the embedding."""
+def features_of(rated: Rated, blocks: Sequence[str], polarity: bool = True) -> RatedFeatures:
+    """Put blocks of features next to one another, with the polarity of the branches among them or without."""
     values = np.concatenate([rated.blocks[name] for name in blocks], axis=1)
-    known = np.zeros((0, values.shape[1]))
-    if directions is not None:
-        known = np.pad(directions, ((0, 0), (0, values.shape[1] - directions.shape[1])))
+    widths = tuple(rated.blocks[name].shape[1] for name in blocks)
+    begins = dict(zip(blocks, np.cumsum([0, *widths[:-1]]).tolist(), strict=True))
+    branches = [name for name in BRANCHES if polarity and name in begins]
+    known = np.zeros((len(branches), values.shape[1]))
+    for row, name in zip(known, branches, strict=True):
+        row[begins[name] : begins[name] + len(rated.polarity[name])] = rated.polarity[name]
     return RatedFeatures(
-        features=values, values=rated.values, groups=rated.groups,
-        blocks=tuple(rated.blocks[name].shape[1] for name in blocks), directions=known,
-    )  # fmt: skip
+        features=values, values=rated.values, groups=rated.groups, blocks=widths, directions=known
+    )
 
 
 def by_ridge(*blocks: str, polarity: bool = False) -> Try:
     """A try: ridge regression on blocks of features, with the polarity directions or without them."""
 
     def predict(rated: Rated, seed: int) -> Array:
-        return out_of_fold(features_of(rated, blocks, rated.polarity if polarity else None), seed)
+        return out_of_fold(features_of(rated, blocks, polarity), seed)
 
     return predict
 
@@ -280,22 +284,22 @@ def with_positive(*blocks: str) -> Try:
 
 
 def with_weak(rated: Rated, seed: int) -> Array:
-    """Ridge regression on the embedding and four layers, with FI's polarity as one more direction."""
-    data = features_of(rated, (*EMBEDDING, *CHOSEN), rated.polarity)
+    """Ridge regression on what ships, with FI's polarity as one more direction."""
+    data = features_of(rated, BLOCKS)
     return out_of_fold(replace(data, directions=np.vstack([data.directions, rated.weak])), seed)
 
 
 def with_beauty(rated: Rated, seed: int) -> Array:
     """Valence as the mean of what is predicted of it and of beauty, where both were rated."""
     both = np.column_stack([rated.values, rated.beauty])
-    found = by_ridge(*EMBEDDING, *CHOSEN, polarity=True)(replace(rated, values=both), seed)
+    found = by_ridge(*BLOCKS, polarity=True)(replace(rated, values=both), seed)
     valence = np.where(np.isfinite(found[:, 2]), (found[:, 0] + found[:, 2]) / 2, found[:, 0])
     return np.stack([valence, found[:, 1]], axis=1)
 
 
 def from_the_other(rated: Rated, seed: int) -> Array:
     """Each set predicted by a fit to the other alone."""
-    data = features_of(rated, (*EMBEDDING, *CHOSEN), rated.polarity)
+    data = features_of(rated, BLOCKS)
     found = np.zeros_like(rated.values)
     for source in RATED:
         learned = np.flatnonzero(rated.source != source)
@@ -307,23 +311,31 @@ def from_the_other(rated: Rated, seed: int) -> Array:
 TRIES: Mapping[str, Try] = {
     "P(positive) as it is": by_positive,
     "log-odds of emotions": by_log_odds,
-    "embedding of the transformer": by_ridge("transformer"),
-    "embedding of the convolutional branch": by_ridge("convolutional"),
-    "both embeddings": by_ridge(*EMBEDDING),
-    "both embeddings, polarity": by_ridge(*EMBEDDING, polarity=True),
-    "both embeddings, log-odds of positive": with_positive(*EMBEDDING),
+    "embedding of the transformer": by_ridge(BRANCHES[0]),
+    "embedding of the convolutional branch": by_ridge(BRANCHES[1]),
+    "what the perceptron makes of frozen levels": by_ridge(BRANCHES[2]),
+    "both trained embeddings": by_ridge(*TRAINED),
+    "both trained embeddings, polarity": by_ridge(*TRAINED, polarity=True),
+    "all three, polarity": by_ridge(*BRANCHES, polarity=True),
+    "both trained embeddings, polarity, four layers": by_ridge(*TRAINED, *FOUR, polarity=True),
+    "all three, polarity, four layers": by_ridge(*BRANCHES, *FOUR, polarity=True),
+    "three frozen levels": by_ridge(*LEVELS),
     **{
-        f"both embeddings, polarity, {layer}": by_ridge(*EMBEDDING, layer, polarity=True)
-        for layer in (TRANSFORMER[5], TRANSFORMER[7], *CHOSEN)
+        f"both trained embeddings, polarity, four layers, frozen level {level}": by_ridge(
+            *TRAINED, *FOUR, level, polarity=True
+        )
+        for level in LEVELS
     },
-    "both embeddings, polarity, four layers": by_ridge(*EMBEDDING, *CHOSEN, polarity=True),
-    "both embeddings, log-odds of positive, four layers": with_positive(*EMBEDDING, *CHOSEN),
-    "both embeddings, polarity, all layers": by_ridge(*EMBEDDING, *LAYERS, polarity=True),
-    "four layers, polarity of FI's pictures as well": with_weak,
-    "four layers, and beauty as a helper": with_beauty,
-    "four layers, from the other set": from_the_other,
+    "both trained embeddings, polarity, three frozen levels": by_ridge(*TRAINED, *LEVELS, polarity=True),
+    "both trained embeddings, polarity, four layers, three frozen levels": by_ridge(*BLOCKS, polarity=True),
+    "all three, polarity, four layers, three frozen levels": by_ridge(*BRANCHES, *CHOSEN, polarity=True),
+    "the same, log-odds of positive": with_positive(*BRANCHES, *CHOSEN),
+    "both trained embeddings, polarity, all layers": by_ridge(*TRAINED, *LAYERS, polarity=True),
+    "what ships, polarity of FI's pictures as well": with_weak,
+    "what ships, and beauty as a helper": with_beauty,
+    "what ships, from the other set": from_the_other,
 }
-SHIPPED = "both embeddings, polarity, four layers"
+SHIPPED = "both trained embeddings, polarity, four layers, three frozen levels"
 
 
 def correlations(rated: Rated, found: Sequence[Array]) -> dict[str, list[float]]:
@@ -427,7 +439,7 @@ def grouped_interval(rated: Rated, own: NDArray[np.bool_], index: int, found: Ar
 def describe_chosen(cache: Path, name: str) -> dict[str, Any]:
     """Measure what ships more closely: intervals of r, errors, intervals of predictions, and the scatter."""
     rated = read_features(cache, name)
-    data = features_of(rated, (*EMBEDDING, *CHOSEN), rated.polarity)
+    data = features_of(rated, BLOCKS)
     found = np.mean([out_of_fold(data, seed) for seed in SEEDS], axis=0)
     one = out_of_fold(data, SEEDS[0])
     figures = {}
@@ -549,8 +561,9 @@ def siblings(rated: Rated) -> dict[str, float]:
 def fit(cache: Path, name: str, out: Path) -> None:
     """Fit what ships to all rated pictures; write its arrays, layers and scales for a model folder."""
     rated = read_features(cache, name)
-    data = features_of(rated, (*EMBEDDING, *CHOSEN), rated.polarity)
+    data = features_of(rated, BLOCKS)
     head, penalties = fit_rating_head(data)
+    head = as_in_a_folder(head, rated)
     errors = np.abs(out_of_fold(data, SEEDS[0]) - rated.values)
     scales = [
         RatingScale(name=rating, coverages=COVERAGES, half_widths=_rounded(errors[:, index])).to_json()
@@ -559,6 +572,14 @@ def fit(cache: Path, name: str, out: Path) -> None:
     facts = {"layers": list(CHOSEN), "scales": scales, "penalties": list(penalties)}
     facts["pictures"] = sorted(rated.hashes.tolist())
     np.savez(out, allow_pickle=False, facts=json.dumps(facts), **head.tensors())
+
+
+def as_in_a_folder(head: RatingHead, rated: Rated) -> RatingHead:
+    """Give weights of 0 to embeddings that ratings are not read of: features of a model begin with all."""
+    widths = [rated.blocks[name].shape[1] for name in BLOCKS]
+    read = dict(zip(BLOCKS, np.split(head.weights, np.cumsum(widths)[:-1], axis=1), strict=True))
+    every = {name: np.zeros((len(RATINGS), rated.blocks[name].shape[1]), np.float32) for name in BRANCHES}
+    return replace(head, weights=np.concatenate(list((every | read).values()), axis=1))
 
 
 def _rounded(errors: Array) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import result_page
 from affectlens.attributes import Attribute
 from affectlens.models import catalog
+from affectlens.models.network_entry import NetworkEntry
 from affectlens.preprocess import Preprocessing
 from affectlens.recipes.catalog import RECIPES, recipe
 from affectlens.report.text import markdown_table
@@ -188,7 +189,7 @@ def page(facts: Facts, zoo: Zoo) -> str:
     return "\n".join(lines)
 
 
-def _file_of(entry: catalog.NetworkEntry) -> str:
+def _file_of(entry: NetworkEntry) -> str:
     """Link the file of a network of our own."""
     if entry.timm_name:
         return ""

@@ -51,7 +51,7 @@ GRAPH_CLASS_MAPS, GRAPH_EMBEDDING = "class_maps", "embedding"  # which not every
 GRAPH_MAP_WEIGHTS = (
     "map_weights"  # that class maps are read by; of further maps with `_2` and so on behind it
 )
-GRAPH_ATTENTION_MAPS = "attention_maps"  # of one with class maps that contains a transformer besides
+GRAPH_GRADIENT_MAPS = "gradient_maps"  # of one with class maps that has other branches besides
 # Of models with ratings: what these are read from, where it is more than the embedding; and one for each
 # rating.
 GRAPH_FEATURES, GRAPH_RATINGS = "features", "ratings/"

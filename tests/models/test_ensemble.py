@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from affectlens.errors import SettingsError
+from affectlens.errors import SettingsError, UnknownName
 from affectlens.models import backbones, catalog
 from affectlens.models.ensemble import Ensemble
+from affectlens.models.multilevel import MultiLevel
 
 VIT, NET, RESNET = "test_vit.r160_in1k", "test_efficientnet.r160_in1k", "test_resnet.r160_in1k"
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -103,6 +104,35 @@ def test_an_ensemble_needs_members_with_a_size_for_each() -> None:
     for sizes in ([64], [64, -1], [64, "64"]):
         with pytest.raises(SettingsError, match="for 2 members: expected one for each"):
             catalog.build("ensemble", 3, members=[VIT, NET], sizes=sizes)
+
+
+def test_a_member_may_be_a_network_of_the_catalogue_with_options_of_its_own() -> None:
+    levels = {"backbone": NET, "levels": [0, 1], "hidden": 8}
+    network = build("ensemble", members=[VIT, "multilevel"], member_options=[{}, levels])
+    alone = network.get_submodule("multilevel")
+    assert isinstance(alone, MultiLevel) and alone.levels == (0, 1)
+    shown = backbones.Renormalise(backbones.statistics(VIT), backbones.statistics(NET))(images())
+    torch.testing.assert_close(network.branches(images())[1], alone(shown))
+
+
+def test_pictures_are_normalised_as_the_first_members_backbone_expects() -> None:
+    options = {"members": ["multilevel", VIT], "member_options": [{"backbone": NET}, {}]}
+    for names, expected in ((options, NET), ({"members": [VIT]}, VIT)):
+        assert catalog.expected_input("ensemble", names).mean == backbones.statistics(expected).mean
+
+
+def test_what_cannot_be_a_member_is_named() -> None:
+    for member, problem in (("pair", "an ensemble itself"), ("mlm_paper", "no single last layer")):
+        with pytest.raises(SettingsError, match=problem):
+            catalog.build("ensemble", 3, members=[VIT, member])
+    with pytest.raises(UnknownName):
+        catalog.build("ensemble", 3, members=[VIT, "no_network"])
+    wrong: list[list[Any]] = [[{}], [{}, 3]]
+    for options in wrong:
+        with pytest.raises(SettingsError, match="a table of options for each"):
+            catalog.build("ensemble", 3, members=[VIT, NET], member_options=options)
+    with pytest.raises(SettingsError, match="has no option 'depth'"):
+        catalog.build("ensemble", 3, members=[VIT, NET], member_options=[{}, {"depth": 1}])
 
 
 @pytest.mark.parametrize(("name", "changes"), [

@@ -1,5 +1,6 @@
 """Class maps add up to the logits, and the embedding is what the last layer reads."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 
 from affectlens.explain.methods.attention import attention_weights
 from affectlens.model_folder import (
-    GRAPH_ATTENTION_MAPS,
     GRAPH_CLASS_MAPS,
     GRAPH_EMBEDDING,
+    GRAPH_GRADIENT_MAPS,
     GRAPH_LOGITS,
 )
 from affectlens.models.graph_outputs import GraphNetwork
@@ -94,10 +95,53 @@ def test_of_a_pair_a_class_token_reads_its_last_attention_times_its_gradient(sca
         last = captured["transformer"][-1]
         for emotion in range(logits.shape[1]):
             (gradients,) = torch.autograd.grad(logits[:, emotion].sum(), last, retain_graph=True)
-            expected = (last * gradients).sum(dim=1)[:, 0, -found[GRAPH_ATTENTION_MAPS][0, 0].numel() :]
-            ours = found[GRAPH_ATTENTION_MAPS][:, emotion].flatten(1)
+            expected = (last * gradients).sum(dim=1)[:, 0, -found[GRAPH_GRADIENT_MAPS][0, 0].numel() :]
+            ours = found[GRAPH_GRADIENT_MAPS][:, emotion].flatten(1)
             torch.testing.assert_close(ours, expected.detach(), rtol=1e-3, atol=1e-6)
     assert found[GRAPH_CLASS_MAPS].shape[1] == logits.shape[1]
+
+
+def levels_and(*members: str, **options: Any) -> Any:
+    """An ensemble with a branch that reads several levels, whose answers differ."""
+    own: list[dict[str, Any]] = [{} for _ in members]
+    network: Any = small_member(
+        "ensemble",
+        members=[*members, "multilevel"],
+        member_options=[*own, {"backbone": "test_efficientnet", "hidden": 16, **options}],
+    )
+    with torch.no_grad():
+        network.multilevel.classifier.weight.mul_(30)
+    return network
+
+
+def test_a_branch_of_several_levels_is_its_share_of_the_gradient_at_each_cell() -> None:
+    network = levels_and("test_resnet")
+    found = outputs(network)[GRAPH_GRADIENT_MAPS]
+    with torch.no_grad():
+        features = network.multilevel.describe(network.shown["multilevel"](images()))
+        gradients = network.multilevel.feature_gradients(features)
+    expected = (gradients * features[:, None]).sum(dim=2) / 2  # one of two branches
+    assert float(expected.abs().max()) > 1e-3
+    torch.testing.assert_close(found.sum(dim=(2, 3)), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_gradients_of_several_branches_are_added() -> None:
+    three = levels_and("test_vit", "test_resnet")
+    both = outputs(three)[GRAPH_GRADIENT_MAPS]
+    alone = {}
+    for name in ("test_vit", "multilevel"):
+        copied = copy.deepcopy(three)
+        with torch.no_grad():
+            copied.get_submodule(name).get_classifier().weight.mul_(1e-4)
+        alone[name] = outputs(copied)[GRAPH_GRADIENT_MAPS]
+    assert all(float(each.abs().max()) > 1e-4 for each in alone.values())
+    torch.testing.assert_close(both, alone["test_vit"] + alone["multilevel"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "test_resnet"])
+def test_levels_are_taken_apart_where_pooled_features_are_the_mean_of_the_last_map(backbone: str) -> None:
+    found = outputs(levels_and("test_efficientnet", backbone=backbone))
+    assert (GRAPH_CLASS_MAPS in found) == (GRAPH_GRADIENT_MAPS in found) == (backbone == "test_resnet")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +154,7 @@ def test_of_a_pair_a_class_token_reads_its_last_attention_times_its_gradient(sca
 )
 def test_where_the_last_attention_cannot_be_taken_apart_there_are_no_maps(options: dict[str, Any]) -> None:
     found = outputs(small_member("pair", convolutional="test_efficientnet", **options))
-    assert GRAPH_ATTENTION_MAPS not in found and GRAPH_CLASS_MAPS not in found
+    assert GRAPH_GRADIENT_MAPS not in found and GRAPH_CLASS_MAPS not in found
 
 
 @pytest.mark.parametrize(("name", "options"), [("test_vit", {}), ("mam_paper", {"backbone": "test_resnet"})])

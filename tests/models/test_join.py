@@ -202,13 +202,35 @@ def test_models_that_fill_with_other_colours_are_not_joined(transformer: Model, 
         join(padded, "both")
 
 
-def test_only_plain_networks_of_one_vocabulary_are_joined(transformer: Model, convolutional: Model) -> None:
+def test_a_network_of_the_catalogue_keeps_its_options(transformer: Model, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"backbone": CONVOLUTIONAL, "levels": [1, 2], "hidden": 8, "dropout": 0.2}
+    torch.manual_seed(0)
+    built = catalog.build("multilevel", len(MIKELS), **options).eval()
+    mean, std = backbones.statistics(CONVOLUTIONAL)
+    card = replace(transformer.card, name="levels", network="multilevel", network_options=options)
+    levels = with_preprocessing(Model(built, card), mean=mean, std=std, height=48, width=48)
+    joined = join([transformer, levels], "both")
+    pixels = pixels_of(64)
+    mean_of_both = (calibrated(transformer, pixels) + seen_smaller(levels, pixels, 48)) / 2
+    torch.testing.assert_close(calibrated(joined, pixels), mean_of_both.log_softmax(1), rtol=0, atol=1e-5)
+    save_model(tmp_path / "both", joined.network, joined.card, joined_readme(joined.card))
+    loaded = load_model(tmp_path / "both")
+    torch.testing.assert_close(calibrated(loaded, pixels), calibrated(joined, pixels), rtol=0, atol=1e-6)
+    kept = {name: value for name, value in options.items() if name != "dropout"}
+    assert loaded.card.network_options["member_options"] == [{}, kept]
+    again = join([loaded, transformer], "three")
+    assert again.card.network_options["member_options"] == [{}, kept, {}]
+
+
+def test_only_networks_of_one_last_layer_and_vocabulary_are_joined(
+    transformer: Model, convolutional: Model
+) -> None:
     with pytest.raises(SettingsError, match="other emotions"):
         join(
             [transformer, Model(convolutional.network, replace(convolutional.card, vocabulary=EKMAN))], "both"
         )
     other = Model(convolutional.network, replace(convolutional.card, name="other", network="mlm_paper"))
-    with pytest.raises(SettingsError, match="mlm_paper of other cannot be a member"):
+    with pytest.raises(SettingsError, match="mlm_paper cannot be a member"):
         join([transformer, other], "three")
     with pytest.raises(SettingsError, match="Name two models or more"):
         join([transformer], "one")

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from affectlens.models.maps import MapLayer, as_maps, frozen, last_map, merge_views, reads_linearly
+from affectlens.models.maps import (
+    MapLayer,
+    as_maps,
+    frozen,
+    last_map,
+    merge_views,
+    on_one_grid,
+    reads_linearly,
+    spread_over,
+)
 from planted import small_member
 
 SIDE = 160
@@ -53,3 +62,20 @@ def test_a_mirrored_view_is_turned_back() -> None:
     seen = torch.tensor([[[1.0, 2.0]], [[30.0, 40.0]]])
     torch.testing.assert_close(merge_views(seen, 1), torch.tensor([[[41.0, 32.0]]]))
     assert torch.equal(merge_views(seen, 2), seen)
+
+
+def test_cells_are_divided_by_area_among_those_of_another_grid() -> None:
+    row = torch.tensor([[3.0, 6.0, 9.0]])
+    torch.testing.assert_close(spread_over(row, 1, 2), torch.tensor([[6.0, 12.0]]))
+    torch.testing.assert_close(spread_over(row, 1, 6), torch.tensor([[1.5, 1.5, 3.0, 3.0, 4.5, 4.5]]))
+    maps = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    for rows, columns in ((5, 7), (3, 4), (10, 9)):
+        found = spread_over(maps, rows, columns)
+        assert found.shape == (2, 3, rows, columns)
+        torch.testing.assert_close(found.sum(dim=(2, 3)), maps.sum(dim=(2, 3)), rtol=1e-5, atol=1e-5)
+
+
+def test_maps_are_added_on_the_coarsest_grid_of_whole_cells_unless_that_is_too_fine() -> None:
+    assert on_one_grid([torch.ones(1, 1, 4, 4), torch.ones(1, 1, 6, 6)]).shape == (1, 1, 12, 12)
+    found = on_one_grid([torch.ones(1, 1, 11, 11), torch.ones(1, 1, 7, 7)])
+    assert found.shape == (1, 1, 11, 11) and float(found.sum()) == pytest.approx(11 * 11 + 7 * 7, rel=1e-5)

@@ -72,3 +72,53 @@ def test_a_flat_picture_has_finite_gradients() -> None:
     network = small(backbone="test_resnet")
     network(torch.zeros(2, 3, 64, 64)).square().sum().backward()
     assert all(bool(each.grad.isfinite().all()) for each in network.parameters() if each.grad is not None)
+
+
+def sure(**options: Any) -> MultiLevel:
+    """A network whose answers differ from picture to picture, and whose features are standardised."""
+    network = small(**options)
+    for _ in range(3):
+        network(images())
+    with torch.no_grad():
+        network.classifier.weight.mul_(50)
+    return network.eval()
+
+
+def test_its_gradient_written_out_is_that_of_autograd() -> None:
+    network = sure()
+    features = network.describe(images()).detach().requires_grad_()
+    logits = network.classifier(network.perceptron(network.standardise(features)))
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    expected = [torch.autograd.grad(centred[:, e].sum(), features, retain_graph=True)[0] for e in range(4)]
+    found = network.feature_gradients(features.detach())
+    assert float(found.abs().max()) > 0.01
+    torch.testing.assert_close(found, torch.stack(expected, dim=1), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [96, 80])  # 80: levels whose cells do not fit into those of the last
+def test_cells_add_up_to_the_gradient_times_what_it_is_of(side: int) -> None:
+    network = sure(levels=[1, 3])
+    pictures = torch.nn.functional.interpolate(images(), (side, side))
+    maps: list[Tensor] = []
+    hook = network.pyramid.body.bn2.register_forward_hook(lambda *values: maps.append(values[-1]))  # type: ignore[union-attr]
+    with torch.inference_mode():
+        levels = network.pyramid(pictures)
+        found = network.cell_maps(levels, maps[0])
+        features = network.describe(pictures)
+        expected = (network.feature_gradients(features) * features[:, None]).sum(dim=2)
+    hook.remove()
+    assert found.shape == (5, 4, *maps[0].shape[2:]) and found.shape[2] > 1
+    torch.testing.assert_close(found.sum(dim=(2, 3)), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_picture_of_one_bright_corner_is_read_there() -> None:
+    network = sure(levels=[0])
+    picture = torch.zeros(1, 3, 96, 96)
+    picture[:, :, :32, :32] = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3)) * 3
+    maps: list[Tensor] = []
+    hook = network.pyramid.body.bn2.register_forward_hook(lambda *values: maps.append(values[-1]))  # type: ignore[union-attr]
+    with torch.inference_mode():
+        levels = network.pyramid(picture)
+        of_level = network.cell_maps(levels, torch.zeros_like(maps[0])).abs().sum(dim=1)[0]
+    hook.remove()
+    assert int(of_level.argmax()) == 0

@@ -25,6 +25,7 @@ LEFT_OUT = frozenset(
         "benchmarks/test_committed_pages.py",
         "benchmarks/test_default_recipe.py",
         "benchmarks/test_frozen_heads.py",
+        "benchmarks/test_frozen_levels.py",
         "benchmarks/test_label_noise.py",
         "benchmarks/test_screening.py",
         "benchmarks/test_search.py",

@@ -21,9 +21,9 @@ from affectlens.graph_weights import StoredWeight, name_in_file, refer, stored_w
 from affectlens.metrics import Doubles
 from affectlens.model_folder import (
     GRAPH,
-    GRAPH_ATTENTION_MAPS,
     GRAPH_CLASS_MAPS,
     GRAPH_EMBEDDING,
+    GRAPH_GRADIENT_MAPS,
     GRAPH_LOGITS,
     GRAPH_MAP_WEIGHTS,
     Card,
@@ -245,7 +245,7 @@ def _set_map_weights(graph: Any, former: Classifier, new: Classifier) -> None:
     from onnx import numpy_helper
 
     # What a transformer's class token reads follows from its classifier, whose rows are others now.
-    without_outputs(graph, [GRAPH_ATTENTION_MAPS])
+    without_outputs(graph, [GRAPH_GRADIENT_MAPS])
     every = [weight for weight in graph.initializer if weight.name.startswith(GRAPH_MAP_WEIGHTS)]
     if not every:
         return

@@ -39,7 +39,7 @@ _OTHERWISE_REPORTED = frozenset({
     "variation",
 })  # fmt: skip
 # Details that are parts of a difference in log-odds: for the answer or against it.
-_SIGNED = frozenset({"on_maps", "by_attention", "elsewhere"})
+_SIGNED = frozenset({"on_maps", "by_gradient", "elsewhere"})
 _KINDS = (str, int, float)
 
 

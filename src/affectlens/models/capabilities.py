@@ -12,7 +12,7 @@ L tokens.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -135,6 +135,25 @@ class HasParts(Protocol):
         """Return every way to divide the network, the finest last.
 
         Only the first may know the usual picture.
+        """
+
+
+@runtime_checkable
+class ReadsLevels(Protocol):
+    """Networks that describe a picture by its maps at several depths, and read that by a perceptron.
+
+    They have the modules `pyramid`, whose output is what `cell_maps` takes, and `standardise`, which all
+    features enter, (B, D).
+    """
+
+    def feature_gradients(self, features: Tensor) -> Tensor:
+        """Gradient of each emotion's logit, less their mean, by each feature: (B, D) -> (B, E, D)."""
+
+    def cell_maps(self, levels: Any, last: Tensor) -> Tensor:
+        """What each cell of the last map (B, C, h, w), and of all levels there, adds at first order.
+
+        To each emotion's logit, less their mean: (B, E, h, w). Of a network whose pooled features are the
+        mean over the cells of its last map.
         """
 
 

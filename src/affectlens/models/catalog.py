@@ -3,84 +3,16 @@
 A name of the catalogue comes first; any other name that timm has is a plain classifier of that name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.models import backbones, ensemble, mam, mlm, multilevel, pdanet, vit_attributes, wscnet
+from affectlens.models.network_entry import DROPPED, NetworkEntry, composed, plain
 from affectlens.preprocess import ExpectedInput
-
-
-@dataclass(frozen=True)
-class NetworkEntry:
-    """A network of the catalogue.
-
-    Attributes:
-        summary: one line for `affectlens models`.
-        source: the paper.
-        build: `(num_emotions, weights=..., **options) -> network` whose `forward` gives logits.
-        options: what may be set, with its defaults; saved with a trained model.
-        timm_name: of a network that is timm's own, so that timm can load what we save.
-        backbone: the option that names the timm network whose weights determine how images are normalised, or
-            a list of which the first does.
-        attributes: whether it answers a data set's attributes, and has to be built for them
-            (`training.attributes`).
-    """
-
-    name: str
-    summary: str
-    source: str
-    build: Callable[..., nn.Module]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    timm_name: str | None = None
-    backbone: str = "backbone"
-    attributes: bool = False
-
-
-# Options of every plain classifier; a network that lacks one raises an error when it is built. On half of the
-# patches a transformer trains twice as fast and hardly worse (Liu et al., "PatchDropout", WACV 2023).
-PLAIN_OPTIONS: Mapping[str, Any] = MappingProxyType({"drop_path": 0.0, "dropout": 0.0, "patch_dropout": 0.0})
-# Options that leave parts out in training alone: no weight and no answer depends on them.
-DROPPED = (*PLAIN_OPTIONS, "residual_dropout")
-# What timm calls them.
-_TIMM_OPTIONS = {"drop_path": "drop_path_rate", "dropout": "drop_rate", "patch_dropout": "patch_drop_rate"}
-
-
-def plain(name: str, summary: str, source: str, backbone: str) -> NetworkEntry:
-    """Describe a timm network with a new classifier."""
-
-    def build(num_emotions: int, *, weights: str, **chosen: float) -> nn.Module:
-        options = {_TIMM_OPTIONS[option]: value for option, value in chosen.items() if value}
-        try:
-            return backbones.classifier(backbone, num_emotions, weights=weights, **options)
-        except TypeError as error:
-            raise SettingsError(f"The network {name} has no option for this: {error}.") from None
-
-    return NetworkEntry(name, summary, source, build, PLAIN_OPTIONS, backbone)
-
-
-def composed(
-    name: str,
-    summary: str,
-    source: str,
-    network: Callable[[Any], nn.Module],
-    config: type,
-    options: Sequence[str],
-    backbone: str = "backbone",
-    **variant: Any,
-) -> NetworkEntry:
-    """Describe a network that a config of its own makes; `variant` is what this entry fixes in it."""
-
-    def build(num_emotions: int, *, weights: str, **chosen: Any) -> nn.Module:
-        return network(config(num_emotions=num_emotions, weights=weights, **variant, **chosen))
-
-    defaults = {option: getattr(config, option) for option in options}
-    return NetworkEntry(name, summary, source, build, defaults, backbone=backbone)
-
 
 MLM_SOURCE = "Zhang et al., Neural Computing and Applications 2022"
 MLM_OPTIONS = ("backbone", "style_width", "dropout", "fusion")
@@ -108,6 +40,17 @@ ATTRIBUTES_OPTIONS = (
     "weigh_tasks",
 )
 
+
+def _ensemble(config: ensemble.EnsembleConfig) -> nn.Module:
+    return ensemble.ensemble(config, find, build)
+
+
+def _first_backbone(options: Mapping[str, Any]) -> str:
+    """The backbone of an ensemble's first member, as whose images those of the ensemble are normalised."""
+    first = next(iter(options["members"]), None)
+    return find(first).timm_backbone(next(iter(options["member_options"]), {})) if first else ""
+
+
 NETWORKS: Mapping[str, NetworkEntry] = {
     entry.name: entry
     for entry in (
@@ -118,10 +61,10 @@ NETWORKS: Mapping[str, NetworkEntry] = {
                   "convolutional_size", "mirror"),
                  backbone="transformer"),
         composed("ensemble",
-                 "any number of plain networks, averaged: what `models join` makes of trained models",
-                 "ours, see models/ensemble.py", ensemble.ensemble, ensemble.EnsembleConfig,
-                 ("members", "sizes", "drop_path", "dropout", "patch_dropout", "mirror"),
-                 backbone="members"),
+                 "any number of networks, averaged: what `models join` makes of trained models",
+                 "ours, see models/ensemble.py", _ensemble, ensemble.EnsembleConfig,
+                 ("members", "member_options", "sizes", "drop_path", "dropout", "patch_dropout", "mirror"),
+                 backbone=_first_backbone),
         composed("mlm_paper", "MLM: Gram matrices of stem, stage 1 and stage 2 with the deep features",
                  MLM_SOURCE, mlm.MLM, mlm.MLMConfig, (*MLM_OPTIONS, "reduction", "triangle"), release=False),
         composed("mlm_release", "MLM as its script computes it: each map one layer lower, raw Gram matrices",
@@ -177,9 +120,7 @@ def expected_input(name: str, options: Mapping[str, Any]) -> ExpectedInput:
 
     `options` are those that it is built with. Raises `UnknownName` for a network.
     """
-    entry = find(name)
-    named = entry.timm_name or {**entry.options, **options}[entry.backbone]
-    return backbones.expected_input(named if isinstance(named, str) else next(iter(named), ""))
+    return find(name).expected_input(options)
 
 
 def build(name: str, num_emotions: int, *, weights: str = backbones.NONE, **options: Any) -> nn.Module:

@@ -9,7 +9,6 @@ layers are few, so that the gradient is written out here, for all emotions at on
 Letters: B pictures, E emotions, N tokens, K heads with d channels each, C = K d channels, h x w patches.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.models.backbones import has_plain_last_block
-from affectlens.models.maps import as_maps, frozen, noise_for, transformers
-
-_SAME = 1e-3  # of the largest gradient: by how much ours may be off autograd's
+from affectlens.models.gradients import gelu_gradient, through_layer_norm
+from affectlens.models.maps import Keeping, as_maps, common_factor, frozen, noise_for
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class ClassTokenReader:
 
     @property
     def captured(self) -> Mapping[str, tuple[str, bool]]:
-        """What is read as the network runs, by name: the module's path, and whether it is its input."""
+        """See `map_readers.MapReader`."""
         begin = f"{self.path}." if self.path else ""
         block = f"{begin}blocks.{self.last_block}"
         return {
@@ -49,17 +47,24 @@ class ClassTokenReader:
             "last": (f"{begin}norm", True),
         }
 
+    def maps(self, network: nn.Module, read: Mapping[str, Tensor], height: int, width: int) -> Tensor:
+        """See `map_readers.MapReader`; a cell is a patch."""
+        trunk: Any = network.get_submodule(self.path)
+        added = read_patches(network, self, read)[:, :, trunk.num_prefix_tokens :]
+        found = as_maps(added.transpose(1, 2), height, width)
+        assert found is not None, "tokens of a plain transformer cover the picture"
+        return found
 
-def find_reader(network: nn.Module, height: int, width: int) -> ClassTokenReader | None:
-    """Find the transformer whose attention can be taken apart: None for several, or one of other parts.
+
+def find_class_token(network: nn.Module, path: str, height: int, width: int) -> ClassTokenReader | None:
+    """Return what reads the transformer at a path: None for one of other parts.
 
     The network is run on noise, and what is found there is compared with autograd.
     """
-    paths = transformers(network)
-    if len(paths) != 1 or not has_plain_last_block(network.get_submodule(paths[0])):
+    if not has_plain_last_block(network.get_submodule(path)):
         return None
-    trunk: Any = network.get_submodule(paths[0])
-    reader = ClassTokenReader(paths[0], len(trunk.blocks) - 1)
+    trunk: Any = network.get_submodule(path)
+    reader = ClassTokenReader(path, len(trunk.blocks) - 1)
     with frozen(network):
         factor = _compared(network, reader, noise_for(network, height, width))
     return None if factor is None else replace(reader, factor=factor)
@@ -79,9 +84,9 @@ def read_patches(network: nn.Module, reader: ClassTokenReader, read: Mapping[str
     weights = ((query[:, :, :1] * attention.scale) @ key.transpose(-2, -1)).softmax(dim=-1)[:, :, 0]
     attended, hidden, last = (read[name][:, 0].float() for name in ("attended", "hidden", "last"))
     centred = trunk.head.weight - trunk.head.weight.mean(dim=0, keepdim=True)
-    gradient = _through_norm(centred.float().expand(batch, -1, -1), last, trunk.norm)  # (B, E, C)
-    inner = (_scaled(gradient, block.ls2) @ perceptron.fc2.weight.float()) * _gelu_gradient(hidden)[:, None]
-    inner = _through_norm(inner @ perceptron.fc1.weight.float(), attended, block.norm2)
+    gradient = through_layer_norm(centred.float().expand(batch, -1, -1), last, trunk.norm)  # (B, E, C)
+    inner = (_scaled(gradient, block.ls2) @ perceptron.fc2.weight.float()) * gelu_gradient(hidden)[:, None]
+    inner = through_layer_norm(inner @ perceptron.fc1.weight.float(), attended, block.norm2)
     # As a product with the weights' transpose, as the layer has it: OpenVINO takes weights that a graph reads
     # in both ways, and that are square, for the same in both.
     outer = _scaled(gradient + inner, block.ls1)
@@ -92,49 +97,8 @@ def read_patches(network: nn.Module, reader: ClassTokenReader, read: Mapping[str
     return found
 
 
-def _through_norm(gradient: Tensor, given: Tensor, norm: Any) -> Tensor:
-    """Gradients by what enters a layer norm of those by what leaves it: (B, E, C), (B, C) -> (B, E, C)."""
-    offset = given - given.mean(dim=1, keepdim=True)
-    deviation = (offset.square().mean(dim=1, keepdim=True) + norm.eps).sqrt()
-    normal = (offset / deviation)[:, None]
-    scaled = gradient * norm.weight.float()
-    inner = scaled - scaled.mean(dim=2, keepdim=True) - normal * (scaled * normal).mean(dim=2, keepdim=True)
-    found: Tensor = inner / deviation[:, None]
-    return found
-
-
 def _scaled(gradient: Tensor, scale: Any) -> Tensor:
     return gradient if isinstance(scale, nn.Identity) else gradient * scale.gamma.float()
-
-
-def _gelu_gradient(given: Tensor) -> Tensor:
-    density = (-0.5 * given.square()).exp() / math.sqrt(2 * math.pi)
-    return 0.5 * (1 + torch.erf(given / math.sqrt(2))) + given * density
-
-
-class ClassTokenCapture:
-    """Hooks that keep what a reader needs as a network runs."""
-
-    def __init__(self, network: nn.Module, reader: ClassTokenReader) -> None:
-        self.read: dict[str, Tensor] = {}
-        self._hooks = [
-            self._hook(network.get_submodule(path), name, is_input)
-            for name, (path, is_input) in reader.captured.items()
-        ]
-
-    def _hook(self, module: nn.Module, name: str, is_input: bool) -> torch.utils.hooks.RemovableHandle:
-        if is_input:
-            return module.register_forward_pre_hook(
-                lambda _module, inputs: self.read.__setitem__(name, inputs[0])
-            )
-        return module.register_forward_hook(
-            lambda _module, _inputs, values: self.read.__setitem__(name, values)
-        )
-
-    def remove(self) -> None:
-        """Take the hooks off."""
-        for hook in self._hooks:
-            hook.remove()
 
 
 def _compared(network: nn.Module, reader: ClassTokenReader, image: Tensor) -> float | None:
@@ -148,7 +112,7 @@ def _compared(network: nn.Module, reader: ClassTokenReader, image: Tensor) -> fl
         return kept[-1]
 
     was, module.fused_attn = module.fused_attn, False
-    hook, capturing = module.attn_drop.register_forward_hook(capture), ClassTokenCapture(network, reader)
+    hook, capturing = module.attn_drop.register_forward_hook(capture), Keeping(network, reader.captured)
     try:
         with torch.enable_grad():
             logits = network(image)[0]
@@ -163,13 +127,4 @@ def _compared(network: nn.Module, reader: ClassTokenReader, image: Tensor) -> fl
     theirs = torch.stack([(kept[0] * each)[0, :, 0].sum(dim=0) for each in gradients]).detach()  # (E, N)
     with torch.no_grad():
         ours = read_patches(network, reader, {k: v.detach() for k, v in capturing.read.items()})[0]
-    factor = float((ours * theirs).sum() / ours.square().sum().clamp_min(1e-30))
-    is_same = (factor * ours - theirs).abs().max() <= _SAME * theirs.abs().max()
-    return factor if bool(is_same) and factor else None
-
-
-def patch_maps(added: Tensor, trunk: Any, height: int, width: int) -> Tensor:
-    """Arrange what tokens add as maps of a picture of height x width pixels: (B, E, N) -> (B, E, h, w)."""
-    maps = as_maps(added[:, :, trunk.num_prefix_tokens :].transpose(1, 2), height, width)
-    assert maps is not None, "tokens of a plain transformer cover the picture"
-    return maps
+    return common_factor(ours, theirs)

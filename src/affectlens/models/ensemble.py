@@ -13,7 +13,7 @@ Letters: B images, H x W pixels, E emotions.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,15 +23,18 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.models import backbones
-from affectlens.models.capabilities import Division
+from affectlens.models.capabilities import Division, HasBranches
+from affectlens.models.network_entry import NetworkEntry
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleConfig:
-    """Any number of timm networks, which may be the same; each a branch of the ensemble.
+    """Any number of networks, which may be the same; each a branch of the ensemble.
 
-    `drop_path` and `dropout` act in all that are trained together; `patch_dropout` in transformers alone:
-    in training these see a picture without so many of its patches (see `catalog`).
+    `members` are names of the catalogue, or timm's; `member_options` the options of each, in their order, or
+    none. `drop_path` and `dropout` act in all plain networks of timm that are trained together;
+    `patch_dropout` in transformers alone: in training these see a picture without so many of its patches
+    (see `network_entry`). A member with options of its own has these instead.
 
     Images are normalised as the weights of the first member expect; the ensemble renormalises them for the
     others, and makes them `sizes` pixels high and wide, of each member: 0, or no sizes, leaves them as they
@@ -41,6 +44,7 @@ class EnsembleConfig:
 
     num_emotions: int
     members: Sequence[str] = ("deit_tiny_patch16_224.fb_in1k", "mobilenetv2_100.ra_in1k")
+    member_options: Sequence[Mapping[str, Any]] = ()
     sizes: Sequence[int] = ()
     weights: str = backbones.NONE
     drop_path: float = 0.0
@@ -71,12 +75,16 @@ class Branch(NamedTuple):
     """What one branch of an ensemble is.
 
     Attributes:
-        backbone: timm's name of it, by which its images are normalised
+        network: its name in the catalogue, or timm's
+        backbone: timm's name of the network by whose weights its images are normalised
         size: height and width in pixels of the images that it sees, 0 for those of the ensemble
+        options: that it is built with
     """
 
+    network: str
     backbone: str
     size: int
+    options: Mapping[str, Any]
 
 
 class Ensemble(nn.Module):
@@ -152,26 +160,54 @@ class OneBranch(nn.Module):
         return self.network.answers(images)[self.index]
 
 
-def ensemble(config: EnsembleConfig) -> Ensemble:
-    """Build an ensemble.
+def ensemble(
+    config: EnsembleConfig, find: Callable[[str], NetworkEntry], build: Callable[..., nn.Module]
+) -> Ensemble:
+    """Build an ensemble; `find` and `build` are those of the catalogue that knows its members.
 
-    Raises `SettingsError` for no members, for sizes that are not one for each, and for `patch_dropout` where
-    no member has patches.
+    Raises `UnknownName` for a member; `SettingsError` for no members, for one that is none or has options
+    that it does not know, for sizes or options that are not one for each, and for `patch_dropout` where no
+    member has patches.
     """
-    if not config.members:
-        raise SettingsError("An ensemble needs members: names of networks of timm.")
-    sizes = config.sizes or [0] * len(config.members)
-    if len(sizes) != len(config.members) or not all(isinstance(size, int) and size >= 0 for size in sizes):
+    count = len(config.members)
+    if not count:
+        raise SettingsError("An ensemble needs members: names of networks.")
+    sizes, options = config.sizes or [0] * count, config.member_options or [{}] * count
+    if len(sizes) != count or not all(isinstance(size, int) and size >= 0 for size in sizes):
         raise SettingsError(
-            f"Sizes {list(sizes)} for {len(config.members)} members: expected one for each, in their order, "
+            f"Sizes {list(sizes)} for {count} members: expected one for each, in their order, "
             "in pixels, or 0 for the size of the ensemble's pictures."
         )
-    members = map(Branch, config.members, sizes)
-    return _made(
-        config,
-        dict(zip(branch_names(config.members), members, strict=True)),
-        [_network(config, each, config.drop_path, config.patch_dropout) for each in config.members],
-    )
+    if len(options) != count or not all(isinstance(each, Mapping) for each in options):
+        raise SettingsError(
+            f"member_options {list(options)} for {count} members: expected a table of options for each, in "
+            "their order, which may be empty."
+        )
+    entries = [find(name) for name in config.members]
+    branches = [
+        Branch(name, entry.timm_backbone(own), size, dict(own))
+        for name, entry, size, own in zip(config.members, entries, sizes, options, strict=True)
+    ]
+    networks = [
+        _network(config, entry.timm_name, config.drop_path, config.patch_dropout)
+        if entry.timm_name and not branch.options
+        else _member(config, branch, build)
+        for entry, branch in zip(entries, branches, strict=True)
+    ]
+    return _made(config, dict(zip(branch_names(config.members), branches, strict=True)), networks)
+
+
+def _member(config: EnsembleConfig, branch: Branch, build: Callable[..., nn.Module]) -> nn.Module:
+    """Build a network of the catalogue. Raises `SettingsError` for one that cannot be a branch."""
+    network = build(branch.network, config.num_emotions, weights=config.weights, **branch.options)
+    if isinstance(network, HasBranches):
+        raise SettingsError(f"{branch.network} is an ensemble itself. Name its members instead.")
+    if not hasattr(network, "get_classifier"):
+        raise SettingsError(
+            f"The network {branch.network} cannot be a member of an ensemble, because it has no single last "
+            "layer whose temperature could be set. Name plain networks of timm, or multilevel."
+        )
+    return network
 
 
 def pair(config: PairConfig) -> Ensemble:
@@ -182,8 +218,8 @@ def pair(config: PairConfig) -> Ensemble:
     transformer = _network(config, config.transformer, config.drop_path, config.patch_dropout)
     convolutional = _network(config, config.convolutional)
     members = {
-        "transformer": Branch(config.transformer, 0),
-        "convolutional": Branch(config.convolutional, config.convolutional_size),
+        "transformer": Branch(config.transformer, config.transformer, 0, {}),
+        "convolutional": Branch(config.convolutional, config.convolutional, config.convolutional_size, {}),
     }
     return _made(config, members, [transformer, convolutional])
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from affectlens.errors import SettingsError
 from affectlens.model_folder import (
-    GRAPH_ATTENTION_MAPS,
     GRAPH_ATTRIBUTES,
     GRAPH_CLASS_MAPS,
     GRAPH_CONTRIBUTIONS,
     GRAPH_EMBEDDING,
     GRAPH_FEATURES,
+    GRAPH_GRADIENT_MAPS,
     GRAPH_LOGITS,
     GRAPH_MAP_WEIGHTS,
     GRAPH_RATINGS,
@@ -30,15 +30,11 @@ from affectlens.model_folder import (
     GRAPH_USUAL_WORDS,
 )
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
-from affectlens.models.class_token import (
-    ClassTokenCapture,
-    ClassTokenReader,
-    find_reader,
-    patch_maps,
-    read_patches,
-)
 from affectlens.models.features import pooled, submodule
+from affectlens.models.map_readers import MapReader, find_readers, read_maps
 from affectlens.models.maps import (
+    MOST_CELLS,
+    Keeping,
     MapLayer,
     as_cells,
     as_maps,
@@ -46,13 +42,12 @@ from affectlens.models.maps import (
     frozen,
     linear_layers,
     noise_for,
+    on_one_grid,
     reads_linearly,
-    transformers,
 )
 from affectlens.ratings import MOST_PERCENT
 
 RatedRow: TypeAlias = tuple[Any, float]  # weights (F,), and an offset
-_CELLS = 64  # a side: a grid finer than that is larger than it is of use
 _POOLED = "pooled/"  # which a path of a layer that is read otherwise cannot begin with
 
 
@@ -62,10 +57,10 @@ class GraphNetwork(nn.Module):
     logits      (B, E)
     class_maps  (B, E, rows, columns): what each cell of the last map adds to each emotion's logit, less the
                 mean over emotions; of networks that read that map linearly (Zhou et al., "Learning Deep
-                Features for Discriminative Localization", CVPR 2016), and have no transformer besides or
-                one whose last attention can be taken apart. Of several such maps it is their sum, on the
-                coarsest grid that holds the cells of each whole:
-    attention_maps  (B, E, rows, columns): what its class token reads of each patch (`class_token`)
+                Features for Discriminative Localization", CVPR 2016), and whose other branches, if any,
+                can be taken apart. Of several such maps it is their sum (`maps.on_one_grid`)
+    gradient_maps  (B, E, rows, columns): what cells add in these other branches, at first order; the sum of
+                all (`map_readers`)
     embedding   (B, D): what the last linear layers read, side by side
     features    (B, F): the embedding and the pooled `layers` (`features.pooled`), where there are `layers`
     ratings/NAME (B,): what `rated` reads of the features, before it is cut off at the ends of its scale
@@ -92,8 +87,9 @@ class GraphNetwork(nn.Module):
         """
         super().__init__()
         self.network = network = _of_size(network.eval(), height, width)
-        self._token = find_reader(network, height, width)
-        self._layers = _map_layers(network, height, width, self._token)
+        readers = find_readers(network, height, width)
+        self._layers = () if readers is None else _map_layers(network, height, width)
+        self._map_readers: tuple[MapReader, ...] = (readers or ()) if self._layers else ()
         with torch.no_grad():
             logits = network(noise_for(network, height, width))
         self._readers = last_layers(network, height, width, logits.shape[1])
@@ -111,7 +107,7 @@ class GraphNetwork(nn.Module):
         self.names = (
             GRAPH_LOGITS,
             *([GRAPH_CLASS_MAPS] if self._layers else []),
-            *([GRAPH_ATTENTION_MAPS] if self._layers and self._token else []),
+            *([GRAPH_GRADIENT_MAPS] if self._map_readers else []),
             *([GRAPH_EMBEDDING] if self._readers else []),
             *([GRAPH_FEATURES] if self._pooled else []),
             *(f"{GRAPH_RATINGS}{name}" for name in self._rated),
@@ -143,21 +139,21 @@ class GraphNetwork(nn.Module):
             )
             for index, layer in enumerate(self._layers)
         ]
-        capture = ClassTokenCapture(self.network, self._token) if self._layers and self._token else None
+        keeping = [Keeping(self.network, reader.captured) for reader in self._map_readers]
         try:
             explained = self.network.explain(images) if isinstance(self.network, HasAttributes) else None
             logits = explained.logits if explained else self.network(images)
         finally:
             for hook in hooks:
                 hook.remove()
-            if capture:
-                capture.remove()
+            for kept in keeping:
+                kept.remove()
         found = [logits]
         if self._layers:
             names = map(_map_weights_of, range(len(self._layers)))
-            found.append(_on_one_grid([self._class_maps(name, read[name], images) for name in names]))
-        if capture and self._token:
-            found.append(self._attention_maps(self._token, capture.read, images))
+            found.append(on_one_grid([self._class_maps(name, read[name], images) for name in names]))
+        if keeping:
+            found.append(read_maps(self.network, self._map_readers, keeping, images))
         if self._readers:
             embedding = torch.cat([read[name] for name in self._readers], dim=1)
             found += [embedding, *self._read_features(embedding, read, images)]
@@ -180,10 +176,6 @@ class GraphNetwork(nn.Module):
         with torch.no_grad():
             return tuple(_of_attributes(self.network.explain(noise_for(self.network, height, width))))
 
-    def _attention_maps(self, token: ClassTokenReader, read: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        added = read_patches(self.network, token, read)
-        return patch_maps(added, self.network.get_submodule(token.path), images.shape[2], images.shape[3])
-
     def _class_maps(self, name: str, values: Tensor, images: Tensor) -> Tensor:
         """What each cell of one layer adds: values of the layer -> (B, E, rows, columns)."""
         maps, weights = as_maps(values, images.shape[2], images.shape[3]), self.get_buffer(name)
@@ -196,21 +188,6 @@ class GraphNetwork(nn.Module):
 def _map_weights_of(index: int) -> str:
     """Name the weights of one of the last maps, and what is kept of it."""
     return f"{GRAPH_MAP_WEIGHTS}_{index + 1}" if index else GRAPH_MAP_WEIGHTS
-
-
-def _on_one_grid(maps: Sequence[Tensor]) -> Tensor:
-    """Add maps (B, E, rows, columns) of several sizes, each cell spread evenly over those that it covers."""
-    rows, columns = (math.lcm(*(each.shape[axis] for each in maps)) for axis in (2, 3))
-    found = [_spread(each, rows // each.shape[2], columns // each.shape[3]) for each in maps]
-    return sum(found[1:], start=found[0])
-
-
-def _spread(maps: Tensor, high: int, wide: int) -> Tensor:
-    if high == wide == 1:
-        return maps
-    batch, emotions, rows, columns = maps.shape
-    cells = (maps / (high * wide))[:, :, :, None, :, None].expand(-1, -1, -1, high, -1, wide)
-    return cells.reshape(batch, emotions, rows * high, columns * wide)
 
 
 def _of_size(network: nn.Module, height: int, width: int) -> nn.Module:
@@ -243,19 +220,16 @@ def _of_attributes(found: AttributeExplanation) -> dict[str, Tensor]:
     }
 
 
-def _map_layers(
-    network: nn.Module, height: int, width: int, token: ClassTokenReader | None
-) -> tuple[MapLayer, ...]:
+def _map_layers(network: nn.Module, height: int, width: int) -> tuple[MapLayer, ...]:
     """Return the layers whose output is read of the picture by position; none where others read it as well.
 
-    Besides these a transformer may read the picture, of which it is known what its class token reads.
+    Besides these, branches may read the picture that can be taken apart otherwise (`map_readers`).
     """
-    if (transformers(network) and token is None) or not reads_linearly(network):
+    if not reads_linearly(network):
         return ()
     layers = linear_layers(network, height, width)
-    if any(layer.is_input for layer in layers) or _cells_of_one_grid(network, layers, height, width) > _CELLS:
-        return ()
-    return tuple(layers)
+    is_too_fine = _cells_of_one_grid(network, layers, height, width) > MOST_CELLS
+    return () if is_too_fine or any(layer.is_input for layer in layers) else tuple(layers)
 
 
 def _cells_of_one_grid(network: nn.Module, layers: Sequence[MapLayer], height: int, width: int) -> int:

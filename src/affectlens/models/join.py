@@ -22,13 +22,14 @@ from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
 from affectlens.models import backbones, catalog
 from affectlens.models.ensemble import Ensemble
+from affectlens.models.network_entry import DROPPED
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 from affectlens.version import VERSION
 
 
 def join(models: Sequence[Model], name: str, size: int | None = None) -> Model:
-    """Make an ensemble of plain networks of timm, each scaled by its temperature; the models stay unchanged.
+    """Make an ensemble of models, each scaled by its temperature; the models stay unchanged.
 
     Its logits are the mean of the models' calibrated log-probabilities. A model that is an ensemble gives
     its branches, each of which counts like any other member. The ensemble's pictures are as large as those
@@ -36,18 +37,21 @@ def join(models: Sequence[Model], name: str, size: int | None = None) -> Model:
     `size` is the height and width in pixels that all see instead. The card holds where the members come from,
     and no scores: these are not known before it is evaluated.
 
-    Raises `SettingsError` for fewer than two members, and for networks, emotions or preprocessing that do not
-    go together.
+    Raises `SettingsError` for fewer than two members, for a network without a single last layer, and for
+    emotions or preprocessing that do not go together.
     """
     members = [branch for model in models for branch in branches_of(model)]
     if len(members) < 2:
         raise SettingsError("An ensemble has several members. Name two models or more.")
     cards = [member.card for member in members]
     _check_vocabularies(cards)
-    networks = [_timm_name(card) for card in cards]
+    networks = [catalog.find(card.network).timm_name or card.network for card in cards]
+    own = [_options_of(card) for card in cards]
     preprocessing, sizes = _common(cards, size)
-    _check_statistics(cards, networks)
+    _check_statistics(cards)
     options: dict[str, Any] = {"members": networks}
+    if any(own):
+        options["member_options"] = own
     if any(sizes):
         options["sizes"] = sizes
     joined: Any = catalog.build("ensemble", len(cards[0].vocabulary), **options)
@@ -84,8 +88,8 @@ def branches_of(model: Model) -> list[Model]:
         card = replace(
             model.card,
             name=f"{model.card.name}, its branch {branch}",
-            network=member.backbone,
-            network_options={},
+            network=member.network,
+            network_options=dict(member.options),
             preprocessing=replace(seen, height=member.size, width=member.size) if member.size else seen,
             temperature=1.0,
         )
@@ -145,14 +149,11 @@ def _check_vocabularies(cards: Sequence[Card]) -> None:
             )
 
 
-def _timm_name(card: Card) -> str:
-    name = catalog.find(card.network).timm_name
-    if name is None:
-        raise SettingsError(
-            f"The network {card.network} of {card.name} cannot be a member of an ensemble, because it is not "
-            "a plain network of timm. Join plain networks, as deit_tiny and mobilenetv2_100."
-        )
-    return name
+def _options_of(card: Card) -> dict[str, Any]:
+    """Return the options of a member that weights or answers depend on; none of a plain network of timm."""
+    if catalog.find(card.network).timm_name:
+        return {}
+    return {name: value for name, value in card.network_options.items() if name not in DROPPED}
 
 
 def _common(cards: Sequence[Card], size: int | None) -> tuple[Preprocessing, list[int]]:
@@ -196,9 +197,10 @@ def _check_alike(first: Card, other: Card) -> None:
         )
 
 
-def _check_statistics(cards: Sequence[Card], networks: Sequence[str]) -> None:
+def _check_statistics(cards: Sequence[Card]) -> None:
     """Raise `SettingsError` where the ensemble would not give a network what it was trained on."""
-    expected = [np.array(backbones.statistics(network)) for network in networks]
+    images = [catalog.expected_input(card.network, card.network_options) for card in cards]
+    expected = [np.array([each.mean, each.std]) for each in images]
     pixels = np.array([[0.0], [1.0]])
     one, given = cards[0].preprocessing, expected[0]
     normalised = (pixels - one.mean) / one.std

@@ -6,6 +6,7 @@ no patch matters. Of a network that contains several networks, as `pair`, each h
 Letters: B pictures, E emotions, C channels, H x W pixels, h x w cells of a map.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from torch import Tensor, nn
 from affectlens.errors import SettingsError
 from affectlens.models import backbones
 from affectlens.models.backbones import attention_modules
+from affectlens.models.capabilities import ReadsLevels
 
 _MAX_PREFIX = 16  # class token, distillation token and registers that may precede the tokens of a map
+_SAME = 1e-3  # of the largest gradient: by how much ours may be off autograd's
+MOST_CELLS = 64  # a side: a grid finer than that is larger than it is of use
 _SIDE = 224  # of the picture that a network is tested with, unless its configuration has a size
 
 
@@ -88,9 +92,23 @@ def last_map(network: nn.Module, path: str, height: int, width: int) -> MapLayer
     return MapLayer(found[-1])
 
 
+def level_networks(network: nn.Module) -> list[str]:
+    """Paths of the networks within a network that read maps of several depths, "" for itself."""
+    return [path for path, module in network.named_modules() if isinstance(module, ReadsLevels)]
+
+
+def is_within(path: str, outer: Sequence[str]) -> bool:
+    """Whether a module is one of some others, or within one, by their paths."""
+    return any(path == each or not each or path.startswith(f"{each}.") for each in outer)
+
+
 def linear_layers(network: nn.Module, height: int, width: int) -> list[MapLayer]:
-    """The last maps of all networks within that are not transformers. Raises `SettingsError` for none."""
-    paths = [path for path in trunks(network) if path not in transformers(network)]
+    """The last maps of all networks within that read theirs linearly by what they are.
+
+    Neither transformers do nor what reads maps of several depths. Raises `SettingsError` for none.
+    """
+    others = [*transformers(network), *level_networks(network)]
+    paths = [path for path in trunks(network) if not is_within(path, others)]
     if not paths:
         raise SettingsError("This network has no map that is read linearly. Use gradient_attention.")
     return [last_map(network, path, height, width) for path in paths]
@@ -157,6 +175,43 @@ def captured(
             hook.remove()
 
 
+class Keeping:
+    """Hooks that keep what some modules take or return as a network runs.
+
+    Attributes:
+        read: by the names that were given, of the last run
+    """
+
+    def __init__(self, network: nn.Module, modules: Mapping[str, tuple[str, bool]]) -> None:
+        """Keep by name what the module at a path returns, or its first input where `is_input` is true."""
+        self.read: dict[str, Any] = {}
+        self._hooks = [
+            self._hook(network.get_submodule(path), name, is_input)
+            for name, (path, is_input) in modules.items()
+        ]
+
+    def _hook(self, module: nn.Module, name: str, is_input: bool) -> torch.utils.hooks.RemovableHandle:
+        if is_input:
+            return module.register_forward_pre_hook(
+                lambda _module, inputs: self.read.__setitem__(name, inputs[0])
+            )
+        return module.register_forward_hook(
+            lambda _module, _inputs, values: self.read.__setitem__(name, values)
+        )
+
+    def remove(self) -> None:
+        """Take the hooks off."""
+        for hook in self._hooks:
+            hook.remove()
+
+
+def common_factor(ours: Tensor, theirs: Tensor) -> float | None:
+    """The number by which what we computed becomes what autograd found; None where none does."""
+    factor = float((ours * theirs).sum() / ours.square().sum().clamp_min(1e-30))
+    is_same = (factor * ours - theirs).abs().max() <= _SAME * theirs.abs().max()
+    return factor if bool(is_same) and factor else None
+
+
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Hold a network in evaluation mode and its weights without gradients; afterwards all is as it was."""
@@ -203,6 +258,41 @@ def as_cells(values: Tensor, image: Tensor) -> Tensor:
     maps = as_maps(values.detach(), image.shape[2], image.shape[3])
     assert maps is not None, "`last_map` finds maps alone"
     return maps.float()
+
+
+def spread_over(maps: Tensor, rows: int, columns: int) -> Tensor:
+    """Bring maps (..., h, w) to another grid: each cell is divided among those that it overlaps, by area.
+
+    Sums over all cells stay what they are.
+    """
+    if maps.shape[-2:] == (rows, columns):
+        return maps
+    high, wide = (
+        _overlaps(length, wanted).to(maps)
+        for length, wanted in zip(maps.shape[-2:], (rows, columns), strict=True)
+    )
+    return high @ (maps @ wide.T)
+
+
+def on_one_grid(maps: Sequence[Tensor]) -> Tensor:
+    """Add maps (B, E, h, w) of several sizes, on the coarsest grid that holds the cells of each whole.
+
+    Where that is finer than is of use, it is the finest of theirs.
+    """
+    shapes = [tuple(each.shape[2:]) for each in maps]
+    rows, columns = (math.lcm(*sides) for sides in zip(*shapes, strict=True))
+    if max(rows, columns) > MOST_CELLS:
+        rows, columns = max(shapes)
+    found = [spread_over(each, rows, columns) for each in maps]
+    return sum(found[1:], start=found[0])
+
+
+def _overlaps(length: int, wanted: int) -> Tensor:
+    """Which share of each of `length` cells lies in each of `wanted` ones: (wanted, length)."""
+    # In units in which both kinds of cells begin at whole numbers.
+    begin, own = torch.arange(wanted)[:, None] * length, torch.arange(length) * wanted
+    shared = torch.minimum(begin + length, own + wanted) - torch.maximum(begin, own)
+    return shared.clamp(min=0).double() / wanted
 
 
 def merge_views(cells: Tensor, count: int) -> Tensor:

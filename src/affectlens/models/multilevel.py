@@ -16,6 +16,7 @@ Letters: B images, H x W pixels, D features, E emotions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from affectlens.errors import SettingsError
 from affectlens.models import backbones
 from affectlens.models.capabilities import Embedded
 from affectlens.models.features import SMALLEST_VARIANCE
+from affectlens.models.gradients import gelu_gradient, through_layer_norm
+from affectlens.models.maps import spread_over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +86,61 @@ class MultiLevel(nn.Module):
         hidden = self.perceptron(self.standardise(self.describe(images)))
         return Embedded(self.classifier(hidden), hidden)
 
+    def get_classifier(self) -> nn.Linear:
+        """Return the last layer, by the name that timm's networks have for it."""
+        return self.classifier
+
     def describe(self, images: Tensor) -> Tensor:
         """Features of a picture, not standardised: (B, 3, H, W) -> (B, D), float32."""
-        found = self.pyramid(images)
-        maps = [found.maps[level].float().flatten(2) for level in self.levels]
-        # A deviation of 0 has no gradient.
-        spreads = [each.var(dim=2, correction=0).clamp_min(SMALLEST_VARIANCE).sqrt() for each in maps]
-        return torch.cat([found.deep.float(), *(each.mean(dim=2) for each in maps), *spreads], dim=1)
+        return self._features(self.pyramid(images))
+
+    def _features(self, found: backbones.Levels) -> Tensor:
+        maps = self._maps(found)
+        means, spreads = ([read(each) for each in maps] for read in (_cell_mean, _cell_deviation))
+        return torch.cat([found.deep.float(), *(each.flatten(1) for each in (*means, *spreads))], dim=1)
+
+    def _maps(self, found: backbones.Levels) -> list[Tensor]:
+        return [found.maps[level].float() for level in self.levels]
+
+    def feature_gradients(self, features: Tensor) -> Tensor:
+        """See `capabilities.ReadsLevels`."""
+        dense: Any = self.perceptron[1]
+        norm: Any = self.perceptron[2]
+        given = dense(self.standardise(features))
+        centred = self.classifier.weight - self.classifier.weight.mean(dim=0, keepdim=True)
+        gradient = centred.float() * gelu_gradient(norm(given))[:, None]
+        gradient = through_layer_norm(gradient, given, norm) @ dense.weight.float()
+        assert self.standardise.running_var is not None
+        deviation: Tensor = (self.standardise.running_var + self.standardise.eps).sqrt()
+        found: Tensor = gradient / deviation
+        return found
+
+    def cell_maps(self, levels: backbones.Levels, last: Tensor) -> Tensor:
+        """See `capabilities.ReadsLevels`; what adds to a deviation is each cell's square distance."""
+        maps = self._maps(levels)
+        rows, columns = last.shape[2:]
+        channels = [each.shape[1] for each in maps]
+        gradients = self.feature_gradients(self._features(levels))
+        deep, *rest = gradients.split([last.shape[1], *channels, *channels], dim=2)
+        found = _weighted(deep, last.float() / (rows * columns))
+        for each, of_mean, of_spread in zip(maps, rest[: len(maps)], rest[len(maps) :], strict=True):
+            cells = each.shape[2] * each.shape[3]
+            distances = (each - _cell_mean(each)).square() / _cell_deviation(each)
+            for gradient, part in ((of_mean, each), (of_spread, distances)):
+                found = found + _weighted(gradient, spread_over(part / cells, rows, columns))
+        return found
+
+
+def _cell_mean(maps: Tensor) -> Tensor:
+    return maps.mean(dim=(2, 3), keepdim=True)
+
+
+def _cell_deviation(maps: Tensor) -> Tensor:
+    """Standard deviation over the cells, (B, C, 1, 1); one of 0 has no gradient."""
+    return maps.var(dim=(2, 3), correction=0, keepdim=True).clamp_min(SMALLEST_VARIANCE).sqrt()
+
+
+def _weighted(weights: Tensor, maps: Tensor) -> Tensor:
+    """Weighted sums of maps: (B, E, C), (B, C, h, w) -> (B, E, h, w)."""
+    found: Tensor = (weights @ maps.flatten(2)).unflatten(2, tuple(maps.shape[2:]))
+    return found

@@ -22,7 +22,7 @@ from typing import Any
 
 from affectlens.errors import AffectLensError, SettingsError, UnknownName
 from affectlens.files import is_pipe_or_device, read_file
-from affectlens.models import catalog
+from affectlens.models import catalog, network_entry
 from affectlens.training.search_space import (
     HYPERPARAMETERS,
     Hyperparameter,
@@ -135,7 +135,7 @@ def _require_number(name: str, settings: Settings) -> bool:
     """Whether a setting is a whole number. Raises for one that no search can change."""
     known = dict(_numbers(Settings, ""))
     options = catalog.find(settings.network).options
-    known |= {f"network_options.{option}": float for option in catalog.DROPPED if option in options}
+    known |= {f"network_options.{option}": float for option in network_entry.DROPPED if option in options}
     if name not in known:
         raise UnknownName("number that can be set", name, known, "a training run")
     if name in COMMON or name.startswith(_COMMON_GROUPS[0]):
@@ -167,6 +167,6 @@ def _require_possible(name: str, value: float, settings: Settings) -> None:
     group, _, option = name.partition(".")
     if group == "network_options" and not 0 <= value < 1:
         raise SettingsError(f"{option} is a fraction below 1, not {value}.")
-    if group == "network_options" and catalog.find(settings.network).options is catalog.PLAIN_OPTIONS:
+    if group == "network_options" and catalog.find(settings.network).options is network_entry.PLAIN_OPTIONS:
         changed: dict[str, Any] = {option: value}
         catalog.build(settings.network, 2, **changed)  # not every network of timm has it

@@ -18,7 +18,7 @@ from timm.layers.drop import DropPath
 
 from affectlens.errors import SettingsError
 from affectlens.former_keys import former_name
-from affectlens.models import catalog
+from affectlens.models import catalog, network_entry
 from affectlens.training.settings import Settings, setting
 
 # Probability that a hyperparameter is sampled anew when it is perturbed, as in Jaderberg et al., 2017.
@@ -127,7 +127,7 @@ def _may_mix(settings: Settings) -> bool:
 def _drops_paths(settings: Settings) -> bool:
     """Whether the network has stochastic depth; of timm's, only building one shows it."""
     entry = catalog.find(settings.network)
-    if entry.options is not catalog.PLAIN_OPTIONS:
+    if entry.options is not network_entry.PLAIN_OPTIONS:
         return "drop_path" in entry.options
     try:
         network = catalog.build(settings.network, 2, drop_path=0.1)

@@ -28,7 +28,7 @@ from affectlens.errors import SettingsError
 from affectlens.inference.labelled import predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
 from affectlens.model_folder import Card
-from affectlens.models import catalog
+from affectlens.models import catalog, network_entry
 from affectlens.models.saved import Model, load
 from affectlens.preprocess import ExpectedInput, PreprocessingSettings
 from affectlens.training.attributes import FROM_DATA, network_options
@@ -137,7 +137,7 @@ def _check_network(card: Card, settings: Settings, attributes: Sequence[Attribut
 def _described(network: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """A network's name, and the options that its weights and its answers depend on."""
     complete = {**catalog.find(network).options, **options}
-    return network, {name: value for name, value in complete.items() if name not in catalog.DROPPED}
+    return network, {name: value for name, value in complete.items() if name not in network_entry.DROPPED}
 
 
 def _in_words(described: tuple[str, dict[str, Any]]) -> str:

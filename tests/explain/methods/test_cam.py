@@ -41,14 +41,14 @@ def test_of_a_convolutional_network_it_adds_up(name: str, baseline: str) -> None
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_of_a_pair_it_adds_up_with_the_transformers_part_laid_out_by_attention(mirror: bool) -> None:
+def test_of_a_pair_it_adds_up_with_the_transformers_part_laid_out_by_gradient(mirror: bool) -> None:
     model = model_of(small_member("pair", **PAIR, mirror=mirror), SIDE)
     found = Cam()(model, picture(), why_fear())
     assert found.sums_up
     assert float(found.values.sum()) == pytest.approx(owed(model, picture()), abs=2e-4)
-    on_maps, by_attention = found.details["on_maps"], found.details["by_attention"]
-    assert on_maps + by_attention == pytest.approx(owed(model, picture()), abs=2e-4)
-    assert abs(on_maps) > 1e-3 and abs(by_attention) > 1e-3
+    on_maps, by_gradient = found.details["on_maps"], found.details["by_gradient"]
+    assert on_maps + by_gradient == pytest.approx(owed(model, picture()), abs=2e-4)
+    assert abs(on_maps) > 1e-3 and abs(by_gradient) > 1e-3
 
 
 def test_the_two_parts_of_a_pair_are_the_answers_of_its_branches_when_two_emotions_are_compared() -> None:
@@ -60,7 +60,7 @@ def test_the_two_parts_of_a_pair_are_the_answers_of_its_branches_when_two_emotio
         float(question.score(logits[index]) - question.score(without[index])) / 2
         for index in map(list(network.members).index, ("convolutional", "transformer"))
     ]
-    assert [found.details["on_maps"], found.details["by_attention"]] == pytest.approx(expected, abs=1e-3)
+    assert [found.details["on_maps"], found.details["by_gradient"]] == pytest.approx(expected, abs=1e-3)
 
 
 def test_of_mlm_the_gram_branches_are_left_out_and_their_amount_is_reported() -> None:

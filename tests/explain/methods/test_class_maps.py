@@ -51,7 +51,7 @@ def test_of_the_default_model_it_is_the_map_of_the_network(engine: str) -> None:
     ours, theirs = (Cam()(model, image, question) for model in (by_graph, by_network))
     assert ours.sums_up and theirs.sums_up
     np.testing.assert_allclose(ours.values, theirs.values, atol=1e-3 * float(np.abs(theirs.values).max()))
-    assert ours.details["by_attention"] == pytest.approx(theirs.details["by_attention"], abs=1e-4)
+    assert ours.details["by_gradient"] == pytest.approx(theirs.details["by_gradient"], abs=1e-4)
 
 
 def test_a_graph_without_class_maps_is_refused_with_what_explains_it(graph_model: Path) -> None:

@@ -191,7 +191,7 @@ def test_means_and_deviations_are_divided_among_the_cells_that_they_come_from() 
 
 
 @pytest.mark.needs("torch")
-def test_cam_of_a_rating_lays_out_by_attention_what_a_transformer_keeps_in_its_token(tmp_path: Path) -> None:
+def test_cam_of_a_rating_lays_out_by_gradient_what_a_transformer_keeps_in_its_token(tmp_path: Path) -> None:
     import rated_models
     from affectlens.explain.core.differentiable import DifferentiableModel
     from affectlens.models import saved
@@ -205,8 +205,8 @@ def test_cam_of_a_rating_lays_out_by_attention_what_a_transformer_keeps_in_its_t
     rated, before = question.read(pair.answer_images(ends)).tolist()
     assert found.sums_up and float(found.values.sum()) == pytest.approx(rated - before, abs=1e-3)
     details = found.details
-    assert abs(details["by_attention"]) > 1e-3 < abs(details["on_maps"])
-    assert details["on_maps"] + details["by_attention"] == pytest.approx(rated - before, abs=1e-3)
+    assert abs(details["by_gradient"]) > 1e-3 < abs(details["on_maps"])
+    assert details["on_maps"] + details["by_gradient"] == pytest.approx(rated - before, abs=1e-3)
 
 
 @pytest.mark.needs("torch")

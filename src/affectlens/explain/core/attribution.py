@@ -74,12 +74,12 @@ class ClassMaps(NamedTuple):
     Attributes:
         logits: the calibrated logits, (B, E)
         cells: those of the last map that is read linearly; exact
-        attended: what a transformer's class token reads of each patch; None where there is none
+        by_gradient: what cells add at first order in the other branches; None where there are none
     """
 
     logits: NDArray[np.float32]
     cells: NDArray[np.float32]
-    attended: NDArray[np.float32] | None = None
+    by_gradient: NDArray[np.float32] | None = None
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from affectlens.inference.engine import Answers, Engine, Out, in_batches
 from affectlens.inference.output.rows import made_by
 from affectlens.inference.unusual import UsualPictures
 from affectlens.metrics import Doubles
-from affectlens.model_folder import GRAPH_ATTENTION_MAPS, GRAPH_CLASS_MAPS, GRAPH_LOGITS
+from affectlens.model_folder import GRAPH_CLASS_MAPS, GRAPH_GRADIENT_MAPS, GRAPH_LOGITS
 from affectlens.preprocess import Images, Preprocessing
 from affectlens.ratings import RatingScale
 
@@ -72,7 +72,7 @@ class EngineModel:
         """What cells and patches add to calibrated logits; see the protocol."""
         key = hashlib.blake2b(images.tobytes()).digest()
         if key not in self._last_maps:
-            wanted = (GRAPH_LOGITS, GRAPH_CLASS_MAPS, GRAPH_ATTENTION_MAPS)
+            wanted = (GRAPH_LOGITS, GRAPH_CLASS_MAPS, GRAPH_GRADIENT_MAPS)
             names = [name for name in wanted if name in self.engine.outputs]
             found = self.engine.read_outputs(images, names)
             # Questions about one picture come one after another.

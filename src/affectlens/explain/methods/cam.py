@@ -8,11 +8,12 @@ Log-odds are not sums of logits, but a difference of log-odds is one of differen
 `core.logit_weights`; so the difference between the picture and a baseline is divided among the
 cells, and the cells add up to it but for rounding.
 
-What does not pass the last map of a convolutional network is not on the map of its cells. In `pair` that is
-the transformer's half of the answer: exactly so, since the mean of log-probabilities is one of logits but
-for a number that counts for nothing. That half is spread over the picture by what the class token reads of
-each patch in its last attention (`models.class_token`), as far as that has the sign of the half: its amount
-is exact, its distribution over the picture is not. In MLM it is the contribution of the Gram branches; it is
+What does not pass the last map of a convolutional network is not on the map of its cells. In `pair` and
+`ensemble` that is what other branches contribute: exactly so, since the mean of log-probabilities is one of
+logits but for a number that counts for nothing. Their contribution is spread over the picture by what they
+read of each cell at first order (`models.map_readers`: a class token of each patch in its last attention, a
+perceptron of maps of several depths), as far as that has the contribution's sign: its amount is exact, its
+distribution over the picture is not. In MLM it is the contribution of the Gram branches; it is
 left out, and `details` has its amount.
 
 Ratings are read of earlier layers as well, so that of a rating the maps of these are divided, too
@@ -45,14 +46,14 @@ class DividedAnswer:
 
     Attributes:
         cells: of each map that is read linearly, (rows, columns)
-        attended: cells of each transformer, where its contribution is laid out by attention
+        by_gradient: of branches that are not linear, where their contribution is laid out by gradients
         elsewhere: what is on none of these
         layers: paths of the maps' layers, where they are known
         error: by which the sum of all is off the difference
     """
 
     cells: tuple[Map, ...]
-    attended: tuple[Map, ...] = ()
+    by_gradient: tuple[Map, ...] = ()
     elsewhere: float = 0.0
     layers: tuple[str, ...] = ()
     error: float = 0.0
@@ -74,22 +75,22 @@ class Cam(BaselineOptions):
         """
         started = time.perf_counter()
         found = _divided(model, image, self.make_baseline(model, image), question)
-        on_maps, by_attention = (
-            sum(float(each.sum()) for each in cells) for cells in (found.cells, found.attended)
+        on_maps, by_gradient = (
+            sum(float(each.sum()) for each in cells) for cells in (found.cells, found.by_gradient)
         )
         size = (
-            sum(float(np.abs(each).sum()) for each in found.cells) + abs(by_attention) + abs(found.elsewhere)
+            sum(float(np.abs(each).sum()) for each in found.cells) + abs(by_gradient) + abs(found.elsewhere)
         )
         details = {
             "layers": list(found.layers),
             "baselines": [self.baseline],
             "on_maps": on_maps,
-            "by_attention": by_attention,
+            "by_gradient": by_gradient,
             "elsewhere": found.elsewhere,
             "completeness_error": found.error,
             "seconds": time.perf_counter() - started,
         }
-        values = upsample_all([*found.cells, *found.attended], *image.shape[2:])
+        values = upsample_all([*found.cells, *found.by_gradient], *image.shape[2:])
         sums_up = abs(found.elsewhere) <= EXACT * max(1.0, size)
         return Attribution(values, sums_up=sums_up, details=details)
 
@@ -124,22 +125,22 @@ def _divided(model: ExplainedModel, image: Images, baseline: Images, question: A
         )
     if not isinstance(model, HasClassMaps) or not model.has_class_maps:
         raise SettingsError("This model's graph has no class maps. Use rise, or the network in torch.")
-    logits, maps, attention = model.class_maps(np.concatenate([baseline, image]))
+    logits, maps, gradients = model.class_maps(np.concatenate([baseline, image]))
     before, after = logits.astype(np.float64)
     weights = logit_weights(question, before, after)
     cells = np.tensordot(weights, (maps[1] - maps[0]).astype(np.float64), axes=1)
     elsewhere = float(weights @ (after - before) - cells.sum())
-    if attention is None:
+    if gradients is None:
         return DividedAnswer(cells=(cells.astype(np.float32),), elsewhere=elsewhere)
-    attended = laid_out(elsewhere, weights, attention[1].astype(np.float64))
-    return DividedAnswer(cells=(cells.astype(np.float32),), attended=(attended,))
+    others = laid_out(elsewhere, weights, gradients[1].astype(np.float64))
+    return DividedAnswer(cells=(cells.astype(np.float32),), by_gradient=(others,))
 
 
-def laid_out(amount: float, weights: Doubles, attention: Doubles) -> Map:
-    """Lay an amount of the question out over patches: (E,), (E, rows, columns) -> (rows, columns).
+def laid_out(amount: float, weights: Doubles, gradients: Doubles) -> Map:
+    """Lay an amount of the question out over cells: (E,), (E, rows, columns) -> (rows, columns).
 
-    By what a class token reads of each patch for the question, or against it where the amount is below 0.
+    By what each adds at first order to the question, or takes from it where the amount is below 0.
     """
-    speaks = np.maximum(np.sign(amount) * np.tensordot(weights, attention, axes=1), 0)
+    speaks = np.maximum(np.sign(amount) * np.tensordot(weights, gradients, axes=1), 0)
     found: Map = (speaks / max(speaks.sum(), 1e-12) * amount).astype(np.float32)
     return found

@@ -35,15 +35,10 @@ from affectlens.explain.core.question import AnyQuestion, Question, RatingQuesti
 from affectlens.explain.methods.attention import relevance
 from affectlens.explain.methods.cam import EXACT, DividedAnswer, laid_out
 from affectlens.metrics import Doubles
-from affectlens.models.class_token import (
-    ClassTokenCapture,
-    ClassTokenReader,
-    find_reader,
-    patch_maps,
-    read_patches,
-)
 from affectlens.models.features import SMALLEST_VARIANCE, FeatureNetwork
+from affectlens.models.map_readers import MapReader, find_readers, read_maps
 from affectlens.models.maps import (
+    Keeping,
     MapLayer,
     as_cells,
     captured,
@@ -55,7 +50,7 @@ from affectlens.models.maps import (
 from affectlens.preprocess import Images
 from affectlens.ratings import percent
 
-_READERS: WeakKeyDictionary[nn.Module, dict[tuple[int, int], ClassTokenReader | None]] = WeakKeyDictionary()
+_READERS: WeakKeyDictionary[nn.Module, dict[tuple[int, int], tuple[MapReader, ...]]] = WeakKeyDictionary()
 _SAME = 1e-3  # log-odds that differ by less are taken for the same
 
 
@@ -72,36 +67,36 @@ def divide(model: DifferentiableModel, image: Images, baseline: Images, question
     if abs(error) > tolerance:
         raise SettingsError("This network does not read its last map linearly. Use grad_cam.")
     paths = [layer.path for layer in layers]
-    patches = _class_token_maps(model, picture)
-    if patches is not None:
-        attended = laid_out(elsewhere, weights, patches)
+    gradients = _gradient_maps(model, picture)
+    if gradients is not None:
+        others = laid_out(elsewhere, weights, gradients)
         return DividedAnswer(
-            cells=tuple(map(to_map, cells)), attended=(attended,), layers=tuple(paths), error=error
+            cells=tuple(map(to_map, cells)), by_gradient=(others,), layers=tuple(paths), error=error
         )
     return _divided(cells, elsewhere, _attention(model, picture, question, elsewhere), paths, error)
 
 
-def _class_token_maps(model: DifferentiableModel, image: Tensor) -> Doubles | None:
-    """What a class token reads of each patch for each logit, calibrated: (E, h, w); None if not known."""
-    reader = _reader_of(model.network, (image.shape[2], image.shape[3]))
-    if reader is None:
+def _gradient_maps(model: DifferentiableModel, image: Tensor) -> Doubles | None:
+    """What cells add to calibrated logits in branches that are not linear: (E, h, w); None if not known."""
+    readers = _readers_of(model.network, (image.shape[2], image.shape[3]))
+    if not readers:
         return None
-    capture = ClassTokenCapture(model.network, reader)
+    keeping = [Keeping(model.network, reader.captured) for reader in readers]
     try:
         with frozen(model.network), torch.no_grad():
             model.network(image)
-            added = read_patches(model.network, reader, capture.read) / model.temperature
+            maps = read_maps(model.network, readers, keeping, image) / model.temperature
     finally:
-        capture.remove()
-    maps = patch_maps(added, model.network.get_submodule(reader.path), image.shape[2], image.shape[3])
+        for kept in keeping:
+            kept.remove()
     found: Doubles = maps[0].double().cpu().numpy()
     return found
 
 
-def _reader_of(network: nn.Module, size: tuple[int, int]) -> ClassTokenReader | None:
-    """Find it once for each network: that takes longer than an explanation."""
+def _readers_of(network: nn.Module, size: tuple[int, int]) -> tuple[MapReader, ...]:
+    """Find them once for each network: that takes longer than an explanation."""
     if size not in _READERS.setdefault(network, {}):
-        _READERS[network][size] = find_reader(network, *size)
+        _READERS[network][size] = find_readers(network, *size) or ()
     return _READERS[network][size]
 
 
@@ -116,7 +111,7 @@ def _divided(
     share = elsewhere / max(1, len(attention))
     return DividedAnswer(
         cells=tuple(map(to_map, cells)),
-        attended=tuple(to_map(each / each.sum().clamp_min(1e-12) * share) for each in attention.values()),
+        by_gradient=tuple(to_map(each / each.sum().clamp_min(1e-12) * share) for each in attention.values()),
         elsewhere=0.0 if attention else elsewhere,
         layers=tuple(layers),
         error=error,
