@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 import result_page
 from affectlens.data.catalog import open_data
@@ -31,10 +32,10 @@ from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.predictor import Predictor
 from affectlens.machine import describe, keep_freed_memory
 from affectlens.metrics import adaptive_calibration_error, bootstrap_interval, softmax
-from affectlens.models import saved
+from affectlens.models import catalog, saved
+from affectlens.models.capabilities import HasBranches
 from affectlens.models.saved import Model
 from affectlens.report.text import markdown_table
-from default_model import variants
 from default_recipe import predict
 from default_scores import table
 
@@ -52,6 +53,7 @@ BEYOND = {
     "set_right": "set has the right side",
 }
 Array = NDArray[np.floating]
+Variant = tuple[str, nn.Module, int]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,22 @@ class Calibration:
         low, high = np.quantile(drawn, (0.05, 0.95)).tolist()
         measured = adaptive_calibration_error(answers, targets)
         return cls(measured, float(np.mean(drawn)), (low, high))
+
+
+def variants(model: Model, whole: str, larger: str) -> list[Variant]:
+    """Name, network and side of each row; `whole` and `larger` name that of both branches at 224 and 256."""
+    card, network = model.card, model.network
+    mirrored = catalog.build(
+        card.network, len(card.vocabulary), **{**card.network_options, "mirror": True}
+    ).eval()
+    mirrored.load_state_dict(network.state_dict())
+    assert isinstance(network, HasBranches)
+    return [
+        (whole, network, 224),
+        *((f"the {name} branch alone", branch, 224) for name, branch in network.branch_networks().items()),
+        ("picture and mirror image averaged", mirrored, 224),
+        (larger, network, 256),
+    ]
 
 
 def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], Calibration, dict[str, Any]]:

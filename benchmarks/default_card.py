@@ -47,7 +47,7 @@ def main() -> None:
     folder = library.find(parser.parse_args().model)
     result = json.loads(RESULT.read_text(encoding="utf-8"))
     card, weights, heads = model_folder.read_model(folder)
-    row = next(row for row in result["rows"] if row["variant"] == AS_SHIPPED[0])
+    row = next(row for row in result["rows"] if row["variant"] == AS_SHIPPED)
     scores = Scores.from_json(row)
     if result["weights"] != card.weights_hash or scores.temperature != card.temperature:
         raise SystemExit(f"{RESULT} is of other weights or of another temperature: measure it anew.")

@@ -1,99 +1,106 @@
-"""What the default model's parts and choices are worth, on the validation split of FI.
+"""What the default model's branches are worth, alone and together, on the validation split of FI.
 
-    python benchmarks/default_model.py --data fi:PATH [--oasis FOLDER]
+    python benchmarks/default_model.py --data fi:PATH --ratings FOLDER
 
-Writes benchmarks/results/default_model.json, and the page anew (default_page.py). Measured in float32, as
-`affectlens evaluate` answers. The validation split chose the epoch and the temperature, so these figures
-flatter the model somewhat; differences between rows are what they are for. With --oasis also how the
-probability of a positive feeling follows the valence ratings of OASIS (Kurdi, Lozano and Banaji, 2017),
-pictures that nothing was chosen on.
+`--ratings` holds `oasis-dev` and `emdt-dev`, photographs that people rated. Writes
+benchmarks/results/default_model.json, and the page anew (default_page.py). Measured in float32, as
+`affectlens evaluate` answers. The validation split chose the epoch of the trained branches and the
+temperature, so these figures flatter the model somewhat; differences between rows are what they are for. Both
+trained branches together are the default model of version 0.1. How the probability of a positive feeling
+follows people's ratings of valence is of pictures that nothing was chosen on.
 """
 
 import argparse
-import csv
 import json
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 import default_page
 from affectlens.data.catalog import open_data
-from affectlens.data.records import digest
+from affectlens.data.records import Record, digest
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
-from affectlens.inference.labelled import predict_labelled
-from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
-from affectlens.inference.predictor import Predictor
-from affectlens.machine import describe, keep_freed_memory, pick_device, pick_precision
-from affectlens.metrics import bootstrap_interval
-from affectlens.models import catalog, saved
-from affectlens.models.capabilities import HasBranches
+from affectlens.machine import describe, keep_freed_memory
+from affectlens.models import saved
+from affectlens.models.ensemble import Ensemble
 from affectlens.models.saved import Model
+from default_candidate import Rated
+from default_recipe import predict
+from third_branch import RATED, Array, records_of, rows_of
 
 HERE = Path(__file__).parent
-Variant = tuple[str, nn.Module, int]
 PRECISION = "float32"
-AS_SHIPPED = ("as shipped: both branches, 224 pixels", "as shipped, but 256 pixels")
+DEIT, MOBILENET, LEVELS = "deit_tiny_patch16_224", "mobilenetv2_100", "multilevel"
+AS_SHIPPED = "as shipped: all three branches"
+# The first is what others are compared with.
+ROWS: Mapping[str, Sequence[str]] = {
+    "the default model of 0.1: both trained branches": (DEIT, MOBILENET),
+    AS_SHIPPED: (DEIT, MOBILENET, LEVELS),
+    "DeiT-Tiny alone": (DEIT,),
+    "MobileNetV2 alone": (MOBILENET,),
+    "the frozen branch alone": (LEVELS,),
+    "DeiT-Tiny and the frozen branch": (DEIT, LEVELS),
+    "MobileNetV2 and the frozen branch": (MOBILENET, LEVELS),
+}
 
 
-def variants(model: Model, whole: str, larger: str) -> list[Variant]:
-    """Name, network and side of each row; `whole` and `larger` name that of both branches at 224 and 256."""
-    card, network = model.card, model.network
-    mirrored = catalog.build(
-        card.network, len(card.vocabulary), **{**card.network_options, "mirror": True}
-    ).eval()
-    mirrored.load_state_dict(network.state_dict())
-    assert isinstance(network, HasBranches)
-    return [
-        (whole, network, 224),
-        *((f"the {name} branch alone", branch, 224) for name, branch in network.branch_networks().items()),
-        ("picture and mirror image averaged", mirrored, 224),
-        (larger, network, 256),
-    ]
+class SideBySide(nn.Module):
+    """The log-probabilities of all branches next to one another: (B, 3, H, W) -> (B, branches E)."""
+
+    def __init__(self, network: Ensemble) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat(self.network.answers(images), dim=1)
 
 
-def measure(model: Model, spec: str) -> tuple[list[tuple[str, Scores]], dict[str, Any]]:
-    """Score every variant on the validation split, each with a temperature of its own.
+def of_branches(model: Model, records: Sequence[Record]) -> tuple[dict[str, Array], Array]:
+    """Return log-probabilities of each branch, (N, E) each, and targets."""
+    assert isinstance(model.network, Ensemble)
+    found = predict(SideBySide(model.network), records, model.card.preprocessing)
+    names = list(model.network.members)
+    parts = np.split(found.logits, len(names), axis=1)
+    return dict(zip(names, parts, strict=True)), found.targets
 
-    What ships has the card's, by which it answers.
-    """
+
+def scores_of(model: Model, logs: Mapping[str, Array], targets: Array) -> list[tuple[str, Scores]]:
+    """Score every row, each with a temperature of its own; what ships has the card's, by which it answers."""
+    rows = []
+    for title, names in ROWS.items():
+        mean = np.mean([logs[name] for name in names], axis=0)
+        temperature = model.card.temperature if title == AS_SHIPPED else fit_temperature(mean, targets)
+        rows.append((title, score(mean, targets, model.card.vocabulary, temperature=temperature)))
+    return rows
+
+
+def measure(model: Model, spec: str, ratings: Path) -> dict[str, Any]:
+    """Predict all pictures by all branches at once, and return what follows."""
     source = open_data(spec)
     records = source.split("val")
-    card, device = model.card, pick_device()
-    rows = []
-    for name, variant, side in variants(model, *AS_SHIPPED):
-        size = replace(card.preprocessing, height=side, width=side)
-        batches = evaluation_batches(EvaluationSet(records, size, file_reader(size)), 64, 0)
-        predicted = predict_labelled(variant, batches, size, device, pick_precision(PRECISION, device))
-        is_shipped = name == AS_SHIPPED[0]
-        temperature = card.temperature if is_shipped else fit_temperature(predicted.logits, predicted.targets)
-        rows.append(
-            (name, score(predicted.logits, predicted.targets, card.vocabulary, temperature=temperature))
-        )
-        print(name, f"{rows[-1][1].accuracy:.4f} {rows[-1][1].balanced_accuracy:.4f}", flush=True)
-    return rows, {"name": source.name, "split": "val", "hash": digest(records), "pictures": len(records)}
-
-
-def valence(folder: Path) -> dict[str, Any]:
-    """Correlate the probability of a positive feeling with mean valence ratings, with an interval."""
-    with (folder / "ratings.tsv").open(encoding="utf-8") as file:
-        rated = {row["file"]: float(row["valence_mean"]) for row in csv.DictReader(file, delimiter="\t")}
-    predictor = Predictor.load()
-    answers = [p for p in predictor.predict_files([folder / name for name in rated]) if p.emotions]
-    positive = np.array([p.emotions.polarity["positive"] for p in answers if p.emotions])
-    ratings = np.array([rated[Path(p.image).name] for p in answers])
-    rng = np.random.default_rng(0)
-    drawn = [rng.integers(0, len(ratings), len(ratings)) for _ in range(2000)]
-    resampled = [float(np.corrcoef(positive[d], ratings[d])[0, 1]) for d in drawn]
-    low, high = bootstrap_interval(resampled)
+    rated = {name: Rated.read(ratings / name) for name in RATED}
+    sets = {"val": records, **{name: records_of(each) for name, each in rated.items()}}
+    found = {name: of_branches(model, each) for name, each in sets.items()}
+    targets = found["val"][1]
+    by_branch = {
+        branch: {name: each[0][branch] for name, each in found.items()} for branch in found["val"][0]
+    }
+    valence = {name: each.valence for name, each in rated.items()}
+    rows = scores_of(model, found["val"][0], targets)
     return {
-        "pictures": len(ratings),
-        "pearson": float(np.corrcoef(positive, ratings)[0, 1]),
-        "interval": [low, high],
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": describe(),
+        "weights": model.card.weights_hash,
+        "precision": PRECISION,
+        "data": {"name": source.name, "split": "val", "hash": digest(records), "pictures": len(records)},
+        "rows": [{"variant": name, **scores.to_json()} for name, scores in rows],
+        "compared": rows_of(by_branch, targets, valence, ROWS),
     }
 
 
@@ -102,21 +109,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="fi:PATH, with the split that the card's hash names")
-    parser.add_argument("--oasis", type=Path, help="a folder with ratings.tsv and the pictures it names")
+    parser.add_argument("--ratings", type=Path, required=True, help="folder of oasis-dev and emdt-dev")
     given = parser.parse_args()
     keep_freed_memory()
-    model = saved.load()
-    rows, data = measure(model, given.data)
-    followed = valence(given.oasis) if given.oasis else None
-    result = {
-        "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "machine": describe(),
-        "weights": model.card.weights_hash,
-        "precision": PRECISION,
-        "data": data,
-        "rows": [{"variant": name, **scores.to_json()} for name, scores in rows],
-        "valence": followed,
-    }
+    result = measure(saved.load(), given.data, given.ratings)
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "default_model.json").write_text(json.dumps(result, indent=2) + "\n")
     default_page.main()

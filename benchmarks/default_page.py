@@ -7,6 +7,7 @@ and unusual.json, and the card of the default model; writes docs/results/default
 """
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import matplotlib
 
 import coverage
 import result_page
+import third_branch
 import unusual
 from affectlens import library
 from affectlens.evaluation.scores import Scores
@@ -27,7 +29,7 @@ from default_scores import table
 RESULTS = Path(__file__).parent / "results"
 SOURCES = {"oasis": "OASIS", "emdt": "EMDT"}
 RATINGS = (VALENCE, AROUSAL)
-SHIPPED = "both embeddings, polarity, four layers"  # among the tries
+SHIPPED = "both trained embeddings, polarity, four layers, deepest frozen level"  # among the tries
 FIGURE = "default_ratings.svg"
 KINDS = {
     "constant": "one width",
@@ -138,14 +140,6 @@ def draw(scatter: Mapping[str, Any], file: Path) -> None:
     save_figure(file, figure)
 
 
-def valence_of_positive(found: Mapping[str, Any] | None) -> str:
-    """Write r of P(positive), in a sentence."""
-    if not found:
-        return "not measured"
-    low, high = found["interval"]
-    return f"r = {found['pearson']:.2f} ({low:.2f} to {high:.2f}, {found['pictures']} pictures)"
-
-
 def main() -> None:
     """Write the page."""
     model, rated, covered, found = (
@@ -154,17 +148,19 @@ def main() -> None:
     card = load_card(library.find(library.DEFAULT))
     cost = read("ratings_cost.json")
     lines = (RESULTS / "ratings.jsonl").read_text(encoding="utf-8").splitlines()
+    trained = next(iter(card.training["joined"].values()))["training"]
     log = [
         f"| {row['epoch']} | {row['scores']['accuracy']:.1%} | {row['scores']['balanced_accuracy']:.1%} |"
-        for row in card.training["log"]
+        for row in trained["log"]
     ]
     sets, marks = coverage.tables(covered), unusual.tables(found)
     out = result_page.RESULTS / "default.md"
     draw(rated["scatter"], out.with_name(FIGURE))
     parts = {
-        "COMMAND": card.training["command"],
+        "COMMAND": trained["command"],
+        "JOIN": " \\\n        ".join(textwrap.wrap(card.training["command"], 90, break_on_hyphens=False)),
+        "COMPARED": third_branch.compared(model["compared"]),
         "TABLE": table([(row["variant"], Scores.from_json(row)) for row in model["rows"]]),
-        "VALENCE": valence_of_positive(model["valence"]),
         "LOG": "\n".join(log),
         "FIGURE": FIGURE,
         "TRIES": tries([json.loads(line) for line in lines]),

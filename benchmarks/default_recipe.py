@@ -6,11 +6,15 @@ Start it again after any interruption: what is there is not made again, and a tr
 
     folds.tsv                   five folds, and `test`, a tenth of FI that nothing learns from or is chosen on
     data.tsv                    the same for training: `val`, a fourth of fold 1, only fits temperatures
-    features.npz, teacher.csv   frozen networks' features; answers of classifiers that did not see the picture
+    features.npz, teacher.csv   where members are taught: frozen networks' features; answers of classifiers
+                                that did not see the picture
+    levels.npz                  features of the frozen member (frozen_levels.py)
     MEMBER                      a run for each member of the plan, with its model
     model                       all as one, with its scores on `test`
 
-`--plan default_recipe_large.toml` is the same for a GPU and networks some hundred times larger.
+`--plan default_recipe_taught.toml` makes a candidate that did not become the default model, whose members
+also learn from frozen networks' answers; `default_recipe_large.toml` is that for a GPU and networks some
+hundred times larger.
 """
 
 import argparse
@@ -19,18 +23,18 @@ import os
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 from torch import nn
 
+import frozen_levels
 from affectlens.cli.main import main as affectlens
 from affectlens.data.catalog import open_data
-from affectlens.data.records import ALL, FOLD, DataSource, Record, digest
+from affectlens.data.records import ALL, FOLD, DataSource, Record
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import Scores, score
 from affectlens.evaluation.tables import markdown
@@ -47,17 +51,25 @@ from affectlens.models.join import join, joined_readme
 from affectlens.preprocess import Preprocessing
 from affectlens.training.finish import IN_USE
 from affectlens.training.run_folder import MODEL, SETTINGS
-from frozen_heads import PERCEPTRONS, SIDE, Stored, features_of, out_of_fold
+from frozen_heads import PERCEPTRONS, SIDE, Stored, features_of, out_of_fold, write_features
+from frozen_levels import data_facts
 
 PLAN = Path(__file__).with_name("default_recipe.toml")
 FOLDS, TEST_SHARE = 5, 0.1
 QUARTERS = 4  # of fold 1, of which the first is `val`
+FROZEN_LEVELS, LEVELS, TEACHER = "frozen_levels", "levels.npz", "teacher.csv"
 COMMAND = "python benchmarks/default_recipe.py --fi PATH --weights FOLDER --out FOLDER"
+
+
+Stage: TypeAlias = tuple[str, Callable[[Path], None]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One of the models that are joined: a recipe, or a network, and settings on top of it."""
+    """One of the models that are joined: a recipe, or a network, and settings on top of it.
+
+    The recipe `frozen_levels` is that of the script of this name, and has no settings.
+    """
 
     recipe: str
     set: tuple[str, ...] = ()
@@ -65,10 +77,10 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained, in the order of joining, and by which networks' frozen maps it is taught."""
+    """What is trained, in the order of joining, and by which networks' frozen maps it is taught, if any."""
 
-    frozen: Mapping[str, tuple[int, ...]]
     members: Mapping[str, Member]
+    frozen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, file: Path = PLAN) -> "Plan":
@@ -104,22 +116,50 @@ class Paths:
 
 def make(plan: Plan, paths: Paths, name: str = "default") -> Path:
     """Go through all stages that are not done, and return the folder of the model."""
-    stages: Sequence[tuple[str, Callable[[Path], None]]] = (
-        ("folds.tsv", lambda out: _divide(paths.fi, out, "--test", str(TEST_SHARE), folds=FOLDS)),
-        ("data.tsv", lambda out: _set_validation_apart(paths, out)),
-        ("features.npz", lambda out: _write_features(plan, paths, out)),
-        ("teacher.csv", lambda out: _teach(paths, out)),
-        *((f"{run}/{MODEL}", partial(_train, member, paths)) for run, member in plan.members.items()),
-        (MODEL, lambda out: _join(plan, paths, out, name)),
-    )
     paths.out.mkdir(parents=True, exist_ok=True)
-    for what, stage in stages:
+    for what, stage in stages(plan, paths, name):
         out = paths.out / what
         if not out.exists():
             began = time.monotonic()
             stage(out)
             print(f"{what}: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
     return paths.out / MODEL
+
+
+def stages(plan: Plan, paths: Paths, name: str) -> Sequence[Stage]:
+    """What is made, in this order: its name in the folder, and what makes it there."""
+    return (
+        ("folds.tsv", lambda out: _divide(paths.fi, out, "--test", str(TEST_SHARE), folds=FOLDS)),
+        ("data.tsv", lambda out: _set_validation_apart(paths, out)),
+        *(_teaching(plan, paths) if plan.frozen else ()),
+        *(stage for run, member in plan.members.items() for stage in _training(plan, run, member, paths)),
+        (MODEL, lambda out: _join(plan, paths, out, name)),
+    )
+
+
+def _teaching(plan: Plan, paths: Paths) -> Sequence[Stage]:
+    return (
+        ("features.npz", lambda out: _write_features(plan, paths, out)),
+        (TEACHER, lambda out: _teach(paths, out)),
+    )
+
+
+def _training(plan: Plan, run: str, member: Member, paths: Paths) -> Sequence[Stage]:
+    if member.recipe != FROZEN_LEVELS:
+        return ((f"{run}/{MODEL}", lambda out: _train(member, paths, out, taught=bool(plan.frozen))),)
+    return (
+        (LEVELS, lambda out: _write_levels(paths, out)),
+        (f"{run}/{MODEL}", lambda out: _fit_levels(paths, out)),
+    )
+
+
+def _write_levels(paths: Paths, out: Path) -> None:
+    records = paths.table("folds.tsv").split(ALL)
+    frozen_levels.write_features(records, {}, paths.weights, out, os.cpu_count() or 1)
+
+
+def _fit_levels(paths: Paths, out: Path) -> None:
+    frozen_levels.fit(paths.out / LEVELS, paths.table("data.tsv"), paths.weights, out)
 
 
 def _affectlens(*words: str) -> None:
@@ -162,10 +202,8 @@ def _write_table(out: Path, parts: Mapping[str, Sequence[Record]]) -> None:
 def _write_features(plan: Plan, paths: Paths, out: Path) -> None:
     records = paths.table("folds.tsv").split(ALL)
     found = features_of([record.path for record in records], paths.weights, plan.frozen, SIDE)
-    with atomic_write(out) as file:
-        keys = np.array([record.key for record in records])
-        widths = np.array([part.shape[1] for part in found.values()])
-        np.savez(file, keys=keys, widths=widths, fi=np.concatenate(list(found.values()), axis=1))
+    features = np.concatenate(list(found.values()), axis=1)
+    write_features(out, records, [part.shape[1] for part in found.values()], {"fi": features})
 
 
 def _teach(paths: Paths, out: Path) -> None:
@@ -181,10 +219,11 @@ def _teach(paths: Paths, out: Path) -> None:
             rows.writerow([key, *(f"{value:.6f}" for value in row)])
 
 
-def _train(member: Member, paths: Paths, model: Path) -> None:
+def _train(member: Member, paths: Paths, model: Path, *, taught: bool) -> None:
     run = model.parent
     words = ["train", member.recipe, "--name", run.name, "--out", str(run), "--no-graph"]
-    words += ["--data", paths.spec("data.tsv"), "--teachers", str(paths.out / "teacher.csv")]
+    words += ["--data", paths.spec("data.tsv")]
+    words += ["--teachers", str(paths.out / TEACHER)] if taught else []
     words += ["--cache", str(paths.out / "cache")]
     if (run / SETTINGS).is_file():
         words.append("--resume")
@@ -195,22 +234,36 @@ def _train(member: Member, paths: Paths, model: Path) -> None:
 
 
 def _join(plan: Plan, paths: Paths, out: Path, name: str) -> None:
-    """Join all models, fit the temperature on `val`, and score `test`, once."""
-    joined = join([saved.load(str(paths.out / run / MODEL)) for run in plan.members], name)
-    source = paths.table("data.tsv")
+    models = [saved.load(str(paths.out / run / MODEL)) for run in plan.members]
+    joined = Joined(name=name, split="test", data=paths.fi.partition(":")[0], command=COMMAND)
+    write_joined(joined, models, paths.table("data.tsv"), out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """What is stated of a joined model: its name, the split of its scores, its data, and what made it."""
+
+    name: str
+    split: str
+    data: str
+    command: str
+
+
+def write_joined(about: Joined, models: Sequence[saved.Model], source: DataSource, out: Path) -> None:
+    """Join models, fit the temperature on `val`, score a split, once, and write all with its graph."""
+    joined = join(models, about.name)
     saved.round_weights(joined.network, "float16")
     network, shape = joined.network, joined.card.preprocessing
     fitted = predict(network, source.split("val"), shape)
     temperature = fit_temperature(fitted.logits, fitted.targets)
-    scores = _score(predict(network, source.split("test"), shape), source, temperature)
-    original = paths.fi.partition(":")[0]
+    scores = _score(predict(network, source.split(about.split), shape), source, temperature)
     card = replace(
         joined.card,
         temperature=temperature,
-        training={"command": COMMAND, "data": _about(source, original), **joined.card.training},
-        scores={"split": "test", **scores.to_json()},
-        licences=licences(original),
-        limits=limits(original),
+        training={"command": about.command, "data": data_facts(source, about.data), **joined.card.training},
+        scores={"split": about.split, **scores.to_json()},
+        licences=licences(about.data),
+        limits=limits(about.data),
     )
     saved.save_model(out, joined.network, card, joined_readme(card, markdown(scores)), "float16")
     saved.add_graph(out)
@@ -225,17 +278,6 @@ def predict(network: nn.Module, records: Sequence[Record], shape: Preprocessing)
 
 def _score(found: Predictions, source: DataSource, temperature: float) -> Scores:
     return score(found.logits, found.targets, source.vocabulary, temperature=temperature)
-
-
-def _about(source: DataSource, original: str) -> dict[str, Any]:
-    words = source.vocabulary.words
-    tops = {name: [record.target.top for record in part] for name, part in source.splits.items()}
-    return {
-        "spec": original,
-        "hashes": {name: digest(part) for name, part in source.splits.items()},
-        "counts": {name: {word: found.count(word) for word in words} for name, found in tops.items()},
-        "notes": [],
-    }
 
 
 def main() -> None:

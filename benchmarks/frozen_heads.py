@@ -34,6 +34,7 @@ from affectlens.data.prefetch import batched, map_ahead
 from affectlens.data.records import ALL, FOLD, Record
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.evaluation.calibration import fit_temperature
+from affectlens.files import atomic_write
 from affectlens.images import read_pixels
 from affectlens.machine import pick_device
 from affectlens.metrics import softmax
@@ -157,9 +158,18 @@ def make_features(fi: Path, weights: Path, ratings: Path, out: Path) -> None:
     every = features_of([file for part in files.values() for file in part], str(weights), LEVELS, SIDE)
     stacked = np.concatenate(list(every.values()), axis=1)
     ends = np.cumsum([len(part) for part in files.values()])
-    parts: dict[str, Any] = dict(zip(files, np.split(stacked, ends[:-1]), strict=True))
-    widths = np.array([part.shape[1] for part in every.values()])
-    np.savez(out, keys=np.array([record.key for record in records]), widths=widths, **parts)
+    parts = dict(zip(files, np.split(stacked, ends[:-1]), strict=True))
+    write_features(out, records, [part.shape[1] for part in every.values()], parts)
+
+
+def write_features(
+    out: Path, records: Sequence[Record], widths: Sequence[int], parts: Mapping[str, NDArray[np.float16]]
+) -> None:
+    """Store features as `Stored` reads them: by part, (N, D); `widths` is how many each network has."""
+    keys = np.array([record.key for record in records])
+    arrays: dict[str, Any] = {"keys": keys, "widths": np.array(widths), **parts}
+    with atomic_write(out) as file:
+        np.savez(file, **arrays)
 
 
 class Stored:

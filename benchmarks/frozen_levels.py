@@ -18,7 +18,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -30,10 +30,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import frozen_heads
 import frozen_perceptrons
 from affectlens.data.catalog import open_data
 from affectlens.data.prefetch import batched, map_ahead
-from affectlens.data.records import ALL, FOLD, Record
+from affectlens.data.records import ALL, FOLD, DataSource, Record, digest
 from affectlens.emotions import MIKELS
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import score
@@ -58,7 +59,7 @@ BACKBONE, SIDE = "tf_efficientnet_lite2.in1k", 192
 VARIED = Augmentation(crop_scale=0.5, flip=0.5)
 BATCH, SEED = 16, 0
 COMMAND = "python benchmarks/frozen_levels.py fit --features FILE --fi PATH --weights FOLDER --out FOLDER"
-AS_IS, AS_VARIED = "fi", "varied"
+VARIED_PART = "varied"  # of the features, besides `fi`; three more of the kind gain nothing
 _ONE_AT_A_TIME = Lock()  # torch's random numbers are those of the process
 
 Array = NDArray[np.float32]
@@ -131,20 +132,19 @@ def as_varied(size: Preprocessing, file: Path) -> Pixels:
     return varied.permute(1, 2, 0).numpy()
 
 
-def make_features(fi: Path, weights: Path, ratings: Path, out: Path, cores: int) -> None:
-    """Store the features of FI with their keys, as it is and varied, and of each set of rated pictures."""
-    torch.set_num_threads(1)
-    network, size = network_of(str(weights)), preprocessing_of()
-    records = open_data(f"fi:{fi}").split(ALL)
+def write_features(
+    records: Sequence[Record], rated: Mapping[str, Sequence[Path]], weights: str, out: Path, cores: int
+) -> None:
+    """Store the features of pictures with their keys, as they are and varied, and those of rated pictures."""
+    torch.set_num_threads(1)  # of each of the threads that share the processor
+    network, size = network_of(weights), preprocessing_of()
     files = [record.path for record in records]
-    parts = {AS_IS: describe(network, files, partial(as_is, size), cores)}
-    parts[AS_VARIED] = describe(network, files, partial(as_varied, size), cores)
-    for name in RATED:
-        rated = read_ratings(ratings / f"{name}-dev")[0]
-        parts[name] = describe(network, rated, partial(as_is, size), cores)
-    keys = np.array([record.key for record in records])
-    every: dict[str, Any] = {**parts, "widths": np.array([parts[AS_IS].shape[1]])}
-    np.savez(out, keys=keys, **every)
+    parts = {
+        name: describe(network, each, partial(as_is, size), cores)
+        for name, each in {"fi": files, **rated}.items()
+    }
+    parts[VARIED_PART] = describe(network, files, partial(as_varied, size), cores)
+    frozen_heads.write_features(out, records, [parts["fi"].shape[1]], parts)
 
 
 # ----------------------------------------------------------------------------------------------- fitting
@@ -168,14 +168,26 @@ class Levels(Stored):
     """Stored features, those of varied pictures as well."""
 
     def __init__(self, file: Path) -> None:
-        super().__init__(file, AS_VARIED)
+        super().__init__(file, VARIED_PART)
 
     def fit(self, records: Sequence[Record], varied: bool = True) -> frozen_perceptrons.Perceptrons:
         """Fit a perceptron to pictures as they are, and as they were varied."""
-        parts = [self.of(records), self.of(records, AS_VARIED)] if varied else [self.of(records)]
+        parts = [self.of(records, part) for part in ("fi", *([VARIED_PART] if varied else []))]
         features = np.concatenate(parts)
         labels = np.tile(labels_of(records), len(parts))
         return frozen_perceptrons.fit(features, labels, [features.shape[1]], seeds=(SEED,))
+
+
+def data_facts(source: DataSource, original: str = "fi") -> dict[str, Any]:
+    """What a card states of the pictures of each split: their hash, and how many have each emotion."""
+    words = source.vocabulary.words
+    tops = {name: [record.target.top for record in part] for name, part in source.splits.items()}
+    return {
+        "spec": original,
+        "hashes": {name: digest(part) for name, part in source.splits.items()},
+        "counts": {name: {word: found.count(word) for word in words} for name, found in tops.items()},
+        "notes": [],
+    }
 
 
 def measure(features: Path, paths: Paths, fold: int) -> None:
@@ -193,11 +205,11 @@ def measure(features: Path, paths: Paths, fold: int) -> None:
         print(f"{name}: {result['accuracy']:.3f} / {result['balanced_accuracy']:.3f}", flush=True)
 
 
-def fit(features: Path, fi: Path, weights: Path, out: Path) -> None:
-    """Fit to the training split and write the model."""
-    stored, source = Levels(features), open_data(f"fi:{fi}")
+def fit(features: Path, source: DataSource, weights: str, out: Path) -> None:
+    """Fit to the training split, the temperature to the validation split, and write the model."""
+    stored = Levels(features)
     fitted = stored.fit(source.split("train"))
-    network = in_network(network_of(str(weights)), fitted.members[0])
+    network = in_network(network_of(weights), fitted.members[0])
     held = source.split("val")
     logits, targets = fitted(stored.of(held)), np.eye(len(MIKELS))[labels_of(held)]
     temperature = fit_temperature(logits, targets)
@@ -209,7 +221,7 @@ def fit(features: Path, fi: Path, weights: Path, out: Path) -> None:
         vocabulary=source.vocabulary,
         preprocessing=preprocessing_of(),
         temperature=temperature,
-        training={"command": COMMAND, "data": {"spec": "fi"}, "backbone": "frozen"},
+        training={"command": COMMAND, "data": data_facts(source), "backbone": "frozen"},
         scores={"split": "val", **scores.to_json()},
         licences=licences("fi"),
         limits=limits("fi"),
@@ -242,9 +254,11 @@ def main() -> None:
     given = vars(parser.parse_args())
     command = given.pop("command")
     if command == "features":
-        make_features(**given)
+        records = open_data(f"fi:{given['fi']}").split(ALL)
+        rated = {name: read_ratings(given["ratings"] / f"{name}-dev")[0] for name in RATED}
+        write_features(records, rated, str(given["weights"]), given["out"], given["cores"])
     elif command == "fit":
-        fit(**given)
+        fit(given["features"], open_data(f"fi:{given['fi']}"), str(given["weights"]), given["out"])
     else:
         features, folds = given.pop("features"), given.pop("fold")
         for fold in folds:

@@ -60,7 +60,7 @@ LAYERS = (*TRANSFORMER, *CONVOLUTIONAL, *FROZEN)
 FOUR = (TRANSFORMER[9], TRANSFORMER[11], CONVOLUTIONAL[4], CONVOLUTIONAL[5])
 TRAINED = BRANCHES[:2]
 LEVELS = (FROZEN[2], FROZEN[4], FROZEN[6])
-CHOSEN = (*FOUR, *LEVELS)
+CHOSEN = (*FOUR, FROZEN[6])
 BLOCKS = (*TRAINED, *CHOSEN)  # that ratings are read of
 COVERAGES = (*(percent / 100 for percent in range(50, 95, 5)), 0.95, 0.98, 0.99)  # of stored intervals
 LEVEL = 0.9  # of measured ones
@@ -321,21 +321,24 @@ TRIES: Mapping[str, Try] = {
     "all three, polarity, four layers": by_ridge(*BRANCHES, *FOUR, polarity=True),
     "three frozen levels": by_ridge(*LEVELS),
     **{
-        f"both trained embeddings, polarity, four layers, frozen level {level}": by_ridge(
+        f"both trained embeddings, polarity, four layers, {name} frozen level": by_ridge(
             *TRAINED, *FOUR, level, polarity=True
         )
-        for level in LEVELS
+        for name, level in zip(("shallow", "middle", "deepest"), LEVELS, strict=True)
     },
     "both trained embeddings, polarity, three frozen levels": by_ridge(*TRAINED, *LEVELS, polarity=True),
-    "both trained embeddings, polarity, four layers, three frozen levels": by_ridge(*BLOCKS, polarity=True),
-    "all three, polarity, four layers, three frozen levels": by_ridge(*BRANCHES, *CHOSEN, polarity=True),
-    "the same, log-odds of positive": with_positive(*BRANCHES, *CHOSEN),
+    "both trained embeddings, polarity, four layers, three frozen levels": by_ridge(
+        *TRAINED, *FOUR, *LEVELS, polarity=True
+    ),
+    "all three, polarity, deepest frozen level": by_ridge(*BRANCHES, FROZEN[6], polarity=True),
+    "all three, polarity, four layers, deepest frozen level": by_ridge(*BRANCHES, *CHOSEN, polarity=True),
+    "what ships, log-odds of positive in place of polarity": with_positive(*BLOCKS),
     "both trained embeddings, polarity, all layers": by_ridge(*TRAINED, *LAYERS, polarity=True),
     "what ships, polarity of FI's pictures as well": with_weak,
     "what ships, and beauty as a helper": with_beauty,
     "what ships, from the other set": from_the_other,
 }
-SHIPPED = "both trained embeddings, polarity, four layers, three frozen levels"
+SHIPPED = "both trained embeddings, polarity, four layers, deepest frozen level"
 
 
 def correlations(rated: Rated, found: Sequence[Array]) -> dict[str, list[float]]:

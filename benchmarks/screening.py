@@ -75,11 +75,15 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class JoinedRows:
-    """Rows that answer together, and what was expected of that."""
+    """Rows that answer together, and what was expected of that.
+
+    `counts` is how much each row counts, as one of two branches counts twice; all alike where it is empty.
+    """
 
     name: str
     rows: tuple[str, ...]
     expects: str
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,8 +33,13 @@ from screening import (
 Result = Mapping[str, Any]
 
 
-def joined_logits(members: Sequence[Result], folder: Path) -> tuple[Doubles, Doubles]:
-    """Return what results answer together to their fold: logits and targets, (N, E) both."""
+def joined_logits(
+    members: Sequence[Result], folder: Path, counts: Sequence[int] = ()
+) -> tuple[Doubles, Doubles]:
+    """Return what results answer together to their fold: logits and targets, (N, E) both.
+
+    `counts` is how much each counts; all alike where it is empty.
+    """
     logs, labels = [], []
     for member in members:
         with np.load(folder / f"{member['run']}.npz", allow_pickle=False) as stored:
@@ -42,7 +47,7 @@ def joined_logits(members: Sequence[Result], folder: Path) -> tuple[Doubles, Dou
             labels.append(stored["labels"])
         logs.append(np.log(softmax(logits / member["temperature"])))
     assert all((each == labels[0]).all() for each in labels), "one fold, one order"
-    mean: Doubles = np.mean(logs, axis=0)
+    mean: Doubles = np.average(logs, axis=0, weights=counts or None)
     return mean, np.eye(mean.shape[1])[labels[0]]
 
 
@@ -59,7 +64,8 @@ def join(ratings: Path, file: Path) -> None:
         for members in folds_of(ensemble, results):
             name = f"{ensemble.name}-fold{members[0]['fold']}-seed{members[0]['seed']}"
             if name not in done:
-                append({"run": name, "row": ensemble.name, **_measured(members, ratings, file)}, file)
+                measured = _measured(members, ensemble.counts, ratings, file)
+                append({"run": name, "row": ensemble.name, **measured}, file)
 
 
 def folds_of(ensemble: JoinedRows, results: Sequence[Result]) -> list[list[Result]]:
@@ -70,16 +76,20 @@ def folds_of(ensemble: JoinedRows, results: Sequence[Result]) -> list[list[Resul
     return [[each for each in members if each] for members in every if all(members)]
 
 
-def _measured(members: Sequence[Result], ratings: Path, file: Path) -> dict[str, Any]:
+def _measured(members: Sequence[Result], counts: Sequence[int], ratings: Path, file: Path) -> dict[str, Any]:
     folder, first = file.parent / ANSWERS, members[0]
-    logits, targets = joined_logits(members, folder)
+    logits, targets = joined_logits(members, folder, counts)
     temperature = fit_temperature(logits, targets)
     scores = score(logits, targets, MIKELS, temperature=temperature, resamples=0)
+    sets = {name: ratings / f"{name}-dev" for name in RATED}
     return {
         "members": [member["run"] for member in members],
+        "counts": list(counts or [1] * len(members)),
         **{name: first[name] for name in ("fold", "seed", "division", "pictures")},
         **figures(scores, temperature),
-        "valence": {name: _valence(members, name, temperature, folder, ratings) for name in RATED},
+        "valence": {
+            name: _valence(members, counts, rated, temperature, folder) for name, rated in sets.items()
+        },
         "seconds": round(sum(map(core_seconds, members))),
         "threads": 1,
         "parameters": sum(member["parameters"] for member in members),
@@ -89,12 +99,12 @@ def _measured(members: Sequence[Result], ratings: Path, file: Path) -> dict[str,
 
 
 def _valence(
-    members: Sequence[Result], name: str, temperature: float, folder: Path, ratings: Path
+    members: Sequence[Result], counts: Sequence[int], rated: Path, temperature: float, folder: Path
 ) -> dict[str, float]:
-    logs = []
+    logs, name = [], rated.name.removesuffix("-dev")
     for member in members:
         with np.load(folder / f"{member['run']}.npz", allow_pickle=False) as stored:
             logs.append(np.log(stored[name].astype(np.float64).clip(1e-12)))
-    rows = softmax(np.mean(logs, axis=0) / temperature).tolist()
+    rows = softmax(np.average(logs, axis=0, weights=counts or None) / temperature).tolist()
     answers = [EmotionDistribution(MIKELS, tuple(row)) for row in rows]
-    return valence(answers, read_ratings(ratings / f"{name}-dev")[1])
+    return valence(answers, read_ratings(rated)[1])

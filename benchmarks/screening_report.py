@@ -78,7 +78,9 @@ def read_answers(results: Sequence[Result], folder: Path) -> dict[str, Answers]:
     found: dict[str, Answers] = {}
     for result in results:
         if "members" in result:
-            logits, targets = joined_logits([by_run[name] for name in result["members"]], folder)
+            logits, targets = joined_logits(
+                [by_run[name] for name in result["members"]], folder, result.get("counts", ())
+            )
             found[result["run"]] = Answers(logits, targets.argmax(axis=1))
             continue
         with np.load(folder / f"{result['run']}.npz", allow_pickle=False) as stored:

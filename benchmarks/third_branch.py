@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,10 @@ def records_of(rated: Rated) -> list[Record]:
     return [Record(file.name, file, MIKELS.only("awe")) for file in rated.files]
 
 
-def measure(run: Path, data: str, ratings: Path) -> None:
+def measure(pair: Path, run: Path, data: str, ratings: Path) -> None:
     """Predict all pictures by all three networks, and write what follows."""
     keep_freed_memory()
-    default, new = saved.load(), saved.load(str(run))
+    default, new = saved.load(str(pair)), saved.load(str(run))
     branches = dict(zip(("transformer", "convolutional"), branches_of(default), strict=True))
     models = branches | {"new": new}
     records = open_data(data).split("val")
@@ -99,13 +100,16 @@ def measure(run: Path, data: str, ratings: Path) -> None:
 
 
 def rows_of(
-    logs: Mapping[str, Mapping[str, Array]], targets: Array, valence: Mapping[str, Array]
+    logs: Mapping[str, Mapping[str, Array]],
+    targets: Array,
+    valence: Mapping[str, Array],
+    members: Mapping[str, Sequence[str]] = MappingProxyType(ROWS),
 ) -> dict[str, Any]:
-    """Measure each row, and its difference to the first."""
+    """Measure each row, and its difference to the first; `members` are the branches of each."""
     times = times_sampled_by_groups([str(n) for n in range(len(targets))], RESAMPLES, 0)
     rows: dict[str, Any] = {}
     first: Resampled | None = None
-    for title, names in ROWS.items():
+    for title, names in members.items():
         mean = {which: np.mean([logs[name][which] for name in names], axis=0) for which in ("val", *valence)}
         temperature = fit_temperature(mean["val"], targets)
         found = Resampled(mean["val"] / temperature, targets, times)
@@ -125,8 +129,21 @@ def rows_of(
 def report() -> None:
     """Write the page from the stored result."""
     result = json.loads(RESULT.read_text())
+    parts = {
+        "TABLE": compared(result["rows"]),
+        "COMMAND": " \\\n        ".join(textwrap.wrap(result["command"], 90, break_on_hyphens=False)),
+        "NETWORK": result["network"],
+        "SIZE": str(result["size"]),
+        "MACHINE": f"{result['machine']['cpu']}, {result['date'][:10]}",
+        "WEIGHTS": result["weights"]["default"][:12],
+    }
+    result_page.write(result_page.RESULTS / "third_branch.md", "third_branch.template.md", parts)
+
+
+def compared(rows: Mapping[str, Any]) -> str:
+    """Write what `rows_of` found."""
     cells = []
-    for title, row in result["rows"].items():
+    for title, row in rows.items():
         measures = {name: Measured(**each) for name, each in row["measures"].items()}
         more = {name: Measured(**each) for name, each in row["more_than_default"].items()}
         cells.append(
@@ -139,15 +156,7 @@ def report() -> None:
         )
     header = ["answers averaged", "accuracy", "balanced accuracy", "negative log-likelihood"]
     header += [f"r with valence, {title}" for title in RATED.values()]
-    parts = {
-        "TABLE": markdown_table(header, cells, left=len(header)),
-        "COMMAND": " \\\n        ".join(textwrap.wrap(result["command"], 90, break_on_hyphens=False)),
-        "NETWORK": result["network"],
-        "SIZE": str(result["size"]),
-        "MACHINE": f"{result['machine']['cpu']}, {result['date'][:10]}",
-        "WEIGHTS": result["weights"]["default"][:12],
-    }
-    result_page.write(result_page.RESULTS / "third_branch.md", "third_branch.template.md", parts)
+    return markdown_table(header, cells, left=len(header))
 
 
 def _share(value: Measured, more: Measured) -> str:
@@ -170,13 +179,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("measure")
+    measuring.add_argument("--pair", type=Path, required=True, help="the default model of 0.1")
     measuring.add_argument("--run", type=Path, required=True)
     measuring.add_argument("--data", required=True)
     measuring.add_argument("--ratings", type=Path, required=True)
     commands.add_parser("report")
     given = parser.parse_args(arguments)
     if given.command == "measure":
-        measure(given.run, given.data, given.ratings)
+        measure(given.pair, given.run, given.data, given.ratings)
     report()
 
 

@@ -36,7 +36,7 @@ from affectlens.inference.engine import ONNX_RUNTIME, Engine, load_engine
 from affectlens.inference.unusual import ABOVE_LIMIT, FLAGGED, UsualPictures, limits_of, threshold_of
 from affectlens.machine import describe
 from affectlens.report.text import markdown_table
-from unusual_methods import ALONE, CHOSEN, EXPOSED, Scorer, World
+from unusual_methods import ALONE, CHOSEN, EXPOSED, Scorer, World, discriminants
 from unusual_pictures import EACH, KINDS, layouts, made
 from unusual_sets import ALTERATIONS, altered_photographs, embed_pixels, found_files, kept, photographs
 
@@ -234,9 +234,7 @@ def usual_pictures(found: Embedded, without: str = "") -> UsualPictures:
     To the sample of the train split, as it is and altered, and all made kinds (less one); the threshold by
     all photographs of `SOURCES`.
     """
-    world = found.world.without(without)
-    learned = np.concatenate([world.photographs, world.altered])
-    fitted = UsualPictures.fit(learned, list(world.kinds.values()), world.branches)
+    fitted = discriminants(found.world.without(without))
     return fitted.with_threshold(list(found.sources.values()))
 
 

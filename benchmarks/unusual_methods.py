@@ -20,7 +20,7 @@ Letters: N pictures, D features, E emotions, R principal components.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ from affectlens.metrics import softmax
 
 Array = NDArray[np.floating[Any]]
 NEIGHBOURS = 10
+TRAINED = 2  # branches of the default model that were trained on photographs of FI; they come first
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,20 @@ def _vim(world: World, kept: int = 256) -> Scorer:
     return Scorer(lambda x: scale * distance(x) - _log_sum(world.logits(x)), (kept + 1) * len(found.mean))
 
 
-def _discriminants(world: World, shrinkage: float = SHRINKAGE, altered: bool = True) -> Scorer:
+def discriminants(
+    world: World, shrinkage: float = SHRINKAGE, *, altered: bool = True, read: int = TRAINED
+) -> UsualPictures:
+    """Fit to the first `read` branches; of the others every feature has the weight 0."""
     photographs = np.concatenate([world.photographs, world.altered]) if altered else world.photographs
-    fitted = UsualPictures.fit(photographs, list(world.kinds.values()), world.branches, shrinkage)
+    width = sum(world.branches[:read])
+    kinds = [kind[:, :width] for kind in world.kinds.values()]
+    fitted = UsualPictures.fit(photographs[:, :width], kinds, world.branches[:read], shrinkage)
+    others = np.zeros((sum(world.branches[read:]), fitted.weights.shape[1]))
+    return replace(fitted, weights=np.concatenate([fitted.weights, others]), branches=world.branches)
+
+
+def _discriminants(world: World, *given: float, **options: Any) -> Scorer:
+    fitted = discriminants(world, *given, **options)
     return Scorer(fitted.discriminants, fitted.weights.size + len(fitted.offsets))
 
 
@@ -248,7 +260,7 @@ def _logistic(world: World) -> Scorer:
     return Scorer(lambda x: world.normalised(x) @ model.coef_[0] / scale, features.shape[1] + 1)
 
 
-CHOSEN = "discriminants of each kind and of all, each with a limit"
+CHOSEN = "discriminants of each kind and of all, each with a limit, of the trained branches"
 ALONE: dict[str, Callable[[World], Scorer]] = {
     "maximum softmax probability": _softmax_probability,
     "energy": _energy,
@@ -266,6 +278,7 @@ EXPOSED: dict[str, Callable[[World], Scorer]] = {
     "the same, shrinkage 0.1": lambda world: _discriminants(world, 0.1),
     "the same, shrinkage 0.7": lambda world: _discriminants(world, 0.7),
     "the same, without altered photographs": lambda world: _discriminants(world, altered=False),
+    "the same, of all three branches": lambda world: _discriminants(world, read=len(world.branches)),
     "discriminant of all kinds alone": _discriminant,
     "the same, features as they are": lambda world: _discriminant(world, normalise=False),
     "posterior of any kind by discriminants of each": _posterior,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import default_recipe
+import frozen_levels
 from affectlens import Predictor
 from affectlens.cli.main import main as affectlens
 from affectlens.data.records import ALL
@@ -17,7 +18,13 @@ from default_recipe import Member, Paths, Plan
 from screening_paths import paths_of
 
 WORDS = ("awe", "anger", "sadness")
-SMALL = ("epochs=1", "batch_size=16", "distillation=0.5", "num_workers=0")
+SMALL = (
+    "epochs=1",
+    "preprocessing.interpolation=bilinear",
+    "batch_size=16",
+    "distillation=0.5",
+    "num_workers=0",
+)
 PLAN = Plan(
     frozen={"test_efficientnet": (0, 1), "test_vit": (0,)},
     members={
@@ -27,9 +34,7 @@ PLAN = Plan(
         "convolutional": Member(
             recipe="test_efficientnet", set=(*SMALL, "preprocessing.height=32", "preprocessing.width=32")
         ),
-        "another": Member(
-            recipe="test_efficientnet", set=(*SMALL, "preprocessing.height=64", "preprocessing.width=64")
-        ),
+        "levels": Member(recipe="frozen_levels"),
     },
 )
 
@@ -45,6 +50,8 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(frozen_levels, "BACKBONE", "test_efficientnet")
+    monkeypatch.setattr(frozen_levels, "SIDE", 64)
     folder = default_recipe.make(PLAN, paths, "tiny")
     parts = {name: {r.key for r in part} for name, part in paths.table("data.tsv").splits.items()}
     train, val, test = (parts[name] for name in ("train", "val", "test"))
@@ -57,8 +64,10 @@ def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
     assert (model.card.scores["split"], model.card.scores["count"]) == ("test", 9)
     assert model.card.training["data"]["counts"]["test"]["awe"] == 3
     assert len(model.card.training["joined"]) == 3
-    for origin in model.card.training["joined"].values():
+    *taught_ones, levels = model.card.training["joined"].values()
+    for origin in taught_ones:
         assert "teacher.csv" in json.dumps(origin)
+    assert levels["training"]["data"]["hashes"] == model.card.training["data"]["hashes"]
     assert "nothing was chosen on" in (folder / "README.md").read_text()
     picture = paths.table("data.tsv").split(ALL)[0].path
     (answer,) = Predictor.load(str(folder)).predict_files([picture])
@@ -79,7 +88,14 @@ def test_a_model_is_made_and_scored_on_pictures_that_nothing_learned_from(
     assert again.card.weights_hash == model.card.weights_hash
 
 
-@pytest.mark.parametrize("file", ["default_recipe.toml", "default_recipe_large.toml"])
+def test_what_ships_is_not_taught_and_has_a_frozen_member(paths: Paths) -> None:
+    plan = Plan.read()
+    assert [member.recipe for member in plan.members.values()] == ["pair", "frozen_levels"]
+    stages = [name for name, _ in default_recipe.stages(plan, paths, "shipped")]
+    assert stages == ["folds.tsv", "data.tsv", "pair/model", "levels.npz", "levels/model", "model"]
+
+
+@pytest.mark.parametrize("file", ["default_recipe_taught.toml", "default_recipe_large.toml"])
 def test_the_plans_settings_are_settings_and_their_networks_have_the_levels(file: str) -> None:
     plan = Plan.read(default_recipe.PLAN.with_name(file))
     for member in plan.members.values():

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,9 +71,7 @@ def test_the_network_answers_as_its_perceptron(paths: screening.Paths) -> None:
     assert float(found.std(dim=0).max()) > 0.1
 
 
-def test_rows_are_measured_on_a_fold_and_a_model_is_written(
-    paths: screening.Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_measured_on_a_fold_and_a_model_is_written(paths: screening.Paths, tmp_path: Path) -> None:
     records = [record for part in open_data(paths.data).splits.values() for record in part]
     width = frozen_levels.network_of("none").standardise.num_features
     random = np.random.default_rng(0)
@@ -81,17 +80,16 @@ def test_rows_are_measured_on_a_fold_and_a_model_is_written(
     keys = np.array([record.key for record in records])
     oasis, emdt = random.normal(size=(2, 6, width))
     file = tmp_path / "features.npz"
-    every = {"fi": features, "varied": features[::-1], "oasis": oasis, "emdt": emdt}
+    every: dict[str, Any] = {"fi": features, "oasis": oasis, "emdt": emdt}
+    every[frozen_levels.VARIED_PART] = features[::-1]
     np.savez(file, keys=keys, widths=np.array([width]), **every)
     frozen_levels.measure(file, paths, 1)
-    train_and_val = with_fold(open_data(paths.data), 1)
     varied, as_is = screening.read_results(paths.results)
     assert (varied["row"], as_is["row"]) == ("levels", "levels_as_is")
     assert varied["parameters"] == as_is["parameters"] > 512 * width
     # Varied pictures, whose features here are those of others, teach nothing.
     assert as_is["accuracy"] > varied["accuracy"]
-    monkeypatch.setattr(frozen_levels, "open_data", lambda _: train_and_val)
-    frozen_levels.fit(file, paths.fi, paths.weights, tmp_path / "model")
+    frozen_levels.fit(file, with_fold(open_data(paths.data), 1), str(paths.weights), tmp_path / "model")
     model = saved.load(str(tmp_path / "model"))
     assert (model.card.network, model.card.preprocessing.height) == ("multilevel", SIDE)
     assert model.card.scores["split"] == "val" and model.card.temperature != 1

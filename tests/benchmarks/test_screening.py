@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import forked
 import screening
@@ -16,6 +17,7 @@ from affectlens.data import splits, table
 from affectlens.data.catalog import open_data
 from affectlens.data.records import ALL
 from affectlens.emotions import MIKELS
+from affectlens.metrics import softmax
 from screening import JoinedRows, Paths, Plan, Row, append, pending, read_plan, read_results
 from screening_paths import paths_of
 
@@ -108,6 +110,22 @@ def test_the_queue_trains_measures_and_goes_on_and_its_page_is_written(
     assert results[0]["division"] in text and page.with_suffix(".svg").is_file()
     card = json.loads((paths.out / "first-fold1-seed0" / "model" / "config.json").read_text())
     assert "select_by" in json.dumps(card)
+
+
+def test_a_row_counts_in_an_ensemble_as_often_as_planned(tmp_path: Path) -> None:
+    one, other = np.eye(8)[[0, 3]] * 4, np.eye(8)[[5, 3]] * 5
+    for name, logits in (("one", one), ("other", other)):
+        np.savez(tmp_path / f"{name}.npz", logits=logits, labels=np.array([0, 3]))
+    members = [{"run": name, "temperature": 1.0} for name in ("one", "other")]
+    alike, _ = screening_ensembles.joined_logits(members, tmp_path)
+    counted, _ = screening_ensembles.joined_logits(members, tmp_path, [2, 1])
+    assert alike.argmax(axis=1).tolist() == [5, 3] and counted.argmax(axis=1).tolist() == [0, 3]
+    np.testing.assert_allclose(counted, (2 * _log_softmax(one) + _log_softmax(other)) / 3)
+
+
+def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = np.log(softmax(logits))
+    return found
 
 
 def test_soft_answers_are_stored_and_read_as_a_table_of_teachers(tmp_path: Path) -> None:

@@ -220,6 +220,6 @@ def test_the_default_models_embeddings_distinguish_documents_from_scenes() -> No
         pixels = [preprocessing.fit_pixels(picture) for picture in made(kind, 20, seed)]
         return engine.output(preprocessing.normalise(np.stack(pixels)), GRAPH_EMBEDDING)
 
-    learned = UsualPictures.fit(embedded("drawings", 0), [embedded("documents", 0)], (192, 1280))
+    learned = UsualPictures.fit(embedded("drawings", 0), [embedded("documents", 0)], (192, 1280, 512))
     usual, unusual = learned.score(embedded("drawings", 1)), learned.score(embedded("documents", 1))
     assert unusual.min() > usual.max()

@@ -25,6 +25,7 @@ def test_the_command_serves_until_a_signal_and_names_its_address(
     environment = {**os.environ, "AFFECTLENS_TOKEN": "a-token"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
+    assert process.stderr.readline().startswith(f"Loading {graph_model}.")
     line = process.stderr.readline()
     try:
         assert line.startswith("Serving tiny on http://127.0.0.1:"), line
@@ -46,6 +47,7 @@ def test_ctrl_c_in_a_terminal_ends_a_service_that_still_starts_without_an_error(
     command = [sys.executable, "-m", "affectlens", "serve", "--model", str(graph_model), "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
+    assert process.stderr.readline().startswith("Loading ")
     assert process.stderr.readline().startswith("Serving tiny")
     end = time.monotonic() + 30
     while not psutil.Process(process.pid).children() and time.monotonic() < end:  # its decoders begin

@@ -25,8 +25,8 @@ def parts(
 ) -> int:
     """Measure what a model loses without each of its parts, on pictures of DATA (NAME:PATH).
 
-    Parts are the branches of MLM and MAM, and the two networks of `default`. Each is replaced by its mean
-    over the pictures, so that it describes none of them; nothing is trained again.
+    Parts are the branches of MLM and MAM, and the networks of an ensemble as `default`. Each is replaced by
+    its mean over the pictures, so that it describes none of them; nothing is trained again.
 
     Exit status: 0 all pictures were read, 1 some were not, 2 wrong use.
     """

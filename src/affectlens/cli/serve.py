@@ -62,6 +62,7 @@ def serve(
             "encryption. Set AFFECTLENS_TOKEN, or listen on 127.0.0.1.",
             err=True,
         )
+    echo(f"Loading {', '.join(names)}. A large network takes a while.", err=True)
     service = Service.load(names, settings, engine=engine, device=device, precision=precision)
 
     def ready(address: str) -> None:

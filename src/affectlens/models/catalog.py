@@ -55,7 +55,7 @@ NETWORKS: Mapping[str, NetworkEntry] = {
     entry.name: entry
     for entry in (
         composed("pair",
-                 "a small transformer and a small convolutional network, averaged: the default model's",
+                 "a small transformer and a small convolutional network, averaged: the default of 0.1",
                  "ours, see models/ensemble.py", ensemble.pair, ensemble.PairConfig,
                  ("transformer", "convolutional", "drop_path", "dropout", "patch_dropout",
                   "convolutional_size", "mirror"),

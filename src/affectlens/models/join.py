@@ -7,7 +7,7 @@ trains each branch by a loss of its own; but all have the same pictures, setting
 the same epoch. Models that were trained in runs of their own may differ in all of these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,9 @@ from affectlens.models.network_entry import DROPPED
 from affectlens.models.saved import Model
 from affectlens.preprocess import Preprocessing
 from affectlens.version import VERSION
+
+# Facts of training about what is read of a model besides emotions, which a joined model does not have.
+_OF_HEADS = ("ratings", "sets")
 
 
 def join(models: Sequence[Model], name: str, size: int | None = None) -> Model:
@@ -59,7 +62,7 @@ def join(models: Sequence[Model], name: str, size: int | None = None) -> Model:
         joined.get_submodule(branch).load_state_dict(member.network.state_dict())
     joined.scale_branches([card.temperature for card in cards])
     _check_size(joined.eval(), preprocessing)
-    origins = {branch: _origin(card) for branch, card in zip(joined.members, cards, strict=True)}
+    origins = _origins(dict(zip(joined.members, cards, strict=True)))
     card = Card(
         name=name,
         network="ensemble",
@@ -127,16 +130,30 @@ def joined_readme(card: Card, scores: str = "") -> str:
 def _scores(card: Card, scores: str) -> str:
     if not scores:
         return "## Scores\nNot measured: `affectlens evaluate FOLDER --data NAME:PATH`.\n"
-    return f"""## Scores on the split {card.scores["split"]}
-Pictures that nothing learned from and nothing was chosen on.
+    split = card.scores["split"]
+    what = (
+        "The temperature was fitted on this split, and members may have been chosen by it, so expect\n"
+        "somewhat less on other pictures."
+        if split == "val"
+        else "Pictures that nothing learned from and nothing was chosen on."
+    )
+    return f"""## Scores on the split {split}
+{what}
 
 {scores}
 """
 
 
-def _origin(card: Card) -> dict[str, Any]:
-    names = ("name", "network", "weights_hash", "version", "temperature", "training")
-    return {name: getattr(card, name) for name in names}
+def _origins(cards: Mapping[str, Card]) -> dict[str, dict[str, Any]]:
+    """What the card states of each member; how branches of one model were trained stands at the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for branch, card in cards.items():
+        names = ("name", "network", "weights_hash", "version", "temperature")
+        origin = {name: getattr(card, name) for name in names}
+        training = {name: fact for name, fact in card.training.items() if name not in _OF_HEADS}
+        alike = [other for other, each in found.items() if each["training"] == training]
+        found[branch] = {**origin, "training": {"as": alike[0]} if alike and training else training}
+    return found
 
 
 def _check_vocabularies(cards: Sequence[Card]) -> None:

@@ -62,8 +62,8 @@ async def _explained(service: Service, picture: FilePart, model: str) -> dict[st
         return {"map_reading": f"There is no heat map: {problem.detail}"}
     (only,) = found["explanations"]
     reading = (
-        f"Orange speaks for {only['emotion']}, blue against it. "
-        f"Strength: {only['unit']}. Method: {found['method']}."
+        f"Orange speaks for {only['emotion']}, blue against it, the stronger the colour the more "
+        f"({found['method']}, {only['unit']})."
     )
     return {"map": only["overlay"], "map_reading": reading}
 

@@ -88,7 +88,8 @@ export class Stage {
       swatch(positive),
       `speaks for ${word} `,
       swatch(negative),
-      `speaks against it. Strength: ${unit}. Method: ${method}.`,
+      "speaks against it, the stronger the colour the more. ",
+      element("small", {}, `(${method}, ${unit})`),
     ];
   }
 
