@@ -2,8 +2,9 @@
 
     python benchmarks/default_page.py
 
-Reads benchmarks/results: default_model.json, ratings.jsonl, ratings.json, ratings_cost.json, coverage.json
-and unusual.json, and the card of the default model; writes docs/results/default.md and its figure.
+Reads benchmarks/results: default_model.json, screening.jsonl, branch_cost.json, ratings.jsonl, ratings.json,
+ratings_cost.json, coverage.json and unusual.json, and the card of the default model; writes
+docs/results/default.md and its figure.
 """
 
 import json
@@ -23,7 +24,7 @@ from affectlens.evaluation.scores import Scores
 from affectlens.model_folder import load_card
 from affectlens.ratings import AROUSAL, HIGHEST, LOWEST, VALENCE
 from affectlens.report.figures import INK, PALE, STYLE, new_figure, save_figure
-from affectlens.report.text import markdown_table
+from affectlens.report.text import markdown_table, signed
 from default_scores import table
 
 RESULTS = Path(__file__).parent / "results"
@@ -31,6 +32,7 @@ SOURCES = {"oasis": "OASIS", "emdt": "EMDT"}
 RATINGS = (VALENCE, AROUSAL)
 SHIPPED = "both trained embeddings, polarity, four layers, deepest frozen level"  # among the tries
 FIGURE = "default_ratings.svg"
+FORMER, JOINED = "default_of_0_1", "default_levels"  # rows of the screening
 KINDS = {
     "constant": "one width",
     "scaled": "width by picture",
@@ -140,8 +142,29 @@ def draw(scatter: Mapping[str, Any], file: Path) -> None:
     save_figure(file, figure)
 
 
+def gain_on_folds(results: Sequence[Mapping[str, Any]]) -> str:
+    """Write what the frozen branch adds to the recipe on folds of FI, in points of two measures."""
+    rows = {(each["row"], each["fold"]): each for each in results if each["seed"] == 0}
+    folds = sorted(fold for row, fold in rows if row == JOINED)
+    gains = []
+    for fold in folds:
+        with_it, without = rows[JOINED, fold], rows[FORMER, fold]
+        points = (100 * (with_it[name] - without[name]) for name in ("accuracy", "balanced_accuracy"))
+        gains.append(f"fold {fold}: {' / '.join(signed(each, 1) for each in points)}")
+    return "; ".join(gains)
+
+
+def branch_cost(result: Mapping[str, Any]) -> str:
+    """Write how much longer a picture takes with the third branch, by engine."""
+    return ", ".join(
+        f"{each['ratio']:.2f} times in {name} ({each['ratios'][0]:.2f} to {each['ratios'][1]:.2f})"
+        for name, each in result["engines"].items()
+    )
+
+
 def main() -> None:
     """Write the page."""
+    screened = [json.loads(line) for line in (RESULTS / "screening.jsonl").read_text().splitlines()]
     model, rated, covered, found = (
         read(f"{name}.json") for name in ("default_model", "ratings", "coverage", "unusual")
     )
@@ -159,6 +182,8 @@ def main() -> None:
     parts = {
         "COMMAND": trained["command"],
         "JOIN": " \\\n        ".join(textwrap.wrap(card.training["command"], 90, break_on_hyphens=False)),
+        "GAIN": gain_on_folds(screened),
+        "BRANCH_COST": branch_cost(read("branch_cost.json")),
         "COMPARED": third_branch.compared(model["compared"]),
         "TABLE": table([(row["variant"], Scores.from_json(row)) for row in model["rows"]]),
         "LOG": "\n".join(log),

@@ -246,3 +246,26 @@ def test_an_ensemble_gives_its_branches(transformer: Model, convolutional: Model
     assert in_turn.card.network_options == at_once.card.network_options
     names = [origin["name"] for origin in in_turn.card.training["joined"].values()]
     assert names == ["both, its branch test_vit", "both, its branch test_efficientnet", third.card.name]
+
+
+def test_how_branches_of_one_model_were_trained_stands_once_and_without_what_is_not_joined(
+    transformer: Model, convolutional: Model
+) -> None:
+    both = join([transformer, convolutional], "both")
+    training = {"command": "a command", "ratings": {"figures": {}}, "sets": {}}
+    trained = Model(both.network, replace(both.card, training=training))
+    third = model_of(CONVOLUTIONAL, 0.5, seed=2)
+    first, second, other = join([trained, third], "three").card.training["joined"].values()
+    assert first["training"] == {"command": "a command"} and second["training"] == {"as": "test_vit"}
+    assert other["training"] == {}
+
+
+def test_scores_of_the_validation_split_are_not_taken_for_those_of_untouched_pictures(
+    transformer: Model, convolutional: Model
+) -> None:
+    card = join([transformer, convolutional], "both").card
+    of_val, of_test = (
+        joined_readme(replace(card, scores={"split": split}), "a table") for split in ("val", "test")
+    )
+    assert "expect\nsomewhat less" in of_val and "nothing learned from" not in of_val
+    assert "nothing learned from" in of_test and "a table" in of_test

@@ -87,9 +87,10 @@ class GraphNetwork(nn.Module):
         """
         super().__init__()
         self.network = network = _of_size(network.eval(), height, width)
-        readers = find_readers(network, height, width)
-        self._layers = () if readers is None else _map_layers(network, height, width)
-        self._map_readers: tuple[MapReader, ...] = (readers or ()) if self._layers else ()
+        linear = _map_layers(network, height, width)
+        readers = find_readers(network, height, width) if linear else None
+        self._layers = () if readers is None else linear
+        self._map_readers: tuple[MapReader, ...] = readers or ()
         with torch.no_grad():
             logits = network(noise_for(network, height, width))
         self._readers = last_layers(network, height, width, logits.shape[1])
