@@ -152,8 +152,8 @@ class ReadsLevels(Protocol):
     def cell_maps(self, levels: Any, last: Tensor) -> Tensor:
         """What each cell of the last map (B, C, h, w), and of all levels there, adds at first order.
 
-        To each emotion's logit, less their mean: (B, E, h, w). Of a network whose pooled features are the
-        mean over the cells of its last map.
+        To each emotion's logit, less their mean, compared with the usual picture: (B, E, h, w). Of a network
+        whose pooled features are the mean over the cells of its last map.
         """
 
 

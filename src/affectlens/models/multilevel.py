@@ -116,18 +116,23 @@ class MultiLevel(nn.Module):
         return found
 
     def cell_maps(self, levels: backbones.Levels, last: Tensor) -> Tensor:
-        """See `capabilities.ReadsLevels`; what adds to a deviation is each cell's square distance."""
+        """See `capabilities.ReadsLevels`; what adds to a deviation is each cell's square distance.
+
+        Each is measured from the mean of all pictures of training, so that what pictures have in common counts
+        for nothing.
+        """
         maps = self._maps(levels)
         rows, columns = last.shape[2:]
         channels = [each.shape[1] for each in maps]
-        gradients = self.feature_gradients(self._features(levels))
-        deep, *rest = gradients.split([last.shape[1], *channels, *channels], dim=2)
-        found = _weighted(deep, last.float() / (rows * columns))
-        for each, of_mean, of_spread in zip(maps, rest[: len(maps)], rest[len(maps) :], strict=True):
-            cells = each.shape[2] * each.shape[3]
-            distances = (each - _cell_mean(each)).square() / _cell_deviation(each)
-            for gradient, part in ((of_mean, each), (of_spread, distances)):
-                found = found + _weighted(gradient, spread_over(part / cells, rows, columns))
+        widths = [last.shape[1], *channels, *channels]
+        gradients = self.feature_gradients(self._features(levels)).split(widths, dim=2)
+        assert self.standardise.running_mean is not None
+        usual = [each[:, None, None] for each in self.standardise.running_mean.split(widths)]
+        distances = [(each - _cell_mean(each)).square() / _cell_deviation(each) for each in maps]
+        found = torch.zeros(())
+        for gradient, mean, part in zip(gradients, usual, [last.float(), *maps, *distances], strict=True):
+            cells = part.shape[2] * part.shape[3]
+            found = found + _weighted(gradient, spread_over((part - mean) / cells, rows, columns))
         return found
 
 
