@@ -332,7 +332,7 @@ TRIES: Mapping[str, Try] = {
     ),
     "all three, polarity, deepest frozen level": by_ridge(*BRANCHES, FROZEN[6], polarity=True),
     "all three, polarity, four layers, deepest frozen level": by_ridge(*BRANCHES, *CHOSEN, polarity=True),
-    "what ships, log-odds of positive in place of polarity": with_positive(*BLOCKS),
+    "what ships, log-odds of positive instead of polarity": with_positive(*BLOCKS),
     "both trained embeddings, polarity, all layers": by_ridge(*TRAINED, *LAYERS, polarity=True),
     "what ships, polarity of FI's pictures as well": with_weak,
     "what ships, and beauty as a helper": with_beauty,

@@ -90,7 +90,7 @@ def test_its_gradient_written_out_is_that_of_autograd() -> None:
     logits = network.classifier(network.perceptron(network.standardise(features)))
     centred = logits - logits.mean(dim=1, keepdim=True)
     expected = [torch.autograd.grad(centred[:, e].sum(), features, retain_graph=True)[0] for e in range(4)]
-    found = network.feature_gradients(features.detach())
+    found = network.feature_gradients(features.detach()).detach()
     assert float(found.abs().max()) > 0.01
     torch.testing.assert_close(found, torch.stack(expected, dim=1), rtol=1e-3, atol=1e-5)
 
