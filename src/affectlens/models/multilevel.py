@@ -118,8 +118,8 @@ class MultiLevel(nn.Module):
     def cell_maps(self, levels: backbones.Levels, last: Tensor) -> Tensor:
         """See `capabilities.ReadsLevels`; what adds to a deviation is each cell's square distance.
 
-        Each is measured from the mean of the pictures of training, so that what these have in common counts for
-        nothing.
+        Each is measured from the mean of all pictures of training, so that what these have in common counts
+        for nothing.
         """
         maps = self._maps(levels)
         rows, columns = last.shape[2:]
