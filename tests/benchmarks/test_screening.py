@@ -33,7 +33,7 @@ def test_the_plan_begins_with_the_recipe_before_and_every_row_has_an_expectation
     rows = planned.rows
     assert rows[0].recipe == "pair" and not rows[0].set
     assert all(len(each) > 20 for each in planned.expectations.values())
-    trained = {"frozen_heads", "perceptrons", *(each.name for each in rows)}
+    trained = {"frozen_heads", "perceptrons", "levels", *(each.name for each in rows)}
     assert all(len(each.rows) > 1 and set(each.rows) <= trained for each in planned.ensembles)
 
 

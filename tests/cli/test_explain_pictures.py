@@ -189,7 +189,8 @@ def test_where_torch_is_installed_an_engines_answer_is_divided_among_the_network
     assert status(*words) == 0
     (file,) = tmp_path.glob("*.json")
     (explained,) = json.loads(file.read_text(encoding="utf-8"))["explanations"]
-    assert {part["name"] for part in explained["parts"]["parts"]} == {"transformer", "convolutional"}
+    branches = {"deit_tiny_patch16_224", "mobilenetv2_100", "multilevel"}
+    assert {part["name"] for part in explained["parts"]["parts"]} == branches
 
 
 def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_explained(

@@ -123,7 +123,7 @@ def test_a_channel_that_detects_stripes_gets_stripes_of_that_direction(
     assert np.abs(np.diff(light, axis=across)).mean() > 1.3 * np.abs(np.diff(light, axis=along)).mean()
 
 
-@pytest.mark.parametrize("name", ["transformer.blocks.6", "convolutional.blocks.2"])
+@pytest.mark.parametrize("name", ["deit_tiny_patch16_224.blocks.6", "mobilenetv2_100.blocks.2"])
 def test_a_visualisation_beats_the_noise_it_began_with_and_those_of_other_channels(
     default: nn.Module, name: str
 ) -> None:
