@@ -117,7 +117,7 @@ def test_what_was_measured_of_each_map_is_stated_of_all_with_sign_and_true_minus
     measured = {"on_maps": -0.306, "by_gradient": 0.0, "fit": -0.0125, "samples": 50}
     one = heatmap_of(with_patch(), details=measured)
     other = heatmap_of(with_patch(), emotion="awe", details=measured | {"on_maps": 0.771})
-    alone = "on maps \N{MINUS SIGN}0.31, by attention 0.00, fit \N{MINUS SIGN}0.0125, samples 50."
+    alone = "on maps \N{MINUS SIGN}0.31, by gradient 0.00, fit \N{MINUS SIGN}0.0125, samples 50."
     assert alone in text_of(one)
     assert alone.replace("0.31", "0.31 to +0.77") in text_of(one, other)
 
