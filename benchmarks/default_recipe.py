@@ -51,7 +51,7 @@ from affectlens.models.join import join, joined_readme
 from affectlens.preprocess import Preprocessing
 from affectlens.training.finish import IN_USE
 from affectlens.training.run_folder import MODEL, SETTINGS
-from frozen_heads import PERCEPTRONS, SIDE, Stored, features_of, out_of_fold, write_features
+from frozen_heads import PERCEPTRONS, SIDE, Stored, features_of, folds_of, out_of_fold, write_features
 from frozen_levels import data_facts
 
 PLAN = Path(__file__).with_name("default_recipe.toml")
@@ -209,7 +209,7 @@ def _write_features(plan: Plan, paths: Paths, out: Path) -> None:
 def _teach(paths: Paths, out: Path) -> None:
     """Write an answer to each picture of the folds, by a classifier of the other folds."""
     source = paths.table("folds.tsv")
-    parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
+    parts = folds_of(source)
     logits, temperature = out_of_fold(Stored(paths.out / "features.npz"), parts, PERCEPTRONS)
     keys = [record.key for part in parts.values() for record in part]
     with atomic_write(out, "w") as file:

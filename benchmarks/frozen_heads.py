@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 import frozen_perceptrons
 from affectlens.data.catalog import open_data
 from affectlens.data.prefetch import batched, map_ahead
-from affectlens.data.records import ALL, FOLD, Record
+from affectlens.data.records import ALL, FOLD, DataSource, Record
 from affectlens.emotions import MIKELS, EmotionDistribution
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.files import atomic_write
@@ -193,6 +193,11 @@ class Stored:
         return found
 
 
+def folds_of(source: DataSource) -> dict[str, Sequence[Record]]:
+    """Return the folds of a data set, by name, without `test` and whatever else it has."""
+    return {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
+
+
 def labels_of(records: Sequence[Record]) -> NDArray[np.int64]:
     """Return the index of each picture's emotion, (N,)."""
     return np.array([MIKELS.index(record.target.top) for record in records])
@@ -213,7 +218,7 @@ def out_of_fold(stored: Stored, parts: Mapping[str, Sequence[Record]], kind: Kin
 def teach(features: Path, paths: Paths, fold: int, kind: Kind) -> None:
     """Store soft answers for one fold, and how good the classifier of all other folds is on it."""
     stored, source, began = Stored(features), open_data(paths.data), time.monotonic()
-    parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
+    parts = folds_of(source)
     own = parts.pop(f"fold {fold}", None)
     every = [record for part in parts.values() for record in part]
     logits, temperature = out_of_fold(stored, parts, kind)

@@ -34,7 +34,7 @@ import frozen_heads
 import frozen_perceptrons
 from affectlens.data.catalog import open_data
 from affectlens.data.prefetch import batched, map_ahead
-from affectlens.data.records import ALL, FOLD, DataSource, Record, digest
+from affectlens.data.records import ALL, DataSource, Record, digest
 from affectlens.emotions import MIKELS
 from affectlens.evaluation.calibration import fit_temperature
 from affectlens.evaluation.scores import score
@@ -50,7 +50,7 @@ from affectlens.models.saved import save_model
 from affectlens.preprocess import Preprocessing
 from affectlens.training.augment import Augmentation, augment
 from affectlens.training.batches import derived_seed
-from frozen_heads import Stored, labels_of, measured_on
+from frozen_heads import Stored, folds_of, labels_of, measured_on
 from screening import RATED, RESULTS, Job, Paths, Row, read_ratings
 
 # Of the networks whose weights we have, Lite2 has the strongest features (docs/results/third_branch.md). At
@@ -180,12 +180,10 @@ class Levels(Stored):
 
 def data_facts(source: DataSource, original: str = "fi") -> dict[str, Any]:
     """What a card states of the pictures of each split: their hash, and how many have each emotion."""
-    words = source.vocabulary.words
-    tops = {name: [record.target.top for record in part] for name, part in source.splits.items()}
     return {
         "spec": original,
         "hashes": {name: digest(part) for name, part in source.splits.items()},
-        "counts": {name: {word: found.count(word) for word in words} for name, found in tops.items()},
+        "counts": source.counts(),
         "notes": [],
     }
 
@@ -193,7 +191,7 @@ def data_facts(source: DataSource, original: str = "fi") -> dict[str, Any]:
 def measure(features: Path, paths: Paths, fold: int) -> None:
     """Measure two rows on one fold, each by a perceptron of all others."""
     stored, source = Levels(features), open_data(paths.data)
-    parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
+    parts = folds_of(source)
     own = parts.pop(f"fold {fold}")
     every = [record for part in parts.values() for record in part]
     for name, varied in (("levels", True), ("levels_as_is", False)):

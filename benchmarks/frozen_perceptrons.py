@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from affectlens.emotions import MIKELS
+from affectlens.models.multilevel import hidden_layer
 
 HIDDEN, EPOCHS, BATCH = 512, 20, 256
 INPUT_DROPOUT, DROPOUT = 0.3, 0.5
@@ -108,14 +109,8 @@ def _trained(inputs: Tensor, labels: NDArray[np.int64], seed: int) -> nn.Module:
 
 
 def _network(features: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Dropout(INPUT_DROPOUT),
-        nn.Linear(features, HIDDEN),
-        nn.LayerNorm(HIDDEN),
-        nn.GELU(),
-        nn.Dropout(DROPOUT),
-        nn.Linear(HIDDEN, len(MIKELS)),
-    )
+    hidden = hidden_layer(features, HIDDEN, INPUT_DROPOUT, DROPOUT)
+    return nn.Sequential(*hidden, nn.Linear(HIDDEN, len(MIKELS)))
 
 
 def _average(averaged: Tensor, newest: Tensor, seen: Tensor | int) -> Tensor:

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 import result_page
 from affectlens.data.catalog import open_data
-from affectlens.data.records import FOLD, DataSource, Record
+from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import digest_of_splits
 from affectlens.emotions import MIKELS
 from affectlens.machine import describe
 from affectlens.metrics import balanced_accuracy, softmax
 from affectlens.report.text import markdown_table
-from frozen_heads import LINEAR, Stored, fit, labels_of, out_of_fold
+from frozen_heads import LINEAR, Stored, fit, folds_of, labels_of, out_of_fold
 from screening import RESULTS
 from soft_answers import file_of
 
@@ -90,7 +90,7 @@ def disagreements(answers: Array, labels: Labels) -> list[dict[str, float]]:
 
 def without_worst(stored: Stored, source: DataSource, fold: int) -> list[dict[str, float]]:
     """Fit classifiers without the rows whose labels were held for the least likely, by share left out."""
-    parts = {name: part for name, part in source.splits.items() if FOLD.fullmatch(name)}
+    parts = folds_of(source)
     own = parts.pop(f"fold {fold}")
     rest = [record for part in parts.values() for record in part]
     # Of classifiers that saw neither the picture nor the fold that is measured.
@@ -120,7 +120,7 @@ def _probability_of_label(stored: Stored, parts: dict[str, Sequence[Record]]) ->
 
 def measure(source: DataSource, features: Path | None) -> dict[str, Any]:
     """Return all that the page shows."""
-    records = [record for name, part in source.splits.items() if FOLD.fullmatch(name) for record in part]
+    records = [record for part in folds_of(source).values() for record in part]
     labels, answers = labels_of(records), read_answers([record.key for record in records])
     joint = confident_joint(answers, labels)
     wrong = joint.copy()

@@ -95,6 +95,14 @@ class GraphNetwork(nn.Module):
             logits = network(noise_for(network, height, width))
         self._readers = last_layers(network, height, width, logits.shape[1])
         self._pooled, self._rated = tuple(layers), tuple(rated)
+        for path in self._pooled:
+            submodule(network, path)  # an error of ours where there is none
+        # What is read as the network runs, by name: the module's path, and whether it is its input.
+        self._kept = {
+            **{path: (path, True) for path in self._readers},
+            **{f"{_POOLED}{path}": (path, False) for path in self._pooled},
+            **{_map_weights_of(index): (each.path, False) for index, each in enumerate(self._layers)},
+        }
         self._percents = frozenset(percents)
         if (layers or rated) and not self._readers:
             raise SettingsError("This network has no embedding, so no ratings can be read from it.")
@@ -117,38 +125,15 @@ class GraphNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
-        read: dict[str, Tensor] = {}
-
-        def keep(name: str, values: Tensor) -> None:
-            read[name] = values
-
-        hooks = [
-            self.network.get_submodule(name).register_forward_pre_hook(
-                lambda _module, inputs, name=name: keep(name, inputs[0])
-            )
-            for name in self._readers
-        ]
-        hooks += [
-            submodule(self.network, path).register_forward_hook(
-                lambda _module, _inputs, values, path=path: keep(f"{_POOLED}{path}", values)
-            )
-            for path in self._pooled
-        ]
-        hooks += [
-            self.network.get_submodule(layer.path).register_forward_hook(
-                lambda _module, _inputs, values, index=index: keep(_map_weights_of(index), values)
-            )
-            for index, layer in enumerate(self._layers)
-        ]
+        own = Keeping(self.network, self._kept)
         keeping = [Keeping(self.network, reader.captured) for reader in self._map_readers]
         try:
             explained = self.network.explain(images) if isinstance(self.network, HasAttributes) else None
             logits = explained.logits if explained else self.network(images)
         finally:
-            for hook in hooks:
-                hook.remove()
-            for kept in keeping:
+            for kept in (own, *keeping):
                 kept.remove()
+        read = own.read
         found = [logits]
         if self._layers:
             names = map(_map_weights_of, range(len(self._layers)))

@@ -66,13 +66,7 @@ class MultiLevel(nn.Module):
             )
         width = self.pyramid.num_features + 2 * sum(channels[level] for level in self.levels)
         self.standardise = nn.BatchNorm1d(width, affine=False)
-        self.perceptron = nn.Sequential(
-            nn.Dropout(config.input_dropout),
-            nn.Linear(width, config.hidden),
-            nn.LayerNorm(config.hidden),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-        )
+        self.perceptron = hidden_layer(width, config.hidden, config.input_dropout, config.dropout)
         self.classifier = nn.Linear(config.hidden, config.num_emotions)
         # Near zero, as `backbones.classifier` has it: every emotion is equally likely at first.
         nn.init.normal_(self.classifier.weight, std=0.01)
@@ -134,6 +128,17 @@ class MultiLevel(nn.Module):
             cells = part.shape[2] * part.shape[3]
             found = found + _weighted(gradient, spread_over((part - mean) / cells, rows, columns))
         return found
+
+
+def hidden_layer(width: int, hidden: int, input_dropout: float, dropout: float) -> nn.Sequential:
+    """Build what a perceptron has below its last layer: (B, width) -> (B, hidden)."""
+    return nn.Sequential(
+        nn.Dropout(input_dropout),
+        nn.Linear(width, hidden),
+        nn.LayerNorm(hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+    )
 
 
 def _cell_mean(maps: Tensor) -> Tensor:
