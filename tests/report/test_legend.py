@@ -56,3 +56,20 @@ def test_a_legend_leaves_the_rest_of_the_picture_as_it_was(tmp_path: Path) -> No
 def test_a_legend_of_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"\.png"):
         write_legend(tmp_path / "a.gif", np.zeros((8, 8, 3), np.uint8), emotions())
+
+
+def test_no_word_touches_its_bar_and_a_note_stands_below_all_emotions() -> None:
+    note = "Unlike the photographs that the model was made for: do not rely on this answer."
+    vocabulary = Vocabulary("own", ("mmmmmmmmm", "illicit", "w"))
+    found = EmotionDistribution(vocabulary, (0.9, 0.05, 0.05))
+    (axes,) = draw_legend(np.zeros((600, 800, 3), np.uint8), found, note).axes
+    bars = [patch.get_window_extent() for patch in axes.patches[1:]]
+    texts = axes.texts
+    boxes = [text.get_window_extent() for text in texts]
+    for word, number, bar in zip(boxes[1:7:2], boxes[2:7:2], bars, strict=True):
+        assert word.x1 < bar.x0 < bar.x1 < number.x0
+    lines = [text.get_text() for text in texts[7:]]
+    assert " ".join(lines) == note
+    assert all(box.y1 <= boxes[5].y0 for box in boxes[7:])
+    ground = axes.patches[0].get_window_extent()
+    assert max(box.x1 for box in boxes) <= ground.x1

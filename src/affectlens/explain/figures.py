@@ -46,7 +46,7 @@ def write_legend(file: Path, explanation: "Explanation") -> None:
     Raises `OutputError`, or `SettingsError` for an explanation that kept no pixels.
     """
     picture = displayed(explanation, _LONGEST[1])
-    legend.write_legend(file, picture, explanation.heatmaps[0].emotions)
+    legend.write_legend(file, picture, explanation.heatmaps[0].emotions, unusual_in_words(explanation))
 
 
 def write_plane(file: Path, explanation: "Explanation") -> None:

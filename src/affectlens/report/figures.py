@@ -10,6 +10,8 @@ import matplotlib.image
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Figure  # for types of those that may not import matplotlib
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from affectlens.errors import OutputError
@@ -25,6 +27,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
 }
 DPI = 150
+_MEASURED = 100.0  # size at which letters are measured; all sizes have the same proportions
 # What stands for the colours of a light page in a dark one: inks, lines, its ground, its accent.
 _DARK = {
     b"#1a1a1a": b"#ececec", b"#5c5c5c": b"#aeb3b8", b"#d0d0d0": b"#3a3e43", b"#ffffff": b"#15171a",
@@ -44,6 +47,13 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white", **options)
     FigureCanvasAgg(figure)
     return figure
+
+
+def text_width(line: str, size: float, weight: str = "normal") -> float:
+    """Return how wide a line of letters of `size` is, in the unit of `size`."""
+    font = FontProperties(family=STYLE["font.family"], size=_MEASURED, weight=weight)
+    across: float = text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]
+    return across * size / _MEASURED
 
 
 def save_figure(file: Path, figure: Figure, *, style: Any = STYLE, dpi: float = DPI) -> None:

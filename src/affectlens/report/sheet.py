@@ -13,10 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 
-from affectlens.report.figures import INK, PALE, STYLE, new_figure
+from affectlens.report.figures import INK, PALE, new_figure, text_width
 from affectlens.report.heatmaps import ColourScale, Picture, tinted
 
 DPI = 100
@@ -90,16 +88,10 @@ class _Sheet:
     def _wrapped(self, text: str, size: float, weight: str = "normal") -> list[str]:
         """Break text into lines that fit."""
         room = self.width - 2 * self.margin
-        font = FontProperties(family=STYLE["font.family"], size=self._points(size), weight=weight)
-
-        def width(line: str) -> float:
-            across: float = text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]
-            return across * DPI / 72
-
         # A letter is about half as wide as its size, but some lines have many wide ones.
         letters = int(room / self.unit / (0.52 * size))
         while (lines := textwrap.wrap(text, width=letters)) and letters > 1:
-            if max(map(width, lines)) <= room:
+            if max(text_width(line, size * self.unit, weight) for line in lines) <= room:
                 break
             letters -= 1
         return lines

@@ -32,7 +32,7 @@ from affectlens.emotions import (
 from affectlens.report import figures
 from affectlens.report.canvas import Canvas
 from affectlens.report.emotion_colours import COLOURS
-from affectlens.report.figures import INK, LINE, PALE, new_figure
+from affectlens.report.figures import INK, LINE, PALE, new_figure, text_width
 from affectlens.report.text import ON_AVERAGE, percent
 
 # Plutchik, "A general psychoevolutionary theory of emotion", 1980: opposites face each other. Drawn clockwise
@@ -75,7 +75,7 @@ def draw_wheel(
     lines = textwrap.wrap(" ".join([*notes, _AREA, ON_AVERAGE]), width=_CAPTION_LETTERS) if caption else []
     above = _MARGIN + len(title) * _TITLE_LINE + (_GAP if title else 0)
     below = _MARGIN + len(lines) * _CAPTION_LINE + (_GAP if lines else 0)
-    half = max([right, -left, *(_width_of(line, _TITLE) / 2 for line in title)])
+    half = max([right, -left, *(text_width(line, **_TITLE) / 72 / 2 for line in title)])
     width = max(_LEAST_WIDTH, 2 * (half + _MARGIN))
     height = above + top - bottom + below
     canvas = Canvas(width, height, _MARGIN)
@@ -188,12 +188,6 @@ def _box_around(labels: Sequence[_Label]) -> tuple[float, float, float, float]:
     least, most = boxes.min(axis=0), boxes.max(axis=0)
     edge = _DISC / 2
     return min(least[0], -edge), min(least[1], -edge), max(most[2], edge), max(most[3], edge)
-
-
-def _width_of(line: str, style: dict[str, Any]) -> float:
-    """Measure a line of text, in inches."""
-    figure = new_figure(1, 1)
-    return float(figure.text(0, 0, line, parse_math=False, **style).get_window_extent().width / figure.dpi)
 
 
 def _draw_label(figure: Figure, label: _Label, centre: tuple[float, float]) -> Text:

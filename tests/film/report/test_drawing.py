@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectlens.film.report.curves import EmotionCurves, curves
-from affectlens.film.report.drawing import axis, left_out, stack
+from affectlens.film.report.drawing import axis, left_out, ribbon, stack
 from rated import rated
 from timelines import timeline_of
 
@@ -37,3 +37,15 @@ def test_words_stand_where_no_veil_covers_them() -> None:
 def test_what_is_nowhere_known_has_no_words() -> None:
     cards = rated(timeline_of([(4.0, "sadness")]), 1)
     assert stack(curves(cards), cards).labels == []
+
+
+def test_a_word_of_the_ribbon_stands_in_the_middle_of_what_no_veil_covers() -> None:
+    script = [(4.0, "sadness"), (6.0, "awe"), (4.0, "sadness"), (6.0, "sadness")]
+    usual, veiled = rated(timeline_of(script)), rated(timeline_of(script), 1, 3)
+    assert [each.room for each in ribbon(usual)] == [(0, 100)] * 3
+    first, second, third = ribbon(veiled)
+    assert len(left_out(curves(veiled), veiled)) == 2
+    assert first.room[1] == 0
+    assert second.room == pytest.approx((0, 100), abs=8)
+    assert third.room[0] + third.room[1] == pytest.approx(100)
+    assert third.room[1] == pytest.approx(60, abs=8)

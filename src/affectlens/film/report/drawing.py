@@ -133,6 +133,22 @@ class RatingDrawing:
 
 
 @dataclass(frozen=True)
+class RibbonStretch:
+    """Seconds in which one emotion is the strongest, and where its word is seen.
+
+    Attributes:
+        css: CSS class of its colour
+        room: left end and width of what nothing covers, in percent of the stretch
+    """
+
+    css: str
+    word: str
+    start: float
+    end: float
+    room: Span
+
+
+@dataclass(frozen=True)
 class TimeMark:
     """A time below a chart: position in percent, and the second."""
 
@@ -152,13 +168,31 @@ def stack(found: EmotionCurves, timeline: Timeline) -> StackDrawing:
     return StackDrawing(areas, _hatching(x, above, vocabulary), _labels(x, above, timeline, found))
 
 
-def ribbon(timeline: Timeline) -> list[tuple[str, str, Span]]:
-    """Return the strongest emotion over time: CSS class, word, and the seconds of each stretch."""
-    return [
-        (css_class(timeline.vocabulary, run.emotion), run.emotion, (run.start, run.end))
-        for run in leading_runs(timeline)
-        if run.end > run.start
-    ]
+def ribbon(timeline: Timeline) -> list[RibbonStretch]:
+    """Return the strongest emotion over time.
+
+    A word stands in the middle of what is seen of its stretch: below a veil or a gap none could be read.
+    """
+    covered = sorted((*left_out_spans(timeline), *timeline.gaps))
+    stretches = []
+    for run in leading_runs(timeline):
+        length = run.end - run.start
+        if length > 0:
+            start, end = _longest_outside(covered, run.start, run.end)
+            room = (100 * (start - run.start) / length, 100 * (end - start) / length)
+            css = css_class(timeline.vocabulary, run.emotion)
+            stretches.append(RibbonStretch(css, run.emotion, run.start, run.end, room))
+    return stretches
+
+
+def _longest_outside(covered: Sequence[Span], start: float, end: float) -> Span:
+    """Return the longest part of a stretch that none of the sorted spans covers; an empty one if all is."""
+    longest, free = (start, start), start
+    for begin, stop in [*covered, (end, end)]:
+        if min(begin, end) - free > longest[1] - longest[0]:
+            longest = (free, min(begin, end))
+        free = max(free, stop)
+    return longest
 
 
 def polarity(timeline: Timeline, found: EmotionCurves) -> PolarityDrawing | None:
