@@ -2,11 +2,12 @@
 
 Speed, in seconds of film a second, all through the same network, a DeiT-Tiny with eight classes:
 
-    affectlens                    `watch`, a frame every half second, and shots; also keyframes alone
+    affectlens                    `watch`, a frame every half second, and shots; also keyframes alone, and in
+                                  bfloat16 where the processor multiplies it
     every frame, one at a time    as a well-known script does it: decode with OpenCV, predict each frame alone
     plain loop, pipeline          decode every frame with OpenCV, take one every half second, predict it
                                   by `transformers.pipeline`, one at a time, and in batches of eight; these
-                                  also in bfloat16, where ours uses it
+                                  also in bfloat16
 
 Shots, on films made here, whose cuts, fades and dissolves are known: F1 and speed of ours and of
 PySceneDetect's detectors as they come, alone and with its threshold detector for fades. A boundary counts as
@@ -38,25 +39,24 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from PIL import Image
 
 import result_page
-from affectlens.emotions import MIKELS
 from affectlens.film.events import WatchFinished, WatchRequest
 from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import COLUMNS, ROWS, ShotDetector
 from affectlens.film.watch import watch
 from affectlens.images import read_pixels
-from affectlens.inference.torch_engine import TorchEngine
-from affectlens.machine import describe, pick_precision
-from affectlens.model_folder import Card
-from affectlens.models import catalog
-from affectlens.models.saved import Model
-from affectlens.preprocess import Preprocessing
+from affectlens.inference.engine import load_engine
+from affectlens.machine import cpu_multiplies_bfloat16, describe
+from affectlens.report.text import markdown_table
 from affectlens.video import Video
 from film_scenes import Picture, Recipe, f1, make
 from noise import photographs
+from predict import save_network
 
 RESULT = Path(__file__).parent / "results" / "film.json"
+OURS, OURS_FAST = "affectlens", "affectlens, bfloat16"
 EVERY = 0.5
 SEED_FRAMES = 100  # that the way of every frame is measured on
 SHOT_FILMS = {
@@ -128,25 +128,24 @@ def others() -> dict[str, str]:
 
 def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int) -> dict[str, Any]:
     """Film-seconds a second of each contender, by rounds."""
-    model = network(weights)
+    model = save_network(Path(tempfile.mkdtemp()) / "model", weights)
     with Video(film) as video:
         about = asdict(video.film)
     about["name"] = film.name
     span = min(seconds, about["duration"] or seconds)
-    predict, fast_predict = loop_predictor(model), loop_predictor(model, fast=True)
     contenders: dict[str, Callable[[], float]] = {
-        "affectlens": lambda: ours(film, model, span, FilmSettings(every=EVERY, end=span)),
-        "affectlens, without reuse": lambda: ours(
-            film, model, span, FilmSettings(every=EVERY, end=span, reuse=False)
-        ),
-        "affectlens, keyframes": lambda: ours(
-            film, model, span, FilmSettings(every=EVERY, end=span, sampling="keyframes")
-        ),
-        "plain loop, one at a time": lambda: plain_loop(film, predict, span, 1),
-        "plain loop, batches of 8": lambda: plain_loop(film, predict, span, 8),
-        "plain loop, batches of 8, bfloat16": lambda: plain_loop(film, fast_predict, span, 8),
-        "every frame, one at a time": lambda: every_frame(film, predict, span),
+        OURS: ours(film, model, FilmSettings(every=EVERY, end=span)),
+        "affectlens, without reuse": ours(film, model, FilmSettings(every=EVERY, end=span, reuse=False)),
+        "affectlens, keyframes": ours(film, model, FilmSettings(every=EVERY, end=span, sampling="keyframes")),
     }
+    predict = loop_predictor(model)
+    contenders["plain loop, one at a time"] = lambda: plain_loop(film, predict, span, 1)
+    contenders["plain loop, batches of 8"] = lambda: plain_loop(film, predict, span, 8)
+    if cpu_multiplies_bfloat16():
+        contenders[OURS_FAST] = ours(film, model, FilmSettings(every=EVERY, end=span), "bfloat16")
+        fast_predict = loop_predictor(model, torch.bfloat16)
+        contenders["plain loop, batches of 8, bfloat16"] = lambda: plain_loop(film, fast_predict, span, 8)
+    contenders["every frame, one at a time"] = lambda: every_frame(film, predict, span)
     for contender in contenders.values():
         contender()  # what is only slow once
     taken: dict[str, list[float]] = {title: [] for title in contenders}
@@ -156,53 +155,44 @@ def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int)
             taken[title].append(contenders[title]())
     medians = {title: statistics.median(values) for title, values in taken.items()}
     ratios = {
-        title: statistics.median(a / b for a, b in zip(taken["affectlens"], values, strict=True))
-        for title, values in taken.items()
+        ours: {
+            title: statistics.median(a / b for a, b in zip(taken[ours], values, strict=True))
+            for title, values in taken.items()
+        }
+        for ours in (OURS, OURS_FAST)
+        if ours in taken
     }
     return {
         "film": about,
         "film_seconds_a_second": medians,
-        "times_as_fast_is_affectlens": ratios,
+        "times_as_fast_is": ratios,
         "rounds": taken,
     }
 
 
-def network(weights: Path | None) -> Model:
-    """The network that all contenders use."""
-    torch.manual_seed(0)
-    made = catalog.build("deit_tiny", len(MIKELS), weights=str(weights) if weights else "none").eval()
-    card = Card(name="deit_tiny", network="deit_tiny", vocabulary=MIKELS, preprocessing=Preprocessing())
-    return Model(made, card)
+def ours(film: Path, model: Path, settings: FilmSettings, precision: str = "auto") -> Callable[[], float]:
+    """Return what watches the film: seconds of film a second, without loading, as for the others."""
+    engine = load_engine(str(model), precision=precision)
+
+    def watched() -> float:
+        begun = 0.0
+        for event in watch(WatchRequest(source=str(film), engine=engine, settings=settings)):
+            begun = begun or time.perf_counter()  # the first event comes when the film is open
+            if isinstance(event, WatchFinished):
+                return (settings.end or 0) / (time.perf_counter() - begun)
+        raise AssertionError("a film ends with its timeline")
+
+    return watched
 
 
-def ours(film: Path, model: Model, span: float, settings: FilmSettings) -> float:
-    """Seconds of film a second; loading the network is not counted, as for the others."""
-    begun = 0.0
-    for event in watch(WatchRequest(source=str(film), engine=TorchEngine(model), settings=settings)):
-        begun = begun or time.perf_counter()  # the first event comes when network and film are open
-        if isinstance(event, WatchFinished):
-            return span / (time.perf_counter() - begun)
-    raise AssertionError("a film ends with its timeline")
-
-
-def loop_predictor(model: Model, fast: bool = False) -> Callable[[Sequence[Picture]], list[Any]]:
-    """`transformers.pipeline` with the same network, as its users build it; or in our precision."""
-    import tempfile as temporary
-
+def loop_predictor(model: Path, precision: torch.dtype | None = None) -> Callable[[Sequence[Picture]], Any]:
+    """`transformers.pipeline` with the same network, as its users build it; or in another precision."""
     from transformers import pipeline
 
-    from affectlens.models.saved import save_model
-
-    folder = Path(temporary.mkdtemp()) / "model"
-    save_model(
-        folder, model.network, model.card, "A network for measurements; it knows nothing of emotions.\\n"
-    )
-    options: dict[str, Any] = {"dtype": pick_precision("auto", torch.device("cpu"))} if fast else {}
-    predict: Any = pipeline("image-classification", model=str(folder), **options)
+    options: dict[str, Any] = {"dtype": precision} if precision else {}
+    predict: Any = pipeline("image-classification", model=str(model), **options)
 
     def predictions(pictures: Sequence[Picture]) -> list[Any]:
-        from PIL import Image
-
         return list(predict([Image.fromarray(picture) for picture in pictures], batch_size=len(pictures)))
 
     return predictions
@@ -355,12 +345,12 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
     """The values of the template."""
     machine, settings, speed, shots = (document[key] for key in ("machine", "settings", "speed", "shots"))
     film = speed["film"]
-    speeds = ["| | seconds of film a second | range | affectlens is faster |", "| --- | ---: | ---: | ---: |"]
+    speeds = []
     for title, value in speed["film_seconds_a_second"].items():
-        rounds, times = speed["rounds"][title], speed["times_as_fast_is_affectlens"][title]
-        speeds.append(
-            f"| {title} | {value:.3g} | {min(rounds):.3g} to {max(rounds):.3g} | {times:.2f} times |"
-        )
+        rounds = speed["rounds"][title]
+        times = [f"{ratios[title]:.2f} times" for ratios in speed["times_as_fast_is"].values()]
+        speeds.append([title, f"{value:.3g}", f"{min(rounds):.3g} to {max(rounds):.3g}", *times])
+    titles = [f"{ours} is as fast" for ours in speed["times_as_fast_is"]]
     kinds = list(SHOT_FILMS)
     found = [f"| F1 | {' | '.join(kinds)} | frames/s |", "| --- |" + " ---: |" * (len(kinds) + 1)]
     for title, scores in shots["detectors"].items():
@@ -374,7 +364,7 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
             f"{machine['cpu']}; all use the same DeiT-Tiny. Medians of {settings['rounds']} rounds in "
             "which all take turns."
         ),
-        "SPEED": "\n".join(speeds),
+        "SPEED": markdown_table(["", "seconds of film a second", "range", *titles], speeds, left=1),
         "SEED_FRAMES": str(SEED_FRAMES),
         "SHOTS_TEXT": (
             f"{shots['films_of_each_kind']} films of each kind, {shots['frames']:,} frames in all, of scenes "
@@ -388,9 +378,7 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
 def show(document: dict[str, Any]) -> None:
     speed = document["speed"]
     for title, value in speed["film_seconds_a_second"].items():
-        print(
-            f"{title:32} {value:8.2f} film-seconds/s   1 : {speed['times_as_fast_is_affectlens'][title]:.2f}"
-        )
+        print(f"{title:36} {value:8.2f} film-seconds/s   1 : {speed['times_as_fast_is'][OURS][title]:.2f}")
     for title, kinds in document["shots"]["detectors"].items():
         scores = ", ".join(
             f"{kind} {found['f1']:.3f}" for kind, found in kinds.items() if isinstance(found, dict)

@@ -292,8 +292,10 @@ def test_black_frames_are_left_out_and_reported(engine: OnnxEngine, tmp_path: Pa
     assert not any(1.8 < sample.second < 2.9 for sample in timeline.samples)
     assert any("Black frames" in note for note in timeline.notes)
     empty = write(tmp_path / "black.mp4", [plain((2, 2, 2))] * 25)
-    with pytest.raises(VideoDamaged, match="black"):
+    with pytest.raises(VideoDamaged, match="every frame of it is black"):
         watched(empty, engine)
+    with pytest.raises(VideoDamaged, match="every keyframe of the part that was watched is black"):
+        watched(empty, engine, sampling="keyframes", end=0.5)
 
 
 @pytest.mark.slow

@@ -91,10 +91,17 @@ def _watch(
     if not predictions:
         _check_begin(request.settings, video.film, sampler.video.decoded.end)
         if sampler.state.black:
-            raise VideoDamaged(video.name, "every frame of it is black: there is nothing to predict.")
+            raise VideoDamaged(video.name, _all_black(request.settings))
     timeline = _timeline(request, engine, sampler, predictions)
     record.finish(timeline)
     return timeline
+
+
+def _all_black(settings: FilmSettings) -> str:
+    """Return what was looked at and why nothing is predicted."""
+    frames = "keyframe" if settings.sampling == "keyframes" else "frame"
+    part = "of it" if settings.begin is None and settings.end is None else "of the part that was watched"
+    return f"every {frames} {part} is black: there is nothing to predict."
 
 
 def _warm_up(engine: Engine) -> None:
