@@ -7,6 +7,9 @@ The default model, one picture after another, float32. Our methods are compared 
   all 50 at once, for the logit of the predicted class;
 - "captum, 50 steps at once": captum's integrated gradients as its tutorials run them.
 
+The row without torch is what `affectlens explain` does as it comes, from the file of a picture to its answer
+and its map, by the method and the engine that the model is explained by where torch is not installed.
+
 Every contender has a process of its own, so that peak memory is its own too; they take turns within each
 round, and the median of rounds counts. Loading and one first picture come before the clock starts; the memory
 of the loaded network alone is reported too, and what a contender adds to it is the figure to compare.
@@ -50,6 +53,22 @@ HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explain.json"
 NOISY, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 steps at once"
 NOTHING = "the network loaded, one answer"
+WITHOUT_TORCH = "without torch, from file to map"
+PROGRAM = """
+import json, sys, time
+from affectlens.explain.explainer import Explainer
+explainer = Explainer.load(engine="onnxruntime")
+def explained(paths):
+    return [(each.heatmaps[0].method, each.error) for each in explainer.explain_files(paths)]
+assert explained(sys.argv[1:2])[0][1] is None
+started = time.perf_counter()
+found = explained(sys.argv[1:])
+seconds = (time.perf_counter() - started) / len(found)
+assert "torch" not in sys.modules
+status = open("/proc/self/status").read().splitlines()
+peak = [int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:")]
+print(json.dumps({"method": found[0][0], "seconds": seconds, "peak_mebibytes": peak[0]}))
+"""
 
 
 def as_transformers_interpret(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
@@ -123,12 +142,17 @@ def compare(names: list[str], pictures: list[Path], rounds: int) -> dict[str, di
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(rounds):
         for name in names:
-            command = [sys.executable, __file__, "--worker", name, *map(str, pictures)]
+            program = ["-c", PROGRAM] if name == WITHOUT_TORCH else [__file__, "--worker", name]
+            command = [sys.executable, *program, *map(str, pictures)]
             ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[name].append(json.loads(ended.stdout.splitlines()[-1]))
             print(f"round {number + 1}: {name}: {found[name][-1]}", file=sys.stderr, flush=True)
     return {
-        name: {key: round(statistics.median(one[key] for one in results), 4) for key in results[0]}
+        f"{name} ({results[0]['method']})" if "method" in results[0] else name: {
+            key: round(statistics.median(one[key] for one in results), 4)
+            for key in results[0]
+            if key != "method"
+        }
         for name, results in found.items()
     }
 
@@ -149,7 +173,8 @@ def parts(document: dict[str, Any]) -> dict[str, str]:
     for name, r in results.items():
         gains = [f"{r[key]:.3f}" if key in r else "" for key in ("deletion_gain", "insertion_gain")]
         peak = r["peak_mebibytes"]
-        rows.append([name, f"{r['seconds']:.3g}", f"{peak:.0f}", f"{peak - idle:.0f}", *gains])
+        beyond = "" if name.startswith(WITHOUT_TORCH) else f"{peak - idle:.0f}"
+        rows.append([name, f"{r['seconds']:.3g}", f"{peak:.0f}", beyond, *gains])
     return {
         "MACHINE": machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}",
         "PICTURES": str(document["pictures"]),
@@ -181,7 +206,7 @@ def main() -> None:
             "pictures": len(pictures),
             "real pictures": bool(given.pictures),
             "rounds": given.rounds,
-            "results": compare([*OTHERS, *ours], pictures, given.rounds),
+            "results": compare([WITHOUT_TORCH, *OTHERS, *ours], pictures, given.rounds),
         }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
