@@ -31,6 +31,8 @@ from screening_ensembles import core_seconds, joined_logits
 RESAMPLES = 2000
 LEVEL = 0.05  # of all comparisons together
 MISSING = "not yet"
+# From a name to its row.
+_LEADER = {"arrowstyle": "-", "color": LINE, "linewidth": 0.7, "zorder": 0, "relpos": (0, 0.5)}
 
 Result = Mapping[str, Any]
 
@@ -254,7 +256,7 @@ def draw(results: Sequence[Result], file: Path) -> None:
         for name, height in zip(names, np.linspace(0.02, 0.98, len(names)), strict=True):
             axes.annotate(
                 name, tops[name], (1.04, height), textcoords="axes fraction", va="center", fontsize=8,
-                color=INK, arrowprops={"arrowstyle": "-", "color": LINE, "linewidth": 0.7, "zorder": 0, "relpos": (0, 0.5)},
+                color=INK, arrowprops=_LEADER,
             )  # fmt: skip
         axes.set_xlabel("hours of a run, on one core")
         axes.set_ylabel("accuracy (round), balanced (square), %")
