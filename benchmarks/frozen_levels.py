@@ -53,13 +53,12 @@ from affectlens.training.batches import derived_seed
 from frozen_heads import Stored, folds_of, labels_of, measured_on
 from screening import RATED, RESULTS, Job, Paths, Row, read_ratings
 
-# Of the networks whose weights we have, Lite2 has the strongest features (docs/results/third_branch.md). At
-# 224 pixels it is a point better alone, and in the ensemble hardly, for a tenth more time.
+# Of the networks whose weights we have, Lite2 has the strongest features (docs/results/third_branch.md).
 BACKBONE, SIDE = "tf_efficientnet_lite2.in1k", 192
 VARIED = Augmentation(crop_scale=0.5, flip=0.5)
 BATCH, SEED = 16, 0
 COMMAND = "python benchmarks/frozen_levels.py fit --features FILE --fi PATH --weights FOLDER --out FOLDER"
-VARIED_PART = "varied"  # of the features, besides `fi`; three more of the kind gain nothing
+VARIED_PART = "varied"  # of the features, besides `fi`
 _ONE_AT_A_TIME = Lock()  # torch's random numbers are those of the process
 
 Array = NDArray[np.float32]
