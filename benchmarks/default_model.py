@@ -30,9 +30,9 @@ from affectlens.machine import describe, keep_freed_memory
 from affectlens.models import saved
 from affectlens.models.ensemble import Ensemble
 from affectlens.models.saved import Model
+from averaged_answers import RATED, Array, records_of, rows_of
 from default_candidate import Rated
 from default_recipe import predict
-from third_branch import RATED, Array, records_of, rows_of
 
 HERE = Path(__file__).parent
 PRECISION = "float32"
@@ -70,6 +70,19 @@ def of_branches(model: Model, records: Sequence[Record]) -> tuple[dict[str, Arra
     return dict(zip(names, parts, strict=True)), found.targets
 
 
+def of_sets(
+    model: Model, splits: Mapping[str, Sequence[Record]], rated: Mapping[str, Rated]
+) -> tuple[dict[str, dict[str, Array]], dict[str, Array]]:
+    """Return log-probabilities by branch and set, of rated photographs too, and targets by set."""
+    sets = {**splits, **{name: records_of(each) for name, each in rated.items()}}
+    found = {name: of_branches(model, each) for name, each in sets.items()}
+    branches = next(iter(found.values()))[0]
+    return (
+        {branch: {name: each[0][branch] for name, each in found.items()} for branch in branches},
+        {name: found[name][1] for name in splits},
+    )
+
+
 def scores_of(model: Model, logs: Mapping[str, Array], targets: Array) -> list[tuple[str, Scores]]:
     """Score every row, each with a temperature of its own; what ships has the card's, by which it answers."""
     rows = []
@@ -85,14 +98,11 @@ def measure(model: Model, spec: str, ratings: Path) -> dict[str, Any]:
     source = open_data(spec)
     records = source.split("val")
     rated = {name: Rated.read(ratings / name) for name in RATED}
-    sets = {"val": records, **{name: records_of(each) for name, each in rated.items()}}
-    found = {name: of_branches(model, each) for name, each in sets.items()}
-    targets = found["val"][1]
-    by_branch = {
-        branch: {name: each[0][branch] for name, each in found.items()} for branch in found["val"][0]
-    }
+    by_branch, truth = of_sets(model, {"val": records}, rated)
+    targets = truth["val"]
     valence = {name: each.valence for name, each in rated.items()}
-    rows = scores_of(model, found["val"][0], targets)
+    logs = {branch: each["val"] for branch, each in by_branch.items()}
+    rows = scores_of(model, logs, targets)
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": describe(),
@@ -100,7 +110,7 @@ def measure(model: Model, spec: str, ratings: Path) -> dict[str, Any]:
         "precision": PRECISION,
         "data": {"name": source.name, "split": "val", "hash": digest(records), "pictures": len(records)},
         "rows": [{"variant": name, **scores.to_json()} for name, scores in rows],
-        "compared": rows_of(by_branch, targets, valence, ROWS),
+        "compared": rows_of(by_branch, truth, valence, ROWS),
     }
 
 

@@ -17,7 +17,6 @@ import matplotlib
 
 import coverage
 import result_page
-import third_branch
 import unusual
 from affectlens import library
 from affectlens.evaluation.scores import Scores
@@ -25,6 +24,7 @@ from affectlens.model_folder import load_card
 from affectlens.ratings import AROUSAL, HIGHEST, LOWEST, VALENCE
 from affectlens.report.figures import INK, PALE, STYLE, new_figure, save_figure
 from affectlens.report.text import markdown_table, signed
+from averaged_answers import compared
 from default_scores import table
 
 RESULTS = Path(__file__).parent / "results"
@@ -184,7 +184,7 @@ def main() -> None:
         "JOIN": " \\\n        ".join(textwrap.wrap(card.training["command"], 90, break_on_hyphens=False)),
         "GAIN": gain_on_folds(screened),
         "BRANCH_COST": branch_cost(read("branch_cost.json")),
-        "COMPARED": third_branch.compared(model["compared"]),
+        "COMPARED": compared(model["compared"]),
         "TABLE": table([(row["variant"], Scores.from_json(row)) for row in model["rows"]]),
         "LOG": "\n".join(log),
         "FIGURE": FIGURE,
