@@ -1221,6 +1221,34 @@ def test_display_p3_without_a_profile_is_converted() -> None:
     assert np.abs(read - (253, 60, 70)).max() <= 1
 
 
+@pytest.mark.parametrize("is_grey", [False, True])
+def test_what_the_first_frame_of_a_gif_leaves_uncovered_is_white(is_grey: bool) -> None:
+    picture = np.full((8, 12, 3), 90, np.uint8)
+    picture[..., 0] += 0 if is_grey else 100
+    written = bytearray(file_of(Image.fromarray(picture).convert("L" if is_grey else "RGB"), "GIF"))
+    written[6:10] = struct.pack("<HH", 20, 16)  # a larger screen
+    at = written.index(b"\x2c" + struct.pack("<HHHH", 0, 0, 12, 8))
+    written[at + 1 : at + 5] = struct.pack("<HH", 3, 5)
+    expected = np.full((16, 20, 3), 255, np.uint8)
+    expected[5:13, 3:15] = picture
+    for given in (bytes(written), Image.open(io.BytesIO(written))):
+        assert np.abs(read_pixels(given).astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("code", "tolerance"), [((1, 13), 1), ((9, 16), 3)], ids=["srgb", "pq"])
+def test_narrow_range_is_stretched(bits: int, code: tuple[int, int], tolerance: int) -> None:
+    picture = photo_like(16, 16)
+    full = as_pq(picture, 203) / 65535 if code[1] == 16 else picture / 255
+    unit = 2 ** (bits - 8)
+    stored = (unit * (16 + 219 * full)).round().astype(np.uint16 if bits == 16 else np.uint8)
+    found = read_pixels(png_of(stored, 2, (b"cICP", bytes([*code, 0, 0])), bits=bits)).astype(int)
+    if code[1] == 16 and bits == 8:
+        tolerance = 12  # 220 levels of PQ are that coarse
+    assert np.abs(found - picture).max() <= tolerance
+    assert np.abs(read_pixels(png_of(stored, 2, bits=bits)).astype(int) - picture).max() >= 15
+
+
 @pytest.mark.parametrize("colour_type", [0, 2])
 def test_a_key_colour_of_16_bits_is_transparent_and_its_neighbours_are_not(colour_type: int) -> None:
     values = np.full((4, 4, 3 if colour_type else 1), 1001, np.uint16)

@@ -199,6 +199,23 @@ def test_a_folder_that_cannot_be_listed_is_an_error_among_the_matches(
     assert isinstance(b, PictureDenied) and b.path == f"{tmp_path}/b"
 
 
+def test_what_may_not_be_looked_at_is_an_error_and_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a/1.jpg", "b/1.jpg", "c/2.jpg")
+    lstat = os.lstat
+
+    def refusing(path: Any, **options: Any) -> os.stat_result:
+        if Path(path).parent.name == "b":  # a folder that may be listed, and whose files may not be looked at
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return lstat(path, **options)
+
+    monkeypatch.setattr(os, "lstat", refusing)
+    a, b = match_files(f"{tmp_path}/*/1.jpg")
+    assert a == f"{tmp_path}/a/1.jpg"
+    assert isinstance(b, PictureDenied) and b.path == f"{tmp_path}/b/1.jpg"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="paths as long as POSIX has them")
 def test_folders_may_be_as_deep_as_the_system_has_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

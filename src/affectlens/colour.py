@@ -55,10 +55,14 @@ def linear_to_srgb(light: NDArray[Any]) -> NDArray[Any]:
 
 
 class ColourCode(NamedTuple):
-    """Which colours stored red, green and blue stand for, by the code points of ITU-T H.273."""
+    """Which colours stored red, green and blue stand for, by the code points of ITU-T H.273.
+
+    `is_narrow`: black is stored as 16 of 255 and white as 235, as in video (`full_range`).
+    """
 
     primaries: int
     transfer: int
+    is_narrow: bool = False
 
     @property
     def is_hdr(self) -> bool:
@@ -69,7 +73,20 @@ class ColourCode(NamedTuple):
     def is_srgb(self) -> bool:
         """Whether screens show stored levels as they are."""
         curves = (PQ, HLG, _LINEAR, _GAMMA_2_2, _GAMMA_2_8)
-        return self.primaries not in _TO_SRGB and self.transfer not in curves
+        return self.primaries not in _TO_SRGB and self.transfer not in curves and not self.is_narrow
+
+
+def full_range(levels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Stretch stored levels of narrow range, uint8 or uint16 of any shape, to 0..65535.
+
+    Black is 16 and white 235 in 8 bits, 256 times that in 16 (ITU-R BT.2100); what lies beyond is cut off.
+
+    >>> full_range(np.array([0, 16, 235, 255], np.uint8)).tolist()
+    [0, 0, 65535, 65535]
+    """
+    unit = 256 if levels.dtype == np.uint16 else 1
+    share = (levels.astype(np.float32) - 16 * unit) / np.float32(219 * unit)
+    return (share.clip(0, 1) * 65535).round().astype(np.uint16)
 
 
 def to_srgb(levels: NDArray[np.uint16], code: ColourCode, greatest: int | None = None) -> NDArray[np.uint8]:

@@ -129,14 +129,27 @@ def _matching(folder: str, part: str, index: int) -> Iterator[tuple[_Entry | Pic
                 yield entry, index
         return
     path = os.path.join(folder, part)  # noqa: PTH118 - as it was typed: `./a.jpg` stays so
-    if not is_pattern(part) or (not _SURELY.search(part) and os.path.lexists(path)):
-        if os.path.lexists(path):
-            yield _Entry(path, part, is_folder(path)), index + 1
+    literal = None if _SURELY.search(part) else _lying_at(path, part)
+    if literal is not None or not is_pattern(part):
+        if literal is not None:
+            yield literal, index + 1
         return
     for entry in _visible(folder, hidden=part.startswith(".")):
         is_itself = isinstance(entry, PictureError) and entry.path == (folder or ".")
         if is_itself or fnmatchcase(*map(os.path.normcase, (Path(entry.path).name, part))):
             yield entry, index + 1
+
+
+def _lying_at(path: str, name: str) -> _Entry | PictureError | None:
+    """Return what lies at a path; None for nothing."""
+    try:
+        os.lstat(path)
+    except PermissionError as error:  # something may be there, which must not be missing unseen
+        reason = f"it cannot be looked at ({_why(error)}). Change the rights of its folder, or leave it out."
+        return PictureDenied(path, reason)
+    except (OSError, ValueError):
+        return None
+    return _Entry(path, name, is_folder(path))
 
 
 def _visible(folder: str, *, hidden: bool = False) -> list[_Entry | PictureError]:

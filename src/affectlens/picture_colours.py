@@ -12,9 +12,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import GifImagePlugin, Image, ImageCms, TiffImagePlugin
 
-from affectlens.colour import PQ, gamma_table, linear_to_srgb, matrix_to_srgb, srgb_to_linear, to_srgb
+from affectlens.colour import (
+    PQ,
+    ColourCode,
+    full_range,
+    gamma_table,
+    linear_to_srgb,
+    matrix_to_srgb,
+    srgb_to_linear,
+    to_srgb,
+)
 from affectlens.decoding import check_cancelled
 from affectlens.matrix_profiles import matrix_profile
 from affectlens.picture_formats import BAD_DATA, COLOURS, decoded_as
@@ -36,7 +45,7 @@ def as_srgb(image: Image.Image) -> Image.Image:
     if _is_deep(image):
         image = Image.fromarray(_grey_bytes(image))
     profile = _profile(image)
-    if image.has_transparency_data:
+    if image.has_transparency_data or _covered(image) is not None:
         image = _on_white(image)
     if image.mode == "1":
         image = image.convert("L")
@@ -152,7 +161,7 @@ def numeric_srgb(image: Image.Image, second: Image.Image | None, raw: str) -> ND
     colours = image.info.get(COLOURS)
     greatest = None
     if colours is not None and colours.transfer == PQ:
-        greatest = max(int(_as_16_bits(stored(*rows)[0]).max()) for rows in _strips(image))
+        greatest = max(int(_coded(stored(*rows)[0], colours).max()) for rows in _strips(image))
     result = np.empty((image.height, image.width, 3), np.uint8)
     for top, bottom in _strips(image):
         levels, opacity = stored(top, bottom)
@@ -216,7 +225,7 @@ def _levels_to_srgb(levels: NDArray[Any], image: Image.Image, greatest: int | No
         return np.asarray(transform.apply(Image.fromarray(np.ascontiguousarray(given))))
     shape = (*levels.shape[:2], 3)
     if gamma is None and colours is not None and not colours.is_srgb:
-        return to_srgb(np.broadcast_to(_as_16_bits(levels), shape), colours, greatest)
+        return to_srgb(np.broadcast_to(_coded(levels, colours), shape), colours, greatest)
     primaries = None if is_grey else _primaries(image)
     if primaries is not None:
         stored = _as_16_bits(levels) / np.float32(65535)
@@ -229,6 +238,11 @@ def _levels_to_srgb(levels: NDArray[Any], image: Image.Image, greatest: int | No
 
 def _as_16_bits(levels: NDArray[Any]) -> NDArray[np.uint16]:
     return levels if levels.dtype == np.uint16 else levels.astype(np.uint16) * 257
+
+
+def _coded(levels: NDArray[Any], colours: ColourCode) -> NDArray[np.uint16]:
+    """Levels as 16 bits of the full range, which code points are about."""
+    return full_range(levels) if colours.is_narrow else _as_16_bits(levels)
 
 
 @lru_cache(maxsize=4)
@@ -254,10 +268,26 @@ def _from_lab() -> ImageCms.ImageCmsTransform:
 
 def _on_white(image: Image.Image) -> Image.Image:
     grey = image.mode in ("1", "L", "LA", "La")
+    covered = _covered(image)
     image = image.convert("LA" if grey else "RGBA")
+    if covered is not None:
+        opacity = Image.new("L", image.size, 0)
+        opacity.paste(image.getchannel("A").crop(covered), covered)
+        image.putalpha(opacity)
     page = Image.new("L" if grey else "RGB", image.size, "white")
     page.paste(image, mask=image)
     return page
+
+
+def _covered(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """The part of a GIF's screen that its first frame covers; None for all of it, or no GIF.
+
+    Pillow fills the rest with whichever colour comes first.
+    """
+    if not isinstance(image, GifImagePlugin.GifImageFile) or image.tell():
+        return None
+    covered = image.dispose_extent
+    return None if covered == (0, 0, *image.size) else covered
 
 
 # ------------------------------------------------------------------------------- grey of other than 8 bits

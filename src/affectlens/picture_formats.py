@@ -271,7 +271,10 @@ def _without(file: IO[bytes], gone: list[tuple[int, int]]) -> IO[bytes]:
 def _colours_of_avif(start: bytes) -> ColourCode | None:
     """What the box `colr` of ISO/IEC 14496-12 states."""
     found = re.search(rb"colrnclx(..)(..)", start, re.DOTALL)
-    return ColourCode(*(int.from_bytes(part, "big") for part in found.groups())) if found else None
+    if not found:
+        return None
+    primaries, transfer = (int.from_bytes(part, "big") for part in found.groups())
+    return ColourCode(primaries, transfer)
 
 
 def _open_heif(file: IO[bytes]) -> ImageFile.ImageFile:

@@ -77,7 +77,7 @@ def essential(file: IO[bytes]) -> PngFile:
             profile = _profile(_checked(file, kind, length)) or profile
         elif kind == b"cICP" and length == 4:
             code = _checked(file, kind, length)
-            colours = ColourCode(code[0], code[1]) if code else colours
+            colours = ColourCode(code[0], code[1], code[3] == 0) if code else colours
         is_small = length in lengths.get(kind, ()) or _is_oriented_text(file, kind, length)
         if kind in _PICTURE or not kind or (is_small and _checked(file, kind, length)):
             parts.append(chunk.part)
