@@ -97,6 +97,9 @@ def test_the_report_holds_each_picture_once_and_its_page_needs_no_network(fitted
     readme = (fitted / "model" / "README.md").read_text(encoding="utf-8")
     assert "2,000 bootstrap resamples of groups of pictures" in readme
     assert report["scores"]["intervals"].keys() >= {"balanced_accuracy", "macro_f1", "brier"}
+    for word, figures in report["scores"]["per_emotion"].items():
+        for name, (low, high) in report["word_intervals"][word].items():
+            assert 0 <= low <= figures[name] <= high <= 1
     page = (fitted / "report.html").read_text(encoding="utf-8")
     assert "ångest" in page and "http" not in page.replace("http-equiv", "")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from affectlens.data import folder
+from affectlens.emotions import MIKELS
 from affectlens.errors import SettingsError
 from affectlens.models import catalog
 from affectlens.models.backbones import layers_from_input
+from affectlens.models.saved import save_model
 from affectlens.training.frozen import freeze_first_layers
 from affectlens.training.loop import train
 from affectlens.training.run import EpochEnd, fit
@@ -19,6 +22,7 @@ from affectlens.training.run_folder import BEST, LAST, TrainingRequest
 from affectlens.training.session import Session, open_session
 from affectlens.training.settings import Settings, override
 from affectlens.training.state import State
+from model_folders import CARD
 from pictures import colour_set
 
 TINY = override(
@@ -89,6 +93,42 @@ def test_below_0_so_many_last_layers_of_each_backbone_learn() -> None:
     begins = ("transformer.blocks.5.", "transformer.norm.", "transformer.head.", "convolutional.blocks.4.",
               "convolutional.conv_head.", "convolutional.bn2.", "convolutional.classifier.")  # fmt: skip
     assert learning == {name for name, _ in built.named_parameters() if name.startswith(begins)}
+
+
+LEVELS: dict[str, Any] = {
+    "members": ["test_vit", "multilevel"],
+    "member_options": [{}, {"backbone": "test_efficientnet"}],
+}
+
+
+def test_of_a_backbone_that_is_read_at_several_levels_what_reads_it_learns() -> None:
+    built = catalog.build("ensemble", 3, **LEVELS)
+    freeze_first_layers(built, replace(TINY, frozen_layers=-1))
+    learning = {name for name, parameter in built.named_parameters() if parameter.requires_grad}
+    begins = ("test_vit.blocks.5.", "test_vit.norm.", "test_vit.head.", "multilevel.perceptron.",
+              "multilevel.classifier.")  # fmt: skip
+    assert learning == {name for name, _ in built.named_parameters() if name.startswith(begins)}
+
+
+@pytest.mark.parametrize(("starts", "frozen_layers"), [(True, -1), (False, -1), (True, 0)])
+def test_known_statistics_of_frozen_features_stay_and_others_are_learned(
+    data: Path, tmp_path: Path, starts: bool, frozen_layers: int
+) -> None:
+    settings = replace(TINY, network="ensemble", network_options=LEVELS, frozen_layers=frozen_layers)
+    if starts:
+        built = catalog.build("ensemble", len(MIKELS), **LEVELS)
+        card = replace(CARD, network="ensemble", network_options=LEVELS)
+        save_model(tmp_path / "start", built, card, "A model.")
+        settings = replace(settings, start=str(tmp_path / "start"))
+    session, state = begin(data, settings)
+    before = copy(state.network)
+    for _ in train(session, state):
+        pass
+    moved = changed(before, state.network)
+    stays = starts and frozen_layers < 0
+    assert ("multilevel.standardise.running_mean" in moved) is not stays
+    assert any(name.startswith("multilevel.pyramid.") for name in moved) is (frozen_layers == 0)
+    assert "multilevel.perceptron.1.weight" in moved
 
 
 def test_weights_are_frozen_by_their_names_besides_the_first_layers(data: Path) -> None:

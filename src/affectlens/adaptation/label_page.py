@@ -6,7 +6,7 @@ from typing import Any
 
 from affectlens.adaptation.label_report import (
     BRIER,
-    CALIBRATION,
+    CALIBRATION_TITLE,
     F1_TITLES,
     MEASURES,
     TITLES,
@@ -33,8 +33,13 @@ def write_label_page(file: Path, report: LabelsReport, labels: LabelSource) -> N
         "notes": report.notes,
         "on_average": ON_AVERAGE,
         "measures": list(MEASURES.values()),
+        "calibration_title": CALIBRATION_TITLE,
         "estimates": [
-            {"title": TITLES[name], "own": name == OWN, "cells": _cells(found)}
+            {
+                "title": TITLES[name],
+                "own": name == OWN,
+                "cells": [*_cells(found), str(report.calibration[name])],
+            }
             for name, found in report.estimates.items()
         ],
         "differences": [
@@ -56,7 +61,7 @@ def write_label_page(file: Path, report: LabelsReport, labels: LabelSource) -> N
 
 def _cells(found: Mapping[str, Measured]) -> list[str]:
     """Write what was measured; squared errors are small, and have a digit more."""
-    return [(measured_text if name in (BRIER, CALIBRATION) else cell_text)(found[name]) for name in MEASURES]
+    return [(measured_text if name == BRIER else cell_text)(found[name]) for name in MEASURES]
 
 
 def _suspect(found: LabelSuspect, labels: LabelSource) -> dict[str, Any]:

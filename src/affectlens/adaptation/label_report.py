@@ -1,5 +1,11 @@
 """What validation of several labels found, as plain data and as sentences.
 
+The calibration error has no interval: a resample adds noise to every bin, and an absolute gap grows with
+noise, so that intervals by a bootstrap lie above the figure. What it is compared with is how large it gets by
+chance alone where probabilities are calibrated: with the sign of all differences of a group turned or not at
+random (the wild bootstrap of clusters: Cameron, Gelbach and Miller, "Bootstrap-Based Improvements for
+Inference with Clustered Errors", Review of Economics and Statistics 90, 2008).
+
 Letters: N pictures, W labels, B resamples (the first column of measures is that of all pictures, once each).
 """
 
@@ -31,22 +37,38 @@ TITLES: Mapping[str, str] = {
     MOST_FREQUENT: "the frequency of each label, for every picture",
     KNOWN: "the known emotions alone",
 }
-PRECISION, AUC, BRIER, CALIBRATION = "average_precision", "auc", "brier", "calibration_error"
+PRECISION, AUC, BRIER = "average_precision", "auc", "brier"
 MICRO, MACRO = "micro_f1", "macro_f1"
 MEASURES: Mapping[str, str] = {
     PRECISION: "mean average precision",
     AUC: "mean area under ROC",
     BRIER: "Brier score",
-    CALIBRATION: "calibration error",
 }
+CALIBRATION_TITLE = "calibration error"
 F1_TITLES: Mapping[str, str] = {MICRO: "micro F1", MACRO: "macro F1"}
 
 
 class LabelMeasures(NamedTuple):
-    """Measures of one label, each (1 + B,), and counts for F1: right, given, true."""
+    """Measures of one label, each (1 + B,), and counts for F1: right, given, true.
+
+    `errors` are calibration errors: that of all pictures, and those by chance, (1 + B,).
+    """
 
     measures: dict[str, Doubles]
     counts: tuple[Doubles, Doubles, Doubles]
+    errors: Doubles
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """Mean gap between probability and share, and up to where it gets by chance in 95 % of samples."""
+
+    value: float
+    by_chance: float
+
+    def __str__(self) -> str:
+        """Write both, to three digits."""
+        return f"{self.value:.3f} (chance alone: up to {self.by_chance:.3f})"
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,7 @@ class LabelReport:
         line: probability from which giving it has the highest F1
         f1: at lines that the other parts gave
         estimates: by answer and measure
+        calibration: by answer
         difference: how much more Brier score the new label has than its frequency; of all labels together
             (Bonferroni)
         temperature: of its log-odds
@@ -89,6 +112,7 @@ class LabelReport:
     line: float
     f1: Measured
     estimates: Mapping[str, Mapping[str, Measured]]
+    calibration: Mapping[str, CalibrationError]
     difference: Measured
     temperature: float
     parts: int
@@ -108,6 +132,7 @@ class LabelsReport:
         pictures, groups: that may be learned from, and how many of them are groups or single pictures
         estimates: means over labels, by answer (`TITLES`) and measure (`MEASURES`); intervals by a bootstrap
             over groups
+        calibration: means over labels, by answer
         f1: at lines that the other parts gave, by `F1_TITLES`
         differences: by simpler answer and measure, how much more the new labels have; intervals hold for both
             answers together (Bonferroni)
@@ -122,6 +147,7 @@ class LabelsReport:
     seed: int
     labels: tuple[LabelReport, ...]
     estimates: Mapping[str, Mapping[str, Measured]]
+    calibration: Mapping[str, CalibrationError]
     f1: Mapping[str, Measured]
     differences: Mapping[str, Mapping[str, Measured]]
     curve: tuple[LabelCurvePoint, ...]
@@ -176,7 +202,8 @@ class LabelsReport:
         rows = [["label", "pictures", *measures, "given from"]]
         for each in self.labels:
             own = each.estimates[OWN]
-            cells = [cell_text(own[measure]) for measure in (PRECISION, AUC, BRIER, CALIBRATION)]
+            cells = [cell_text(own[measure]) for measure in MEASURES]
+            cells.append(str(each.calibration[OWN]))
             frequency, line = (f"{100 * share:.0f} %" for share in (each.frequency, each.line))
             rows.append([each.word, frequency, *cells, cell_text(each.f1), line])
         return rows
@@ -204,9 +231,12 @@ def report_labels(
     """
     sampled = times_sampled_by_groups(list(groups), RESAMPLES, seed)
     times = np.concatenate([np.ones((len(sampled), 1)), sampled], axis=1)
+    signs = signs_by_groups(groups, RESAMPLES, seed)
     measured = {
         answer: [
-            measure_label(each.probabilities[answer], share, times, each.line, ranks=answer != MOST_FREQUENT)
+            measure_label(
+                each.probabilities[answer], share, times, signs, each.line, ranks=answer != MOST_FREQUENT
+            )
             for each, share in zip(found, labels.values.T, strict=True)
         ]
         for answer in ANSWERS
@@ -229,6 +259,10 @@ def report_labels(
         seed=seed,
         labels=reports,
         estimates={answer: _estimates(of, LEVEL) for answer, of in means.items()},
+        calibration={
+            answer: _calibration(np.mean([each.errors for each in of], axis=0))
+            for answer, of in measured.items()
+        },
         f1={
             MICRO: _measured(f1_of(*counts), LEVEL),
             MACRO: _measured(np.mean([f1_of(*each.counts) for each in measured[OWN]], axis=0), LEVEL),
@@ -243,14 +277,28 @@ def report_labels(
     )
 
 
+def signs_by_groups(groups: Sequence[str], resamples: int, seed: int) -> Doubles:
+    """Return for all pictures as they are, then for each resample, 1 or -1 by group at random: (N, 1 + B)."""
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    turned = np.random.RandomState(seed).randint(2, size=(int(index.max()) + 1, resamples))
+    signs = np.concatenate([np.ones((len(turned), 1)), 1.0 - 2 * turned], axis=1)
+    found: Doubles = signs[index]
+    return found
+
+
 def measure_label(
-    probabilities: Doubles, share: Doubles, times: Doubles, line: Doubles, ranks: bool = True
+    probabilities: Doubles,
+    share: Doubles,
+    times: Doubles,
+    signs: Doubles,
+    line: Doubles,
+    ranks: bool = True,
 ) -> LabelMeasures:
     """Measure one label's probabilities, (N,), NaN of pictures that were not predicted.
 
     `share` (N,) is how many people gave the label, `times` (N, 1 + B) how often each resample has a picture,
-    `line` (N,) from which probability it is given. Without `ranks` all pictures rank alike, for those of
-    different parts differ by chance alone.
+    `signs` (N, 1 + B) are `signs_by_groups`, `line` (N,) from which probability it is given. Without `ranks`
+    all pictures rank alike, for those of different parts differ by chance alone.
     """
     known = np.isfinite(probabilities)
     p, y, t = probabilities[known], share[known], times[known]
@@ -258,14 +306,13 @@ def measure_label(
     precision, area = ranked_measures(p if ranks else np.zeros(len(p)), y, t)
     given = (p >= line[known]).astype(np.float64)
     bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    gaps = [np.abs((p - y)[bins == each] @ t[bins == each]) for each in np.unique(bins)]
+    gaps = [np.abs((p - y)[bins == each] @ signs[known][bins == each]) for each in np.unique(bins)]
     measures = {
         PRECISION: precision,
         AUC: area,
         BRIER: (p - y) ** 2 @ t / total,
-        CALIBRATION: np.sum(gaps, axis=0) / total,
     }
-    return LabelMeasures(measures, ((given * y) @ t, given @ t, y @ t))
+    return LabelMeasures(measures, ((given * y) @ t, given @ t, y @ t), np.sum(gaps, axis=0) / len(p))
 
 
 def ranked_measures(scores: Doubles, share: Doubles, times: Doubles) -> tuple[Doubles, Doubles]:
@@ -317,6 +364,7 @@ def _report_label(
         line=found.best_line,
         f1=_measured(f1_of(*measured[OWN].counts), LEVEL),
         estimates={answer: _estimates(each.measures, LEVEL) for answer, each in measured.items()},
+        calibration={answer: _calibration(each.errors) for answer, each in measured.items()},
         difference=_measured(briers[0] - briers[1], level),
         temperature=found.temperature,
         parts=found.parts,
@@ -334,6 +382,10 @@ def _estimates(measures: Mapping[str, Doubles], level: float) -> dict[str, Measu
 def _measured(values: Doubles, level: float) -> Measured:
     tails = ((1 - level) / 2, (1 + level) / 2)
     return Measured(float(values[0]), *bootstrap_interval(values[1:], tails))
+
+
+def _calibration(errors: Doubles) -> CalibrationError:
+    return CalibrationError(float(errors[0]), float(np.quantile(errors[1:], LEVEL)))
 
 
 def _curve_of_labels(
@@ -407,6 +459,7 @@ def facts_of_labels(report: LabelsReport) -> dict[str, Any]:
                 answer: {name: asdict(one) for name, one in found.items()}
                 for answer, found in each.estimates.items()
             },
+            "calibration": {answer: asdict(found) for answer, found in each.calibration.items()},
         }
         for each in report.labels
     }

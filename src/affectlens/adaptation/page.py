@@ -44,7 +44,7 @@ def _page_values(report: Report, data: Labelled) -> dict[str, Any]:
         "measures": list(MEASURES.values()),
         "estimates": [{**_row(name, found), "own": name == OWN} for name, found in report.estimates.items()],
         "differences": [_row(name, found) for name, found in report.differences.items()],
-        "emotions": emotions_table(report.scores),
+        "emotions": emotions_table(report.scores, report.word_intervals),
         "confusion": confusion_table(report.scores),
         "curve": chart_of(
             [(point.pictures, point.estimates["accuracy"]) for point in report.curve], least_room=0.05

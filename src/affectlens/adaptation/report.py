@@ -19,9 +19,15 @@ from affectlens.adaptation.validation import (
 )
 from affectlens.emotions import Vocabulary
 from affectlens.evaluation.calibration import fit_temperature
-from affectlens.evaluation.resampling import RESAMPLES, Measured, Resampled, times_sampled_by_groups
+from affectlens.evaluation.resampling import (
+    RESAMPLES,
+    Measured,
+    Resampled,
+    confusions,
+    times_sampled_by_groups,
+)
 from affectlens.evaluation.scores import Scores, score
-from affectlens.metrics import Doubles, softmax
+from affectlens.metrics import Doubles, bootstrap_interval, confusion_cells, per_class, softmax
 from affectlens.model_folder import Card
 from affectlens.report.text import listed, signed
 
@@ -99,6 +105,7 @@ class Report:
         trained: how the network was trained; None where its last layer alone was fitted
         temperature: of the new model, fitted on all predictions
         scores: of the predictions, each part at the temperature of the others
+        word_intervals: by word, 95 % intervals of precision, recall and F1, where these are defined
         estimates: by answer (`TITLES`) and measure; intervals by a bootstrap over groups
         differences: by simpler answer and measure, how much more the new model has; intervals hold for all
             of them together (Bonferroni)
@@ -118,6 +125,7 @@ class Report:
     trained: Trained | None = None
     temperature: float
     scores: Scores
+    word_intervals: Mapping[str, Mapping[str, tuple[float, float]]]
     estimates: Mapping[str, Mapping[str, Measured]]
     differences: Mapping[str, Mapping[str, Measured]]
     curve: tuple[CurvePoint, ...]
@@ -226,6 +234,7 @@ def make_report(
         trained=trained,
         temperature=temperature,
         scores=_scores(scaled, targets, vocabulary, found.divisions, temperature, times, seed),
+        word_intervals=_word_intervals(scaled, targets, vocabulary, times),
         estimates={name: each.estimates(LEVEL) for name, each in resampled.items()},
         differences={name: resampled[OWN].differences(resampled[name], level) for name in simpler},
         curve=_curve(data, found, curve, targets, times),
@@ -256,6 +265,20 @@ def _scores(
         },
         confusion=replace(found.confusion, rows=rows),
     )
+
+
+def _word_intervals(
+    logits: Doubles, targets: Doubles, vocabulary: Vocabulary, times: Doubles
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Give each word's precision, recall and F1 an interval, of the resamples in which it is defined."""
+    sampled = per_class(confusions(confusion_cells(logits, targets), times, len(vocabulary)))
+    tails = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for index, word in enumerate(vocabulary.words):
+        measures = {"precision": sampled.precision, "recall": sampled.recall, "f1": sampled.f1}
+        limits = {name: bootstrap_interval(values[:, index], tails) for name, values in measures.items()}
+        found[word] = {name: pair for name, pair in limits.items() if np.isfinite(pair).all()}
+    return found
 
 
 def _curve(

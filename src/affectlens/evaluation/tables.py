@@ -4,6 +4,8 @@ Figures are percent with one decimal where they are shares, else three decimals,
 brackets: "70.1 % (68.2–72.0)". What is undefined is a dash.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from affectlens.evaluation.scores import Scores
@@ -42,12 +44,19 @@ def scores_table(scores: Scores) -> list[tuple[str, str]]:
     return rows
 
 
-def emotions_table(scores: Scores) -> list[tuple[str, ...]]:
-    """List precision, recall, F1 and number of pictures of each emotion, in vocabulary order."""
+def emotions_table(
+    scores: Scores, intervals: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType({})
+) -> list[tuple[str, ...]]:
+    """List precision, recall, F1 and number of pictures of each emotion, in vocabulary order.
+
+    `intervals` are those of an emotion's `precision`, `recall` and `f1`, where they were measured.
+    """
     rows: list[tuple[str, ...]] = [("emotion", "precision", "recall", "F1", "pictures")]
     for word, figures in scores.per_emotion.items():
-        shares = (figures.precision, figures.recall, figures.f1)
-        rows.append((word, *(share(value) for value in shares), _count(figures.support)))
+        shares = {"precision": figures.precision, "recall": figures.recall, "f1": figures.f1}
+        of_word = intervals.get(word, {})
+        cells = [_share_with_interval(value, of_word.get(name)) for name, value in shares.items()]
+        rows.append((word, *cells, _count(figures.support)))
     return rows
 
 

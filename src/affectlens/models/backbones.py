@@ -138,15 +138,18 @@ def keep_below_last_layer(network: nn.Module, keep: Callable[[str], Keep]) -> bo
     """Have backbones compute what lies below their last layer by `keep`, where none of it learns.
 
     `keep` gives, by the name of a backbone, what is called with images (B, 3, H, W) and the computation.
-    Returns whether there is such a backbone: of the very classes that this was written for.
+    Returns whether there is such a backbone: of the very classes that this was written for, and not read at
+    several levels, for which more is computed than its features.
     """
     parameters, found = dict(network.named_parameters()), False
     distances = layers_from_output(network)
+    read_at_levels = {each.body for each in network.modules() if isinstance(each, Pyramid)}
     for prefix, module in _timm_networks(network):
         below = [
             parameters[name] for name, distance in distances.items() if distance and name.startswith(prefix)
         ]
-        if type(module) not in (VisionTransformer, EfficientNet) or any(p.requires_grad for p in below):
+        is_known = type(module) in (VisionTransformer, EfficientNet) and module not in read_at_levels
+        if not is_known or any(p.requires_grad for p in below):
             continue
         setattr(module, "forward_features", MethodType(_KeptFeatures(keep(prefix)), module))  # noqa: B010
         found = True

@@ -5,32 +5,51 @@ other pictures (linear probe, then fine-tuning: Kumar et al., "Fine-Tuning can D
 Underperform Out-of-Distribution", ICLR 2022). First layers that never learn save their backward pass.
 
 Frozen modules are in evaluation mode: their batch norms keep their statistics, and no dropout acts in them.
+What standardises the features of a backbone that learns nothing keeps its statistics too, where they came
+with a trained model: those of a small batch would be noise in what is known already.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
 
 from affectlens.errors import SettingsError
 from affectlens.models.backbones import layers_from_input, layers_from_output
+from affectlens.models.capabilities import ReadsLevels
 from affectlens.training.settings import Settings
 
 
 def freeze_first_layers(network: nn.Module, settings: Settings) -> None:
     """Make the backbone's first `frozen_layers` layers learn nothing, before the optimizer is made.
 
-    Below 0 it is how many last layers of each backbone learn.
+    Below 0 it is how many last layers of each backbone learn. A backbone that is read at several levels has
+    no last layer that its answer is read from: what reads it learns, and all of it is frozen.
     """
     count = settings.frozen_layers
     if count >= 0:
         frozen = {name for name, height in layers_from_input(network).items() if height < count}
     else:
         frozen = {name for name, distance in layers_from_output(network).items() if distance >= -count}
+        for _, reader in readers_of_levels(network):
+            reader.pyramid.requires_grad_(False)
     for name, parameter in network.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
+
+
+def readers_of_levels(network: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Find what reads a backbone at several levels (`capabilities.ReadsLevels`), with its name."""
+    for name, module in network.named_modules():
+        if isinstance(module, ReadsLevels):
+            yield name, module
+
+
+def learns(module: nn.Module) -> bool:
+    """Whether any parameter of a module learns."""
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def freeze_by_name(network: nn.Module, settings: Settings) -> None:
@@ -65,12 +84,14 @@ def hold_backbone(network: nn.Module, learning: Set[nn.Parameter], hold: bool) -
         parameter.requires_grad_(parameter in learning and not (hold and name in heights))
 
 
-def train_mode(network: nn.Module) -> None:
+def train_mode(network: nn.Module, settings: Settings) -> None:
     """Bring a network to training mode, but for the modules of which no parameter learns."""
     network.train()
     if all(parameter.requires_grad for parameter in network.parameters()):
         return
     for module in network.modules():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        if next(module.parameters(), None) is not None and not learns(module):
             module.eval()
+    if settings.start:
+        for _, reader in readers_of_levels(network):
+            reader.standardise.train(learns(reader.pyramid))

@@ -1,8 +1,9 @@
 """Outputs of layers that do not learn, kept for each image: only the last layer is computed anew.
 
 Of a network of which the last layer of each backbone learns (`frozen_layers=-1`) the layers below give the
-same for the same image all through training, and in every run with the same weights below. Where pictures
-are varied by nothing but mirroring, each has two images, and training costs what its last layer does.
+same for the same image all through training, and in every run with the same weights below. Of a backbone that
+is read at several levels nothing learns, and all its features are the same. Where pictures are varied by
+nothing but mirroring, each has two images, and training costs what its last layer does.
 
 What is kept was computed image by image, so that it does not depend on which others were in a batch: a run
 that is resumed, and computes them again, ends in the same bits.
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from affectlens.models.backbones import keep_below_last_layer
+from affectlens.training.frozen import learns, readers_of_levels
 from affectlens.training.settings import Settings
 
 MOST_BYTES = 1 << 30  # what does not fit in is computed each time
@@ -44,7 +46,15 @@ class KeptOutputs:
         """
         if settings.frozen_layers != -1 or not _few_images(settings):
             return False
-        return keep_below_last_layer(network, lambda name: partial(self.outputs, name.encode()))
+        below = keep_below_last_layer(network, lambda name: partial(self.outputs, name.encode()))
+        return self._keep_features(network) or below
+
+    def _keep_features(self, network: nn.Module) -> bool:
+        """Keep what is read of frozen backbones at several levels: far less than their maps."""
+        readers = [(name, each) for name, each in readers_of_levels(network) if not learns(each.pyramid)]
+        for name, reader in readers:
+            reader.describe = partial(self.outputs, name.encode(), compute=reader.describe)
+        return bool(readers)
 
     def outputs(self, name: bytes, images: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Return what a backbone computes of images, (B, 3, H, W), of each for itself."""

@@ -106,7 +106,7 @@ def take_step(session: Session, state: State, loss: nn.Module, batches: Sequence
     number = state.step
     lr = schedule.lr(number)
     set_lr(state.optimizer, lr)
-    train_mode(state.network)
+    train_mode(state.network, settings)
     state.optimizer.zero_grad(set_to_none=True)
     totals = _Totals()
     for index, batch in enumerate(batches):

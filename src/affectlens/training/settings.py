@@ -142,7 +142,8 @@ class Settings:
             `lr`.
         frozen_layers: the backbone's layers, from the input up, that do not learn (`training.frozen`): blocks
             of a transformer, stages of a convolutional network; more than it has leave what lies above it.
-            Below 0 it is how many last layers of each backbone learn: -1 leaves the last block or stage.
+            Below 0 it is how many last layers of each backbone learn: -1 leaves the last block or stage. Of
+            a backbone that is read at several levels (`multilevel`) none does, and what reads it learns.
         frozen: names of weights that do not learn besides these, as patterns of `fnmatch` that are separated
             by commas: `blocks.[0-5].*, *norm*`.
         frozen_epochs: first epochs in which only what lies above the backbone learns.

@@ -1,6 +1,7 @@
 """The chart of a film."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,38 @@ def test_the_more_prominent_of_two_peaks_too_close_for_both_names_keeps_its_name
     chart = draw_chart(replace(given, moments=(large, small, *others[3:])))
     (name,) = [text for text in chart.axes[0].texts if text.get_text() == "awe\n0:09"]
     assert name.get_position() == pytest.approx((9.5 / 22, 1.02))
+
+
+LONG = "uncanny and a little threatening, as of an empty house"
+OWN_WORDS = Vocabulary("own", ("cosy", "\u9759\u3051\u3055", LONG, "premium", "ho-hum"))
+
+
+def test_names_of_ones_own_neither_overlap_nor_leave_the_chart(tmp_path: Path) -> None:
+    script = [(2.0, word) for word in (LONG, "cosy", LONG, "premium", "cosy", LONG)]
+    timeline = timeline_of(script, vocabulary=OWN_WORDS, polarity=None)
+    figure = draw_chart(timeline)
+    figure.draw_without_rendering()
+    stack = figure.axes[0]
+    boxes = sorted(
+        (text.get_window_extent().x0, text.get_window_extent().x1) for text in stack.texts if text.get_text()
+    )
+    assert len(boxes) >= 3 and any("\u2026" in text.get_text() for text in stack.texts)
+    assert all(end < begin for (_, end), (begin, _) in pairwise(boxes))
+    assert boxes[-1][1] <= stack.get_window_extent().x1 + 1
+    legend = stack.get_legend()
+    assert legend is not None and LONG in {text.get_text().replace("\n", " ") for text in legend.get_texts()}
+    assert stack.get_window_extent().width > figure.bbox.width / 2
+
+
+def test_many_words_have_a_legend_at_the_right_of_all_panels() -> None:
+    many = Vocabulary("own", tuple(f"word {number}" for number in range(30)))
+    figure = draw_chart(timeline_of([(2.0, "word 3")], vocabulary=many, polarity=None))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(many.words)
+    box, stack, ribbon = (each.get_window_extent() for each in (legend, *figure.axes))
+    assert box.x0 > stack.x1 and box.y0 > 0 and box.y1 <= figure.bbox.height
+    assert stack.y0 - ribbon.y1 < 0.1 * figure.bbox.height
 
 
 def test_what_was_not_predicted_is_covered_in_every_panel() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from affectlens.emotions import Vocabulary
 from affectlens.film.report.curves import EmotionCurves, curves
 from affectlens.film.report.drawing import axis, left_out, ribbon, stack
 from rated import rated
@@ -32,6 +33,18 @@ def test_words_stand_where_no_veil_covers_them() -> None:
     for label in found:
         for left, width in left_out(curves(cards), cards):
             assert label.x + half <= left + 1 or label.x - half >= left + width - 1
+
+
+def test_a_long_word_of_ones_own_stands_only_where_all_of_it_has_room() -> None:
+    short, long = "eerie", "eerie, as a house in which no one has lived for years"
+    for word, fits in ((short, True), (long, False)):
+        own = Vocabulary("own", ("cosy", word))
+        timeline = timeline_of([(4.0, word), (16.0, "cosy")], vocabulary=own, polarity=None)
+        shares = [sample.emotions[1] for sample in timeline.samples]
+        assert max(shares) > 0.7 > 0.3 > min(shares)  # it has little room but for the first fifth
+        found = {label.word: label for label in stack(curves(timeline), timeline).labels}
+        assert "cosy" in found
+        assert (word in found and found[word].x < 20) is fits
 
 
 def test_what_is_nowhere_known_has_no_words() -> None:

@@ -2,6 +2,7 @@
 ratings and peaks.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from affectlens.emotions import by_polarity, polarity_signs
 from affectlens.film.report.curves import (
     EmotionCurves,
     RatingCurve,
+    Span,
     bands,
     curves,
     leading_runs,
@@ -26,13 +28,17 @@ from affectlens.film.report.text import ON_AVERAGE, film_name
 from affectlens.film.timeline import Timeline
 from affectlens.report import figures
 from affectlens.report.emotion_colours import colours_of
-from affectlens.report.figures import INK, PALE
+from affectlens.report.figures import INK, PALE, text_width
 from affectlens.report.text import clock
 
 # Peaks that are named above the chart, at most.
 MAX_PEAKS = 8
-# Width of a name, by the width of the chart.
-_NAME = 0.1
+# Width of the figure in inches, and of what is left of it without axes' numbers and the legend's colours.
+_WIDTH, _WIDTH_OF_TEXT = 10, 8.6
+# Sizes of names in points; gap between two above the chart, by its width; letters of a line.
+_SIZE, _SIZE_OF_PEAKS, _GAP, _LINE = 9, 7.5, 0.015, 26
+# Lines that the legend has at the height of the areas, and the height of a line by its size.
+_LINES_OF_AREAS, _LINE_HEIGHT = 14, 1.65
 # Words may hold dollars, between which no formula is meant.
 _STYLE: Any = {**figures.STYLE, "hatch.linewidth": 0.7, "text.parse_math": False}
 _HATCH = "///"
@@ -51,10 +57,10 @@ def draw_chart(timeline: Timeline) -> Figure:
     found = curves(timeline)
     rated = rating_curves(timeline, found)
     heights = [3.0, 0.35, *([] if found.polarity is None else [1.3]), *(1.3 for _ in rated)]
-    figure = figures.new_figure(10, 4.8 + 1.4 * (len(heights) - 2), layout="constrained")
+    figure = figures.new_figure(_WIDTH, 4.8 + 1.4 * (len(heights) - 2), layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     panels[0].set_title(film_name(timeline), loc="left", weight="bold", color=INK, pad=26, parse_math=False)
-    _draw_stack(panels[0], timeline, found)
+    _draw_stack(figure, panels[0], timeline, found)
     _draw_peaks(panels[0], timeline, found)
     _draw_ribbon(panels[1], timeline)
     if found.polarity is not None:
@@ -81,7 +87,7 @@ def _reading(timeline: Timeline) -> list[str]:
     return [*([ratings] if timeline.scales else []), *([hatched] if kinds else [])]
 
 
-def _draw_stack(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
+def _draw_stack(figure: Figure, axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
     """Draw areas from the top down, negative ones hatched, named at the right in the same order."""
     words = by_polarity(timeline.vocabulary)[::-1]
     colour, signs = colours_of(timeline.vocabulary), polarity_signs(timeline.vocabulary)
@@ -91,23 +97,49 @@ def _draw_stack(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
         area.set(edgecolor="white", linewidth=0.4, hatch=_HATCH if signs[word] < 0 else None)
     axes.set(ylim=(0, 1), yticks=[0, 0.5, 1], yticklabels=["0 %", "50 %", "100 %"])
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(
-        handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False, fontsize=9
-    )
+    names = [_in_lines(label) for label in labels[::-1]]
+    lines = sum(name.count("\n") + 1 for name in names)
+    if lines <= _LINES_OF_AREAS:
+        where: Any = {"loc": "center left", "bbox_to_anchor": (1.005, 0.5)}
+        axes.legend(handles[::-1], names, **where, frameon=False, fontsize=_SIZE)
+    else:  # at the right of all panels, or these would be pushed apart
+        size = min(_SIZE, 72 * figure.get_figheight() / lines / _LINE_HEIGHT)
+        figure.legend(handles[::-1], names, loc="outside right upper", frameon=False, fontsize=size)
 
 
 def _draw_peaks(axes: Axes, timeline: Timeline, found: EmotionCurves) -> None:
     """Mark the most prominent peaks; names that would overlap a more prominent one's are left out."""
-    named: list[float] = []
+    named: list[Span] = []
+    across = _width_of_areas(timeline)
     for peak in timeline.of("peak")[:MAX_PEAKS]:  # the most prominent first
-        x = min(found.position(peak.second), 0.93)
         axes.axvline(peak.second, color=INK, linewidth=0.7, linestyle=":")
-        if all(abs(x - other) > _NAME for other in named):
+        name = _shortened(peak.emotion)
+        width = max(text_width(line, _SIZE_OF_PEAKS) for line in (name, clock(peak.second))) / across
+        at = found.position(peak.second)
+        side = "left" if at + width < 1 else "right"
+        x = at if side == "left" else at - width
+        if all(x > end + _GAP or x + width + _GAP < begin for begin, end in named):
             axes.annotate(
-                f"{peak.emotion}\n{clock(peak.second)}", (x, 1.02), xycoords="axes fraction",
-                fontsize=7.5, color=INK, annotation_clip=False,
+                f"{name}\n{clock(peak.second)}", (at, 1.02), xycoords="axes fraction", ha=side,
+                fontsize=_SIZE_OF_PEAKS, color=INK, annotation_clip=False,
             )  # fmt: skip
-            named.append(x)
+            named.append((x, x + width))
+
+
+def _width_of_areas(timeline: Timeline) -> float:
+    """Return about how wide the areas are next to their legend, in points."""
+    lines = [line for word in timeline.vocabulary.words for line in _in_lines(word).splitlines()]
+    return 72 * _WIDTH_OF_TEXT - max(text_width(line, _SIZE) for line in lines)
+
+
+def _in_lines(word: str) -> str:
+    """Write a long word of one's own in several lines."""
+    return textwrap.fill(word, _LINE)
+
+
+def _shortened(word: str) -> str:
+    """Cut a word of one's own that is longer than a line."""
+    return word if len(word) <= _LINE else f"{word[: _LINE - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _draw_ribbon(axes: Axes, timeline: Timeline) -> None:

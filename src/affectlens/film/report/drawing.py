@@ -29,14 +29,16 @@ from affectlens.film.report.curves import (
 from affectlens.film.timeline import Timeline
 from affectlens.ratings import COVERAGE
 from affectlens.report.emotion_colours import colours_of
+from affectlens.report.text import terminal_columns
 
 # Seconds between marks of the axis, of which there are at most as many as fit on a phone.
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MAX_MARKS = 6
 # A mark further to the right would reach beyond the chart.
 _LAST_MARK = 0.97
-# Width of a word by that of the stack, and its height by that of the stack.
+# Width of the longest of Mikels' words by that of the stack, and the height of one by that of the stack.
 _WIDTH_ON_DESK, _WIDTH_ON_PHONE, _HEIGHT = 0.11, 0.27, 0.085
+_LETTERS = len("contentment")
 # Relative luminance from which on black has more contrast than white.
 _LIGHT = 0.18
 # More cuts than this would be a grey bar.
@@ -355,7 +357,10 @@ def _labels(
         lines[(grid > left / 100) & (grid < (left + width) / 100)] = 0.0
     labels = []
     for index, word in enumerate(by_polarity(vocabulary)):
-        for on_phone, width in ((True, _WIDTH_ON_PHONE), (False, _WIDTH_ON_DESK)):
+        longer = max(1.0, terminal_columns(word) / _LETTERS)
+        for on_phone, width in ((True, longer * _WIDTH_ON_PHONE), (False, longer * _WIDTH_ON_DESK)):
+            if width > 1:
+                continue
             at, y, room = _roomiest(lines[:, index], lines[:, index + 1], width)
             if room >= _HEIGHT:
                 colour = ink_on(colours_of(vocabulary)[word])
