@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import graphs
@@ -128,3 +129,17 @@ def with_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def rated_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `graph_model` with ratings: valence of the upper left quarter, arousal of another."""
     return graphs.write_rated(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[tuple[str, bytes]]:
+    """Names and bytes of a dozen pictures that differ in size and colours."""
+    from affectlens.images import encode_png, resize
+
+    rng = np.random.default_rng(0)
+    coarse = [rng.integers(0, 256, (6, 6, 3), dtype=np.uint8) for _ in range(12)]
+    sizes = [(60 + 13 * number, 90 + 7 * number) for number in range(12)]
+    return [
+        (f"{number}.png", encode_png(resize(each, *size)))
+        for number, (each, size) in enumerate(zip(coarse, sizes, strict=True))
+    ]

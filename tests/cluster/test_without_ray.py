@@ -83,6 +83,35 @@ def test_no_command_without_workers_imports_ray(data: Path, tiny_model: Path, tm
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_the_service_without_workers_imports_nothing_of_ray(graph_model: Path) -> None:
+    words = ["-X", "importtime", "-m", "affectlens", "serve", "--model", str(graph_model), "--port", "0"]
+    process = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith("Serving"):
+        lines.append(process.stderr.readline())
+        assert lines[-1], lines[-20:]
+    process.terminate()
+    lines += process.communicate(timeout=60)[1].splitlines()
+    modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert "affectlens.serve.run" in modules
+    assert not {name for name in modules if name.split(".")[0] == "ray" or "affectlens.cluster" in name}
+
+
+def test_the_service_with_workers_names_the_extra_and_refuses_less_than_one(
+    graph_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["serve", "--model", str(graph_model), "--workers"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "0"])
+    assert ended.value.code == 2 and "--workers" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "2"])
+    assert ended.value.code == 2 and 'pip install "affectlens[cluster]"' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_without_the_extra_a_command_with_workers_names_what_to_install(
     data: Path,

@@ -47,6 +47,21 @@ def test_pixels_are_those_of_this_process(photographs: Pictures) -> None:
     asyncio.run(run())
 
 
+def test_decoders_answer_on_the_loop_that_ray_runs_replicas_on() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def run() -> int:
+        pool = DecoderPool(1, 20, 1_000_000)
+        await pool.start()
+        try:
+            return await level_of(pool, 70)
+        finally:
+            await pool.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == 70
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.002, 0.02, 0.1, 0.3])
 def test_a_picture_never_gets_the_pixels_of_one_that_was_given_up(seconds: float) -> None:
     """Given up while the process starts, while it is sent, or while it is decoded."""

@@ -1,13 +1,18 @@
 """`affectlens serve [--model M] [--port N]`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from affectlens.cli import options
 from affectlens.cli.console import echo
-from affectlens.extras import SERVE, require
+from affectlens.extras import CLUSTER, SERVE, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from affectlens.serve.settings import ServeSettings
 
 
 @click.command()
@@ -32,6 +37,10 @@ from affectlens.extras import SERVE, require
                    "or .tsv, hold what people answered.")  # fmt: skip
 @click.option("--set", "assignments", multiple=True, metavar="LIMIT=VALUE",
               help="Limit to change, as pictures=8; docs/serve.md lists them.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, options.MOST_PROCESSES), metavar="N",
+              help="Number of replicas, on this machine or a Ray cluster.")  # fmt: skip
+@click.option("--address", default="auto", show_default=True,
+              help="Ray cluster for --workers: auto, none (a new one here) or HOST:PORT.")  # fmt: skip
 @options.engine
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True,
@@ -40,6 +49,8 @@ def serve(
     names: tuple[str, ...],
     opens: bool,
     assignments: tuple[str, ...],
+    workers: int | None,
+    address: str,
     engine: str,
     device: str,
     precision: str,
@@ -51,7 +62,8 @@ def serve(
     this machine reach the service.
     """
     require(SERVE, "affectlens serve")
-    from affectlens.serve.run import run_service
+    if workers:
+        require(CLUSTER, "--workers")
     from affectlens.serve.service import Service
     from affectlens.serve.settings import ServeSettings
 
@@ -63,13 +75,45 @@ def serve(
             err=True,
         )
     echo(f"Loading {', '.join(names)}. A large network takes a while.", err=True)
-    service = Service.load(names, settings, engine=engine, device=device, precision=precision)
+    loading = {"engine": engine, "device": device, "precision": precision}
+    service = Service.load(names, settings, **loading)
+    served = ", ".join(service.models)
 
-    def ready(address: str) -> None:
-        echo(f"Serving {', '.join(service.models)} on {address} until Ctrl-C.", err=True)
+    def ready(url: str) -> None:
+        echo(f"Serving {served} on {url} until Ctrl-C.", err=True)
         if opens:
             import webbrowser
 
-            webbrowser.open(address)
+            webbrowser.open(url)
 
-    run_service(service, settings, ready)
+    if not workers:
+        from affectlens.serve.run import run_service
+
+        run_service(service, settings, ready)
+        return
+    if settings.game is not None:
+        from affectlens.serve.game import read_game
+
+        read_game(settings.game)
+    del service  # replicas load their own: what could not be loaded was an error here, at once
+    _serve_on_ray(names, settings, assignments, loading, workers, address, ready)
+
+
+def _serve_on_ray(
+    names: tuple[str, ...],
+    settings: "ServeSettings",
+    assignments: tuple[str, ...],
+    loading: dict[str, str],
+    workers: int,
+    address: str,
+    ready: "Callable[[str], None]",
+) -> None:
+    import os
+
+    from affectlens.cluster.connection import Cluster
+    from affectlens.cluster.replica import ServedApplication
+    from affectlens.cluster.serve import serve_on_ray
+
+    application = ServedApplication(names=names, settings=settings, assignments=assignments, **loading)
+    cluster = Cluster(address=address, cpus=max(workers, os.cpu_count() or 1))
+    serve_on_ray(application, workers, cluster, ready=ready, progress=lambda line: echo(line, err=True))

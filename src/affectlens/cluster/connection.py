@@ -40,19 +40,19 @@ class Cluster:
 
 
 @contextmanager
-def connected(cluster: Cluster) -> Iterator[None]:
-    """Be connected to Ray while the block runs; a Ray that we started ends with it.
+def connected(cluster: Cluster) -> Iterator[bool]:
+    """Be connected to Ray while the block runs; yields whether it was started for it, and ends with it.
 
     Where this process is connected already, nothing is done. Raises `MissingExtra` without Ray,
     `ClusterError` where nothing answers at the address.
     """
     ray = import_ray()
     if ray.is_initialized():
-        yield
+        yield False
         return
-    _connect(ray, cluster)
+    is_own = _connect(ray, cluster)
     try:
-        yield
+        yield is_own
     finally:
         ray.shutdown()
 
@@ -83,7 +83,8 @@ def reason_of(error: BaseException) -> str:
     return f"{(lines[-1] if lines else type(error).__name__).rstrip('.')}."
 
 
-def _connect(ray: Any, cluster: Cluster) -> None:
+def _connect(ray: Any, cluster: Cluster) -> bool:
+    """Connect, and return whether a Ray was started for it."""
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     if cluster.address not in (AUTO, NONE):
         _require_named(cluster.address)
@@ -96,11 +97,11 @@ def _connect(ray: Any, cluster: Cluster) -> None:
                 "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as where it was started, and use the same version "
                 f"of Ray and Python there as here ({ray.__version__}, {platform.python_version()})."
             ) from None
-        return
+        return False
     if cluster.address == AUTO and _runs_here():
         try:
             ray.init("auto", **quiet)
-            return
+            return False
         except ConnectionError:
             pass  # it has ended since
     ray.init(
@@ -111,6 +112,7 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         include_dashboard=False,
         **quiet,
     )
+    return True
 
 
 def _runs_here() -> bool:

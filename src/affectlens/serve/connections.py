@@ -8,11 +8,12 @@ import asyncio
 import socket
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from affectlens.serve.settings import ServeSettings
 
-_Base: Any = AutoHTTPProtocol
+# Not the one that uvicorn chooses by what else is installed: limits are to be the same everywhere.
+_Base: Any = H11Protocol
 LONGEST_HEAD = 65_536  # bytes of a request's line and headers
 
 

@@ -202,6 +202,8 @@ def _widen(process: Process) -> None:
 
     transport: Any = process._transport  # type: ignore[attr-defined]
     for number in (0, 1):
+        pipe = transport.get_pipe_transport(number).get_extra_info("pipe")
+        if pipe is None:  # uvloop, on which Ray runs replicas, keeps its pipes to itself
+            continue
         with suppress(OSError):
-            pipe = transport.get_pipe_transport(number).get_extra_info("pipe")
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _BUFFER)

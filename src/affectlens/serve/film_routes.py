@@ -17,6 +17,7 @@ from affectlens.serve.responses import FilmAnswer, problems
 from affectlens.serve.service import Service
 from affectlens.serve.settings import ServeSettings
 
+PREFIX = "/v1/film"  # of all paths about films, and of no other
 FILM = "film"
 _FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -29,7 +30,7 @@ _BODY = {"requestBody": {"required": True, "content": {FORM: {"schema": _FORM_SC
 
 def film_router(service: Service, settings: ServeSettings) -> APIRouter:
     """Return the routes about films."""
-    router = APIRouter(prefix="/v1/film")
+    router = APIRouter(prefix=PREFIX)
 
     @router.post(
         "",

@@ -84,7 +84,7 @@ def health_router(service: Service) -> APIRouter:
     @router.get("/metrics", response_class=PlainTextResponse, responses=problems(401))
     async def metrics() -> Response:
         """Counts for Prometheus."""
-        return Response(service.metrics.text(), media_type=service.metrics.media_type)
+        return Response(await service.write_metrics(), media_type=service.metrics.media_type)
 
     return router
 

@@ -36,11 +36,11 @@ def run_service(service: Service, settings: ServeSettings, ready: Callable[[str]
 
     Raises `SettingsError` where it cannot listen there.
     """
-    listening = _listen(settings)
-    host, port = listening.getsockname()[:2]
+    listening = listen(settings)
     config = uvicorn.Config(
         create_app(service, settings),
         http=bounded_connections(settings),
+        loop="asyncio",  # not uvloop where Ray has brought it: one loop, whatever is installed
         log_level="warning",
         access_log=False,  # names of pictures are no one's business
         server_header=False,
@@ -49,11 +49,21 @@ def run_service(service: Service, settings: ServeSettings, ready: Callable[[str]
         lifespan="on",
         ws="none",
     )
-    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+    ready(address_of(*listening.getsockname()[:2]))
     ServiceServer(config, service).run([listening])
 
 
-def _listen(settings: ServeSettings) -> socket.socket:
+def address_of(host: str, port: int) -> str:
+    """Return the URL of the page.
+
+    >>> address_of("::1", 8000)
+    'http://[::1]:8000/'
+    """
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def listen(settings: ServeSettings) -> socket.socket:
+    """Take the port of the settings. Raises `SettingsError` where that cannot be."""
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=1024)

@@ -1,7 +1,7 @@
 """The service itself, without HTTP: pictures' bytes in, rows and explanations out, within its limits."""
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -39,6 +39,8 @@ class Service:
             names = ", ".join(model.card.name for model in models)
             raise SettingsError(f"Two of the models have the same name: {names}. Serve one of them.")
         self.settings, self.metrics = settings, ServeMetrics()
+        # What /metrics answers; a replica among several answers for all of them.
+        self.write_metrics: Callable[[], Awaitable[bytes]] = self._own_metrics
         self.default = models[0].card.name
         self.memory = BodyMemory(settings.memory_bytes)
         self.is_ready = False
@@ -101,6 +103,9 @@ class Service:
         """Describe models and limits to clients."""
         models = [model.describe() for model in self.models.values()]
         return {"default": self.default, "models": models, "limits": self.settings.limits()}
+
+    async def _own_metrics(self) -> bytes:
+        return self.metrics.text()
 
     async def predict(self, pictures: Sequence[FilePart], fields: PredictFields) -> list[PredictionRow]:
         """Return a row for each picture, in order; of one that cannot be read, with its error.
