@@ -308,6 +308,28 @@ def test_a_port_that_is_taken_is_an_error_and_nothing_of_ray_is_left(graph_model
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("awaited", ["Starting 2 replicas", "0 of 3 replicas", "Serving tiny"])
+def test_ctrl_c_in_a_terminal_ends_all_of_it_however_far_it_is(graph_model: Path, awaited: str) -> None:
+    words = ["--workers", "2", "--address", "none", "--model", str(graph_model), "--port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "affectlens", "serve", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = ""
+    while not line.startswith(awaited):
+        line = process.stderr.readline()
+        assert line
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes of the command
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (0, "") and "Error" not in err and "Traceback" not in err, err
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+@pytest.mark.slow
 def test_a_killed_replica_is_replaced_and_the_others_go_on(graph_model: Path, photographs: Pictures) -> None:
     words = ["--workers", "2", "--address", "none", "--model", str(graph_model)]
     with served(*words) as (service, _):
