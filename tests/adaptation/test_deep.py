@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,11 @@ from affectlens.adaptation.validation import KNOWN, LAST_LAYER, MOST_FREQUENT, O
 from affectlens.cli.main import main
 from affectlens.data.catalog import open_data
 from affectlens.errors import AffectLensError, BadModelFolder, DatasetError, RunError, UnknownName
+from affectlens.extras import Extra
 from affectlens.model_folder import load_card
+from affectlens.training import trackers
 from affectlens.training.loop import Step
+from affectlens.training.run_folder import TrainingRequest
 from affectlens.training.settings import Settings, with_values
 from model_folders import hashes
 from pictures import colour_set
@@ -94,6 +97,62 @@ def test_the_report_compares_with_simpler_answers_and_with_the_last_layer_alone(
     assert len({row["path"] for row in rows}) == len(rows) == 24
     page = (trained / "report.html").read_text(encoding="utf-8")
     assert "--depth head measures it" in page and "Settings of training" in page
+
+
+class Noted:
+    """A tracker that notes which trainings it is given, and how they end; the second fails."""
+
+    runs: list[tuple[str, Path, list[int], list[bool]]] = []  # noqa: RUF012, all have one
+
+    def begin(self, request: TrainingRequest, step: int) -> None:
+        self.runs.append((request.name, request.out, [], []))
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        assert {"train/loss", "epoch"} & values.keys()
+        if len(self.runs) == 2:
+            raise OSError("the server does not answer")
+        self.runs[-1][2].append(step)
+
+    def end(self, is_complete: bool) -> None:
+        self.runs[-1][3].append(is_complete)
+
+
+def test_trackers_get_each_training_and_one_that_fails_is_left_out_of_that_training_alone(
+    data: Path, with_graph: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trackers, "TRACKERS", {"noted": (Extra("none", "json"), Noted)})
+    monkeypatch.setattr(Noted, "runs", [])
+    notes: list[str] = []
+    out = tmp_path / "moods"
+    run(request(data, out, with_graph, trackers=("noted",), note=notes.append))
+    assert [(name, folder) for name, folder, *_ in Noted.runs] == [
+        ("moods, fold 1 of 2", out / "folds" / "1"),
+        ("moods, fold 2 of 2", out / "folds" / "2"),
+        ("moods, all pictures", out / "refit"),
+    ]
+    first, second, last = (steps for _, _, steps, _ in Noted.runs)
+    assert first and last and first == sorted(first) and not second
+    assert [ends for *_, ends in Noted.runs] == [[True], [], [True]]
+    assert notes == ["The tracker noted failed and is left out from here on: the server does not answer."]
+    assert hashes(out / "model") == hashes(trained / "model")
+    # An interruption ends the tracker of the training that it interrupts.
+    interrupted(request(data, tmp_path / "stopped", with_graph, trackers=("noted",)), "fold 1 of 2", Step, 2)
+    assert Noted.runs[-1][3] == [False]
+
+
+def test_tensorboard_has_the_steps_of_each_training(data: Path, with_graph: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    affectlens.finetune(
+        f"folder:{data}", tmp_path / "moods", start=str(with_graph), depth="last", device="cpu",
+        assignments=(*QUICK, "epochs=1"), trackers=["tensorboard"],
+    )  # fmt: skip
+    for folder in ("folds/1", "folds/2", "refit"):
+        made = tmp_path / "moods" / folder
+        rows = [json.loads(line) for line in (made / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
+        logged = EventAccumulator(str(made / "tensorboard")).Reload().Scalars("train/loss")
+        assert rows and [each.step for each in logged] == [row["step"] for row in rows]
 
 
 def interrupted(made: FinetuneRequest, title: str, kind: type, count: int) -> None:
@@ -211,7 +270,7 @@ def test_what_only_training_has_a_use_for_is_refused_at_the_depth_head(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", "finetune", "--data", f"folder:{data}", "--out", str(tmp_path / "out")]
-    for depth, option in (("head", "--set=epochs=1"), ("last", "--fold=1")):
+    for depth, option in (("head", "--set=epochs=1"), ("last", "--fold=1"), ("head", "--track=mlflow")):
         with pytest.raises(SystemExit):
             main([*words, "--depth", depth, option])
         assert f"has no use for {option.split('=')[0]}" in capsys.readouterr().err

@@ -108,7 +108,7 @@ def test_a_run_that_is_interrupted_ends_its_tracker_and_goes_on_after_its_step(
     for event in run:
         if isinstance(event, Step) and event.number == 2:
             break
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     assert noted.ended == [False]
     settings = read_run_settings(job.out)
     notes_of(fit(replace(job, settings=settings, resume=True)), job)
@@ -163,7 +163,7 @@ def test_tensorboard_has_every_number_once_also_after_an_interruption(job: Train
     for event in run:
         if isinstance(event, Step) and event.number == 3:
             break
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     resumed = replace(job, settings=read_run_settings(job.out), resume=True)
     events = list(tracked(fit(resumed), resumed, ["tensorboard"], pytest.fail))
     found = EventAccumulator(str(job.out / "tensorboard")).Reload()

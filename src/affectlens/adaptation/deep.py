@@ -12,6 +12,7 @@ Each training is a run of `training.run` in a folder of its own, that goes on wh
 import json
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -81,11 +82,15 @@ def fit_deep(
     """Embed, measure simpler answers, train each part and all pictures, and write the folder.
 
     The last event is `Finetuned`. Stopping the iteration anywhere leaves a run to resume, which ends in the
-    same bits on a CPU. Raises `MissingExtra` without torch or scikit-learn, what `job.fit_head` and
-    `training.run.fit` do, and `DatasetError` where a part would leave too little to learn from.
+    same bits on a CPU. Raises `MissingExtra` without torch, scikit-learn or the library of a tracker, what
+    `job.fit_head`, `training.run.fit` and `training.trackers.tracked` do, and `DatasetError` where a part
+    would leave too little to learn from.
     """
     require(TRAIN, f"Finetuning at depth {request.depth}")
     require(ADAPT, "Finetuning")
+    from affectlens.training.trackers import require_trackers
+
+    require_trackers(request.trackers)
     start = open_start(request)
     records = learnable_records(request.source)
     settings = _settings(request, start, len(records))
@@ -101,7 +106,7 @@ def fit_deep(
         words = request.source.vocabulary
         report = make_report(data, found, [], start.opened.card, words, None, request.seed, trained)
         refit = runs.of_all(records, trained)
-        yield from _events(refit, "all pictures")
+        yield from runs.events(refit, "all pictures")
         no_graph = _write_model(request, refit, start, report)
         write_report(request.out, report, data, found)
         rmtree(request.out / PIXELS, ignore_errors=True)
@@ -204,6 +209,16 @@ class _Runs:
         source = replace(self.request.source, splits={splits.TRAIN: list(records)}, notes=())
         return self._run(source, settings, self.request.out / REFIT, validates=False)
 
+    def events(self, run: "TrainingRequest", title: str) -> Iterator[PartEvent]:
+        """Train, and yield what happens after trackers had it, which know the run by its title."""
+        from affectlens.training.run import fit
+        from affectlens.training.trackers import tracked
+
+        named = replace(run, name=f"{run.name}, {title}")
+        with closing(tracked(fit(run), named, self.request.trackers, self.request.note)) as events:
+            for event in events:
+                yield PartEvent(title, event)
+
     def _run(
         self, source: DataSource, settings: "Settings", out: Path, *, validates: bool
     ) -> "TrainingRequest":
@@ -244,7 +259,7 @@ def _train_parts(
         run = runs.of_part(number, source)
         records = [data.records[row] for row in held_out]
         title = f"fold {number} of {len(parts)}" if len(parts) > 1 else "without the part held out"
-        answers.append((yield from _answers(run, records, title)))
+        answers.append((yield from _answers(runs, run, records, title)))
         epochs.append(int(read_notes(run.out / BEST)["epoch"]))
     logits = {**compared.logits, LAST_LAYER: compared.logits[OWN], OWN: np.concatenate(answers)}
     longest = min(float(statistics.median_low(epochs)), runs.settings.epochs)
@@ -253,14 +268,14 @@ def _train_parts(
 
 
 def _answers(
-    run: "TrainingRequest", records: Sequence[Record], title: str
+    runs: _Runs, run: "TrainingRequest", records: Sequence[Record], title: str
 ) -> Generator[PartEvent, None, Doubles]:
     """Train, and predict the pictures that were held out: logits (rows, E); or read what was kept of it."""
     from affectlens.training.finish import predict_others
 
     file = run.out / ANSWERS
     if not file.is_file():
-        yield from _events(run, title)
+        yield from runs.events(run, title)
         with atomic_write(file, "wb") as out:
             np.save(out, predict_others(run, records).logits.astype(np.float64))
     try:
@@ -270,13 +285,6 @@ def _answers(
     if found.shape != (len(records), len(run.source.vocabulary)):
         raise OutputError(f"{file} does not hold {len(records)} answers. Delete it, then --resume.")
     return found
-
-
-def _events(run: "TrainingRequest", title: str) -> Iterator[PartEvent]:
-    from affectlens.training.run import fit
-
-    for event in fit(run):
-        yield PartEvent(title, event)
 
 
 def _write_model(request: FinetuneRequest, refit: "TrainingRequest", start: Start, report: Report) -> str:

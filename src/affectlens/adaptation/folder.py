@@ -14,10 +14,11 @@ import csv
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 from affectlens import library
 from affectlens.adaptation.depths import HEAD
@@ -60,6 +61,8 @@ class FinetuneRequest:
         cache: folder of embeddings that several runs share; None for one of its own, in `out`
         file, assignments: what changes the settings of training, where more than the last layer learns
         device, dtype, graph: those of `training.run_folder.TrainingRequest`, likewise
+        trackers: names of `training.trackers`, which get the numbers of each training, likewise
+        note: called with what a tracker that failed is left out for
         command: what the card states
     """
 
@@ -79,6 +82,8 @@ class FinetuneRequest:
     device: str = "auto"
     dtype: str = "float16"
     graph: bool = True
+    trackers: Sequence[str] = ()
+    note: Callable[[str], None] = warn
     resume: bool = False
     command: str = ""
 

@@ -112,6 +112,7 @@ def finetune(
     seed: int = 0,
     assignments: Sequence[str] = (),
     device: str = "auto",
+    trackers: Sequence[str] = (),
     resume: bool = False,
     progress: Callable[[FinetuneProgress], None] = lambda done: None,
 ) -> Finetuned:
@@ -121,8 +122,9 @@ def finetune(
     write. `ratings` are columns of a table to learn instead of words, each with the ends of its scale
     (`{"cosiness": (1, 7)}`); those of a table that has valence or arousal and no words are found, and so are
     several labels for each picture, in a column `labels`. At the depths `last` and `all`, which need torch
-    and learn words, `assignments` change settings of training
-    ("epochs=5"). `progress` is called as it goes on. Returns where the model is, and what was measured.
+    and learn words, `assignments` change settings of training ("epochs=5"), and `trackers` get the numbers of
+    each training ("tensorboard"). `progress` is called as it goes on. Returns where the model is, and what
+    was measured.
     Raises what `adapt` and `data.catalog.open_data` do.
 
         found = affectlens.finetune("moods/", "my-model")
@@ -130,10 +132,10 @@ def finetune(
         affectlens.Predictor.load("my-model")("beach.jpg")
     """
     out = output_path(out)
-    if depth == HEAD and (assignments or device != "auto"):
+    if depth == HEAD and (assignments or trackers or device != "auto"):
         raise SettingsError(
-            f"Settings and a device are of training, for which the depth {HEAD!r} has no use: leave "
-            "assignments and device out, or give another depth."
+            f"Settings, trackers and a device are of training, for which the depth {HEAD!r} has no use: "
+            "leave assignments, trackers and device out, or give another depth."
         )
     request = FinetuneRequest(
         **requested_target(open_target(str(data), start, ratings)),
@@ -146,6 +148,7 @@ def finetune(
         seed=seed,
         assignments=tuple(assignments),
         device=device,
+        trackers=tuple(trackers),
         resume=resume,
         command="affectlens.finetune(...)",
     )

@@ -25,7 +25,7 @@ FINETUNE = "finetune"
 # What fitting a classifier has a use for, and what training more of a model has besides.
 OF_HEAD = frozenset({"recipe", "data", "out", "start", "depth", "name", "seed", "cache", "resume",
                      "ratings", "scale"})  # fmt: skip
-OF_DEPTHS = OF_HEAD | {"file", "assignments", "device", "dtype", "no_graph"}
+OF_DEPTHS = OF_HEAD | {"file", "assignments", "device", "dtype", "no_graph", "trackers"}
 NO_GRAPH = "Note: it has no graph and answers by torch. {}"
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 
@@ -89,7 +89,8 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
     "trackers",
     type=click.Choice(TRACKERS),
     multiple=True,
-    help="Tracker that gets all numbers of the run; several may be named. Each has an extra of that name.",
+    help="Tracker that gets all numbers of the run; several may be named. Each has an extra of that name. Of "
+    "finetune it gets each training of the deeper ones.",
 )
 @click.option(
     "--workers",
@@ -159,6 +160,7 @@ def train(
                 "device": device,
                 "dtype": dtype,
                 "graph": not no_graph,
+                "trackers": trackers,
             },
             ratings,
             scale,
@@ -253,7 +255,11 @@ def finetune(
     values.setdefault("name", printable(given["out"].resolve().name))
     command = portable_command(sys.argv[1:])
     request = FinetuneRequest(
-        **requested_target(target), data=data.partition(":")[0], command=command, **values
+        **requested_target(target),
+        data=data.partition(":")[0],
+        note=partial(echo, err=True),
+        command=command,
+        **values,
     )
     with hint_to_resume(request.out / SETTINGS):
         show_finetuning(adapt(request))

@@ -10,14 +10,13 @@ a note: hours of training do not end by it. What goes to a tracker has no folder
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
 
 from affectlens.errors import RunError, first_line
 from affectlens.extras import MLFLOW, TENSORBOARD, WANDB, Extra, require
-from affectlens.training.finish import RunFinished
 from affectlens.training.loop import Step
 from affectlens.training.run import EpochEnd, RunEvent, RunStarted
 from affectlens.training.run_folder import TrainingRequest, portable_settings
@@ -116,7 +115,7 @@ def require_trackers(names: Sequence[str]) -> None:
 
 def tracked(
     events: Iterator[RunEvent], request: TrainingRequest, names: Sequence[str], note: Callable[[str], None]
-) -> Iterator[RunEvent]:
+) -> Generator[RunEvent, None, None]:
     """Yield the events of a run after the trackers had them; `note` is called for one that is dropped.
 
     Raises `RunError` where a tracker cannot begin; the run can be resumed.
@@ -133,8 +132,8 @@ def tracked(
             for name, tracker in list(running.items()):
                 if not _survives(name, partial(_log, tracker, event), note):
                     del running[name], trackers[name]
-            is_complete = isinstance(event, RunFinished)
             yield event
+        is_complete = True
     finally:
         for name, tracker in running.items():
             _survives(name, partial(tracker.end, is_complete), note)
