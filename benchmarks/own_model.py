@@ -6,7 +6,8 @@
 Affective Standardized Image Set (OASIS)", Behavior Research Methods 2017) with mean ratings of valence and
 arousal, and in a second table of beauty, from 1 to 7. Their names name themes ("Beach 1"), which are groups.
 Each CASE of `CASES`, all by default, is one run in `--work`, embeddings included. What it reported, its
-scores and its time go to benchmarks/results/own_model.json, which docs/own_model.md quotes
+scores and its time, by the clock and of processors alone (which other work on the machine lengthens less),
+go to benchmarks/results/own_model.json, which docs/own_model.md quotes
 (tests/benchmarks/test_own_model.py).
 """
 
@@ -24,7 +25,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from affectlens.adaptation.depths import HEAD, LAST_BLOCK
+from affectlens.adaptation.depths import ALL_LAYERS, HEAD, LAST_BLOCK
 from affectlens.adaptation.job import finetune
 from affectlens.adaptation.report import Report
 from affectlens.machine import describe
@@ -40,12 +41,15 @@ Row: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A run: columns of its table, ratings that it learns, how many pictures, 0 for all, and its depth."""
+    """A run: columns of its table, ratings that it learns, how many pictures, 0 for all, its depth and
+    settings of training.
+    """
 
     columns: Callable[[Sequence[Row]], list[dict[str, Any]]]
     ratings: tuple[str, ...] = ()
     pictures: int = 0
     depth: str = HEAD
+    assignments: tuple[str, ...] = ()
 
 
 def rated_rows(folder: Path) -> list[dict[str, Any]]:
@@ -91,6 +95,7 @@ CASES: Mapping[str, Case] = {
     "ratings of 100": Case(ratings, ("beauty",), FEW),
     "labels": Case(labels),
     "words at depth last": Case(moods, depth=LAST_BLOCK),
+    "words at depth all": Case(moods, depth=ALL_LAYERS, assignments=("epochs=3",)),
 }
 
 
@@ -109,14 +114,17 @@ def run(case: Case, folder: Path, work: Path) -> dict[str, Any]:
         writer.writeheader()
         for row, own in zip(rows, columns, strict=True):
             writer.writerow({"path": row["path"], **own, "group": row["group"]})
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     scales = dict.fromkeys(case.ratings, SCALE)
+    device = "auto" if case.depth == HEAD else "cpu"  # the last layer alone has no use for one
     report = finetune(
-        f"csv:{table}@{folder}", work / "run", ratings=scales, depth=case.depth, name="mine", device="cpu"
-    ).report
-    seconds = time.perf_counter() - begun
+        f"csv:{table}@{folder}", work / "run", ratings=scales, depth=case.depth, name="mine", device=device,
+        assignments=case.assignments,
+    ).report  # fmt: skip
+    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - busy
     scores = report.scores.to_json() if isinstance(report, Report) else _short(report.to_json())
-    return {"seconds": round(seconds, 1), "findings": report.findings(), "scores": scores}
+    taken = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
+    return {**taken, "findings": report.findings(), "scores": scores}
 
 
 def _short(plain: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class CalibrationError:
 
     def __str__(self) -> str:
         """Write both, to three digits."""
-        return f"{self.value:.3f} (chance alone: up to {self.by_chance:.3f})"
+        return f"{self.value:.3f} (chance {self.by_chance:.3f})"
 
 
 @dataclass(frozen=True)
