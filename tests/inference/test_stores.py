@@ -413,6 +413,25 @@ def test_a_damaged_part_of_a_table_costs_its_own_rows_alone(tmp_path: Path, kind
     assert count([table]) == 40
 
 
+def test_what_unpacks_to_far_more_than_pictures_do_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    file = tmp_path / "dense.parquet"
+    cells = pa.table({"bytes": [bytes(70_000_000), b"a picture"]})
+    pq.write_table(cells, file, row_group_size=1, compression="zstd", use_dictionary=False)
+    assert file.stat().st_size < 100_000
+    dense, read = load_rows(expand(str(file)))
+    assert isinstance(dense, PictureDamaged) and "unpack to 70,0" in str(dense)
+    assert isinstance(read, PictureBytes) and read.data == b"a picture"
+
+
+def test_a_pattern_of_tables_means_the_rows_of_each(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        table_of(tmp_path / f"{name}.parquet", {"bytes": [name.encode()]})
+    (tmp_path / "c.parquet").write_bytes(b"no table")
+    one, other, bad = load_rows(expand(f"{tmp_path}/[!d].parquet"))
+    assert (one.data, other.data) == (b"a", b"b")  # type: ignore[union-attr]
+    assert isinstance(bad, PictureError) and bad.path == f"{tmp_path}/c.parquet"
+
+
 # ------------------------------------------------------------------------------------------- answers
 
 

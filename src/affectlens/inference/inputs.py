@@ -7,7 +7,7 @@
                     itself
     a URL           s3://, gs://: a file, a folder or a pattern of an object store (`stores`); file:// is a
                     path of this machine
-    a .parquet      the pictures of a table's rows (`stores`)
+    a .parquet      the pictures of a table's rows (`stores`); of tables of this machine, a pattern too
     -               paths on standard input, one a line or, as from `find -print0`, ended by NUL bytes;
                     taken as they are: neither folders nor patterns. An empty list is one of no pictures. Or
                     one picture, as from `< photo.jpg`
@@ -132,13 +132,22 @@ def _expanded(path: str, column: str | None) -> Iterator[Input]:
     if not path:
         yield NoPictures(path, "the path is empty. Name a picture, a folder or a pattern.")
     elif _is_table(path):
-        yield from table_rows(local or path, column)
+        yield from _in_tables(local or path, column)
     elif local is not None:
         yield from _as_urls(path, local)
     elif is_url(path):
         yield from pictures_at(path)
     else:
         yield from _on_disk(path)
+
+
+def _in_tables(path: str, column: str | None) -> Iterator[Input]:
+    """List the pictures of a table, or of all that match a pattern."""
+    if is_url(path) or os.path.lexists(path) or not is_pattern(path):
+        yield from table_rows(path, column)
+        return
+    for found in match_files(path):
+        yield from [found] if isinstance(found, PictureError) else table_rows(found, column)
 
 
 def _on_disk(path: str) -> Iterator[str | Path | PictureError]:

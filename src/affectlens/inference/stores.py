@@ -42,6 +42,8 @@ from affectlens.images import PICTURE_SUFFIXES
 TABLE = ".parquet"
 COLUMNS = ("image", "path", "url", "file", "file_name", "bytes")  # looked for in this order
 ROWS_AT_ONCE = 64  # encoded pictures of a table that are held at once
+# A column that unpacks to more than so many bytes, and to more than so many times what is stored, is refused.
+_DENSE_BYTES, _DENSEST = 64_000_000, 100
 SCHEMES = ("s3", "gs", "gcs")  # of stores; others of pyarrow's start programs, or end the process
 SECONDS = 60.0  # for each answer of a store
 MAX_BYTES = 1 << 30  # of a picture's file that is held in memory
@@ -364,6 +366,9 @@ def _values(file: Any, group: int, leaf: str | None, at_once: int, skip: int) ->
     if leaf is None:
         yield from [None] * file.metadata.row_group(group).num_rows
         return
+    if stated := _too_dense(file.metadata.row_group(group), leaf):
+        yield ValueError(stated)
+        return
     batches = file.iter_batches(batch_size=at_once, row_groups=[group], columns=[leaf])
     while True:
         try:
@@ -378,6 +383,21 @@ def _values(file: Any, group: int, leaf: str | None, at_once: int, skip: int) ->
         skip -= passed
         yield from [None] * passed
         yield from values
+
+
+def _too_dense(group: Any, leaf: str) -> str:
+    """Return what is wrong where a column would unpack to what no pictures or names do; "" for any other.
+
+    Pages are unpacked at once, however much they hold, before a row of them is known.
+    """
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    own = [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{leaf}.")]
+    stored, unpacked = (
+        sum(getattr(chunk, f"total_{size}_size") for chunk in own) for size in ("compressed", "uncompressed")
+    )
+    if unpacked <= _DENSE_BYTES or unpacked <= _DENSEST * stored:
+        return ""
+    return f"its {stored:,} bytes unpack to {unpacked:,}, as those of no picture do"
 
 
 def _parquet(table: str) -> Any:
