@@ -27,9 +27,9 @@ import torch
 from numpy.typing import NDArray
 
 from affectlens import library
-from affectlens.adaptation.own_pictures import content_hash
 from affectlens.adaptation.ridge import RatedFeatures, fit_rating_head, group_folds, out_of_fold
 from affectlens.data.catalog import open_data
+from affectlens.data.fingerprints import content_hash
 from affectlens.images import read_pixels
 from affectlens.inference.coverage import PredictionSets
 from affectlens.inference.onnx_engine import OnnxEngine

@@ -71,3 +71,26 @@ def labelled_pictures(root: Path, count: int, *, per_theme: int = 2) -> Path:
     table = root / "labels.csv"
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return table
+
+
+def mood_pictures(root: Path, count: int, *, labels: bool = False) -> Path:
+    """Write `count` plain pictures, two of each theme alike, and `moods.csv`; return the table.
+
+    Valence is how red a picture is and arousal how green, both from 1 to 7; every tenth has no arousal. With
+    `labels`, it evokes awe where it is rather blue, else fear.
+    """
+    rng = np.random.default_rng(0)
+    root.mkdir(parents=True, exist_ok=True)
+    lines = ["path,valence,arousal,group" + (",label" if labels else "")]
+    for number in range(count):
+        if number % 2 == 0:
+            colour = rng.uniform(20, 235, 3)
+        pixels = np.clip(colour + rng.normal(0, 12, (40, 40, 3)) + rng.normal(0, 12, 3), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(root / f"{number}.png")
+        red, green, blue = 1 + 6 * pixels.mean(axis=(0, 1)) / 255
+        arousal = f"{green:.3f}" if number % 10 else ""
+        label = f",{'awe' if blue > 4 else 'fear'}" if labels else ""
+        lines.append(f"{number}.png,{red:.3f},{arousal},theme {number // 2}{label}")
+    table = root / "moods.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table

@@ -15,6 +15,7 @@ from affectlens.losses import (
     class_weights,
     emotion_similarity,
     positive_weights,
+    rating_loss,
     uncertainty_weighted,
 )
 
@@ -190,3 +191,36 @@ def test_a_learned_weight_is_best_where_it_is_half_the_inverse_of_the_loss(loss:
     assert variance.grad is not None
     assert abs(float(variance.grad)) < 1e-5
     assert math.isclose(float(torch.exp(-variance.detach())), 1 / (2 * loss), rel_tol=1e-5)
+
+
+# Two pictures with valence and arousal, and one with valence alone, as shares of their scales.
+SHARES = torch.tensor([[0.7, 0.4], [0.2, 0.5], [0.9, 0.1]])
+RATED = torch.tensor([[0.4, 0.2], [0.3, 0.9], [1.0, float("nan")]])
+
+
+def test_the_loss_of_ratings_is_pdanets_by_hand() -> None:
+    # Of five ratings one, the first valence, is on the wrong side; the second arousal is on the middle.
+    squares = [0.3**2, 0.2**2, 0.1**2, 0.4**2, 0.1**2]
+    assert rating_loss(SHARES, RATED).item() == pytest.approx(sum(squares) / 5)
+    assert rating_loss(SHARES, RATED, 10.0).item() == pytest.approx((sum(squares) + 10 * squares[0]) / 5)
+
+
+def test_a_rating_on_the_wrong_side_pulls_harder_and_an_unknown_one_not_at_all() -> None:
+    gradients = []
+    for polarity in (0.0, 3.0):
+        shares = SHARES.clone().requires_grad_(True)
+        rating_loss(shares, RATED, polarity).backward()
+        assert shares.grad is not None
+        gradients.append(shares.grad)
+    plain, consistent = gradients
+    torch.testing.assert_close(plain, 2 * (SHARES - RATED).nan_to_num(0.0) / 5)
+    harder = torch.ones_like(plain)
+    harder[0, 0] = 4.0
+    torch.testing.assert_close(consistent, harder * plain)
+
+
+def test_a_batch_without_any_rating_costs_nothing() -> None:
+    shares = SHARES.clone().requires_grad_(True)
+    loss = rating_loss(shares, torch.full_like(SHARES, float("nan")), 1.0)
+    loss.backward()
+    assert loss.item() == 0 and shares.grad is not None and not shares.grad.any()

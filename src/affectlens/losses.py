@@ -1,6 +1,6 @@
 """Losses that several papers share. Pure functions of tensors; what weighs them is in `training.settings`.
 
-Letters: B pictures, E emotions, D features, W words of an attribute.
+Letters: B pictures, E emotions, D features, W words of an attribute, R ratings.
 """
 
 from typing import NamedTuple
@@ -118,6 +118,29 @@ def emotion_similarity(
         -towards * (positive - 1 + margin), dim=0
     )
     return Similarity(F.softplus(exponent) / scale, True)
+
+
+def rating_loss(shares: Tensor, rated: Tensor, polarity: float = 0.0) -> Tensor:
+    """Polarity-consistent squared error of ratings: (B, R) both, as shares of their scales -> a scalar.
+
+    PDANet's loss for regression (Zhao et al., ACM MM 2019), with p predicted and y rated, lambda `polarity`:
+
+        L = mean of (p - y)^2 + lambda * mean of [p and y on other sides of 1/2] (p - y)^2
+
+    Both means are over all ratings that are known, each by itself, so that a picture's valence may be on the
+    wrong side and its arousal not. A p or y of 1/2 is on no side. NaN in `rated` is a rating that a picture
+    does not have; where all are NaN, loss and gradient are 0.
+
+    >>> rated = torch.tensor([[0.75, 0.25], [0.5, torch.nan]])
+    >>> shares = torch.tensor([[0.25, 0.0], [0.25, 0.9]])
+    >>> rating_loss(shares, rated).item(), rating_loss(shares, rated, polarity=1.0).item()
+    (0.125, 0.2083333283662796)
+    """
+    known = rated.isfinite()
+    rated = torch.where(known, rated, 0.5)
+    error = torch.where(known, shares.float() - rated, 0.0)
+    wrong = (shares.detach() - 0.5) * (rated - 0.5) < 0
+    return (error.square() * (1 + polarity * wrong)).sum() / known.sum().clamp_min(1)
 
 
 class AttributeLoss(NamedTuple):

@@ -30,6 +30,8 @@ from affectlens.errors import AffectLensError, SettingsError
 VALENCE, AROUSAL = "valence", "arousal"
 LOWEST, HIGHEST = 1.0, 9.0
 COVERAGE = 0.9  # of an interval and of a set, unless another is requested
+COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # of stored intervals, as far as pictures suffice
+FEWEST = 20  # pictures of a rating: below, no interval of 95 % is known of their errors
 LEAST_PERCENT, MOST_PERCENT = 0.0, 100.0  # ends of the scale of a label
 _WEIGHTS, _OFFSETS = "ratings.weights", "ratings.offsets"
 _PERCENTS = "ratings.percents"  # which of them are in percent; not there where none is
@@ -46,6 +48,15 @@ class Rating(NamedTuple):
     mean: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class RatingColumn:
+    """A rating to learn: its name, and the ends of its scale, as people gave it and as the model has it."""
+
+    name: str
+    given: tuple[float, float]
+    scale: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,3 +234,12 @@ def conformal_half_widths(errors: NDArray[np.floating], coverages: Sequence[floa
             f"{len(sizes)} finite errors are too few for intervals of coverage {max(coverages):g}."
         )
     return tuple(float(sizes[rank - 1]) for rank in ranks)
+
+
+def possible_coverages(count: int) -> tuple[float, ...]:
+    """Return those of `COVERAGES` for which so many errors have a conformal quantile.
+
+    >>> possible_coverages(20)
+    (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+    """
+    return tuple(each for each in COVERAGES if math.ceil((count + 1) * each - _EQUAL) <= count)

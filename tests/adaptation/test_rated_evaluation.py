@@ -13,9 +13,9 @@ from PIL import Image
 
 import rated_models
 from affectlens import Predictor
-from affectlens.adaptation.own_pictures import content_hash
 from affectlens.adaptation.rated_evaluation import evaluate_ratings, has_own_ratings
 from affectlens.cli.main import main
+from affectlens.data.fingerprints import content_hash
 from affectlens.errors import BadRow, DatasetError
 from affectlens.inference.engine import ONNX_RUNTIME, load_engine
 from affectlens.model_folder import read_model, write_model

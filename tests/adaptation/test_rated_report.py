@@ -7,7 +7,6 @@ import pytest
 
 from affectlens.adaptation import validation
 from affectlens.adaptation.rated_report import RatingReport, ResampledRatings, report_rating
-from affectlens.adaptation.rated_source import RatingColumn
 from affectlens.adaptation.rated_validation import (
     MEAN,
     START,
@@ -20,6 +19,7 @@ from affectlens.adaptation.rated_validation import (
 )
 from affectlens.adaptation.ridge import RatedFeatures, design, fit_rating
 from affectlens.adaptation.validation import KNOWN, OWN
+from affectlens.ratings import RatingColumn
 
 COLUMN = RatingColumn("cosiness", (1, 7), (1, 7))
 

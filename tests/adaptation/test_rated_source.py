@@ -9,13 +9,13 @@ import pytest
 from affectlens.adaptation.job import open_target
 from affectlens.adaptation.own_pictures import open_own_pictures
 from affectlens.adaptation.rated_source import (
-    FEWEST,
     RatedSource,
     open_rated_source,
-    rating_scales,
     ratings_of_table,
 )
+from affectlens.data.rated_table import rating_scales
 from affectlens.errors import AffectLensError, BadRow, DatasetError, SettingsError, UnknownName
+from affectlens.ratings import FEWEST
 from graphs import CARD, SCALES
 
 COSINESS = {"cosiness": (1.0, 7.0)}

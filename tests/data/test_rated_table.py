@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from affectlens.data import table
-from affectlens.data.catalog import table_of
+from affectlens.data.catalog import open_rated_data, table_of
 from affectlens.data.rated_table import mean_ratings, read_ratings
-from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.errors import BadRow, SettingsError
+from affectlens.data.records import encode_ratings
+from affectlens.emotions import MIKELS, POLARITY, Vocabulary
+from affectlens.errors import AffectLensError, BadRow, DatasetError, SettingsError, UnknownName
+from affectlens.ratings import RatingColumn
 
 NAMES = ("valence", "arousal")
 
@@ -115,3 +118,57 @@ def test_a_table_with_the_suffix_of_another_is_an_error_that_names_it(
     (tmp_path / name).write_text(content)
     with pytest.raises(BadRow, match=f"line 1: its columns are separated {reason}"):
         read_ratings(tmp_path / name, tmp_path, NAMES, (1, 9))
+
+
+def test_ratings_stand_next_to_labels_and_a_picture_has_those_that_it_has(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,label,valence,dominance\na.jpg,awe,2.5,\nb.jpg,fear,,70\n")
+    source = open_rated_data(f"csv:{file}", {"valence": (1, 7), "dominance": (0, 100)})
+    assert [(r.target.top, r.ratings) for r in source.split("all")] == [
+        ("awe", {"valence": 2.5}), ("fear", {"dominance": 70.0}),
+    ]  # fmt: skip
+    assert source.ratings == (
+        RatingColumn("valence", (1, 7), (1, 9)), RatingColumn("dominance", (0, 100), (0, 100)),
+    )  # fmt: skip
+    shares = encode_ratings(source.ratings, source.split("all"))
+    np.testing.assert_allclose(shares, [[0.25, np.nan], [np.nan, 0.7]], rtol=1e-6)
+
+
+def test_ratings_of_other_names_are_no_votes_where_they_are_named(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,awe,fear,dominance\na.jpg,3,1,5\n")
+    (record,) = open_rated_data(f"csv:{file}", {"dominance": (1, 9)}).split("all")
+    assert record.target.weights["awe"] == 0.75 and record.ratings == {"dominance": 5.0}
+
+
+def test_without_labels_valence_makes_pictures_positive_or_negative(tmp_path: Path) -> None:
+    rows = "a.jpg,6,1,sea\nb.jpg,2,1,sea\nc.jpg,4,7,\nc.jpg,4,5,\nd.jpg,,3,\n"
+    file = written(tmp_path, f"path,valence,arousal,group\n{rows}")
+    source = open_rated_data(f"csv:{file}", dict.fromkeys(NAMES, (1, 7)))
+    assert source.vocabulary == POLARITY
+    assert [(r.key, r.target["positive"], r.group) for r in source.split("all")] == [
+        ("a.jpg", 1.0, "sea"), ("b.jpg", 0.0, "sea"), ("c.jpg", 0.5, ""),
+    ]  # fmt: skip
+    assert source.split("all")[2].ratings == {"valence": 4.0, "arousal": 6.0}, "the mean of two rows"
+    notes = ". ".join(source.notes)
+    assert "1 pictures without valence are left out" in notes and "5 rows rate 4 pictures" in notes
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "error", "problem"),
+    [
+        ("path,arousal\na.jpg,5\n", ("arousal",), DatasetError, "has no labels, and valence"),
+        ("path,valence\na.jpg,5\n", NAMES, UnknownName, "arousal"),
+        ("path,label,awe\na.jpg,awe,5\n", ("awe",), SettingsError, "is a word of the model's emotions"),
+        ("path,label,valence\na.jpg,awe,12\n", ("valence",), BadRow, "not a number from 1 to 9"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(
+    tmp_path: Path, text: str, names: tuple[str, ...], error: type[AffectLensError], problem: str
+) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(error, match=problem):
+        open_rated_data(f"csv:{file}", dict.fromkeys(names, (1, 9)))
+
+
+def test_ratings_are_columns_of_a_table(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Write csv:FILE@FOLDER"):
+        open_rated_data(f"folder:{tmp_path}", {"valence": (1, 9)})

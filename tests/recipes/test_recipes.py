@@ -51,6 +51,7 @@ def test_the_error_of_an_unknown_network_lists_each_known_name_once() -> None:
         ("mam_release", 1e-3, 1e-10, 7),
         ("wscnet", 1e-4, 1e-7, 3),
         ("pdanet", 1e-3, 1e-4, 1),
+        ("pdanet_ratings", 1e-3, 1e-4, 1),
     ],
 )
 def test_the_learning_rates_are_those_of_the_scripts(
@@ -77,3 +78,13 @@ def test_networks_train_by_their_own_recipes(name: str, tmp_path: Path) -> None:
     *_, end = fit(request)
     assert isinstance(end, RunFinished)
     assert end.scores.to_json()["accuracy"] >= 0
+
+
+def test_pdanets_ratings_are_learned_as_published_and_all_else_as_its_classes() -> None:
+    ratings, classes = recipe("pdanet_ratings"), recipe("pdanet")
+    assert list(ratings.rating_ends.items()) == [
+        (each, (1, 9)) for each in ("valence", "arousal", "dominance")
+    ]
+    assert (ratings.loss.ratings, ratings.loss.rating_polarity, ratings.loss.polarity) == (1.0, 1.0, 0.0)
+    own = {"ratings", "loss", "select_by"}
+    assert {name for name, value in vars(ratings).items() if value != getattr(classes, name)} == own

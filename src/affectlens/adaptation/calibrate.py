@@ -19,7 +19,6 @@ from affectlens import library, model_folder
 from affectlens.adaptation.calibration_report import CalibrationReport, PartReport, joined_reasons
 from affectlens.adaptation.classifier import number_format
 from affectlens.adaptation.own_pictures import (
-    SCALE,
     OwnAnswers,
     OwnPictures,
     answer_own_pictures,
@@ -38,6 +37,7 @@ from affectlens.adaptation.recalibration import (
 )
 from affectlens.data.folder import require_apart
 from affectlens.data.groups import SearchProgress, find_groups, search_for
+from affectlens.data.rated_table import SCALE
 from affectlens.errors import AffectLensError, MissingExtra, OutputError, SettingsError
 from affectlens.evaluation.scores import score
 from affectlens.extras import ADAPT

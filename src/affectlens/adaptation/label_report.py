@@ -17,12 +17,18 @@ import numpy as np
 
 from affectlens.adaptation.label_source import LabelSource
 from affectlens.adaptation.label_validation import ANSWERS, LabelOutOfFold
-from affectlens.adaptation.rated_report import COVERAGES, cell_text
+from affectlens.adaptation.rated_report import cell_text
 from affectlens.adaptation.report import measured_text, with_more_pictures
 from affectlens.adaptation.validation import KNOWN, MOST_FREQUENT, OWN
 from affectlens.evaluation.resampling import RESAMPLES, Measured, times_sampled_by_groups
 from affectlens.metrics import Doubles, bootstrap_interval
-from affectlens.ratings import LEAST_PERCENT, MOST_PERCENT, RatingScale, conformal_half_widths
+from affectlens.ratings import (
+    LEAST_PERCENT,
+    MOST_PERCENT,
+    RatingScale,
+    conformal_half_widths,
+    possible_coverages,
+)
 from affectlens.report.text import listed, markdown_table, signed
 
 LEVEL = 0.95
@@ -352,7 +358,7 @@ def _report_label(
     share = labels.values[:, number]
     errors = MOST_PERCENT * (found.probabilities[OWN] - share)
     errors = errors[np.isfinite(errors)]
-    coverages = tuple(each for each in COVERAGES if np.ceil((len(errors) + 1) * each - _FLAT) <= len(errors))
+    coverages = possible_coverages(len(errors))
     widths = tuple(max(each, _SMALLEST) for each in conformal_half_widths(errors, coverages))
     briers = [measured[answer].measures[BRIER] for answer in (OWN, MOST_FREQUENT)]
     return LabelReport(

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from affectlens.adaptation.rated_source import require_rating_name, source_of_pictures
+from affectlens.adaptation.rated_source import source_of_pictures
 from affectlens.data.catalog import table_of
-from affectlens.data.rated_table import RatedPicture, mean_ratings
+from affectlens.data.rated_table import RatedPicture, mean_ratings, require_rating_name
 from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import LABEL_COLUMNS, LABELS, LabelRow, key_below, picture_of, rows_of, split_of

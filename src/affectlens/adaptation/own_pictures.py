@@ -3,33 +3,28 @@
 Letters: N pictures, E emotions, R ratings of the model.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectlens.adaptation.label_source import labelled_percents
 from affectlens.data.catalog import open_data, table_of
-from affectlens.data.rated_table import mean_ratings, read_ratings, source_of_ratings
+from affectlens.data.fingerprints import content_hash
+from affectlens.data.rated_table import SCALE, mean_ratings, read_ratings, source_of_ratings
 from affectlens.data.records import ALL, DataSource, Record, digest, require_listed, with_shares
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import has_emotions, rows_of
 from affectlens.errors import DatasetError, EmptySplit, SettingsError
 from affectlens.evaluation.evaluate import learned_hashes, matched_words
-from affectlens.files import read_file
 from affectlens.inference.engine import Answers, Engine
 from affectlens.inference.predictions import Unreadable, answered_batches, as_logits, require_readable
 from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
-from affectlens.ratings import HIGHEST, LOWEST, rescaled
-
-SCALE = (LOWEST, HIGHEST)
-_HASH_DIGITS = 12
+from affectlens.ratings import rescaled
 
 
 @dataclass(frozen=True)
@@ -106,14 +101,6 @@ def open_own_pictures(
             "which it errs less than on others. Rate other pictures."
         )
     return OwnPictures(records, labelled, ratings, source, int(learned.sum()))
-
-
-def content_hash(file: Path) -> str:
-    """Return the first digits of a file's SHA-256, by which a card knows what it learned from.
-
-    Raises `OSError`, also for a pipe and a file of more than a gigabyte.
-    """
-    return hashlib.sha256(read_file(file)).hexdigest()[:_HASH_DIGITS]
 
 
 def learned_ratings(card: Card, records: Sequence[Record]) -> NDArray[np.bool_]:

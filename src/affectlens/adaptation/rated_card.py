@@ -1,12 +1,10 @@
 """What a model with learned ratings states about itself: its card and its README."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from affectlens.adaptation.depths import HEAD
-from affectlens.adaptation.own_pictures import content_hash
 from affectlens.adaptation.rated_report import (
     ERROR,
     R,
@@ -17,9 +15,17 @@ from affectlens.adaptation.rated_report import (
 from affectlens.adaptation.rated_source import RatedSource
 from affectlens.adaptation.rated_validation import MEAN
 from affectlens.adaptation.validation import OWN
+from affectlens.data.fingerprints import content_hashes
 from affectlens.data.records import Record, digest
 from affectlens.library.licences import licences, merged_licences
-from affectlens.library.text import OWN_PICTURES, heads_text, licences_text, markdown_list, readme_beginning
+from affectlens.library.text import (
+    BY_EPOCHS,
+    OWN_PICTURES,
+    heads_text,
+    licences_text,
+    markdown_list,
+    readme_beginning,
+)
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import CALIBRATED, RATED, Card
 from affectlens.ratings import RatingScale
@@ -102,9 +108,9 @@ def _facts_on_all(start: Card, scales: Sequence[RatingScale], learned: LearnedFa
     figures |= {f"{OWN_PICTURES} {name}": dict(figure) for name, figure in learned.figures.items()}
     known = facts.get("pictures", ())
     hashes = {*(known if isinstance(known, (list, tuple)) else ())}
-    for record in learned.records:
-        with suppress(OSError):  # of a file that cannot be read any more
-            hashes.add(content_hash(record.path))
+    hashes |= content_hashes(record.path for record in learned.records)
+    if BY_EPOCHS in facts:
+        facts[BY_EPOCHS] = [name for name in facts[BY_EPOCHS] if name in kept]
     if not kept:
         facts.pop("siblings_alone", None)
     return {**facts, "figures": figures, "pictures": sorted(hashes)}

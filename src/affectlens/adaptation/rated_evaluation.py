@@ -7,12 +7,12 @@ from typing import Any
 
 from affectlens import library
 from affectlens.adaptation.own_pictures import (
-    SCALE,
     OwnPictures,
     answer_own_pictures,
     open_own_pictures,
 )
 from affectlens.data.catalog import table_of
+from affectlens.data.rated_table import SCALE
 from affectlens.data.table import LABELS, has_emotions, rows_of
 from affectlens.emotions import MIKELS, Vocabulary, own_name
 from affectlens.errors import DatasetError

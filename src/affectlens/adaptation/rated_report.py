@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectlens.adaptation.rated_source import RatingColumn
 from affectlens.adaptation.rated_validation import MEAN, START, RatedOutOfFold
 from affectlens.adaptation.report import validated_pictures, with_more_pictures
 from affectlens.adaptation.ridge import group_folds
 from affectlens.adaptation.validation import KNOWN, OWN
 from affectlens.evaluation.resampling import RESAMPLES, Measured, times_sampled_by_groups
 from affectlens.metrics import Doubles, bootstrap_interval
-from affectlens.ratings import COVERAGE, RatingScale, conformal_half_widths
+from affectlens.ratings import COVERAGE, RatingColumn, RatingScale, conformal_half_widths, possible_coverages
 from affectlens.report.text import markdown_table, signed, with_minus
 
 LEVEL = 0.95
-COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # of stored intervals, as far as pictures suffice
 MOST_SUSPECTS = 24
 SUSPECT_ERRORS = 3.0  # standard deviations of an error, by its median, from which a rating is doubted
 _DEVIATIONS = 1.4826  # standard deviations in a median absolute error, of normal errors
@@ -337,7 +335,7 @@ def _intervals(errors: Doubles, found: RatedOutOfFold) -> dict[str, Any]:
     number = found.part_of // (found.part_of.max() // found.divisions + 1)
     by_division = [np.abs(errors[number == each]) for each in np.unique(number)]
     count = min(map(len, by_division))
-    coverages = tuple(each for each in COVERAGES if np.ceil((count + 1) * each - _FLAT) <= count)
+    coverages = possible_coverages(count)
     widths = np.mean([conformal_half_widths(each, coverages) for each in by_division], axis=0)
     # Rising and above 0, also where predictions are exact.
     return {"coverages": coverages, "half_widths": tuple(float(max(width, 1e-6)) for width in widths)}

@@ -10,7 +10,7 @@ Letters: N pictures, R ratings.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,29 +18,29 @@ from typing import Any
 import numpy as np
 
 from affectlens.data.catalog import table_of
-from affectlens.data.rated_table import RatedPicture, ScaleEnds, mean_ratings, read_ratings, require_rising
+from affectlens.data.rated_table import (
+    RatedPicture,
+    ScaleEnds,
+    mean_ratings,
+    own_scale,
+    rating_scales,
+    read_ratings,
+    require_columns,
+    require_rating_name,
+    require_rising,
+)
 from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
-from affectlens.data.table import ENDS, PATH_COLUMNS, RATINGS, has_emotions, rows_of
+from affectlens.data.table import RATINGS, has_emotions, rows_of
 from affectlens.data.vocabularies import stored_vocabulary
-from affectlens.emotions import LONGEST_WORD, MIKELS, POLARITY, RESERVED, RESERVED_BEGINNINGS, Vocabulary
-from affectlens.errors import DatasetError, SettingsError, UnknownName
+from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.errors import DatasetError, SettingsError
 from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
-from affectlens.ratings import HIGHEST, LOWEST, rescaled
+from affectlens.ratings import FEWEST, RatingColumn, rescaled
 
-FEWEST, FEWEST_GROUPS = 20, 5  # pictures of a rating: below, no interval of 95 % is known of their errors
-_SCALE = (LOWEST, HIGHEST)  # of valence and arousal, where none is stated
+FEWEST_GROUPS = 5  # of rated pictures, so that some can be held out
 _FLAT = 1e-9  # standard deviation below which all ratings are the same
-
-
-@dataclass(frozen=True)
-class RatingColumn:
-    """A rating to learn: its name, and the ends of its scale, as people gave it and as the model has it."""
-
-    name: str
-    given: ScaleEnds
-    scale: ScaleEnds
 
 
 @dataclass(frozen=True)
@@ -68,38 +68,6 @@ class RatedSource:
             "columns": [[each.name, list(each.given), list(each.scale)] for each in self.columns],
             "values": hashlib.sha256(rounded.encode()).hexdigest()[:16],
         }
-
-
-def rating_scales(names: Iterable[str], scale: ScaleEnds | None = None) -> dict[str, ScaleEnds]:
-    """Read what ratings are named, as "cosiness" or with a scale of its own as "cosiness:1:7".
-
-    `scale` is that of those without one; valence and arousal are from 1 to 9 by default. Raises
-    `SettingsError` where a scale is not stated, not two numbers, or does not rise, and for a name twice.
-    """
-    found: dict[str, ScaleEnds] = {}
-    for given in names:
-        name, colon, ends = given.partition(":")
-        name = name.strip().lower()
-        own = _ends(given, ends) if colon else scale or (_SCALE if name in RATINGS else None)
-        if own is None:
-            raise SettingsError(
-                f"The scale of {name} is not stated. Add its ends, as --scale 1 7, or name it as {name}:1:7."
-            )
-        if name in found:
-            raise SettingsError(f"The rating {name} is named twice. Name it once.")
-        require_rising(*own)
-        found[name] = own
-    return found
-
-
-def _ends(given: str, ends: str) -> ScaleEnds:
-    try:
-        low, high = map(float, ends.split(":"))
-    except ValueError:
-        raise SettingsError(
-            f"{given!r} is not a rating with its scale. Write NAME:LOW:HIGH, as cosiness:1:7."
-        ) from None
-    return low, high
 
 
 def ratings_of_table(spec: str, scale: ScaleEnds | None = None) -> dict[str, ScaleEnds]:
@@ -131,7 +99,7 @@ def open_rated_source(spec: str, scales: Mapping[str, ScaleEnds], start: Card) -
         require_rating_name(name, start.vocabulary)
         require_rising(*ends)
     rated = read_ratings(*table, list(scales), scales)
-    _require_columns(table[0], scales)
+    require_columns(table[0], scales)
     merged, notes = mean_ratings(rated)
     source = source_of_pictures(table[1], merged, start.vocabulary)
     require_pictures(source)
@@ -144,31 +112,6 @@ def open_rated_source(spec: str, scales: Mapping[str, ScaleEnds], start: Card) -
         _require_learnable(table[0], column.name, of_all[np.isfinite(of_all)])
     by_key = {record.key: record for part in source.splits.values() for record in part}
     return RatedSource(source, [by_key[each.key] for each in learned], columns, values, notes)
-
-
-def require_rating_name(name: str, words: Vocabulary) -> None:
-    """Raise `SettingsError` for a name that cannot be that of a rating of a model with such words."""
-    reserved = RESERVED - set(RATINGS)
-    problem = ""
-    if not name or len(name) > LONGEST_WORD or not name.isprintable():
-        problem = f"it is empty, longer than {LONGEST_WORD} characters, or cannot be shown"
-    elif name != name.strip().lower() or set(name) & set(":,;/"):
-        problem = "names are in small letters, without colons, commas, semicolons and slashes"
-    elif name in reserved or name.startswith(RESERVED_BEGINNINGS) or name.endswith(ENDS):
-        problem = "it is the name of another column"
-    elif words.knows(name) or POLARITY.knows(name):
-        problem = "it is a word of the model's emotions"
-    if problem:
-        raise SettingsError(f"{name!r} cannot be the name of a rating: {problem}. Rename the column.")
-
-
-def _require_columns(file: Path, names: Iterable[str]) -> None:
-    columns = list(dict.fromkeys(column for _, row in rows_of(file) for column in row))
-    for name in names:
-        if name not in columns:
-            raise UnknownName(
-                "column", name, [each for each in columns if each not in PATH_COLUMNS], str(file)
-            )
 
 
 def source_of_pictures(root: Path, rated: Sequence[RatedPicture], words: Vocabulary) -> DataSource:
@@ -184,7 +127,7 @@ def _scale_of(name: str, given: ScaleEnds, start: Card) -> ScaleEnds:
     for known in start.ratings:
         if known.name.lower() == name:
             return known.low, known.high
-    return _SCALE if name in RATINGS else given
+    return own_scale(name, given)
 
 
 def _value(picture: RatedPicture, column: RatingColumn) -> float:

@@ -150,9 +150,9 @@ class Found:
 
 
 def _score_rows(file: str, wanted: Wanted) -> Found:
-    from affectlens.adaptation.own_pictures import SCALE
     from affectlens.adaptation.rated_evaluation import evaluate_rated_rows, rows_have_ratings
     from affectlens.data.catalog import open_data
+    from affectlens.data.rated_table import SCALE
     from affectlens.evaluation.evaluate import evaluate_rows
     from affectlens.inference.output.read import read_rows_file
 
@@ -174,10 +174,10 @@ def _score_rows(file: str, wanted: Wanted) -> Found:
 def _score_model(
     name: str, card: "Card", wanted: Wanted, attributes: bool, batch_size: int, runs_on: tuple[str, str, str]
 ) -> Found:
-    from affectlens.adaptation.own_pictures import SCALE
     from affectlens.adaptation.rated_evaluation import evaluate_ratings, has_own_ratings
     from affectlens.cli.progress import counter
     from affectlens.data.catalog import open_data
+    from affectlens.data.rated_table import SCALE
     from affectlens.data.records import with_shares
     from affectlens.evaluation.evaluate import evaluate as evaluate_engine
     from affectlens.inference.engine import MANY, load_engine

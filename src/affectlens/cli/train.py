@@ -59,15 +59,15 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
     "ratings",
     multiple=True,
     metavar="NAME",
-    help="Column of ratings that finetune learns instead of words; several may be named. With a scale of its "
-    "own: NAME:LOW:HIGH.",
+    help="Column of ratings to learn, next to labels where the table has some; finetune learns it instead of "
+    "words. Several may be named. With a scale of its own: NAME:LOW:HIGH.",
 )
 @click.option(
     "--scale",
     nargs=2,
     type=float,
     metavar="LOW HIGH",
-    help="Ends of the scale of the ratings. Default, of valence and arousal alone: 1 9.",
+    help="Ends of the scale of the ratings. Default: 1 9, in finetune of valence and arousal alone.",
 )
 @options.model_name
 @options.settings_file
@@ -166,30 +166,32 @@ def train(
             scale,
         )
         return
-    if start or depth or ratings or scale:
-        raise click.UsageError(
-            f"--start, --depth, --rating and --scale are of the recipe {FINETUNE}: leave them out."
-        )
+    if start or depth:
+        raise click.UsageError(f"--start and --depth are of the recipe {FINETUNE}: leave them out.")
     from dataclasses import replace
 
     from affectlens.cli.portable_command import portable_command
-    from affectlens.data.catalog import open_data
     from affectlens.data.splits import with_fold
-    from affectlens.data.vocabularies import own_words
     from affectlens.recipes.catalog import changed_recipe
+    from affectlens.training.ratings import open_source
     from affectlens.training.run import fit
     from affectlens.training.run_folder import SETTINGS, TrainingRequest, read_run_settings
     from affectlens.training.trackers import require_trackers, tracked
 
     require_trackers(trackers)
-    if resume and (file or assignments or seed is not None):
-        raise click.UsageError("--resume takes the run's settings: leave out --settings, --set and --seed.")
+    if resume and (file or assignments or seed is not None or ratings or scale):
+        raise click.UsageError(
+            "--resume takes the run's settings: leave out --settings, --set, --seed, --rating and --scale."
+        )
     if epochs is not None and not resume:
         raise click.UsageError("--epochs goes with --resume. For a new run: --set epochs=N.")
-    settings = read_run_settings(out) if resume else changed_recipe(recipe, file, assignments, seed)
+    named = {"ratings": list(ratings), "rating_scale": list(scale or ())}
+    named = {name: values for name, values in named.items() if values}
+    changes = (recipe, file, assignments, seed, named)
+    settings = read_run_settings(out) if resume else changed_recipe(*changes)
     if epochs is not None:
         settings = replace(settings, epochs=epochs)
-    source = open_data(data, own_words(settings.vocabulary))
+    source = open_source(data, settings)
     if fold is not None:
         source = with_fold(source, fold)
     for note in source.notes:
@@ -239,8 +241,8 @@ def finetune(
     """
     from affectlens.adaptation.folder import SETTINGS, FinetuneRequest
     from affectlens.adaptation.job import adapt, open_target, requested_target
-    from affectlens.adaptation.rated_source import rating_scales
     from affectlens.cli.portable_command import portable_command
+    from affectlens.data.rated_table import rating_scales
     from affectlens.extras import ADAPT, TRAIN, require
     from affectlens.library import DEFAULT
 
@@ -332,6 +334,7 @@ class TrainingDisplay:
 def show(events: "Iterator[RunEvent]") -> None:
     """Print what happens; with a bar on a terminal, in plain lines elsewhere."""
     from affectlens.cli.progress import progress_bar
+    from affectlens.evaluation.regression import regression_markdown
     from affectlens.evaluation.tables import print_scores
     from affectlens.training.finish import RunFinished
 
@@ -343,6 +346,8 @@ def show(events: "Iterator[RunEvent]") -> None:
                 print_scores(event.scores, table_console())
                 if event.attribute_scores:
                     echo(event.attribute_scores.markdown(), several_lines=True)
+                if event.rating_scores:
+                    echo(regression_markdown(event.rating_scores), several_lines=True)
                 echo(f"Model: {event.model}")
                 if event.no_graph:
                     echo(NO_GRAPH.format(event.no_graph), err=True)

@@ -100,10 +100,9 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     """
     from affectlens.cli.portable_command import portable_command
     from affectlens.cluster.connection import Cluster, import_ray
-    from affectlens.data.catalog import open_data
-    from affectlens.data.vocabularies import own_words
     from affectlens.recipes.catalog import changed_recipe
     from affectlens.training.lineage_figure import write_figures
+    from affectlens.training.ratings import open_source
     from affectlens.training.run_folder import TrainingRequest, read_run_settings
     from affectlens.training.search_plan import SearchFile
     from affectlens.training.search_ranges import read_ranges
@@ -120,7 +119,7 @@ def search(recipe: str, data: str, out: Path, **given: Any) -> None:
     else:
         settings = changed_recipe(recipe, given["file"], given["assignments"], given["seed"])
     space = read_ranges(given["ranges"], settings) if given["ranges"] else ()
-    source = open_data(data, own_words(settings.vocabulary))
+    source = open_source(data, settings)
     for note in source.notes:
         echo(f"Note: {note}.", err=True)
     if given["resume"]:

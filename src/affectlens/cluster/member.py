@@ -16,11 +16,10 @@ import msgspec
 import torch
 from ray import tune
 
-from affectlens.data.catalog import open_data
-from affectlens.data.vocabularies import own_words
 from affectlens.errors import AffectLensError, RunError
 from affectlens.training.intervals import SettingsSample, interval_of, state_file, train_interval
 from affectlens.training.lineage import DIVERGED, Interval
+from affectlens.training.ratings import open_source
 from affectlens.training.run_folder import CACHE, read_run_settings
 from affectlens.training.search_plan import STATES
 from affectlens.training.search_space import SearchSpace, values_at
@@ -165,5 +164,5 @@ class Member(tune.Trainable):
 def session_of(out: Path, data: str, cache: Path | None, device: str) -> Session:
     """Open the data once in each process, which members take turns in."""
     settings = read_run_settings(out)
-    source = open_data(data, own_words(settings.vocabulary))
+    source = open_source(data, settings)
     return open_cached_session(source, settings, device, out / CACHE, cache)

@@ -4,16 +4,28 @@ A table's paths are relative to its own folder. Where the pictures lie elsewhere
 of a training run, write `csv:FILE@FOLDER`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from affectlens.data import emoset, fi, folder, table, vocabularies
-from affectlens.data.rated_table import RatedPicture, mean_ratings, read_ratings, source_of_ratings
+from affectlens.data.rated_table import (
+    RatedPicture,
+    ScaleEnds,
+    mean_ratings,
+    own_scale,
+    read_ratings,
+    require_columns,
+    require_rating_name,
+    source_of_polarity,
+    source_of_ratings,
+    with_ratings,
+)
 from affectlens.data.records import DataSource
 from affectlens.emotions import MIKELS, Vocabulary
-from affectlens.errors import SettingsError, UnknownName
+from affectlens.errors import DatasetError, SettingsError, UnknownName
 from affectlens.files import exists, is_file, is_folder, is_pipe_or_device
+from affectlens.ratings import VALENCE, RatingColumn
 
 SPLITS = "splits.tsv"
 UNKNOWN_LICENCE = "as given by the makers of the data set"
@@ -163,6 +175,56 @@ def open_with_ratings(spec: str) -> tuple[DataSource, list[RatedPicture], bool]:
     if not rated or table.has_emotions(table.rows_of(file), MIKELS):
         return open_data(spec), rated, True
     return replace(source_of_ratings(root, rated, MIKELS), notes=notes), rated, False
+
+
+def open_rated_data(
+    spec: str, scales: Mapping[str, ScaleEnds], vocabulary: Vocabulary | None = None
+) -> DataSource:
+    """Open a table of pictures with the ratings that are named, which have these ends of their scales.
+
+    A table may have ratings and no labels: emotions are then positive and negative, by which side of the
+    middle of its scale a picture's valence is on; on the middle it is half of each. Rows of one picture are
+    several people's, whose mean counts.
+
+    Raises `SettingsError` for data that are not a table and for names that cannot be ratings, `UnknownName`
+    for one that is not a column, `DatasetError` where neither labels nor valence are there, and what
+    `open_data` and `rated_table.read_ratings` raise.
+    """
+    found = table_of(spec)
+    if found is None:
+        raise SettingsError(f"Ratings are columns of a table, which {spec} is not. Write csv:FILE@FOLDER.")
+    file, root = found
+    rated, notes = mean_ratings(read_ratings(file, root, list(scales), scales))
+    require_columns(file, scales)
+    rows = table.without_columns(table.rows_of(file), scales)
+    if table.has_emotions(rows, vocabulary or vocabularies.stored_vocabulary([file.parent, root]) or MIKELS):
+        source = table.read(file, root=root, vocabulary=vocabulary, rated=scales)
+    else:
+        source = _of_polarity(file, root, rated, scales)
+    columns = tuple(RatingColumn(name, ends, own_scale(name, ends)) for name, ends in scales.items())
+    for name in scales:
+        require_rating_name(name, source.vocabulary)
+    return replace(with_ratings(source, rated, columns), notes=(*source.notes, *notes))
+
+
+def _of_polarity(
+    file: Path, root: Path, rated: Sequence[RatedPicture], scales: Mapping[str, ScaleEnds]
+) -> DataSource:
+    """Make a data set of pictures that have ratings and no labels: of which polarity their valence is.
+
+    Pictures without a valence are left out, which a note states. Raises `DatasetError`.
+    """
+    if VALENCE not in scales:
+        raise DatasetError(
+            f"{file} has no labels, and {VALENCE}, by which a picture is positive or negative, is not among "
+            f"the ratings: {', '.join(scales)}. Name it too, or add a column 'label'."
+        )
+    known = [each for each in rated if VALENCE in each.ratings]
+    source = source_of_polarity(root, known, scales[VALENCE])
+    note = f"labels are positive and negative, by which side of the middle of its scale {VALENCE} is on"
+    left_out = len(rated) - len(known)
+    note += f"; {left_out:,} pictures without {VALENCE} are left out" if left_out else ""
+    return replace(source, notes=(note,))
 
 
 def _require_path(spec: str, path: str) -> None:

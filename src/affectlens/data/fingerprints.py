@@ -17,11 +17,13 @@ from affectlens.data.prefetch import map_ahead
 from affectlens.data.records import Record
 from affectlens.decoding import check_cancelled
 from affectlens.errors import PictureError
+from affectlens.files import read_file
 from affectlens.images import Pixels, open_picture, read_pixels, resize
 
 # Of red, green and blue in a grey level, of 1000 (ITU-R BT.601, as Pillow has it).
 _GREY = np.array([299, 587, 114])
 _HASHED_BYTES, _BLOCK = 1 << 30, 1 << 18
+_HASH_DIGITS = 12  # of what cards keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,23 @@ class NoFingerprint:
     """A picture that cannot be used: its key, and why."""
 
     error: str
+
+
+def content_hash(file: Path) -> str:
+    """Return the first digits of a file's SHA-256, by which a card knows what ratings were learned from.
+
+    Raises `OSError`, also for a pipe and a file of more than a gigabyte.
+    """
+    return hashlib.sha256(read_file(file)).hexdigest()[:_HASH_DIGITS]
+
+
+def content_hashes(files: Iterable[Path]) -> set[str]:
+    """Return the hash of each file that can be read; a picture that is gone since is not among them."""
+    found = set()
+    for file in files:
+        with suppress(OSError):
+            found.add(content_hash(file))
+    return found
 
 
 def fingerprints(

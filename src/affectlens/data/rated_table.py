@@ -5,17 +5,36 @@ A row may lack a rating; its other columns are not read here. Letters: N picture
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from affectlens.data.records import ALL, DataSource, Record
-from affectlens.data.table import WITHOUT_SPLIT, is_number, key_below, picture_of, rows_of, split_of
-from affectlens.emotions import Vocabulary
-from affectlens.errors import BadRow, DatasetError, SettingsError
+from affectlens.data.table import (
+    ENDS,
+    PATH_COLUMNS,
+    RATINGS,
+    WITHOUT_SPLIT,
+    is_number,
+    key_below,
+    picture_of,
+    rows_of,
+    split_of,
+)
+from affectlens.emotions import (
+    LONGEST_WORD,
+    POLARITY,
+    RESERVED,
+    RESERVED_BEGINNINGS,
+    EmotionDistribution,
+    Vocabulary,
+)
+from affectlens.errors import BadRow, DatasetError, SettingsError, UnknownName
+from affectlens.ratings import HIGHEST, LOWEST, VALENCE, RatingColumn
 
 ScaleEnds: TypeAlias = tuple[float, float]  # its ends
+SCALE: ScaleEnds = (LOWEST, HIGHEST)  # of valence and arousal, where none is stated
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,43 @@ class RatingSummary:
     lowest: float
     mean: float
     highest: float
+
+
+def rating_scales(names: Iterable[str], scale: ScaleEnds | None = None) -> dict[str, ScaleEnds]:
+    """Read what ratings are named, as "cosiness" or with a scale of its own as "cosiness:1:7".
+
+    `scale` is that of those without one; valence and arousal are from 1 to 9 by default. Raises
+    `SettingsError` where a scale is not stated, not two numbers, or does not rise, and for a name twice.
+    """
+    found: dict[str, ScaleEnds] = {}
+    for given in names:
+        name, colon, ends = given.partition(":")
+        name = name.strip().lower()
+        own = _ends(given, ends) if colon else scale or (SCALE if name in RATINGS else None)
+        if own is None:
+            raise SettingsError(
+                f"The scale of {name} is not stated. Add its ends, as --scale 1 7, or name it as {name}:1:7."
+            )
+        if name in found:
+            raise SettingsError(f"The rating {name} is named twice. Name it once.")
+        require_rising(*own)
+        found[name] = own
+    return found
+
+
+def _ends(given: str, ends: str) -> ScaleEnds:
+    try:
+        low, high = map(float, ends.split(":"))
+    except ValueError:
+        raise SettingsError(
+            f"{given!r} is not a rating with its scale. Write NAME:LOW:HIGH, as cosiness:1:7."
+        ) from None
+    return low, high
+
+
+def own_scale(name: str, given: ScaleEnds) -> ScaleEnds:
+    """Return the scale on which a model predicts a rating: 1 to 9 for valence and arousal, else its own."""
+    return SCALE if name in RATINGS else given
 
 
 def read_ratings(
@@ -99,11 +155,49 @@ def mean_ratings(rated: Sequence[RatedPicture]) -> tuple[list[RatedPicture], tup
 def source_of_ratings(root: Path, rated: Sequence[RatedPicture], vocabulary: Vocabulary) -> DataSource:
     """Make a data set of pictures that have ratings alone: all emotions of the vocabulary are alike."""
     alike = vocabulary.distribution(dict.fromkeys(vocabulary.words, 1.0))
+    return _source_of(root, rated, vocabulary, lambda _: alike)
+
+
+def source_of_polarity(root: Path, rated: Sequence[RatedPicture], ends: ScaleEnds) -> DataSource:
+    """Make a data set of pictures that have a valence, on a scale with these ends.
+
+    Each is positive or negative, by which side of the middle its valence is on; on the middle it is half of
+    each.
+    """
+    positive, negative = POLARITY.words
+    middle = (ends[0] + ends[1]) / 2
+
+    def target(each: RatedPicture) -> EmotionDistribution:
+        valence = each.ratings[VALENCE]
+        weights = {positive: float(valence >= middle), negative: float(valence <= middle)}
+        return POLARITY.distribution(weights)
+
+    return _source_of(root, rated, POLARITY, target)
+
+
+def _source_of(
+    root: Path,
+    rated: Sequence[RatedPicture],
+    vocabulary: Vocabulary,
+    target: Callable[[RatedPicture], EmotionDistribution],
+) -> DataSource:
     splits: dict[str, list[Record]] = {}
     for each in rated:
-        record = Record(each.key, each.path, alike, group=each.group)
+        record = Record(each.key, each.path, target(each), group=each.group)
         splits.setdefault(each.split, []).append(record)
     return DataSource("table", root, vocabulary, splits)
+
+
+def with_ratings(
+    source: DataSource, rated: Sequence[RatedPicture], columns: tuple[RatingColumn, ...]
+) -> DataSource:
+    """Return a data set whose records have the ratings of their pictures."""
+    of_picture = {os.path.normpath(each.path): each.ratings for each in rated}
+    splits = {
+        name: [replace(record, ratings=of_picture.get(os.path.normpath(record.path), {})) for record in part]
+        for name, part in source.splits.items()
+    }
+    return replace(source, splits=splits, ratings=columns)
 
 
 def summaries(rated: Sequence[RatedPicture]) -> tuple[RatingSummary, ...]:
@@ -116,6 +210,32 @@ def summaries(rated: Sequence[RatedPicture]) -> tuple[RatingSummary, ...]:
         RatingSummary(name, len(found), min(found), math.fsum(found) / len(found), max(found))
         for name, found in values.items()
     )
+
+
+def require_rating_name(name: str, words: Vocabulary) -> None:
+    """Raise `SettingsError` for a name that cannot be that of a rating of a model with such words."""
+    reserved = RESERVED - set(RATINGS)
+    problem = ""
+    if not name or len(name) > LONGEST_WORD or not name.isprintable():
+        problem = f"it is empty, longer than {LONGEST_WORD} characters, or cannot be shown"
+    elif name != name.strip().lower() or set(name) & set(":,;/"):
+        problem = "names are in small letters, without colons, commas, semicolons and slashes"
+    elif name in reserved or name.startswith(RESERVED_BEGINNINGS) or name.endswith(ENDS):
+        problem = "it is the name of another column"
+    elif words.knows(name) or POLARITY.knows(name):
+        problem = "it is a word of the model's emotions"
+    if problem:
+        raise SettingsError(f"{name!r} cannot be the name of a rating: {problem}. Rename the column.")
+
+
+def require_columns(file: Path, names: Iterable[str]) -> None:
+    """Raise `UnknownName` for a rating that is not a column of a table."""
+    columns = list(dict.fromkeys(column for _, row in rows_of(file) for column in row))
+    for name in names:
+        if name not in columns:
+            raise UnknownName(
+                "column", name, [each for each in columns if each not in PATH_COLUMNS], str(file)
+            )
 
 
 def require_rising(*ends: Any) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from affectlens.attributes import Attribute, BadAttribute
 from affectlens.emotions import AllDropped, EmotionDistribution, Vocabulary, convert, is_known, own_name
 from affectlens.errors import DatasetError, EmptySplit, PictureError
+from affectlens.ratings import RatingColumn, rescaled
 
 FOLD = re.compile(r"fold ?(\d{1,9})", re.IGNORECASE)  # a split of a data set divided for cross-validation
 ALL = "all"  # the one split of a data set that comes without a division
@@ -28,7 +29,9 @@ class Record:
 
     `attributes` holds the picture's words by the name of the attribute, as `DataSource.attributes` lists
     them; a name that is absent is not known. Of an attribute with several words none is an answer as well.
-    Pictures of one `group` (a theme, a scene) belong on one side of a split; "" is alone.
+    Pictures of one `group` (a theme, a scene) belong on one side of a split; "" is alone. `ratings` holds
+    people's mean ratings by name, on the scales that `DataSource.ratings` has as given; a name that is absent
+    was not rated.
     """
 
     key: str
@@ -36,13 +39,15 @@ class Record:
     target: EmotionDistribution
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     group: str = ""
+    ratings: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class DataSource:
     """A data set as found on disk: records by split, and notes on what was left out and why.
 
-    `attributes` are those that its records may have words for. `unlisted` are folders whose pictures are not
+    `attributes` are those that its records may have words for, `ratings` what they may be rated by, where
+    ratings were requested. `unlisted` are folders whose pictures are not
     known, since they cannot be listed; each has a record of its own, which cannot be read.
     """
 
@@ -53,6 +58,7 @@ class DataSource:
     notes: tuple[str, ...] = field(default=())
     attributes: tuple[Attribute, ...] = ()
     unlisted: tuple[PictureError, ...] = ()
+    ratings: tuple[RatingColumn, ...] = ()
 
     def split(self, name: str) -> list[Record]:
         """Return one split in file order, or every record for `all`. Raises `EmptySplit`."""
@@ -222,6 +228,15 @@ def _several_words(attribute: Attribute, records: Sequence[Record]) -> NDArray[n
             encoded[row] = 0
             encoded[row, [attribute.index(word) for word in words]] = 1
     return encoded
+
+
+def encode_ratings(columns: Sequence[RatingColumn], records: Sequence[Record]) -> NDArray[np.float32]:
+    """Encode ratings as shares of their scales, 0 to 1: (N, R) for N records, NaN where one was not rated."""
+    rows = [
+        [rescaled(record.ratings.get(each.name, math.nan), each.given, (0, 1)) for each in columns]
+        for record in records
+    ]
+    return np.array(rows, dtype=np.float32).reshape(len(records), len(columns))
 
 
 def count_emotions(vocabulary: Vocabulary, records: Iterable[Record]) -> dict[str, int]:

@@ -63,11 +63,16 @@ LabelRow = Mapping[str, Any]
 
 
 def read(
-    file: Path, name: str = "table", root: Path | None = None, vocabulary: Vocabulary | None = None
+    file: Path,
+    name: str = "table",
+    root: Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    rated: Collection[str] = (),
 ) -> DataSource:
     """List the rows of a table. Every row becomes a record or the error names its line.
 
-    `root` is where paths that are not absolute begin: by default the table's folder. Raises
+    `root` is where paths that are not absolute begin: by default the table's folder. `rated` are columns that
+    hold ratings, and no weights of emotions. Raises
     `DatasetNotFound`, `DatasetError` for a file that is not such a table, `BadRow`, and `BadVocabulary` for
     labels that cannot be words.
     """
@@ -78,7 +83,7 @@ def read(
     root = file.parent if root is None else root
     if not is_folder(root):
         raise DatasetNotFound("The folder of the table's pictures", root, "wherever your pictures are")
-    rows = list(rows_of(file))
+    rows = list(without_columns(rows_of(file), rated))
     if not rows:
         raise DatasetError(f"{file} has no rows. Expected a path and a label or weights a row.")
     notes: tuple[str, ...] = ()
@@ -176,6 +181,14 @@ def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, LabelRow]
             yield reader.line_num, {name.strip().lower(): cell for name, cell in row.items() if name and cell}
     except csv.Error as error:
         raise BadRow(file, reader.line_num + 1, f"not a row of this table: {error}.") from None
+
+
+def without_columns(
+    rows: Iterable[tuple[int, LabelRow]], columns: Collection[str]
+) -> Iterator[tuple[int, LabelRow]]:
+    """Yield rows without some columns, which are in small letters."""
+    for number, row in rows:
+        yield number, {name: cell for name, cell in row.items() if name not in columns}
 
 
 def has_emotions(rows: Iterable[tuple[int, LabelRow]], vocabulary: Vocabulary) -> bool:

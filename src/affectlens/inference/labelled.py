@@ -16,6 +16,7 @@ from affectlens.inference.labelled_batches import Batch
 from affectlens.inference.predictions import (
     AttributePredictions,
     Predictions,
+    RatingPredictions,
     Unreadable,
     concatenate_attributes,
     labelled_attributes,
@@ -24,6 +25,7 @@ from affectlens.inference.predictions import (
 from affectlens.machine import autocast
 from affectlens.models.capabilities import AttributeExplanation, HasAttributes
 from affectlens.models.network_input import normalise
+from affectlens.models.rated import rating_layer, reading_ratings
 from affectlens.preprocess import Preprocessing
 
 LabelledBatches = Iterable[tuple[Batch | None, Sequence[Unreadable]]]
@@ -39,22 +41,46 @@ def predict_labelled(
 ) -> Predictions:
     """Predict all batches in evaluation mode. `progress` is called with how many pictures each step read.
 
-    Raises `DatasetError` when not one picture could be read.
+    Of a network with a layer for ratings these too, where the batches hold people's. Raises `DatasetError`
+    when not one picture could be read.
     """
     network.eval()
     logits: list[Tensor] = []
     targets: list[Tensor] = []
+    shares: list[Tensor] = []
+    rated: list[Tensor] = []
     keys: list[str] = []
     unreadable: list[Unreadable] = []
     for batch, bad in batches:
         unreadable += bad
         if batch is not None:
-            logits.append(forward(network, batch.pixels, preprocessing, device, precision))
+            with reading_ratings(network) as read:
+                logits.append(forward(network, batch.pixels, preprocessing, device, precision))
+                with torch.inference_mode():
+                    found = read()
+            if found is not None and batch.ratings is not None:
+                shares.append(found.float().cpu())
+                rated.append(batch.ratings)
             targets.append(batch.targets)
             keys += batch.keys
         progress(len(bad) + (len(batch.keys) if batch else 0))
     require_readable(len(keys), unreadable)
-    return Predictions(torch.cat(logits).numpy(), torch.cat(targets).numpy(), tuple(keys), tuple(unreadable))
+    return Predictions(
+        torch.cat(logits).numpy(),
+        torch.cat(targets).numpy(),
+        tuple(keys),
+        tuple(unreadable),
+        _rating_predictions(network, shares, rated),
+    )
+
+
+def _rating_predictions(
+    network: nn.Module, shares: Sequence[Tensor], rated: Sequence[Tensor]
+) -> RatingPredictions | None:
+    layer = rating_layer(network)
+    if layer is None or not shares:
+        return None
+    return RatingPredictions(layer.columns, torch.cat(list(shares)).numpy(), torch.cat(list(rated)).numpy())
 
 
 def forward(

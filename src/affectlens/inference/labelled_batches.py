@@ -1,6 +1,6 @@
 """Labelled pictures as batches, in record order: records -> pixels and targets, prepared as in use.
 
-Letters: B pictures of a batch, N records, E emotions, H x W pixels.
+Letters: B pictures of a batch, N records, E emotions, R ratings, H x W pixels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from affectlens.attributes import Attribute
-from affectlens.data.records import Record, encode_attributes
+from affectlens.data.records import Record, encode_attributes, encode_ratings
 from affectlens.errors import PictureError
 from affectlens.images import Pixels, read_pixels
 from affectlens.inference.predictions import Unreadable
 from affectlens.models.network_input import to_tensor
 from affectlens.preprocess import Preprocessing
+from affectlens.ratings import RatingColumn
 
 Reader = Callable[[Record], Pixels]
 
@@ -33,17 +34,21 @@ class Batch:
         targets: float32 (B, E), rows sum to 1
         keys: the records' keys
         attributes: by name, as `attribute_tensors` gives them; empty where none were requested
+        ratings: float32 (B, R), shares of their scales, NaN where a picture has none; None where none were
+            requested
     """
 
     pixels: Tensor
     targets: Tensor
     keys: tuple[str, ...]
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    ratings: Tensor | None = None
 
     def pin_memory(self) -> "Batch":
         """Move to memory that a GPU copies from without waiting; loaders call it."""
         attributes = {name: tensor.pin_memory() for name, tensor in self.attributes.items()}
-        return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys, attributes)
+        ratings = None if self.ratings is None else self.ratings.pin_memory()
+        return Batch(self.pixels.pin_memory(), self.targets.pin_memory(), self.keys, attributes, ratings)
 
 
 def target_tensor(records: Sequence[Record]) -> Tensor:
@@ -57,6 +62,11 @@ def attribute_tensors(attributes: Sequence[Attribute], records: Sequence[Record]
     return {name: torch.from_numpy(values) for name, values in encoded.items()}
 
 
+def rating_tensor(columns: Sequence[RatingColumn], records: Sequence[Record]) -> Tensor:
+    """Return what `data.records.encode_ratings` does as a tensor: float32 (N, R)."""
+    return torch.from_numpy(encode_ratings(columns, records))
+
+
 class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
     """Every record once, in order, prepared as in use. An unreadable picture is returned as its error."""
 
@@ -66,11 +76,13 @@ class EvaluationSet(Dataset[tuple[Tensor | PictureError, int]]):
         preprocessing: Preprocessing,
         read: Reader,
         attributes: Sequence[Attribute] = (),
+        ratings: Sequence[RatingColumn] = (),
     ) -> None:
         self.records = records
         self.preprocessing = preprocessing
         self.read = read
         self.attributes = attributes
+        self.ratings = ratings
 
     def __len__(self) -> int:
         return len(self.records)
@@ -96,15 +108,17 @@ def _with_unreadable(
 ) -> tuple[Batch | None, list[Unreadable]]:
     good = [(pixels, data.records[i]) for pixels, i in items if isinstance(pixels, Tensor)]
     bad = [Unreadable(data.records[i].key, error) for error, i in items if isinstance(error, PictureError)]
-    return _evaluation_batch(good, data.attributes), bad
+    return _evaluation_batch(data, good), bad
 
 
-def _evaluation_batch(good: list[tuple[Tensor, Record]], attributes: Sequence[Attribute]) -> Batch | None:
+def _evaluation_batch(data: EvaluationSet, good: list[tuple[Tensor, Record]]) -> Batch | None:
     if not good:
         return None
     pixels, records = torch.stack([pixels for pixels, _ in good]), [record for _, record in good]
     keys = tuple(record.key for record in records)
-    return Batch(pixels, target_tensor(records), keys, attribute_tensors(attributes, records))
+    attributes = attribute_tensors(data.attributes, records)
+    ratings = rating_tensor(data.ratings, records) if data.ratings else None
+    return Batch(pixels, target_tensor(records), keys, attributes, ratings)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Training predicts by its network in torch instead: `inference.labelled`.
 
-Letters: N pictures, E emotions, W words of an attribute.
+Letters: N pictures, E emotions, W words of an attribute, R ratings.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +22,8 @@ from affectlens.images import Pixels, read_pixels
 from affectlens.inference.attribute_evidence import ExplainedAttributes
 from affectlens.inference.engine import Engine
 from affectlens.inference.predictor import Answer, Predictor
+from affectlens.metrics import Doubles
+from affectlens.ratings import RatingColumn
 
 Found = TypeVar("Found")
 Truth: TypeAlias = Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
@@ -38,6 +40,30 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class RatingPredictions:
+    """What a network that learns ratings predicts for N pictures, and what people gave.
+
+    Attributes:
+        columns: the R ratings
+        shares: predicted, float32 (N, R), of their scales, not cut off
+        rated: people's, likewise, NaN where a picture has none
+    """
+
+    columns: tuple[RatingColumn, ...]
+    shares: NDArray[np.float32]
+    rated: NDArray[np.float32]
+
+    def on_scales(self) -> Iterator[tuple[RatingColumn, Doubles, Doubles]]:
+        """Yield each rating with what is predicted and what people gave, (N,) both, on the model's scale."""
+        for index, column in enumerate(self.columns):
+            low, high = column.scale
+            predicted, rated = (
+                low + (high - low) * each[:, index].astype(np.float64) for each in (self.shares, self.rated)
+            )
+            yield column, predicted, rated
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What is predicted for N pictures and what is true of them, in record order.
 
@@ -46,12 +72,14 @@ class Predictions:
         targets: float32 (N, E)
         keys: the records' keys
         unreadable: pictures that are in none of the above
+        ratings: of a network that learns some
     """
 
     logits: NDArray[np.float32]
     targets: NDArray[np.float32]
     keys: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
+    ratings: RatingPredictions | None = None
 
     def complete(self) -> "Predictions":
         """Return these; raise the `PictureError` of the first picture that could not be read, if any."""
@@ -122,7 +150,15 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
         np.concatenate([part.targets for part in parts]),
         tuple(key for part in parts for key in part.keys),
         tuple(bad for part in parts for bad in part.unreadable),
+        _concatenated_ratings([part.ratings for part in parts if part.ratings]),
     )
+
+
+def _concatenated_ratings(parts: Sequence[RatingPredictions]) -> RatingPredictions | None:
+    if not parts:
+        return None
+    shares, rated = (np.concatenate([getattr(part, name) for part in parts]) for name in ("shares", "rated"))
+    return RatingPredictions(parts[0].columns, shares, rated)
 
 
 def predict_records(

@@ -13,6 +13,7 @@ from affectlens.ratings import AROUSAL, VALENCE
 
 NOT_NAMED = "a version of AffectLens before 0.2, which did not write its number into cards"
 _CONFIDENCES = (0.3, 0.5, 0.7, 0.9)  # of those that were measured
+BY_EPOCHS = "by_epochs"  # names of ratings that were measured where the epoch was chosen
 OWN_PICTURES = "own"  # before the name of a rating, among the figures of a card
 _TRAINING, _HEADS = "## Training\n", "## Valence, arousal, sets, unusual pictures"
 _OTHER_HEADS = "## Ratings, sets, unusual pictures"  # of a model without valence and arousal
@@ -120,18 +121,14 @@ def heads_text(readme: str, card: Card) -> str:
 
 def _heads_lines(card: Card) -> Iterator[str]:
     measured = card.training.get("ratings", {})
-    parts = card.training.get(CALIBRATED, {}).get("parts", ())
-    calibrated = {part["name"] for part in parts if part["changed"]}
     for scale in card.ratings:
-        which = "like those that calibrated it"
-        if scale.name not in calibrated:
-            which = "of themes that it did not learn from"
         what = "what people rate on average"
         if scale.is_percent:
             what = "how many of a hundred people give this label"
         yield (
             f"- {scale.name.capitalize()}, {scale.low:g} to {scale.high:g}: {what}, "
-            f"within {scale.half_width():.1f} of the predicted mean for 90 % of pictures {which}."
+            f"within {scale.half_width():.1f} of the predicted mean for 90 % of pictures "
+            f"{_of_which_pictures(card, scale.name)}."
         )
         for name, figure in measured.get("figures", {}).items():
             source, _, rating = name.partition(" ")
@@ -174,6 +171,16 @@ def _heads_lines(card: Card) -> Iterator[str]:
             f"score had not seen it marks: {kinds}. It wrongly marks of photographs: "
             f"{flagged.replace('%', ' %')}. What is not marked may still be unlike its training pictures."
         )
+
+
+def _of_which_pictures(card: Card, rating: str) -> str:
+    """State of which pictures the interval of a rating holds."""
+    parts = card.training.get(CALIBRATED, {}).get("parts", ())
+    if rating in {part["name"] for part in parts if part["changed"]}:
+        return "like those that calibrated it"
+    if rating in card.training.get("ratings", {}).get(BY_EPOCHS, ()):
+        return "like those of its validation split, by which its epoch was chosen"
+    return "of themes that it did not learn from"
 
 
 def _of_source(source: str, figure: Mapping[str, Any]) -> str:

@@ -35,6 +35,7 @@ from affectlens.models.transformers_names import is_of_transformers, renamed
 from affectlens.preprocess import ANY_INPUT, ExpectedInput
 
 HUB, NONE = hub.HUB, hub.NONE
+RATINGS = "ratings"  # the layer that `models.rated` adds to a network, also to one that is timm's own
 
 
 def classifier(name: str, num_emotions: int, *, weights: str = NONE, **options: Any) -> nn.Module:
@@ -268,7 +269,8 @@ def layers_from_output(network: nn.Module) -> dict[str, int]:
 def _layers(network: nn.Module) -> list[list[str]]:
     """Names of the parameters of each layer of one of timm's networks, from the input on."""
     groups = timm.models.group_parameters(network, network.group_matcher(coarse=True))  # type: ignore[operator]
-    return list(groups.values())
+    of_timm = [[name for name in names if not name.startswith(f"{RATINGS}.")] for names in groups.values()]
+    return [names for names in of_timm if names]
 
 
 def _heads(network: nn.Module) -> tuple[str, ...]:

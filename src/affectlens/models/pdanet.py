@@ -12,9 +12,10 @@ Code: the authors', PyTorch, read for what it computes; it has no script that tr
     spatial   S = softmax over cells of w . tanh(conv 1 x 1 of Z + Dense of A); S * Z -> sum over cells
     answer    concat of both -> Dense E
 
-This is the version for classes alone; the regression of valence, arousal and dominance is left for later.
-The loss is the polarity-consistent cross-entropy, setting `loss.polarity` (`losses.of_other_polarity`). For
-classes it is inferred: the authors' code has only its counterpart for regression.
+This is the version for classes. Ratings, in the paper valence, arousal and dominance, are read from the same
+concatenation by a layer that any network can have (`models.rated`); the paper's loss for them is
+`losses.rating_loss`. That of classes is the polarity-consistent cross-entropy, setting `loss.polarity`
+(`losses.of_other_polarity`): it is inferred, for the authors' code has only its counterpart for regression.
 
 Departs from the authors' code:
     sum over cells   S already sums to 1, so the sum of S * Z is a mean that it weighs. The code takes the

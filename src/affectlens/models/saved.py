@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import safetensors.torch
@@ -80,12 +81,19 @@ def _shapes_of(network: str, num_emotions: int, options: str) -> Mapping[str, Te
         return None
 
 
-def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype: str = "float32") -> None:
+def save_model(
+    folder: Path,
+    network: nn.Module,
+    card: Card,
+    readme: str,
+    dtype: str = "float32",
+    heads: Heads = MappingProxyType({}),
+) -> None:
     """Write a model folder, replacing a model that is there; completely or not at all.
 
-    `dtype` is how weights are stored: float32, float16 or bfloat16. Raises `BadModelFolder` for weights
-    that are not finite, in the network or once stored, and `OutputError` where it cannot be written or
-    where a folder lies that is not a model.
+    `dtype` is how weights are stored: float32, float16 or bfloat16; `heads` what reads the card's ratings.
+    Raises `BadModelFolder` for weights that are not finite, in the network or once stored, and `OutputError`
+    where it cannot be written or where a folder lies that is not a model.
     """
     if dtype not in DTYPES:
         raise SettingsError(f"Weights can be stored as {', '.join(DTYPES)}, not as {dtype!r}.")
@@ -95,7 +103,9 @@ def save_model(folder: Path, network: nn.Module, card: Card, readme: str, dtype:
     if broken:
         raise BadModelFolder(folder, f"weights are not finite: {broken[0]}.", "Nothing was written.")
     weights = safetensors.torch.save(stored, {"format": "pt"})
-    model_folder.write_model(folder, card, weights, readme, dtype=dtype, for_others=_for_others(card))
+    model_folder.write_model(
+        folder, card, weights, readme, dtype=dtype, for_others=_for_others(card), heads=heads or None
+    )
 
 
 def _with_temperature_folded(network: nn.Module, card: Card) -> tuple[nn.Module, Card]:

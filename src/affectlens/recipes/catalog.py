@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from affectlens.errors import UnknownName
 from affectlens.training.settings import Settings, override, read_settings, with_absolute_files, with_values
@@ -17,6 +19,7 @@ RECIPES: Mapping[str, tuple[str, str]] = {
     "mam_release": ("mam", "release"),
     "wscnet": ("wscnet", "settings"),
     "pdanet": ("pdanet", "settings"),
+    "pdanet_ratings": ("pdanet", "ratings"),
     "vit_emoset": ("vit", "emoset"),
     "vit_emoset_release": ("vit", "release"),
     "vit_emoset_multitask": ("vit", "multitask"),
@@ -42,9 +45,13 @@ def recipe(name: str) -> Settings:
 
 
 def changed_recipe(
-    name: str, file: Path | None = None, assignments: Iterable[str] = (), seed: int | None = None
+    name: str,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+    seed: int | None = None,
+    values: Mapping[str, Any] = MappingProxyType({}),
 ) -> Settings:
-    """Return a recipe changed by a settings file, then by assignments `key=value`, then by a seed.
+    """Return a recipe changed by a settings file, then by assignments `key=value`, by values and by a seed.
 
     The path of a vocabulary's file becomes absolute.
     """
@@ -53,7 +60,8 @@ def changed_recipe(
         settings = read_settings(file, settings)
     settings = override(settings, assignments)
     settings = with_absolute_files(settings)
-    return settings if seed is None else with_values(settings, {"seed": seed})
+    changed = {**values, **({} if seed is None else {"seed": seed})}
+    return with_values(settings, changed) if changed else settings
 
 
 def summaries() -> dict[str, str]:

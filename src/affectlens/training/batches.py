@@ -7,6 +7,7 @@ needs saving to go on where a killed run stopped. No picture is left out at the 
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -87,7 +88,7 @@ def _shuffled(seed: int, what: str, turn: int, count: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
-Item = tuple[Tensor, Tensor, str, dict[str, Tensor]]
+Item = tuple[Tensor, Tensor, str, dict[str, Tensor], Tensor | None]
 
 
 class TrainingStream(Dataset[Item | PictureError]):
@@ -95,7 +96,7 @@ class TrainingStream(Dataset[Item | PictureError]):
 
     Of `attributes`, which may be those of the `DataSource` or some of them, its batches hold what is true of
     the picture before it was varied. `targets` (N, E) are what is learned, where that is not what the order
-    is made by.
+    is made by; `ratings` (N, R) shares of their scales, where some are learned.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class TrainingStream(Dataset[Item | PictureError]):
         read: Reader,
         attributes: Sequence[Attribute] = (),
         targets: Tensor | None = None,
+        ratings: Tensor | None = None,
     ) -> None:
         self.records = records
         self.order = order
@@ -115,18 +117,13 @@ class TrainingStream(Dataset[Item | PictureError]):
         self.read = read
         self.attributes = attributes
         self.targets = order.targets if targets is None else targets
+        self.ratings = ratings
 
     def with_size(self, preprocessing: Preprocessing) -> "TrainingStream":
         """Return the same stream with pictures of another size."""
-        return TrainingStream(
-            self.records,
-            self.order,
-            self.augmentation,
-            preprocessing,
-            self.read,
-            self.attributes,
-            self.targets,
-        )
+        stream = copy(self)
+        stream.preprocessing = preprocessing
+        return stream
 
     def __getitem__(self, position: int) -> Item | PictureError:
         index = self.order(position)
@@ -139,7 +136,9 @@ class TrainingStream(Dataset[Item | PictureError]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed("augment", self.order.seed, position))
             varied = augment(pixels, self.augmentation, size.height, size.width)
-        return varied, self.targets[index], record.key, attribute_tensors(self.attributes, [record])
+        attributes = attribute_tensors(self.attributes, [record])
+        ratings = None if self.ratings is None else self.ratings[index]
+        return varied, self.targets[index], record.key, attributes, ratings
 
 
 def training_batches(
@@ -183,6 +182,7 @@ def _collate(items: list[Item | PictureError]) -> Batch | PictureError:
         if isinstance(item, PictureError):
             return item
         good.append(item)
-    pixels, targets, keys, rows = zip(*good, strict=True)
+    pixels, targets, keys, rows, rated = zip(*good, strict=True)
     attributes = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-    return Batch(torch.stack(pixels), torch.stack(targets), keys, attributes)
+    ratings = None if rated[0] is None else torch.stack(rated)
+    return Batch(torch.stack(pixels), torch.stack(targets), keys, attributes, ratings)

@@ -1,24 +1,36 @@
 """The text for people in a model folder: what a model is for, how good it is, what it is not for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectlens.evaluation.attributes import AttributeScores
+from affectlens.evaluation.regression import RegressionScore, regression_markdown
 from affectlens.evaluation.scores import Scores
 from affectlens.evaluation.tables import markdown
-from affectlens.library.text import licences_text, markdown_list, pictures_text, readme_beginning
+from affectlens.library.text import (
+    heads_text,
+    licences_text,
+    markdown_list,
+    pictures_text,
+    readme_beginning,
+)
 from affectlens.markdown import markdown_code, markdown_text
 from affectlens.model_folder import Card
 from affectlens.version import VERSION
 
 
-def readme(card: Card, scores: Scores, attribute_scores: AttributeScores | None = None) -> str:
+def readme(
+    card: Card,
+    scores: Scores,
+    attribute_scores: AttributeScores | None = None,
+    rating_scores: Sequence[RegressionScore] = (),
+) -> str:
     """Write the card as Markdown, with the header that the Hugging Face hub reads."""
     training = card.training
     settings = "\n".join(f"{key} = {value}" for key, value in training["settings"].items())
     known = markdown_list(card.limits)
     pictures = pictures_text(training["data"]["counts"])
-    return f"""{readme_beginning(card)}
+    text = f"""{readme_beginning(card)}
 ## Limits
 {known}
 
@@ -27,7 +39,7 @@ The weights of the best epoch were chosen and the temperature ({card.temperature
 split, so expect somewhat less on other pictures.
 
 {markdown(scores)}
-{_attributes(attribute_scores)}## Training
+{_attributes(attribute_scores)}{_ratings(rating_scores)}## Training
 Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["data"]["hashes"]}).
 {_start(training)}{_teachers(training)}{_stop(training)}Command: {markdown_code(training["command"])}
 {_continued(training)}Made by AffectLens {VERSION}.
@@ -37,6 +49,7 @@ Data: {training["data"]["spec"]} ({pictures} pictures; split hashes {training["d
 ## Licences
 {licences_text(card)}
 """
+    return heads_text(text, card) if card.ratings else text
 
 
 def _start(training: Mapping[str, Any]) -> str:
@@ -77,4 +90,16 @@ def _attributes(attribute_scores: AttributeScores | None) -> str:
 What it names in a picture (`affectlens predict --attributes`), and what that does for emotions.
 
 {attribute_scores.markdown()}
+"""
+
+
+def _ratings(scores: Sequence[RegressionScore]) -> str:
+    if not scores:
+        return ""
+    return f"""## Ratings on the validation split
+How near predictions come to people's mean rating. The weights of the best epoch were chosen and the widths of
+intervals were measured on these pictures, so expect somewhat more error on others.
+
+{regression_markdown(scores)}
+
 """

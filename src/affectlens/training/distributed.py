@@ -124,7 +124,7 @@ ALONE = ProcessGroup()
 
 
 class BatchLoss(nn.Module):
-    """A network with its losses: images, targets and attributes of a batch -> what the objective returns.
+    """A network with its losses: images and what is known of a batch -> what the objective returns.
 
     DistributedDataParallel watches one call of one module. A network's branches, embedding and attributes,
     and weights that the loss has of its own, are used in this one.
@@ -135,8 +135,10 @@ class BatchLoss(nn.Module):
         self.network = network
         self.objective = objective
 
-    def forward(self, images: Tensor, targets: Tensor, attributes: Mapping[str, Tensor]) -> Any:
-        return self.objective(self.network, images, targets, attributes)
+    def forward(
+        self, images: Tensor, targets: Tensor, attributes: Mapping[str, Tensor], ratings: Tensor | None = None
+    ) -> Any:
+        return self.objective(self.network, images, targets, attributes, ratings)
 
 
 def parallel(loss: BatchLoss, group: ProcessGroup) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,28 @@ from torch import nn
 
 from affectlens import metrics
 from affectlens.data import splits
+from affectlens.data.fingerprints import content_hashes
 from affectlens.data.records import Record
 from affectlens.errors import MissingExtra, SettingsError
 from affectlens.evaluation.attributes import AttributeScores, score_attributes
 from affectlens.evaluation.calibration import fit_temperature
+from affectlens.evaluation.regression import RegressionScore
 from affectlens.evaluation.scores import Scores, score
 from affectlens.inference.labelled import predict_attributes, predict_labelled
 from affectlens.inference.labelled_batches import EvaluationSet, evaluation_batches, file_reader
-from affectlens.inference.predictions import Predictions
+from affectlens.inference.predictions import Predictions, RatingPredictions
 from affectlens.library.licences import licences, merged_licences
-from affectlens.library.text import limits
-from affectlens.model_folder import Card
+from affectlens.library.text import BY_EPOCHS, limits
+from affectlens.model_folder import Card, Heads
 from affectlens.models import catalog
 from affectlens.models.capabilities import HasAttributes, HasBranches
 from affectlens.models.network_input import normalise
+from affectlens.models.rated import rating_layer, remove_ratings
 from affectlens.models.saved import add_graph, round_weights, save_model
 from affectlens.training.attributes import network_options
 from affectlens.training.card import readme
 from affectlens.training.checkpoints import load_weights
+from affectlens.training.ratings import quick_rating_scores, scales_of, score_shares
 from affectlens.training.run_folder import (
     BEST,
     LOG,
@@ -39,6 +43,7 @@ from affectlens.training.run_folder import (
     read_rows,
 )
 from affectlens.training.session import EVALUATION_BATCH, Session, open_session
+from affectlens.training.settings import RATINGS_RMSE
 from affectlens.training.start import StartRecord
 
 IN_USE = torch.float32  # the precision of a model that is scored
@@ -53,10 +58,14 @@ class RunFinished:
     scores: Scores
     attribute_scores: AttributeScores | None = None
     no_graph: str = ""
+    rating_scores: tuple[RegressionScore, ...] = ()
 
 
 def quick_scores(predictions: Predictions) -> dict[str, float]:
-    """The few scores that are logged each epoch; `mean` is that of accuracy and balanced accuracy."""
+    """The few scores that are logged each epoch; `mean` is that of accuracy and balanced accuracy.
+
+    Of predictions with ratings those of `ratings.quick_rating_scores` too.
+    """
     logits, targets = predictions.logits, predictions.targets
     accuracy = metrics.accuracy(logits, targets)
     balanced = metrics.balanced_accuracy(logits, targets)
@@ -66,6 +75,7 @@ def quick_scores(predictions: Predictions) -> dict[str, float]:
         "mean": (accuracy + balanced) / 2,
         "macro_f1": metrics.macro_f1(logits, targets),
         "negative_log_likelihood": metrics.negative_log_likelihood(logits, targets),
+        **(quick_rating_scores(predictions.ratings) if predictions.ratings else {}),
     }
 
 
@@ -73,6 +83,8 @@ def selection_score(scores: Mapping[str, float], select_by: str) -> float:
     """Return what epochs are selected by, of `quick_scores`; more is better."""
     if select_by == "likelihood":
         return math.exp(-scores["negative_log_likelihood"])
+    if select_by == RATINGS_RMSE:
+        return math.exp(-scores[RATINGS_RMSE])
     return scores[select_by]
 
 
@@ -94,12 +106,35 @@ def finish(request: TrainingRequest, session: Session) -> RunFinished:
     )
     attribute_scores = _score_attributes(session, network)
     of_attributes: Mapping[str, object] = attribute_scores.to_json() if attribute_scores else {}
-    measured = {"split": splits.VAL, **scores.to_json(), **of_attributes}
+    rating_scores = score_shares(predictions.ratings) if predictions.ratings else ()
+    of_ratings = {"ratings": [each.to_json() for each in rating_scores]} if rating_scores else {}
+    measured = {"split": splits.VAL, **scores.to_json(), **of_attributes, **of_ratings}
     card = _card(request, session, temperature, measured)
+    heads: Heads = {}
+    if predictions.ratings:
+        card, heads = _with_ratings(card, session, network, predictions.ratings)
     model = request.out / MODEL
-    save_model(model, network, card, readme(card, scores, attribute_scores), request.dtype)
+    text = readme(card, scores, attribute_scores, rating_scores)
+    save_model(model, network, card, text, request.dtype, heads)
     reason = _add_graph(model, session) if request.graph else ""
-    return RunFinished(model, scores, attribute_scores, reason)
+    return RunFinished(model, scores, attribute_scores, reason, rating_scores)
+
+
+def _with_ratings(
+    card: Card, session: Session, network: nn.Module, found: RatingPredictions
+) -> tuple[Card, Heads]:
+    """Return a card with ratings and what reads them, and leave the network without their layer.
+
+    The training pictures are listed by what their files hold, so that `evaluate` leaves them out.
+    """
+    layer = rating_layer(network)
+    assert layer is not None, "its ratings were predicted"
+    remove_ratings(network)
+    learned = content_hashes(record.path for record in session.training if record.ratings)
+    names = [column.name for column in found.columns]
+    facts = {BY_EPOCHS: names, "pictures": sorted(learned)}
+    training = {**card.training, "ratings": facts}
+    return replace(card, ratings=scales_of(found), training=training), layer.head().tensors()
 
 
 def predict_others(request: TrainingRequest, records: Sequence[Record]) -> Predictions:
@@ -159,6 +194,7 @@ def _best_network(request: TrainingRequest, session: Session) -> nn.Module:
     settings = session.settings
     options = network_options(settings, session.attributes)
     network = catalog.build(settings.network, len(session.source.vocabulary), **options)
+    session.add_ratings(network)
     load_weights(request.out / BEST, network)
     return network
 
@@ -172,7 +208,7 @@ def _stored_network(request: TrainingRequest, session: Session) -> nn.Module:
 
 def _in_use(session: Session, records: Sequence[Record]) -> EvaluationSet:
     shape = session.preprocessing
-    return EvaluationSet(records, shape, file_reader(shape), session.attributes)
+    return EvaluationSet(records, shape, file_reader(shape), session.attributes, session.ratings)
 
 
 def _predict(session: Session, network: nn.Module, records: Sequence[Record] = ()) -> Predictions:

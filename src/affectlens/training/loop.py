@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -155,13 +156,14 @@ def _add_gradients(
     """Run one batch forward and backward."""
     settings, group = session.settings, session.group
     size = session.schedule.size(session.schedule.epoch_of(state.step))
-    images, targets, attributes = _inputs(session, batch, size)
+    inputs = _inputs(session, batch, size)
+    targets = inputs.targets
 
     def seed(rank: int) -> int:
         return derived_seed("step", settings.seed, state.step, index, rank)
 
     with autocast(session.device, session.precision), group.own_random_numbers(seed):
-        value, logits, parts = loss(images, targets, attributes)
+        value, logits, parts = loss(*inputs)
     average_buffers(state.network, group, settings.batch_size)
     (value / batches).backward()
     totals.loss += value.detach().float()
@@ -171,21 +173,35 @@ def _add_gradients(
         totals.parts.setdefault(name, []).append(part.detach())
 
 
-def _inputs(session: Session, batch: Batch, size: Preprocessing) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Images for the network, (b, 3, H, W), and targets and attributes of the complete batch."""
+class _Inputs(NamedTuple):
+    """What a loss takes: images of this process's rows, and the rest of the complete batch (`BatchLoss`)."""
+
+    images: Tensor
+    targets: Tensor
+    attributes: dict[str, Tensor]
+    ratings: Tensor | None
+
+
+def _inputs(session: Session, batch: Batch, size: Preprocessing) -> _Inputs:
+    """Images for the network, (b, 3, H, W), and targets, attributes and ratings of the complete batch."""
     settings, group, device = session.settings, session.group, session.device
     unmixed = normalise(batch.pixels.to(device, non_blocking=True), size)
     images, targets = mix(unmixed, batch.targets.to(device, non_blocking=True), settings)
+    # A blend of two pictures has no attributes, and was not rated.
     attributes = _moved(batch.attributes, device) if images is unmixed else {}
+    ratings = batch.ratings if images is unmixed else None
+    ratings = None if ratings is None else ratings.to(device, non_blocking=True)
     if group.world_size > 1:
         count = settings.batch_size
         only_mixed_with = len(images) - len(group.rows(count))
-        images = images[only_mixed_with:]
-        targets = gather_rows(targets[only_mixed_with:], group, count)
-        attributes = {
-            name: gather_rows(labels[only_mixed_with:], group, count) for name, labels in attributes.items()
-        }
-    return images.contiguous(memory_format=torch.channels_last), targets, attributes
+
+        def complete(rows: Tensor) -> Tensor:
+            return gather_rows(rows[only_mixed_with:], group, count)
+
+        images, targets = images[only_mixed_with:], complete(targets)
+        attributes = {name: complete(labels) for name, labels in attributes.items()}
+        ratings = None if ratings is None else complete(ratings)
+    return _Inputs(images.contiguous(memory_format=torch.channels_last), targets, attributes, ratings)
 
 
 def _moved(attributes: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -19,12 +19,14 @@ from affectlens.losses import (
     emotion_similarity,
     of_other_polarity,
     positive_weights,
+    rating_loss,
     uncertainty_weighted,
 )
 from affectlens.models.capabilities import HasAttributes, HasAuxiliary, HasBranches, HasEmbedding
+from affectlens.models.rated import reading_ratings
 from affectlens.training.settings import Loss, Settings
 
-LOSSES = ("cross_entropy", "class_imbalance", "similarity", "attributes")
+LOSSES = ("cross_entropy", "class_imbalance", "similarity", "attributes", "ratings")
 
 
 class Outcome(NamedTuple):
@@ -33,7 +35,8 @@ class Outcome(NamedTuple):
     Attributes:
         loss: scalar, to be minimised
         logits: float32 (B, E), without gradient
-        parts: each loss before its weight in the settings, where there are several; `without_pairs`: 1
+        parts: each loss before its weight in the settings, where there are several; `ratings.NAME`: of each
+            rating that any picture had; `without_pairs`: 1
             where the similarity loss found none; `attributes.NAME`: of each attribute that any picture had;
             `class_imbalance_weight.EMOTION`: what the class-imbalance loss weighed its pictures by, on
             average, where there were any
@@ -77,6 +80,7 @@ class Objective:
             needs them
         words: the emotions, where they are known
         gather: makes rows of the complete batch of those of one process (`training.gather`)
+        rated: names of the ratings that are learned
     """
 
     loss: Loss
@@ -88,6 +92,7 @@ class Objective:
     signs: Tensor | None = None
     words: tuple[str, ...] = ()
     gather: Callable[[Tensor], Tensor] = _unchanged
+    rated: tuple[str, ...] = ()
 
     def __call__(
         self,
@@ -95,13 +100,18 @@ class Objective:
         images: Tensor,
         targets: Tensor,
         attributes: Mapping[str, Tensor] = MappingProxyType({}),
+        ratings: Tensor | None = None,
     ) -> Outcome:
         """Compare answers for images (B, 3, H, W) with targets (B, E), and attributes, where any are known.
 
-        Where `gather` gathers, the images are those of one process, and all else is of the complete batch.
+        `ratings` (B, R) are shares of their scales, NaN where a picture has none; None where none are
+        learned from. Where `gather` gathers, the images are those of one process, and all else is of the
+        complete batch.
         """
         wanted = attributes if self.loss.attributes else {}
-        found = self._answers(network, images, bool(wanted))
+        with reading_ratings(network) as read:
+            found = self._answers(network, images, bool(wanted))
+            shares = None if ratings is None else read()
         answers = [self.gather(logits) for logits in found.logits]
         attribute_logits = {name: self.gather(logits) for name, logits in found.attributes.items()}
         parts: dict[str, Tensor] = {}
@@ -119,12 +129,29 @@ class Objective:
         if wanted:
             parts["attributes"], each = self._attributes(network, attribute_logits, wanted)
             notes |= {f"attributes.{name}": loss.detach() for name, loss in each.items()}
+        if ratings is not None and shares is not None:
+            parts["ratings"], each = self._ratings(self.gather(shares), ratings)
+            notes |= each
         total = torch.stack([getattr(self.loss, name) * part for name, part in parts.items()]).sum()
         answering = answers[:1] if isinstance(network, HasAuxiliary) else answers
         logits = torch.stack([answer.detach().float() for answer in answering]).mean(dim=0)
-        several = sum(getattr(self.loss, name) > 0 for name in LOSSES) > 1
+        several = sum(map(self._counts, LOSSES)) > 1
         shown = {name: part.detach() for name, part in parts.items()} if several else {}
         return Outcome(total, logits, {**shown, **notes})
+
+    def _counts(self, name: str) -> bool:
+        """Whether a loss is part of the sum, in batches that have what it is of."""
+        return getattr(self.loss, name) > 0 and (name != "ratings" or bool(self.rated))
+
+    def _ratings(self, shares: Tensor, rated: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of all ratings, a scalar, and of each that any picture had, for the log."""
+        lam = self.loss.rating_polarity
+        each = {
+            f"ratings.{name}": rating_loss(shares[:, [index]].detach(), rated[:, [index]], lam)
+            for index, name in enumerate(self.rated)
+            if rated[:, index].isfinite().any()
+        }
+        return rating_loss(shares, rated, lam), each
 
     def _answers(self, network: nn.Module, images: Tensor, attributes: bool) -> _Answers:
         """Run the network forward, for all that the losses need.
@@ -230,13 +257,14 @@ def make_objective(
     word_frequencies: Mapping[str, Tensor] = MappingProxyType({}),
     gather: Callable[[Tensor], Tensor] = _unchanged,
     vocabulary: Vocabulary | None = None,
+    rated: tuple[str, ...] = (),
 ) -> Objective:
     """Measure the frequencies of the training targets (N, E) and build the objective.
 
     `vocabulary` is that of the targets: `loss.polarity` needs it, and notes name emotions by it.
     `word_frequencies` holds, for attributes with several words, the fraction of pictures with each (W,).
-    `gather` is that of `Objective`. Raises `SettingsError` for `loss.polarity` without emotions that have a
-    polarity.
+    `gather` and `rated` are those of `Objective`. Raises `SettingsError` for `loss.polarity` without emotions
+    that have a polarity.
     """
     frequency = targets.mean(dim=0)
     floor = 0.5 / len(targets)  # an emotion without pictures stays finite
@@ -253,6 +281,7 @@ def make_objective(
         signs=_signs(vocabulary).to(device) if settings.loss.polarity else None,
         words=vocabulary.words if vocabulary else (),
         gather=gather,
+        rated=rated,
     )
 
 

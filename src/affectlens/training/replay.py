@@ -14,8 +14,6 @@ from pathlib import Path
 
 import torch
 
-from affectlens.data.catalog import open_data
-from affectlens.data.vocabularies import own_words
 from affectlens.errors import RunError
 from affectlens.files import clear_leftovers
 from affectlens.locks import locked_folder, require_same_folder
@@ -23,6 +21,7 @@ from affectlens.training import lineage
 from affectlens.training.finish import RunFinished
 from affectlens.training.intervals import SettingsSample, finish_line, state_file, train_interval
 from affectlens.training.lineage import LINEAGE, Interval
+from affectlens.training.ratings import open_source
 from affectlens.training.run_folder import (
     CACHE,
     RunRecord,
@@ -70,7 +69,7 @@ def replay_request(
     return TrainingRequest(
         name=RunRecord.read(search).name,
         data=data.partition(":")[0],
-        source=open_data(data, own_words(settings.vocabulary)),
+        source=open_source(data, settings),
         settings=settings,
         out=out or search / "replay",
         cache=cache or (own_cache if own_cache.is_dir() else None),

@@ -39,6 +39,7 @@ from affectlens.files import atomic_write, exists, read_file
 from affectlens.former_keys import FORMAT_VERSION
 from affectlens.machine import describe
 from affectlens.models.backbones import HUB, NONE
+from affectlens.training import ratings
 from affectlens.training.attributes import fingerprint
 from affectlens.training.checkpoints import read_step
 from affectlens.training.kept_outputs import KeptOutputs
@@ -99,8 +100,8 @@ class TrainingRequest:
 class RunData:
     """The data of a run: its hash and number of pictures by split, and notes on what was left out.
 
-    `hashes` has those of attributes and of soft answers too, where there are any, and `teachers` the names of
-    the files of soft answers.
+    `hashes` has those of attributes, of ratings and of soft answers too, where there are any, and `teachers`
+    the names of the files of soft answers.
     """
 
     spec: str
@@ -154,11 +155,11 @@ class RunRecord:
         return record
 
     def require_same_data(self, out: Path, session: Session) -> None:
-        """Raise `RunError` where a session has other pictures, labels or soft answers than a run."""
+        """Raise `RunError` where a session has other pictures, labels, ratings or soft answers than a run."""
         stored, hashes = self.data.hashes, _hashes(session)
         if stored != hashes:
             raise RunError(
-                f"The run in {out} was on other pictures or labels, or other soft answers: {stored} "
+                f"The run in {out} was on other pictures or labels, other ratings or soft answers: {stored} "
                 f"then, {hashes} now. Name the same --data and --teachers, or start another run."
             )
 
@@ -353,6 +354,8 @@ def _hashes(session: Session) -> dict[str, str]:
     found = {name: digest(part) for name, part in source.splits.items()}
     if session.attributes:
         found["attributes"] = fingerprint(source, session.attributes)
+    if session.ratings:
+        found["ratings"] = ratings.fingerprint(source)
     if session.taught:
         found["soft_answers"] = digest(session.taught)
     return found

@@ -25,13 +25,16 @@ from affectlens.inference.labelled_batches import (
     Reader,
     evaluation_batches,
     file_reader,
+    rating_tensor,
     target_tensor,
 )
 from affectlens.inference.predictions import Predictions, concatenate
 from affectlens.machine import keep_freed_memory, pick_device, pick_precision, usable_cores
 from affectlens.models import catalog
 from affectlens.models.backbones import NONE, suit_cpu
+from affectlens.models.rated import add_ratings
 from affectlens.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, PreprocessingSettings
+from affectlens.ratings import RatingColumn
 from affectlens.training import batch_norm, cache
 from affectlens.training.attributes import attributes_of, network_options, word_frequencies
 from affectlens.training.batches import Order, TrainingStream
@@ -39,6 +42,7 @@ from affectlens.training.distributed import ALONE, CPU, ProcessGroup, broadcast_
 from affectlens.training.gather import gather_rows
 from affectlens.training.kept_outputs import KeptOutputs
 from affectlens.training.objective import Objective, check_network, make_objective
+from affectlens.training.ratings import ratings_of, usual_shares
 from affectlens.training.schedule import Schedule
 from affectlens.training.settings import LAST_EPOCH, Settings, with_absolute_files
 from affectlens.training.soft_answers import mix_targets, read_soft_answers
@@ -62,7 +66,7 @@ class Session:
 
     Attributes:
         source: with `train` and `val` splits
-        attributes: those that are learned
+        attributes, ratings: those that are learned
         read: pixels of a record, from its file or the cache
         targets: float32 (N, E), the labels of the training pictures
         taught: the training pictures with teachers' soft answers as their targets; empty without teachers
@@ -77,6 +81,7 @@ class Session:
     targets: Tensor = field(repr=False)
     taught: Sequence[Record] = field(default=(), repr=False)
     attributes: tuple[Attribute, ...] = ()
+    ratings: tuple[RatingColumn, ...] = ()
     device: torch.device = CPU
     precision: torch.dtype = torch.float32
     num_workers: int = 0
@@ -130,6 +135,7 @@ class Session:
             self.read,
             self.attributes,
             self.learned_targets,
+            rating_tensor(self.ratings, self.training) if self.ratings else None,
         )
 
     @cached_property
@@ -138,7 +144,13 @@ class Session:
         frequencies = word_frequencies(self.attributes, self.training)
         gather = partial(gather_rows, group=self.group, count=self.settings.batch_size)
         return make_objective(
-            self.settings, self.learned_targets, self.device, frequencies, gather, self.source.vocabulary
+            self.settings,
+            self.learned_targets,
+            self.device,
+            frequencies,
+            gather,
+            self.source.vocabulary,
+            tuple(each.name for each in self.ratings),
         )
 
     def start(self, pretrained: bool = True) -> State:
@@ -164,11 +176,23 @@ class Session:
                 rows = load_start(network, settings, self.source, self.attributes, self.device)
             if pretrained:
                 self._check_sizes(network)
+            self.add_ratings(network)
         move_to(network, self.device)
         if group.world_size > 1:
             broadcast_state(network, group)
             network = batch_norm.synchronise(network, self.device)
         return State.start(network, settings, group.gather(rows)[0], self.kept)
+
+    def add_ratings(self, network: nn.Module) -> None:
+        """Give a network on the CPU a layer for the ratings, where some are learned, before its first step.
+
+        Raises `SettingsError` for one without features to read them from.
+        """
+        if self.ratings:
+            start = torch.tensor(usual_shares(self.ratings, self.training))
+            size = self.preprocessing
+            emotions = len(self.source.vocabulary)
+            add_ratings(network, self.ratings, start, size.height, size.width, emotions)
 
     def _check_sizes(self, network: nn.Module) -> None:
         network.eval()
@@ -195,7 +219,9 @@ class Session:
     def _predict(self, records: Sequence[Record], network: nn.Module) -> Predictions:
         shape = self.preprocessing
         batches = evaluation_batches(
-            EvaluationSet(records, shape, self.read), EVALUATION_BATCH, self.num_workers
+            EvaluationSet(records, shape, self.read, ratings=self.ratings),
+            EVALUATION_BATCH,
+            self.num_workers,
         )
         return predict_labelled(network, batches, shape, self.device, self.precision).complete()
 
@@ -218,7 +244,7 @@ def open_session(
     training pictures, and the settings select the last epoch.
 
     Raises `UnknownName` and `NoConversion` for a vocabulary that labels cannot be brought to, `SettingsError`
-    for a device that is not here, for data that the network cannot learn from, and for
+    for a device that is not here, for data that the network cannot learn from, or has other ratings, and for
     teachers without `distillation` or the other way round, and `EmptySplit`, `DatasetError` where a
     picture is in two splits or soft answers are not complete, and `PictureError` where a folder of pictures
     cannot be listed.
@@ -245,13 +271,14 @@ def open_session(
             )
         source = replace(source, splits={splits.TRAIN: source.split(ALL)})
     splits.require_disjoint(source)
-    attributes = attributes_of(settings, source)
+    attributes, ratings = attributes_of(settings, source), ratings_of(settings, source)
     keep_freed_memory()
     picked = pick_device(device)
     return Session(
         settings=settings,
         source=source,
         attributes=attributes,
+        ratings=ratings,
         read=file_reader(settings.preprocessing.resolved(), settings.augmentation.squash),
         targets=target_tensor(source.split(splits.TRAIN)),
         taught=_read_by_main(teachers, source, group) if teachers else (),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
+from affectlens.data.rated_table import SCALE, ScaleEnds, rating_scales
 from affectlens.data.vocabularies import is_file_name
 from affectlens.errors import SettingsError, UnknownName
 from affectlens.files import is_pipe_or_device, read_file
@@ -21,7 +22,10 @@ from affectlens.preprocess import LARGEST_SIDE, PreprocessingSettings
 from affectlens.training.augment import Augmentation
 
 LAST_EPOCH = "last"
-SELECTION = ("accuracy", "balanced_accuracy", "macro_f1", "mean", "likelihood", LAST_EPOCH)
+RATINGS_R, RATINGS_RMSE = "ratings_r", "ratings_rmse"
+SELECTION = (
+    "accuracy", "balanced_accuracy", "macro_f1", "mean", "likelihood", RATINGS_R, RATINGS_RMSE, LAST_EPOCH
+)  # fmt: skip
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "linear", "steps")
 
@@ -87,6 +91,10 @@ class Loss:
             (`losses.uncertainty_weighted`). Emotions, which are the purpose, keep their weight.
         attribute_balance: of attributes with several words, how much more pictures with a rare word weigh
             (`losses.positive_weights`); 0 is off.
+        ratings: weight of the squared error of ratings (`losses.rating_loss`), where `Settings.ratings` names
+            some. Mixed batches have none.
+        rating_polarity: its lambda: a rating on the wrong side of the middle of its scale counts 1 + lambda
+            times; 0 is off.
     """
 
     cross_entropy: float = 1.0
@@ -101,11 +109,13 @@ class Loss:
     attributes: float = 0.0
     attribute_weights: Literal["fixed", "learned"] = "fixed"
     attribute_balance: float = 0.0
+    ratings: float = 1.0
+    rating_polarity: float = 0.0
 
     def __post_init__(self) -> None:
         for name in (
             "cross_entropy", "polarity", "class_imbalance", "similarity", "focal_gamma", "margin",
-            "attributes", "attribute_balance",
+            "attributes", "attribute_balance", "ratings", "rating_polarity",
         ):  # fmt: skip
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise SettingsError(f"loss.{name} must be at least 0, not {getattr(self, name)}.")
@@ -123,6 +133,9 @@ class Settings:
         vocabulary: emotions to learn, by the name of a vocabulary, to which labels are brought: `polarity`
             for positive and negative; or a TOML file with words of their own, which labels are read by; ""
             leaves those of the data.
+        ratings: columns of a table that hold ratings to learn, as valence; one with a scale of its own is
+            NAME:LOW:HIGH. Where the table has no labels, emotions are positive and negative, by valence.
+        rating_scale: ends of the scale of the other ratings.
         network: a name from `affectlens models`, or any of timm's.
         network_options: what the network's entry in the catalogue allows.
         weights: where the backbone starts: `hub`, `none`, or a file or folder of safetensors.
@@ -177,8 +190,9 @@ class Settings:
             Language-Image Pre-training via Masking", CVPR 2023).
         select_by: what the best epoch is best at, on the validation split: one of `SELECTION`;
             mean is that of accuracy and balanced accuracy; likelihood is the mean one of the labels
-            (geometric), which differs between epochs also where pictures are few; last takes the last epoch,
-            so that the scores of the validation split chose nothing.
+            (geometric), which differs between epochs also where pictures are few; ratings_r is the highest
+            mean correlation of ratings with people's, ratings_rmse the smallest error of theirs; last takes
+            the last epoch, so that the scores of the validation split chose nothing.
         patience: epochs without a better score of `select_by` after which training ends; 0 is off.
         val_fraction: part of each emotion that is held out for validation where the data set has no such
             split.
@@ -188,6 +202,8 @@ class Settings:
     """
 
     vocabulary: str = ""
+    ratings: tuple[str, ...] = ()
+    rating_scale: tuple[float, float] = SCALE
     network: str = "deit_tiny"
     network_options: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "hub"
@@ -257,6 +273,7 @@ class Settings:
             )
         self._require_unmixed_pictures()
         self._require_score()
+        self._require_ratings()
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise SettingsError(str(UnknownName("value", getattr(self, name), known, name)))
@@ -268,6 +285,19 @@ class Settings:
                 "select_by to a score, as mean, or patience=0."
             )
 
+    def _require_ratings(self) -> None:
+        _ = self.rating_ends  # an error of ours for names and scales that cannot be
+        if self.ratings and not self.loss.ratings:
+            raise SettingsError(
+                f"ratings={list(self.ratings)} are to be learned, and loss.ratings is 0. Set loss.ratings=1, "
+                "or ratings=[]."
+            )
+
+    @property
+    def rating_ends(self) -> dict[str, ScaleEnds]:
+        """The ratings to learn by name, with the ends of the scale that people used."""
+        return rating_scales(self.ratings, self.rating_scale)
+
     def _require_unmixed_pictures(self) -> None:
         if not self.mixup and not self.cutmix:
             return
@@ -277,6 +307,8 @@ class Settings:
             raise SettingsError(
                 "Mixed pictures teach no attributes. Set mix_prob below 1, or loss.attributes=0."
             )
+        if self.ratings and self.mix_prob == 1:
+            raise SettingsError("Mixed pictures teach no ratings. Set mix_prob below 1, or ratings=[].")
 
     @property
     def mixes(self) -> bool:
