@@ -2,9 +2,9 @@
 
     python benchmarks/default_page.py
 
-Reads benchmarks/results: default_model.json, screening.jsonl, branch_cost.json, ratings.jsonl, ratings.json,
-ratings_cost.json, coverage.json and unusual.json, and the card of the default model; writes
-docs/results/default.md and its figure.
+Reads benchmarks/results: default_model.json, set_apart.json, screening.jsonl, branch_cost.json,
+ratings.jsonl, ratings.json, ratings_cost.json, coverage.json and unusual.json, and the card of the default
+model; writes docs/results/default.md and its figure.
 """
 
 import json
@@ -154,6 +154,13 @@ def gain_on_folds(results: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(gains)
 
 
+def on_folds(screened: Sequence[Mapping[str, Any]]) -> str:
+    """Write what the default model's recipe reached on folds of FI."""
+    return ", ".join(
+        f"{row['accuracy']:.1%} / {row['balanced_accuracy']:.1%}" for row in screened if row["row"] == JOINED
+    )
+
+
 def branch_cost(result: Mapping[str, Any]) -> str:
     """Write how much longer a picture takes with the third branch, by engine."""
     return ", ".join(
@@ -168,6 +175,7 @@ def main() -> None:
     model, rated, covered, found = (
         read(f"{name}.json") for name in ("default_model", "ratings", "coverage", "unusual")
     )
+    apart = read("set_apart.json")
     card = load_card(library.find(library.DEFAULT))
     cost = read("ratings_cost.json")
     lines = (RESULTS / "ratings.jsonl").read_text(encoding="utf-8").splitlines()
@@ -185,6 +193,11 @@ def main() -> None:
         "GAIN": gain_on_folds(screened),
         "BRANCH_COST": branch_cost(read("branch_cost.json")),
         "COMPARED": compared(model["compared"]),
+        "SET_APART": compared(apart["rows"]),
+        "SET_APART_PICTURES": f"{apart['pictures']['test']:,}",
+        "SET_APART_LEARNED": f"{apart['pictures']['train']:,}",
+        "SET_APART_MORE": f"{apart['pictures']['val']:,}",
+        "FOLDS": on_folds(screened),
         "TABLE": table([(row["variant"], Scores.from_json(row)) for row in model["rows"]]),
         "LOG": "\n".join(log),
         "FIGURE": FIGURE,
