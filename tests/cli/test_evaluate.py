@@ -203,3 +203,18 @@ def test_a_table_has_what_was_predicted_for_each_picture_next_to_its_target(
     for row, same in zip(read, (row for row in table_of(of_rows) if not row["error"]), strict=True):
         assert (row["image"], row["label"], row["top"]) == (same["image"], same["label"], same["top"])
         assert float(row["fear"]) == pytest.approx(float(same["fear"]), abs=2 * ROUNDING)
+
+
+@pytest.mark.parametrize(("split", "number"), [("", 4), ("val", 2)])
+def test_without_a_split_val_is_scored_and_of_data_without_splits_all(
+    graph_model: Path, data: Path, tmp_path: Path, split: str, number: int
+) -> None:
+    files = [*sorted((data / "awe").glob("*.png"))[:2], *sorted((data / "fear").glob("*.png"))[:2]]
+    table = tmp_path / "labels.csv"
+    lines = [
+        f"{file},{file.parent.name},{split if n % 2 else split and 'train'}" for n, file in enumerate(files)
+    ]
+    table.write_text("\n".join(["path,label,split", *lines]))
+    out = tmp_path / "scores.json"
+    assert status("evaluate", graph_model, "--data", f"csv:{table}", "--out", out) == 0
+    assert json.loads(out.read_text())["scores"]["count"] == number

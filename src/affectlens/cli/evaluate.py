@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ SETS_CAPTION = "Sets of emotions by coverage: how many pictures have theirs in t
 @click.command()
 @click.argument("model", metavar="MODEL|PREDICTIONS")
 @click.option("--data", required=True, help="Data set as NAME:PATH: fi:/data/fi, csv:labels.csv.")
-@click.option("--split", default="val", show_default=True, help="Split: train, val, test or all.")
+@click.option("--split", help="Split: train, val, test or all. Default: val; of data without splits, all.")
 @click.option("--attributes", is_flag=True,
               help="Scores of the attributes that the model predicts as well, in a second pass.")  # fmt: skip
 @click.option("--out", type=options.OutputFile(".json"), help="JSON file for the scores.")
@@ -47,7 +48,7 @@ def evaluate(
     context: click.Context,
     model: str,
     data: str,
-    split: str,
+    split: str | None,
     attributes: bool,
     out: Path | None,
     table: Path | None,
@@ -94,9 +95,16 @@ class Wanted:
 
     context: click.Context
     data: str
-    split: str
+    named_split: str | None
     scale: tuple[float, float] | None
     files: tuple[Path | None, Path | None]
+
+    @cached_property
+    def split(self) -> str:
+        """The split that is scored, as it is named or as the data set has it."""
+        from affectlens.data.catalog import default_split
+
+        return self.named_split or default_split(self.data)
 
     def what(self, has: tuple[bool, bool], name: str) -> tuple[bool, bool]:
         """Whether ratings are scored, and whether emotions are, of which `has` states whether they are there.

@@ -21,7 +21,8 @@ from affectlens.data.rated_table import (
     source_of_ratings,
     with_ratings,
 )
-from affectlens.data.records import DataSource
+from affectlens.data.records import ALL, DataSource
+from affectlens.data.splits import VAL
 from affectlens.emotions import MIKELS, Vocabulary
 from affectlens.errors import DatasetError, SettingsError, UnknownName
 from affectlens.files import exists, is_file, is_folder, is_pipe_or_device
@@ -158,6 +159,19 @@ def table_of(spec: str) -> tuple[Path, Path] | None:
     else:
         folder_of = given.parent
     return (given, folder_of) if is_named or is_file(given) else None
+
+
+def default_split(spec: str) -> str:
+    """Return the split that is scored where none is named: `val`; of a data set without splits, `all`.
+
+    Raises what `open_data` and reading a table raise.
+    """
+    found = table_of(spec)
+    if found is not None:  # which may have no labels
+        present = {table.split_of(found[0], number, row) for number, row in table.rows_of(found[0])}
+    else:
+        present = {name for name, part in open_data(spec).splits.items() if part}
+    return ALL if present == {ALL} else VAL
 
 
 def open_with_ratings(spec: str) -> tuple[DataSource, list[RatedPicture], bool]:
