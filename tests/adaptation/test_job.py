@@ -361,7 +361,7 @@ def test_words_that_no_picture_has_are_not_answered(with_graph: Path, tmp_path: 
 def test_what_fitting_a_last_layer_has_no_use_for_is_refused_in_python_too(
     data: Path, tmp_path: Path, given: dict[str, Any]
 ) -> None:
-    with pytest.raises(SettingsError, match="leave assignments and device out"):
+    with pytest.raises(SettingsError, match="leave assignments, trackers and device out"):
         finetune(f"folder:{data}", tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
 
