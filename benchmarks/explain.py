@@ -47,28 +47,14 @@ from affectlens.models import saved
 from affectlens.preprocess import Images
 from affectlens.report.text import markdown_table
 from noise import photo_like, photographs
-from predict import peak_mebibytes
+from peak_memory import peak_mebibytes
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "explain.json"
 NOISY, PLAIN = "transformers-interpret: 10 noisy copies x 5 steps", "captum, 50 steps at once"
 NOTHING = "the network loaded, one answer"
 WITHOUT_TORCH = "without torch, from file to map"
-PROGRAM = """
-import json, sys, time
-from affectlens.explain.explainer import Explainer
-explainer = Explainer.load(engine="onnxruntime")
-def explained(paths):
-    return [(each.heatmaps[0].method, each.error) for each in explainer.explain_files(paths)]
-assert explained(sys.argv[1:2])[0][1] is None
-started = time.perf_counter()
-found = explained(sys.argv[1:])
-seconds = (time.perf_counter() - started) / len(found)
-assert "torch" not in sys.modules
-status = open("/proc/self/status").read().splitlines()
-peak = [int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:")]
-print(json.dumps({"method": found[0][0], "seconds": seconds, "peak_mebibytes": peak[0]}))
-"""
+PROGRAM = HERE / "explain_without_torch.py"
 
 
 def as_transformers_interpret(model: DifferentiableModel, image: Images, question: Question) -> Attribution:
@@ -142,7 +128,7 @@ def compare(names: list[str], pictures: list[Path], rounds: int) -> dict[str, di
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(rounds):
         for name in names:
-            program = ["-c", PROGRAM] if name == WITHOUT_TORCH else [__file__, "--worker", name]
+            program = [str(PROGRAM)] if name == WITHOUT_TORCH else [__file__, "--worker", name]
             command = [sys.executable, *program, *map(str, pictures)]
             ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[name].append(json.loads(ended.stdout.splitlines()[-1]))

@@ -31,7 +31,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ from affectlens.film.settings import FilmSettings
 from affectlens.film.shots import COLUMNS, ROWS, ShotDetector
 from affectlens.film.watch import watch
 from affectlens.images import read_pixels
-from affectlens.inference.engine import load_engine
+from affectlens.inference.engine import Engine, load_engine
 from affectlens.machine import cpu_multiplies_bfloat16, describe
 from affectlens.report.text import markdown_table
 from affectlens.video import Video
@@ -102,7 +102,9 @@ def measure(arguments: argparse.Namespace) -> None:
                 "real pictures": bool(arguments.pictures),
                 "seeds": arguments.seeds,
             },
-            "speed": measure_speed(film, arguments.weights, arguments.seconds, arguments.rounds),
+            "speed": measure_speed(
+                film, save_network(folder / "model", arguments.weights), arguments.seconds, arguments.rounds
+            ),
             "shots": measure_shots(folder, arguments.pictures, arguments.seeds),
         }
     show(document)
@@ -126,23 +128,24 @@ def others() -> dict[str, str]:
 # -------------------------------------------------------------------------------------------------- speed
 
 
-def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int) -> dict[str, Any]:
-    """Film-seconds a second of each contender, by rounds."""
-    model = save_network(Path(tempfile.mkdtemp()) / "model", weights)
+def measure_speed(film: Path, model: Path, seconds: float, rounds: int) -> dict[str, Any]:
+    """Film-seconds a second of each contender, by rounds; all use the network in the folder `model`."""
     with Video(film) as video:
         about = asdict(video.film)
     about["name"] = film.name
     span = min(seconds, about["duration"] or seconds)
+    settings, engine = FilmSettings(every=EVERY, end=span), load_engine(str(model))
     contenders: dict[str, Callable[[], float]] = {
-        OURS: ours(film, model, FilmSettings(every=EVERY, end=span)),
-        "affectlens, without reuse": ours(film, model, FilmSettings(every=EVERY, end=span, reuse=False)),
-        "affectlens, keyframes": ours(film, model, FilmSettings(every=EVERY, end=span, sampling="keyframes")),
+        OURS: lambda: ours(film, engine, settings),
+        "affectlens, without reuse": lambda: ours(film, engine, replace(settings, reuse=False)),
+        "affectlens, keyframes": lambda: ours(film, engine, replace(settings, sampling="keyframes")),
     }
     predict = loop_predictor(model)
     contenders["plain loop, one at a time"] = lambda: plain_loop(film, predict, span, 1)
     contenders["plain loop, batches of 8"] = lambda: plain_loop(film, predict, span, 8)
     if cpu_multiplies_bfloat16():
-        contenders[OURS_FAST] = ours(film, model, FilmSettings(every=EVERY, end=span), "bfloat16")
+        fast_engine = load_engine(str(model), precision="bfloat16")
+        contenders[OURS_FAST] = lambda: ours(film, fast_engine, settings)
         fast_predict = loop_predictor(model, torch.bfloat16)
         contenders["plain loop, batches of 8, bfloat16"] = lambda: plain_loop(film, fast_predict, span, 8)
     contenders["every frame, one at a time"] = lambda: every_frame(film, predict, span)
@@ -170,19 +173,14 @@ def measure_speed(film: Path, weights: Path | None, seconds: float, rounds: int)
     }
 
 
-def ours(film: Path, model: Path, settings: FilmSettings, precision: str = "auto") -> Callable[[], float]:
-    """Return what watches the film: seconds of film a second, without loading, as for the others."""
-    engine = load_engine(str(model), precision=precision)
-
-    def watched() -> float:
-        begun = 0.0
-        for event in watch(WatchRequest(source=str(film), engine=engine, settings=settings)):
-            begun = begun or time.perf_counter()  # the first event comes when the film is open
-            if isinstance(event, WatchFinished):
-                return (settings.end or 0) / (time.perf_counter() - begun)
-        raise AssertionError("a film ends with its timeline")
-
-    return watched
+def ours(film: Path, engine: Engine, settings: FilmSettings) -> float:
+    """Seconds of film a second; loading is not counted, as for the others."""
+    begun = 0.0
+    for event in watch(WatchRequest(source=str(film), engine=engine, settings=settings)):
+        begun = begun or time.perf_counter()  # the first event comes when the film is open
+        if isinstance(event, WatchFinished):
+            return (settings.end or 0) / (time.perf_counter() - begun)
+    raise AssertionError("a film ends with its timeline")
 
 
 def loop_predictor(model: Path, precision: torch.dtype | None = None) -> Callable[[Sequence[Picture]], Any]:

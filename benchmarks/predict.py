@@ -52,6 +52,7 @@ from affectlens.models.saved import add_graph, save_model
 from affectlens.preprocess import Preprocessing
 from affectlens.report.text import markdown_table
 from noise import photo_like, photographs
+from peak_memory import peak_mebibytes
 
 RESULT = Path(__file__).parent / "results" / "predict.json"
 STAGES_OF = 64  # pictures that each stage is measured on
@@ -242,14 +243,6 @@ def measure(job: Path) -> dict[str, Any]:
         found |= {f"{stage} milliseconds": taken for stage, taken in stages.milliseconds.items()}
         found |= {"limit": stages.limit}
     return found
-
-
-def peak_mebibytes() -> float:
-    """Peak memory of this process, without its workers; `getrusage` includes the parent's."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    kibibytes = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return int(kibibytes[0]) / 1024 if kibibytes else float("nan")
 
 
 # What measures a program: the likeliest emotion of each of some pictures.

@@ -21,9 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from affectlens.adaptation.rated_source import source_of_pictures
 from affectlens.data.catalog import table_of
-from affectlens.data.rated_table import RatedPicture, mean_ratings, require_rating_name
+from affectlens.data.rated_table import RatedPicture, mean_ratings, require_rating_name, source_of_ratings
 from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import LABEL_COLUMNS, LABELS, LabelRow, key_below, picture_of, rows_of, split_of
@@ -95,7 +94,7 @@ def open_label_source(spec: str, start: Card) -> LabelSource:
     merged, notes = mean_ratings(
         [_picture(file, root, number, row, given[number], known) for number, row in rows]
     )
-    source = source_of_pictures(root, merged, start.vocabulary)
+    source = source_of_ratings(root, merged, start.vocabulary)
     require_pictures(source)
     require_disjoint(source)
     learned = sorted((each for each in merged if each.split != TEST), key=lambda each: each.key)

@@ -28,12 +28,13 @@ from affectlens.data.rated_table import (
     require_columns,
     require_rating_name,
     require_rising,
+    source_of_ratings,
 )
 from affectlens.data.records import DataSource, Record
 from affectlens.data.splits import TEST, require_disjoint, require_pictures
 from affectlens.data.table import RATINGS, has_emotions, rows_of
 from affectlens.data.vocabularies import stored_vocabulary
-from affectlens.emotions import MIKELS, Vocabulary
+from affectlens.emotions import MIKELS
 from affectlens.errors import DatasetError, SettingsError
 from affectlens.metrics import Doubles
 from affectlens.model_folder import Card
@@ -101,7 +102,7 @@ def open_rated_source(spec: str, scales: Mapping[str, ScaleEnds], start: Card) -
     rated = read_ratings(*table, list(scales), scales)
     require_columns(table[0], scales)
     merged, notes = mean_ratings(rated)
-    source = source_of_pictures(table[1], merged, start.vocabulary)
+    source = source_of_ratings(table[1], merged, start.vocabulary)
     require_pictures(source)
     require_disjoint(source)
     learned = sorted((each for each in merged if each.split != TEST), key=lambda each: each.key)
@@ -112,15 +113,6 @@ def open_rated_source(spec: str, scales: Mapping[str, ScaleEnds], start: Card) -
         _require_learnable(table[0], column.name, of_all[np.isfinite(of_all)])
     by_key = {record.key: record for part in source.splits.values() for record in part}
     return RatedSource(source, [by_key[each.key] for each in learned], columns, values, notes)
-
-
-def source_of_pictures(root: Path, rated: Sequence[RatedPicture], words: Vocabulary) -> DataSource:
-    """Make a data set of rated pictures, for which every emotion has the same weight."""
-    alike = words.distribution(dict.fromkeys(words.words, 1.0))
-    splits: dict[str, list[Record]] = {}
-    for each in rated:
-        splits.setdefault(each.split, []).append(Record(each.key, each.path, alike, group=each.group))
-    return DataSource("table", root, words, splits)
 
 
 def _scale_of(name: str, given: ScaleEnds, start: Card) -> ScaleEnds:

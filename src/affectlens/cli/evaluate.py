@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from affectlens.cli.console import echo, table_console
 
 if TYPE_CHECKING:
     from affectlens.adaptation.rated_evaluation import RatedEvaluation
+    from affectlens.data.records import DataSource
     from affectlens.evaluation.evaluate import Evaluation
     from affectlens.evaluation.picture_tables import PictureTable
     from affectlens.model_folder import Card
@@ -99,12 +99,11 @@ class Wanted:
     scale: tuple[float, float] | None
     files: tuple[Path | None, Path | None]
 
-    @cached_property
-    def split(self) -> str:
-        """The split that is scored, as it is named or as the data set has it."""
+    def split_of(self, source: "DataSource | None") -> str:
+        """Return the split that is scored, as it is named or as the data set has it; None: ratings alone."""
         from affectlens.data.catalog import default_split
 
-        return self.named_split or default_split(self.data)
+        return self.named_split or default_split(self.data, source)
 
     def what(self, has: tuple[bool, bool], name: str) -> tuple[bool, bool]:
         """Whether ratings are scored, and whether emotions are, of which `has` states whether they are there.
@@ -165,9 +164,10 @@ def _score_rows(file: str, wanted: Wanted) -> Found:
     from affectlens.inference.output.read import read_rows_file
 
     rows = read_rows_file(Path(file))
-    first, split = rows.rows[0], wanted.split
+    first = rows.rows[0]
     rated, labelled = wanted.what(rows_have_ratings(rows, wanted.data), first.model)
     source = open_data(wanted.data) if labelled else None
+    split = wanted.split_of(source)
     emotions = evaluate_rows(rows, source, split) if source else None
     ratings = Ratings()
     if rated:
@@ -192,22 +192,23 @@ def _score_model(
 
     rated, labelled = wanted.what(has_own_ratings(wanted.data, card), card.name)
     source = open_data(wanted.data) if labelled else None
-    number = len(with_shares(source).split(wanted.split)) if source else 0
+    split = wanted.split_of(source)
+    number = len(with_shares(source).split(split)) if source else 0
     engine = load_engine(name, *runs_on, many=number >= MANY)
     emotions, ratings = None, Ratings()
     if source:
         with counter("predicting", number) as advance:
             emotions = evaluate_engine(
-                engine, source, wanted.split, attributes=attributes, batch_size=batch_size, progress=advance
+                engine, source, split, attributes=attributes, batch_size=batch_size, progress=advance
             )
     if rated:
         scale = wanted.scale or SCALE
         with counter("predicting ratings", None) as advance:
             ratings = wanted.score(
-                lambda: evaluate_ratings(engine, wanted.data, wanted.split, scale, batch_size, advance),
+                lambda: evaluate_ratings(engine, wanted.data, split, scale, batch_size, advance),
                 alone=not labelled,
             )
-    about = {"model": card.name, "weights": card.weights_hash, "split": wanted.split}
+    about = {"model": card.name, "weights": card.weights_hash, "split": split}
     return Found(card.name, emotions, ratings, about, source.notes if source else ())
 
 

@@ -161,16 +161,17 @@ def table_of(spec: str) -> tuple[Path, Path] | None:
     return (given, folder_of) if is_named or is_file(given) else None
 
 
-def default_split(spec: str) -> str:
+def default_split(spec: str, source: DataSource | None) -> str:
     """Return the split that is scored where none is named: `val`; of a data set without splits, `all`.
 
-    Raises what `open_data` and reading a table raise.
+    `source` is the data set, opened; None for a table of ratings alone, which is read. Raises what that does.
     """
-    found = table_of(spec)
-    if found is not None:  # which may have no labels
-        present = {table.split_of(found[0], number, row) for number, row in table.rows_of(found[0])}
+    if source is not None:
+        present = {name for name, part in source.splits.items() if part}
     else:
-        present = {name for name, part in open_data(spec).splits.items() if part}
+        found = table_of(spec)
+        assert found is not None, "only tables have ratings"
+        present = {table.split_of(found[0], number, row) for number, row in table.rows_of(found[0])}
     return ALL if present == {ALL} else VAL
 
 

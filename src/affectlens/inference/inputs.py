@@ -143,20 +143,22 @@ def _expanded(path: str, column: str | None) -> Iterator[Input]:
 
 def _in_tables(path: str, column: str | None) -> Iterator[Input]:
     """List the pictures of a table, or of all that match a pattern."""
-    if is_url(path) or os.path.lexists(path) or not is_pattern(path):
-        yield from table_rows(path, column)
-        return
-    for found in match_files(path):
-        yield from [found] if isinstance(found, PictureError) else table_rows(found, column)
+    for table in match_files(path) if not is_url(path) and _is_for_others(path) else [path]:
+        yield from [table] if isinstance(table, PictureError) else table_rows(table, column)
 
 
 def _on_disk(path: str) -> Iterator[str | Path | PictureError]:
     if is_folder(path):
         yield from _in_folder(path)
-    elif not os.path.lexists(path) and is_pattern(path):
+    elif _is_for_others(path):
         yield from match_files(path)
     else:
         yield path
+
+
+def _is_for_others(path: str) -> bool:
+    """Whether a path is a pattern of other files, and not the very name of one."""
+    return is_pattern(path) and not os.path.lexists(path)
 
 
 def _as_urls(url: str, local: str) -> Iterator[Input]:
